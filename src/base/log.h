@@ -1,0 +1,38 @@
+/* log.h - one line an event, to stderr or a file.
+ *
+ * Levels: error an operator must act; warn a call or a service suffered; info one line per call
+ * event or registration change; debug the rest. Lines carry call= and leg= first, then key=value.
+ * No secrets, no full SDP above debug.
+ *
+ * Thread: any. A NULL struct log * swallows everything, so tests may pass NULL.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdio.h>
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+struct log {
+	FILE *to;
+	enum log_level level;
+};
+
+void log_write(const struct log *log, enum log_level level, const char *module, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static inline bool log_on(const struct log *log, enum log_level level)
+{
+	return log && level <= log->level;
+}
+
+/* Each .c defines LOG_MODULE before including this header. */
+#ifdef LOG_MODULE
+#define log_error(log, ...) log_write(log, LOG_ERROR, LOG_MODULE, __VA_ARGS__)
+#define log_warn(log, ...) log_write(log, LOG_WARN, LOG_MODULE, __VA_ARGS__)
+#define log_info(log, ...) log_write(log, LOG_INFO, LOG_MODULE, __VA_ARGS__)
+#define log_debug(log, ...) log_write(log, LOG_DEBUG, LOG_MODULE, __VA_ARGS__)
+#endif
+
+/* "error", "warn", "info", "debug"; -EINVAL otherwise. */
+int log_level_parse(const char *name, enum log_level *out);

@@ -1,0 +1,31 @@
+/* out.h - one bounded writer that remembers overflow.
+ *
+ * Writes into a caller's buffer, or (out_init_grow) a heap buffer that grows up to a limit.
+ * After an overflow nothing more is written; check out_ok() once at the end.
+ */
+#pragma once
+
+#include "base/str.h"
+
+struct out {
+	char *p;
+	size_t len, size;
+	size_t max;    /* growth limit, 0: the buffer is the caller's */
+	bool overflow;
+};
+
+void out_init(struct out *o, char *buf, size_t size);
+/* Heap buffer, grows by doubling up to max bytes. Release with out_fini() or keep out_str().p. */
+void out_init_grow(struct out *o, size_t max);
+void out_fini(struct out *o);
+static inline void out_reset(struct out *o) { o->len = 0; o->overflow = false; }
+static inline bool out_ok(const struct out *o) { return !o->overflow; }
+static inline struct str out_view(const struct out *o) { return (struct str){ o->p, o->len }; }
+
+void out_mem(struct out *o, const void *p, size_t n);
+void out_chr(struct out *o, char c);
+static inline void out_str(struct out *o, struct str s) { out_mem(o, s.p, s.n); }
+static inline void out_z(struct out *o, const char *z) { out_mem(o, z, strlen(z)); }
+void out_u64(struct out *o, uint64_t v);
+void out_fmt(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void out_hex(struct out *o, const void *p, size_t n); /* lower case */

@@ -1,0 +1,38 @@
+/* task.h - coroutines: straight-line C that waits without blocking the loop.
+ *
+ * A task runs on a small pooled stack with a guard page below it. It gives the thread back with
+ * task_park() and goes on when somebody calls task_wake(). Woken tasks are put on a ready list and
+ * run from the loop, never from inside the waker, so a waker survives what the task does.
+ *
+ * Owner:  a task ends by returning from its function; its stack goes back to the pool and
+ *         on_end is called, last, on the loop's own stack.
+ * Thread: the thread that owns the struct tasks.
+ * ASan and valgrind are told of the stacks.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+struct tasks;
+struct task;
+
+/* stack_size: bytes a stack, rounded up to pages; 64 KiB is ample for an application.
+ * loop may be NULL (tests): then tasks_run() must be called by hand. */
+int tasks_new(struct tasks **out, uv_loop_t *loop, size_t stack_size);
+void tasks_close(struct tasks *ts);          /* every task must have ended */
+unsigned tasks_count(const struct tasks *ts); /* live tasks */
+/* Runs what is ready until nothing is. */
+void tasks_run(struct tasks *ts);
+
+/* Makes a task; it first runs from the loop. on_end may be NULL. -ENOMEM, -EAGAIN (no stack). */
+int task_start(struct task **out, struct tasks *ts, void (*fn)(void *arg),
+	       void (*on_end)(void *arg), void *arg);
+/* The running task, NULL outside any. */
+struct task *task_self(const struct tasks *ts);
+/* Gives the thread back. Returns the code handed to task_wake(). Only inside a task. */
+int task_park(struct tasks *ts);
+/* Makes a parked task ready with a code. A second wake before it ran changes nothing and returns false. */
+bool task_wake(struct task *t, int code);
+bool task_is_parked(const struct task *t);

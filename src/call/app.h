@@ -1,0 +1,184 @@
+/* app.h - all that a dialplan application sees of the PBX (design section 4).
+ *
+ * An application is a run function that reads like what it does; each operation that must wait parks the call's
+ * task and returns when it is done. After the caller has hung up every operation returns -ECANCELED, so an
+ * application cleans up on its ordinary way out. app_is_hungup() tells.
+ *
+ * Strings given to operations are copied where they must outlive the call. Strings returned belong to the call
+ * and are valid until the application returns, unless said otherwise.
+ *
+ * Thread:  the call's task, on the loop thread. Stacks are small: large things go on the heap.
+ * Errors:  negative errno. -ECANCELED hung up; -EAGAIN database away; -ETIMEDOUT the deadline given.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/out.h"
+#include "base/str.h"
+
+struct call;
+
+/* ---- what an application is ---- */
+
+enum app_param_type {
+	APP_TEXT, APP_NUMBER /* a dialable number */, APP_INT, APP_BOOL, APP_SECONDS, APP_PROMPT /* phrase names, '&' between them */,
+	APP_MAILBOX, APP_MENU, APP_GROUP, APP_MUSIC, APP_TRUNK, APP_CONTEXT
+};
+
+struct app_param {
+	const char *name;
+	enum app_param_type type;
+	bool is_required;
+	const char *def;      /* default as text, NULL: none */
+	const char *help;     /* one line */
+};
+
+/* How an application ended; conditions of later steps test its name as ${result}. */
+enum app_result {
+	APP_OK, APP_BUSY, APP_NO_ANSWER, APP_UNAVAILABLE /* nobody registered, unreachable */, APP_DECLINED, APP_INVALID /* no such number */,
+	APP_CONGESTION, APP_TIMEOUT, APP_FAILED, APP_HANGUP /* the caller has gone: no further step */, APP_MOVED,
+	APP_ANSWERED /* a dialled call was answered and has ended: no further step */,
+	APP_RESULT_COUNT
+};
+const char *app_result_name(enum app_result r); /* "no_answer" */
+
+struct app {
+	const char *name;
+	const char *help;
+	const struct app_param *params;
+	unsigned nparams;
+	enum app_result (*run)(struct call *call);
+};
+extern const struct app *const app_table[]; /* apps/apps.c; NULL-terminated */
+
+/* Arguments of the running step, substituted. NULL when absent without default. */
+const char *app_arg(struct call *call, const char *name);
+int64_t app_arg_int(struct call *call, const char *name);  /* also APP_SECONDS, in s */
+bool app_arg_bool(struct call *call, const char *name);
+
+/* Variables: number (dialled), caller, caller_name, domain, context, language, result, call and those of `set`. NULL: unset. */
+const char *app_var(struct call *call, const char *name);
+int app_set_var(struct call *call, const char *name, const char *value);
+/* One log line with the call's id in front. */
+void app_log(struct call *call, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- the caller's leg ---- */
+
+bool app_is_hungup(const struct call *call);
+bool app_is_answered(const struct call *call);
+int app_ring(struct call *call);                        /* 180 */
+int app_answer(struct call *call);                      /* 200, once; returns when the ACK has come */
+int app_hangup(struct call *call, int sip_status);      /* unanswered: refuses with it; answered: BYE. */
+int app_wait(struct call *call, uint32_t ms);
+/* Echo, music or silence until the caller hangs up or ms have passed (0: no limit). music_class NULL: the caller's. */
+int app_echo(struct call *call, uint32_t ms);
+int app_music(struct call *call, const char *music_class, uint32_t ms);
+
+/* ---- sound ---- */
+
+/* What is said: a list of files, put together by phrases and by the language's grammar (say.h of the core). */
+struct say;
+struct say *app_say_new(struct call *call);             /* in the call's language; NULL without memory */
+struct say *app_say_new_in(struct call *call, const char *language);
+void app_say_free(struct say *s);
+void say_phrase(struct say *s, const char *phrase);     /* of phrases.tsv: "vm-intro"; unknown: logged, skipped */
+void say_number(struct say *s, int64_t n);              /* cardinal */
+void say_digits(struct say *s, const char *digits);     /* one by one, * and # too */
+void say_messages(struct say *s, unsigned n, const char *kind /* "new" or "saved" */); /* "you have 3 new messages" as grammar wants */
+void say_datetime(struct say *s, int64_t unix_s, const char *timezone);                /* "today at", "yesterday", weekday, date */
+void say_duration(struct say *s, uint32_t seconds);
+void say_file(struct say *s, const char *path);
+
+/* Plays to the end. stop_digits as below: returns the digit that ended it (a positive char), 0 played out, or an error. Answers the
+ * call first if it isn't. Digits pressed that aren't in stop_digits are kept for app_read_digits. */
+int app_say(struct call *call, struct say *s, const char *stop_digits);
+int app_play(struct call *call, const char *phrases /* '&' between them */, const char *stop_digits);
+int app_beep(struct call *call);
+
+/* Reads digits into buf (max + NUL). first_ms: wait for the first, next_ms for each further one; ends early at max or at a digit of
+ * `terminators` (not stored). say may be NULL, else it is played first and a digit interrupts it. Digits typed ahead count.
+ * Returns how many, 0 for none in time, or an error. */
+struct app_read {
+	unsigned max;
+	uint32_t first_ms, next_ms;
+	const char *terminators;      /* NULL: none */
+	struct say *say;
+	/* May be NULL: asked after each digit; true ends at once (a complete menu choice). */
+	bool (*is_complete)(const char *digits, void *arg);
+	void *arg;
+};
+int app_read_digits(struct call *call, const struct app_read *r, char *buf);
+
+enum app_record_end { APP_REC_HANGUP, APP_REC_DIGIT, APP_REC_LIMIT, APP_REC_SILENCE, APP_REC_FAILED };
+struct app_recording {
+	char path[256];               /* WAV in the spool; the application's to keep or unlink */
+	uint32_t duration_ms, talk_ms;
+	enum app_record_end end;
+	char digit;
+};
+/* Records the caller. Unlike the rest this also returns 0 when the caller hangs up meanwhile: what was said is in the file.
+ * The file is in the spool from its first second; its side file (path + ".json", from `doc`) lets a restarted server deliver it
+ * as `kind` to the outbox if we crash. */
+int app_record(struct call *call, struct app_recording *rec, uint32_t max_ms, uint32_t silence_ms, const char *stop_digits,
+	       const char *kind, const char *doc);
+/* Gives a recording up: removes file and side file. */
+void app_recording_discard(struct app_recording *rec);
+
+/* ---- other numbers ---- */
+
+struct app_dial {
+	const char *const *numbers;   /* extensions of the domain, or SIP URIs */
+	unsigned n;
+	const uint32_t *delay_s;      /* NULL: all at once; else when each begins to ring */
+	uint32_t ring_s;              /* 0: the extension's own */
+	const char *music_class;      /* NULL: the caller hears the phone's ringback, else music (answers early media) */
+	const char *trunk;            /* not NULL: numbers are dialled through this trunk */
+};
+/* Rings, bridges the first to answer, waits for the end. The result says how it went; follows forwards of extensions. */
+enum app_result app_dial(struct call *call, const struct app_dial *d);
+/* Goes on with another number (in a context; NULL: the call's): its route runs in place of the rest of this one. Returns what it came to. */
+enum app_result app_goto(struct call *call, const char *context, const char *number);
+bool app_number_exists(struct call *call, const char *context, const char *number);
+
+/* ---- what SQL knows ---- */
+
+struct app_mailbox { char number[64]; char language[16]; char timezone[64]; char name[128]; uint32_t max_messages, max_message_s; bool has_pin; };
+/* 0; -ENOENT no such mailbox; -EAGAIN nothing known yet. */
+int app_mailbox_find(struct call *call, const char *number, struct app_mailbox *out);
+/* 0 right, -EACCES wrong, -EAGAIN. Compares with the stored hash (in the cache: works with the database away). */
+int app_pin_check(struct call *call, const char *mailbox, const char *pin);
+
+struct app_menu_choice { const char *digits, *target; };
+struct app_menu {
+	const char *prompt, *invalid_prompt, *fallback, *context;
+	uint32_t first_timeout_ms, digit_timeout_ms, retries;
+	bool dial_extensions;
+	unsigned nchoices;
+	const struct app_menu_choice *choices;
+};
+int app_menu_find(struct call *call, const char *number, struct app_menu *out); /* strings copied into the call */
+
+struct app_group { unsigned n; const char *const *numbers; const uint32_t *delay_s; uint32_t ring_s; bool in_sequence; };
+int app_group_find(struct call *call, const char *number, struct app_group *out);
+
+/* A query: parks until the answer. sql is static text with $1...; rows are the application's until app_rows_free.
+ * 0; -EAGAIN database away; -EINVAL refused (why: app_rows_error). */
+struct app_rows;
+int app_query(struct call *call, struct app_rows **out, const char *sql, unsigned n, const char *const *params);
+int app_rows_count(const struct app_rows *r);
+const char *app_rows_get(const struct app_rows *r, int row, int col);          /* NULL: SQL NULL */
+/* Writes a bytea column to a new file in the spool's temporary part; path gets its name. The file goes when the call ends. */
+int app_rows_save(struct call *call, const struct app_rows *r, int row, int col, char path[256]);
+void app_rows_free(struct app_rows *r);
+/* As app_query, with the file's bytes as the last parameter ($n+1, bytea). */
+int app_query_file(struct call *call, struct app_rows **out, const char *sql, unsigned n, const char *const *params, const char *path);
+/* Hands a document and a recording to the outbox; returns when it is safely on disk (also after a hang-up: never -ECANCELED). */
+int app_outbox(struct call *call, const char *kind, const char *doc, struct app_recording *rec /* may be NULL */);
+
+/* Time, from the call's clock. */
+int64_t app_now_ms(struct call *call);
+/* A new UUID. */
+void app_uuid(struct call *call, char buf[37]);
+/* JSON string escaping, with the quotes. */
+void app_json_str(struct out *o, const char *s);

@@ -1,0 +1,104 @@
+/* directory.h - the cached read side of SQL: domains, extensions, credentials, trunks, groups, menus, music, prompts.
+ *
+ * The whole directory is loaded into memory at start and kept true by pbx.change (NOTIFY wakes, the sequence tells
+ * what changed), so every look-up is a function call that never waits. While nothing was loaded yet a look-up
+ * answers DIR_UNKNOWN, never DIR_ABSENT. When the database is away the copy stays.
+ *
+ * Rows are immutable and shared: a changed row is a new object. Pointers are valid until the loop callback in which they
+ * were looked up returns (or the task parks); who needs a row longer copies what it needs.
+ *
+ * Thread: loop thread.
+ */
+#pragma once
+
+#include <netinet/in.h>
+
+#include "db/db.h"
+
+enum dir_answer { DIR_FOUND, DIR_ABSENT, DIR_UNKNOWN };
+
+struct directory;
+
+struct dir_domain {
+	const char *domain, *realm, *timezone, *language;
+	const char *music_class;         /* default music */
+	unsigned algorithms;             /* enum digest_alg bits: 1 MD5, 2 SHA-256 */
+	bool is_default;
+	char default_context[64];
+};
+
+struct dir_extension {
+	const char *domain, *number, *display_name, *context, *language, *music_class; /* language, music_class: never NULL */
+	uint32_t ring_s;
+	uint32_t call_limit;             /* calls at once; 0: none allowed ... UINT32_MAX: no limit */
+	unsigned algorithms;             /* own or the domain's */
+	bool has_mailbox;
+};
+
+struct dir_credential {
+	const char *domain, *auth_name, *number;
+	const char *ha1_md5, *ha1_sha256; /* NULL: none */
+};
+
+struct dir_forward { const char *reason, *target; }; /* reason: always, busy, no_answer, unavailable */
+
+struct dir_trunk {
+	const char *domain, *name, *context, *uri; /* uri: where calls to it go, NULL: none */
+	const char *auth_user, *auth_password;
+	uint32_t call_limit;
+};
+
+struct dir_group_member { const char *number; uint32_t delay_s, ring_s; };
+struct dir_group {
+	const char *domain, *number, *name, *strategy; /* "all", "sequence" */
+	uint32_t ring_s;
+	unsigned nmembers;
+	const struct dir_group_member *members;
+};
+
+struct dir_menu_choice { const char *digits, *target; };
+struct dir_menu {
+	const char *domain, *number, *context, *prompt, *invalid_prompt, *fallback; /* fallback: number to go to in the end, NULL: hang up */
+	uint32_t first_timeout_ms, digit_timeout_ms, retries;
+	bool dial_extensions;
+	unsigned nchoices;
+	const struct dir_menu_choice *choices;
+};
+
+struct dir_mailbox {
+	const char *domain, *number, *language, *pin_hash; /* pin_hash: pbx.pin_hash() form, NULL: none */
+	uint32_t max_messages, max_message_s;
+};
+
+struct dir_music { const char *domain, *class_name; unsigned nfiles; const char *const *files; };
+
+int directory_new(struct directory **out, uv_loop_t *loop, struct db *db, const struct log *log);
+void directory_close(struct directory *d, void (*done)(void *arg), void *arg);
+bool directory_is_loaded(const struct directory *d);
+
+/* Told of changes, after the copy is true: table name and key ("office/1001"). First with table "*" when a (re)load is done.
+ * Also told of rows the directory doesn't keep (voicemail: key = domain/number). */
+struct directory_watcher {
+	void (*on_change)(const char *table, const char *key, void *arg);
+	void *arg;
+	struct directory_watcher *next;
+};
+void directory_watch(struct directory *d, struct directory_watcher *w); /* w must outlive d */
+
+/* The domain a host name means: its own name, else the default domain (for IP addresses and unknown names). */
+enum dir_answer directory_domain_of_host(struct directory *d, struct str host, const struct dir_domain **out);
+enum dir_answer directory_domain(struct directory *d, const char *domain, const struct dir_domain **out);
+enum dir_answer directory_extension(struct directory *d, const char *domain, struct str number, const struct dir_extension **out);
+enum dir_answer directory_credential(struct directory *d, const char *domain, struct str auth_name, const struct dir_credential **out);
+/* The algorithms to challenge a name with that may not exist: chosen by a keyed hash among those in use in the domain, in
+ * their proportion, so that what is offered tells nothing (issue: known users can't be told from unknown ones). */
+unsigned directory_algorithms_for(struct directory *d, const char *domain, struct str name);
+enum dir_answer directory_forward(struct directory *d, const char *domain, struct str number, const char *reason, struct dir_forward *out);
+enum dir_answer directory_trunk(struct directory *d, const char *domain, struct str name, const struct dir_trunk **out);
+enum dir_answer directory_trunk_by_address(struct directory *d, const struct sockaddr *addr, const struct dir_trunk **out); /* longest prefix */
+enum dir_answer directory_group(struct directory *d, const char *domain, struct str number, const struct dir_group **out);
+enum dir_answer directory_menu(struct directory *d, const char *domain, struct str number, const struct dir_menu **out);
+enum dir_answer directory_mailbox(struct directory *d, const char *domain, struct str number, const struct dir_mailbox **out);
+enum dir_answer directory_music(struct directory *d, const char *domain, const char *class_name, const struct dir_music **out);
+/* A key of 32 secret bytes kept in the database (pbx.secret), the same on all nodes: nonces, algorithm choice. false until loaded. */
+bool directory_secret(struct directory *d, unsigned char out[32]);

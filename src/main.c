@@ -1,0 +1,2 @@
+/* main.c - start, wiring, signals; nothing else. */
+int main(void) { return 0; }

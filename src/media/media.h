@@ -1,0 +1,153 @@
+/* media.h - streams: RTP sessions on worker threads, driven from the loop.
+ *
+ * A struct stream is the loop's handle of one RTP session that lives on a media worker. Functions here post
+ * commands to that worker and return at once; events come back on the loop thread through stream_handler,
+ * never from inside a call of this header.
+ *
+ *   loop thread: stream_*()  --command queue-->  worker: epoll, 10 ms tick, codecs, relay
+ *   loop thread: handlers    <--event queue----
+ *
+ * What a stream sends is its one source: the partner of a bridge, a player, a shared music source, its own
+ * echo, or nothing. What it receives goes to the partner, and besides to a recorder and the digit detector.
+ *
+ * Owner:  a stream belongs to its maker until on_closed has returned, exactly once, last.
+ * Thread: loop thread.
+ * Sources: RFC 3550, 3551, 4733, 4961, 7362 (latching, design section 7).
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <uv.h>
+
+#include "base/log.h"
+#include "media/codec.h"
+
+struct media;
+struct stream;
+struct sound_list;
+
+struct media_params {
+	uv_loop_t *loop;
+	const struct log *log;
+	unsigned nworkers;            /* 0: one per core */
+	uint16_t port_min, port_max;  /* RTP ports, even ones are used, RTCP is the next */
+	uint32_t timeout_ms;          /* no RTP for so long on a stream that expects some: on_timeout; 0 never */
+};
+
+int media_new(struct media **out, const struct media_params *p);
+/* Asynchronous: streams still open are dropped; done is called when workers have ended. */
+void media_close(struct media *m, void (*done)(void *arg), void *arg);
+
+struct media_counters {
+	uint64_t packets_received, packets_sent, dropped_source, dropped_malformed;
+	unsigned streams, sockets_open, sockets_pooled;
+};
+void media_counters(struct media *m, struct media_counters *out); /* approximate, any time */
+
+enum stream_dir { STREAM_INACTIVE = 0, STREAM_SEND = 1, STREAM_RECV = 2, STREAM_BOTH = 3 };
+
+struct stream_stats {                  /* totals of a stream */
+	uint64_t packets_sent, packets_received, bytes_sent, bytes_received;
+	uint32_t lost;                 /* RFC 3550 §6.4.1 cumulative, received side */
+	uint32_t remote_lost;          /* as reported by the peer's RTCP */
+	uint32_t jitter_us, max_jitter_us;  /* RFC 3550 §6.4.1 interarrival jitter */
+	uint32_t rtt_us;               /* 0: unknown */
+	uint32_t dropped_source;       /* packets from elsewhere */
+	uint32_t concealed_ms;
+	bool latched;                  /* the media address differs from the signalled one */
+	struct sockaddr_storage remote;/* where media went last */
+	enum codec_id codec;           /* last received */
+};
+
+enum play_end { PLAY_DONE, PLAY_STOPPED, PLAY_DIGIT, PLAY_FAILED };
+enum record_end { RECORD_STOPPED, RECORD_LIMIT, RECORD_SILENCE, RECORD_DIGIT, RECORD_CLOSED, RECORD_FAILED };
+
+struct record_result {
+	enum record_end end;
+	uint32_t duration_ms;          /* of audio in the file */
+	uint32_t talk_ms;              /* of it, above the silence threshold */
+	int err;                       /* negative errno with RECORD_FAILED */
+};
+
+struct stream_handler {                /* any may be NULL */
+	void (*on_digit)(struct stream *s, char digit, uint32_t duration_ms, void *arg); /* 0-9 * # A-D, once, at its end */
+	void (*on_play_end)(struct stream *s, uint32_t play_id, enum play_end end, void *arg);
+	void (*on_record_end)(struct stream *s, uint32_t record_id, const struct record_result *r, void *arg);
+	void (*on_latched)(struct stream *s, const struct sockaddr *peer, void *arg);
+	void (*on_timeout)(struct stream *s, void *arg);
+	void (*on_closed)(struct stream *s, const struct stream_stats *final, void *arg);
+};
+
+struct stream_params {
+	const struct sockaddr *local;  /* address to bind (port ignored), or a wildcard of the family */
+	struct stream *near;           /* put it on the same worker as this one (its future partner); may be NULL */
+};
+
+/* Takes a bound socket pair from the pool. -EADDRINUSE: no port is free. */
+int stream_new(struct stream **out, struct media *m, const struct stream_params *p,
+	       const struct stream_handler *h, void *arg);
+void stream_close(struct stream *s);           /* on_closed follows with the final statistics */
+void stream_detach(struct stream *s);          /* forget the handler; on_closed is still called if set, nothing else */
+uint16_t stream_port(const struct stream *s);  /* RTP; RTCP is the next one */
+
+struct stream_config {                 /* what offer/answer agreed; may be set again at any time */
+	struct sockaddr_storage remote;      /* signalled address of their RTP; port 0: unknown yet */
+	struct sockaddr_storage remote_rtcp;
+	enum stream_dir dir;                 /* ours */
+	enum codec_id codec;                 /* towards them */
+	int send_pt;
+	/* every codec they may send us, the agreed one first */
+	unsigned nrecv;
+	struct { enum codec_id codec; int pt; } recv[8];
+	int dtmf_send_pt, dtmf_recv_pt;      /* -1: none */
+	uint32_t dtmf_clock_hz;
+	uint32_t ptime_ms;                   /* 10..60, what we send */
+	bool relearn;                        /* signalling changed the address: learn the source anew */
+	bool expect_rtp;                     /* arms the timeout of media_params */
+};
+void stream_configure(struct stream *s, const struct stream_config *c);
+
+/* ---- sources: each call replaces the one before ---- */
+/* Joins two streams, either way as their directions allow. Same codec: packets are relayed; else transcoded. Streams on two
+ * workers: b is handed over to a's worker. */
+void stream_bridge(struct stream *a, struct stream *b);
+void stream_unbridge(struct stream *s);        /* both partners lose their source */
+void stream_echo(struct stream *s);
+void stream_silence(struct stream *s);         /* sends nothing */
+
+/* Plays files (any libsndfile format and rate, mono or mixed down), gapless, in order. Decoding and encoding happen once per
+ * file and codec and are shared. stop_digits: a digit in it ends the play at once with PLAY_DIGIT (the digit is reported by
+ * on_digit too, before). Returns a play id, never 0. */
+struct play_params {
+	const char *const *files;      /* paths; copied */
+	unsigned nfiles;
+	const char *stop_digits;       /* NULL: none; "0123456789*#" */
+	bool loop;
+};
+uint32_t stream_play(struct stream *s, const struct play_params *p);
+void stream_play_stop(struct stream *s);       /* on_play_end PLAY_STOPPED */
+
+/* Joins the listeners of a music class: one position in time for all, encoded once per codec. files as above, played in a loop.
+ * class_key names the source ("demo/default"). */
+void stream_music(struct stream *s, const char *class_key, const char *const *files, unsigned nfiles);
+
+/* Country ringback and the like: cadence of tones, in a loop. */
+struct tone { uint16_t hz1, hz2, on_ms, off_ms; };
+void stream_tones(struct stream *s, const struct tone *cadence, unsigned n);
+
+/* Sends a digit as RFC 4733 events (or in-band tones when none was agreed), beside the source. */
+void stream_send_digit(struct stream *s, char digit, uint32_t duration_ms);
+
+/* Records what the stream receives into a WAV file (16-bit PCM, the received codec's rate). The file exists with a valid header
+ * before the function's command is done and grows as the sound comes. Returns a record id, never 0. */
+struct record_params {
+	const char *path;              /* created or truncated; copied */
+	uint32_t max_ms;               /* 0: no limit */
+	uint32_t silence_ms;           /* ends after so much trailing silence; 0: never */
+	const char *stop_digits;       /* NULL: none */
+};
+uint32_t stream_record(struct stream *s, const struct record_params *p);
+void stream_record_stop(struct stream *s);
+
+/* Forgets a cached sound (a prompt was changed). */
+void media_sound_forget(struct media *m, const char *file);

@@ -1,0 +1,42 @@
+/* plan.h - a number in, a list of steps out.
+ *
+ * Contexts, includes, routes and steps of all domains, cached like the directory and kept true by the same change sequence.
+ * A context's own routes win over included ones; includes are searched in their order, depth first, each context once.
+ * A found route is counted: calls in progress keep the steps they have.
+ *
+ * Thread: loop thread.
+ */
+#pragma once
+
+#include "directory/directory.h"
+
+struct plan;
+struct route;
+
+struct step_arg { const char *name, *value; };   /* values may contain ${...} */
+struct step {
+	const char *app;
+	unsigned nargs;
+	const struct step_arg *args;
+	const char *condition;                   /* NULL: always. "result=busy,no_answer" */
+};
+
+int plan_new(struct plan **out, uv_loop_t *loop, struct db *db, struct directory *d, const struct log *log);
+void plan_close(struct plan *p, void (*done)(void *arg), void *arg);
+bool plan_is_loaded(const struct plan *p);
+
+/* The winning route with a reference, or DIR_ABSENT, DIR_UNKNOWN. */
+enum dir_answer plan_match(struct plan *p, const char *domain, const char *context, struct str number, struct route **out);
+void route_release(struct route *r);
+const char *route_pattern(const struct route *r);
+const char *route_context(const struct route *r);
+unsigned route_steps(const struct route *r, const struct step **out);
+
+/* Pure helpers. */
+/* Does the condition hold? vars gives a variable's value or STR_NULL. Grammar: term { " and " term }, term = name "=" value {"," value}
+ * or name "!=" value {"," value}; a value that begins with "_" is a pattern. Malformed never holds. */
+typedef struct str plan_var_fn(struct str name, void *arg);
+bool plan_condition_holds(const char *condition, plan_var_fn *vars, void *arg);
+bool plan_condition_is_valid(const char *condition);
+/* Replaces ${name}, ${name:offset}, ${name:offset:length}, ${name:-default}. -ENOSPC. An unset variable is empty. */
+int plan_substitute(const char *text, plan_var_fn *vars, void *arg, char *buf, size_t size);

@@ -1,0 +1,35 @@
+/* auth.h - who sent this request? Digest for extensions, the source address for trunks.
+ *
+ * One function for REGISTER, INVITE, SUBSCRIBE and the rest, so that they all refuse alike: an unknown user gets what a
+ * wrong password gets, with the same challenge, after the same work.
+ */
+#pragma once
+
+#include "directory/directory.h"
+#include "sip/digest.h"
+#include "sip/ua.h"
+
+struct auth {
+	struct directory *directory;
+	struct digest_server *digest;
+	const struct log *log;
+};
+
+enum auth_verdict {
+	AUTH_OK,
+	AUTH_ANSWERED,   /* challenged (401/407) or refused (400, 403, 503): a final response has been sent */
+};
+
+struct auth_identity {
+	char domain[64];
+	char number[64];         /* extension; "" for a trunk */
+	char trunk[64];          /* "" for an extension */
+	char context[64];
+	char display_name[128];
+};
+
+/* Authenticates the sender of st's request. Challenges are 401 with WWW-Authenticate for every method: we are a UAS, not a proxy
+ * (RFC 3261 §22.1). A trunk whose address matches needs no credentials.
+ * The user the request claims (From, or To of REGISTER) must be the one the credentials belong to, else 403. Database away and nothing
+ * loaded: 503 with Retry-After. */
+enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip_msg *m, struct auth_identity *out);

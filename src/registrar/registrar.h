@@ -1,0 +1,50 @@
+/* registrar.h - where an extension can be reached now (RFC 3261 §10).
+ *
+ * Bindings live in memory, each change goes through the outbox to pbx.binding, and they are read back at start. A look-up
+ * never waits. Digest authentication of REGISTER is done here, that of calls by auth.h of this folder with the same rules.
+ *
+ * Thread: loop thread.
+ */
+#pragma once
+
+#include "db/outbox.h"
+#include "directory/directory.h"
+#include "sip/digest.h"
+#include "sip/ua.h"
+
+struct registrar;
+
+struct registrar_params {
+	struct sip_ua *ua;
+	struct directory *directory;
+	struct db *db;
+	struct outbox *outbox;       /* NULL: bindings aren't kept (tests) */
+	struct digest_server *digest;
+	struct timers *timers;
+	const struct clock *clock;
+	struct rng *rng;
+	const struct log *log;
+	uint32_t min_expires_s, max_expires_s, default_expires_s; /* 60, 3600, 600 */
+	unsigned max_contacts;       /* per AoR; 0: 10 */
+};
+
+struct binding {
+	char *contact;               /* URI text as registered */
+	char *instance;              /* +sip.instance or NULL */
+	char *call_id;
+	uint32_t cseq;
+	uint16_t q_milli;            /* 0..1000, 1000 when absent */
+	int64_t expires_at_ms;       /* wall clock */
+	struct sip_dest dest;        /* where requests to it go: the source it registered from (RFC 3581), its flow if it is a connection */
+	char user_agent[64];
+	struct binding *next;
+};
+
+int registrar_new(struct registrar **out, const struct registrar_params *p);
+void registrar_close(struct registrar *r);
+bool registrar_is_loaded(const struct registrar *r);
+/* Live bindings of an extension, best q first; NULL: none. Valid until the loop callback returns or the task parks. */
+const struct binding *registrar_find(struct registrar *r, const char *domain, struct str number);
+unsigned registrar_count(const struct registrar *r);
+/* Told when an extension's set of bindings changed. */
+void registrar_watch(struct registrar *r, void (*fn)(const char *domain, const char *number, void *arg), void *arg);

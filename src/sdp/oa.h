@@ -1,0 +1,78 @@
+/* oa.h - one leg's offer/answer (RFC 3264, RFC 6337 §2) about one audio stream.
+ *
+ * Its own machine: it knows which description is ours, which is theirs and whose turn it is, and refuses
+ * what may not happen. It says what was agreed; it opens no socket. Other m= sections of an offer are
+ * answered with port 0 and keep their place in every later offer (RFC 3264 §8).
+ *
+ *   IDLE -> LOCAL_OFFER -> IDLE          (we offered, they answered)
+ *   IDLE -> REMOTE_OFFER -> IDLE         (they offered, we answered)
+ *
+ * Owner: the leg embeds a pointer. Thread: any one.
+ */
+#pragma once
+
+#include "base/out.h"
+#include "sdp/sdp.h"
+
+#define OA_CODECS_MAX 12
+
+struct oa_codec {             /* what we can do, most preferred first */
+	const char *name;     /* "PCMA"; static storage */
+	uint32_t clock_hz;    /* RTP clock: 8000 for G722 */
+	uint8_t channels;
+	int pt;               /* static payload type, or the dynamic one we offer */
+	const char *fmtp;     /* NULL: none */
+};
+
+struct oa_local {             /* our side of the next description */
+	const char *addr;     /* textual IP, "0.0.0.0" is never used for hold */
+	bool addr_is_ip6;
+	uint16_t port, rtcp_port;
+	enum sdp_dir dir;
+	uint32_t ptime_ms;
+	unsigned ncodecs;
+	const struct oa_codec *codecs;
+	bool dtmf;            /* offer/accept telephone-event */
+};
+
+struct oa_agreed {            /* result of a completed exchange */
+	bool has_audio;       /* false: refused or no common codec */
+	char addr[64];        /* theirs, textual; "" when has_audio is false */
+	bool addr_is_ip6;
+	uint16_t port, rtcp_port;
+	bool rtcp_mux;
+	enum sdp_dir dir;     /* OURS: bit send = we may send. 0.0.0.0 counts as remote hold (RFC 3264 §8.4) */
+	bool remote_hold;     /* they put us on hold: sendonly, inactive, or 0.0.0.0 */
+	uint32_t ptime_ms;    /* what they wish to receive, else 20 */
+	struct oa_codec codec;/* name from our list; pt meaningless here */
+	int send_pt, recv_pt; /* payload type towards them; the one they use towards us */
+	int dtmf_send_pt, dtmf_recv_pt; /* -1: none */
+	uint32_t dtmf_clock_hz;
+	unsigned ncommon;     /* all shared codecs, in the order of the answer, for bridging without transcoding */
+	struct { const char *name; uint32_t clock_hz; int send_pt, recv_pt; } common[OA_CODECS_MAX];
+};
+
+enum oa_state { OA_IDLE, OA_LOCAL_OFFER, OA_REMOTE_OFFER };
+
+struct oa;
+/* sess_id: number for o=, unique to the leg. NULL without memory. */
+struct oa *oa_new(uint64_t sess_id);
+void oa_free(struct oa *oa);
+enum oa_state oa_state(const struct oa *oa);
+bool oa_is_complete(const struct oa *oa);                 /* at least one exchange is done */
+const struct oa_agreed *oa_agreed(const struct oa *oa);   /* of the last completed exchange; valid until the next */
+
+/* Writes an offer. Keeps payload types and m= order of earlier exchanges; version rises only if the text changed.
+ * -EBUSY in another state than IDLE, -ENOSPC. */
+int oa_offer(struct oa *oa, const struct oa_local *l, struct out *o);
+/* Takes their offer. -EBUSY; -EINVAL malformed (answer 400); on refusal state is unchanged. */
+int oa_take_offer(struct oa *oa, struct str text);
+/* Codec names of the taken offer, in their order, that are also in l (to choose the order for the other leg). Returns the count. */
+unsigned oa_offered(const struct oa *oa, const struct oa_local *l, struct oa_codec out[OA_CODECS_MAX]);
+/* Writes the answer to the taken offer: the common codecs in l's order of preference if prefer_local, else in theirs. l->dir is
+ * what we wish; it is narrowed to what their direction allows. -EPROTO no common codec (answer 488; state back to IDLE). */
+int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct out *o);
+/* Takes the answer to our offer. -EBUSY without one; -EINVAL malformed or not fitting the offer (RFC 3264 §6). */
+int oa_take_answer(struct oa *oa, struct str text);
+/* The offer failed (4xx, 491) or was withdrawn: back to what was agreed before. */
+void oa_rollback(struct oa *oa);

@@ -1,0 +1,150 @@
+/* msg.h - a SIP message, parsed once, in place (RFC 3261 §7, §25).
+ *
+ * sip_msg_parse() fills slices into the caller's bytes: the message lives as long as they do, which
+ * for a received datagram is until the receive callback returns. Whoever needs it longer takes
+ * sip_msg_hold(), a counted copy that owns its bytes. Header values are unfolded in place (a line
+ * fold becomes spaces), so the bytes must be writable.
+ *
+ * Limits (reasons beside the constants in msg.c): SIP_MSG_MAX bytes, SIP_HDR_MAX headers.
+ */
+#pragma once
+
+#include "base/str.h"
+#include "sip/uri.h"
+
+#define SIP_MSG_MAX 65535
+#define SIP_HDR_MAX 128
+
+enum sip_method {
+	SIP_OTHER, SIP_INVITE, SIP_ACK, SIP_BYE, SIP_CANCEL, SIP_OPTIONS, SIP_REGISTER, SIP_PRACK,
+	SIP_UPDATE, SIP_INFO, SIP_SUBSCRIBE, SIP_NOTIFY, SIP_REFER, SIP_MESSAGE, SIP_PUBLISH,
+	SIP_METHOD_COUNT
+};
+
+enum sip_hdr_id {
+	SIP_HDR_OTHER, SIP_HDR_VIA, SIP_HDR_FROM, SIP_HDR_TO, SIP_HDR_CALL_ID, SIP_HDR_CSEQ,
+	SIP_HDR_CONTACT, SIP_HDR_MAX_FORWARDS, SIP_HDR_CONTENT_LENGTH, SIP_HDR_CONTENT_TYPE,
+	SIP_HDR_ROUTE, SIP_HDR_RECORD_ROUTE, SIP_HDR_EXPIRES, SIP_HDR_MIN_EXPIRES,
+	SIP_HDR_AUTHORIZATION, SIP_HDR_PROXY_AUTHORIZATION, SIP_HDR_WWW_AUTHENTICATE,
+	SIP_HDR_PROXY_AUTHENTICATE, SIP_HDR_REQUIRE, SIP_HDR_PROXY_REQUIRE, SIP_HDR_SUPPORTED,
+	SIP_HDR_UNSUPPORTED, SIP_HDR_ALLOW, SIP_HDR_ALLOW_EVENTS, SIP_HDR_ACCEPT, SIP_HDR_EVENT,
+	SIP_HDR_SUBSCRIPTION_STATE, SIP_HDR_REFER_TO, SIP_HDR_REFERRED_BY, SIP_HDR_REPLACES,
+	SIP_HDR_RACK, SIP_HDR_RSEQ, SIP_HDR_SESSION_EXPIRES, SIP_HDR_MIN_SE, SIP_HDR_REASON,
+	SIP_HDR_RETRY_AFTER, SIP_HDR_USER_AGENT, SIP_HDR_SERVER, SIP_HDR_WARNING,
+	SIP_HDR_P_ASSERTED_IDENTITY, SIP_HDR_P_PREFERRED_IDENTITY, SIP_HDR_REMOTE_PARTY_ID,
+	SIP_HDR_PRIVACY, SIP_HDR_DIVERSION, SIP_HDR_HISTORY_INFO, SIP_HDR_ALERT_INFO,
+	SIP_HDR_CALL_INFO, SIP_HDR_PATH, SIP_HDR_SERVICE_ROUTE, SIP_HDR_SESSION_ID, SIP_HDR_SUBJECT,
+	SIP_HDR_DATE, SIP_HDR_TIMESTAMP, SIP_HDR_CONTENT_DISPOSITION, SIP_HDR_CONTENT_ENCODING,
+	SIP_HDR_MIME_VERSION, SIP_HDR_SIP_ETAG, SIP_HDR_SIP_IF_MATCH, SIP_HDR_USER_TO_USER,
+	SIP_HDR_IN_REPLY_TO, SIP_HDR_ORGANIZATION, SIP_HDR_PRIORITY, SIP_HDR_COUNT
+};
+
+enum sip_proto { SIP_UDP, SIP_TCP, SIP_TLS, SIP_WS, SIP_WSS };
+
+struct sip_hdr {
+	enum sip_hdr_id id;
+	struct str name;      /* as received */
+	struct str value;     /* trimmed, unfolded; a comma list stays one header */
+};
+
+struct sip_via {          /* topmost Via, RFC 3261 §20.42 */
+	struct str value;     /* this Via alone, without its siblings in a comma list */
+	struct str transport; /* "UDP" */
+	struct str host;      /* sent-by, IPv6 with brackets */
+	uint16_t port;        /* 0: none */
+	struct str params, branch, received;
+	bool has_rport;
+};
+
+struct sip_addr {         /* name-addr or addr-spec with parameters: From, To, Contact, Route ... */
+	struct str value;     /* this element alone */
+	struct str display;   /* without quotes; quoted-pairs still escaped */
+	struct sip_uri uri;
+	struct str params;    /* header parameters, without the leading ';' */
+	struct str tag;       /* From, To: STR_NULL without */
+};
+
+struct sip_cseq {
+	uint32_t seq;
+	enum sip_method method;
+	struct str method_name;
+};
+
+struct sip_msg {
+	bool is_request;
+	enum sip_method method;   /* of the request line; of CSeq in a response */
+	struct str method_name;
+	struct sip_uri ruri;      /* requests */
+	int status;               /* responses: 100..699 */
+	struct str reason;        /* responses */
+	struct sip_via via;
+	struct sip_addr from, to;
+	struct str call_id;
+	struct sip_cseq cseq;
+	int max_forwards;         /* -1: absent */
+	int64_t content_length;   /* -1: absent */
+	struct str body;          /* cut to Content-Length */
+	struct str raw;           /* all bytes */
+	int16_t first[SIP_HDR_COUNT]; /* index of the first header with an id, -1 */
+	int refs;                 /* 0: in place, not counted */
+	unsigned nhdrs;
+	struct sip_hdr hdrs[SIP_HDR_MAX]; /* last: a held copy is allocated only as long as it has headers */
+};
+
+/* What is wrong with a message that could be read far enough to be answered. */
+struct sip_msg_error {
+	int status;           /* 400, 413, 416, 505, 513 ...; 0: not answerable, drop */
+	const char *reason;   /* static text, "Missing CSeq" */
+};
+
+/* Parses one whole message. Returns 0, or -EINVAL with *err set; on an answerable error the parts
+ * needed for a response (Via, From, To, Call-ID, CSeq) are filled. A datagram's Content-Length larger
+ * than what came is an error (400), smaller cuts (RFC 3261 §18.3). */
+int sip_msg_parse(struct sip_msg *m, char *buf, size_t len, struct sip_msg_error *err);
+
+/* Frames a byte stream (RFC 3261 §7.5, §18.3): how many bytes the message at the front of buf has.
+ * >0 length, 0 more bytes are needed, -EINVAL not SIP or without Content-Length, -EMSGSIZE too large.
+ * *skip gets the number of CRLFs bytes in front (keep-alives) to drop first. */
+ptrdiff_t sip_msg_frame(const char *buf, size_t len, size_t *skip);
+
+/* A counted copy; of a held message, the same one with one more reference. NULL without memory. */
+struct sip_msg *sip_msg_hold(const struct sip_msg *m);
+void sip_msg_release(struct sip_msg *m); /* NULL allowed */
+
+/* Header access. _value: the first one's value, STR_NULL when absent. */
+bool sip_msg_has(const struct sip_msg *m, enum sip_hdr_id id);
+struct str sip_msg_value(const struct sip_msg *m, enum sip_hdr_id id);
+struct str sip_msg_value_by_name(const struct sip_msg *m, const char *name);
+/* Walks all elements of all headers with id, splitting comma lists (not inside quotes or <>). Start with
+ * *it zeroed. False at the end. For headers whose values aren't lists use sip_msg_hdr_next. */
+struct sip_hdr_iter { unsigned hdr; size_t at; bool started; };
+bool sip_msg_element_next(const struct sip_msg *m, enum sip_hdr_id id, struct sip_hdr_iter *it, struct str *out);
+bool sip_msg_hdr_next(const struct sip_msg *m, enum sip_hdr_id id, struct sip_hdr_iter *it, struct str *out);
+/* True when a comma list of tokens (Require, Supported, Allow) names token. */
+bool sip_msg_has_token(const struct sip_msg *m, enum sip_hdr_id id, const char *token);
+
+/* Structured values. -EINVAL when malformed. */
+int sip_addr_parse(struct sip_addr *out, struct str value);
+int sip_via_parse(struct sip_via *out, struct str value);
+int sip_cseq_parse(struct sip_cseq *out, struct str value);
+/* "active;expires=3600" -> token and params (also Event, Content-Type, Refer-To-like values). */
+void sip_token_params(struct str value, struct str *token, struct str *params);
+/* Seconds of Expires & co; def when absent, -1 when malformed. Values over 2^32-1 are clamped. */
+int64_t sip_msg_expires(const struct sip_msg *m, int64_t def);
+
+struct sip_challenge {     /* one WWW-/Proxy-Authenticate, RFC 7616 §3.3 */
+	struct str realm, nonce, opaque, algorithm, qop, domain;
+	bool stale;
+};
+struct sip_credentials {   /* one (Proxy-)Authorization, RFC 7616 §3.4 */
+	struct str username, realm, nonce, uri, response, algorithm, cnonce, opaque, qop, nc;
+	bool userhash;
+};
+/* -EINVAL for another scheme than Digest or a malformed value. Quoted values come without quotes. */
+int sip_challenge_parse(struct sip_challenge *out, struct str value);
+int sip_credentials_parse(struct sip_credentials *out, struct str value);
+
+const char *sip_method_name(enum sip_method m);      /* SIP_OTHER: "?" */
+enum sip_method sip_method_parse(struct str name);   /* case-sensitive, RFC 3261 §7.1 */
+const char *sip_reason(int status);                  /* "Not Found"; never NULL */
+const char *sip_hdr_name(enum sip_hdr_id id);        /* "Call-ID" */

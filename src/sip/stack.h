@@ -1,0 +1,129 @@
+/* stack.h - the transaction layer over the transports (RFC 3261 §17, RFC 6026, RFC 4320).
+ *
+ *   transport bytes -> stack (matches transactions) -> handler: new requests, 2xx ACKs, stray responses
+ *
+ * Four machines, each an explicit table (state, event) -> (action, state): INVITE client (figure 5 with
+ * RFC 6026 Accepted), non-INVITE client (figure 6), INVITE server (figure 7 with Accepted), non-INVITE
+ * server (figure 8). Timers keep the standard's letters.
+ *
+ * Owner:  transactions belong to the stack and end by themselves. A handle is valid until its
+ *         on_terminated handler has returned; whoever keeps one clears it there.
+ * Thread: loop thread. No handler is called before the function that could cause it returns.
+ */
+#pragma once
+
+#include "base/clock.h"
+#include "base/out.h"
+#include "base/rng.h"
+#include "base/timer.h"
+#include "sip/transport.h"
+
+#define SIP_T1_MS 500
+#define SIP_T2_MS 4000
+#define SIP_T4_MS 5000
+
+struct sip_stack;
+struct ctrans;
+struct strans;
+
+struct sip_stack_params {
+	uv_loop_t *loop;            /* NULL in unit tests: then `send` replaces the transports */
+	struct timers *timers;
+	struct rng *rng;
+	const struct clock *clock;
+	const struct log *log;
+	const char *server;         /* Server and User-Agent value */
+	/* Unit tests: takes what would be sent. */
+	int (*send)(const struct sip_dest *dest, struct str bytes, void *arg);
+	void *send_arg;
+};
+
+struct sip_stack_handler {
+	/* A new request other than ACK and CANCEL, already checked (RFC 3261 §8.2: Via, To-tag, CSeq, Require is the
+	 * upper layer's). m is valid until the handler returns. Must answer now or later with strans_reply. */
+	void (*on_request)(struct strans *st, const struct sip_msg *m, void *arg);
+	/* An ACK that belongs to no transaction: that of a 2xx. */
+	void (*on_ack)(const struct sip_msg *m, const struct sip_source *src, void *arg);
+	/* A 2xx to INVITE that belongs to no client transaction (late fork, RFC 6026 §7.2). */
+	void (*on_stray_2xx)(const struct sip_msg *m, const struct sip_source *src, void *arg);
+	void (*on_flow_closed)(uint64_t flow, void *arg);
+};
+
+int sip_stack_new(struct sip_stack **out, const struct sip_stack_params *p,
+		  const struct sip_stack_handler *h, void *arg);
+void sip_stack_close(struct sip_stack *s);   /* drops all transactions without calling handlers */
+struct transport *sip_stack_transport(struct sip_stack *s);
+/* Feeds a message as if received (unit tests and the transports). */
+void sip_stack_receive(struct sip_stack *s, struct sip_msg *m, const struct sip_msg_error *err,
+		       const struct sip_source *src);
+
+struct sip_stack_counters {
+	uint64_t requests, responses, retransmissions_received, retransmissions_sent, ctrans_timeouts, strans_timeouts,
+		 malformed, stray_responses, merged;
+	unsigned ctrans_live, strans_live;
+};
+const struct sip_stack_counters *sip_stack_counters(const struct sip_stack *s);
+
+/* ---- server transactions ---- */
+
+struct strans_handler {
+	/* A CANCEL came for this INVITE, was answered 200; m is the CANCEL (Reason). Answer the INVITE with 487. */
+	void (*on_cancel)(struct strans *st, const struct sip_msg *m, void *arg);
+	/* Last call. err: 0 ended in its ordinary way, -ETIMEDOUT no ACK for a final non-2xx (timer H), -EIO transport. */
+	void (*on_terminated)(struct strans *st, int err, void *arg);
+};
+/* Without a handler the request is a fire-and-forget answer. */
+void strans_set_handler(struct strans *st, const struct strans_handler *h, void *arg);
+/* The request, held by the transaction as long as it lives. */
+const struct sip_msg *strans_msg(const struct strans *st);
+const struct sip_source *strans_source(const struct strans *st);
+struct sip_stack *strans_stack(const struct strans *st);
+
+/* Sends a response. hdrs: whole header lines, each ending in CRLF (Contact, Allow, ...; not Via, From, To,
+ * Call-ID, CSeq, Content-*, Server, which are written here). reason NULL: the standard phrase. to_tag: put on
+ * To when it has none; STR_NULL makes a stable one. ctype NULL: no body. Record-Route is copied into
+ * dialog-forming responses of the INVITE and SUBSCRIBE (1xx above 100, 2xx).
+ * A second final response is refused with -EALREADY (but the same 2xx of an INVITE may be repeated by the
+ * session's retransmission timer through strans_repeat). */
+struct sip_reply {
+	int status;
+	const char *reason;
+	struct str to_tag;
+	struct str hdrs;
+	const char *ctype;
+	struct str body;
+};
+int strans_reply(struct strans *st, const struct sip_reply *r);
+int strans_reply_simple(struct strans *st, int status, const char *hdrs /* may be NULL */);
+/* Sends the last response once more: a 2xx until its ACK comes (RFC 3261 §13.3.1.4; the session times it). */
+int strans_repeat(struct strans *st);
+
+/* ---- client transactions ---- */
+
+struct ctrans_handler {
+	/* Every response but 100 of a non-INVITE: 1xx may repeat; one final. Forked 2xx may repeat with other To tags while
+	 * in Accepted. */
+	void (*on_response)(struct ctrans *ct, const struct sip_msg *m, void *arg);
+	/* Last call. err: 0; -ETIMEDOUT (timer B or F) or a transport error, both only if no final response came. */
+	void (*on_terminated)(struct ctrans *ct, int err, void *arg);
+};
+
+struct sip_req {
+	struct str method;
+	struct str uri;       /* Request-URI as text */
+	struct str hdrs;      /* whole lines: From, To, Call-ID, CSeq, Max-Forwards, Contact, Route, ... without Via, Content-* */
+	const char *ctype;    /* NULL: no body */
+	struct str body;
+};
+
+/* Sends a request in a new transaction; everything is copied. 0, or -ENOMEM, -EINVAL (too large), or the
+ * transport's error at once (then no handler is called). */
+int ctrans_start(struct ctrans **out, struct sip_stack *s, const struct sip_req *r, const struct sip_dest *dest,
+		 const struct ctrans_handler *h, void *arg);
+/* CANCEL of an INVITE (RFC 3261 §9.1): sent now or as soon as a provisional response has come; nothing after a final. hdrs may
+ * carry Reason. If no final response comes within 64*T1 after it, the INVITE ends with -ETIMEDOUT. */
+int ctrans_cancel(struct ctrans *ct, struct str hdrs);
+/* No more handler calls; the transaction goes on to its end alone (an INVITE's final response is still ACKed). */
+void ctrans_detach(struct ctrans *ct);
+/* Sends the ACK of a 2xx or another request that is no transaction of its own. Via is added. */
+int sip_stack_send_stateless(struct sip_stack *s, const struct sip_req *r, const struct sip_dest *dest);

@@ -1,0 +1,78 @@
+/* transport.h - bytes to messages and back: UDP and TCP (RFC 3261 §18, RFC 3581, RFC 5626 §4.4.1).
+ *
+ * A flow is one path to a peer: a UDP pair of addresses or a TCP connection. Flows are found again by
+ * id, so that somebody who keeps an id over time never holds a dead pointer.
+ *
+ * Owner:  struct transport belongs to the stack. Flows belong to the transport.
+ * Thread: loop thread.
+ * Sending never calls back before it returns; a TCP error comes later through on_flow_closed.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <uv.h>
+
+#include "base/log.h"
+#include "sip/msg.h"
+
+union sockaddr_any {
+	struct sockaddr sa;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+/* Where a request goes or a message came from. */
+struct sip_dest {
+	enum sip_proto proto;
+	union sockaddr_any addr;
+	uint64_t flow;        /* !=0: this connection (TCP) or listener (UDP) and no other; 0: any */
+};
+
+struct sip_source {
+	enum sip_proto proto;
+	union sockaddr_any peer, local;
+	uint64_t flow;        /* usable in sip_dest.flow to answer on the same path */
+};
+
+struct transport;
+
+struct transport_handler {
+	/* m is valid until the handler returns. err.status != 0: m is broken but answerable. */
+	void (*on_message)(struct sip_msg *m, const struct sip_msg_error *err, const struct sip_source *src, void *arg);
+	/* A TCP flow has ended; its id will not be used again. */
+	void (*on_flow_closed)(uint64_t flow, void *arg);
+};
+
+struct transport_counters {
+	uint64_t received, sent, dropped_malformed, dropped_oversize, send_errors, keepalives, tcp_accepted, tcp_closed;
+};
+
+int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log,
+		  const struct transport_handler *h, void *arg);
+/* Binds UDP and TCP on addr ("0.0.0.0", "::", "127.0.0.1") and port. "::" is IPv6 only: dual stack is two
+ * listeners. Negative errno when busy. port 0 picks a free one for both protocols. */
+int transport_listen(struct transport *t, const char *addr, uint16_t port);
+uint16_t transport_port(const struct transport *t); /* of the first listener */
+void transport_close(struct transport *t); /* asynchronous; frees itself */
+
+/* Sends bytes (copied when they can't go at once). A request to a TCP dest without a flow reuses an open
+ * connection to that address or opens one. 0; -ENOTCONN the flow is gone; -EHOSTUNREACH no listener of
+ * that family; -ENOBUFS the peer doesn't read. */
+int transport_send(struct transport *t, const struct sip_dest *dest, struct str bytes);
+
+/* Our address as the peer at dest sees it, for Via sent-by and Contact: the listener's, or where that is
+ * a wildcard the one the kernel routes from (cached). Text form "192.0.2.1:5060" / "[2001:db8::1]:5060". */
+int transport_local(struct transport *t, const struct sip_dest *dest, union sockaddr_any *local);
+const struct transport_counters *transport_counters(const struct transport *t);
+
+/* sockaddr helpers */
+bool sockaddr_eq(const union sockaddr_any *a, const union sockaddr_any *b);      /* address and port */
+bool sockaddr_host_eq(const union sockaddr_any *a, const union sockaddr_any *b); /* address alone */
+socklen_t sockaddr_len(const union sockaddr_any *a);
+uint16_t sockaddr_port(const union sockaddr_any *a);
+void sockaddr_set_port(union sockaddr_any *a, uint16_t port);
+int sockaddr_parse(union sockaddr_any *out, struct str host, uint16_t port);     /* literal only; brackets allowed */
+#define SOCKADDR_TEXT_MAX 64
+const char *sockaddr_print_host(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_MAX]); /* no brackets */
+const char *sockaddr_print(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_MAX]);      /* host:port */
+const char *sip_proto_name(enum sip_proto p); /* "UDP" */

@@ -1,0 +1,144 @@
+/* ua.h - user agent core: dialogs and their sessions over the transaction layer (RFC 3261 §12-§15).
+ *
+ * Matches requests to dialogs by Call-ID and tags, hands dialog-forming and stand-alone requests to the
+ * handler that was set for their method, answers the rest: 405 with Allow for known methods without a
+ * handler, 501 for unknown ones, 481 for in-dialog requests without a dialog, 420 for a Require we don't
+ * support, 483, OPTIONS 200.
+ *
+ * Session: the INVITE usage of a dialog. One object from the INVITE to the last transaction.
+ *
+ *   UAC: CALLING -> EARLY -> CONFIRMED -> TERMINATED        UAS: RECEIVED -> EARLY -> CONFIRMED -> TERMINATED
+ *
+ * Bodies pass through untouched; what they mean (RFC 3264) is the leg's business. The session refuses a
+ * message that may not carry an offer now (491 or 500 with Retry-After, RFC 3261 §14.2, RFC 6337) and
+ * tells by `has_offer` what role a body plays.
+ *
+ * Owner:  a session belongs to whoever made it until on_closed has returned, which is exactly once, last.
+ * Thread: loop thread. No function calls back before it returns.
+ */
+#pragma once
+
+#include "sip/stack.h"
+#include "sip/resolve.h"
+
+struct sip_ua;
+struct session;
+
+struct sip_ua_params {
+	struct sip_stack_params stack;
+	struct resolver *resolver;   /* may be NULL: literals only */
+};
+
+/* One handler per method for requests outside dialogs. Must answer through st. */
+typedef void sip_ua_request_fn(struct strans *st, const struct sip_msg *m, void *arg);
+
+int sip_ua_new(struct sip_ua **out, const struct sip_ua_params *p);
+void sip_ua_close(struct sip_ua *ua);
+struct sip_stack *sip_ua_stack(struct sip_ua *ua);
+struct transport *sip_ua_transport(struct sip_ua *ua);
+void sip_ua_handle(struct sip_ua *ua, enum sip_method method, sip_ua_request_fn *fn, void *arg);
+/* Told of every TCP flow that ends (registrar: bindings). At most one. */
+void sip_ua_on_flow_closed(struct sip_ua *ua, void (*fn)(uint64_t flow, void *arg), void *arg);
+unsigned sip_ua_sessions(const struct sip_ua *ua);
+/* Everything we can do, for Allow and Supported lines ("Allow: ...\r\n"). */
+const char *sip_ua_allow(const struct sip_ua *ua);
+
+/* How a session came to its end; why_msg may be NULL. */
+enum session_end {
+	SESSION_BYE_RECEIVED, SESSION_BYE_SENT, SESSION_CANCELLED, /* by the caller (UAS) or by us (UAC) */
+	SESSION_REJECTED,  /* final non-2xx received or sent */
+	SESSION_TIMEOUT,   /* no final response, no ACK for our 2xx, no answer to a re-INVITE (408) */
+	SESSION_FAILED     /* transport, no memory */
+};
+
+struct session_handler {
+	/* UAC. 1xx above 100; repeats. The dialog tag may differ between calls (forks); m carries SDP perhaps. */
+	void (*on_progress)(struct session *s, const struct sip_msg *m, void *arg);
+	/* UAC. The first 2xx. It is ACKed by session_ack(), which the handler must call now or later (late offer: with an
+	 * answer). Further 2xx of other forks are ACKed and BYEd by the session. */
+	void (*on_answer)(struct session *s, const struct sip_msg *m, void *arg);
+	/* UAS. The ACK of our 2xx came (with an answer if our 2xx had the offer). At most once per INVITE, re-INVITE included. */
+	void (*on_ack)(struct session *s, const struct sip_msg *m, void *arg);
+	/* A re-INVITE or UPDATE from the peer. Answer with session_reply_offer(). has_offer false: late offer wanted
+	 * (re-INVITE), or a mere refresh (UPDATE). */
+	void (*on_reoffer)(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg);
+	/* Our re-INVITE or UPDATE was answered: m its final response (NULL on a local failure), status its code. A 2xx of a re-INVITE
+	 * has been ACKed. 491 is retried by the session after the time RFC 3261 §14.1 gives and not told. */
+	void (*on_reoffer_done)(struct session *s, int status, const struct sip_msg *m, void *arg);
+	/* INFO, NOTIFY, MESSAGE, REFER ... inside the dialog. NULL handler or false: 405 is sent by the session. Answer through st. */
+	bool (*on_request)(struct session *s, struct strans *st, const struct sip_msg *m, void *arg);
+	/* Exactly once, last. status: SIP code that ended it (0 for BYE), m: the message, or NULL. */
+	void (*on_closed)(struct session *s, enum session_end how, int status, const struct sip_msg *m, void *arg);
+	/* May be NULL: may this in-dialog request pass? Called for requests other than ACK, CANCEL and BYE from the
+	 * dialog's own flow. false: the handler has answered (challenge). */
+	bool (*on_authorize)(struct session *s, struct strans *st, const struct sip_msg *m, void *arg);
+};
+
+struct session_params {           /* UAC; all is copied */
+	struct str target;            /* Request-URI */
+	struct sip_dest dest;         /* where it is sent */
+	struct str from_display, from_uri; /* From without tag; display unquoted, may be empty */
+	struct str to_display, to_uri;
+	struct str route;             /* Route header value(s), may be empty */
+	struct str contact_user;      /* user part of our Contact, may be empty */
+	struct str call_id;           /* empty: made */
+	struct str hdrs;              /* further whole header lines */
+	const char *ctype;
+	struct str body;
+	uint8_t max_forwards;         /* 0: 70 */
+	const char *auth_user, *auth_password; /* answers 401/407 once; NULL: no */
+	uint32_t timeout_ms;          /* 0: none. No final answer within: CANCEL, then on_closed TIMEOUT */
+};
+
+int session_invite(struct session **out, struct sip_ua *ua, const struct session_params *p,
+		   const struct session_handler *h, void *arg);
+/* Takes an incoming INVITE (inside a sip_ua_request_fn). Sends nothing but the 100 the transaction sends. */
+int session_accept(struct session **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m,
+		   const struct session_handler *h, void *arg);
+
+/* UAS: 101..199. body may be empty. */
+int session_progress(struct session *s, int status, const char *hdrs, const char *ctype, struct str body);
+/* UAS: 200, retransmitted until ACK; without an ACK in 64*T1 the session BYEs and ends with TIMEOUT. */
+int session_answer(struct session *s, const char *hdrs, const char *ctype, struct str body);
+/* UAS, before the answer: 300..699. */
+int session_reject(struct session *s, int status, const char *reason, const char *hdrs);
+/* UAC: acknowledges the 2xx, with an answer when the 2xx had the offer. */
+int session_ack(struct session *s, const char *ctype, struct str body);
+/* Either side, confirmed: re-INVITE. body empty: without offer. -EBUSY: one is under way (ours or theirs). */
+int session_reinvite(struct session *s, const char *hdrs, const char *ctype, struct str body);
+/* Answers on_reoffer: 200 with a body (status 200) or an error status. */
+int session_reply_offer(struct session *s, struct strans *st, int status, const char *hdrs, const char *ctype, struct str body);
+/* Any other request in the dialog (INFO, NOTIFY, MESSAGE). fn may be NULL; called once with the final response, or NULL. */
+int session_request(struct session *s, const char *method, const char *hdrs, const char *ctype, struct str body,
+		    void (*fn)(const struct sip_msg *m, void *arg), void *arg);
+/* Ends it whatever its state: CANCEL, BYE, or reject with status (UAS unanswered; 0: 480). hdrs: e.g. Reason. on_closed
+ * follows (never from inside this call). A second call does nothing. */
+void session_close(struct session *s, int status, const char *hdrs);
+/* Forgets the handler: no more calls, the session ends itself as by session_close. */
+void session_detach(struct session *s, int status, const char *hdrs);
+
+enum session_state { SESSION_ST_CALLING, SESSION_ST_RECEIVED, SESSION_ST_EARLY, SESSION_ST_CONFIRMED, SESSION_ST_TERMINATED };
+enum session_state session_state(const struct session *s);
+struct str session_call_id(const struct session *s);
+struct str session_local_tag(const struct session *s);
+struct str session_remote_tag(const struct session *s);
+const struct sip_msg *session_invite_msg(const struct session *s); /* UAS: the INVITE, held; UAC: NULL */
+const struct sip_source *session_source(const struct session *s);  /* UAS: where the INVITE came from */
+const struct sip_dest *session_dest(const struct session *s);      /* where our in-dialog requests go now */
+/* Our address in this dialog, for SDP. */
+int session_local_addr(const struct session *s, union sockaddr_any *out);
+
+/* ---- subscriptions: the notifier's side (RFC 6665) ---- */
+
+struct subscription;
+struct subscription_handler {
+	void (*on_refresh)(struct subscription *sub, uint32_t expires_s, void *arg); /* send full state by subscription_notify */
+	void (*on_closed)(struct subscription *sub, void *arg);                     /* exactly once: expired, ended, peer gone */
+};
+/* Accepts a SUBSCRIBE (200 with Expires), keeps its dialog and its expiry. event: "message-summary". */
+int subscription_accept(struct subscription **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m,
+			uint32_t expires_s, const struct subscription_handler *h, void *arg);
+/* NOTIFY with state active (or terminated when the subscription has ended). One at a time: while one is under way the
+ * newest body waits. */
+int subscription_notify(struct subscription *sub, const char *ctype, struct str body);
+void subscription_close(struct subscription *sub, const char *reason); /* NOTIFY terminated;reason= */

@@ -1,0 +1,33 @@
+/* uri.h - SIP, SIPS and tel URIs (RFC 3261 §19.1, RFC 3966).
+ *
+ * A parsed URI holds slices of the text it was parsed from.
+ */
+#pragma once
+
+#include "base/out.h"
+#include "base/str.h"
+
+enum sip_scheme { SIP_SCHEME_SIP, SIP_SCHEME_SIPS, SIP_SCHEME_TEL, SIP_SCHEME_OTHER };
+
+struct sip_uri {
+	enum sip_scheme scheme;
+	struct str text;      /* all of it */
+	struct str user;      /* still escaped; the number of a tel URI */
+	struct str password;
+	struct str host;      /* IPv6 with its brackets */
+	struct str params;    /* without the leading ';' */
+	struct str headers;   /* without the leading '?' */
+	uint16_t port;        /* 0: none given */
+};
+
+/* Whole slice; -EINVAL when it is not a URI. */
+int sip_uri_parse(struct sip_uri *out, struct str text);
+/* Compares as RFC 3261 §19.1.4 says (escapes, case, parameters that must match). */
+bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b);
+/* A parameter of a ";name=value;name" list: true when present; value may be NULL or gets STR_NULL
+ * for a flag. Names compare without case. */
+bool sip_param_find(struct str params, const char *name, struct str *value);
+/* Undoes %XX into buf (NUL-terminated); -ENOSPC, or -EINVAL for a bad escape or NUL. */
+int sip_unescape(struct str s, char *buf, size_t size);
+/* Writes a user part with RFC 3261 §25.1 escaping. */
+void sip_escape_user(struct out *o, struct str user);
