@@ -11,11 +11,11 @@ ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(SAN) -D_GNU_SOURCE -Isrc $(shell pkg
 ALL_LIBS   = $(shell pkg-config --libs $(PKGS)) -lm -lpthread
 
 SRC_CORE  := $(filter-out src/main.c,$(shell find src -name '*.c' | sort))
-SRC_APPS  := $(shell find apps -name '*.c' | sort)
+SRC_APPS  := $(shell find apps -name '*.c' 2>/dev/null | sort)
 OBJ_CORE  := $(patsubst %.c,$(BUILD)/%.o,$(SRC_CORE))
 OBJ_APPS  := $(patsubst %.c,$(BUILD)/%.o,$(SRC_APPS))
 LIB       := $(BUILD)/libcordboard.a
-UNIT_SRC  := $(shell find tests/unit -name 'test_*.c' | sort)
+UNIT_SRC  := $(shell find tests/unit -name 'test_*.c' 2>/dev/null | sort)
 UNIT_BIN  := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRC))
 
 .DEFAULT_GOAL := all
@@ -52,5 +52,8 @@ clean:  ## remove what was built
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Suites and tools with rules of their own.
+-include $(wildcard tests/*/rules.mk prompts/rules.mk)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

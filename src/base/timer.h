@@ -36,12 +36,12 @@ static inline void timer_init(struct timer *t, void (*fn)(void *arg), void *arg)
 {
 	*t = (struct timer){ .fn = fn, .arg = arg };
 }
-/* (Re)starts t to fire after_ms from the wheel's now; 0 fires at the next run. */
+/* (Re)starts t to fire after_ms from timers_now(); 0 counts as 1. */
 void timer_start(struct timers *w, struct timer *t, uint64_t after_ms);
 void timer_stop(struct timers *w, struct timer *t); /* nothing if not running */
 static inline bool timer_is_running(const struct timer *t) { return t->pprev != NULL; }
 
-/* Drives a wheel from a loop: one uv_timer for the nearest expiry. */
+/* Drives a wheel, made with timers_new(uv_now(loop)), from a loop: one uv_timer for the nearest expiry. */
 struct timers_driver;
 int timers_drive(struct timers_driver **out, struct timers *w, uv_loop_t *loop);
 void timers_driver_close(struct timers_driver *d); /* asynchronous; frees itself, not the wheel */

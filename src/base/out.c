@@ -1,0 +1,102 @@
+/* out.c - the bounded writer. A write that doesn't fit is dropped whole and remembered, so callers check once, at the end. */
+#include "base/out.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void out_init(struct out *o, char *buf, size_t size)
+{
+	*o = (struct out){ .p = buf, .size = size };
+}
+
+void out_init_grow(struct out *o, size_t max)
+{
+	*o = (struct out){ .max = max };
+}
+
+void out_fini(struct out *o)
+{
+	if (o->max)
+		free(o->p);
+	*o = (struct out){ 0 };
+}
+
+/* Makes room for n more bytes. */
+static bool reserve(struct out *o, size_t n)
+{
+	size_t want = o->size ? o->size : 256;
+	char *p;
+
+	if (o->overflow)
+		return false;
+	if (n <= o->size - o->len)
+		return true;
+	if (n > o->max || o->len > o->max - n) {
+		o->overflow = true;
+		return false;
+	}
+	while (want - o->len < n)
+		want *= 2;
+	if (want > o->max)
+		want = o->max;
+	p = realloc(o->p, want);
+	if (!p) {
+		o->overflow = true;
+		return false;
+	}
+	o->p = p;
+	o->size = want;
+	return true;
+}
+
+void out_mem(struct out *o, const void *p, size_t n)
+{
+	if (n == 0 || !reserve(o, n))
+		return;
+	memcpy(o->p + o->len, p, n);
+	o->len += n;
+}
+
+void out_chr(struct out *o, char c)
+{
+	out_mem(o, &c, 1);
+}
+
+void out_u64(struct out *o, uint64_t v)
+{
+	char buf[20], *at = buf + sizeof(buf);
+
+	do
+		*--at = (char)('0' + v % 10);
+	while (v /= 10);
+	out_mem(o, at, (size_t)(buf + sizeof(buf) - at));
+}
+
+void out_fmt(struct out *o, const char *fmt, ...)
+{
+	va_list ap, again;
+	int n;
+
+	va_start(ap, fmt);
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	/* vsnprintf wants room for a NUL that the writer doesn't keep. */
+	if (n < 0)
+		o->overflow = true;
+	else if (reserve(o, (size_t)n + 1))
+		o->len += (size_t)vsnprintf(o->p + o->len, (size_t)n + 1, fmt, again);
+	va_end(again);
+}
+
+void out_hex(struct out *o, const void *p, size_t n)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *b = p;
+
+	for (size_t i = 0; i < n; i++) {
+		out_chr(o, digits[b[i] >> 4]);
+		out_chr(o, digits[b[i] & 15]);
+	}
+}

@@ -1,0 +1,114 @@
+/* str.c - comparing, cutting and copying slices. The one idea: a slice is a value, nothing here allocates but str_dup(). */
+#include "base/str.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static inline unsigned char lower(unsigned char c)
+{
+	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+static bool mem_ieq(const char *a, const char *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (lower((unsigned char)a[i]) != lower((unsigned char)b[i]))
+			return false;
+	return true;
+}
+
+bool str_ieq(struct str a, struct str b)
+{
+	return a.n == b.n && mem_ieq(a.p, b.p, a.n);
+}
+
+bool str_starts(struct str s, struct str prefix)
+{
+	return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
+}
+
+bool str_istarts(struct str s, struct str prefix)
+{
+	return s.n >= prefix.n && mem_ieq(s.p, prefix.p, prefix.n);
+}
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct str str_trim(struct str s)
+{
+	while (s.n && is_space(s.p[0])) {
+		s.p++;
+		s.n--;
+	}
+	while (s.n && is_space(s.p[s.n - 1]))
+		s.n--;
+	return s;
+}
+
+ptrdiff_t str_find_chr(struct str s, char c)
+{
+	const char *at = s.n ? memchr(s.p, c, s.n) : NULL;
+
+	return at ? at - s.p : -1;
+}
+
+struct str str_cut(struct str *rest, char c)
+{
+	struct str head = *rest;
+	ptrdiff_t at = str_find_chr(head, c);
+
+	if (at < 0) {
+		*rest = STR_NULL;
+		return head;
+	}
+	head.n = (size_t)at;
+	*rest = str_from_at(*rest, head.n + 1);
+	return head;
+}
+
+int str_to_u32(struct str s, uint32_t max, uint32_t *out)
+{
+	uint64_t v = 0;
+
+	if (s.n == 0)
+		return -EINVAL;
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return -EINVAL;
+		/* Saturates, so that a long run of digits is out of range, not wrapped. */
+		if (v <= UINT32_MAX)
+			v = v * 10 + (uint64_t)(s.p[i] - '0');
+	}
+	if (v > max)
+		return -ERANGE;
+	*out = (uint32_t)v;
+	return 0;
+}
+
+char *str_dup(struct str s)
+{
+	char *z = malloc(s.n + 1);
+
+	if (!z)
+		return NULL;
+	if (s.n)
+		memcpy(z, s.p, s.n);
+	z[s.n] = '\0';
+	return z;
+}
+
+int str_copy(struct str s, char *buf, size_t size)
+{
+	if (s.n >= size) {
+		if (size)
+			buf[0] = '\0';
+		return -ENOSPC;
+	}
+	if (s.n)
+		memcpy(buf, s.p, s.n);
+	buf[s.n] = '\0';
+	return 0;
+}

@@ -1,0 +1,303 @@
+/* task.c - coroutines over makecontext and swapcontext.
+ *
+ * A stack is one mapping: a guard page, the stack, and at its top the struct task itself, so a task is one
+ * allocation and an overflow faults instead of writing over its neighbour. Free stacks are kept for the next task,
+ * but only some: a burst of calls gives its memory back.
+ */
+#include "base/task.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ASAN 1
+#endif
+#endif
+#ifdef WITH_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#else
+#define VALGRIND_STACK_REGISTER(lo, hi) 0u
+#define VALGRIND_STACK_DEREGISTER(id) (void)(id)
+#endif
+
+/* Stacks kept for reuse: enough for the churn of a busy second, 4 MiB at 64 KiB each if all were touched. */
+#define FREE_STACKS_MAX 64
+
+enum task_state { TASK_READY, TASK_RUNNING, TASK_PARKED, TASK_ENDED };
+
+struct task {
+	struct task *next; /* ready or free list */
+	struct tasks *ts;
+	enum task_state state;
+	int code;
+	void (*fn)(void *arg);
+	void (*on_end)(void *arg);
+	void *arg;
+	ucontext_t context;
+	char *map;
+	unsigned valgrind_id;
+	void *fake_stack; /* ASan's */
+};
+
+struct tasks {
+	uv_loop_t *loop;
+	uv_idle_t idle; /* active while something is ready, so that the loop doesn't sleep */
+	bool is_draining;
+	size_t page, stack_size, map_size;
+	unsigned count, nfree;
+	struct task *running, *free, *ready, **ready_end;
+	ucontext_t main_context;
+	const void *main_stack;
+	size_t main_stack_size;
+	void *main_fake_stack;
+};
+
+static void on_idle(uv_idle_t *idle)
+{
+	tasks_run(idle->data);
+}
+
+int tasks_new(struct tasks **out, uv_loop_t *loop, size_t stack_size)
+{
+	struct tasks *ts = calloc(1, sizeof(*ts));
+
+	if (!ts)
+		return -ENOMEM;
+	ts->page = (size_t)sysconf(_SC_PAGESIZE);
+	ts->stack_size = (stack_size + ts->page - 1) / ts->page * ts->page;
+	ts->map_size = ts->page + ts->stack_size;
+	ts->ready_end = &ts->ready;
+	ts->loop = loop;
+	if (loop) {
+		uv_idle_init(loop, &ts->idle);
+		ts->idle.data = ts;
+	}
+	*out = ts;
+	return 0;
+}
+
+static void stack_unmap(struct task *t)
+{
+	size_t map_size = t->ts->map_size;
+	char *map = t->map;
+
+	VALGRIND_STACK_DEREGISTER(t->valgrind_id);
+	munmap(map, map_size);
+}
+
+static void on_idle_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+void tasks_close(struct tasks *ts)
+{
+	if (!ts)
+		return;
+	while (ts->free) {
+		struct task *t = ts->free;
+
+		ts->free = t->next;
+		stack_unmap(t);
+	}
+	if (ts->loop)
+		uv_close((uv_handle_t *)&ts->idle, on_idle_closed);
+	else
+		free(ts);
+}
+
+unsigned tasks_count(const struct tasks *ts)
+{
+	return ts->count;
+}
+
+struct task *task_self(const struct tasks *ts)
+{
+	return ts->running;
+}
+
+bool task_is_parked(const struct task *t)
+{
+	return t->state == TASK_PARKED;
+}
+
+static size_t usable(const struct tasks *ts)
+{
+	return ts->stack_size - (sizeof(struct task) + 63) / 64 * 64;
+}
+
+static struct task *stack_take(struct tasks *ts)
+{
+	struct task *t = ts->free;
+	char *map;
+
+	if (t) {
+		ts->free = t->next;
+		ts->nfree--;
+		return t;
+	}
+	map = mmap(NULL, ts->map_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+	if (map == MAP_FAILED)
+		return NULL;
+	if (mprotect(map, ts->page, PROT_NONE) != 0) {
+		munmap(map, ts->map_size);
+		return NULL;
+	}
+	t = (struct task *)(map + ts->page + usable(ts));
+	t->map = map;
+	t->ts = ts;
+	t->valgrind_id = VALGRIND_STACK_REGISTER(map + ts->page, map + ts->page + usable(ts));
+	return t;
+}
+
+static void stack_give(struct tasks *ts, struct task *t)
+{
+	if (ts->nfree >= FREE_STACKS_MAX) {
+		stack_unmap(t);
+		return;
+	}
+#ifdef WITH_ASAN
+	__asan_unpoison_memory_region(t->map + ts->page, usable(ts));
+#endif
+	t->next = ts->free;
+	ts->free = t;
+	ts->nfree++;
+}
+
+static void make_ready(struct tasks *ts, struct task *t)
+{
+	t->state = TASK_READY;
+	t->next = NULL;
+	*ts->ready_end = t;
+	ts->ready_end = &t->next;
+	if (ts->loop && !ts->is_draining)
+		uv_idle_start(&ts->idle, on_idle);
+}
+
+/* ---- switching ---- */
+
+static void switch_to_task(struct tasks *ts, struct task *t)
+{
+#ifdef WITH_ASAN
+	__sanitizer_start_switch_fiber(&ts->main_fake_stack, t->map + ts->page, usable(ts));
+#endif
+	swapcontext(&ts->main_context, &t->context);
+#ifdef WITH_ASAN
+	__sanitizer_finish_switch_fiber(ts->main_fake_stack, NULL, NULL);
+#endif
+}
+
+static void switch_to_main(struct tasks *ts, struct task *t)
+{
+#ifdef WITH_ASAN
+	__sanitizer_start_switch_fiber(t->state == TASK_ENDED ? NULL : &t->fake_stack, ts->main_stack, ts->main_stack_size);
+#endif
+	swapcontext(&t->context, &ts->main_context);
+#ifdef WITH_ASAN
+	__sanitizer_finish_switch_fiber(t->fake_stack, &ts->main_stack, &ts->main_stack_size);
+#endif
+}
+
+/* makecontext passes ints: a pointer goes as two halves. */
+static void task_entry(unsigned hi, unsigned lo)
+{
+	struct task *t = (struct task *)(((uintptr_t)hi << 32) | lo);
+
+#ifdef WITH_ASAN
+	__sanitizer_finish_switch_fiber(NULL, &t->ts->main_stack, &t->ts->main_stack_size);
+#endif
+	t->fn(t->arg);
+	t->state = TASK_ENDED;
+	switch_to_main(t->ts, t);
+}
+
+static void context_init(struct task *t)
+{
+	getcontext(&t->context);
+	t->context.uc_stack.ss_sp = t->map + t->ts->page;
+	t->context.uc_stack.ss_size = usable(t->ts);
+	t->context.uc_link = NULL;
+	makecontext(&t->context, (void (*)(void))task_entry, 2, (unsigned)((uintptr_t)t >> 32), (unsigned)(uintptr_t)t);
+}
+
+int task_start(struct task **out, struct tasks *ts, void (*fn)(void *arg), void (*on_end)(void *arg), void *arg)
+{
+	struct task *t = stack_take(ts);
+
+	if (!t)
+		return -EAGAIN;
+	t->fn = fn;
+	t->on_end = on_end;
+	t->arg = arg;
+	t->code = 0;
+	t->fake_stack = NULL;
+	context_init(t);
+	ts->count++;
+	make_ready(ts, t);
+	*out = t;
+	return 0;
+}
+
+int task_park(struct tasks *ts)
+{
+	struct task *t = ts->running;
+
+	t->state = TASK_PARKED;
+	switch_to_main(ts, t);
+	return t->code;
+}
+
+bool task_wake(struct task *t, int code)
+{
+	if (t->state != TASK_PARKED)
+		return false;
+	t->code = code;
+	make_ready(t->ts, t);
+	return true;
+}
+
+static void run_one(struct tasks *ts, struct task *t)
+{
+	void (*on_end)(void *) = t->on_end;
+	void *arg = t->arg;
+
+	t->state = TASK_RUNNING;
+	ts->running = t;
+	switch_to_task(ts, t);
+	ts->running = NULL;
+	if (t->state != TASK_ENDED)
+		return;
+	ts->count--;
+	stack_give(ts, t);
+	if (on_end)
+		on_end(arg);
+}
+
+void tasks_run(struct tasks *ts)
+{
+	if (ts->is_draining || ts->running)
+		return;
+	ts->is_draining = true;
+	while (ts->ready) {
+		struct task *t = ts->ready;
+
+		ts->ready = t->next;
+		if (!ts->ready)
+			ts->ready_end = &ts->ready;
+		run_one(ts, t);
+	}
+	ts->is_draining = false;
+	if (ts->loop)
+		uv_idle_stop(&ts->idle);
+}

@@ -1,0 +1,137 @@
+/* test_base.c - slices, the bounded writer, randomness, log lines. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/out.h"
+#include "base/rng.h"
+
+static void test_str_cut_walks_a_list(void **state)
+{
+	struct str rest = STR("a,,bc"), part;
+
+	(void)state;
+	part = str_cut(&rest, ',');
+	assert_true(str_eqz(part, "a"));
+	part = str_cut(&rest, ',');
+	assert_true(str_empty(part) && part.p);
+	part = str_cut(&rest, ',');
+	assert_true(str_eqz(part, "bc"));
+	assert_null(rest.p);
+}
+
+static void test_str_to_u32_bounds(void **state)
+{
+	static const struct { const char *in; uint32_t max; int err; uint32_t out; } rows[] = {
+		{ "0", 10, 0, 0 }, { "10", 10, 0, 10 }, { "11", 10, -ERANGE, 0 }, { "", 10, -EINVAL, 0 },
+		{ "-1", 10, -EINVAL, 0 }, { " 1", 10, -EINVAL, 0 }, { "4294967295", UINT32_MAX, 0, UINT32_MAX },
+		{ "4294967296", UINT32_MAX, -ERANGE, 0 }, { "99999999999999999999999999", UINT32_MAX, -ERANGE, 0 },
+		{ "18446744073709551617", UINT32_MAX, -ERANGE, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint32_t v = 0;
+
+		assert_int_equal(str_to_u32(str_from(rows[i].in), rows[i].max, &v), rows[i].err);
+		assert_int_equal(v, rows[i].out);
+	}
+}
+
+static void test_str_trim_and_compare(void **state)
+{
+	(void)state;
+	assert_true(str_eqz(str_trim(STR(" \t x y\r\n ")), "x y"));
+	assert_true(str_empty(str_trim(STR(" \r\n"))));
+	assert_true(str_ieq(STR("Call-ID"), STR("call-id")));
+	assert_false(str_ieq(STR("a"), STR("ab")));
+	assert_false(str_ieq(STR("@"), STR("`"))); /* only letters fold */
+	assert_true(str_istarts(STR("SIPS:x"), STR("sips:")));
+}
+
+static void test_out_remembers_overflow(void **state)
+{
+	char buf[8];
+	struct out o;
+
+	(void)state;
+	out_init(&o, buf, sizeof(buf));
+	out_z(&o, "12345");
+	out_z(&o, "6789"); /* dropped whole */
+	assert_false(out_ok(&o));
+	out_chr(&o, 'x');  /* nothing after an overflow */
+	assert_int_equal(o.len, 5);
+	out_reset(&o);
+	out_u64(&o, 12345678);
+	assert_true(out_ok(&o));
+	assert_true(str_eqz(out_view(&o), "12345678"));
+}
+
+static void test_out_grows_to_its_limit(void **state)
+{
+	struct out o;
+
+	(void)state;
+	out_init_grow(&o, 1000);
+	for (int i = 0; i < 100; i++)
+		out_fmt(&o, "%09d", i);
+	assert_true(out_ok(&o));
+	assert_int_equal(o.len, 900);
+	for (int i = 0; i < 20; i++)
+		out_fmt(&o, "%09d", i);
+	assert_false(out_ok(&o));
+	out_fini(&o);
+}
+
+static void test_rng_uuid_and_range(void **state)
+{
+	struct rng r;
+	char uuid[37];
+	unsigned seen[7] = { 0 };
+
+	(void)state;
+	rng_init(&r);
+	rng_uuid(&r, uuid);
+	assert_int_equal(strlen(uuid), 36);
+	assert_int_equal(uuid[14], '4');
+	for (int i = 0; i < 7000; i++)
+		seen[rng_below(&r, 7)]++;
+	for (int i = 0; i < 7; i++)
+		assert_in_range(seen[i], 700, 1300);
+}
+
+static void test_log_keeps_one_line(void **state)
+{
+	char *text = NULL;
+	size_t n = 0;
+	struct log log = { .to = open_memstream(&text, &n), .level = LOG_INFO };
+
+	(void)state;
+	log_write(&log, LOG_DEBUG, "x", "not shown");
+	log_write(&log, LOG_INFO, "sip", "a=%s", "evil\r\nforged line");
+	fclose(log.to);
+	assert_non_null(strstr(text, "info  sip: a=evil  forged line\n"));
+	assert_null(strstr(text, "not shown"));
+	assert_ptr_equal(strchr(text, '\n'), text + n - 1);
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_str_cut_walks_a_list),
+		cmocka_unit_test(test_str_to_u32_bounds),
+		cmocka_unit_test(test_str_trim_and_compare),
+		cmocka_unit_test(test_out_remembers_overflow),
+		cmocka_unit_test(test_out_grows_to_its_limit),
+		cmocka_unit_test(test_rng_uuid_and_range),
+		cmocka_unit_test(test_log_keeps_one_line),
+	};
+
+	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}

@@ -1,0 +1,140 @@
+/* test_task.c - coroutines: parking, waking, ending, many at once, on a loop and by hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "base/task.h"
+
+struct trace {
+	struct tasks *ts;
+	struct task *task;
+	int codes[4];
+	unsigned parked, ended;
+};
+
+static void waiter(void *arg)
+{
+	struct trace *t = arg;
+	volatile char deep[8000]; /* the stack is real */
+
+	memset((char *)deep, 1, sizeof(deep));
+	for (int i = 0; i < 3; i++) {
+		t->parked++;
+		t->codes[i] = task_park(t->ts);
+	}
+	assert_int_equal(deep[7999], 1);
+}
+
+static void on_end(void *arg)
+{
+	((struct trace *)arg)->ended++;
+}
+
+static void test_task_parks_and_wakes_with_codes(void **state)
+{
+	struct trace t = { 0 };
+
+	(void)state;
+	assert_int_equal(tasks_new(&t.ts, NULL, 65536), 0);
+	assert_int_equal(task_start(&t.task, t.ts, waiter, on_end, &t), 0);
+	assert_int_equal(t.parked, 0); /* not from inside task_start */
+	tasks_run(t.ts);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(t.parked, i + 1);
+		assert_true(task_is_parked(t.task));
+		assert_true(task_wake(t.task, -10 - i));
+		assert_false(task_wake(t.task, 99)); /* once only */
+		tasks_run(t.ts);
+	}
+	assert_int_equal(t.codes[0], -10);
+	assert_int_equal(t.codes[2], -12);
+	assert_int_equal(t.ended, 1);
+	assert_int_equal(tasks_count(t.ts), 0);
+	tasks_close(t.ts);
+}
+
+static void test_task_thousand_at_once(void **state)
+{
+	enum { N = 1000 };
+	static struct trace t[N];
+	struct tasks *ts;
+
+	(void)state;
+	memset(t, 0, sizeof(t));
+	assert_int_equal(tasks_new(&ts, NULL, 32768), 0);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < N; i++) {
+			t[i].ts = ts;
+			assert_int_equal(task_start(&t[i].task, ts, waiter, on_end, &t[i]), 0);
+		}
+		for (int k = 0; k < 4; k++) {
+			tasks_run(ts);
+			for (int i = 0; i < N && k < 3; i++)
+				assert_true(task_wake(t[i].task, k));
+		}
+		assert_int_equal(tasks_count(ts), 0);
+	}
+	assert_int_equal(t[N - 1].ended, 2);
+	tasks_close(ts);
+}
+
+struct pair {
+	struct tasks *ts;
+	struct task *a, *b;
+	char order[16];
+};
+
+static void task_a(void *arg)
+{
+	struct pair *p = arg;
+
+	strcat(p->order, "a");
+	assert_ptr_equal(task_self(p->ts), p->a);
+	task_park(p->ts);
+	strcat(p->order, "A");
+	task_wake(p->b, 0); /* runs after we give the thread back, not now */
+	strcat(p->order, "+");
+}
+
+static void task_b(void *arg)
+{
+	struct pair *p = arg;
+
+	strcat(p->order, "b");
+	task_wake(p->a, 0);
+	task_park(p->ts);
+	strcat(p->order, "B");
+}
+
+static void test_task_wake_from_task_is_deferred(void **state)
+{
+	struct pair p = { 0 };
+	uv_loop_t loop;
+
+	(void)state;
+	uv_loop_init(&loop);
+	assert_int_equal(tasks_new(&p.ts, &loop, 65536), 0);
+	assert_int_equal(task_start(&p.a, p.ts, task_a, NULL, &p), 0);
+	assert_int_equal(task_start(&p.b, p.ts, task_b, NULL, &p), 0);
+	while (tasks_count(p.ts))
+		uv_run(&loop, UV_RUN_NOWAIT);
+	assert_string_equal(p.order, "abA+B");
+	assert_null(task_self(p.ts));
+	tasks_close(p.ts);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_task_parks_and_wakes_with_codes),
+		cmocka_unit_test(test_task_thousand_at_once),
+		cmocka_unit_test(test_task_wake_from_task_is_deferred),
+	};
+
+	return cmocka_run_group_tests_name("task", tests, NULL, NULL);
+}
