@@ -163,7 +163,8 @@ struct app_group { unsigned n; const char *const *numbers; const uint32_t *delay
 int app_group_find(struct call *call, const char *number, struct app_group *out);
 
 /* A query: parks until the answer. sql is static text with $1...; rows are the application's until app_rows_free.
- * 0; -EAGAIN database away; -EINVAL refused (why: app_rows_error). */
+ * Goes on after a hang-up (book-keeping needs no
+ * caller), so -ECANCELED is not among its errors. 0; -EAGAIN database away; -EINVAL refused (logged). */
 struct app_rows;
 int app_query(struct call *call, struct app_rows **out, const char *sql, unsigned n, const char *const *params);
 int app_rows_count(const struct app_rows *r);

@@ -32,10 +32,11 @@ struct db_param {                   /* one bound parameter */
 	bool is_binary;             /* bytea as is; else text (NUL-terminated) */
 };
 #define DB_TEXT(z) ((struct db_param){ .p = (z) })
-#define DB_BYTES(ptr, len) ((struct db_param){ .p = (ptr), .n = (len), .is_binary = true })
+#define DB_BYTES(ptr, len) ((struct db_param){ .p = (const char *)(ptr), .n = (len), .is_binary = true })
 
 struct db_rows;                     /* result, text format; valid until the callback returns */
 int db_rows_count(const struct db_rows *r);
+int db_rows_columns(const struct db_rows *r);
 int db_rows_affected(const struct db_rows *r);
 struct str db_rows_get(const struct db_rows *r, int row, int col); /* p NULL: SQL NULL */
 /* Value of a bytea column; malloced, NULL on error. */

@@ -59,7 +59,7 @@ struct oa;
 struct oa *oa_new(uint64_t sess_id);
 void oa_free(struct oa *oa);
 enum oa_state oa_state(const struct oa *oa);
-bool oa_is_complete(const struct oa *oa);                 /* at least one exchange is done */
+bool oa_is_complete(const struct oa *oa);                 /* at least one exchange is done, or answered early */
 const struct oa_agreed *oa_agreed(const struct oa *oa);   /* of the last completed exchange; valid until the next */
 
 /* Writes an offer. Keeps payload types and m= order of earlier exchanges; version rises only if the text changed.
@@ -74,5 +74,8 @@ unsigned oa_offered(const struct oa *oa, const struct oa_local *l, struct oa_cod
 int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct out *o);
 /* Takes the answer to our offer. -EBUSY without one; -EINVAL malformed or not fitting the offer (RFC 3264 §6). */
 int oa_take_answer(struct oa *oa, struct str text);
+/* As oa_take_answer, but the offer stays open: SDP in an unreliable provisional response announces the answer to come (RFC 6337
+ * §3.1.1). oa_agreed() shows it; the 2xx's answer replaces it. */
+int oa_take_early_answer(struct oa *oa, struct str text);
 /* The offer failed (4xx, 491) or was withdrawn: back to what was agreed before. */
 void oa_rollback(struct oa *oa);

@@ -1,0 +1,375 @@
+/* call.c - from an INVITE to a task that runs a route, and from the last leg's end to the call's record.
+ *
+ * A call lives as long as its task or any of its legs. The task never holds a pointer into a leg across a wait
+ * without looking at the leg's state again: events may have ended it meanwhile.
+ */
+#define LOG_MODULE "call"
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "call/call_int.h"
+#include "base/log.h"
+
+int64_t call_now_ms(const struct call *call)
+{
+	return clock_wall_ms(call->calls->p.clock);
+}
+
+/* ---- waiting ---- */
+
+static void on_deadline(void *arg)
+{
+	struct call *call = arg;
+
+	call->timed_out = true;
+	call_wake(call);
+}
+
+void call_wake(struct call *call)
+{
+	if (call->task)
+		task_wake(call->task, 0);
+}
+
+uint64_t call_deadline(const struct call *call, uint32_t after_ms)
+{
+	return after_ms ? timers_now(call->calls->p.timers) + after_ms : UINT64_MAX;
+}
+
+int call_wait(struct call *call, uint64_t until_ms)
+{
+	struct timers *w = call->calls->p.timers;
+	uint64_t now = timers_now(w);
+
+	if (until_ms <= now)
+		return -ETIMEDOUT;
+	call->timed_out = false;
+	if (until_ms != UINT64_MAX)
+		timer_start(w, &call->timer, until_ms - now);
+	task_park(call->calls->p.tasks);
+	timer_stop(w, &call->timer);
+	return call->timed_out ? -ETIMEDOUT : 0;
+}
+
+void call_digit(struct call *call, struct leg *leg, char digit)
+{
+	if (leg != call->caller_leg || call->ndigits == CALL_DIGITS_MAX)
+		return;
+	call->digits[call->ndigits++] = digit;
+	call_wake(call);
+}
+
+/* ---- memory of the running application ---- */
+
+void *call_alloc(struct call *call, size_t n)
+{
+	struct call_block *b = calloc(1, sizeof(*b) + n);
+
+	if (!b)
+		return NULL;
+	LL_PREPEND(call->blocks, b);
+	return b + 1;
+}
+
+char *call_strdup(struct call *call, const char *z)
+{
+	char *copy = call_alloc(call, strlen(z) + 1);
+
+	return copy ? strcpy(copy, z) : NULL;
+}
+
+void call_free_blocks(struct call *call)
+{
+	while (call->blocks) {
+		struct call_block *b = call->blocks;
+
+		call->blocks = b->next;
+		free(b);
+	}
+}
+
+/* ---- the end ---- */
+
+static void call_free(struct call *call)
+{
+	struct calls *cs = call->calls;
+
+	for (unsigned i = 0; i < call->ntemp_files; i++) {
+		unlink(call->temp_files[i]);
+		free(call->temp_files[i]);
+	}
+	free(call->temp_files);
+	while (call->vars) {
+		struct call_var *v = call->vars;
+
+		call->vars = v->next;
+		free(v->name);
+		free(v->value);
+		free(v);
+	}
+	call_free_blocks(call);
+	DL_DELETE(cs->live, call);
+	cs->n.live--;
+	free(call);
+	if (cs->is_closing && !cs->live && cs->on_closed) {
+		void (*done)(void *) = cs->on_closed;
+
+		cs->on_closed = NULL;
+		done(cs->on_closed_arg);
+	}
+}
+
+static void call_check_over(struct call *call)
+{
+	if (!call->task_ended)
+		return;
+	for (const struct leg *leg = call->legs; leg; leg = leg->next)
+		if (leg->state != LEG_ENDED || leg->session || leg->stream)
+			return;
+	call->ended_ms = call_now_ms(call);
+	cdr_write(call);
+	while (call->legs) {
+		struct leg *leg = call->legs;
+
+		call->legs = leg->next;
+		leg_release(leg);
+	}
+	call_free(call);
+}
+
+void call_leg_gone(struct call *call, struct leg *leg)
+{
+	(void)leg;
+	call_wake(call);
+	call_check_over(call);
+}
+
+static void on_task_end(void *arg)
+{
+	struct call *call = arg;
+
+	call->task = NULL;
+	call->task_ended = true;
+	timer_stop(call->calls->p.timers, &call->timer);
+	call_check_over(call);
+}
+
+/* ---- the task ---- */
+
+/* What the caller is told when no step answered him. */
+static int final_status(const struct call *call)
+{
+	if (call->reject_status)
+		return call->reject_status;
+	return status_of_result(call->result);
+}
+
+static void run_call(void *arg)
+{
+	struct call *call = arg;
+	enum app_result r = steps_run(call, call->context, call->number);
+
+	call_set_result(call, r);
+	for (struct leg *leg = call->legs, *next; leg; leg = next) {
+		next = leg->next;
+		if (leg->state != LEG_ENDED && leg != call->caller_leg)
+			leg_close(leg, 0, NULL);
+	}
+	if (!call->is_hungup)
+		leg_close(call->caller_leg, final_status(call), call->reject_reason);
+}
+
+/* ---- the beginning ---- */
+
+static struct call *call_new(struct calls *cs, const struct auth_identity *who)
+{
+	struct call *call = calloc(1, sizeof(*call));
+	const struct dir_domain *domain;
+	const struct dir_extension *ext;
+
+	if (!call)
+		return NULL;
+	call->calls = cs;
+	call->caller = *who;
+	rng_uuid(cs->p.rng, call->id);
+	timer_init(&call->timer, on_deadline, call);
+	call->started_ms = call_now_ms(call);
+	snprintf(call->domain, sizeof(call->domain), "%s", who->domain);
+	snprintf(call->context, sizeof(call->context), "%s", who->context);
+	if (directory_domain(cs->p.directory, call->domain, &domain) == DIR_FOUND) {
+		snprintf(call->language, sizeof(call->language), "%s", domain->language);
+		snprintf(call->music_class, sizeof(call->music_class), "%s", domain->music_class);
+		snprintf(call->timezone, sizeof(call->timezone), "%s", domain->timezone);
+	}
+	if (who->number[0] && directory_extension(cs->p.directory, call->domain, str_from(who->number), &ext) == DIR_FOUND) {
+		snprintf(call->language, sizeof(call->language), "%s", ext->language);
+		snprintf(call->music_class, sizeof(call->music_class), "%s", ext->music_class);
+	}
+	DL_APPEND(cs->live, call);
+	cs->n.live++;
+	return call;
+}
+
+static bool take_limit(struct calls *cs, const struct auth_identity *who, struct usage **out)
+{
+	const struct dir_extension *ext;
+	const struct dir_trunk *trunk;
+	char key[80];
+
+	if (who->number[0]) {
+		if (directory_extension(cs->p.directory, who->domain, str_from(who->number), &ext) != DIR_FOUND)
+			return true;
+		return usage_take(cs, out, who->domain, who->number, ext->call_limit);
+	}
+	if (directory_trunk(cs->p.directory, who->domain, str_from(who->trunk), &trunk) != DIR_FOUND)
+		return true;
+	snprintf(key, sizeof(key), "trunk:%s", who->trunk);
+	return usage_take(cs, out, who->domain, key, trunk->call_limit);
+}
+
+/* From a trunk the caller is whom the trunk says: it vouches for its numbers. */
+static void set_trunk_caller(struct call *call, const struct sip_msg *m)
+{
+	char display[128];
+
+	sip_unescape(m->from.uri.user, call->caller.number, sizeof(call->caller.number));
+	if (str_copy(m->from.display, display, sizeof(display)) == 0)
+		snprintf(call->caller.display_name, sizeof(call->caller.display_name), "%s", display);
+}
+
+struct refusal { int status; const char *hdrs; };
+
+/* The checks that need no call. status 0: go on. */
+static struct refusal check_invite(struct calls *cs, const struct sip_msg *m)
+{
+	struct str type, params;
+
+	if (cs->is_closing || (cs->p.max_calls && cs->n.live >= cs->p.max_calls))
+		return (struct refusal){ 503, "Retry-After: 10\r\n" };
+	sip_token_params(sip_msg_value(m, SIP_HDR_CONTENT_TYPE), &type, &params);
+	if (m->body.n && !str_ieqz(type, "application/sdp"))
+		return (struct refusal){ 415, "Accept: application/sdp\r\n" };
+	if (m->ruri.scheme == SIP_SCHEME_OTHER)
+		return (struct refusal){ 416, NULL };
+	if (!m->ruri.user.n)
+		return (struct refusal){ 484, NULL };
+	return (struct refusal){ 0, NULL };
+}
+
+static int begin(struct call *call, struct strans *st, const struct sip_msg *m)
+{
+	struct calls *cs = call->calls;
+	struct oa_codec codecs[OA_CODECS_MAX], common[OA_CODECS_MAX];
+	struct oa_local all = { .codecs = codecs };
+	struct leg *leg = leg_new(call, true);
+	int err;
+
+	if (!leg)
+		return 500;
+	call->caller_leg = leg;
+	snprintf(leg->peer, sizeof(leg->peer), "%s", call->caller.trunk[0] ? call->caller.trunk : call->caller.number);
+	err = leg_accept(leg, st, m);
+	if (err)
+		return err == -EINVAL ? 400 : 500;
+	all.ncodecs = leg_codecs(NULL, codecs);
+	if (m->body.n && oa_offered(leg->oa, &all, common) == 0)
+		return 488;
+	return task_start(&call->task, cs->p.tasks, run_call, on_task_end, call) ? 503 : 0;
+}
+
+static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
+{
+	struct calls *cs = arg;
+	struct auth_identity who = { 0 };
+	struct usage *usage = NULL;
+	struct refusal no = check_invite(cs, m);
+	struct call *call;
+	int status;
+
+	if (no.status) {
+		cs->n.refused++;
+		strans_reply_simple(st, no.status, no.hdrs);
+		return;
+	}
+	if (auth_check(cs->p.auth, st, m, &who) != AUTH_OK)
+		return;
+	if (!take_limit(cs, &who, &usage)) {
+		cs->n.refused++;
+		strans_reply_simple(st, 486, "Reason: SIP;cause=486;text=\"Call limit reached\"\r\n");
+		return;
+	}
+	call = call_new(cs, &who);
+	if (!call || sip_unescape(m->ruri.user, call->number, sizeof(call->number)) != 0) {
+		strans_reply_simple(st, call ? 484 : 503, NULL);
+		usage_give(cs, usage);
+		if (call)
+			call_free(call);
+		return;
+	}
+	if (who.trunk[0])
+		set_trunk_caller(call, m);
+	cs->n.total++;
+	status = begin(call, st, m);
+	if (call->caller_leg)
+		call->caller_leg->usage = usage;
+	else
+		usage_give(cs, usage);
+	log_info(cs->p.log, "call=%s from=%s%s%s to=%s context=%s", call->id, call->caller.number, who.trunk[0] ? " trunk=" : "",
+		 who.trunk, call->number, call->context);
+	if (!status)
+		return;
+	/* No task runs: the call ends with its leg. */
+	call->task_ended = true;
+	call->result = APP_FAILED;
+	if (call->caller_leg && call->caller_leg->session) {
+		leg_close(call->caller_leg, status, NULL);
+		return;
+	}
+	strans_reply_simple(st, status, NULL);
+	if (call->caller_leg)
+		leg_close(call->caller_leg, status, NULL);
+	else
+		call_free(call);
+}
+
+int calls_new(struct calls **out, const struct calls_params *p)
+{
+	struct calls *cs = calloc(1, sizeof(*cs));
+
+	if (!cs)
+		return -ENOMEM;
+	cs->p = *p;
+	sip_ua_handle(p->ua, SIP_INVITE, on_invite, cs);
+	spool_recover(cs);
+	*out = cs;
+	return 0;
+}
+
+void calls_close(struct calls *cs, void (*done)(void *arg), void *arg)
+{
+	struct call *call, *next;
+
+	cs->is_closing = true;
+	if (!cs->live) {
+		done(arg);
+		return;
+	}
+	cs->on_closed = done;
+	cs->on_closed_arg = arg;
+	DL_FOREACH_SAFE(cs->live, call, next)
+		for (struct leg *leg = call->legs, *after; leg; leg = after) {
+			after = leg->next;
+			if (leg->session)
+				leg_close(leg, 503, NULL);
+		}
+}
+
+void calls_free(struct calls *cs)
+{
+	free(cs);
+}
+
+const struct calls_counters *calls_counters(const struct calls *cs)
+{
+	return &cs->n;
+}

@@ -1,0 +1,180 @@
+/* call_int.h - what only siblings in src/call share: the call, its legs, and how its task waits.
+ *
+ * The task waits as with a condition variable: it looks at the state of the call, and if what it wants isn't there,
+ * call_wait() parks it until anything about the call has changed. Events only change state and call call_wake().
+ */
+#pragma once
+
+#include <uthash.h>
+
+#include "call/app.h"
+#include "call/calls.h"
+#include "sdp/oa.h"
+
+#define CALL_DIGITS_MAX 64    /* typed ahead; more than any menu reads */
+#define CALL_GOTO_MAX 20      /* routes entered one from the other: more is a loop */
+#define CALL_FORWARD_MAX 5    /* forwards followed for one dialled number */
+#define CALL_ID_LEN 36
+
+struct usage;                 /* calls at once of one extension or trunk, usage.c */
+
+struct calls {
+	struct calls_params p;
+	struct calls_counters n;
+	struct call *live;        /* list */
+	struct usage *usages;
+	bool is_closing;
+	void (*on_closed)(void *arg);
+	void *on_closed_arg;
+	char beep[300];           /* path of the beep */
+};
+
+/* ---- legs ---- */
+
+enum leg_state {
+	LEG_NEW,
+	LEG_RINGING,              /* 18x came or was sent */
+	LEG_ANSWERED,
+	LEG_ENDED                 /* its session is over; media may still be closing */
+};
+
+struct leg {
+	struct leg *next;         /* in call->legs, in order of creation */
+	struct call *call;
+	unsigned id;              /* 1 is the caller */
+	bool is_caller;           /* we are its UAS */
+	enum leg_state state;
+	struct session *session;  /* NULL once closed */
+	struct oa *oa;
+	struct stream *stream;    /* NULL until media is needed, and once closed */
+	struct leg *partner;      /* bridged with; both ways */
+	struct usage *usage;
+	bool is_cancelled;        /* we gave it up before it answered */
+	bool has_early_media;
+	bool is_acked;
+	bool remote_hold;
+	char *local_sdp;          /* our answer, repeated in every response until the ACK */
+	char peer[64];            /* the number or trunk at its far end */
+	char codec[16];
+	char media_addr[64];      /* as signalled, to notice a change */
+	uint16_t media_port;
+	int status;               /* SIP code it ended with, 0 for BYE */
+	int cause;                /* Q.850 */
+	bool by_peer;             /* the far end ended it */
+	char reason[128];         /* Reason header value of the far end, passed on */
+	int64_t started_ms, ringing_ms, answered_ms, ended_ms;
+	struct stream_stats stats;
+};
+
+struct leg *leg_new(struct call *call, bool is_caller);
+void leg_release(struct leg *leg);                   /* frees one that is gone */
+int leg_accept(struct leg *leg, struct strans *st, const struct sip_msg *m);
+struct leg_dial {
+	struct str target;
+	struct sip_dest dest;
+	const char *from_user, *from_display, *to_user; /* From and To carry our own address as host */
+	const char *auth_user, *auth_password;
+	struct leg *near;         /* its future partner: codec order and worker */
+};
+int leg_dial(struct leg *leg, const struct leg_dial *d);
+int leg_ring(struct leg *leg);                       /* 180 */
+int leg_early_media(struct leg *leg);                /* 183 with our answer; -ENOTSUP for a late offer */
+int leg_answer(struct leg *leg);                     /* 200 */
+/* Ends it whatever its state; status for an unanswered caller. reason: Reason header value passed on, or NULL. */
+void leg_close(struct leg *leg, int status, const char *reason);
+void leg_bridge(struct leg *a, struct leg *b);
+void leg_unbridge(struct leg *leg);
+/* Sets what both hear, from who is on hold. */
+void leg_update_bridge(struct leg *leg);
+bool leg_has_media(const struct leg *leg);
+void leg_ringback(struct leg *leg);                  /* plays ringing to an answered caller */
+const char *leg_music_class(const struct leg *leg);
+/* Plays the music of a class of the call's domain to it. -ENOENT. */
+int leg_music(struct leg *leg, const char *music_class);
+
+/* Our codecs, best first, for an offer or answer; those that `partner` has agreed on come first. */
+unsigned leg_codecs(const struct leg *partner, struct oa_codec out[OA_CODECS_MAX]);
+
+/* ---- calls ---- */
+
+struct call_arg { const char *name; char *value; struct call_arg *next; };
+struct call_var { char *name, *value; struct call_var *next; };
+struct call_block { struct call_block *next; };      /* memory that lives until the application returns */
+
+struct call {
+	struct call *prev, *next;
+	struct calls *calls;
+	struct task *task;
+	struct timer timer;           /* the task's deadline */
+	bool timed_out;
+	char id[CALL_ID_LEN + 1];
+	struct auth_identity caller;
+	const struct dir_domain *domain_row; /* valid inside one callback only */
+	char domain[64], context[64], number[128], language[16], music_class[64], timezone[64];
+	struct leg *legs, *caller_leg;
+	unsigned nlegs_made;
+
+	/* Set by events of the caller's leg, read by operations. */
+	bool is_hungup;
+	char digits[CALL_DIGITS_MAX];
+	unsigned ndigits;
+	uint32_t play_id, record_id;
+	bool is_playing, is_recording;
+	enum play_end play_end;
+	struct record_result record_result;
+
+	/* The running step. */
+	struct call_arg *args;
+	const struct app *app;
+	struct call_var *vars;
+	struct call_block *blocks;
+	char **temp_files;
+	unsigned ntemp_files, depth;
+	enum app_result result;
+
+	/* For the final answer and the record. */
+	int reject_status;
+	char reject_reason[128];
+	char route[128], route_context[64];
+	int64_t started_ms, answered_ms, ended_ms;
+	bool task_ended;
+};
+
+int64_t call_now_ms(const struct call *call);        /* wall clock */
+/* Parks the task until something about the call changes or the wheel's time is until_ms (UINT64_MAX: never).
+ * 0: look again; -ETIMEDOUT. */
+int call_wait(struct call *call, uint64_t until_ms);
+void call_wake(struct call *call);
+uint64_t call_deadline(const struct call *call, uint32_t after_ms); /* 0: never */
+/* A leg has gone for good. */
+void call_leg_gone(struct call *call, struct leg *leg);
+void call_digit(struct call *call, struct leg *leg, char digit);
+void *call_alloc(struct call *call, size_t n);       /* zeroed, until the application returns; NULL without memory */
+char *call_strdup(struct call *call, const char *z);
+void call_free_blocks(struct call *call);
+
+/* steps.c: runs the route for a number on the call's task. */
+enum app_result steps_run(struct call *call, const char *context, const char *number);
+struct str call_var_find(struct str name, void *call);
+void call_set_result(struct call *call, enum app_result r);
+
+/* usage.c: false when the limit is reached. */
+bool usage_take(struct calls *cs, struct usage **out, const char *domain, const char *name, uint32_t limit);
+void usage_give(struct calls *cs, struct usage *u);
+
+/* cause.c: RFC 3326, Q.850 and SIP codes. */
+int cause_of_status(int status);
+int status_of_result(enum app_result r);
+enum app_result result_of_status(int status);
+int cause_of_reason(struct str reason_value);        /* Q.850 cause of a Reason header, 0: none */
+
+/* spool.c: recordings under way live in the spool with a side file that says what they are. */
+void spool_recover(struct calls *cs);
+/* Names a new recording and writes its side file. */
+int spool_new(struct call *call, char *path, size_t size, const char *kind, const char *doc);
+int spool_write_file(const char *path, const void *bytes, size_t n); /* blocking, with fdatasync */
+/* Runs fn on the libuv pool while the task waits; returns what it returned. */
+int call_blocking(struct call *call, int (*fn)(void *arg), void *arg);
+
+/* cdr.c */
+void cdr_write(struct call *call);

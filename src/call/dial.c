@@ -1,0 +1,485 @@
+/* dial.c - rings numbers, joins the caller to the first who answers, and waits for the end.
+ *
+ * Each number dialled is a branch: an extension with all its contacts, or one target through a trunk. A branch ends
+ * when all its legs have, or when it has rung long enough; then its extension's forward for that outcome may set it going
+ * again with another number. The first leg to answer wins; the others are cancelled as "completed elsewhere".
+ */
+#define LOG_MODULE "dial"
+#include <stdlib.h>
+
+#include "call/call_int.h"
+#include "base/log.h"
+
+#define BRANCH_LEGS_MAX 16   /* contacts rung at once for one number; the registrar's default limit is 10 */
+#define ELSEWHERE "SIP;cause=200;text=\"Call completed elsewhere\""
+
+enum branch_state { BRANCH_WAITING, BRANCH_RINGING, BRANCH_ENDED };
+
+struct branch {
+	enum branch_state state;
+	char number[128];
+	uint64_t start_at_ms, ring_until_ms;
+	unsigned forwards, nlegs;
+	struct leg *legs[BRANCH_LEGS_MAX];
+	struct usage *usage;
+	enum app_result outcome;
+	int status;
+	char reason[128];
+};
+
+struct dial {
+	struct call *call;
+	const struct app_dial *p;
+	unsigned n;
+	struct branch *branches;
+	bool is_ringing;      /* the caller was told */
+	char goto_number[128], goto_context[64]; /* a forward to something that isn't an extension */
+};
+
+static struct calls *engine(const struct dial *d)
+{
+	return d->call->calls;
+}
+
+/* ---- where a number is ---- */
+
+struct lookup {
+	struct call *call;
+	bool is_done;
+	unsigned n;
+	struct sip_dest dest;
+};
+
+static void on_resolved(uint64_t id, const struct sip_dest *dests, unsigned n, void *arg)
+{
+	struct lookup *l = arg;
+
+	(void)id;
+	l->is_done = true;
+	l->n = n;
+	if (n)
+		l->dest = dests[0];
+	call_wake(l->call);
+}
+
+static int resolve(struct call *call, const char *uri_text, struct sip_dest *out)
+{
+	struct lookup l = { .call = call };
+	struct sip_uri uri;
+	uint64_t id;
+	int err = sip_uri_parse(&uri, str_from(uri_text));
+
+	if (err)
+		return err;
+	err = sip_resolve_literal(out, &uri);
+	if (err != -EAGAIN)
+		return err;
+	if (!call->calls->p.resolver)
+		return -EHOSTUNREACH;
+	err = sip_resolve(call->calls->p.resolver, &uri, on_resolved, &l, &id);
+	if (err)
+		return err;
+	while (!l.is_done && !call->is_hungup)
+		call_wait(call, UINT64_MAX);
+	if (!l.is_done) {
+		sip_resolve_cancel(call->calls->p.resolver, id);
+		return -ECANCELED;
+	}
+	*out = l.dest;
+	return l.n ? 0 : -EHOSTUNREACH;
+}
+
+/* ---- branches ---- */
+
+static void branch_end(struct branch *b, enum app_result outcome, int status, const char *reason)
+{
+	b->state = BRANCH_ENDED;
+	b->outcome = outcome;
+	b->status = status;
+	snprintf(b->reason, sizeof(b->reason), "%s", reason);
+}
+
+static void ring_one(struct dial *d, struct branch *b, const char *target, const struct sip_dest *dest,
+		     const struct dir_trunk *trunk)
+{
+	struct call *call = d->call;
+	struct leg_dial p = {
+		.target = str_from(target),
+		.dest = *dest,
+		.from_user = call->caller.number[0] ? call->caller.number : "anonymous",
+		.from_display = call->caller.display_name,
+		.to_user = b->number,
+		.auth_user = trunk ? trunk->auth_user : NULL,
+		.auth_password = trunk ? trunk->auth_password : NULL,
+		.near = call->caller_leg,
+	};
+	struct leg *leg;
+	int err;
+
+	if (b->nlegs == BRANCH_LEGS_MAX)
+		return;
+	leg = leg_new(call, false);
+	if (!leg)
+		return;
+	snprintf(leg->peer, sizeof(leg->peer), "%.63s", trunk ? trunk->name : b->number);
+	err = leg_dial(leg, &p);
+	if (err) {
+		log_warn(engine(d)->p.log, "call=%s leg=%u target=%s: %s", call->id, leg->id, target, uv_strerror(err));
+		leg->status = err == -EADDRINUSE ? 503 : 480;
+		leg->cause = cause_of_status(leg->status);
+		leg_close(leg, leg->status, NULL);
+		return;
+	}
+	log_info(engine(d)->p.log, "call=%s leg=%u ringing target=%s", call->id, leg->id, target);
+	b->legs[b->nlegs++] = leg;
+}
+
+static void start_trunk(struct dial *d, struct branch *b)
+{
+	struct call *call = d->call;
+	const struct dir_trunk *trunk;
+	struct sip_dest dest;
+	struct sip_uri uri;
+	char target[320], base[160];
+	char key[80];
+	struct out o;
+
+	if (directory_trunk(engine(d)->p.directory, call->domain, str_from(d->p->trunk), &trunk) != DIR_FOUND || !trunk->uri ||
+	    str_copy(str_from(trunk->uri), base, sizeof(base)) != 0) {
+		branch_end(b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"No such trunk\"");
+		return;
+	}
+	snprintf(key, sizeof(key), "trunk:%s", d->p->trunk);
+	if (!usage_take(engine(d), &b->usage, call->domain, key, trunk->call_limit)) {
+		branch_end(b, APP_CONGESTION, 503, "Q.850;cause=34;text=\"Trunk is full\"");
+		return;
+	}
+	/* Looking the name up may park the task: the row is looked up again behind it. */
+	if (resolve(call, base, &dest) != 0 ||
+	    directory_trunk(engine(d)->p.directory, call->domain, str_from(d->p->trunk), &trunk) != DIR_FOUND ||
+	    sip_uri_parse(&uri, str_from(base)) != 0) {
+		branch_end(b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"Trunk unreachable\"");
+		return;
+	}
+	out_init(&o, target, sizeof(target) - 1);
+	out_z(&o, uri.scheme == SIP_SCHEME_SIPS ? "sips:" : "sip:");
+	sip_escape_user(&o, str_from(b->number));
+	out_chr(&o, '@');
+	out_str(&o, uri.host);
+	if (uri.port)
+		out_fmt(&o, ":%u", uri.port);
+	if (uri.params.n)
+		out_fmt(&o, ";%.*s", STR_ARG(uri.params));
+	if (!out_ok(&o)) {
+		branch_end(b, APP_INVALID, 484, "");
+		return;
+	}
+	target[o.len] = '\0';
+	ring_one(d, b, target, &dest, trunk);
+}
+
+static void start_uri(struct dial *d, struct branch *b)
+{
+	struct sip_dest dest;
+
+	if (resolve(d->call, b->number, &dest) == 0)
+		ring_one(d, b, b->number, &dest, NULL);
+	else
+		branch_end(b, APP_UNAVAILABLE, 480, "Q.850;cause=20;text=\"Unreachable\"");
+}
+
+/* Puts the forward's target in the branch. false: there is none that may be followed. */
+static bool follow_forward(struct dial *d, struct branch *b, const char *reason)
+{
+	const struct dir_extension *ext;
+	struct dir_forward f;
+	struct call *call = d->call;
+
+	if (d->p->trunk || b->forwards == CALL_FORWARD_MAX ||
+	    directory_forward(engine(d)->p.directory, call->domain, str_from(b->number), reason, &f) != DIR_FOUND)
+		return false;
+	log_info(engine(d)->p.log, "call=%s number=%s forwarded reason=%s to=%s", call->id, b->number, reason, f.target);
+	b->forwards++;
+	if (directory_extension(engine(d)->p.directory, call->domain, str_from(f.target), &ext) != DIR_FOUND) {
+		/* A menu, a mailbox, an outside number: only a whole call can go there, with the class of service of who forwards. */
+		if (d->n > 1 || directory_extension(engine(d)->p.directory, call->domain, str_from(b->number), &ext) != DIR_FOUND)
+			return false;
+		snprintf(d->goto_number, sizeof(d->goto_number), "%s", f.target);
+		snprintf(d->goto_context, sizeof(d->goto_context), "%s", ext->context);
+		branch_end(b, APP_MOVED, 0, "");
+		return true;
+	}
+	snprintf(b->number, sizeof(b->number), "%s", f.target);
+	usage_give(engine(d), b->usage);
+	b->usage = NULL;
+	b->nlegs = 0;
+	b->state = BRANCH_WAITING;
+	b->start_at_ms = 0;
+	return true;
+}
+
+static void start_extension(struct dial *d, struct branch *b)
+{
+	struct call *call = d->call;
+	const struct dir_extension *ext;
+	enum dir_answer found;
+
+	while (follow_forward(d, b, "always"))
+		if (b->state == BRANCH_ENDED)
+			return;
+	b->state = BRANCH_RINGING;
+	found = directory_extension(engine(d)->p.directory, call->domain, str_from(b->number), &ext);
+	if (found != DIR_FOUND) {
+		branch_end(b, found == DIR_ABSENT ? APP_INVALID : APP_CONGESTION, found == DIR_ABSENT ? 404 : 503, "");
+		return;
+	}
+	b->ring_until_ms = call_deadline(call, (d->p->ring_s ? d->p->ring_s : ext->ring_s) * 1000);
+	if (!usage_take(engine(d), &b->usage, call->domain, b->number, ext->call_limit)) {
+		branch_end(b, APP_BUSY, 486, "Q.850;cause=17;text=\"Call limit reached\"");
+		return;
+	}
+	for (const struct binding *c = registrar_find(engine(d)->p.registrar, call->domain, str_from(b->number)); c; c = c->next)
+		ring_one(d, b, c->contact, &c->dest, NULL);
+	if (!b->nlegs)
+		branch_end(b, APP_UNAVAILABLE, 480, "Q.850;cause=20;text=\"Not registered\"");
+}
+
+static void branch_start(struct dial *d, struct branch *b)
+{
+	b->state = BRANCH_RINGING;
+	b->ring_until_ms = call_deadline(d->call, d->p->ring_s * 1000);
+	if (d->p->trunk)
+		start_trunk(d, b);
+	else if (!strncasecmp(b->number, "sip:", 4) || !strncasecmp(b->number, "sips:", 5))
+		start_uri(d, b);
+	else
+		start_extension(d, b);
+	if (b->state == BRANCH_RINGING && !b->nlegs)
+		branch_end(b, APP_UNAVAILABLE, 480, "");
+}
+
+/* Rather tell the caller of the phone that was busy than of the one that was off. */
+static unsigned rank(enum app_result r)
+{
+	static const unsigned ranks[APP_RESULT_COUNT] = {
+		[APP_UNAVAILABLE] = 1, [APP_FAILED] = 2, [APP_INVALID] = 3, [APP_CONGESTION] = 4, [APP_NO_ANSWER] = 5,
+		[APP_BUSY] = 6, [APP_DECLINED] = 7, [APP_MOVED] = 8,
+	};
+
+	return ranks[r];
+}
+
+static void branch_close_legs(struct branch *b, const char *reason, const struct leg *except)
+{
+	for (unsigned i = 0; i < b->nlegs; i++)
+		if (b->legs[i] != except && b->legs[i]->state != LEG_ENDED)
+			leg_close(b->legs[i], 0, reason);
+}
+
+/* Looks at a ringing branch: over when all legs have ended, one refused for all (6xx), or time is up. */
+static void branch_check(struct dial *d, struct branch *b)
+{
+	static const char *const reasons[APP_RESULT_COUNT] = {
+		[APP_BUSY] = "busy", [APP_NO_ANSWER] = "no_answer", [APP_UNAVAILABLE] = "unavailable",
+	};
+	const struct leg *best = NULL;
+	bool is_over = true, is_refused = false;
+
+	for (unsigned i = 0; i < b->nlegs; i++) {
+		const struct leg *leg = b->legs[i];
+
+		if (leg->state != LEG_ENDED) {
+			is_over = false;
+			continue;
+		}
+		is_refused = is_refused || leg->status >= 600;
+		if (!best || rank(result_of_status(leg->status)) > rank(result_of_status(best->status)))
+			best = leg;
+	}
+	if (is_over || is_refused)
+		branch_end(b, result_of_status(best->status), best->status, best->reason);
+	else if (timers_now(engine(d)->p.timers) >= b->ring_until_ms)
+		branch_end(b, APP_NO_ANSWER, 480, "Q.850;cause=19;text=\"No answer\"");
+	else
+		return;
+	branch_close_legs(b, b->outcome == APP_NO_ANSWER ? "Q.850;cause=19;text=\"No answer\"" : NULL, NULL);
+	if (reasons[b->outcome])
+		follow_forward(d, b, reasons[b->outcome]);
+}
+
+/* ---- the whole ---- */
+
+static struct leg *answered_leg(const struct dial *d)
+{
+	for (unsigned i = 0; i < d->n; i++)
+		for (unsigned k = 0; k < d->branches[i].nlegs; k++)
+			if (d->branches[i].legs[k]->state == LEG_ANSWERED)
+				return d->branches[i].legs[k];
+	return NULL;
+}
+
+/* What the caller hears while it rings: the far end's early media when there is only one, music, or the ringing of his own phone. */
+static void tell_caller(struct dial *d)
+{
+	struct leg *caller = d->call->caller_leg, *only = d->n == 1 && d->branches[0].nlegs == 1 ? d->branches[0].legs[0] : NULL;
+	bool any = false;
+
+	if (d->p->music_class && !d->is_ringing) {
+		d->is_ringing = true;
+		if (caller->state == LEG_ANSWERED || leg_early_media(caller) == 0) {
+			leg_music(caller, d->p->music_class);
+			return;
+		}
+	}
+	for (unsigned i = 0; i < d->n; i++)
+		for (unsigned k = 0; k < d->branches[i].nlegs; k++)
+			any = any || d->branches[i].legs[k]->state == LEG_RINGING;
+	if (!any || d->p->music_class)
+		return;
+	if (only && only->has_early_media && !only->partner && (caller->state == LEG_ANSWERED || leg_early_media(caller) == 0)) {
+		leg_bridge(caller, only);
+		d->is_ringing = true;
+	} else if (!d->is_ringing) {
+		d->is_ringing = true;
+		if (caller->state == LEG_ANSWERED)
+			leg_ringback(caller);
+		else
+			leg_ring(caller);
+	}
+}
+
+static uint64_t next_deadline(const struct dial *d)
+{
+	uint64_t at = UINT64_MAX;
+
+	for (unsigned i = 0; i < d->n; i++) {
+		const struct branch *b = &d->branches[i];
+		uint64_t t = b->state == BRANCH_WAITING ? b->start_at_ms : b->state == BRANCH_RINGING ? b->ring_until_ms : UINT64_MAX;
+
+		at = t < at ? t : at;
+	}
+	return at;
+}
+
+static bool step_branches(struct dial *d)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < d->n; i++) {
+		struct branch *b = &d->branches[i];
+
+		if (b->state == BRANCH_RINGING)
+			branch_check(d, b);
+		if (b->state == BRANCH_WAITING && timers_now(engine(d)->p.timers) >= b->start_at_ms)
+			branch_start(d, b);
+		if (b->state == BRANCH_ENDED && b->outcome == APP_DECLINED && b->status >= 600)
+			return false;
+		any = any || b->state != BRANCH_ENDED;
+	}
+	return any;
+}
+
+/* Joined until one of them ends. */
+static enum app_result talk(struct dial *d, struct leg *callee)
+{
+	struct call *call = d->call;
+	struct leg *caller = call->caller_leg;
+	int err = 0;
+
+	leg_unbridge(callee); /* of early media */
+	if (caller->state != LEG_ANSWERED)
+		err = leg_answer(caller);
+	if (err) {
+		log_warn(engine(d)->p.log, "call=%s caller can't be answered: %s", call->id, uv_strerror(err));
+		leg_close(callee, 0, "SIP;cause=488");
+		call->reject_status = err == -EPROTO ? 488 : 500;
+		return APP_HANGUP;
+	}
+	if (!call->answered_ms) {
+		call->answered_ms = call_now_ms(call);
+		engine(d)->n.answered++;
+	}
+	leg_bridge(caller, callee);
+	while (!call->is_hungup && callee->state != LEG_ENDED)
+		call_wait(call, UINT64_MAX);
+	if (call->is_hungup) {
+		leg_close(callee, 0, caller->reason[0] ? caller->reason : "Q.850;cause=16;text=\"Normal call clearing\"");
+		return APP_HANGUP;
+	}
+	snprintf(call->reject_reason, sizeof(call->reject_reason), "%s",
+		 callee->reason[0] ? callee->reason : "Q.850;cause=16;text=\"Normal call clearing\"");
+	return APP_ANSWERED;
+}
+
+static void finish(struct dial *d, const struct leg *winner, const char *reason)
+{
+	for (unsigned i = 0; i < d->n; i++) {
+		struct branch *b = &d->branches[i];
+
+		branch_close_legs(b, reason, winner);
+		for (unsigned k = 0; k < b->nlegs; k++)
+			if (b->legs[k] == winner) {
+				b->legs[k]->usage = b->usage;
+				b->usage = NULL;
+			}
+		usage_give(engine(d), b->usage);
+		b->usage = NULL;
+	}
+}
+
+static enum app_result conclude(struct dial *d)
+{
+	struct call *call = d->call;
+	const struct branch *best = &d->branches[0];
+
+	for (unsigned i = 1; i < d->n; i++)
+		if (rank(d->branches[i].outcome) > rank(best->outcome))
+			best = &d->branches[i];
+	if (d->goto_number[0])
+		return app_goto(call, d->goto_context, d->goto_number);
+	call->reject_status = best->status;
+	snprintf(call->reject_reason, sizeof(call->reject_reason), "%s", best->reason);
+	return best->outcome;
+}
+
+static void prepare(struct dial *d)
+{
+	uint64_t now = timers_now(engine(d)->p.timers);
+
+	for (unsigned i = 0; i < d->n; i++) {
+		struct branch *b = &d->branches[i];
+
+		snprintf(b->number, sizeof(b->number), "%s", d->p->numbers[i]);
+		b->start_at_ms = now + (d->p->delay_s ? (uint64_t)d->p->delay_s[i] * 1000 : 0);
+	}
+}
+
+enum app_result app_dial(struct call *call, const struct app_dial *p)
+{
+	struct dial *d = call_alloc(call, sizeof(*d));
+	struct leg *winner = NULL;
+	bool any = true;
+
+	if (!d || !p->n)
+		return APP_FAILED;
+	*d = (struct dial){ .call = call, .p = p, .n = p->n, .branches = call_alloc(call, p->n * sizeof(struct branch)) };
+	if (!d->branches)
+		return APP_FAILED;
+	call->reject_status = 0;
+	call->reject_reason[0] = '\0';
+	prepare(d);
+	while (!call->is_hungup && !winner && any) {
+		any = step_branches(d);
+		winner = answered_leg(d);
+		if (winner || !any || call->is_hungup)
+			break;
+		tell_caller(d);
+		call_wait(call, next_deadline(d));
+		winner = answered_leg(d);
+	}
+	finish(d, call->is_hungup ? NULL : winner,
+	       winner ? ELSEWHERE : call->is_hungup && call->caller_leg->reason[0] ? call->caller_leg->reason : NULL);
+	if (call->is_hungup)
+		return APP_HANGUP;
+	return winner ? talk(d, winner) : conclude(d);
+}

@@ -1,0 +1,411 @@
+/* leg.c - one leg: a session, its offer/answer and its stream, told to the call as changes of state.
+ *
+ * Events arrive from the session (sip) and the stream (media); each changes the leg and wakes the call's task,
+ * which decides. A leg is gone when both its session and its stream have closed; only then are its statistics whole.
+ * What a leg says in SDP and what its stream does is in leg_media.c.
+ */
+#define LOG_MODULE "leg"
+#include <stdlib.h>
+
+#include "call/leg_int.h"
+#include "base/log.h"
+
+static const struct session_handler session_handler;
+
+const char *leg_log_id(const struct leg *leg, char buf[64])
+{
+	snprintf(buf, 64, "call=%s leg=%u", leg->call->id, leg->id);
+	return buf;
+}
+
+struct leg *leg_new(struct call *call, bool is_caller)
+{
+	struct leg *leg = calloc(1, sizeof(*leg));
+	struct leg **end = &call->legs;
+
+	if (!leg)
+		return NULL;
+	leg->call = call;
+	leg->id = ++call->nlegs_made;
+	leg->is_caller = is_caller;
+	leg->started_ms = call_now_ms(call);
+	leg->oa = oa_new(((uint64_t)rng_u32(call->calls->p.rng) << 16) | leg->id);
+	if (!leg->oa) {
+		free(leg);
+		return NULL;
+	}
+	while (*end)
+		end = &(*end)->next;
+	*end = leg;
+	call->calls->n.legs++;
+	return leg;
+}
+
+static void leg_free(struct leg *leg)
+{
+	oa_free(leg->oa);
+	free(leg->local_sdp);
+	free(leg);
+}
+
+/* Nothing refers to a leg any more once session and stream are closed: hand it over for the record. */
+void leg_check_gone(struct leg *leg)
+{
+	struct call *call = leg->call;
+
+	if (leg->session || leg->stream || leg->state != LEG_ENDED)
+		return;
+	usage_give(call->calls, leg->usage);
+	leg->usage = NULL;
+	call_leg_gone(call, leg);
+}
+
+/* Called by the call when it has written its record. */
+void leg_release(struct leg *leg)
+{
+	leg->call->calls->n.legs--;
+	leg_free(leg);
+}
+
+/* The one place where a leg's state changes. */
+static void leg_set_state(struct leg *leg, enum leg_state state)
+{
+	static const char *const names[] = { "new", "ringing", "answered", "ended" };
+	char id[64];
+	int64_t now = call_now_ms(leg->call);
+
+	if (state <= leg->state)
+		return;
+	log_debug(leg->call->calls->p.log, "%s state=%s", leg_log_id(leg, id), names[state]);
+	leg->state = state;
+	if (state == LEG_RINGING)
+		leg->ringing_ms = now;
+	if (state == LEG_ANSWERED)
+		leg->answered_ms = now;
+	if (state == LEG_ENDED)
+		leg->ended_ms = now;
+}
+
+/* ---- out ---- */
+
+int leg_accept(struct leg *leg, struct strans *st, const struct sip_msg *m)
+{
+	if (m->body.n) {
+		int err = oa_take_offer(leg->oa, m->body);
+
+		if (err)
+			return err;
+	}
+	return session_accept(&leg->session, leg->call->calls->p.ua, st, m, &session_handler, leg);
+}
+
+static void write_uri(struct out *o, const char *user, const char *host)
+{
+	out_z(o, "sip:");
+	if (user && user[0]) {
+		sip_escape_user(o, str_from(user));
+		out_chr(o, '@');
+	}
+	out_z(o, host);
+}
+
+int leg_dial(struct leg *leg, const struct leg_dial *d)
+{
+	struct calls *cs = leg->call->calls;
+	struct session_params p = { .target = d->target, .dest = d->dest, .ctype = "application/sdp" };
+	char from[256], to[256], sdp[4096], host_text[SOCKADDR_TEXT_MAX], host[SOCKADDR_TEXT_MAX + 2];
+	struct out from_out, to_out, sdp_out;
+	union sockaddr_any local;
+	int err;
+
+	err = transport_local(sip_ua_transport(cs->p.ua), &d->dest, &local);
+	if (err)
+		return err;
+	err = leg_open_stream(leg, &local, d->near);
+	if (err)
+		return err;
+	sockaddr_print_host(&local, host_text);
+	snprintf(host, sizeof(host), local.sa.sa_family == AF_INET6 ? "[%s]" : "%s", host_text);
+	out_init(&from_out, from, sizeof(from));
+	write_uri(&from_out, d->from_user, host);
+	out_init(&to_out, to, sizeof(to));
+	write_uri(&to_out, d->to_user, host);
+	out_init(&sdp_out, sdp, sizeof(sdp));
+	err = leg_write_offer(leg, &local, d->near, &sdp_out);
+	if (err || !out_ok(&from_out) || !out_ok(&to_out))
+		return err ? err : -EINVAL;
+	p.from_display = str_from(d->from_display ? d->from_display : "");
+	p.from_uri = out_view(&from_out);
+	p.to_uri = out_view(&to_out);
+	p.contact_user = str_from(d->from_user ? d->from_user : "");
+	p.body = out_view(&sdp_out);
+	p.auth_user = d->auth_user;
+	p.auth_password = d->auth_password;
+	return session_invite(&leg->session, cs->p.ua, &p, &session_handler, leg);
+}
+
+int leg_ring(struct leg *leg)
+{
+	int err;
+
+	if (leg->state >= LEG_ANSWERED || leg->has_early_media)
+		return leg->state == LEG_ENDED ? -ECANCELED : 0;
+	err = session_progress(leg->session, 180, NULL, NULL, STR_NULL);
+	if (!err)
+		leg_set_state(leg, LEG_RINGING);
+	return err;
+}
+
+int leg_early_media(struct leg *leg)
+{
+	int err;
+
+	if (leg->state >= LEG_ANSWERED || leg->has_early_media)
+		return leg->state == LEG_ENDED ? -ECANCELED : 0;
+	err = leg_make_answer(leg);
+	if (err)
+		return err;
+	err = session_progress(leg->session, 183, NULL, "application/sdp", str_from(leg->local_sdp));
+	if (err)
+		return err;
+	leg->has_early_media = true;
+	leg_set_state(leg, LEG_RINGING);
+	leg_configure(leg);
+	return 0;
+}
+
+int leg_answer(struct leg *leg)
+{
+	int err = leg_make_answer(leg);
+
+	/* Our 200 carries the offer when the INVITE had none: the answer comes with the ACK. */
+	if (err == -ENOTSUP)
+		err = leg_make_late_offer(leg);
+	if (err)
+		return err;
+	err = session_answer(leg->session, NULL, "application/sdp", str_from(leg->local_sdp));
+	if (err)
+		return err;
+	leg_set_state(leg, LEG_ANSWERED);
+	if (oa_is_complete(leg->oa))
+		leg_configure(leg);
+	return 0;
+}
+
+void leg_close(struct leg *leg, int status, const char *reason)
+{
+	char hdrs[160] = "";
+
+	leg_unbridge(leg);
+	if (leg->session) {
+		if (reason && reason[0])
+			snprintf(hdrs, sizeof(hdrs), "Reason: %.140s\r\n", reason);
+		if (!leg->status)
+			leg->status = leg->state < LEG_ANSWERED ? (leg->is_caller ? status : 487) : 0;
+		leg->is_cancelled = leg->is_cancelled || leg->state < LEG_ANSWERED;
+		session_close(leg->session, status, hdrs[0] ? hdrs : NULL);
+		return; /* the stream closes with the session */
+	}
+	leg_set_state(leg, LEG_ENDED);
+	if (leg->stream)
+		stream_close(leg->stream);
+	else
+		leg_check_gone(leg);
+}
+
+/* ---- in: the session ---- */
+
+static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
+{
+	struct leg *leg = arg;
+
+	(void)s;
+	leg_set_state(leg, LEG_RINGING);
+	if (m->body.n && !leg->has_early_media && oa_take_early_answer(leg->oa, m->body) == 0) {
+		leg->has_early_media = true;
+		leg_configure(leg);
+	}
+	call_wake(leg->call);
+}
+
+static void on_answer(struct session *s, const struct sip_msg *m, void *arg)
+{
+	struct leg *leg = arg;
+	int err = m->body.n ? oa_take_answer(leg->oa, m->body) : -EPROTO;
+
+	session_ack(s, NULL, STR_NULL);
+	leg->is_acked = true;
+	/* A cancelled leg may be answered in the same moment: its session ends it with BYE. */
+	if (leg->is_cancelled)
+		return;
+	if (err || !oa_agreed(leg->oa)->has_audio) {
+		leg->status = 488;
+		session_close(s, 488, "Reason: SIP;cause=488;text=\"No usable answer\"\r\n");
+		return;
+	}
+	leg_set_state(leg, LEG_ANSWERED);
+	leg_configure(leg);
+	call_wake(leg->call);
+}
+
+static void on_ack(struct session *s, const struct sip_msg *m, void *arg)
+{
+	struct leg *leg = arg;
+
+	leg->is_acked = true;
+	free(leg->local_sdp);
+	leg->local_sdp = NULL;
+	if (oa_state(leg->oa) == OA_LOCAL_OFFER) {
+		if (!m->body.n || oa_take_answer(leg->oa, m->body) != 0) {
+			/* RFC 3261 §13.2.2.4: an ACK without the answer leaves no session to have. */
+			session_close(s, 488, "Reason: SIP;cause=488;text=\"No answer in ACK\"\r\n");
+			return;
+		}
+		leg_configure(leg);
+		leg_update_bridge(leg);
+	}
+	call_wake(leg->call);
+}
+
+static void on_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg)
+{
+	struct leg *leg = arg;
+	char sdp[4096];
+	struct out o;
+	union sockaddr_any local;
+	int err;
+
+	out_init(&o, sdp, sizeof(sdp));
+	/* An UPDATE without a body refreshes the target and nothing else. */
+	if (!has_offer && m->method == SIP_UPDATE) {
+		session_reply_offer(s, st, 200, NULL, NULL, STR_NULL);
+		return;
+	}
+	err = session_local_addr(s, &local);
+	if (!err && has_offer)
+		err = oa_take_offer(leg->oa, m->body);
+	if (!err)
+		err = has_offer ? leg_write_answer(leg, &local, leg->partner, &o) : leg_write_offer(leg, &local, leg->partner, &o);
+	if (err) {
+		session_reply_offer(s, st, err == -EBUSY ? 491 : err == -EINVAL ? 400 : 488, NULL, NULL, STR_NULL);
+		return;
+	}
+	session_reply_offer(s, st, 200, NULL, "application/sdp", out_view(&o));
+	if (has_offer) {
+		leg_configure(leg);
+		leg_update_bridge(leg);
+		call_wake(leg->call);
+	}
+}
+
+static void on_reoffer_done(struct session *s, int status, const struct sip_msg *m, void *arg)
+{
+	struct leg *leg = arg;
+
+	(void)s;
+	if (status / 100 != 2 || !m || !m->body.n || oa_take_answer(leg->oa, m->body) != 0)
+		oa_rollback(leg->oa);
+	else
+		leg_configure(leg);
+	call_wake(leg->call);
+}
+
+/* Digits by INFO, both bodies in use: "Signal=5\r\nDuration=160" and a bare "5". */
+static char info_digit(const struct sip_msg *m, uint32_t *duration_ms)
+{
+	struct str type, params, rest = m->body, signal = STR_NULL;
+
+	*duration_ms = 100;
+	sip_token_params(sip_msg_value(m, SIP_HDR_CONTENT_TYPE), &type, &params);
+	if (str_ieqz(type, "application/dtmf"))
+		signal = str_trim(m->body);
+	else if (str_ieqz(type, "application/dtmf-relay"))
+		while (rest.p) {
+			struct str line = str_cut(&rest, '\n'), name;
+
+			name = str_trim(str_cut(&line, '='));
+			if (str_ieqz(name, "Signal"))
+				signal = str_trim(line);
+			else if (str_ieqz(name, "Duration"))
+				str_to_u32(str_trim(line), 10000, duration_ms);
+		}
+	if (signal.n == 2 && str_eqz(signal, "10"))
+		return '*';
+	if (signal.n == 2 && str_eqz(signal, "11"))
+		return '#';
+	return signal.n == 1 && strchr("0123456789*#ABCDabcd", signal.p[0]) ? signal.p[0] : '\0';
+}
+
+static bool on_request(struct session *s, struct strans *st, const struct sip_msg *m, void *arg)
+{
+	struct leg *leg = arg;
+	uint32_t duration_ms;
+	char digit;
+
+	(void)s;
+	if (m->method != SIP_INFO)
+		return false;
+	digit = info_digit(m, &duration_ms);
+	if (m->body.n && !digit) {
+		strans_reply_simple(st, 415, "Accept: application/dtmf-relay, application/dtmf\r\n");
+		return true;
+	}
+	strans_reply_simple(st, 200, NULL);
+	if (digit) {
+		if (leg->partner && leg->partner->stream)
+			stream_send_digit(leg->partner->stream, digit, duration_ms);
+		call_digit(leg->call, leg, digit);
+	}
+	return true;
+}
+
+static void on_closed(struct session *s, enum session_end how, int status, const struct sip_msg *m, void *arg)
+{
+	struct leg *leg = arg;
+	struct str reason = m ? sip_msg_value(m, SIP_HDR_REASON) : STR_NULL;
+	char id[64];
+
+	(void)s;
+	leg->session = NULL;
+	if (reason.n && reason.n < sizeof(leg->reason))
+		str_copy(reason, leg->reason, sizeof(leg->reason));
+	leg->by_peer = how == SESSION_BYE_RECEIVED || (how == SESSION_REJECTED && !leg->is_caller) ||
+		       (how == SESSION_CANCELLED && leg->is_caller);
+	if (!leg->status)
+		leg->status = how == SESSION_TIMEOUT ? 408 : how == SESSION_FAILED ? 503 : status;
+	leg->cause = cause_of_reason(reason);
+	if (!leg->cause)
+		leg->cause = cause_of_status(leg->status);
+	log_info(leg->call->calls->p.log, "%s peer=%s ended status=%d cause=%d by=%s", leg_log_id(leg, id), leg->peer,
+		 leg->status, leg->cause, leg->by_peer ? "peer" : "us");
+	leg_unbridge(leg);
+	leg_set_state(leg, LEG_ENDED);
+	if (leg == leg->call->caller_leg)
+		leg->call->is_hungup = true;
+	call_wake(leg->call);
+	if (leg->stream)
+		stream_close(leg->stream);
+	else
+		leg_check_gone(leg);
+}
+
+/* In-dialog requests from somewhere else than the dialog's own flow prove who they are first. */
+static bool on_authorize(struct session *s, struct strans *st, const struct sip_msg *m, void *arg)
+{
+	struct leg *leg = arg;
+	struct auth_identity who;
+
+	(void)s;
+	return auth_check(leg->call->calls->p.auth, st, m, &who) == AUTH_OK;
+}
+
+static const struct session_handler session_handler = {
+	.on_progress = on_progress,
+	.on_answer = on_answer,
+	.on_ack = on_ack,
+	.on_reoffer = on_reoffer,
+	.on_reoffer_done = on_reoffer_done,
+	.on_request = on_request,
+	.on_closed = on_closed,
+	.on_authorize = on_authorize,
+};

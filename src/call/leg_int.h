@@ -1,0 +1,20 @@
+/* leg_int.h - between leg.c (the session's side of a leg) and leg_media.c (its descriptions and its stream). */
+#pragma once
+
+#include <errno.h>
+
+#include "call/call_int.h"
+
+const char *leg_log_id(const struct leg *leg, char buf[64]);
+void leg_check_gone(struct leg *leg);
+
+/* Takes a stream bound to our address towards the peer; near may be NULL. Nothing if there is one. */
+int leg_open_stream(struct leg *leg, const union sockaddr_any *local, const struct leg *near);
+/* Descriptions. codec_of: the leg whose codecs we would like to share, or NULL. */
+int leg_write_offer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o);
+int leg_write_answer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o);
+/* Makes local_sdp for the caller's INVITE, once. -ENOTSUP: it had no offer; -EPROTO: no codec in common. */
+int leg_make_answer(struct leg *leg);
+int leg_make_late_offer(struct leg *leg);
+/* Hands what was agreed to the stream. */
+void leg_configure(struct leg *leg);

@@ -1,0 +1,390 @@
+/* leg_media.c - a leg's descriptions and its stream: what was agreed in SDP is what the stream is told to do.
+ *
+ * The codec tables of sdp and of media meet here and nowhere else.
+ */
+#define LOG_MODULE "leg"
+#include <stdlib.h>
+
+#include "call/leg_int.h"
+#include "base/log.h"
+
+#define SDP_TEXT_MAX 4096
+#define PTIME_MS 20
+
+/* Wideband first; then the codec of Europe's networks, then North America's. */
+static const struct oa_codec our_codecs[] = {
+	{ .name = "G722", .clock_hz = 8000, .channels = 1, .pt = 9 },
+	{ .name = "PCMA", .clock_hz = 8000, .channels = 1, .pt = 8 },
+	{ .name = "PCMU", .clock_hz = 8000, .channels = 1, .pt = 0 },
+};
+
+static bool has_codec(const struct oa_codec *list, unsigned n, const char *name)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (!strcmp(list[i].name, name))
+			return true;
+	return false;
+}
+
+static unsigned add_ours(struct oa_codec *out, unsigned n, const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(our_codecs); i++)
+		if (!strcmp(our_codecs[i].name, name) && !has_codec(out, n, name))
+			out[n++] = our_codecs[i];
+	return n;
+}
+
+unsigned leg_codecs(const struct leg *partner, struct oa_codec out[OA_CODECS_MAX])
+{
+	unsigned n = 0;
+
+	if (partner && oa_is_complete(partner->oa) && oa_agreed(partner->oa)->has_audio) {
+		n = add_ours(out, n, oa_agreed(partner->oa)->codec.name);
+		for (unsigned i = 0; i < oa_agreed(partner->oa)->ncommon; i++)
+			n = add_ours(out, n, oa_agreed(partner->oa)->common[i].name);
+	} else if (partner && oa_state(partner->oa) == OA_REMOTE_OFFER) {
+		struct oa_codec offered[OA_CODECS_MAX];
+		struct oa_local all = { .ncodecs = ARRAY_LEN(our_codecs), .codecs = our_codecs };
+		unsigned k = oa_offered(partner->oa, &all, offered);
+
+		for (unsigned i = 0; i < k; i++)
+			n = add_ours(out, n, offered[i].name);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(our_codecs); i++)
+		n = add_ours(out, n, our_codecs[i].name);
+	return n;
+}
+
+static void fill_local(struct oa_local *l, struct oa_codec *codecs, char addr[SOCKADDR_TEXT_MAX], const struct leg *leg,
+		       const union sockaddr_any *local, const struct leg *codec_of)
+{
+	*l = (struct oa_local){
+		.addr = sockaddr_print_host(local, addr),
+		.addr_is_ip6 = local->sa.sa_family == AF_INET6,
+		.port = stream_port(leg->stream),
+		.rtcp_port = (uint16_t)(stream_port(leg->stream) + 1),
+		.dir = SDP_SENDRECV,
+		.ptime_ms = PTIME_MS,
+		.ncodecs = leg_codecs(codec_of, codecs),
+		.codecs = codecs,
+		.dtmf = true,
+	};
+}
+
+int leg_write_offer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o)
+{
+	struct oa_codec codecs[OA_CODECS_MAX];
+	struct oa_local l;
+	char addr[SOCKADDR_TEXT_MAX];
+
+	fill_local(&l, codecs, addr, leg, local, codec_of);
+	return oa_offer(leg->oa, &l, o);
+}
+
+int leg_write_answer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o)
+{
+	struct oa_codec codecs[OA_CODECS_MAX];
+	struct oa_local l;
+	char addr[SOCKADDR_TEXT_MAX];
+
+	fill_local(&l, codecs, addr, leg, local, codec_of);
+	/* Only a partner is a reason to prefer our order to theirs. */
+	return oa_answer(leg->oa, &l, codec_of != NULL, o);
+}
+
+/* The leg whose codec the caller's answer should share: one that has answered or gives early media. */
+static const struct leg *codec_partner(const struct leg *leg)
+{
+	if (leg->partner)
+		return leg->partner;
+	for (const struct leg *other = leg->call->legs; other; other = other->next)
+		if (other != leg && other->state != LEG_ENDED && oa_is_complete(other->oa))
+			return other;
+	return NULL;
+}
+
+static int keep_sdp(struct leg *leg, struct out *o)
+{
+	out_chr(o, '\0');
+	if (!out_ok(o))
+		return -ENOSPC;
+	leg->local_sdp = str_dup(out_view(o));
+	return leg->local_sdp ? 0 : -ENOMEM;
+}
+
+static int make_description(struct leg *leg, int (*write)(struct leg *, const union sockaddr_any *, const struct leg *, struct out *))
+{
+	union sockaddr_any local;
+	char sdp[SDP_TEXT_MAX];
+	struct out o;
+	int err = session_local_addr(leg->session, &local);
+
+	if (!err)
+		err = leg_open_stream(leg, &local, NULL);
+	out_init(&o, sdp, sizeof(sdp));
+	if (!err)
+		err = write(leg, &local, codec_partner(leg), &o);
+	return err ? err : keep_sdp(leg, &o);
+}
+
+int leg_make_answer(struct leg *leg)
+{
+	if (leg->local_sdp)
+		return 0;
+	if (!leg->session)
+		return -ECANCELED;
+	if (oa_state(leg->oa) != OA_REMOTE_OFFER)
+		return -ENOTSUP;
+	return make_description(leg, leg_write_answer);
+}
+
+int leg_make_late_offer(struct leg *leg)
+{
+	return make_description(leg, leg_write_offer);
+}
+
+/* ---- the stream ---- */
+
+static void on_digit(struct stream *s, char digit, uint32_t duration_ms, void *arg)
+{
+	struct leg *leg = arg;
+
+	(void)s;
+	(void)duration_ms;
+	call_digit(leg->call, leg, digit);
+}
+
+static void on_play_end(struct stream *s, uint32_t play_id, enum play_end end, void *arg)
+{
+	struct leg *leg = arg;
+	struct call *call = leg->call;
+
+	(void)s;
+	if (leg != call->caller_leg || play_id != call->play_id)
+		return;
+	call->is_playing = false;
+	call->play_end = end;
+	call_wake(call);
+}
+
+static void on_record_end(struct stream *s, uint32_t record_id, const struct record_result *r, void *arg)
+{
+	struct leg *leg = arg;
+	struct call *call = leg->call;
+
+	(void)s;
+	if (leg != call->caller_leg || record_id != call->record_id)
+		return;
+	call->is_recording = false;
+	call->record_result = *r;
+	call_wake(call);
+}
+
+static void on_latched(struct stream *s, const struct sockaddr *peer, void *arg)
+{
+	struct leg *leg = arg;
+	union sockaddr_any addr = { 0 };
+	char id[64], text[SOCKADDR_TEXT_MAX];
+
+	(void)s;
+	memcpy(&addr, peer, peer->sa_family == AF_INET6 ? sizeof(addr.v6) : sizeof(addr.v4));
+	log_info(leg->call->calls->p.log, "%s media latched signalled=%s:%u actual=%s", leg_log_id(leg, id),
+		 oa_agreed(leg->oa)->addr, oa_agreed(leg->oa)->port, sockaddr_print(&addr, text));
+}
+
+/* The peer has sent nothing for too long: the call is dead, though no BYE came. */
+static void on_timeout(struct stream *s, void *arg)
+{
+	struct leg *leg = arg;
+	char id[64];
+
+	(void)s;
+	log_warn(leg->call->calls->p.log, "%s no RTP, hanging up", leg_log_id(leg, id));
+	if (leg->session) {
+		leg->status = 408;
+		leg_close(leg, 408, "Q.850;cause=102;text=\"RTP timeout\"");
+	}
+}
+
+static void on_stream_closed(struct stream *s, const struct stream_stats *final, void *arg)
+{
+	struct leg *leg = arg;
+	const struct codec *codec = codec_get(final->codec);
+
+	(void)s;
+	leg->stream = NULL;
+	leg->stats = *final;
+	if (codec)
+		snprintf(leg->codec, sizeof(leg->codec), "%s", codec->name);
+	if (leg == leg->call->caller_leg && (leg->call->is_playing || leg->call->is_recording)) {
+		leg->call->is_playing = false;
+		leg->call->is_recording = false;
+		call_wake(leg->call);
+	}
+	leg_check_gone(leg);
+}
+
+static const struct stream_handler stream_handler = {
+	.on_digit = on_digit,
+	.on_play_end = on_play_end,
+	.on_record_end = on_record_end,
+	.on_latched = on_latched,
+	.on_timeout = on_timeout,
+	.on_closed = on_stream_closed,
+};
+
+int leg_open_stream(struct leg *leg, const union sockaddr_any *local, const struct leg *near)
+{
+	struct stream_params p = { .local = &local->sa, .near = near ? near->stream : NULL };
+	char id[64];
+	int err;
+
+	if (leg->stream)
+		return 0;
+	err = stream_new(&leg->stream, leg->call->calls->p.media, &p, &stream_handler, leg);
+	if (err)
+		log_error(leg->call->calls->p.log, "%s no media port: %s", leg_log_id(leg, id), uv_strerror(err));
+	return err;
+}
+
+static void set_remote(struct sockaddr_storage *to, const struct oa_agreed *a, uint16_t port)
+{
+	union sockaddr_any addr = { 0 };
+
+	/* A host name in c= (no phone in use does it) leaves the address to latching. */
+	if (sockaddr_parse(&addr, str_from(a->addr), port) == 0)
+		memcpy(to, &addr, sizeof(addr));
+}
+
+static void add_recv(struct stream_config *c, const char *name, uint32_t clock_hz, int pt)
+{
+	const struct codec *codec = codec_find(name, clock_hz);
+
+	if (!codec || c->nrecv == ARRAY_LEN(c->recv))
+		return;
+	for (unsigned i = 0; i < c->nrecv; i++)
+		if (c->recv[i].pt == pt)
+			return;
+	c->recv[c->nrecv].codec = codec->id;
+	c->recv[c->nrecv++].pt = pt;
+}
+
+void leg_configure(struct leg *leg)
+{
+	const struct oa_agreed *a = oa_agreed(leg->oa);
+	struct stream_config c = { 0 };
+	const struct codec *codec;
+
+	leg->remote_hold = a->remote_hold;
+	if (!leg->stream || !a->has_audio)
+		return;
+	codec = codec_find(a->codec.name, a->codec.clock_hz);
+	if (!codec)
+		return;
+	set_remote(&c.remote, a, a->port);
+	set_remote(&c.remote_rtcp, a, a->rtcp_port);
+	c.dir = (a->dir & SDP_SENDONLY ? STREAM_SEND : 0) | (a->dir & SDP_RECVONLY ? STREAM_RECV : 0);
+	c.codec = codec->id;
+	c.send_pt = a->send_pt;
+	add_recv(&c, a->codec.name, a->codec.clock_hz, a->recv_pt);
+	for (unsigned i = 0; i < a->ncommon; i++)
+		add_recv(&c, a->common[i].name, a->common[i].clock_hz, a->common[i].recv_pt);
+	c.dtmf_send_pt = a->dtmf_send_pt;
+	c.dtmf_recv_pt = a->dtmf_recv_pt;
+	c.dtmf_clock_hz = a->dtmf_clock_hz;
+	c.ptime_ms = a->ptime_ms;
+	c.relearn = strcmp(a->addr, leg->media_addr) != 0 || a->port != leg->media_port;
+	c.expect_rtp = leg->state == LEG_ANSWERED && (a->dir & SDP_RECVONLY) && !a->remote_hold;
+	snprintf(leg->media_addr, sizeof(leg->media_addr), "%s", a->addr);
+	leg->media_port = a->port;
+	stream_configure(leg->stream, &c);
+}
+
+bool leg_has_media(const struct leg *leg)
+{
+	return leg->stream && oa_is_complete(leg->oa) && oa_agreed(leg->oa)->has_audio;
+}
+
+/* Ringing as most of Europe hears it (ITU-T E.180 supplement 2): 425 Hz, 1 s on, 4 s off. */
+void leg_ringback(struct leg *leg)
+{
+	static const struct tone ringing = { .hz1 = 425, .on_ms = 1000, .off_ms = 4000 };
+
+	if (leg->stream)
+		stream_tones(leg->stream, &ringing, 1);
+}
+
+/* ---- bridge ---- */
+
+const char *leg_music_class(const struct leg *leg)
+{
+	return leg->call->music_class;
+}
+
+int leg_music(struct leg *leg, const char *music_class)
+{
+	const struct dir_music *music;
+	char key[160];
+	const char *files[32];
+	char *paths[32];
+	unsigned n = 0;
+
+	if (!leg->stream)
+		return -ECANCELED;
+	if (directory_music(leg->call->calls->p.directory, leg->call->domain, music_class, &music) != DIR_FOUND || !music->nfiles) {
+		stream_silence(leg->stream);
+		return -ENOENT;
+	}
+	for (unsigned i = 0; i < music->nfiles && n < ARRAY_LEN(paths); i++) {
+		const char *dir = music->files[i][0] == '/' ? "" : leg->call->calls->p.prompts;
+
+		if (asprintf(&paths[n], "%s%s%s", dir, dir[0] ? "/" : "", music->files[i]) < 0)
+			break;
+		files[n] = paths[n];
+		n++;
+	}
+	snprintf(key, sizeof(key), "%s/%s", leg->call->domain, music_class);
+	stream_music(leg->stream, key, files, n);
+	for (unsigned i = 0; i < n; i++)
+		free(paths[i]);
+	return n ? 0 : -ENOMEM;
+}
+
+void leg_update_bridge(struct leg *leg)
+{
+	struct leg *other = leg->partner;
+
+	if (!other || !leg->stream || !other->stream)
+		return;
+	if (!leg->remote_hold && !other->remote_hold) {
+		stream_bridge(leg->stream, other->stream);
+		return;
+	}
+	stream_unbridge(leg->stream);
+	/* Who was put on hold hears music; who holds hears nothing. */
+	if (leg->remote_hold && !other->remote_hold)
+		leg_music(other, leg_music_class(other));
+	if (other->remote_hold && !leg->remote_hold)
+		leg_music(leg, leg_music_class(leg));
+}
+
+void leg_bridge(struct leg *a, struct leg *b)
+{
+	a->partner = b;
+	b->partner = a;
+	leg_update_bridge(a);
+}
+
+void leg_unbridge(struct leg *leg)
+{
+	struct leg *other = leg->partner;
+
+	if (!other)
+		return;
+	leg->partner = NULL;
+	other->partner = NULL;
+	if (leg->stream)
+		stream_unbridge(leg->stream);
+	if (other->stream)
+		stream_silence(other->stream);
+}

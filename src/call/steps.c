@@ -1,0 +1,239 @@
+/* steps.c - runs a route: conditions, arguments, one application after the other.
+ *
+ * Conditions and arguments are looked at just before each step, so that they see what the steps before it left in the
+ * variables. The arguments live until the application returns.
+ */
+#define LOG_MODULE "plan"
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "call/call_int.h"
+#include "base/log.h"
+
+/* ---- variables ---- */
+
+struct str call_var_find(struct str name, void *arg)
+{
+	struct call *call = arg;
+	const struct { const char *name, *value; } fixed[] = {
+		{ "number", call->number }, { "caller", call->caller.number }, { "caller_name", call->caller.display_name },
+		{ "domain", call->domain }, { "context", call->context }, { "language", call->language },
+		{ "trunk", call->caller.trunk }, { "result", app_result_name(call->result) }, { "call", call->id },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
+		if (str_eqz(name, fixed[i].name))
+			return str_from(fixed[i].value);
+	for (const struct call_var *v = call->vars; v; v = v->next)
+		if (str_eqz(name, v->name))
+			return str_from(v->value);
+	return STR_NULL;
+}
+
+const char *app_var(struct call *call, const char *name)
+{
+	return call_var_find(str_from(name), call).p;
+}
+
+int app_set_var(struct call *call, const char *name, const char *value)
+{
+	struct call_var *v;
+	char *copy;
+
+	if (!strcmp(name, "language")) {
+		snprintf(call->language, sizeof(call->language), "%s", value);
+		return 0;
+	}
+	LL_FOREACH(call->vars, v)
+		if (!strcmp(v->name, name))
+			break;
+	copy = strdup(value);
+	if (!copy)
+		return -ENOMEM;
+	if (!v) {
+		v = calloc(1, sizeof(*v));
+		if (v)
+			v->name = strdup(name);
+		if (!v || !v->name) {
+			free(v);
+			free(copy);
+			return -ENOMEM;
+		}
+		LL_PREPEND(call->vars, v);
+	}
+	free(v->value);
+	v->value = copy;
+	return 0;
+}
+
+void call_set_result(struct call *call, enum app_result r)
+{
+	call->result = r;
+}
+
+/* ---- arguments ---- */
+
+static const struct app_param *param_find(const struct app *app, const char *name)
+{
+	for (unsigned i = 0; i < app->nparams; i++)
+		if (!strcmp(app->params[i].name, name))
+			return &app->params[i];
+	return NULL;
+}
+
+const char *app_arg(struct call *call, const char *name)
+{
+	const struct app_param *param = param_find(call->app, name);
+
+	for (const struct call_arg *a = call->args; a; a = a->next)
+		if (!strcmp(a->name, name))
+			return a->value;
+	return param ? param->def : NULL;
+}
+
+int64_t app_arg_int(struct call *call, const char *name)
+{
+	const char *text = app_arg(call, name);
+
+	return text ? strtoll(text, NULL, 10) : 0;
+}
+
+bool app_arg_bool(struct call *call, const char *name)
+{
+	const char *text = app_arg(call, name);
+
+	return text && (!strcmp(text, "true") || !strcmp(text, "yes") || !strcmp(text, "on") || !strcmp(text, "1"));
+}
+
+static int set_args(struct call *call, const struct step *step)
+{
+	char buf[1024];
+
+	for (unsigned i = 0; i < step->nargs; i++) {
+		struct call_arg *a;
+		int err = plan_substitute(step->args[i].value, call_var_find, call, buf, sizeof(buf));
+
+		if (err)
+			return err;
+		a = call_alloc(call, sizeof(*a));
+		if (!a)
+			return -ENOMEM;
+		a->name = call_strdup(call, step->args[i].name);
+		a->value = call_strdup(call, buf);
+		if (!a->name || !a->value)
+			return -ENOMEM;
+		LL_PREPEND(call->args, a);
+	}
+	return 0;
+}
+
+/* ---- steps ---- */
+
+static const struct app *app_by_name(const char *name)
+{
+	for (unsigned i = 0; app_table[i]; i++)
+		if (!strcmp(app_table[i]->name, name))
+			return app_table[i];
+	return NULL;
+}
+
+/* Applications nest by goto: what belongs to the outer one is put aside. */
+static enum app_result run_step(struct call *call, const struct step *step)
+{
+	const struct app *outer_app = call->app;
+	struct call_arg *outer_args = call->args;
+	struct call_block *outer_blocks = call->blocks;
+	enum app_result r = APP_FAILED;
+
+	call->app = app_by_name(step->app);
+	call->args = NULL;
+	call->blocks = NULL;
+	if (!call->app)
+		log_error(call->calls->p.log, "call=%s application %s is unknown to this server", call->id, step->app);
+	else if (set_args(call, step) != 0)
+		log_error(call->calls->p.log, "call=%s arguments of %s can't be made", call->id, step->app);
+	else {
+		log_info(call->calls->p.log, "call=%s step app=%s", call->id, step->app);
+		r = call->app->run(call);
+		log_debug(call->calls->p.log, "call=%s app=%s result=%s", call->id, step->app, app_result_name(r));
+	}
+	call_free_blocks(call);
+	call->app = outer_app;
+	call->args = outer_args;
+	call->blocks = outer_blocks;
+	return r;
+}
+
+static bool is_final(enum app_result r)
+{
+	return r == APP_HANGUP || r == APP_ANSWERED || r == APP_MOVED;
+}
+
+static enum app_result run_route(struct call *call, const struct route *route)
+{
+	const struct step *steps;
+	unsigned n = route_steps(route, &steps);
+
+	for (unsigned i = 0; i < n && !call->is_hungup; i++) {
+		if (steps[i].condition && !plan_condition_holds(steps[i].condition, call_var_find, call))
+			continue;
+		call_set_result(call, run_step(call, &steps[i]));
+		if (is_final(call->result))
+			return call->result;
+	}
+	return call->is_hungup ? APP_HANGUP : call->result;
+}
+
+enum app_result steps_run(struct call *call, const char *context, const char *number)
+{
+	struct calls *cs = call->calls;
+	char outer_number[sizeof(call->number)], outer_context[sizeof(call->context)];
+	struct route *route;
+	enum app_result r;
+
+	if (call->depth == CALL_GOTO_MAX) {
+		log_warn(cs->p.log, "call=%s more than %d routes entered one from the other", call->id, CALL_GOTO_MAX);
+		return APP_FAILED;
+	}
+	switch (plan_match(cs->p.plan, call->domain, context, str_from(number), &route)) {
+	case DIR_ABSENT:
+		log_info(cs->p.log, "call=%s no route context=%s number=%s", call->id, context, number);
+		return APP_INVALID;
+	case DIR_UNKNOWN:
+		return APP_CONGESTION;
+	case DIR_FOUND:
+		break;
+	}
+	snprintf(outer_number, sizeof(outer_number), "%s", call->number);
+	snprintf(outer_context, sizeof(outer_context), "%s", call->context);
+	if (call->number != number)
+		snprintf(call->number, sizeof(call->number), "%s", number);
+	if (call->context != context)
+		snprintf(call->context, sizeof(call->context), "%s", context);
+	if (call->depth++ == 0) {
+		snprintf(call->route, sizeof(call->route), "%s", route_pattern(route));
+		snprintf(call->route_context, sizeof(call->route_context), "%s", route_context(route));
+	}
+	call_set_result(call, APP_OK);
+	r = run_route(call, route);
+	call->depth--;
+	snprintf(call->number, sizeof(call->number), "%s", outer_number);
+	snprintf(call->context, sizeof(call->context), "%s", outer_context);
+	route_release(route);
+	return r;
+}
+
+enum app_result app_goto(struct call *call, const char *context, const char *number)
+{
+	return steps_run(call, context ? context : call->context, number);
+}
+
+bool app_number_exists(struct call *call, const char *context, const char *number)
+{
+	struct route *route;
+
+	if (plan_match(call->calls->p.plan, call->domain, context ? context : call->context, str_from(number), &route) != DIR_FOUND)
+		return false;
+	route_release(route);
+	return true;
+}
