@@ -146,5 +146,6 @@ int sip_credentials_parse(struct sip_credentials *out, struct str value);
 
 const char *sip_method_name(enum sip_method m);      /* SIP_OTHER: "?" */
 enum sip_method sip_method_parse(struct str name);   /* case-sensitive, RFC 3261 §7.1 */
+enum sip_hdr_id sip_hdr_parse(struct str name);       /* any case, compact forms; SIP_HDR_OTHER: unknown */
 const char *sip_reason(int status);                  /* "Not Found"; never NULL */
 const char *sip_hdr_name(enum sip_hdr_id id);        /* "Call-ID" */

@@ -1,0 +1,359 @@
+/* uri.c - parsing, comparing and escaping URIs (RFC 3261 §19.1, §25.1; RFC 3966).
+ *
+ * Parsing finds the borders of the parts and refuses characters that may not stand there; it unescapes nothing. Comparison
+ * walks both texts and decodes escapes as it goes, so it needs no memory.
+ */
+#include "sip/uri.h"
+
+#include <errno.h>
+
+static bool is_alpha(char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+static int hex_value(char c)
+{
+	if (is_digit(c))
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool is_unreserved(char c)
+{
+	return is_alpha(c) || is_digit(c) || (c && strchr("-_.!~*'()", c));
+}
+
+/* Characters of a set and whole escapes. Bytes above 127 are let pass: phones put UTF-8 there. */
+static bool all_of(struct str s, const char *more)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (c == '%') {
+			if (i + 2 >= s.n || hex_value(s.p[i + 1]) < 0 || hex_value(s.p[i + 2]) < 0)
+				return false;
+			i += 2;
+		} else if (!is_unreserved(c) && !((unsigned char)c & 0x80) && !(c && strchr(more, c)))
+			return false;
+	}
+	return true;
+}
+
+static bool is_host(struct str h)
+{
+	if (h.n == 0)
+		return false;
+	if (h.p[0] == '[') {
+		if (h.n < 4 || h.p[h.n - 1] != ']')
+			return false;
+		for (size_t i = 1; i + 1 < h.n; i++)
+			if (hex_value(h.p[i]) < 0 && h.p[i] != ':' && h.p[i] != '.' && h.p[i] != '%')
+				return false;
+		return true;
+	}
+	/* Underscores are no host name, but Windows networks have them. */
+	for (size_t i = 0; i < h.n; i++)
+		if (!is_alpha(h.p[i]) && !is_digit(h.p[i]) && !strchr("-._", h.p[i]))
+			return false;
+	return true;
+}
+
+static int parse_hostport(struct sip_uri *u, struct str hp)
+{
+	ptrdiff_t colon = -1;
+	uint32_t port;
+
+	if (hp.n && hp.p[0] == '[') {
+		ptrdiff_t end = str_find_chr(hp, ']');
+
+		if (end < 0)
+			return -EINVAL;
+		if ((size_t)end + 1 < hp.n) {
+			if (hp.p[end + 1] != ':')
+				return -EINVAL;
+			colon = end + 1;
+		}
+	} else {
+		colon = str_find_chr(hp, ':');
+	}
+	u->host = hp;
+	if (colon >= 0) {
+		u->host.n = (size_t)colon;
+		if (str_to_u32(str_from_at(hp, (size_t)colon + 1), 65535, &port) != 0 || port == 0)
+			return -EINVAL;
+		u->port = (uint16_t)port;
+	}
+	return is_host(u->host) ? 0 : -EINVAL;
+}
+
+static int parse_sip(struct sip_uri *u, struct str rest)
+{
+	/* The user part may hold ';' and '?' (RFC 3261 §25.1), so '@' is looked for first. */
+	ptrdiff_t at = str_find_chr(rest, '@');
+
+	if (at >= 0) {
+		struct str userinfo = { rest.p, (size_t)at };
+
+		rest = str_from_at(rest, (size_t)at + 1);
+		u->user = str_cut(&userinfo, ':');
+		u->password = userinfo.p ? userinfo : STR_NULL;
+		if (u->user.n == 0 || !all_of(u->user, "&=+$,;?/#[]") || !all_of(u->password, "&=+$,"))
+			return -EINVAL;
+		if (str_find_chr(rest, '@') >= 0 && str_find_chr(rest, '?') < 0)
+			return -EINVAL;
+	}
+	at = str_find_chr(rest, '?');
+	if (at >= 0) {
+		u->headers = str_from_at(rest, (size_t)at + 1);
+		rest.n = (size_t)at;
+		if (!all_of(u->headers, "[]/?:+$&=@,;\""))
+			return -EINVAL;
+	}
+	at = str_find_chr(rest, ';');
+	if (at >= 0) {
+		u->params = str_from_at(rest, (size_t)at + 1);
+		rest.n = (size_t)at;
+		if (!all_of(u->params, "[]/:&+$;=@,\""))
+			return -EINVAL;
+	}
+	return parse_hostport(u, rest);
+}
+
+static int parse_tel(struct sip_uri *u, struct str rest)
+{
+	u->user = str_cut(&rest, ';');
+	u->params = rest.p ? rest : STR_NULL;
+	if (u->user.n == 0)
+		return -EINVAL;
+	for (size_t i = 0; i < u->user.n; i++)
+		if (hex_value(u->user.p[i]) < 0 && !strchr("+-.()*#", u->user.p[i]))
+			return -EINVAL;
+	return all_of(u->params, "[]/:&+$;=@,\"") ? 0 : -EINVAL;
+}
+
+int sip_uri_parse(struct sip_uri *out, struct str text)
+{
+	struct sip_uri u = { .scheme = SIP_SCHEME_OTHER, .text = text };
+	ptrdiff_t colon = str_find_chr(text, ':');
+	struct str scheme, rest;
+	int err = 0;
+
+	if (colon <= 0 || !is_alpha(text.p[0]))
+		return -EINVAL;
+	scheme = (struct str){ text.p, (size_t)colon };
+	rest = str_from_at(text, (size_t)colon + 1);
+	for (size_t i = 0; i < scheme.n; i++)
+		if (!is_alpha(scheme.p[i]) && !is_digit(scheme.p[i]) && !strchr("+-.", scheme.p[i]))
+			return -EINVAL;
+	for (size_t i = 0; i < rest.n; i++)
+		if ((unsigned char)rest.p[i] <= ' ' || rest.p[i] == 127 || rest.p[i] == '<' || rest.p[i] == '>')
+			return -EINVAL;
+	if (rest.n == 0)
+		return -EINVAL;
+	if (str_ieqz(scheme, "sip") || str_ieqz(scheme, "sips")) {
+		u.scheme = scheme.n == 3 ? SIP_SCHEME_SIP : SIP_SCHEME_SIPS;
+		err = parse_sip(&u, rest);
+	} else if (str_ieqz(scheme, "tel")) {
+		u.scheme = SIP_SCHEME_TEL;
+		err = parse_tel(&u, rest);
+	}
+	if (!err)
+		*out = u;
+	return err;
+}
+
+/* ---- parameters ---- */
+
+/* Cuts "name[=value]" off a list at sep, not inside quotes. False at the end. */
+static bool param_next(struct str *list, char sep, struct str *name, struct str *value)
+{
+	while (list->n) {
+		bool quoted = false;
+		size_t i = 0;
+		struct str one;
+
+		for (; i < list->n && (quoted || list->p[i] != sep); i++) {
+			if (quoted && list->p[i] == '\\')
+				i++;
+			else if (list->p[i] == '"')
+				quoted = !quoted;
+		}
+		if (i > list->n)
+			i = list->n;
+		one = str_trim((struct str){ list->p, i });
+		*list = str_from_at(*list, i + 1);
+		if (!one.n)
+			continue;
+		*name = str_trim(str_cut(&one, '='));
+		*value = one.p ? str_trim(one) : STR_NULL;
+		return true;
+	}
+	return false;
+}
+
+bool sip_param_find(struct str params, const char *name, struct str *value)
+{
+	struct str n, v;
+
+	while (param_next(&params, ';', &n, &v))
+		if (str_ieqz(n, name)) {
+			if (value)
+				*value = v;
+			return true;
+		}
+	return false;
+}
+
+/* ---- comparison ---- */
+
+/* The next character with its escape undone; -1 at the end. */
+static int next_char(struct str s, size_t *i, bool fold)
+{
+	int c;
+
+	if (*i >= s.n)
+		return -1;
+	c = (unsigned char)s.p[*i];
+	if (c == '%' && *i + 2 < s.n && hex_value(s.p[*i + 1]) >= 0 && hex_value(s.p[*i + 2]) >= 0) {
+		c = hex_value(s.p[*i + 1]) << 4 | hex_value(s.p[*i + 2]);
+		*i += 2;
+	}
+	(*i)++;
+	return fold && c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+static bool eq_escaped(struct str a, struct str b, bool fold)
+{
+	size_t i = 0, k = 0;
+	int c;
+
+	do {
+		c = next_char(a, &i, fold);
+		if (c != next_char(b, &k, fold))
+			return false;
+	} while (c >= 0);
+	return true;
+}
+
+/* RFC 3261 §19.1.4: these must be in both or in neither; the others count only when in both. */
+static bool must_match(struct str name)
+{
+	return str_ieqz(name, "user") || str_ieqz(name, "ttl") || str_ieqz(name, "method") || str_ieqz(name, "maddr") ||
+	       str_ieqz(name, "transport");
+}
+
+static bool find_escaped(struct str list, char sep, struct str want, struct str *value)
+{
+	struct str n, v;
+
+	while (param_next(&list, sep, &n, &v))
+		if (eq_escaped(n, want, true)) {
+			*value = v;
+			return true;
+		}
+	return false;
+}
+
+static bool params_agree(struct str a, struct str b)
+{
+	struct str name, value, other;
+
+	while (param_next(&a, ';', &name, &value)) {
+		if (find_escaped(b, ';', name, &other)) {
+			if (!eq_escaped(value, other, true))
+				return false;
+		} else if (must_match(name)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Header components are never ignored, in any order. */
+static bool headers_agree(struct str a, struct str b)
+{
+	struct str name, value, other;
+
+	while (param_next(&a, '&', &name, &value))
+		if (!find_escaped(b, '&', name, &other) || !eq_escaped(value, other, false))
+			return false;
+	return true;
+}
+
+/* RFC 3966 §4: visual separators don't count. */
+static bool tel_eq(struct str a, struct str b)
+{
+	size_t i = 0, k = 0;
+
+	for (;;) {
+		while (i < a.n && strchr("-.()", a.p[i]))
+			i++;
+		while (k < b.n && strchr("-.()", b.p[k]))
+			k++;
+		if (i >= a.n || k >= b.n)
+			return i >= a.n && k >= b.n;
+		if ((a.p[i++] | 0x20) != (b.p[k++] | 0x20))
+			return false;
+	}
+}
+
+bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b)
+{
+	if (a->scheme != b->scheme)
+		return false;
+	if (a->scheme == SIP_SCHEME_OTHER)
+		return str_eq(a->text, b->text);
+	if (a->scheme == SIP_SCHEME_TEL)
+		return tel_eq(a->user, b->user) && params_agree(a->params, b->params) && params_agree(b->params, a->params);
+	return eq_escaped(a->user, b->user, false) && eq_escaped(a->password, b->password, false) &&
+	       (a->user.p == NULL) == (b->user.p == NULL) && str_ieq(a->host, b->host) && a->port == b->port &&
+	       params_agree(a->params, b->params) && params_agree(b->params, a->params) &&
+	       headers_agree(a->headers, b->headers) && headers_agree(b->headers, a->headers);
+}
+
+/* ---- escapes ---- */
+
+int sip_unescape(struct str s, char *buf, size_t size)
+{
+	size_t n = 0;
+
+	if (size)
+		buf[0] = '\0';
+	for (size_t i = 0; i < s.n; i++) {
+		int c = (unsigned char)s.p[i];
+
+		if (c == '%') {
+			if (i + 2 >= s.n || hex_value(s.p[i + 1]) < 0 || hex_value(s.p[i + 2]) < 0)
+				return -EINVAL;
+			c = hex_value(s.p[i + 1]) << 4 | hex_value(s.p[i + 2]);
+			i += 2;
+		}
+		if (c == '\0')
+			return -EINVAL;
+		if (n + 1 >= size) {
+			buf[0] = '\0';
+			return -ENOSPC;
+		}
+		buf[n++] = (char)c;
+	}
+	if (size)
+		buf[n] = '\0';
+	return 0;
+}
+
+void sip_escape_user(struct out *o, struct str user)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	for (size_t i = 0; i < user.n; i++) {
+		unsigned char c = (unsigned char)user.p[i];
+
+		if (is_unreserved((char)c) || (c && strchr("&=+$,;?/", c))) {
+			out_chr(o, (char)c);
+		} else {
+			out_chr(o, '%');
+			out_chr(o, digits[c >> 4]);
+			out_chr(o, digits[c & 15]);
+		}
+	}
+}

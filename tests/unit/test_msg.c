@@ -1,0 +1,255 @@
+/* test_msg.c - the message parser: what RFC 3261 §7 and §25 allow, and what a broken message is told. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sip/msg.h"
+
+static char bytes[SIP_MSG_MAX];
+static struct sip_msg msg;
+static struct sip_msg_error error;
+
+static int parse(const char *text)
+{
+	size_t n = strlen(text);
+
+	memcpy(bytes, text, n);
+	return sip_msg_parse(&msg, bytes, n, &error);
+}
+
+#define COMMON                                            \
+	"Via: SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bKx\r\n" \
+	"From: <sip:a@x>;tag=1\r\nTo: <sip:b@y>\r\nCall-ID: c\r\n"
+
+/* RFC 4475 §3.1.1.1, shortened in the middle: folding, compact forms, odd case, escapes, empty and unknown headers. */
+static const char torture[] =
+	"INVITE sip:vivekg@chair-dnrc.example.com;unknownparam SIP/2.0\r\n"
+	"TO :\r\n"
+	" sip:vivekg@chair-dnrc.example.com ;   tag    = 1918181833n\r\n"
+	"from   : \"J Rosenberg \\\\\\\"\"       <sip:jdrosen@example.com>\r\n"
+	"  ;\r\n"
+	"  tag = 98asjd8\r\n"
+	"MaX-fOrWaRdS: 0068\r\n"
+	"Call-ID: wsinv.ndaksdj@192.0.2.1\r\n"
+	"Content-Length   : 4\r\n"
+	"cseq: 0009\r\n"
+	"  INVITE\r\n"
+	"Via  : SIP  /   2.0\r\n"
+	" /UDP\r\n"
+	"    192.0.2.2;branch=390skdjuw\r\n"
+	"s :\r\n"
+	"NewFangledHeader:   newfangled value\r\n"
+	" continued newfangled value\r\n"
+	"UnknownHeaderWithUnusualValue: ;;,,;;,;\r\n"
+	"Content-Type: application/sdp\r\n"
+	"Route:\r\n"
+	" <sip:services.example.com;lr;unknownwith=value;unknown-no-value>\r\n"
+	"v:  SIP  / 2.0  / TCP     spindle.example.com   ;\r\n"
+	"  branch  =   z9hG4bK9ikj8  ,\r\n"
+	" SIP  /    2.0   / UDP  192.168.255.111   ; branch=\r\n"
+	" z9hG4bK30239\r\n"
+	"m:\"Quoted string \\\"\\\"\" <sip:jdrosen@example.com> ; newparam =\r\n"
+	"      newvalue ;\r\n"
+	"  secondparam ; q = 0.33\r\n"
+	"\r\n"
+	"v=0\r";
+
+static void test_msg_torture_4475_3_1_1_1_is_read(void **state)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct str one;
+	unsigned vias = 0;
+
+	(void)state;
+	assert_int_equal(parse(torture), 0);
+	assert_int_equal(msg.method, SIP_INVITE);
+	assert_true(str_eqz(msg.to.tag, "1918181833n"));
+	assert_true(str_eqz(msg.from.tag, "98asjd8"));
+	assert_true(str_eqz(msg.from.display, "J Rosenberg \\\\\\\""));
+	assert_int_equal(msg.max_forwards, 68);
+	assert_int_equal(msg.cseq.seq, 9);
+	assert_true(str_eqz(msg.via.host, "192.0.2.2"));
+	assert_true(str_eqz(msg.via.transport, "UDP"));
+	assert_true(str_eqz(msg.via.branch, "390skdjuw"));
+	assert_true(str_eqz(sip_msg_value_by_name(&msg, "newfangledheader"), "newfangled value   continued newfangled value"));
+	assert_int_equal(msg.body.n, 4);
+	while (sip_msg_element_next(&msg, SIP_HDR_VIA, &it, &one)) {
+		struct sip_via via;
+
+		assert_int_equal(sip_via_parse(&via, one), 0);
+		vias++;
+	}
+	assert_int_equal(vias, 3);
+	assert_true(sip_msg_has(&msg, SIP_HDR_CONTACT));
+}
+
+static void test_msg_broken_requests_are_told_why(void **state)
+{
+	static const struct { const char *text; int status; const char *reason; } rows[] = {
+		{ "OPTIONS sip:b@y SIP/2.0\r\n" COMMON "CSeq: 1 OPTIONS\r\n\r\n", 0, NULL },
+		{ "OPTIONS sip:b@y SIP/2.0\r\n" COMMON "\r\n", 400, "Missing CSeq" },
+		{ "OPTIONS sip:b@y SIP/2.0\r\n" COMMON "CSeq: 1 INVITE\r\n\r\n", 400, "CSeq method differs from the request's" },
+		{ "OPTIONS sip:b@y SIP/2.0\r\n" COMMON "CSeq: 36893488147419103232 OPTIONS\r\n\r\n", 400, "Malformed CSeq" }, /* 3.1.2.4 */
+		{ "OPTIONS sip:b@y SIP/7.0\r\n" COMMON "CSeq: 1 OPTIONS\r\n\r\n", 505, "Version Not Supported" },          /* 3.1.2.16 */
+		{ "OPTIONS <sip:b@y> SIP/2.0\r\n" COMMON "CSeq: 1 OPTIONS\r\n\r\n", 400, "Malformed Request-URI" },        /* 3.1.2.7 */
+		{ "OPTIONS sip:b@y; lr SIP/2.0\r\n" COMMON "CSeq: 1 OPTIONS\r\n\r\n", 400, "Malformed Request-URI" },      /* 3.1.2.8 */
+		{ "OPTIONS sip:b@y SIP/2.0\r\n" COMMON "CSeq: 1 OPTIONS\r\nContent-Length: 9999\r\n\r\n", 400, "Content-Length exceeds the body" }, /* 3.1.2.2 */
+		{ "OPTIONS sip:b@y SIP/2.0\r\n" COMMON "CSeq: 1 OPTIONS\r\nContent-Length: -1\r\n\r\n", 400, "Malformed Content-Length" }, /* 3.1.2.3 */
+		{ "OPTIONS sip:b@y SIP/2.0\r\n" COMMON "CSeq: 1 OPTIONS\r\nTo: <sip:z@y>\r\n\r\n", 400, "Header that may stand once is repeated" }, /* 3.3.8 */
+		{ "OPTIONS sip:b@y SIP/2.0\r\n" COMMON "CSeq: 1 OPTIONS\r\nMax-Forwards: x\r\n\r\n", 400, "Malformed Max-Forwards" },
+		{ "OPTIONS sip:b@y SIP/2.0\r\n" COMMON "CSeq: 1 OPTIONS\r\nno colon here\r\n\r\n", 400, "Malformed header line" },
+		{ "OPTIONS sip:b@y SIP/2.0\r\n" COMMON "CSeq: 1 OPTIONS\r\n", 400, "Header section doesn't end" },
+		{ "OPTIONS sip:b@y SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nFrom: \"x <sip:a@x>;tag=1\r\nTo: <sip:b@y>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n\r\n",
+		  400, "Malformed From" }, /* 3.1.2.15 unterminated quoted string */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int r = parse(rows[i].text);
+
+		assert_int_equal(r, rows[i].status ? -EINVAL : 0);
+		assert_int_equal(error.status, rows[i].status);
+		if (rows[i].status) {
+			assert_string_equal(error.reason, rows[i].reason);
+			assert_true(msg.via.host.n > 0);
+		}
+	}
+}
+
+static void test_msg_without_via_or_sense_is_dropped(void **state)
+{
+	static const char *const rows[] = {
+		"", "\r\n\r\n", "hello\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "INVITE\r\n\r\n",
+		"OPTIONS sip:b@y SIP/2.0\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@y>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n\r\n",
+		"SIP/2.0 99 No\r\n" COMMON "CSeq: 1 OPTIONS\r\n\r\n", "SIP/2.0 700 No\r\n" COMMON "CSeq: 1 OPTIONS\r\n\r\n",
+		"SIP/2.0 200 OK\r\n" COMMON "\r\n", /* a broken response is never answered */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(parse(rows[i]), -EINVAL);
+		assert_int_equal(error.status, 0);
+	}
+}
+
+static void test_msg_lists_split_outside_quotes(void **state)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct sip_addr a;
+	struct str one;
+
+	(void)state;
+	assert_int_equal(parse("REGISTER sip:y SIP/2.0\r\n" COMMON "CSeq: 1 REGISTER\r\n"
+			       "Contact: \"a, b\" <sip:x@1.2.3.4;p=1,2>;q=0.5, <sip:y@z>\r\nm: *\r\nSupported: path , gruu\r\nk:outbound\r\n\r\n"), 0);
+	assert_true(sip_msg_element_next(&msg, SIP_HDR_CONTACT, &it, &one));
+	assert_int_equal(sip_addr_parse(&a, one), 0);
+	assert_true(str_eqz(a.display, "a, b"));
+	assert_true(str_eqz(a.uri.params, "p=1,2"));
+	assert_true(str_eqz(a.params, "q=0.5"));
+	assert_true(sip_msg_element_next(&msg, SIP_HDR_CONTACT, &it, &one));
+	assert_true(sip_msg_element_next(&msg, SIP_HDR_CONTACT, &it, &one));
+	assert_true(str_eqz(one, "*"));
+	assert_false(sip_msg_element_next(&msg, SIP_HDR_CONTACT, &it, &one));
+	assert_true(sip_msg_has_token(&msg, SIP_HDR_SUPPORTED, "gruu"));
+	assert_true(sip_msg_has_token(&msg, SIP_HDR_SUPPORTED, "outbound"));
+	assert_false(sip_msg_has_token(&msg, SIP_HDR_SUPPORTED, "100rel"));
+}
+
+static void test_msg_hold_outlives_the_buffer(void **state)
+{
+	struct sip_msg *held, *again;
+
+	(void)state;
+	assert_int_equal(parse(torture), 0);
+	held = sip_msg_hold(&msg);
+	again = sip_msg_hold(held);
+	assert_ptr_equal(held, again);
+	memset(bytes, 'x', sizeof(bytes));
+	memset(&msg, 0x55, sizeof(msg));
+	sip_msg_release(again);
+	assert_true(str_eqz(held->from.uri.host, "example.com"));
+	assert_true(str_eqz(held->via.branch, "390skdjuw"));
+	assert_true(str_eqz(sip_msg_value(held, SIP_HDR_CONTENT_TYPE), "application/sdp"));
+	assert_true(str_eqz(held->ruri.user, "vivekg"));
+	assert_memory_equal(held->body.p, "v=0\r", 4);
+	sip_msg_release(held);
+}
+
+/* A stream gives the same messages however it is cut. */
+static void test_msg_frame_is_split_invariant(void **state)
+{
+	static const char stream[] = "\r\n\r\nOPTIONS sip:b@y SIP/2.0\r\nl: 5\r\n\r\nhelloSIP/2.0 200 OK\r\nContent-Length:\r\n 2\r\n\r\nab";
+	size_t n = sizeof(stream) - 1;
+
+	(void)state;
+	for (size_t cut = 0; cut <= n; cut++) {
+		size_t at = 0, have = cut, skip, found = 0;
+
+		while (at < n) {
+			ptrdiff_t len = sip_msg_frame(stream + at, have - at, &skip);
+
+			assert_true(len >= 0);
+			at += skip;
+			if (len == 0 && have == n)
+				break;
+			if (len == 0)
+				have = n;
+			else {
+				assert_int_equal(len, found == 0 ? 38 : 41);
+				found++;
+			}
+			at += (size_t)len;
+		}
+		assert_int_equal(found, 2);
+	}
+}
+
+static void test_msg_frame_refuses(void **state)
+{
+	size_t skip;
+	char *big = malloc(SIP_MSG_MAX + 10);
+
+	(void)state;
+	assert_int_equal(sip_msg_frame("GET / HTTP/1.0\r\n", 16, &skip), -EINVAL);
+	assert_int_equal(sip_msg_frame("OPTIONS sip:b SIP/2.0\r\nv: x\r\n\r\n", 31, &skip), -EINVAL);
+	assert_int_equal(sip_msg_frame("OPTIONS sip:b SIP/2.0\r\nl: 99999\r\n\r\n", 35, &skip), -EMSGSIZE);
+	memset(big, 'a', SIP_MSG_MAX + 10);
+	assert_int_equal(sip_msg_frame(big, SIP_MSG_MAX + 10, &skip), -EMSGSIZE);
+	free(big);
+}
+
+static void test_msg_credentials(void **state)
+{
+	struct sip_credentials c;
+	struct sip_challenge ch;
+
+	(void)state;
+	assert_int_equal(sip_credentials_parse(&c, STR("Digest username=\"bob\", realm=\"a,b\", nonce=\"n\", uri=\"sip:x\", "
+						       "response=\"r\", algorithm=SHA-256, qop=auth, nc=00000001, cnonce=\"c\"")), 0);
+	assert_true(str_eqz(c.realm, "a,b"));
+	assert_true(str_eqz(c.algorithm, "SHA-256"));
+	assert_int_equal(sip_credentials_parse(&c, STR("Basic abc")), -EINVAL);
+	assert_int_equal(sip_credentials_parse(&c, STR("Digest username=\"bob\"")), -EINVAL);
+	assert_int_equal(sip_challenge_parse(&ch, STR("Digest realm=\"r\", nonce=\"n\", stale=TRUE")), 0);
+	assert_true(ch.stale);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_msg_torture_4475_3_1_1_1_is_read),
+		cmocka_unit_test(test_msg_broken_requests_are_told_why),
+		cmocka_unit_test(test_msg_without_via_or_sense_is_dropped),
+		cmocka_unit_test(test_msg_lists_split_outside_quotes),
+		cmocka_unit_test(test_msg_hold_outlives_the_buffer),
+		cmocka_unit_test(test_msg_frame_is_split_invariant),
+		cmocka_unit_test(test_msg_frame_refuses),
+		cmocka_unit_test(test_msg_credentials),
+	};
+
+	return cmocka_run_group_tests_name("msg", tests, NULL, NULL);
+}

@@ -1,0 +1,113 @@
+/* test_uri.c - URIs: RFC 3261 §19.1.4's examples of equality, parts, escapes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+
+#include "sip/uri.h"
+
+static void test_uri_equality_19_1_4(void **state)
+{
+	static const struct { const char *a, *b; bool equal; } rows[] = {
+		{ "sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp", true },
+		{ "sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5", true },
+		{ "sip:carol@chicago.com;newparam=5", "sip:carol@chicago.com;security=on", true },
+		{ "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+		  "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com", true },
+		{ "sip:alice@atlanta.com?subject=project%20x&priority=urgent", "sip:alice@atlanta.com?priority=urgent&subject=project%20x", true },
+		{ "SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP", false },
+		{ "sip:bob@biloxi.com", "sip:bob@biloxi.com:5060", false },
+		{ "sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp", false },
+		{ "sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp", false },
+		{ "sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting", false },
+		{ "sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off", false },
+		{ "sip:a@x", "sips:a@x", false },
+		{ "tel:+1-201-555-0123", "tel:+12015550123", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct sip_uri a, b;
+
+		assert_int_equal(sip_uri_parse(&a, str_from(rows[i].a)), 0);
+		assert_int_equal(sip_uri_parse(&b, str_from(rows[i].b)), 0);
+		assert_int_equal(sip_uri_eq(&a, &b), rows[i].equal);
+		assert_int_equal(sip_uri_eq(&b, &a), rows[i].equal);
+	}
+}
+
+static void test_uri_parts(void **state)
+{
+	static const struct { const char *text, *user, *host; uint16_t port; const char *params; } rows[] = {
+		{ "sip:1001@192.0.2.1:5070;transport=tcp", "1001", "192.0.2.1", 5070, "transport=tcp" },
+		{ "sip:[2001:db8::1]", "", "[2001:db8::1]", 0, "" },
+		{ "sip:user;par=u%40example.net@example.com", "user;par=u%40example.net", "example.com", 0, "" }, /* RFC 4475 3.1.1.3 */
+		{ "sips:a:pw@[::1]:5061;lr?h=v", "a", "[::1]", 5061, "lr" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct sip_uri u;
+
+		assert_int_equal(sip_uri_parse(&u, str_from(rows[i].text)), 0);
+		assert_true(str_eqz(u.user, rows[i].user));
+		assert_true(str_eqz(u.host, rows[i].host));
+		assert_int_equal(u.port, rows[i].port);
+		assert_true(str_eqz(u.params, rows[i].params));
+	}
+}
+
+static void test_uri_refuses(void **state)
+{
+	static const char *const rows[] = {
+		"", "sip", "sip:", ":a@b", "sip:a@", "sip:@b", "sip:a@b:0", "sip:a@b:99999", "sip:a@b:5060x", "sip:a b@c", "sip:a%4@b",
+		"sip:a%zz@b", "sip:[::1", "sip:a@b<c>", "1sip:a@b", "tel:", "tel:hello world", "sip:a@b@c",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct sip_uri u;
+
+		assert_int_equal(sip_uri_parse(&u, str_from(rows[i])), -EINVAL);
+	}
+}
+
+static void test_uri_escapes(void **state)
+{
+	char buf[32];
+	struct out o;
+
+	(void)state;
+	assert_int_equal(sip_unescape(STR("%2a97%23"), buf, sizeof(buf)), 0);
+	assert_string_equal(buf, "*97#");
+	assert_int_equal(sip_unescape(STR("a%00b"), buf, sizeof(buf)), -EINVAL);
+	assert_int_equal(sip_unescape(STR("a%4"), buf, sizeof(buf)), -EINVAL);
+	assert_int_equal(sip_unescape(STR("abcd"), buf, 4), -ENOSPC);
+	out_init(&o, buf, sizeof(buf));
+	sip_escape_user(&o, STR("*97# a@b"));
+	assert_true(str_eqz(out_view(&o), "*97%23%20a%40b"));
+}
+
+static void test_uri_params(void **state)
+{
+	struct str v;
+
+	(void)state;
+	assert_true(sip_param_find(STR("a=1; B =\"x;y\" ;flag"), "b", &v));
+	assert_true(str_eqz(v, "\"x;y\""));
+	assert_true(sip_param_find(STR("a=1;b;flag"), "FLAG", &v));
+	assert_null(v.p);
+	assert_false(sip_param_find(STR("a=1"), "x", &v));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_uri_equality_19_1_4), cmocka_unit_test(test_uri_parts), cmocka_unit_test(test_uri_refuses),
+		cmocka_unit_test(test_uri_escapes),	    cmocka_unit_test(test_uri_params),
+	};
+
+	return cmocka_run_group_tests_name("uri", tests, NULL, NULL);
+}
