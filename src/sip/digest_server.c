@@ -1,0 +1,333 @@
+/* digest_server.c - challenges and their verification, without state for what was only asked.
+ *
+ * A nonce carries its own birth time and a random serial, and an HMAC over both and the realm proves that we
+ * made it. So anybody may be challenged, as often as he likes, and it costs no memory. Only a nonce somebody
+ * answered correctly is remembered, with the nonce counts used, until it is too old to be accepted anyway.
+ *
+ * The time a check takes must not tell whether the user exists: without a secret the same hashes are made
+ * over a made-up HA1, and the comparison is constant-time.
+ */
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/core_names.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+#include "sip/digest_int.h"
+
+#define NONCE_TIME  6  /* bytes: ms since 1970, good until the year 10889 */
+#define NONCE_SEED  8  /* bytes: random */
+#define NONCE_ID    (NONCE_TIME + NONCE_SEED)
+#define NONCE_MAC   16 /* bytes of HMAC-SHA-256 kept */
+#define NONCE_TEXT  ((NONCE_ID + NONCE_MAC) * 2)
+#define NC_WINDOW   64 /* nonce counts below the highest that may still come, out of order over UDP */
+#define DEFAULT_LIFE_S 300
+#define CLOCK_SLACK_MS 60000 /* a nonce from the future: the wall clock was set back a little */
+
+struct used_nonce {
+	unsigned char id[NONCE_ID];
+	uint32_t highest;
+	uint64_t seen; /* bit i: highest - i was used */
+	UT_hash_handle hh;
+};
+
+struct digest_server {
+	struct digest_engine engine;
+	EVP_MAC *mac;
+	EVP_MAC_CTX *mac_ctx;
+	const struct clock *clock;
+	struct rng *rng;
+	int64_t life_ms;
+	struct used_nonce *used; /* oldest use first */
+};
+
+int digest_server_new(struct digest_server **out, const struct digest_server_params *p)
+{
+	struct digest_server *d = calloc(1, sizeof(*d));
+	int err = -ENOMEM;
+
+	if (!d)
+		return -ENOMEM;
+	d->clock = p->clock;
+	d->rng = p->rng;
+	d->life_ms = (int64_t)(p->nonce_life_s ? p->nonce_life_s : DEFAULT_LIFE_S) * 1000;
+	err = digest_engine_init(&d->engine);
+	if (err)
+		goto fail;
+	err = -ENOTSUP;
+	d->mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	d->mac_ctx = d->mac ? EVP_MAC_CTX_new(d->mac) : NULL;
+	if (!d->mac_ctx)
+		goto fail;
+	char sha256[] = "SHA256";
+	const OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, sha256, 0),
+				      OSSL_PARAM_construct_end() };
+	if (!EVP_MAC_init(d->mac_ctx, p->key, sizeof(p->key), params))
+		goto fail;
+	*out = d;
+	return 0;
+fail:
+	digest_server_free(d);
+	return err;
+}
+
+static void forget(struct digest_server *d, struct used_nonce *u)
+{
+	HASH_DEL(d->used, u);
+	free(u);
+}
+
+void digest_server_free(struct digest_server *d)
+{
+	struct used_nonce *u, *next;
+
+	if (!d)
+		return;
+	HASH_ITER(hh, d->used, u, next)
+		forget(d, u);
+	EVP_MAC_CTX_free(d->mac_ctx);
+	EVP_MAC_free(d->mac);
+	digest_engine_fini(&d->engine);
+	free(d);
+}
+
+bool digest_find(const struct sip_msg *m, enum sip_hdr_id hdr, struct str realm, struct sip_credentials *out)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct sip_credentials c;
+	struct str value;
+
+	while (sip_msg_hdr_next(m, hdr, &it, &value)) {
+		if (sip_credentials_parse(&c, value) == 0 && str_eq(c.realm, realm)) {
+			*out = c;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ---- nonces ---- */
+
+/* The realm is part of it: a nonce of one domain isn't taken by another. */
+static int nonce_mac(struct digest_server *d, const unsigned char id[NONCE_ID], struct str realm,
+		     unsigned char mac[EVP_MAX_MD_SIZE])
+{
+	size_t len = 0;
+	/* init without a key starts anew under the one already set */
+	bool ok = EVP_MAC_init(d->mac_ctx, NULL, 0, NULL) && EVP_MAC_update(d->mac_ctx, id, NONCE_ID) &&
+		  EVP_MAC_update(d->mac_ctx, (const unsigned char *)realm.p, realm.n) &&
+		  EVP_MAC_final(d->mac_ctx, mac, &len, EVP_MAX_MD_SIZE);
+
+	return ok && len >= NONCE_MAC ? 0 : -EIO;
+}
+
+static int nonce_print(struct digest_server *d, struct str realm, char text[NONCE_TEXT])
+{
+	unsigned char id[NONCE_ID], mac[EVP_MAX_MD_SIZE];
+	uint64_t now = (uint64_t)clock_wall_ms(d->clock);
+
+	for (int i = 0; i < NONCE_TIME; i++)
+		id[i] = (unsigned char)(now >> (8 * (NONCE_TIME - 1 - i)));
+	rng_fill(d->rng, id + NONCE_TIME, NONCE_SEED);
+	int err = nonce_mac(d, id, realm, mac);
+	if (err)
+		return err;
+
+	struct out o;
+	out_init(&o, text, NONCE_TEXT);
+	out_hex(&o, id, NONCE_ID);
+	out_hex(&o, mac, NONCE_MAC);
+	return 0;
+}
+
+static int hex_nibble(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+/* True for a nonce of ours, whatever its age. */
+static bool nonce_is_ours(struct digest_server *d, struct str text, struct str realm, unsigned char id[NONCE_ID],
+			  int64_t *born_ms)
+{
+	unsigned char raw[NONCE_TEXT / 2], mac[EVP_MAX_MD_SIZE];
+
+	if (text.n != NONCE_TEXT)
+		return false;
+	for (size_t i = 0; i < sizeof(raw); i++) {
+		int hi = hex_nibble(text.p[2 * i]), lo = hex_nibble(text.p[2 * i + 1]);
+		if (hi < 0 || lo < 0)
+			return false;
+		raw[i] = (unsigned char)(hi << 4 | lo);
+	}
+	if (nonce_mac(d, raw, realm, mac) || CRYPTO_memcmp(mac, raw + NONCE_ID, NONCE_MAC) != 0)
+		return false;
+	memcpy(id, raw, NONCE_ID);
+	*born_ms = 0;
+	for (int i = 0; i < NONCE_TIME; i++)
+		*born_ms = *born_ms << 8 | id[i];
+	return true;
+}
+
+static int64_t used_born_ms(const struct used_nonce *u)
+{
+	int64_t t = 0;
+
+	for (int i = 0; i < NONCE_TIME; i++)
+		t = t << 8 | u->id[i];
+	return t;
+}
+
+/* Drops what is too old to be accepted. The table is in order of first use, and a nonce is at most its life
+ * old then, so the oldest entry blocks the others for one life at most. */
+static void forget_expired(struct digest_server *d)
+{
+	int64_t now = clock_wall_ms(d->clock);
+
+	while (d->used && now - used_born_ms(d->used) > d->life_ms)
+		forget(d, d->used);
+}
+
+/* Notes that a nonce count was used. -EEXIST: it was before, or lies below the window. */
+static int nonce_use(struct digest_server *d, const unsigned char id[NONCE_ID], uint32_t nc)
+{
+	struct used_nonce *u = NULL;
+
+	forget_expired(d);
+	HASH_FIND(hh, d->used, id, NONCE_ID, u);
+	if (!u) {
+		u = calloc(1, sizeof(*u));
+		if (!u)
+			return -ENOMEM;
+		memcpy(u->id, id, NONCE_ID);
+		u->highest = nc;
+		u->seen = 1;
+		HASH_ADD(hh, d->used, id, NONCE_ID, u);
+		return 0;
+	}
+	if (nc > u->highest) {
+		uint32_t step = nc - u->highest;
+		u->seen = (step < NC_WINDOW ? u->seen << step : 0) | 1;
+		u->highest = nc;
+		return 0;
+	}
+	uint32_t below = u->highest - nc;
+	if (below >= NC_WINDOW || u->seen >> below & 1)
+		return -EEXIST;
+	u->seen |= (uint64_t)1 << below;
+	return 0;
+}
+
+/* ---- the check ---- */
+
+/* 8LHEX; shorter ones are seen and harmless. 0 isn't a count. */
+static int parse_nc(struct str s, uint32_t *out)
+{
+	uint32_t v = 0;
+
+	if (s.n == 0 || s.n > 8)
+		return -EINVAL;
+	for (size_t i = 0; i < s.n; i++) {
+		int d = hex_nibble(s.p[i] >= 'A' && s.p[i] <= 'F' ? (char)(s.p[i] + 32) : s.p[i]);
+		if (d < 0)
+			return -EINVAL;
+		v = v << 4 | (uint32_t)d;
+	}
+	if (v == 0)
+		return -EINVAL;
+	*out = v;
+	return 0;
+}
+
+/* The credentials must have been made for this request (RFC 7616 §3.4.6), or those of one call would pay for
+ * another. Only the user part is compared: a proxy before us may have rewritten host and parameters. */
+static bool uri_is_of_request(struct str uri, const struct sip_msg *m)
+{
+	struct sip_uri u;
+
+	if (str_eq(uri, m->ruri.text))
+		return true;
+	return sip_uri_parse(&u, uri) == 0 && str_eq(u.user, m->ruri.user);
+}
+
+enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *m, const struct sip_credentials *c,
+				 const struct digest_secret *secret, unsigned algs)
+{
+	static const char no_ha1[2][DIGEST_HEX_MAX] = {
+		"00000000000000000000000000000000",
+		"0000000000000000000000000000000000000000000000000000000000000000",
+	};
+	enum digest_alg alg = digest_alg_parse(c->algorithm);
+	unsigned char id[NONCE_ID];
+	char expected[DIGEST_HEX_MAX];
+	const char *ha1 = NULL;
+	int64_t born_ms;
+	uint32_t nc = 1; /* without qop: a nonce serves once */
+
+	if (str_empty(c->nonce) || str_empty(c->response) || str_empty(c->uri) || str_empty(c->username))
+		return DIGEST_MALFORMED;
+	if (!str_empty(c->qop) && (!str_ieqz(c->qop, "auth") || str_empty(c->cnonce) || parse_nc(c->nc, &nc)))
+		return DIGEST_MALFORMED;
+	if (!uri_is_of_request(c->uri, m))
+		return DIGEST_MALFORMED;
+	if (!(alg & algs) || !nonce_is_ours(d, c->nonce, c->realm, id, &born_ms))
+		return DIGEST_FAILED;
+	int64_t age_ms = clock_wall_ms(d->clock) - born_ms;
+	if (age_ms > d->life_ms || age_ms < -CLOCK_SLACK_MS)
+		return DIGEST_STALE;
+
+	if (secret)
+		ha1 = alg == DIGEST_SHA256 ? secret->ha1_sha256 : secret->ha1_md5;
+	bool is_known = ha1 && *ha1;
+	const struct digest_input in = {
+		.alg = alg,
+		.ha1 = str_from(is_known ? ha1 : no_ha1[alg == DIGEST_SHA256]),
+		.nonce = c->nonce,
+		.nc = c->nc,
+		.cnonce = c->cnonce,
+		.qop = c->qop,
+		.method = m->method_name,
+		.uri = c->uri,
+	};
+	if (digest_engine_response(&d->engine, &in, expected))
+		return DIGEST_FAILED;
+	size_t len = strlen(expected);
+	bool is_equal = c->response.n == len && CRYPTO_memcmp(c->response.p, expected, len) == 0;
+	if (!is_equal || !is_known)
+		return DIGEST_FAILED;
+
+	switch (nonce_use(d, id, nc)) {
+	case 0:
+		return DIGEST_OK;
+	case -EEXIST:
+		return DIGEST_REPLAY;
+	default:
+		return DIGEST_STALE; /* can't be remembered now: let him ask again rather than open a replay */
+	}
+}
+
+void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hdr, struct str realm, unsigned algs,
+		      bool stale)
+{
+	static const enum digest_alg strongest_first[] = { DIGEST_SHA256, DIGEST_MD5 };
+	char nonce[NONCE_TEXT];
+
+	for (size_t i = 0; i < ARRAY_LEN(strongest_first); i++) {
+		if (!(algs & strongest_first[i]))
+			continue;
+		if (nonce_print(d, realm, nonce)) {
+			o->overflow = true;
+			return;
+		}
+		out_z(o, sip_hdr_name(hdr));
+		out_z(o, ": Digest realm=");
+		digest_print_quoted(o, realm);
+		out_fmt(o, ", nonce=\"%.*s\", algorithm=%s, qop=\"auth\"%s\r\n", NONCE_TEXT, nonce,
+			digest_alg_name(strongest_first[i]), stale ? ", stale=true" : "");
+	}
+}
