@@ -1,0 +1,199 @@
+/* Whom a stream takes media from: each row of a table is one packet, signalling or the passing of time. */
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/str.h"
+#include "media/latch.h"
+
+static struct addr at(char host, uint16_t port)
+{
+	struct addr a;
+
+	memset(&a, 0, sizeof(a));
+	if (!host)
+		return a;
+	a.v4.sin_family = AF_INET;
+	a.v4.sin_addr.s_addr = htonl(0x0a000000u + (uint32_t)host);
+	a.v4.sin_port = htons(port);
+	return a;
+}
+
+struct step {
+	char from;       /* host 10.0.0.x; 0 with is_signal: unknown */
+	uint16_t port;
+	uint32_t ssrc;
+	uint16_t seq;
+	uint64_t now_ms;
+	int verdict;     /* of latch_packet, or of latch_signal when kind is set */
+	enum { PACKET, SIGNAL, RELEARN } kind;
+};
+
+#define S(host, port, result) { host, port, 0, 0, 0, result, SIGNAL }
+#define R(host, port, result) { host, port, 0, 0, 0, result, RELEARN }
+
+static void run(const char *name, const struct step *steps, size_t n, struct latch *l)
+{
+	memset(l, 0, sizeof(*l));
+	for (size_t i = 0; i < n; i++) {
+		const struct step *s = &steps[i];
+		struct addr a = at(s->from, s->port);
+		int got = s->kind == PACKET ? (int)latch_packet(l, &a, s->ssrc, s->seq, s->now_ms)
+					    : (int)latch_signal(l, &a, s->kind == RELEARN);
+
+		if (got != s->verdict)
+			fail_msg("%s, step %zu: %d instead of %d", name, i, got, s->verdict);
+	}
+}
+
+static void test_latch_signalled_address_is_trusted_at_once(void **state)
+{
+	static const struct step steps[] = {
+		S('a', 1000, false),
+		{ 'x', 9, 1, 1, 0, LATCH_HOLD, 0 },
+		{ 'a', 1000, 2, 1, 5, LATCH_LOCK, 0 },
+		{ 'a', 1000, 2, 2, 25, LATCH_ACCEPT, 0 },
+		{ 'x', 9, 1, 2, 26, LATCH_REJECT, 0 },
+		{ 'a', 1001, 2, 3, 27, LATCH_REJECT, 0 },
+	};
+	struct latch l;
+	struct addr a = at('a', 1000);
+
+	(void)state;
+	run("signalled", steps, ARRAY_LEN(steps), &l);
+	assert_true(addr_eq(latch_target(&l), &a));
+	assert_false(latch_is_learnt(&l));
+	assert_int_equal(l.rejected, 3); /* the one on hold turned out to be foreign */
+}
+
+static void test_latch_consistent_source_wins_behind_nat(void **state)
+{
+	static const struct step steps[] = {
+		S('a', 1000, false),
+		{ 'n', 40000, 2, 65534, 0, LATCH_HOLD, 0 },
+		{ 'n', 40000, 2, 65535, 20, LATCH_HOLD, 0 },
+		{ 'n', 40000, 2, 0, 40, LATCH_LOCK, 0 }, /* across the wrap */
+		{ 'n', 40000, 2, 1, 60, LATCH_ACCEPT, 0 },
+		{ 'a', 1000, 3, 1, 61, LATCH_REJECT, 0 },
+		S('a', 1000, false), /* signalled again: nothing changes */
+		S('b', 2000, false), /* changed, but not told to learn anew */
+		{ 'n', 40000, 2, 2, 80, LATCH_ACCEPT, 0 },
+	};
+	struct latch l;
+
+	(void)state;
+	run("nat", steps, ARRAY_LEN(steps), &l);
+	assert_true(latch_is_learnt(&l));
+	assert_int_equal(l.rejected, 1);
+}
+
+static void test_latch_inconsistent_sources_never_win(void **state)
+{
+	static const struct step other_source[] = {
+		{ 'n', 1, 2, 1, 0, LATCH_HOLD, 0 },  { 'n', 1, 2, 2, 1, LATCH_HOLD, 0 }, { 'x', 1, 2, 3, 2, LATCH_HOLD, 0 },
+		{ 'n', 1, 2, 3, 3, LATCH_HOLD, 0 },  { 'n', 1, 2, 4, 4, LATCH_HOLD, 0 }, { 'x', 1, 2, 5, 5, LATCH_HOLD, 0 },
+	};
+	static const struct step other_ssrc[] = {
+		{ 'n', 1, 2, 1, 0, LATCH_HOLD, 0 },
+		{ 'n', 1, 3, 2, 1, LATCH_HOLD, 0 },
+		{ 'n', 1, 2, 3, 2, LATCH_HOLD, 0 },
+		{ 'n', 1, 3, 4, 3, LATCH_HOLD, 0 },
+	};
+	static const struct step backwards[] = {
+		{ 'n', 1, 2, 9, 0, LATCH_HOLD, 0 },
+		{ 'n', 1, 2, 8, 1, LATCH_HOLD, 0 },
+		{ 'n', 1, 2, 8, 2, LATCH_HOLD, 0 },
+		{ 'n', 1, 2, 7, 3, LATCH_HOLD, 0 },
+	};
+	static const struct step too_slow[] = {
+		{ 'n', 1, 2, 1, 0, LATCH_HOLD, 0 },
+		{ 'n', 1, 2, 2, 600, LATCH_HOLD, 0 },
+		{ 'n', 1, 2, 3, 1200, LATCH_HOLD, 0 }, /* the first one's window is over: counts as first */
+		{ 'n', 1, 2, 4, 1220, LATCH_HOLD, 0 },
+		{ 'n', 1, 2, 5, 1240, LATCH_LOCK, 0 },
+	};
+	struct latch l;
+
+	(void)state;
+	run("other source", other_source, ARRAY_LEN(other_source), &l);
+	assert_null(latch_target(&l)); /* and nothing is sent to any of them */
+	assert_int_equal(l.rejected, 5);
+	run("other ssrc", other_ssrc, ARRAY_LEN(other_ssrc), &l);
+	assert_null(latch_target(&l));
+	run("backwards", backwards, ARRAY_LEN(backwards), &l);
+	assert_null(latch_target(&l));
+	run("too slow", too_slow, ARRAY_LEN(too_slow), &l);
+}
+
+static void test_latch_learns_anew_only_when_told(void **state)
+{
+	static const struct step steps[] = {
+		S('a', 1000, false),
+		{ 'a', 1000, 2, 1, 0, LATCH_LOCK, 0 },
+		R('b', 2000, true),
+		{ 'a', 1000, 2, 2, 20, LATCH_HOLD, 0 },
+		{ 'b', 2000, 3, 1, 21, LATCH_LOCK, 0 },
+		{ 'a', 1000, 2, 3, 40, LATCH_REJECT, 0 },
+	};
+	struct latch l;
+
+	(void)state;
+	run("relearn", steps, ARRAY_LEN(steps), &l);
+}
+
+static void test_latch_media_before_the_answer_is_only_a_guess(void **state)
+{
+	static const struct step confirmed[] = {
+		S(0, 0, false),
+		{ 'a', 1000, 2, 1, 0, LATCH_HOLD, 0 },
+		{ 'a', 1000, 2, 2, 1, LATCH_HOLD, 0 },
+		{ 'a', 1000, 2, 3, 2, LATCH_LOCK, 0 },
+		S('a', 1000, false),
+		{ 'a', 1000, 2, 4, 3, LATCH_ACCEPT, 0 },
+	};
+	static const struct step denied[] = {
+		S(0, 0, false),
+		{ 'x', 9, 2, 1, 0, LATCH_HOLD, 0 },
+		{ 'x', 9, 2, 2, 1, LATCH_HOLD, 0 },
+		{ 'x', 9, 2, 3, 2, LATCH_LOCK, 0 },
+		S('a', 1000, true),
+		{ 'x', 9, 2, 4, 3, LATCH_HOLD, 0 },
+		{ 'a', 1000, 3, 1, 4, LATCH_LOCK, 0 },
+	};
+	struct latch l;
+
+	(void)state;
+	run("confirmed", confirmed, ARRAY_LEN(confirmed), &l);
+	run("denied", denied, ARRAY_LEN(denied), &l);
+}
+
+static void test_latch_target_is_signalled_until_locked(void **state)
+{
+	struct latch l = { 0 };
+	struct addr a = at('a', 1000), hold = at('a', 1000);
+
+	(void)state;
+	assert_null(latch_target(&l));
+	latch_signal(&l, &a, false);
+	assert_true(addr_eq(latch_target(&l), &a));
+	hold.v4.sin_addr.s_addr = 0; /* c=IN IP4 0.0.0.0, RFC 3264 §8.4 */
+	latch_signal(&l, &hold, false);
+	assert_null(latch_target(&l));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_latch_signalled_address_is_trusted_at_once),
+		cmocka_unit_test(test_latch_consistent_source_wins_behind_nat),
+		cmocka_unit_test(test_latch_inconsistent_sources_never_win),
+		cmocka_unit_test(test_latch_learns_anew_only_when_told),
+		cmocka_unit_test(test_latch_media_before_the_answer_is_only_a_guess),
+		cmocka_unit_test(test_latch_target_is_signalled_until_locked),
+	};
+
+	return cmocka_run_group_tests_name("latch", tests, NULL, NULL);
+}
