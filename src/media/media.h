@@ -32,6 +32,7 @@ struct media_params {
 	unsigned nworkers;            /* 0: one per core */
 	uint16_t port_min, port_max;  /* RTP ports, even ones are used, RTCP is the next */
 	uint32_t timeout_ms;          /* no RTP for so long on a stream that expects some: on_timeout; 0 never */
+	uint32_t rtcp_interval_ms;    /* mean; 0: 5000 (RFC 3550 §6.2) */
 };
 
 int media_new(struct media **out, const struct media_params *p);

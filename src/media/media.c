@@ -1,0 +1,194 @@
+/* media.c - starting and stopping the media workers, and the events they send up.
+ */
+#define LOG_MODULE "media"
+#include "media/stream_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#define WORKERS_MAX 64
+
+static void media_end(struct media *m);
+
+/* ---- events ---- */
+
+void media_events(struct media *m, struct event *first, struct event *last)
+{
+	if (mqueue_push(&m->events, &first->m, &last->m))
+		uv_async_send(&m->wake);
+}
+
+/* May call the stream's owner, who may do anything but free the stream: that is EV_CLOSED's. */
+static void event_deliver(struct event *e)
+{
+	struct stream *s = e->s;
+	const struct stream_handler *h = &s->handler;
+
+	switch (e->type) {
+	case EV_DIGIT:
+		if (h->on_digit)
+			h->on_digit(s, e->digit.digit, e->digit.duration_ms, s->arg);
+		break;
+	case EV_PLAY_END:
+		if (h->on_play_end)
+			h->on_play_end(s, e->play.id, e->play.end, s->arg);
+		break;
+	case EV_RECORD_END:
+		if (h->on_record_end)
+			h->on_record_end(s, e->record.id, &e->record.result, s->arg);
+		break;
+	case EV_LATCHED:
+		if (h->on_latched)
+			h->on_latched(s, &e->peer.sa, s->arg);
+		break;
+	case EV_TIMEOUT:
+		if (h->on_timeout)
+			h->on_timeout(s, s->arg);
+		break;
+	case EV_RELEASED: stream_moved(s); break;
+	case EV_CLOSED: stream_closed(s); break;
+	}
+}
+
+static void on_wake(uv_async_t *wake)
+{
+	struct media *m = wake->data;
+	struct msg *i, *next;
+
+	for (i = mqueue_take(&m->events); i; i = next) {
+		struct event *e = container_of(i, struct event, m);
+		bool is_embedded = e->is_embedded;
+
+		next = i->next;
+		event_deliver(e);
+		if (!is_embedded)
+			free(e);
+	}
+	if (m->is_closing && m->nstreams == 0)
+		media_end(m);
+}
+
+/* ---- life ---- */
+
+static void workers_stop(struct media *m)
+{
+	struct command stop[WORKERS_MAX];
+
+	for (unsigned i = 0; i < m->nworkers; i++) {
+		stop[i] = (struct command){ .type = CMD_STOP, .is_embedded = true };
+		worker_post(&m->workers[i], &stop[i]);
+	}
+	for (unsigned i = 0; i < m->nworkers; i++)
+		worker_join(&m->workers[i]);
+	m->nworkers = 0;
+}
+
+int media_new(struct media **out, const struct media_params *p)
+{
+	unsigned nworkers = p->nworkers ? p->nworkers : uv_available_parallelism();
+	struct media *m = calloc(1, sizeof(*m));
+	int err = -ENOMEM;
+
+	if (!m)
+		return -ENOMEM;
+	if (nworkers > WORKERS_MAX)
+		nworkers = WORKERS_MAX;
+	m->loop = p->loop;
+	m->log = p->log;
+	m->deferred_tail = &m->deferred;
+	mqueue_init(&m->events);
+	m->workers = calloc(nworkers, sizeof(*m->workers));
+	if (!m->workers)
+		goto fail;
+	err = ports_new(&m->ports, p->loop, p->port_min, p->port_max);
+	if (err < 0)
+		goto fail;
+	err = uv_async_init(p->loop, &m->wake, on_wake);
+	if (err < 0)
+		goto fail_ports;
+	m->wake.data = m;
+	for (; m->nworkers < nworkers; m->nworkers++) {
+		err = worker_start(&m->workers[m->nworkers], m, p);
+		if (err < 0)
+			goto fail_async;
+	}
+	*out = m;
+	return 0;
+
+	/* The handles close asynchronously: from here on it is an ordinary close that nobody waits for. */
+fail_async:
+	log_error(m->log, "cannot start a media worker: %s", uv_strerror(err));
+	media_close(m, NULL, NULL);
+	return err;
+fail_ports:
+	ports_close(m->ports, NULL, NULL);
+fail:
+	free(m->workers);
+	mqueue_fini(&m->events);
+	free(m);
+	return err;
+}
+
+static void on_ports_closed(void *arg)
+{
+	struct media *m = arg;
+	void (*done)(void *) = m->done;
+	void *done_arg = m->arg;
+
+	free(m->workers);
+	mqueue_fini(&m->events);
+	free(m);
+	if (done)
+		done(done_arg);
+}
+
+static void on_wake_closed(uv_handle_t *h)
+{
+	struct media *m = h->data;
+
+	ports_close(m->ports, on_ports_closed, m);
+}
+
+/* No stream is left: nothing can come up any more. */
+static void media_end(struct media *m)
+{
+	if (m->is_ending)
+		return;
+	m->is_ending = true;
+	workers_stop(m);
+	uv_close((uv_handle_t *)&m->wake, on_wake_closed);
+}
+
+void media_close(struct media *m, void (*done)(void *arg), void *arg)
+{
+	struct stream *s, *next;
+
+	if (m->is_closing)
+		return;
+	m->is_closing = true;
+	m->done = done;
+	m->arg = arg;
+	DL_FOREACH_SAFE(m->streams, s, next) {
+		if (s->is_closing)
+			continue; /* its owner waits for on_closed */
+		s->handler = (struct stream_handler){ 0 };
+		stream_close(s);
+	}
+	if (m->nstreams == 0)
+		media_end(m);
+}
+
+void media_counters(struct media *m, struct media_counters *out)
+{
+	*out = (struct media_counters){ .streams = m->nstreams };
+	for (unsigned i = 0; i < m->nworkers; i++) {
+		struct worker_counters *c = &m->workers[i].count;
+
+		out->packets_received += atomic_load_explicit(&c->received, memory_order_relaxed);
+		out->packets_sent += atomic_load_explicit(&c->sent, memory_order_relaxed);
+		out->dropped_source += atomic_load_explicit(&c->dropped_source, memory_order_relaxed);
+		out->dropped_malformed += atomic_load_explicit(&c->dropped_malformed, memory_order_relaxed);
+	}
+	ports_count(m->ports, &out->sockets_open, &out->sockets_pooled);
+}

@@ -1,0 +1,253 @@
+/* media_int.h - what the files of this folder share, and nobody else sees.
+ *
+ * Two halves of every stream:
+ *   struct stream   the loop's handle (stream.c); touched by the loop thread only
+ *   struct session  the RTP session itself (session.c, relay.c, ...); touched by its worker only, from the command
+ *                   that opens it to the event that it is closed or released for a handover
+ * Messages carry the ownership across: down in a worker's queue, up in the queue of struct media. Both are
+ * linked lists under a mutex that is held for a few instructions; the receiver takes the whole list at once
+ * and is woken only when the list was empty.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/rng.h"
+#include "base/timer.h"
+#include "media/addr.h"
+#include "media/dtmf.h"
+#include "media/latch.h"
+#include "media/media.h"
+#include "media/rtcp.h"
+#include "media/rtp.h"
+
+#define PACKET_MAX 2048     /* a longer datagram is no audio packet */
+#define TICK_US 10000
+#define RTCP_INTERVAL_MS 5000
+
+struct worker;
+struct session;
+
+/* ---- queues (queue.c) ---- */
+
+struct msg {
+	struct msg *next;
+};
+
+struct mqueue {
+	pthread_mutex_t mu;
+	struct msg *head, **tail;
+};
+
+void mqueue_init(struct mqueue *q);
+void mqueue_fini(struct mqueue *q);
+/* Appends the chain from first to last; true if the queue was empty: wake the receiver. */
+bool mqueue_push(struct mqueue *q, struct msg *first, struct msg *last);
+struct msg *mqueue_take(struct mqueue *q); /* all, in order */
+
+/* ---- commands: loop -> worker ---- */
+
+enum command_type {
+	CMD_OPEN,
+	CMD_CONFIGURE,
+	CMD_BRIDGE,
+	CMD_UNBRIDGE,
+	CMD_ECHO,
+	CMD_SILENCE,
+	CMD_DIGIT,
+	CMD_RELEASE,  /* hand the session back to the loop, alive (EV_RELEASED) */
+	CMD_ADOPT,    /* and take it over */
+	CMD_CLOSE,
+	CMD_STOP,     /* the worker ends */
+};
+
+struct session_config {         /* struct stream_config without its slack */
+	struct addr remote, remote_rtcp;
+	uint8_t dir, codec, send_pt, ptime_ms, nrecv;
+	struct { uint8_t codec, pt; } recv[8];
+	int16_t dtmf_send_pt, dtmf_recv_pt;
+	uint32_t dtmf_clock_hz;
+	bool relearn, expect_rtp;
+};
+
+struct command {
+	struct msg m;
+	enum command_type type;
+	bool is_embedded;            /* part of its stream: not to be freed */
+	struct stream *s, *other;    /* for the loop; never looked into by the worker */
+	struct session *session, *session2;
+	union {
+		const struct session_config *config; /* lies behind the command, in its memory */
+		struct { char digit; uint32_t ms; } digit;
+	};
+};
+
+/* ---- events: worker -> loop ---- */
+
+enum event_type { EV_DIGIT, EV_PLAY_END, EV_RECORD_END, EV_LATCHED, EV_TIMEOUT, EV_RELEASED, EV_CLOSED };
+
+struct event {
+	struct msg m;
+	enum event_type type;
+	bool is_embedded;
+	struct stream *s;
+	union {
+		struct dtmf_digit digit;
+		struct { uint32_t id; enum play_end end; } play;
+		struct { uint32_t id; struct record_result result; } record;
+		struct addr peer;
+	};
+};
+
+/* ---- ports (ports.c): loop thread ---- */
+
+struct ports;
+
+struct port_pair {              /* bound, unconnected, non-blocking sockets; belongs to who took it */
+	struct port_pair *next;
+	struct port_set *set;
+	int rtp, rtcp;
+	uint16_t port;
+};
+
+int ports_new(struct ports **out, uv_loop_t *loop, uint16_t port_min, uint16_t port_max);
+/* Every pair must be back. Frees itself when the loop has closed its handle, then calls done. */
+void ports_close(struct ports *p, void (*done)(void *arg), void *arg);
+int ports_take(struct ports *p, const struct sockaddr *local, struct port_pair **out);
+void ports_give(struct ports *p, struct port_pair *pair);
+void ports_count(const struct ports *p, unsigned *nopen, unsigned *pooled); /* sockets */
+
+/* ---- workers (worker.c) ---- */
+
+struct worker_counters {        /* written by the worker alone, read by the loop */
+	_Atomic uint64_t received, sent, dropped_source, dropped_malformed;
+};
+
+static inline void count_one(_Atomic uint64_t *c)
+{
+	/* One writer: a plain load and store, no locked instruction. */
+	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+struct worker {
+	struct media *media;
+	const struct log *log;
+	pthread_t thread;
+	int epoll_fd, wake_fd;
+	struct mqueue commands;
+	struct event *up_first, *up_last; /* events of this round */
+	struct timers *timers;
+	struct rng rng;
+	uint64_t now_us;             /* of this round, CLOCK_MONOTONIC */
+	uint64_t tick_us;            /* when the next tick is due */
+	struct session *ticking;     /* list of sessions that have something to do each tick */
+	struct session *tick_next;   /* the one after the one being ticked */
+	uint32_t timeout_ms, rtcp_interval_ms;
+	unsigned nstreams;           /* loop thread: streams here, for balancing */
+	struct worker_counters count;
+	uint8_t packet[PACKET_MAX];
+};
+
+int worker_start(struct worker *w, struct media *m, const struct media_params *p);
+void worker_join(struct worker *w); /* after CMD_STOP */
+void worker_post(struct worker *w, struct command *c);
+/* From the worker: queues an event for the loop, sent at the end of the round. */
+void worker_emit(struct worker *w, struct event *e);
+static inline uint64_t worker_now_ms(const struct worker *w) { return w->now_us / 1000; }
+
+/* What workers call up on the loop's side (media.c); any thread. */
+void media_events(struct media *m, struct event *first, struct event *last);
+
+/* ---- sessions ---- */
+
+struct endpoint {               /* what epoll hands back */
+	struct session *s;
+	int fd;
+	bool is_rtcp;
+};
+
+enum source { SOURCE_NONE, SOURCE_PEER };
+
+struct session {
+	struct endpoint rtp, rtcp;
+	struct worker *worker;
+	struct stream *handle;       /* for events only */
+	struct session_config config;
+	struct session *tick_prev, *tick_next;
+	bool is_ticking;
+
+	/* peer (session.c) */
+	struct latch latch;
+	struct addr rtcp_source;     /* learnt from the peer's RTCP; unset: none */
+	bool is_connected;           /* the kernel filters sources */
+	bool is_sifting;             /* connected, but packets from before are still queued */
+	bool has_timed_out;
+	uint64_t last_rx_us;
+	struct timer watch_timer;    /* RTP timeout */
+
+	/* received */
+	struct rtp_rx rx;
+	uint8_t rx_codec;            /* of the last packet */
+	uint64_t packets_received, bytes_received;
+	struct dtmf_in digit_in;
+	struct timer digit_timer;
+
+	/* sent */
+	struct rtp_tx tx;
+	uint64_t packets_sent, bytes_sent;
+	bool sent_since_report;
+	uint32_t event_in_ts, event_out_ts; /* the event being passed on */
+	bool event_open;
+	enum source source;
+	struct session *from, *to;   /* who feeds us, whom we feed: a.to == b exactly when b.from == a; both may be s itself */
+	struct dtmf_out *digit_out;  /* allocated with the first digit */
+	uint32_t digit_out_ts;
+	bool digit_half;             /* between two steps of 20 ms */
+
+	/* RTCP (report.c) */
+	struct timer rtcp_timer;
+	char cname[17];
+	uint32_t sr_ntp_mid;         /* middle of the last SR received */
+	uint64_t sr_at_us;
+	uint32_t rtt_us, remote_lost;
+
+	struct event up;             /* EV_RELEASED or EV_CLOSED: must not fail for want of memory */
+};
+
+struct session *session_new(struct stream *handle, const struct port_pair *pair);
+void session_free(struct session *s);                               /* loop: after EV_CLOSED */
+void session_stats(const struct session *s, struct stream_stats *out); /* loop: after EV_CLOSED */
+void session_command(struct worker *w, struct command *c);
+void session_readable(struct endpoint *e);
+void session_tick(struct session *s);
+/* Puts the session on the worker's tick list or takes it off, as it needs. */
+void session_update_tick(struct session *s);
+void session_lock(struct session *s);                               /* the latch has locked */
+void session_digit(struct session *s, const struct dtmf_digit *d);
+void session_event(struct session *s, enum event_type type, struct event *fill);
+/* Sends one whole RTP packet to where the peer is; drops it if that is unknown. */
+void session_send(struct session *s, uint8_t *packet, size_t len, size_t payload_len);
+bool session_may_send(const struct session *s);
+
+/* relay.c: packets in, and on to the partner */
+void relay_readable(struct session *s);
+
+/* report.c */
+void report_start(struct session *s);
+void report_readable(struct session *s);
+void report_packet(struct session *s, const uint8_t *p, size_t n);
+void report_bye(struct session *s);
+
+/* source.c: what a session sends */
+bool source_needs_tick(const struct session *s);
+void source_tick(struct session *s);
+void source_configured(struct session *s);           /* the configuration has changed */
+bool source_is_sounding(const struct session *s);    /* a digit of ours: relayed audio is held back */
+void source_none(struct session *s);                 /* whatever it was, it ends */
+void source_bridge(struct session *a, struct session *b);
+void source_unbridge(struct session *s);
+void source_echo(struct session *s);
+void source_send_digit(struct session *s, char digit, uint32_t ms);

@@ -1,0 +1,304 @@
+/* ports.c - the pool of bound RTP/RTCP socket pairs.
+ *
+ * Opening and binding two sockets costs more than all else in setting up a stream, so pairs are bound in batches
+ * before they are needed and kept when they come back. They come back at the end of a queue, so that a port rests
+ * as long as possible while its last peer may still be sending; what it did send is drained when the port is taken
+ * again. Ports are tried from a random place in the range on, since several servers may share the machine and its
+ * range; SO_REUSEADDR is not set, it would let two of them bind the same port.
+ */
+#include "media/media_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#define BATCH 16         /* pairs bound ahead at once */
+#define LOW_WATER 8      /* fewer idle pairs than this: bind a batch */
+#define KEEP_MAX 256     /* idle pairs kept; more are closed */
+#define EXHAUSTED_MS 1000 /* after the whole range was found busy, don't search it again for so long */
+#define DRAIN_MAX 4096   /* more than any socket buffer holds */
+#define TOS_EF 0xb8      /* RFC 4594: telephony */
+
+struct port_set {                /* of one local address */
+	struct port_set *next;
+	struct addr local;
+	struct port_pair *idle, *idle_last;
+	unsigned nidle, nused;
+	unsigned at;             /* next pair of the range to try */
+	uint64_t exhausted_until_ms;
+	uint8_t *held;           /* bit i: pair i of the range is ours */
+};
+
+struct ports {
+	uv_loop_t *loop;
+	uv_idle_t refill;        /* runs while some set is below its low water */
+	uint16_t first;          /* even */
+	unsigned npairs;
+	struct port_set *sets;
+	struct rng rng;
+	void (*done)(void *arg);
+	void *arg;
+};
+
+static void on_refill(uv_idle_t *idle);
+
+int ports_new(struct ports **out, uv_loop_t *loop, uint16_t port_min, uint16_t port_max)
+{
+	struct ports *p;
+	unsigned first = (port_min + 1u) & ~1u;
+
+	if (port_min == 0 || first + 1 > port_max)
+		return -EINVAL;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->loop = loop;
+	p->first = (uint16_t)first;
+	p->npairs = (port_max - first + 1) / 2;
+	rng_init(&p->rng);
+	uv_idle_init(loop, &p->refill);
+	p->refill.data = p;
+	*out = p;
+	return 0;
+}
+
+static void pair_close(struct ports *p, struct port_pair *pair)
+{
+	unsigned i = (pair->port - p->first) / 2u;
+
+	pair->set->held[i / 8] &= (uint8_t)~(1u << i % 8);
+	close(pair->rtp);
+	close(pair->rtcp);
+	free(pair);
+}
+
+static void on_closed(uv_handle_t *h)
+{
+	struct ports *p = h->data;
+	void (*done)(void *) = p->done;
+	void *arg = p->arg;
+
+	free(p);
+	if (done)
+		done(arg);
+}
+
+void ports_close(struct ports *p, void (*done)(void *arg), void *arg)
+{
+	struct port_set *set, *next;
+
+	LL_FOREACH_SAFE(p->sets, set, next) {
+		while (set->idle) {
+			struct port_pair *pair = set->idle;
+
+			set->idle = pair->next;
+			pair_close(p, pair);
+		}
+		free(set->held);
+		free(set);
+	}
+	p->sets = NULL;
+	p->done = done;
+	p->arg = arg;
+	uv_close((uv_handle_t *)&p->refill, on_closed);
+}
+
+static int set_get(struct ports *p, const struct sockaddr *local, struct port_set **out)
+{
+	struct port_set *set;
+	struct addr a;
+
+	addr_from_sockaddr(&a, local);
+	if (a.sa.sa_family != AF_INET && a.sa.sa_family != AF_INET6)
+		return -EAFNOSUPPORT;
+	LL_FOREACH(p->sets, set) {
+		if (addr_same_host(&set->local, &a) && set->local.v6.sin6_scope_id == a.v6.sin6_scope_id) {
+			*out = set;
+			return 0;
+		}
+	}
+	set = calloc(1, sizeof(*set));
+	if (!set)
+		return -ENOMEM;
+	set->held = calloc(1, p->npairs / 8 + 1);
+	if (!set->held) {
+		free(set);
+		return -ENOMEM;
+	}
+	set->local = a;
+	set->at = rng_below(&p->rng, p->npairs);
+	LL_PREPEND(p->sets, set);
+	*out = set;
+	return 0;
+}
+
+/* Returns a descriptor or a negative errno. */
+static int bind_one(const struct addr *local, unsigned port)
+{
+	struct addr a = *local;
+	int one = 1, tos = TOS_EF, err, fd;
+
+	fd = socket(a.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	/* Marking is a courtesy to the network: failing to is no failure. */
+	if (a.sa.sa_family == AF_INET6) {
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+	} else {
+		setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+	}
+	addr_set_port(&a, (uint16_t)port);
+	if (bind(fd, &a.sa, addr_len(&a)) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static void idle_append(struct port_set *set, struct port_pair *pair)
+{
+	pair->next = NULL;
+	if (set->idle_last)
+		set->idle_last->next = pair;
+	else
+		set->idle = pair;
+	set->idle_last = pair;
+	set->nidle++;
+}
+
+static int bind_pair(struct ports *p, struct port_set *set, unsigned i)
+{
+	unsigned port = p->first + 2 * i;
+	struct port_pair *pair = malloc(sizeof(*pair));
+	int err;
+
+	if (!pair)
+		return -ENOMEM;
+	pair->rtp = bind_one(&set->local, port);
+	if (pair->rtp < 0) {
+		err = pair->rtp;
+		goto fail;
+	}
+	pair->rtcp = bind_one(&set->local, port + 1);
+	if (pair->rtcp < 0) {
+		err = pair->rtcp;
+		close(pair->rtp);
+		goto fail;
+	}
+	pair->port = (uint16_t)port;
+	pair->set = set;
+	set->held[i / 8] |= (uint8_t)(1u << i % 8);
+	idle_append(set, pair);
+	return 0;
+
+fail:
+	free(pair);
+	return err;
+}
+
+/* Binds the next free pair of the range. -EADDRINUSE: none is free. */
+static int bind_next(struct ports *p, struct port_set *set)
+{
+	uint64_t now_ms = uv_now(p->loop);
+
+	if (now_ms < set->exhausted_until_ms)
+		return -EADDRINUSE;
+	for (unsigned tried = 0; tried < p->npairs; tried++) {
+		unsigned i = set->at;
+		int err;
+
+		set->at = (set->at + 1) % p->npairs;
+		if (set->held[i / 8] & 1u << i % 8)
+			continue;
+		err = bind_pair(p, set, i);
+		if (err != -EADDRINUSE && err != -EACCES)
+			return err;
+	}
+	set->exhausted_until_ms = now_ms + EXHAUSTED_MS;
+	return -EADDRINUSE;
+}
+
+/* Once a turn of the loop, so that a batch doesn't delay what else is ready. */
+static void on_refill(uv_idle_t *idle)
+{
+	struct ports *p = idle->data;
+	struct port_set *set;
+
+	LL_FOREACH(p->sets, set) {
+		if (set->nidle >= LOW_WATER)
+			continue;
+		for (int i = 0; i < BATCH; i++) {
+			if (bind_next(p, set) < 0)
+				break;
+		}
+	}
+	uv_idle_stop(idle);
+}
+
+/* Throws away what came while nobody listened. */
+static void drain(int fd)
+{
+	char byte;
+
+	for (int i = 0; i < DRAIN_MAX; i++) {
+		if (recv(fd, &byte, 1, MSG_DONTWAIT | MSG_TRUNC) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return;
+	}
+}
+
+int ports_take(struct ports *p, const struct sockaddr *local, struct port_pair **out)
+{
+	struct port_set *set;
+	struct port_pair *pair;
+	int err = set_get(p, local, &set);
+
+	if (err < 0)
+		return err;
+	if (!set->idle) {
+		err = bind_next(p, set);
+		if (err < 0)
+			return err;
+	}
+	pair = set->idle;
+	set->idle = pair->next;
+	if (!set->idle)
+		set->idle_last = NULL;
+	pair->next = NULL;
+	set->nidle--;
+	set->nused++;
+	drain(pair->rtp);
+	drain(pair->rtcp);
+	if (set->nidle < LOW_WATER && uv_now(p->loop) >= set->exhausted_until_ms)
+		uv_idle_start(&p->refill, on_refill);
+	*out = pair;
+	return 0;
+}
+
+void ports_give(struct ports *p, struct port_pair *pair)
+{
+	struct port_set *set = pair->set;
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+
+	set->nused--;
+	set->exhausted_until_ms = 0;
+	if (set->nidle >= KEEP_MAX || connect(pair->rtp, &none, sizeof(none)) < 0) {
+		pair_close(p, pair);
+		return;
+	}
+	idle_append(set, pair);
+}
+
+void ports_count(const struct ports *p, unsigned *nopen, unsigned *pooled)
+{
+	const struct port_set *set;
+
+	*nopen = *pooled = 0;
+	LL_FOREACH(p->sets, set) {
+		*pooled += 2 * set->nidle;
+		*nopen += 2 * (set->nidle + set->nused);
+	}
+}

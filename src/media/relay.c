@@ -1,0 +1,204 @@
+/* relay.c - RTP in, and on to the partner: the path every packet of every call takes.
+ *
+ * A packet is received into the worker's one buffer, its header is rewritten in place (own SSRC, continuous
+ * numbers, the partner's payload type) and it is sent from there: no copy, no allocation, no lock. CSRCs,
+ * extensions and padding end here: they were negotiated with one side only.
+ */
+#include "media/media_int.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+/* The codec of a payload type we agreed to receive; CODEC_NONE: we did not. */
+static enum codec_id codec_of(const struct session *s, uint8_t pt)
+{
+	for (unsigned i = 0; i < s->config.nrecv; i++) {
+		if (s->config.recv[i].pt == pt)
+			return s->config.recv[i].codec;
+	}
+	return CODEC_NONE;
+}
+
+/* Sends h (numbered by tx) with the payload that lies at h->offset of packet. */
+static void relay_send(struct session *to, uint8_t *packet, const struct rtp_packet *h)
+{
+	uint8_t *head = packet + h->offset - RTP_HEADER_LEN;
+
+	rtp_print(head, h);
+	session_send(to, head, RTP_HEADER_LEN + h->len, h->len);
+}
+
+static void relay_audio(struct session *to, uint8_t *packet, struct rtp_packet *h, const struct codec *codec)
+{
+	uint64_t now_us = to->worker->now_us;
+	uint32_t duration = (uint32_t)(h->len * codec->clock_hz / (100u * codec->bytes_per_10ms));
+
+	if (!session_may_send(to) || source_is_sounding(to)) {
+		rtp_tx_skip(&to->tx, h);
+		return;
+	}
+	if (!rtp_tx_map(&to->tx, now_us, duration, h))
+		return;
+	h->pt = to->config.send_pt;
+	relay_send(to, packet, h);
+}
+
+/* A telephone event goes on as an event, with the other leg's payload type, clock and numbering. Its packets share one
+ * timestamp: that of the moment the event began on this side. */
+static void relay_event(struct session *s, uint8_t *packet, struct rtp_packet *h, const struct dtmf_event *e)
+{
+	struct session *to = s->to;
+	uint32_t in_hz = s->config.dtmf_clock_hz, out_hz = to->config.dtmf_clock_hz;
+	struct dtmf_event out = *e;
+	bool first;
+
+	if (to->config.dtmf_send_pt < 0 || !session_may_send(to)) {
+		rtp_tx_skip(&to->tx, h);
+		return;
+	}
+	first = !to->event_open || h->ts != to->event_in_ts;
+	if (first) {
+		/* While audio is relayed, the sender's own timeline holds; else the clock's. */
+		bool relayed = to->tx.mapped && to->tx.in_ssrc == h->ssrc;
+
+		to->event_out_ts = relayed ? h->ts + to->tx.ts_delta : rtp_tx_ts(&to->tx, to->worker->now_us);
+		to->event_in_ts = h->ts;
+		to->event_open = true;
+	}
+	if (to->tx.mapped && to->tx.in_ssrc == h->ssrc) {
+		if (!rtp_tx_map(&to->tx, to->worker->now_us, 0, h))
+			return;
+	} else {
+		rtp_tx_next_event(&to->tx, h);
+	}
+	out.duration = in_hz == out_hz ? e->duration : (uint16_t)((uint64_t)e->duration * out_hz / in_hz);
+	dtmf_print(packet + h->offset, &out);
+	h->marker = first;
+	h->ts = to->event_out_ts;
+	h->pt = (uint8_t)to->config.dtmf_send_pt;
+	h->len = DTMF_PAYLOAD_LEN;
+	relay_send(to, packet, h);
+}
+
+static void event_in(struct session *s, uint8_t *packet, struct rtp_packet *h)
+{
+	struct worker *w = s->worker;
+	struct dtmf_event e;
+	struct dtmf_digit ended[2];
+	int n;
+
+	if (dtmf_parse(&e, packet + h->offset, h->len) < 0) {
+		count_one(&w->count.dropped_malformed);
+		return;
+	}
+	n = dtmf_in_packet(&s->digit_in, &e, h->ts, s->config.dtmf_clock_hz, w->now_us, ended);
+	if (s->digit_in.open && !timer_is_running(&s->digit_timer))
+		timer_start(w->timers, &s->digit_timer, DTMF_LOST_END_MS);
+	if (!s->digit_in.open)
+		timer_stop(w->timers, &s->digit_timer);
+	if (s->to && s->to != s) /* an echo of digits would be taken for the user's own */
+		relay_event(s, packet, h, &e);
+	else if (s->to)
+		rtp_tx_skip(&s->tx, h);
+	for (int i = 0; i < n; i++)
+		session_digit(s, &ended[i]);
+}
+
+static void audio_in(struct session *s, uint8_t *packet, struct rtp_packet *h)
+{
+	const struct codec *codec = codec_get(codec_of(s, h->pt));
+	struct session *to = s->to;
+
+	if (!codec || codec->id == CODEC_NONE) {
+		if (to)
+			rtp_tx_skip(&to->tx, h);
+		return;
+	}
+	s->rx_codec = codec->id;
+	rtp_rx_jitter(&s->rx, h->ts, s->worker->now_us, codec->clock_hz);
+	if (to && to->config.codec == codec->id)
+		relay_audio(to, packet, h, codec);
+}
+
+/* A new source behind the same address: nothing learnt of the old one's numbering holds. */
+static void source_in_changed(struct session *s)
+{
+	struct dtmf_digit d;
+
+	if (dtmf_in_reset(&s->digit_in, s->config.dtmf_clock_hz, &d))
+		session_digit(s, &d);
+}
+
+static void packet_accepted(struct session *s, uint8_t *packet, struct rtp_packet *h)
+{
+	switch (rtp_rx_packet(&s->rx, h->ssrc, h->seq)) {
+	case RTP_RX_JUMP: return;
+	case RTP_RX_NEW: source_in_changed(s); break;
+	case RTP_RX_OK:
+	case RTP_RX_LATE: break;
+	}
+	s->last_rx_us = s->worker->now_us;
+	s->packets_received++;
+	s->bytes_received += h->len;
+	if (!(s->config.dir & STREAM_RECV)) {
+		if (s->to)
+			rtp_tx_skip(&s->to->tx, h);
+		return;
+	}
+	if (s->config.dtmf_recv_pt == h->pt)
+		event_in(s, packet, h);
+	else
+		audio_in(s, packet, h);
+}
+
+/* from: NULL if the kernel has checked it. */
+static void packet_in(struct session *s, uint8_t *packet, size_t n, const struct addr *from)
+{
+	struct worker *w = s->worker;
+	struct rtp_packet h;
+	uint32_t rejected = s->latch.rejected;
+	enum latch_verdict verdict;
+
+	count_one(&w->count.received);
+	if (rtp_is_rtcp(packet, n)) {
+		if (s->latch.locked && (!from || addr_eq(from, &s->latch.source)))
+			report_packet(s, packet, n);
+		return;
+	}
+	if (n == PACKET_MAX || rtp_parse(&h, packet, n) < 0) {
+		count_one(&w->count.dropped_malformed);
+		return;
+	}
+	verdict = from ? latch_packet(&s->latch, from, h.ssrc, h.seq, worker_now_ms(w)) : LATCH_ACCEPT;
+	for (; rejected < s->latch.rejected; rejected++)
+		count_one(&w->count.dropped_source);
+	if (verdict == LATCH_HOLD || verdict == LATCH_REJECT)
+		return;
+	if (verdict == LATCH_LOCK)
+		session_lock(s);
+	packet_accepted(s, packet, &h);
+}
+
+void relay_readable(struct session *s)
+{
+	struct worker *w = s->worker;
+
+	do {
+		bool check = !s->is_connected || s->is_sifting;
+		struct addr from;
+		socklen_t len = sizeof(from);
+		ssize_t n;
+
+		if (check) {
+			memset(&from, 0, sizeof(from));
+			n = recvfrom(s->rtp.fd, w->packet, sizeof(w->packet), MSG_DONTWAIT, &from.sa, &len);
+		} else {
+			n = recv(s->rtp.fd, w->packet, sizeof(w->packet), MSG_DONTWAIT);
+		}
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			s->is_sifting = false; /* what was queued before connect() is gone */
+		if (n <= 0)
+			return;
+		packet_in(s, w->packet, (size_t)n, check ? &from : NULL);
+	} while (s->is_sifting);
+}

@@ -1,0 +1,144 @@
+/* report.c - RTCP of a session: reports every five seconds or so, and what the peer reports of us.
+ *
+ * Reports go to the signalled RTCP address; if the peer's media come from elsewhere (NAT), only to where its own
+ * RTCP has come from, and that is believed if it is the host the media come from.
+ * Sources: RFC 3550 §6.2 (interval: randomised by half, the first one earlier), §6.4.
+ */
+#include "media/media_int.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <time.h>
+
+static uint64_t ntp_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return rtcp_ntp((uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000);
+}
+
+static const struct addr *report_target(const struct session *s)
+{
+	if (addr_is_set(&s->rtcp_source))
+		return &s->rtcp_source;
+	if (latch_is_learnt(&s->latch) || !addr_is_set(&s->config.remote_rtcp))
+		return NULL;
+	return &s->config.remote_rtcp;
+}
+
+static void report_send(struct session *s, bool bye)
+{
+	const struct addr *to = report_target(s);
+	uint64_t now_us = s->worker->now_us;
+	struct rtcp_report r = { .ssrc = s->tx.ssrc, .is_sender = s->sent_since_report, .bye = bye };
+	uint8_t packet[RTCP_PRINT_MAX];
+	size_t len;
+
+	if (!to || (s->packets_sent == 0 && !s->rx.started))
+		return;
+	if (r.is_sender) {
+		r.ntp = ntp_now();
+		/* The timestamp of this very moment, which may lie before the next packet's. */
+		r.rtp_ts = now_us >= s->tx.at_us
+				   ? rtp_tx_ts(&s->tx, now_us)
+				   : s->tx.ts - (uint32_t)((s->tx.at_us - now_us) * s->tx.clock_hz / 1000000);
+		r.packets = (uint32_t)s->packets_sent;
+		r.octets = (uint32_t)s->bytes_sent;
+	}
+	if (s->rx.started) {
+		r.has_block = true;
+		r.block = (struct rtcp_block){
+			.ssrc = s->rx.ssrc,
+			.fraction = rtp_rx_fraction(&s->rx),
+			.lost = (int32_t)rtp_rx_lost(&s->rx),
+			.highest = rtp_rx_highest(&s->rx),
+			.jitter = s->rx.jitter >> 4,
+			.lsr = s->sr_ntp_mid,
+			.dlsr = s->sr_at_us ? (uint32_t)(((now_us - s->sr_at_us) << 16) / 1000000) : 0,
+		};
+	}
+	s->sent_since_report = false;
+	len = rtcp_print(packet, sizeof(packet), &r, s->cname);
+	if (len > 0)
+		sendto(s->rtcp.fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to));
+}
+
+/* Half to one and a half times the interval, so that reports of many streams don't march in step. */
+static uint32_t next_ms(struct session *s)
+{
+	uint32_t ms = s->worker->rtcp_interval_ms;
+
+	return ms / 2 + rng_below(&s->worker->rng, ms + 1);
+}
+
+static void on_report(void *arg)
+{
+	struct session *s = arg;
+
+	report_send(s, false);
+	timer_start(s->worker->timers, &s->rtcp_timer, next_ms(s));
+}
+
+void report_start(struct session *s)
+{
+	timer_init(&s->rtcp_timer, on_report, s);
+	timer_start(s->worker->timers, &s->rtcp_timer, next_ms(s) / 2);
+}
+
+void report_bye(struct session *s)
+{
+	if (s->packets_sent > 0)
+		report_send(s, true);
+}
+
+/* From an accepted source. */
+void report_packet(struct session *s, const uint8_t *p, size_t n)
+{
+	struct rtcp_report r;
+	uint32_t rtt_us;
+
+	if (rtcp_parse(&r, p, n, s->tx.ssrc) < 0) {
+		count_one(&s->worker->count.dropped_malformed);
+		return;
+	}
+	if (r.is_sender) {
+		s->sr_ntp_mid = (uint32_t)(r.ntp >> 16);
+		s->sr_at_us = s->worker->now_us;
+	}
+	if (!r.has_block)
+		return;
+	s->remote_lost = r.block.lost > 0 ? (uint32_t)r.block.lost : 0;
+	rtt_us = rtcp_rtt_us(ntp_now(), &r.block);
+	if (rtt_us)
+		s->rtt_us = rtt_us;
+}
+
+static bool report_accepts(struct session *s, const struct addr *from)
+{
+	if (addr_is_set(&s->rtcp_source))
+		return addr_eq(from, &s->rtcp_source);
+	if (s->latch.locked && addr_same_host(from, &s->latch.source)) {
+		s->rtcp_source = *from;
+		return true;
+	}
+	return !s->latch.locked && addr_eq(from, &s->config.remote_rtcp);
+}
+
+void report_readable(struct session *s)
+{
+	struct worker *w = s->worker;
+	struct addr from;
+	socklen_t len = sizeof(from);
+	ssize_t n;
+
+	memset(&from, 0, sizeof(from));
+	n = recvfrom(s->rtcp.fd, w->packet, sizeof(w->packet), MSG_DONTWAIT, &from.sa, &len);
+	if (n <= 0)
+		return;
+	if (!report_accepts(s, &from)) {
+		count_one(&w->count.dropped_source);
+		return;
+	}
+	report_packet(s, w->packet, (size_t)n);
+}

@@ -1,0 +1,319 @@
+/* session.c - the worker's side of a stream: opening, configuring, the peer's address, handover, the end.
+ *
+ * What comes in is relay.c's, what goes out source.c's, reports are report.c's; here is what holds them together.
+ */
+#define LOG_MODULE "media"
+#include "media/media_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <utlist.h>
+
+static void on_watch(void *arg);
+static void on_digit_lost(void *arg);
+
+struct session *session_new(struct stream *handle, const struct port_pair *pair)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->handle = handle;
+	s->rtp = (struct endpoint){ .s = s, .fd = pair->rtp };
+	s->rtcp = (struct endpoint){ .s = s, .fd = pair->rtcp, .is_rtcp = true };
+	s->up.is_embedded = true;
+	s->config.dtmf_send_pt = s->config.dtmf_recv_pt = -1;
+	s->config.dtmf_clock_hz = 8000;
+	return s;
+}
+
+void session_free(struct session *s)
+{
+	free(s->digit_out);
+	free(s);
+}
+
+/* An event is lost only without memory; the ones that must not be are embedded. */
+void session_event(struct session *s, enum event_type type, struct event *fill)
+{
+	struct event *e = malloc(sizeof(*e));
+
+	if (!e) {
+		log_error(s->worker->log, "no memory, event %d is lost", (int)type);
+		return;
+	}
+	*e = *fill;
+	e->type = type;
+	e->is_embedded = false;
+	e->s = s->handle;
+	worker_emit(s->worker, e);
+}
+
+/* ---- the peer's address ---- */
+
+void session_lock(struct session *s)
+{
+	if (latch_is_learnt(&s->latch)) {
+		struct event e = { .peer = s->latch.source };
+
+		session_event(s, EV_LATCHED, &e);
+	}
+	/* Without a route connect() fails; then sources go on being checked here. */
+	s->is_connected = connect(s->rtp.fd, &s->latch.source.sa, addr_len(&s->latch.source)) == 0;
+	s->is_sifting = s->is_connected;
+}
+
+static void session_unlock(struct session *s)
+{
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+
+	if (s->is_connected)
+		connect(s->rtp.fd, &none, sizeof(none));
+	s->is_connected = s->is_sifting = false;
+	memset(&s->rtcp_source, 0, sizeof(s->rtcp_source));
+}
+
+bool session_may_send(const struct session *s)
+{
+	return (s->config.dir & STREAM_SEND) && latch_target(&s->latch) != NULL;
+}
+
+void session_send(struct session *s, uint8_t *packet, size_t len, size_t payload_len)
+{
+	const struct addr *to = latch_target(&s->latch);
+	ssize_t n = -1;
+
+	if (!to)
+		return;
+	/* A pending ICMP error is handed to the next send, which then sends nothing: try once more. */
+	for (int i = 0; i < 2; i++) {
+		n = s->is_connected ? send(s->rtp.fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+				    : sendto(s->rtp.fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to));
+		if (n >= 0 || errno == EAGAIN)
+			break;
+	}
+	if (n < 0)
+		return; /* as if lost on the way */
+	s->packets_sent++;
+	s->bytes_sent += payload_len;
+	s->sent_since_report = true;
+	count_one(&s->worker->count.sent);
+}
+
+/* ---- time ---- */
+
+static void watch_start(struct session *s)
+{
+	uint32_t ms = s->worker->timeout_ms;
+	uint64_t idle_ms;
+
+	timer_stop(s->worker->timers, &s->watch_timer);
+	if (!s->config.expect_rtp || ms == 0 || s->has_timed_out)
+		return;
+	idle_ms = (s->worker->now_us - s->last_rx_us) / 1000;
+	timer_start(s->worker->timers, &s->watch_timer, idle_ms < ms ? ms - idle_ms : 0);
+}
+
+/* Packets only note their time; whether they stopped is looked at once a period. */
+static void on_watch(void *arg)
+{
+	struct session *s = arg;
+	struct event e = { 0 };
+
+	if ((s->worker->now_us - s->last_rx_us) / 1000 >= s->worker->timeout_ms) {
+		s->has_timed_out = true;
+		session_event(s, EV_TIMEOUT, &e);
+	}
+	watch_start(s);
+}
+
+static void on_digit_lost(void *arg)
+{
+	struct session *s = arg;
+	struct dtmf_digit d;
+
+	if (dtmf_in_expire(&s->digit_in, s->config.dtmf_clock_hz, s->worker->now_us, &d))
+		session_digit(s, &d);
+	else if (s->digit_in.open)
+		timer_start(s->worker->timers, &s->digit_timer, DTMF_LOST_END_MS);
+}
+
+void session_update_tick(struct session *s)
+{
+	struct worker *w = s->worker;
+	bool needed = source_needs_tick(s);
+
+	if (needed == s->is_ticking)
+		return;
+	s->is_ticking = needed;
+	if (needed) {
+		if (!w->ticking)
+			w->tick_us = (w->now_us / TICK_US + 1) * TICK_US;
+		DL_APPEND2(w->ticking, s, tick_prev, tick_next);
+		return;
+	}
+	if (w->tick_next == s)
+		w->tick_next = s->tick_next;
+	DL_DELETE2(w->ticking, s, tick_prev, tick_next);
+}
+
+void session_tick(struct session *s)
+{
+	source_tick(s);
+	session_update_tick(s);
+}
+
+/* ---- what the peer presses ---- */
+
+void session_digit(struct session *s, const struct dtmf_digit *d)
+{
+	struct event e = { .digit = *d };
+
+	session_event(s, EV_DIGIT, &e);
+	/* The partner's peer takes no telephone events: it hears the digit. */
+	if (s->to && s->to != s && s->to->config.dtmf_send_pt < 0)
+		source_send_digit(s->to, d->digit, d->duration_ms);
+}
+
+/* ---- life ---- */
+
+static int watch_socket(struct session *s, struct endpoint *e)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = e };
+
+	return epoll_ctl(s->worker->epoll_fd, EPOLL_CTL_ADD, e->fd, &ev) < 0 ? -errno : 0;
+}
+
+/* Takes a session into the worker: a new one, or one handed over. */
+static void session_attach(struct worker *w, struct session *s)
+{
+	int err;
+
+	s->worker = w;
+	timer_init(&s->watch_timer, on_watch, s);
+	timer_init(&s->digit_timer, on_digit_lost, s);
+	err = watch_socket(s, &s->rtp);
+	if (err == 0)
+		err = watch_socket(s, &s->rtcp);
+	if (err < 0)
+		log_error(w->log, "epoll: %s, a stream stays deaf", uv_strerror(err));
+	watch_start(s);
+	if (s->digit_in.open)
+		timer_start(w->timers, &s->digit_timer, DTMF_LOST_END_MS);
+	report_start(s);
+	session_update_tick(s);
+}
+
+static void session_detach(struct session *s)
+{
+	struct worker *w = s->worker;
+
+	source_unbridge(s);
+	if (s->is_ticking) {
+		if (w->tick_next == s)
+			w->tick_next = s->tick_next;
+		DL_DELETE2(w->ticking, s, tick_prev, tick_next);
+		s->is_ticking = false;
+	}
+	timer_stop(w->timers, &s->watch_timer);
+	timer_stop(w->timers, &s->digit_timer);
+	timer_stop(w->timers, &s->rtcp_timer);
+	epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, s->rtp.fd, NULL);
+	epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, s->rtcp.fd, NULL);
+}
+
+static void session_open(struct worker *w, struct session *s)
+{
+	rtp_tx_init(&s->tx, rng_u32(&w->rng), (uint16_t)rng_u32(&w->rng), rng_u32(&w->rng), w->now_us, 8000);
+	rng_token(&w->rng, s->cname, sizeof(s->cname) - 1);
+	s->last_rx_us = w->now_us;
+	session_attach(w, s);
+}
+
+static void session_configure(struct session *s, const struct session_config *c)
+{
+	struct worker *w = s->worker;
+	const struct codec *codec = codec_get(c->codec);
+
+	if (c->expect_rtp && !s->config.expect_rtp) {
+		s->has_timed_out = false;
+		s->last_rx_us = w->now_us;
+	}
+	s->config = *c;
+	if (latch_signal(&s->latch, &c->remote, c->relearn))
+		session_unlock(s);
+	if (codec && codec->clock_hz)
+		rtp_tx_clock(&s->tx, w->now_us, codec->clock_hz);
+	watch_start(s);
+	source_configured(s);
+	session_update_tick(s);
+}
+
+/* Back to the loop: alive for a handover, or for good. The event carries the ownership. */
+static void session_leave(struct session *s, enum event_type type)
+{
+	struct worker *w = s->worker;
+
+	session_detach(s);
+	s->up.type = type;
+	s->up.s = s->handle;
+	worker_emit(w, &s->up);
+}
+
+static void session_close(struct session *s)
+{
+	report_bye(s);
+	source_none(s);
+	session_leave(s, EV_CLOSED);
+}
+
+void session_command(struct worker *w, struct command *c)
+{
+	struct session *s = c->session;
+
+	switch (c->type) {
+	case CMD_OPEN: session_open(w, s); break;
+	case CMD_CONFIGURE: session_configure(s, c->config); break;
+	case CMD_BRIDGE: source_bridge(s, c->session2); break;
+	case CMD_UNBRIDGE: source_unbridge(s); break;
+	case CMD_ECHO: source_echo(s); break;
+	case CMD_SILENCE: source_none(s); break;
+	case CMD_DIGIT: source_send_digit(s, c->digit.digit, c->digit.ms); break;
+	case CMD_RELEASE: session_leave(s, EV_RELEASED); break;
+	case CMD_ADOPT: session_attach(w, s); break;
+	case CMD_CLOSE: session_close(s); break;
+	case CMD_STOP: break;
+	}
+}
+
+void session_readable(struct endpoint *e)
+{
+	if (e->is_rtcp)
+		report_readable(e->s);
+	else
+		relay_readable(e->s);
+}
+
+void session_stats(const struct session *s, struct stream_stats *out)
+{
+	const struct addr *to = latch_target(&s->latch);
+
+	*out = (struct stream_stats){
+		.packets_sent = s->packets_sent,
+		.packets_received = s->packets_received,
+		.bytes_sent = s->bytes_sent,
+		.bytes_received = s->bytes_received,
+		.lost = rtp_rx_lost(&s->rx),
+		.remote_lost = s->remote_lost,
+		.jitter_us = rtp_rx_jitter_us(&s->rx),
+		.max_jitter_us = rtp_rx_max_jitter_us(&s->rx),
+		.rtt_us = s->rtt_us,
+		.dropped_source = s->latch.rejected,
+		.latched = latch_is_learnt(&s->latch),
+		.codec = s->rx_codec,
+	};
+	if (to)
+		addr_to_storage(to, &out->remote);
+}

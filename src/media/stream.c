@@ -1,0 +1,272 @@
+/* stream.c - the loop's handle of a stream: turns calls into commands for its worker.
+ *
+ * Commands for a stream are carried out in the order they were given. That is free as long as its worker stays the
+ * same. A bridge across workers hands b over first: b's worker releases the session to the loop (EV_RELEASED), the
+ * loop gives it to a's worker. Meanwhile, commands for b, and what was asked after them for streams they are
+ * bridged with, wait in the media's one deferred list, in order; it is replayed when the session has arrived.
+ * Moves are rare (a transfer, a pick-up), so the list is short.
+ */
+#define LOG_MODULE "media"
+#include "media/stream_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+/* ---- commands ---- */
+
+struct command *stream_command(struct stream *s, enum command_type type, size_t extra)
+{
+	struct command *c;
+
+	if (s->is_closing)
+		return NULL;
+	c = calloc(1, sizeof(*c) + extra);
+	if (!c) {
+		log_error(s->media->log, "no memory, command %d is lost", (int)type);
+		return NULL;
+	}
+	c->type = type;
+	c->s = s;
+	c->session = s->session;
+	return c;
+}
+
+/* One that is part of the stream. Each is used again only when the worker is done with it: a release is answered by
+ * EV_RELEASED, before which the adoption before it has been served. */
+static void command_init(struct command *c, struct stream *s, enum command_type type)
+{
+	*c = (struct command){ .type = type, .is_embedded = true, .s = s, .session = s->session };
+}
+
+static bool is_blocked(const struct stream *s)
+{
+	return s->is_moving || s->ndeferred > 0;
+}
+
+static void defer(struct command *c)
+{
+	struct media *m = c->s->media;
+
+	c->s->ndeferred++;
+	if (c->other)
+		c->other->ndeferred++;
+	c->m.next = NULL;
+	*m->deferred_tail = &c->m;
+	m->deferred_tail = &c->m.next;
+}
+
+static void move_start(struct stream *s, struct worker *to)
+{
+	s->is_moving = true;
+	s->worker->nstreams--;
+	to->nstreams++;
+	s->move_to = to;
+	command_init(&s->release, s, CMD_RELEASE);
+	worker_post(s->worker, &s->release);
+}
+
+void stream_post(struct command *c)
+{
+	struct stream *s = c->s, *other = c->other;
+
+	if (is_blocked(s) || (other && is_blocked(other))) {
+		defer(c);
+		return;
+	}
+	if (other && s->worker != other->worker) {
+		move_start(other, s->worker);
+		defer(c);
+		return;
+	}
+	worker_post(s->worker, c);
+}
+
+/* The session of s has left its old worker. */
+void stream_moved(struct stream *s)
+{
+	struct media *m = s->media;
+	struct msg *first = m->deferred, *i, *next;
+
+	s->worker = s->move_to;
+	s->is_moving = false;
+	command_init(&s->adopt, s, CMD_ADOPT);
+	worker_post(s->worker, &s->adopt);
+
+	/* Nothing counts as waiting while the list is replayed: what still must, waits again, in the same order. */
+	m->deferred = NULL;
+	m->deferred_tail = &m->deferred;
+	for (i = first; i; i = i->next) {
+		struct command *c = container_of(i, struct command, m);
+
+		c->s->ndeferred--;
+		if (c->other)
+			c->other->ndeferred--;
+	}
+	for (i = first; i; i = next) {
+		next = i->next;
+		stream_post(container_of(i, struct command, m));
+	}
+}
+
+/* ---- life ---- */
+
+static struct worker *worker_choose(struct media *m, const struct stream *near)
+{
+	struct worker *best = &m->workers[0];
+
+	if (near)
+		return near->is_moving ? near->move_to : near->worker;
+	for (unsigned i = 1; i < m->nworkers; i++) {
+		if (m->workers[i].nstreams < best->nstreams)
+			best = &m->workers[i];
+	}
+	return best;
+}
+
+int stream_new(struct stream **out, struct media *m, const struct stream_params *p, const struct stream_handler *h,
+	       void *arg)
+{
+	struct stream *s;
+	int err;
+
+	if (m->is_closing)
+		return -ECANCELED;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->media = m;
+	s->handler = *h;
+	s->arg = arg;
+	err = ports_take(m->ports, p->local, &s->pair);
+	if (err < 0)
+		goto fail;
+	err = -ENOMEM;
+	s->session = session_new(s, s->pair);
+	if (!s->session)
+		goto fail;
+	s->worker = worker_choose(m, p->near);
+	s->worker->nstreams++;
+	command_init(&s->open, s, CMD_OPEN);
+	worker_post(s->worker, &s->open);
+	m->nstreams++;
+	DL_APPEND(m->streams, s);
+	*out = s;
+	return 0;
+fail:
+	if (s->pair)
+		ports_give(m->ports, s->pair);
+	free(s);
+	return err;
+}
+
+void stream_close(struct stream *s)
+{
+	if (s->is_closing)
+		return;
+	s->is_closing = true;
+	command_init(&s->close, s, CMD_CLOSE);
+	stream_post(&s->close);
+}
+
+void stream_detach(struct stream *s)
+{
+	void (*on_closed)(struct stream *, const struct stream_stats *, void *) = s->handler.on_closed;
+
+	s->handler = (struct stream_handler){ .on_closed = on_closed };
+}
+
+/* The session has ended: its parts go back, the owner hears it last. */
+void stream_closed(struct stream *s)
+{
+	struct media *m = s->media;
+	struct stream_stats stats;
+
+	session_stats(s->session, &stats);
+	session_free(s->session);
+	ports_give(m->ports, s->pair);
+	s->worker->nstreams--;
+	DL_DELETE(m->streams, s);
+	m->nstreams--;
+	if (s->handler.on_closed)
+		s->handler.on_closed(s, &stats, s->arg);
+	free(s);
+}
+
+uint16_t stream_port(const struct stream *s)
+{
+	return s->pair->port;
+}
+
+/* ---- configuration ---- */
+
+void stream_configure(struct stream *s, const struct stream_config *c)
+{
+	struct session_config *to;
+	struct command *cmd = stream_command(s, CMD_CONFIGURE, sizeof(*to));
+
+	if (!cmd)
+		return;
+	to = (struct session_config *)(cmd + 1);
+	cmd->config = to;
+	addr_from_sockaddr(&to->remote, (const struct sockaddr *)&c->remote);
+	addr_from_sockaddr(&to->remote_rtcp, (const struct sockaddr *)&c->remote_rtcp);
+	if (!addr_is_set(&to->remote_rtcp) && addr_is_set(&to->remote)) {
+		to->remote_rtcp = to->remote; /* RFC 3550 §11 */
+		addr_set_port(&to->remote_rtcp, (uint16_t)(addr_port(&to->remote) + 1));
+	}
+	to->dir = c->dir;
+	to->codec = c->codec;
+	to->send_pt = (uint8_t)(c->send_pt & 0x7f);
+	to->ptime_ms = c->ptime_ms < 10 ? 20 : c->ptime_ms > 60 ? 60 : (uint8_t)(c->ptime_ms / 10 * 10);
+	for (unsigned i = 0; i < c->nrecv && i < ARRAY_LEN(to->recv); i++) {
+		to->recv[i].codec = c->recv[i].codec;
+		to->recv[i].pt = (uint8_t)(c->recv[i].pt & 0x7f);
+		to->nrecv++;
+	}
+	to->dtmf_send_pt = (int16_t)c->dtmf_send_pt;
+	to->dtmf_recv_pt = (int16_t)c->dtmf_recv_pt;
+	to->dtmf_clock_hz = c->dtmf_clock_hz ? c->dtmf_clock_hz : 8000;
+	to->relearn = c->relearn;
+	to->expect_rtp = c->expect_rtp;
+	stream_post(cmd);
+}
+
+/* ---- sources ---- */
+
+static void post_plain(struct stream *s, enum command_type type)
+{
+	struct command *c = stream_command(s, type, 0);
+
+	if (c)
+		stream_post(c);
+}
+
+void stream_bridge(struct stream *a, struct stream *b)
+{
+	struct command *c;
+
+	if (a == b || b->is_closing)
+		return;
+	c = stream_command(a, CMD_BRIDGE, 0);
+	if (!c)
+		return;
+	c->other = b;
+	c->session2 = b->session;
+	stream_post(c);
+}
+
+void stream_unbridge(struct stream *s) { post_plain(s, CMD_UNBRIDGE); }
+void stream_echo(struct stream *s) { post_plain(s, CMD_ECHO); }
+void stream_silence(struct stream *s) { post_plain(s, CMD_SILENCE); }
+
+void stream_send_digit(struct stream *s, char digit, uint32_t duration_ms)
+{
+	struct command *c = stream_command(s, CMD_DIGIT, 0);
+
+	if (!c)
+		return;
+	c->digit.digit = digit;
+	c->digit.ms = duration_ms;
+	stream_post(c);
+}
