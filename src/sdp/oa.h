@@ -40,10 +40,10 @@ struct oa_agreed {            /* result of a completed exchange */
 	char addr[64];        /* theirs, textual; "" when has_audio is false */
 	bool addr_is_ip6;
 	uint16_t port, rtcp_port;
-	bool rtcp_mux;
+	bool rtcp_mux;        /* false: never offered by us, so never agreed (RFC 5761 §5.1.1) */
 	enum sdp_dir dir;     /* OURS: bit send = we may send. 0.0.0.0 counts as remote hold (RFC 3264 §8.4) */
-	bool remote_hold;     /* they put us on hold: sendonly, inactive, or 0.0.0.0 */
-	uint32_t ptime_ms;    /* what they wish to receive, else 20 */
+	bool remote_hold;     /* we wished to send and they don't let us: sendonly, inactive, or 0.0.0.0 */
+	uint32_t ptime_ms;    /* what they wish to receive, else 20; 10..60 in steps of 10 */
 	struct oa_codec codec;/* name from our list; pt meaningless here */
 	int send_pt, recv_pt; /* payload type towards them; the one they use towards us */
 	int dtmf_send_pt, dtmf_recv_pt; /* -1: none */
@@ -70,7 +70,8 @@ int oa_take_offer(struct oa *oa, struct str text);
 /* Codec names of the taken offer, in their order, that are also in l (to choose the order for the other leg). Returns the count. */
 unsigned oa_offered(const struct oa *oa, const struct oa_local *l, struct oa_codec out[OA_CODECS_MAX]);
 /* Writes the answer to the taken offer: the common codecs in l's order of preference if prefer_local, else in theirs. l->dir is
- * what we wish; it is narrowed to what their direction allows. -EPROTO no common codec (answer 488; state back to IDLE). */
+ * what we wish; it is narrowed to what their direction allows. -EPROTO no common codec or no audio at all (answer 488; state
+ * back to IDLE). Audio that they switch off (port 0) in a session that had some is agreed to, with has_audio false. -ENOSPC. */
 int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct out *o);
 /* Takes the answer to our offer. -EBUSY without one; -EINVAL malformed or not fitting the offer (RFC 3264 §6). */
 int oa_take_answer(struct oa *oa, struct str text);

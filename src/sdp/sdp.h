@@ -43,6 +43,7 @@ struct sdp_media {
 
 struct sdp {
 	struct str origin_user, origin_id, origin_version, origin_addr, name;
+	struct str timing;    /* the first t=; empty when there is none */
 	unsigned nmedia, nattrs;
 	struct sdp_media media[SDP_MEDIA_MAX];
 	struct sdp_attr attrs[SDP_ATTR_MAX];
