@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# A private PostgreSQL cluster in a directory: reached over its Unix socket alone, by the right users alone.
+#
+#   sql/cluster.sh start DIR      makes it at first, starts it unless it runs, prints its conninfo
+#   sql/cluster.sh stop DIR       stops it
+#   sql/cluster.sh conninfo DIR   prints how to connect
+#   sql/cluster.sh owner          prints the system user that clusters run as
+#
+# PostgreSQL refuses to run as root. Started by root it runs as $CLUSTER_USER (default: cordboard, which is made if
+# missing). Who may connect is decided by the kernel (peer): that user, root, and whoever started it; there is no password.
+# Where DIR can't be reached by that user, as below /root, the data is in $CLUSTER_ELSEWHERE and DIR/db links there.
+#
+# DIR/db the data, DIR/socket_dir where the socket is. $CLUSTER_OPTIONS: further options for postgres.
+set -euo pipefail
+
+fail() {
+	echo "cluster: $*" >&2
+	exit 1
+}
+
+am_root() { [ "$(id -u)" -eq 0 ]; }
+
+owner() {
+	if ! am_root; then
+		id -un
+		return
+	fi
+	local user=${CLUSTER_USER:-cordboard}
+	if ! getent passwd "$user" >/dev/null; then
+		useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$user" ||
+			fail "can't make the system user $user; name another one in CLUSTER_USER"
+	fi
+	echo "$user"
+}
+
+# In / because the present folder may be closed to the owner, which PostgreSQL's tools complain about.
+as_owner() {
+	if am_root; then
+		(cd / && exec runuser -u "$owner" -- "$@")
+	else
+		(cd / && exec "$@")
+	fi
+}
+
+pg_bin() {
+	local version
+	if [ -r "$data/PG_VERSION" ]; then
+		version=$(<"$data/PG_VERSION")
+	else
+		# shellcheck disable=SC2012  # version numbers: no strange names
+		version=$(ls /usr/lib/postgresql 2>/dev/null | sort -n | tail -n 1)
+	fi
+	[ -x "/usr/lib/postgresql/$version/bin/postgres" ] || fail "PostgreSQL $version is not installed: make deps"
+	echo "/usr/lib/postgresql/$version/bin"
+}
+
+# Sets $data: DIR/db, or where that leads.
+place() {
+	local home=$dir
+	if [ ! -e "$dir/db" ]; then
+		if ! as_owner test -x "$dir"; then
+			home=${CLUSTER_ELSEWHERE:-/var/lib/cordboard/$(printf %s "$dir" | sha256sum | cut -c1-12)}
+			install -d -m 755 "$home"
+			ln -sfn "$home/db" "$dir/db"
+		fi
+		if am_root; then
+			install -d -m 700 -o "$owner" -g "$(id -gn "$owner")" "$home/db"
+		else
+			install -d -m 700 "$home/db"
+		fi
+	fi
+	data=$(readlink -f "$dir/db")
+}
+
+# The path of a socket has 107 bytes at most, of which its name takes 14 with the slash.
+socket_dir() {
+	local sock="${data%/db}/sock"
+	if [ -s "$dir/socket_dir" ] && [ -d "$(<"$dir/socket_dir")" ]; then
+		return
+	fi
+	if [ "${#sock}" -gt 90 ]; then
+		sock=$(mktemp -d /tmp/cordboard-XXXXXX)
+	fi
+	install -d -m 700 "$sock"
+	if am_root; then
+		chown "$owner:" "$sock"
+	fi
+	printf '%s\n' "$sock" >"$dir/socket_dir"
+}
+
+conninfo() { echo "host=$(<"$dir/socket_dir") dbname=${1:-cordboard} user=${2:-cordboard}"; }
+
+make_cluster() {
+	# shellcheck disable=SC2086  # several options
+	as_owner "$bin/initdb" -D "$data" -U postgres -A peer -E UTF8 --locale=C.UTF-8 ${CLUSTER_INITDB:-} >"$dir/initdb.log" 2>&1 ||
+		fail "initdb failed: $(tail -n 3 "$dir/initdb.log")"
+	as_owner tee -a "$data/postgresql.conf" >/dev/null <<-END
+		# Cordboard: this machine alone, over the socket whose folder is given at start
+		listen_addresses = ''
+		max_connections = 60
+		timezone = 'UTC'
+		log_timezone = 'UTC'
+	END
+	as_owner tee "$data/pg_hba.conf" >/dev/null <<<"local all all peer map=cordboard"
+}
+
+# Who may be whom. Written at each start: the server's user may be another one today.
+write_map() {
+	local user
+	# shellcheck disable=SC2086  # several users
+	for user in $(printf '%s\n' root "$owner" ${CLUSTER_PEERS:-} | sort -u); do
+		printf 'cordboard %s cordboard\ncordboard %s postgres\n' "$user" "$user"
+	done | as_owner tee "$data/pg_ident.conf" >/dev/null
+}
+
+start() {
+	local log
+	mkdir -p "$dir"
+	dir=$(cd "$dir" && pwd)
+	owner=$(owner)
+	place
+	bin=$(pg_bin)
+	[ -e "$data/PG_VERSION" ] || make_cluster
+	socket_dir
+	write_map
+	log=$data/server.log
+	if ! as_owner "$bin/pg_ctl" -D "$data" status >/dev/null 2>&1; then
+		as_owner "$bin/pg_ctl" -D "$data" -l "$log" -w -s -t 60 \
+			-o "-k '$(<"$dir/socket_dir")' ${CLUSTER_OPTIONS:-}" start >&2 || fail "PostgreSQL doesn't start: $(tail -n 5 "$log")"
+	fi
+	if [ "$(psql -X -At -d "$(conninfo postgres postgres)" -c "SELECT 1 FROM pg_database WHERE datname = 'cordboard'")" != 1 ]; then
+		psql -X -q -v ON_ERROR_STOP=1 -d "$(conninfo postgres postgres)" <<-'END'
+			SELECT 'CREATE ROLE cordboard LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'cordboard') \gexec
+			CREATE DATABASE cordboard OWNER cordboard;
+		END
+	fi
+	conninfo
+}
+
+stop() {
+	dir=$(cd "$dir" && pwd)
+	owner=$(owner)
+	[ -e "$dir/db" ] || return 0
+	data=$(readlink -f "$dir/db")
+	bin=$(pg_bin)
+	if as_owner "$bin/pg_ctl" -D "$data" status >/dev/null 2>&1; then
+		as_owner "$bin/pg_ctl" -D "$data" -m "${CLUSTER_STOP:-fast}" -w -s -t 60 stop >&2
+	fi
+}
+
+dir=${2:-}
+case ${1:-}:$# in
+start:2) start ;;
+stop:2) stop ;;
+conninfo:2) conninfo ;;
+owner:1) owner ;;
+*) fail "use: cluster.sh start|stop|conninfo DIR, or cluster.sh owner" ;;
+esac
