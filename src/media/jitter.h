@@ -1,0 +1,46 @@
+/* jitter.h - packets that come when they like, turned into 10 ms of sound whenever asked.
+ *
+ * Packets are kept encoded, ordered by their RTP timestamp, and decoded when their time has come. The delay starts
+ * at JITTER_START_MS, grows when packets come too late and shrinks again when for a long time none did. A missing packet
+ * is concealed (SpanDSP's packet loss concealment, fading out over 50 ms). When nothing comes any more (a talk
+ * spurt has ended, the peer is on hold), it goes idle and begins anew with the next packet.
+ *
+ * All memory is allocated by jitter_new().
+ * Audio: int16 linear, mono, at the codec's rate_hz. Thread: one at a time.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "media/codec.h"
+
+#define JITTER_START_MS 40
+#define JITTER_MAX_MS 200
+
+struct jitter;
+
+enum jitter_frame {
+	JITTER_SOUND,     /* 10 ms of what was said */
+	JITTER_CONCEALED, /* 10 ms made up */
+	JITTER_IDLE,      /* silence: nothing is coming, or it is only being collected */
+};
+
+struct jitter_stats {
+	uint32_t concealed_ms, late, overrun; /* packets came too late; were dropped to catch up */
+	uint32_t delay_ms;                    /* target of now */
+};
+
+struct jitter *jitter_new(enum codec_id codec); /* NULL without memory */
+void jitter_free(struct jitter *j);
+enum codec_id jitter_codec(const struct jitter *j);
+/* Copies the payload. -EINVAL: impossible size. */
+int jitter_put(struct jitter *j, uint32_t ts, const uint8_t *payload, size_t len);
+/* The source has changed: its timestamps have nothing to do with those before. */
+void jitter_reset(struct jitter *j);
+/* Writes rate_hz / 100 samples. */
+enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm);
+/* Nothing is buffered: jitter_get() would say JITTER_IDLE until the next packet. */
+bool jitter_is_idle(const struct jitter *j);
+void jitter_get_stats(const struct jitter *j, struct jitter_stats *out);
