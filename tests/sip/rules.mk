@@ -1,0 +1,4 @@
+# The SIP suite's tools.
+
+$(BUILD)/tests/sip/lossy: $(BUILD)/tests/sip/lossy.o $(LIB)
+	$(CC) $(SAN) -o $@ $< $(LIB) $(ALL_LIBS)
