@@ -1,0 +1,184 @@
+/* auth.c - digest for extensions, the source address for trunks (RFC 3261 §22, RFC 7616).
+ *
+ * An unknown user takes the same way as a known one, down to the hash that is computed: nothing that goes back tells
+ * them apart. Only who has proved a password learns more (403).
+ *
+ * The sums are digest.c's, the rows directory.c's.
+ */
+#define LOG_MODULE "auth"
+#include "registrar/auth.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+
+#define CHALLENGE_MAX 2048
+#define RETRY_AFTER "Retry-After: 5\r\n" /* the directory loads in less */
+
+/* A request on its way through the checks. */
+struct check {
+	struct auth *auth;
+	struct strans *st;
+	const struct sip_msg *m;
+	const struct dir_domain *domain;
+	char claimed[64];        /* the user it says it is from, unescaped; "" when there is none that could exist */
+};
+
+static enum auth_verdict refuse(struct strans *st, int status, const char *reason, const char *hdrs)
+{
+	struct sip_reply r = { .status = status, .reason = reason, .hdrs = str_from(hdrs) };
+
+	strans_reply(st, &r);
+	return AUTH_ANSWERED;
+}
+
+static enum auth_verdict unavailable(struct strans *st)
+{
+	return refuse(st, 503, NULL, RETRY_AFTER);
+}
+
+/* Whom a REGISTER is about is in its To (RFC 3261 §10.2). */
+static const struct sip_uri *claimed_uri(const struct sip_msg *m)
+{
+	return m->method == SIP_REGISTER ? &m->to.uri : &m->from.uri;
+}
+
+/* What a user of this name is challenged with; *algs is set unless the answer is unknown. */
+static enum dir_answer algorithms_of(struct auth *a, const char *domain, struct str name, unsigned *algs)
+{
+	const struct dir_credential *cred;
+	const struct dir_extension *ext;
+	enum dir_answer answer = directory_credential(a->directory, domain, name, &cred);
+
+	if (answer == DIR_FOUND)
+		answer = directory_extension(a->directory, domain, str_from(cred->number), &ext);
+	else if (answer == DIR_ABSENT)
+		answer = directory_extension(a->directory, domain, name, &ext);
+	if (answer == DIR_FOUND)
+		*algs = ext->algorithms;
+	else if (answer == DIR_ABSENT)
+		*algs = directory_algorithms_for(a->directory, domain, name);
+	return answer;
+}
+
+static enum auth_verdict challenge(const struct check *c, struct str name, bool stale)
+{
+	char hdrs[CHALLENGE_MAX];
+	struct sip_reply r = { .status = 401 };
+	struct out o;
+	unsigned algs;
+
+	if (algorithms_of(c->auth, c->domain->domain, name, &algs) == DIR_UNKNOWN)
+		return unavailable(c->st);
+	out_init(&o, hdrs, sizeof(hdrs));
+	digest_challenge(c->auth->digest, &o, SIP_HDR_WWW_AUTHENTICATE, str_from(c->domain->realm), algs, stale);
+	if (!out_ok(&o))
+		return refuse(c->st, 500, NULL, NULL);
+	r.hdrs = out_view(&o);
+	strans_reply(c->st, &r);
+	return AUTH_ANSWERED;
+}
+
+static void log_failure(const struct check *c, struct str user, const char *what)
+{
+	char addr[SOCKADDR_TEXT_MAX];
+
+	log_info(c->auth->log, "%s domain=%s user=%.*s method=%.*s from=%s", what, c->domain->domain,
+		 (int)(user.n < 64 ? user.n : 64), user.p ? user.p : "", STR_ARG(c->m->method_name),
+		 sockaddr_print(&strans_source(c->st)->peer, addr));
+}
+
+/* The password was right: may this user send this? */
+static enum auth_verdict admit(const struct check *c, const struct dir_credential *cred, struct auth_identity *out)
+{
+	const struct dir_extension *ext;
+
+	switch (directory_extension(c->auth->directory, c->domain->domain, str_from(cred->number), &ext)) {
+	case DIR_UNKNOWN:
+		return unavailable(c->st);
+	case DIR_ABSENT:
+		log_failure(c, str_from(cred->auth_name), "extension gone or disabled");
+		return refuse(c->st, 403, "Extension disabled", NULL);
+	case DIR_FOUND:
+		break;
+	}
+	if (strcmp(c->claimed, cred->number) != 0 && strcmp(c->claimed, cred->auth_name) != 0) {
+		log_failure(c, str_from(cred->auth_name), "claims to be another user");
+		return refuse(c->st, 403, "Credentials belong to another user", NULL);
+	}
+	*out = (struct auth_identity){ 0 };
+	if (str_copy(str_from(ext->domain), out->domain, sizeof(out->domain)) ||
+	    str_copy(str_from(ext->number), out->number, sizeof(out->number)) ||
+	    str_copy(str_from(ext->context), out->context, sizeof(out->context)))
+		return refuse(c->st, 500, NULL, NULL);
+	snprintf(out->display_name, sizeof(out->display_name), "%s", ext->display_name ? ext->display_name : "");
+	return AUTH_OK;
+}
+
+static enum auth_verdict check_digest(const struct check *c, const struct sip_credentials *given, struct auth_identity *out)
+{
+	const struct dir_credential *cred = NULL;
+	struct digest_secret secret;
+	unsigned algs;
+
+	if (directory_credential(c->auth->directory, c->domain->domain, given->username, &cred) == DIR_UNKNOWN ||
+	    algorithms_of(c->auth, c->domain->domain, given->username, &algs) == DIR_UNKNOWN)
+		return unavailable(c->st);
+	if (cred)
+		secret = (struct digest_secret){ .ha1_md5 = cred->ha1_md5, .ha1_sha256 = cred->ha1_sha256 };
+	switch (digest_check(c->auth->digest, c->m, given, cred ? &secret : NULL, algs)) {
+	case DIGEST_OK:
+		return cred ? admit(c, cred, out) : challenge(c, given->username, false);
+	case DIGEST_STALE:
+	case DIGEST_REPLAY:
+		return challenge(c, given->username, true);
+	case DIGEST_MALFORMED:
+		return refuse(c->st, 400, "Malformed Authorization", NULL);
+	case DIGEST_FAILED:
+		log_failure(c, given->username, "wrong password or unknown user");
+		break;
+	case DIGEST_NONE:
+		break;
+	}
+	return challenge(c, given->username, false);
+}
+
+/* Who comes from a trunk's address is the trunk, unless it shows credentials: a phone may sit behind the same NAT. */
+static enum dir_answer find_trunk(const struct check *c, struct auth_identity *out)
+{
+	const struct dir_trunk *trunk;
+	enum dir_answer answer;
+
+	if (c->m->method == SIP_REGISTER)
+		return DIR_ABSENT;
+	answer = directory_trunk_by_address(c->auth->directory, &strans_source(c->st)->peer.sa, &trunk);
+	if (answer != DIR_FOUND)
+		return answer;
+	*out = (struct auth_identity){ 0 };
+	if (str_copy(str_from(trunk->domain), out->domain, sizeof(out->domain)) ||
+	    str_copy(str_from(trunk->name), out->trunk, sizeof(out->trunk)) ||
+	    str_copy(str_from(trunk->context), out->context, sizeof(out->context)))
+		return DIR_ABSENT;
+	return DIR_FOUND;
+}
+
+enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip_msg *m, struct auth_identity *out)
+{
+	struct check c = { .auth = a, .st = st, .m = m };
+	const struct sip_uri *uri = claimed_uri(m);
+	enum dir_answer domain = directory_domain_of_host(a->directory, uri->host, &c.domain), trunk;
+	struct sip_credentials given;
+
+	if (sip_unescape(uri->user, c.claimed, sizeof(c.claimed)) != 0)
+		c.claimed[0] = '\0';
+	if (domain == DIR_FOUND && digest_find(m, SIP_HDR_AUTHORIZATION, str_from(c.domain->realm), &given))
+		return check_digest(&c, &given, out);
+	trunk = find_trunk(&c, out);
+	if (trunk == DIR_FOUND)
+		return AUTH_OK;
+	if (trunk == DIR_UNKNOWN || domain == DIR_UNKNOWN)
+		return unavailable(st);
+	if (domain == DIR_ABSENT)
+		return refuse(st, 403, "Unknown domain", NULL);
+	return challenge(&c, str_from(c.claimed), false);
+}
