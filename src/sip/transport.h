@@ -55,13 +55,13 @@ int transport_listen(struct transport *t, const char *addr, uint16_t port);
 uint16_t transport_port(const struct transport *t); /* of the first listener */
 void transport_close(struct transport *t); /* asynchronous; frees itself */
 
-/* Sends bytes (copied when they can't go at once). A request to a TCP dest without a flow reuses an open
- * connection to that address or opens one. 0; -ENOTCONN the flow is gone; -EHOSTUNREACH no listener of
- * that family; -ENOBUFS the peer doesn't read. */
-int transport_send(struct transport *t, const struct sip_dest *dest, struct str bytes);
+/* Sends bytes (copied when they can't go at once). To a TCP dest without a flow it reuses an open connection to that address or
+ * opens one. *flow (may be NULL) gets the flow used. 0; -ENOTCONN the flow is gone; -EHOSTUNREACH no listener of that family;
+ * -ENOBUFS the peer doesn't read. */
+int transport_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
 
 /* Our address as the peer at dest sees it, for Via sent-by and Contact: the listener's, or where that is
- * a wildcard the one the kernel routes from (cached). Text form "192.0.2.1:5060" / "[2001:db8::1]:5060". */
+ * a wildcard the one the kernel routes from (cached for some seconds). -EHOSTUNREACH. */
 int transport_local(struct transport *t, const struct sip_dest *dest, union sockaddr_any *local);
 const struct transport_counters *transport_counters(const struct transport *t);
 

@@ -1,0 +1,83 @@
+/* sockaddr.c - comparing, parsing and printing socket addresses. Literals only: nothing here asks DNS. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "sip/transport.h"
+
+bool sockaddr_host_eq(const union sockaddr_any *a, const union sockaddr_any *b)
+{
+	if (a->sa.sa_family != b->sa.sa_family)
+		return false;
+	if (a->sa.sa_family == AF_INET6)
+		return memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof(a->v6.sin6_addr)) == 0;
+	return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
+}
+
+bool sockaddr_eq(const union sockaddr_any *a, const union sockaddr_any *b)
+{
+	return sockaddr_host_eq(a, b) && sockaddr_port(a) == sockaddr_port(b);
+}
+
+socklen_t sockaddr_len(const union sockaddr_any *a)
+{
+	return a->sa.sa_family == AF_INET6 ? sizeof(a->v6) : sizeof(a->v4);
+}
+
+uint16_t sockaddr_port(const union sockaddr_any *a)
+{
+	return ntohs(a->sa.sa_family == AF_INET6 ? a->v6.sin6_port : a->v4.sin_port);
+}
+
+void sockaddr_set_port(union sockaddr_any *a, uint16_t port)
+{
+	if (a->sa.sa_family == AF_INET6)
+		a->v6.sin6_port = htons(port);
+	else
+		a->v4.sin_port = htons(port);
+}
+
+int sockaddr_parse(union sockaddr_any *out, struct str host, uint16_t port)
+{
+	union sockaddr_any a = { 0 };
+	char text[INET6_ADDRSTRLEN];
+
+	if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+		host = (struct str){ host.p + 1, host.n - 2 };
+	if (str_find_chr(host, '\0') >= 0 || str_copy(host, text, sizeof(text)) != 0)
+		return -EINVAL;
+	if (inet_pton(AF_INET, text, &a.v4.sin_addr) == 1)
+		a.sa.sa_family = AF_INET;
+	else if (inet_pton(AF_INET6, text, &a.v6.sin6_addr) == 1)
+		a.sa.sa_family = AF_INET6;
+	else
+		return -EINVAL;
+	sockaddr_set_port(&a, port);
+	*out = a;
+	return 0;
+}
+
+const char *sockaddr_print_host(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_MAX])
+{
+	const void *addr = a->sa.sa_family == AF_INET6 ? (const void *)&a->v6.sin6_addr : (const void *)&a->v4.sin_addr;
+
+	if (!inet_ntop(a->sa.sa_family, addr, buf, SOCKADDR_TEXT_MAX))
+		strcpy(buf, "?");
+	return buf;
+}
+
+const char *sockaddr_print(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_MAX])
+{
+	char host[SOCKADDR_TEXT_MAX];
+
+	sockaddr_print_host(a, host);
+	snprintf(buf, SOCKADDR_TEXT_MAX, a->sa.sa_family == AF_INET6 ? "[%.50s]:%u" : "%.50s:%u", host, sockaddr_port(a));
+	return buf;
+}
+
+const char *sip_proto_name(enum sip_proto p)
+{
+	static const char *const names[] = { "UDP", "TCP", "TLS", "WS", "WSS" };
+
+	return names[p];
+}

@@ -1,0 +1,297 @@
+/* tcp.c - TCP connections: framing, reuse, keep-alives, and limits on what a peer may hold (RFC 3261 §18, RFC 5626 §4.4.1).
+ *
+ * A connection's bytes are gathered until sip_msg_frame() finds a whole message. A connection that isn't SIP, that takes too
+ * long over one message or doesn't read what it is sent is closed.
+ */
+#define LOG_MODULE "tcp"
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sip/transport_int.h"
+
+static void on_conn_closed(uv_handle_t *handle)
+{
+	struct tcp_conn *c = handle->data;
+	struct transport *t = c->transport;
+
+	/* Told here and not in conn_close(): who sends isn't called back. */
+	if (!c->is_silent && !t->is_closing && t->h.on_flow_closed)
+		t->h.on_flow_closed(c->id, t->arg);
+	free(c->buf);
+	free(c);
+	transport_handle_closed(t);
+}
+
+static void conn_close(struct tcp_conn *c)
+{
+	struct transport *t = c->transport;
+
+	if (c->is_closing)
+		return;
+	c->is_closing = true;
+	HASH_DEL(t->conns, c);
+	t->n.tcp_closed++;
+	uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
+}
+
+static struct tcp_conn *conn_new(struct transport *t)
+{
+	struct tcp_conn *c;
+
+	if (HASH_COUNT(t->conns) >= TCP_CONNS_MAX)
+		return NULL;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	c->transport = t;
+	c->id = t->next_id++;
+	c->last_ms = uv_now(t->loop);
+	uv_tcp_init(t->loop, &c->tcp);
+	c->tcp.data = c;
+	t->handles++;
+	HASH_ADD(hh, t->conns, id, sizeof(c->id), c);
+	return c;
+}
+
+/* ---- receiving ---- */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	struct tcp_conn *c = handle->data;
+
+	(void)suggested;
+	if (c->size - c->len < TCP_BUFFER_MIN / 2) {
+		size_t size = c->size ? c->size * 2 : TCP_BUFFER_MIN;
+		char *p = realloc(c->buf, size);
+
+		if (!p) {
+			*buf = uv_buf_init(NULL, 0);
+			return;
+		}
+		c->buf = p;
+		c->size = size;
+	}
+	*buf = uv_buf_init(c->buf + c->len, (unsigned)(c->size - c->len));
+}
+
+static void send_pong(struct tcp_conn *c)
+{
+	uv_buf_t pong = uv_buf_init("\r\n", 2);
+
+	c->transport->n.keepalives++;
+	uv_try_write((uv_stream_t *)&c->tcp, &pong, 1);
+}
+
+/* Takes whole messages off the front. A handler may close the connection. */
+static void take_messages(struct tcp_conn *c)
+{
+	struct transport *t = c->transport;
+	struct sip_source src = { .proto = SIP_TCP, .peer = c->peer, .local = c->local, .flow = c->id };
+	size_t at = 0;
+
+	while (at < c->len && !c->is_closing) {
+		size_t skip;
+		ptrdiff_t n = sip_msg_frame(c->buf + at, c->len - at, &skip);
+
+		/* A ping is a double CRLF where a message could begin; it may come in pieces. */
+		c->crlf_len += skip;
+		if (c->crlf_len >= 4) {
+			send_pong(c);
+			c->crlf_len = 0;
+		}
+		at += skip;
+		if (at < c->len)
+			c->crlf_len = 0;
+		if (n < 0) {
+			log_debug(t->log, "flow=%llu closed: not SIP", (unsigned long long)c->id);
+			t->n.dropped_malformed++;
+			conn_close(c);
+			return;
+		}
+		if (n == 0)
+			break;
+		transport_receive(t, c->buf + at, (size_t)n, &src);
+		at += (size_t)n;
+	}
+	if (c->is_closing)
+		return;
+	memmove(c->buf, c->buf + at, c->len - at);
+	c->len -= at;
+	if (!c->len) {
+		c->partial_since_ms = 0;
+		if (c->size > TCP_BUFFER_MIN) {
+			free(c->buf);
+			c->buf = NULL;
+			c->size = 0;
+		}
+	} else if (!c->partial_since_ms || at) {
+		c->partial_since_ms = uv_now(t->loop);
+	}
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+	struct tcp_conn *c = stream->data;
+
+	(void)buf;
+	if (n < 0) {
+		conn_close(c);
+		return;
+	}
+	if (n == 0)
+		return;
+	c->len += (size_t)n;
+	c->last_ms = uv_now(c->transport->loop);
+	take_messages(c);
+}
+
+static int conn_start(struct tcp_conn *c)
+{
+	int len = sizeof(c->local);
+
+	uv_tcp_nodelay(&c->tcp, 1);
+	uv_tcp_keepalive(&c->tcp, 1, 60);
+	uv_tcp_getsockname(&c->tcp, &c->local.sa, &len);
+	return uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+	struct listener *l = server->data;
+	struct tcp_conn *c;
+	int len = sizeof(c->peer);
+
+	if (status < 0 || l->transport->is_closing)
+		return;
+	c = conn_new(l->transport);
+	if (!c) {
+		log_warn(l->transport->log, "too many connections");
+		return;
+	}
+	l->transport->n.tcp_accepted++;
+	if (uv_accept(server, (uv_stream_t *)&c->tcp) != 0 || uv_tcp_getpeername(&c->tcp, &c->peer.sa, &len) != 0 || conn_start(c) != 0)
+		conn_close(c);
+}
+
+int tcp_listen(struct listener *l)
+{
+	int err = uv_tcp_init(l->transport->loop, &l->tcp);
+
+	if (err)
+		return err;
+	l->transport->handles++;
+	l->handles++;
+	l->tcp.data = l;
+	err = uv_tcp_bind(&l->tcp, &l->addr.sa, l->addr.sa.sa_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0);
+	return err ? err : uv_listen((uv_stream_t *)&l->tcp, 512, on_connection);
+}
+
+/* ---- sending ---- */
+
+static void on_connect(uv_connect_t *req, int status)
+{
+	struct tcp_conn *c = req->data;
+
+	if (c->is_closing)
+		return;
+	if (status < 0 || conn_start(c) != 0)
+		conn_close(c);
+}
+
+static struct tcp_conn *conn_open(struct transport *t, const union sockaddr_any *to)
+{
+	struct tcp_conn *c = conn_new(t);
+
+	if (!c)
+		return NULL;
+	c->peer = *to;
+	c->connect.data = c;
+	if (uv_tcp_connect(&c->connect, &c->tcp, &to->sa, on_connect) != 0) {
+		c->is_silent = true;
+		conn_close(c);
+		return NULL;
+	}
+	return c;
+}
+
+struct tcp_write { uv_write_t req; char bytes[]; };
+
+static void on_written(uv_write_t *req, int status)
+{
+	struct tcp_conn *c = req->handle->data;
+
+	free(req->data);
+	if (status < 0)
+		conn_close(c);
+}
+
+static int conn_write(struct tcp_conn *c, struct str bytes)
+{
+	uv_stream_t *stream = (uv_stream_t *)&c->tcp;
+	uv_buf_t buf = uv_buf_init((char *)bytes.p, (unsigned)bytes.n);
+	struct tcp_write *w;
+	int n = uv_try_write(stream, &buf, 1);
+
+	if (n < 0 && n != UV_EAGAIN)
+		return n;
+	if (n < 0)
+		n = 0;
+	if ((size_t)n == bytes.n)
+		return 0;
+	if (uv_stream_get_write_queue_size(stream) + bytes.n > TCP_UNSENT_MAX) {
+		conn_close(c);
+		return -ENOBUFS;
+	}
+	w = malloc(sizeof(*w) + bytes.n - (size_t)n);
+	if (!w)
+		return -ENOMEM;
+	memcpy(w->bytes, bytes.p + n, bytes.n - (size_t)n);
+	w->req.data = w;
+	buf = uv_buf_init(w->bytes, (unsigned)(bytes.n - (size_t)n));
+	n = uv_write(&w->req, stream, &buf, 1, on_written);
+	if (n)
+		free(w);
+	return n;
+}
+
+int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow)
+{
+	struct tcp_conn *c = NULL;
+
+	if (dest->flow) {
+		HASH_FIND(hh, t->conns, &dest->flow, sizeof(dest->flow), c);
+		if (!c)
+			return -ENOTCONN;
+	} else {
+		for (c = t->conns; c; c = c->hh.next)
+			if (sockaddr_eq(&c->peer, &dest->addr))
+				break;
+		if (!c)
+			c = conn_open(t, &dest->addr);
+		if (!c)
+			return -EHOSTUNREACH;
+	}
+	c->last_ms = uv_now(t->loop);
+	if (flow)
+		*flow = c->id;
+	return conn_write(c, bytes);
+}
+
+void tcp_sweep(struct transport *t)
+{
+	uint64_t now = uv_now(t->loop);
+	struct tcp_conn *c, *next;
+
+	HASH_ITER(hh, t->conns, c, next) {
+		if ((c->partial_since_ms && now - c->partial_since_ms > TCP_PARTIAL_MAX_MS) || now - c->last_ms > TCP_IDLE_MAX_MS)
+			conn_close(c);
+	}
+}
+
+void tcp_close_all(struct transport *t)
+{
+	struct tcp_conn *c, *next;
+
+	HASH_ITER(hh, t->conns, c, next)
+		conn_close(c);
+}

@@ -1,0 +1,72 @@
+/* transport_int.h - between transport.c (listeners, flows by id) and tcp.c (connections). */
+#pragma once
+
+#include <uthash.h>
+
+#include "sip/transport.h"
+
+#define TCP_CONNS_MAX 20000
+#define TCP_BUFFER_MIN 4096
+#define TCP_UNSENT_MAX (256 * 1024)  /* a peer that doesn't read for so long is gone */
+#define TCP_PARTIAL_MAX_MS 30000     /* a message must be whole by then: slow writers hold no memory */
+#define TCP_IDLE_MAX_MS (3600 * 1000 + 60000) /* a little more than the longest registration */
+#define TCP_SWEEP_MS 5000
+#define FLOW_FIRST_CONN 1000         /* below: listeners */
+#define LOCAL_CACHE 256
+#define LOCAL_CACHE_MS 30000
+
+struct listener {
+	struct listener *next;
+	struct transport *transport;
+	uint64_t id;
+	union sockaddr_any addr;         /* as bound, with its port */
+	bool is_wildcard;
+	bool is_listening;               /* in the transport's list, freed with it; else freed with its last handle */
+	unsigned handles;                /* open ones of its two */
+	uv_udp_t udp;
+	uv_tcp_t tcp;
+};
+
+struct tcp_conn {
+	UT_hash_handle hh;               /* by id */
+	struct transport *transport;
+	uint64_t id;
+	uv_tcp_t tcp;
+	uv_connect_t connect;
+	union sockaddr_any peer, local;
+	char *buf;
+	size_t len, size;
+	uint64_t last_ms, partial_since_ms; /* partial_since_ms 0: nothing is pending */
+	size_t crlf_len;             /* line ends seen where a message could begin */
+	bool is_closing;
+	bool is_silent;              /* nobody knows its id: its end isn't told */
+};
+
+struct local_entry { union sockaddr_any peer, local; uint64_t until_ms; };
+
+struct transport {
+	uv_loop_t *loop;
+	const struct log *log;
+	struct transport_handler h;
+	void *arg;
+	struct listener *listeners;
+	struct tcp_conn *conns;
+	uint64_t next_id;
+	uv_timer_t sweep;
+	struct transport_counters n;
+	struct local_entry locals[LOCAL_CACHE];
+	char *udp_buf;                   /* room for a batch of datagrams */
+	struct sip_msg msg;              /* the one being received */
+	unsigned handles;                /* open libuv handles: freed at 0 */
+	bool is_closing;
+};
+
+/* Parses and hands up one whole message; false when it wasn't one. */
+bool transport_receive(struct transport *t, char *buf, size_t len, const struct sip_source *src);
+void transport_handle_closed(struct transport *t);
+struct listener *transport_listener(const struct transport *t, int family);
+
+int tcp_listen(struct listener *l);
+int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
+void tcp_close_all(struct transport *t);
+void tcp_sweep(struct transport *t);

@@ -1,0 +1,742 @@
+/* test_transport.c - real sockets on loopback: datagrams, streams however they are cut, connections and their limits.
+ *
+ * The peer is a plain socket that never blocks; pump() turns the loop until a condition holds, or fails the test.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "sip/transport_int.h"
+
+#define PATIENCE_NS (10 * 1000000000ull)
+#define GOT_MAX 256
+
+struct got {
+	char call_id[32];
+	size_t body_len;
+	int bad_status;
+	struct sip_source src;
+};
+
+struct fx {
+	uv_loop_t loop;
+	uv_timer_t tick;             /* so that a turn of the loop ends though nothing happens */
+	struct transport *t;
+	struct got got[GOT_MAX];
+	unsigned ngot, nclosed;
+	uint64_t closed_flow;
+	bool in_send;                /* handlers must not be called now */
+	bool close_in_handler, answer_in_handler;
+	int peer;                    /* the peer's socket */
+	char in[1 << 17];            /* what it has read */
+	size_t nin;
+};
+
+static void on_message(struct sip_msg *m, const struct sip_msg_error *err, const struct sip_source *src, void *arg)
+{
+	struct fx *fx = arg;
+	struct got *g = &fx->got[fx->ngot++];
+
+	assert_false(fx->in_send);
+	assert_in_range(fx->ngot, 1, GOT_MAX - 1);
+	str_copy(m->call_id, g->call_id, sizeof(g->call_id));
+	g->body_len = m->body.n;
+	g->bad_status = err ? err->status : 0;
+	g->src = *src;
+	if (fx->answer_in_handler) {
+		struct sip_dest dest = { .proto = src->proto, .addr = src->peer, .flow = src->flow };
+
+		transport_send(fx->t, &dest, STR("SIP/2.0 200 OK\r\n\r\n"), NULL);
+	}
+	if (fx->close_in_handler)
+		transport_close(fx->t);
+}
+
+static void on_flow_closed(uint64_t flow, void *arg)
+{
+	struct fx *fx = arg;
+
+	assert_false(fx->in_send);
+	fx->nclosed++;
+	fx->closed_flow = flow;
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	(void)timer;
+}
+
+static struct fx *fx_new(const char *const *addrs, unsigned n)
+{
+	static const struct transport_handler handler = { .on_message = on_message, .on_flow_closed = on_flow_closed };
+	struct fx *fx = calloc(1, sizeof(*fx));
+
+	assert_non_null(fx);
+	fx->peer = -1;
+	uv_loop_init(&fx->loop);
+	uv_timer_init(&fx->loop, &fx->tick);
+	uv_timer_start(&fx->tick, on_tick, 2, 2);
+	uv_unref((uv_handle_t *)&fx->tick);
+	assert_int_equal(transport_new(&fx->t, &fx->loop, NULL, &handler, fx), 0);
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(transport_listen(fx->t, addrs[i], 0), 0);
+	return fx;
+}
+
+static void fx_free(struct fx *fx)
+{
+	if (fx->peer >= 0)
+		close(fx->peer);
+	transport_close(fx->t);
+	uv_close((uv_handle_t *)&fx->tick, NULL);
+	uv_run(&fx->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&fx->loop), 0); /* no handle is left */
+	free(fx);
+}
+
+static void peer_read(struct fx *fx)
+{
+	ssize_t n;
+
+	while (fx->peer >= 0 && fx->nin < sizeof(fx->in) &&
+	       (n = recv(fx->peer, fx->in + fx->nin, sizeof(fx->in) - fx->nin, MSG_DONTWAIT)) > 0)
+		fx->nin += (size_t)n;
+}
+
+/* Turns the loop until *what reaches at_least. */
+#define pump(fx, what, at_least)                                                                           \
+	do {                                                                                               \
+		uint64_t until_ = uv_hrtime() + PATIENCE_NS;                                               \
+		while ((what) < (at_least) && uv_hrtime() < until_)                                        \
+			uv_run(&(fx)->loop, UV_RUN_ONCE), peer_read(fx);                                   \
+		if ((what) < (at_least))                                                                   \
+			fail_msg("%s stayed at %llu, waited for %llu", #what, (unsigned long long)(what),  \
+				 (unsigned long long)(at_least));                                          \
+	} while (0)
+
+/* Lets everything happen that is on its way: over loopback, whatever was sent is there when a later thing is. */
+static void settle(struct fx *fx)
+{
+	for (unsigned i = 0; i < 20; i++) {
+		uv_run(&fx->loop, UV_RUN_ONCE);
+		peer_read(fx);
+	}
+}
+
+static union sockaddr_any listen_addr(const struct fx *fx, const char *host)
+{
+	union sockaddr_any a;
+
+	assert_int_equal(sockaddr_parse(&a, str_from(host), transport_port(fx->t)), 0);
+	return a;
+}
+
+static union sockaddr_any own_addr(int fd)
+{
+	union sockaddr_any a = { 0 };
+	socklen_t len = sizeof(a);
+
+	assert_int_equal(getsockname(fd, &a.sa, &len), 0);
+	return a;
+}
+
+static void peer_bind(struct fx *fx, const char *host, int type)
+{
+	union sockaddr_any a;
+
+	sockaddr_parse(&a, str_from(host), 0);
+	fx->peer = socket(a.sa.sa_family, type | SOCK_CLOEXEC, 0);
+	assert_true(fx->peer >= 0);
+	assert_int_equal(bind(fx->peer, &a.sa, sockaddr_len(&a)), 0);
+}
+
+static void peer_connect(struct fx *fx, const char *host)
+{
+	union sockaddr_any to = listen_addr(fx, host);
+
+	peer_bind(fx, host, SOCK_STREAM);
+	assert_int_equal(connect(fx->peer, &to.sa, sockaddr_len(&to)), 0); /* the kernel accepts it */
+}
+
+static void peer_write(struct fx *fx, const char *p, size_t n)
+{
+	while (n) {
+		ssize_t w = send(fx->peer, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (w < 0) {
+			assert_int_equal(errno, EAGAIN);
+			uv_run(&fx->loop, UV_RUN_ONCE);
+			continue;
+		}
+		p += w;
+		n -= (size_t)w;
+	}
+}
+
+static void peer_sendto(struct fx *fx, const char *host, const char *p, size_t n)
+{
+	union sockaddr_any to = listen_addr(fx, host);
+
+	assert_int_equal(sendto(fx->peer, p, n, 0, &to.sa, sockaddr_len(&to)), n);
+}
+
+static int transport_send_checked(struct fx *fx, const struct sip_dest *dest, struct str bytes, uint64_t *flow)
+{
+	int err;
+
+	fx->in_send = true;
+	err = transport_send(fx->t, dest, bytes, flow);
+	fx->in_send = false;
+	return err;
+}
+
+static size_t message(char *buf, size_t size, const char *call_id, size_t body_len)
+{
+	int n = snprintf(buf, size,
+			 "MESSAGE sip:b@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK%s\r\n"
+			 "From: <sip:a@127.0.0.1>;tag=1\r\nTo: <sip:b@127.0.0.1>\r\nCall-ID: %s\r\nCSeq: 1 MESSAGE\r\n"
+			 "Content-Length: %zu\r\n\r\n",
+			 call_id, call_id, body_len);
+
+	assert_in_range((size_t)n + body_len, 1, size);
+	memset(buf + n, '\n', body_len); /* looks like keep-alives, must be taken as the body */
+	return (size_t)n + body_len;
+}
+
+static const char *const v4[] = { "127.0.0.1" };
+static const char *const v6[] = { "::1" };
+static const char *const wild[] = { "0.0.0.0", "::" };
+
+/* ---- UDP ---- */
+
+static void test_transport_udp_answers_from_where_it_was_asked(void **state)
+{
+	static const struct { const char *const *listen; const char *host; } rows[] = { { v4, "127.0.0.1" }, { v6, "::1" } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fx *fx = fx_new(rows[i].listen, 1);
+		union sockaddr_any to = listen_addr(fx, rows[i].host), from = { 0 }, own;
+		socklen_t len = sizeof(from);
+		struct sip_dest dest = { .proto = SIP_UDP };
+		char buf[1024];
+		uint64_t flow = 0;
+
+		peer_bind(fx, rows[i].host, SOCK_DGRAM);
+		own = own_addr(fx->peer);
+		peer_sendto(fx, rows[i].host, buf, message(buf, sizeof(buf), "one", 12));
+		pump(fx, fx->ngot, 1u);
+		assert_string_equal(fx->got[0].call_id, "one");
+		assert_int_equal(fx->got[0].body_len, 12);
+		assert_int_equal(fx->got[0].bad_status, 0);
+		assert_int_equal(fx->got[0].src.proto, SIP_UDP);
+		assert_true(sockaddr_eq(&fx->got[0].src.peer, &own));
+		assert_true(sockaddr_eq(&fx->got[0].src.local, &to));
+		assert_true(fx->got[0].src.flow != 0);
+
+		dest.addr = fx->got[0].src.peer;
+		dest.flow = fx->got[0].src.flow;
+		assert_int_equal(transport_send_checked(fx, &dest, STR("hello"), &flow), 0);
+		assert_true(flow == dest.flow);
+		assert_int_equal(recvfrom(fx->peer, buf, sizeof(buf), 0, &from.sa, &len), 5);
+		assert_true(sockaddr_eq(&from, &to));
+		assert_int_equal(transport_counters(fx->t)->received, 1);
+		assert_int_equal(transport_counters(fx->t)->sent, 1);
+		fx_free(fx);
+	}
+}
+
+static void test_transport_udp_burst_keeps_all_and_their_order(void **state)
+{
+	struct fx *fx = fx_new(v4, 1);
+	char buf[4096], id[16];
+
+	(void)state;
+	peer_bind(fx, "127.0.0.1", SOCK_DGRAM);
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(id, sizeof(id), "id%u", i);
+		peer_sendto(fx, "127.0.0.1", buf, message(buf, sizeof(buf), id, i * 20));
+	}
+	pump(fx, fx->ngot, 100u);
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(id, sizeof(id), "id%u", i);
+		assert_string_equal(fx->got[i].call_id, id);
+		assert_int_equal(fx->got[i].body_len, i * 20);
+	}
+	fx_free(fx);
+}
+
+static void test_transport_udp_sorts_noise_from_messages(void **state)
+{
+	/* RFC 5626 §4.4, and what phones send to keep a NAT binding; RFC 4475 for the broken ones. */
+	static const struct { struct str bytes; bool is_keepalive, is_dropped; int bad_status; } rows[] = {
+		{ STR("\r\n\r\n"), true, false, 0 },
+		{ STR("\r\n"), true, false, 0 },
+		{ STR("\0"), true, false, 0 },
+		{ STR("\0\0\0\0"), true, false, 0 },
+		{ STR(""), true, false, 0 },
+		{ STR("hello"), false, true, 0 },
+		{ STR("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), false, true, 0 },
+		{ STR("\x16\x03\x01\x02"), false, true, 0 },
+		{ STR("OPTIONS sip:a@x SIP/2.0\r\nFrom: <sip:a@x>;tag=1\r\n\r\n"), false, true, 0 }, /* no Via */
+		{ STR("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKa\r\n\r\n"), false, true, 0 },
+		{ STR("OPTIONS sip:a@x SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKa\r\nFrom: <sip:a@x>;tag=1\r\n"
+		      "To: <sip:a@x>\r\nCSeq: 1 OPTIONS\r\n\r\n"), false, false, 400 }, /* no Call-ID */
+	};
+	struct fx *fx = fx_new(v4, 1);
+	const struct transport_counters *n = transport_counters(fx->t);
+	uint64_t keepalives = 0, dropped = 0;
+	unsigned ngot = 0;
+
+	(void)state;
+	peer_bind(fx, "127.0.0.1", SOCK_DGRAM);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		peer_sendto(fx, "127.0.0.1", rows[i].bytes.p, rows[i].bytes.n);
+		keepalives += rows[i].is_keepalive;
+		dropped += rows[i].is_dropped;
+		ngot += rows[i].bad_status != 0;
+		pump(fx, n->keepalives + n->dropped_malformed + fx->ngot, (unsigned long long)i + 1);
+		assert_int_equal(n->keepalives, keepalives);
+		assert_int_equal(n->dropped_malformed, dropped);
+		assert_int_equal(fx->ngot, ngot);
+		if (rows[i].bad_status)
+			assert_int_equal(fx->got[ngot - 1].bad_status, rows[i].bad_status);
+	}
+	fx_free(fx);
+}
+
+static void test_transport_send_without_listener_is_refused(void **state)
+{
+	struct fx *fx = fx_new(v4, 1);
+	struct sip_dest dest = { .proto = SIP_UDP };
+
+	(void)state;
+	sockaddr_parse(&dest.addr, STR("::1"), 5060);
+	assert_int_equal(transport_send_checked(fx, &dest, STR("x"), NULL), -EHOSTUNREACH);
+	dest.proto = SIP_WS;
+	assert_int_equal(transport_send_checked(fx, &dest, STR("x"), NULL), -EPROTONOSUPPORT);
+	dest.proto = SIP_TCP;
+	dest.flow = 123456789;
+	assert_int_equal(transport_send_checked(fx, &dest, STR("x"), NULL), -ENOTCONN);
+	assert_int_equal(transport_counters(fx->t)->send_errors, 3);
+	fx_free(fx);
+}
+
+/* ---- listeners ---- */
+
+static void test_transport_listen_busy_port_is_refused(void **state)
+{
+	struct fx *fx = fx_new(v4, 1), *other = fx_new(v4, 0);
+	union sockaddr_any a = listen_addr(fx, "127.0.0.1");
+
+	(void)state;
+	assert_int_equal(transport_listen(other->t, "127.0.0.1", sockaddr_port(&a)), -EADDRINUSE);
+	assert_int_equal(transport_listen(other->t, "not an address", 5060), -EINVAL);
+	/* A failed listener is out of the way. */
+	assert_int_equal(transport_listen(other->t, "127.0.0.1", 0), 0);
+	peer_bind(other, "127.0.0.1", SOCK_DGRAM);
+	{
+		struct sip_dest dest = { .proto = SIP_UDP, .addr = own_addr(other->peer) };
+
+		assert_int_equal(transport_send_checked(other, &dest, STR("hello"), NULL), 0);
+		pump(other, other->nin, 5u);
+	}
+	fx_free(other);
+	fx_free(fx);
+}
+
+static void test_transport_local_is_what_the_peer_sees(void **state)
+{
+	static const struct { const char *const *listen; unsigned n; const char *peer, *local; } rows[] = {
+		{ v4, 1, "127.0.0.1", "127.0.0.1" },
+		{ v4, 1, "127.0.0.9", "127.0.0.1" },
+		{ v6, 1, "::1", "::1" },
+		{ wild, 2, "127.0.0.1", "127.0.0.1" },
+		{ wild, 2, "127.0.0.3", "127.0.0.1" },
+		{ wild, 2, "::1", "::1" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fx *fx = fx_new(rows[i].listen, rows[i].n);
+		struct sip_dest dest = { .proto = SIP_UDP };
+		union sockaddr_any local;
+		char buf[SOCKADDR_TEXT_MAX];
+
+		sockaddr_parse(&dest.addr, str_from(rows[i].peer), 5060);
+		for (unsigned again = 0; again < 3; again++) { /* the second from the cache */
+			sockaddr_set_port(&dest.addr, again == 2 ? 0 : 5060);
+			assert_int_equal(transport_local(fx->t, &dest, &local), 0);
+			assert_string_equal(sockaddr_print_host(&local, buf), rows[i].local);
+			assert_true(sockaddr_port(&local) != 0);
+			if (dest.addr.sa.sa_family == AF_INET)
+				assert_int_equal(sockaddr_port(&local), transport_port(fx->t));
+		}
+		fx_free(fx);
+	}
+}
+
+/* ---- TCP ---- */
+
+/* Any cut of a stream gives the same messages. */
+static void test_transport_tcp_cut_anywhere_gives_the_same_messages(void **state)
+{
+	static const size_t cuts[] = { 1, 2, 3, 7, 64, 211, 1460, 1 << 20 };
+	static const size_t bodies[] = { 0, 3, 500, 0, 9000 };
+	static char stream[1 << 16];
+
+	(void)state;
+	for (size_t c = 0; c < ARRAY_LEN(cuts); c++) {
+		struct fx *fx = fx_new(v4, 1);
+		size_t n = 0;
+
+		peer_connect(fx, "127.0.0.1");
+		for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+			char id[16];
+
+			snprintf(id, sizeof(id), "id%zu", i);
+			n += message(stream + n, sizeof(stream) - n, id, bodies[i]);
+			memcpy(stream + n, "\r\n\r\n", 4); /* a ping between two messages */
+			n += 4;
+		}
+		for (size_t at = 0; at < n; at += cuts[c]) {
+			peer_write(fx, stream + at, at + cuts[c] > n ? n - at : cuts[c]);
+			uv_run(&fx->loop, UV_RUN_NOWAIT);
+		}
+		pump(fx, fx->ngot, (unsigned)ARRAY_LEN(bodies));
+		settle(fx);
+		assert_int_equal(fx->ngot, ARRAY_LEN(bodies));
+		for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+			char id[16];
+
+			snprintf(id, sizeof(id), "id%zu", i);
+			assert_string_equal(fx->got[i].call_id, id);
+			assert_int_equal(fx->got[i].body_len, bodies[i]);
+			assert_int_equal(fx->got[i].src.proto, SIP_TCP);
+			assert_true(fx->got[i].src.flow == fx->got[0].src.flow);
+		}
+		assert_int_equal(fx->nclosed, 0);
+		fx_free(fx);
+	}
+}
+
+/* RFC 5626 §4.4.1: a double CRLF is answered by one CRLF; a single one before a message is skipped (RFC 3261 §7.5). */
+static void test_transport_tcp_ping_is_answered(void **state)
+{
+	static const struct { const char *bytes; size_t pongs; } rows[] = {
+		{ "\r\n\r\n", 1 }, { "\r\n", 0 }, { "\r\n\r\n\r\n", 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fx *fx = fx_new(v6, 1);
+		char buf[1024];
+
+		peer_connect(fx, "::1");
+		peer_write(fx, rows[i].bytes, strlen(rows[i].bytes));
+		settle(fx);
+		fx->answer_in_handler = true;
+		peer_write(fx, buf, message(buf, sizeof(buf), "x", 0));
+		pump(fx, fx->ngot, 1u);
+		pump(fx, fx->nin, strlen("SIP/2.0 200 OK\r\n\r\n") + 2 * rows[i].pongs);
+		assert_int_equal(fx->nin, strlen("SIP/2.0 200 OK\r\n\r\n") + 2 * rows[i].pongs);
+		assert_memory_equal(fx->in, "\r\n", 2 * rows[i].pongs);
+		assert_memory_equal(fx->in + 2 * rows[i].pongs, "SIP/2.0 200", 11);
+		fx_free(fx);
+	}
+}
+
+/* A ping that arrives in two reads is one ping. */
+static void test_transport_tcp_ping_in_two_pieces_is_answered(void **state)
+{
+	struct fx *fx = fx_new(v4, 1);
+
+	(void)state;
+	peer_connect(fx, "127.0.0.1");
+	peer_write(fx, "\r\n", 2);
+	settle(fx);
+	peer_write(fx, "\r\n", 2);
+	pump(fx, fx->nin, 2u);
+	settle(fx);
+	assert_int_equal(fx->nin, 2);
+	fx_free(fx);
+}
+
+static bool peer_sees_end(struct fx *fx)
+{
+	char c;
+
+	return recv(fx->peer, &c, 1, MSG_DONTWAIT) == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+static void test_transport_tcp_closes_what_is_not_sip(void **state)
+{
+	static char large[SIP_MSG_MAX + 4096];
+	static const char *const heads[] = {
+		"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+		"\x16\x03\x01\x02\n\n",
+		"OPTIONS sip:a@x SIP/2.0\r\nCall-ID: no length\r\n\r\n",
+		"OPTIONS sip:a@x SIP/2.0\r\nContent-Length: -1\r\n\r\n",
+		"OPTIONS sip:a@x SIP/2.0\r\nContent-Length: 99999999999999999999\r\n\r\n",
+		"OPTIONS sip:a@x SIP/2.0\r\nContent-Length: 70000\r\n\r\n",
+		large,
+	};
+
+	(void)state;
+	memset(large, 'x', sizeof(large) - 1);
+	memcpy(large, "OPTIONS sip:a@x SIP/2.0\r\nX: ", 28);
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		struct fx *fx = fx_new(v4, 1);
+		struct sip_dest dest = { .proto = SIP_TCP };
+
+		peer_connect(fx, "127.0.0.1");
+		peer_write(fx, heads[i], strlen(heads[i]));
+		pump(fx, fx->nclosed, 1u);
+		assert_int_equal(fx->ngot, 0);
+		dest.addr = own_addr(fx->peer);
+		dest.flow = fx->closed_flow;
+		assert_int_equal(transport_send_checked(fx, &dest, STR("x"), NULL), -ENOTCONN);
+		pump(fx, peer_sees_end(fx), true);
+		assert_int_equal(transport_counters(fx->t)->tcp_accepted, 1);
+		assert_int_equal(transport_counters(fx->t)->tcp_closed, 1);
+		fx_free(fx);
+	}
+}
+
+static void test_transport_tcp_peer_that_ends_is_told_once(void **state)
+{
+	struct fx *fx = fx_new(v4, 1);
+	char buf[1024];
+	uint64_t flow;
+
+	(void)state;
+	peer_connect(fx, "127.0.0.1");
+	peer_write(fx, buf, message(buf, sizeof(buf), "last", 0));
+	pump(fx, fx->ngot, 1u);
+	flow = fx->got[0].src.flow;
+	close(fx->peer);
+	fx->peer = -1;
+	pump(fx, fx->nclosed, 1u);
+	settle(fx);
+	assert_int_equal(fx->nclosed, 1);
+	assert_true(fx->closed_flow == flow);
+	fx_free(fx);
+}
+
+static void test_transport_tcp_answers_on_the_same_connection(void **state)
+{
+	struct fx *fx = fx_new(v4, 1);
+	char buf[1024];
+
+	(void)state;
+	fx->answer_in_handler = true;
+	peer_connect(fx, "127.0.0.1");
+	for (unsigned i = 0; i < 5; i++)
+		peer_write(fx, buf, message(buf, sizeof(buf), "again", 10));
+	pump(fx, fx->nin, 5 * strlen("SIP/2.0 200 OK\r\n\r\n"));
+	assert_int_equal(transport_counters(fx->t)->tcp_accepted, 1);
+	fx_free(fx);
+}
+
+static void test_transport_tcp_opens_one_connection_and_reuses_it(void **state)
+{
+	struct fx *fx = fx_new(v4, 1), *far = fx_new(v4, 1);
+	struct sip_dest dest = { .proto = SIP_TCP, .addr = listen_addr(far, "127.0.0.1") };
+	uint64_t first = 0, second = 0;
+	char buf[1024];
+
+	(void)state;
+	/* Both go before the connection stands. */
+	assert_int_equal(transport_send_checked(fx, &dest, (struct str){ buf, message(buf, sizeof(buf), "a", 5) }, &first), 0);
+	assert_int_equal(transport_send_checked(fx, &dest, (struct str){ buf, message(buf, sizeof(buf), "b", 5) }, &second), 0);
+	assert_true(first && first == second);
+	for (unsigned i = 0; i < 1000 && far->ngot < 2; i++) {
+		uv_run(&fx->loop, UV_RUN_ONCE);
+		uv_run(&far->loop, UV_RUN_ONCE);
+	}
+	assert_int_equal(far->ngot, 2);
+	assert_string_equal(far->got[0].call_id, "a");
+	assert_string_equal(far->got[1].call_id, "b");
+	assert_int_equal(transport_counters(far->t)->tcp_accepted, 1);
+
+	/* By its id too, and back: the far side's answer comes in on it. */
+	dest.flow = first;
+	assert_int_equal(transport_send_checked(fx, &dest, (struct str){ buf, message(buf, sizeof(buf), "c", 0) }, &second), 0);
+	far->answer_in_handler = true;
+	for (unsigned i = 0; i < 1000 && far->ngot < 3; i++)
+		uv_run(&far->loop, UV_RUN_ONCE);
+	assert_int_equal(far->ngot, 3);
+	assert_true(far->got[2].src.flow == far->got[0].src.flow);
+	fx_free(far);
+	pump(fx, fx->nclosed, 1u);
+	assert_true(fx->closed_flow == first);
+	fx_free(fx);
+}
+
+static void test_transport_tcp_refused_connection_ends_the_flow(void **state)
+{
+	struct fx *fx = fx_new(v4, 1);
+	struct sip_dest dest = { .proto = SIP_TCP };
+	uint64_t flow = 0;
+	int err;
+
+	(void)state;
+	peer_bind(fx, "127.0.0.1", SOCK_STREAM); /* bound, never listening: refuses */
+	dest.addr = own_addr(fx->peer);
+	err = transport_send_checked(fx, &dest, STR("x"), &flow);
+	if (err) {
+		/* Known at once: then nobody is told a second time. */
+		settle(fx);
+		assert_int_equal(fx->nclosed, 0);
+	} else {
+		pump(fx, fx->nclosed, 1u);
+		assert_true(flow && fx->closed_flow == flow);
+	}
+	fx_free(fx);
+}
+
+/* A peer that doesn't read holds a bounded amount of our memory, then it is cut off. */
+static void test_transport_tcp_peer_that_does_not_read_is_bounded(void **state)
+{
+	static char bytes[60000];
+	struct fx *fx = fx_new(v4, 1);
+	struct sip_dest dest = { .proto = SIP_TCP };
+	int small = 4096, err = 0;
+	unsigned sent = 0;
+	char buf[1024];
+
+	(void)state;
+	peer_connect(fx, "127.0.0.1");
+	setsockopt(fx->peer, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	peer_write(fx, buf, message(buf, sizeof(buf), "x", 0));
+	pump(fx, fx->ngot, 1u);
+	dest.addr = fx->got[0].src.peer;
+	dest.flow = fx->got[0].src.flow;
+	memset(bytes, 'x', sizeof(bytes));
+	while (!err && sent < 1000) {
+		err = transport_send_checked(fx, &dest, (struct str){ bytes, sizeof(bytes) }, NULL);
+		sent++;
+		uv_run(&fx->loop, UV_RUN_NOWAIT); /* the peer's socket is not read here */
+	}
+	assert_int_equal(err, -ENOBUFS);
+	pump(fx, fx->nclosed, 1u);
+	assert_true(fx->closed_flow == dest.flow);
+	assert_int_equal(transport_send_checked(fx, &dest, STR("x"), NULL), -ENOTCONN);
+	fx_free(fx);
+}
+
+/* What isn't a whole message in time is no peer; the limits are moved, not waited for. */
+static void test_transport_tcp_slow_and_idle_connections_are_closed(void **state)
+{
+	static const struct { const char *bytes; bool is_partial; } rows[] = { { "OPTIONS sip:a@x SI", true }, { "\r\n", false } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fx *fx = fx_new(v4, 1);
+		uint64_t back = rows[i].is_partial ? TCP_PARTIAL_MAX_MS : TCP_IDLE_MAX_MS;
+		struct tcp_conn *c;
+
+		peer_connect(fx, "127.0.0.1");
+		peer_write(fx, rows[i].bytes, strlen(rows[i].bytes));
+		pump(fx, transport_counters(fx->t)->tcp_accepted, 1u);
+		settle(fx);
+		c = fx->t->conns;
+		assert_non_null(c);
+		assert_int_equal(c->partial_since_ms != 0, rows[i].is_partial);
+		tcp_sweep(fx->t);
+		assert_int_equal(fx->nclosed, 0);
+		if (rows[i].is_partial)
+			c->partial_since_ms = c->partial_since_ms > back ? c->partial_since_ms - back - 1 : 1;
+		else
+			c->last_ms -= back + 1; /* may wrap: only differences count */
+		if (uv_now(&fx->loop) > back || !rows[i].is_partial) {
+			tcp_sweep(fx->t);
+			pump(fx, fx->nclosed, 1u);
+		}
+		fx_free(fx);
+	}
+}
+
+/* ---- ends ---- */
+
+static void test_transport_close_inside_its_own_handler(void **state)
+{
+	static char stream[4096];
+
+	(void)state;
+	for (unsigned tcp = 0; tcp < 2; tcp++) {
+		struct fx *fx = fx_new(v4, 1);
+		size_t n = message(stream, sizeof(stream), "a", 0);
+
+		n += message(stream + n, sizeof(stream) - n, "b", 0);
+		fx->close_in_handler = true;
+		if (tcp) {
+			peer_connect(fx, "127.0.0.1");
+			peer_write(fx, stream, n);
+		} else {
+			peer_bind(fx, "127.0.0.1", SOCK_DGRAM);
+			peer_sendto(fx, "127.0.0.1", stream, n);
+			peer_sendto(fx, "127.0.0.1", stream, n);
+		}
+		pump(fx, fx->ngot, 1u);
+		/* Its memory goes with its last handle; from here on only the loop may be used. */
+		if (fx->peer >= 0)
+			close(fx->peer);
+		uv_close((uv_handle_t *)&fx->tick, NULL);
+		uv_run(&fx->loop, UV_RUN_DEFAULT);
+		assert_int_equal(fx->ngot, 1);
+		assert_int_equal(fx->nclosed, 0);
+		assert_int_equal(uv_loop_close(&fx->loop), 0);
+		free(fx);
+	}
+}
+
+static void test_transport_close_drops_connections_and_what_they_hold(void **state)
+{
+	struct fx *fx = fx_new(v4, 1);
+	struct sip_dest dest = { .proto = SIP_TCP };
+	static char bytes[100000];
+
+	(void)state;
+	peer_bind(fx, "127.0.0.1", SOCK_STREAM);
+	assert_int_equal(listen(fx->peer, 1), 0);
+	dest.addr = own_addr(fx->peer);
+	memset(bytes, 'x', sizeof(bytes));
+	/* Queued behind a connection that is being made. */
+	assert_int_equal(transport_send_checked(fx, &dest, (struct str){ bytes, sizeof(bytes) }, NULL), 0);
+	assert_int_equal(transport_send_checked(fx, &dest, (struct str){ bytes, sizeof(bytes) }, NULL), 0);
+	fx_free(fx);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_transport_udp_answers_from_where_it_was_asked),
+		cmocka_unit_test(test_transport_udp_burst_keeps_all_and_their_order),
+		cmocka_unit_test(test_transport_udp_sorts_noise_from_messages),
+		cmocka_unit_test(test_transport_send_without_listener_is_refused),
+		cmocka_unit_test(test_transport_listen_busy_port_is_refused),
+		cmocka_unit_test(test_transport_local_is_what_the_peer_sees),
+		cmocka_unit_test(test_transport_tcp_cut_anywhere_gives_the_same_messages),
+		cmocka_unit_test(test_transport_tcp_ping_is_answered),
+		cmocka_unit_test(test_transport_tcp_ping_in_two_pieces_is_answered),
+		cmocka_unit_test(test_transport_tcp_closes_what_is_not_sip),
+		cmocka_unit_test(test_transport_tcp_peer_that_ends_is_told_once),
+		cmocka_unit_test(test_transport_tcp_answers_on_the_same_connection),
+		cmocka_unit_test(test_transport_tcp_opens_one_connection_and_reuses_it),
+		cmocka_unit_test(test_transport_tcp_refused_connection_ends_the_flow),
+		cmocka_unit_test(test_transport_tcp_peer_that_does_not_read_is_bounded),
+		cmocka_unit_test(test_transport_tcp_slow_and_idle_connections_are_closed),
+		cmocka_unit_test(test_transport_close_inside_its_own_handler),
+		cmocka_unit_test(test_transport_close_drops_connections_and_what_they_hold),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
