@@ -18,9 +18,20 @@ LIB       := $(BUILD)/libcordboard.a
 UNIT_SRC  := $(shell find tests/unit -name 'test_*.c' 2>/dev/null | sort)
 UNIT_BIN  := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRC))
 
+# Debian packages: to build and run, and what tests need besides.
+DEPS_BUILD := gcc make pkg-config libuv1-dev libpq-dev libsndfile1-dev libspandsp-dev libssl-dev libjansson-dev \
+	libconfig-dev libspeexdsp-dev uthash-dev postgresql-15 postgresql-client-15 sox \
+	asterisk-core-sounds-en-wav asterisk-core-sounds-en-g722 asterisk-moh-opsound-wav
+DEPS_TEST  := libcmocka-dev clang libclang-rt-14-dev sip-tester baresip-core postgresql-15-pgtap \
+	libtap-parser-sourcehandler-pgtap-perl python3 python3-pytest python3-pytest-xdist python3-psycopg2 shellcheck
+
+PROMPTS_DIR := build/prompts
+PREFIX      ?= /usr/local
+SYSCONFDIR  ?= /etc
+
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help clean test-unit layers format
+.PHONY: all help clean deps deps-test run psql install prompts test-unit layers format
 
 all: $(BUILD)/cordboard  ## build the server
 
@@ -43,6 +54,33 @@ test-unit: $(UNIT_BIN)  ## cmocka units
 
 layers:  ## check that includes point down the layers of the design
 	@tests/layers.sh
+
+deps:  ## install the Debian packages that are missing to build and run
+	@config/deps.sh $(DEPS_BUILD)
+
+deps-test: deps  ## those that the tests need, too
+	@config/deps.sh $(DEPS_TEST)
+
+# Building comes after deps even with -j: without the packages there is nothing to compile against.
+run: deps  ## build and run it: RUN_DIR, SIP_ADDR, SIP_PORT, RTP_PORTS, DEMO_SECRET, DATABASE_URL
+	@$(MAKE) --no-print-directory all prompts
+	@CORDBOARD=$(abspath $(BUILD)/cordboard) PROMPTS_DIR=$(abspath $(PROMPTS_DIR)) exec config/run.sh
+
+psql:  ## psql as the administrator
+	@exec config/run.sh psql
+
+install: all prompts  ## install below PREFIX (/usr/local) and SYSCONFDIR (/etc), in DESTDIR
+	install -D -m 755 $(BUILD)/cordboard $(DESTDIR)$(PREFIX)/bin/cordboard
+	install -d $(DESTDIR)$(PREFIX)/share/cordboard/sql $(DESTDIR)$(PREFIX)/share/cordboard/prompts
+	cp -r sql/. $(DESTDIR)$(PREFIX)/share/cordboard/sql/
+	cp -r $(PROMPTS_DIR)/. $(DESTDIR)$(PREFIX)/share/cordboard/prompts/
+	install -D -m 644 config/cordboard.conf $(DESTDIR)$(PREFIX)/share/cordboard/cordboard.conf
+	test -e $(DESTDIR)$(SYSCONFDIR)/cordboard/cordboard.conf || \
+		install -D -m 640 config/cordboard.conf $(DESTDIR)$(SYSCONFDIR)/cordboard/cordboard.conf
+	install -D -m 644 config/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/cordboard.conf
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@PREFIX@|$(PREFIX)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' config/cordboard.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/cordboard.service
 
 format:  ## clang-format the sources
 	clang-format -i $(shell find src apps tests -name '*.[ch]')

@@ -7,10 +7,11 @@
 #   sql/cluster.sh owner          prints the system user that clusters run as
 #
 # PostgreSQL refuses to run as root. Started by root it runs as $CLUSTER_USER (default: cordboard, which is made if
-# missing). Who may connect is decided by the kernel (peer): that user, root, and whoever started it; there is no password.
-# Where DIR can't be reached by that user, as below /root, the data is in $CLUSTER_ELSEWHERE and DIR/db links there.
+# missing), which must be able to reach DIR. Who may connect is decided by the kernel (peer), there is no password: that
+# user, root, and those in $CLUSTER_PEERS; each as the role cordboard, which owns the database, or as postgres, the superuser.
 #
-# DIR/db the data, DIR/socket_dir where the socket is. $CLUSTER_OPTIONS: further options for postgres.
+# DIR/db the data, DIR/socket_dir where the socket is. $CLUSTER_INITDB, $CLUSTER_OPTIONS: further options for initdb and
+# postgres. $CLUSTER_STOP: how to stop (fast).
 set -euo pipefail
 
 fail() {
@@ -54,27 +55,9 @@ pg_bin() {
 	echo "/usr/lib/postgresql/$version/bin"
 }
 
-# Sets $data: DIR/db, or where that leads.
-place() {
-	local home=$dir
-	if [ ! -e "$dir/db" ]; then
-		if ! as_owner test -x "$dir"; then
-			home=${CLUSTER_ELSEWHERE:-/var/lib/cordboard/$(printf %s "$dir" | sha256sum | cut -c1-12)}
-			install -d -m 755 "$home"
-			ln -sfn "$home/db" "$dir/db"
-		fi
-		if am_root; then
-			install -d -m 700 -o "$owner" -g "$(id -gn "$owner")" "$home/db"
-		else
-			install -d -m 700 "$home/db"
-		fi
-	fi
-	data=$(readlink -f "$dir/db")
-}
-
 # The path of a socket has 107 bytes at most, of which its name takes 14 with the slash.
 socket_dir() {
-	local sock="${data%/db}/sock"
+	local sock=$dir/sock
 	if [ -s "$dir/socket_dir" ] && [ -d "$(<"$dir/socket_dir")" ]; then
 		return
 	fi
@@ -91,6 +74,10 @@ socket_dir() {
 conninfo() { echo "host=$(<"$dir/socket_dir") dbname=${1:-cordboard} user=${2:-cordboard}"; }
 
 make_cluster() {
+	install -d -m 700 "$data"
+	if am_root; then
+		chown "$owner:" "$data"
+	fi
 	# shellcheck disable=SC2086  # several options
 	as_owner "$bin/initdb" -D "$data" -U postgres -A peer -E UTF8 --locale=C.UTF-8 ${CLUSTER_INITDB:-} >"$dir/initdb.log" 2>&1 ||
 		fail "initdb failed: $(tail -n 3 "$dir/initdb.log")"
@@ -118,7 +105,8 @@ start() {
 	mkdir -p "$dir"
 	dir=$(cd "$dir" && pwd)
 	owner=$(owner)
-	place
+	as_owner test -x "$dir" || fail "$dir is out of reach for $owner"
+	data=$dir/db
 	bin=$(pg_bin)
 	[ -e "$data/PG_VERSION" ] || make_cluster
 	socket_dir
@@ -140,8 +128,8 @@ start() {
 stop() {
 	dir=$(cd "$dir" && pwd)
 	owner=$(owner)
-	[ -e "$dir/db" ] || return 0
-	data=$(readlink -f "$dir/db")
+	data=$dir/db
+	[ -e "$data/PG_VERSION" ] || return 0
 	bin=$(pg_bin)
 	if as_owner "$bin/pg_ctl" -D "$data" status >/dev/null 2>&1; then
 		as_owner "$bin/pg_ctl" -D "$data" -m "${CLUSTER_STOP:-fast}" -w -s -t 60 stop >&2

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs those of the given Debian packages that are missing. Does nothing, offline, when none is.
+set -euo pipefail
+
+missing=()
+for package in "$@"; do
+	case $(dpkg-query -W -f '${db:Status-Status} ' "$package" 2>/dev/null) in
+	"installed "*) ;;
+	*) missing+=("$package") ;;
+	esac
+done
+[ "${#missing[@]}" -gt 0 ] || exit 0
+
+echo "deps: installing ${missing[*]}"
+sudo=()
+if [ "$(id -u)" -ne 0 ]; then
+	command -v sudo >/dev/null || {
+		echo "deps: there is no sudo; as root: apt-get install ${missing[*]}" >&2
+		exit 1
+	}
+	sudo=(sudo)
+fi
+
+# Debian's postgresql makes and starts a cluster of its own when it is first installed, unless told not to.
+conf=/etc/postgresql-common/createcluster.conf
+case " ${missing[*]} " in
+*" postgresql-15 "*)
+	if ! [ -e "$conf" ]; then
+		"${sudo[@]}" mkdir -p "${conf%/*}"
+		echo 'create_main_cluster = false' | "${sudo[@]}" tee "$conf" >/dev/null
+	fi
+	;;
+esac
+
+# A list that can't be refreshed may still do.
+"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q || echo "deps: can't refresh the package list, going on" >&2
+# confold: the file made above stays, without a question.
+exec "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+	-o Dpkg::Options::=--force-confold "${missing[@]}"

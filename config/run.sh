@@ -1,0 +1,212 @@
+#!/usr/bin/env bash
+# Runs Cordboard from its source tree with everything it needs: what `make run` and `make psql` call after building.
+#
+#   config/run.sh            the database, its schema, the demo office at first, then the PBX in the foreground
+#   config/run.sh psql ...   psql as the administrator, on the database of a running instance or of a stopped one
+#
+# RUN_DIR (var)              where everything is kept; several instances have several
+# SIP_ADDR (all addresses)   addresses to listen on, several with spaces or commas between them
+# SIP_PORT (5060)  RTP_PORTS (16384-32767)
+# DEMO_SECRET                extension N of the demo office gets this and N as its password, instead of a random one
+# DATABASE_URL               an existing PostgreSQL database, in place of a private one
+# CORDBOARD, PROMPTS_DIR     the server, and the converted prompts
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+run_dir=${RUN_DIR:-$root/var}
+server=${CORDBOARD:-$root/build/cordboard}
+prompts=${PROMPTS_DIR:-$root/build/prompts}
+sip_port=${SIP_PORT:-5060}
+rtp_ports=${RTP_PORTS:-16384-32767}
+
+fail() {
+	echo "run: $*" >&2
+	exit 1
+}
+
+am_root() { [ "$(id -u)" -eq 0 ]; }
+
+# One instance a folder. The lock ends with this process, however that ends.
+lock() {
+	install -d -m 755 "$run_dir"
+	run_dir=$(cd "$run_dir" && pwd)
+	exec 9>"$run_dir/lock"
+	flock -n 9
+}
+
+# Sets $user, as which root has things run, and $state: where the database and the spool are. That is $run_dir, unless $user can't
+# reach it, as below /root: then $run_dir/state leads there.
+place() {
+	state=$run_dir
+	user=
+	am_root || return 0
+	user=$("$root/sql/cluster.sh" owner)
+	if ! (cd / && runuser -u "$user" -- test -x "$run_dir"); then
+		if [ ! -d "$run_dir/state" ]; then
+			install -d -m 755 /var/lib/cordboard
+			ln -sfn "$(mktemp -d /var/lib/cordboard/run-XXXXXX)" "$run_dir/state"
+		fi
+		state=$(readlink "$run_dir/state")
+		chmod 755 "$state"
+	fi
+}
+
+start_database() {
+	if [ -n "${DATABASE_URL:-}" ]; then
+		conninfo=$DATABASE_URL
+	else
+		# 9>&-: a database that inherited the lock would hold it beyond our end
+		conninfo=$("$root/sql/cluster.sh" start "$state" 9>&-)
+	fi
+}
+
+stop_database() {
+	if [ -n "${conninfo:-}" ] && [ -z "${DATABASE_URL:-}" ]; then
+		"$root/sql/cluster.sh" stop "$state"
+	fi
+}
+
+ask() { psql -X -q -At -v ON_ERROR_STOP=1 -d "$conninfo" "$@"; }
+
+# Tells the database which applications and phrases there are, so that it can check what refers to them.
+register() {
+	local doc misfits tsv
+	doc=$("$server" --print-apps)
+	misfits=$(ask -v doc="$doc" <<<"SELECT pbx.app_register(:'doc');")
+	if [ "$misfits" != 0 ]; then
+		echo "run: $misfits steps of the dialplan don't fit the applications of this version: SELECT * FROM pbx.problem" >&2
+	fi
+	for tsv in "$root"/prompts/*/phrases.tsv; do
+		[ -e "$tsv" ] || continue
+		# A line is one column: with these delimiters none of its characters means anything to COPY.
+		{
+			cat <<-'END'
+				CREATE TEMP TABLE line (l text);
+				COPY line FROM STDIN (FORMAT csv, DELIMITER E'\x01', QUOTE E'\x02');
+			END
+			grep -Ev '^(#|[[:space:]]*$)' "$tsv"
+			cat <<-'END'
+				\.
+				SELECT pbx.phrase_register(:'language',
+					coalesce(jsonb_object_agg(split_part(l, E'\t', 1), split_part(l, E'\t', 2)), '{}')) FROM line;
+			END
+		} | ask -v language="$(basename "$(dirname "$tsv")")" >/dev/null
+	done
+}
+
+# On the first start, which is when there is no domain yet.
+demo() {
+	local accounts=$run_dir/accounts.txt
+	if [ "$(ask -c 'SELECT NOT EXISTS (SELECT FROM pbx.domain)')" = t ]; then
+		install -m 600 /dev/null "$accounts.new"
+		psql -X -q -1 -v ON_ERROR_STOP=1 -v secret="${DEMO_SECRET:-}" -P footer=off -d "$conninfo" -f "$root/sql/demo.sql" >"$accounts.new"
+		mv "$accounts.new" "$accounts"
+		echo "The accounts of the demo office, kept in $accounts:"
+		cat "$accounts"
+	elif [ -s "$accounts.new" ] && [ ! -e "$accounts" ]; then
+		# the first start was cut off between its commit and the renaming
+		mv "$accounts.new" "$accounts"
+	fi
+}
+
+# libconfig's strings are C's.
+quote() {
+	local s=${1//\\/\\\\}
+	printf '"%s"' "${s//\"/\\\"}"
+}
+
+# The server opens these after it has dropped root.
+make_reachable() {
+	install -d -m 700 "$state/spool"
+	am_root || return 0
+	chown "$user:" "$state/spool"
+	if ! (cd / && runuser -u "$user" -- test -r "$prompts"); then
+		install -d -m 755 "$state/prompts"
+		cp -a --no-preserve=ownership -u "$prompts/." "$state/prompts/"
+		chmod -R a+rX "$state/prompts"
+		prompts=$state/prompts
+	fi
+}
+
+configure() {
+	local addrs=${SIP_ADDR:-0.0.0.0} addr listen=
+	if [ -z "${SIP_ADDR:-}" ] && grep -qs . /proc/net/if_inet6; then
+		addrs='0.0.0.0 ::'
+	fi
+	for addr in ${addrs//,/ }; do
+		listen+="${listen:+, }{ addr = $(quote "$addr"); port = $sip_port; }"
+	done
+	config=$run_dir/cordboard.conf
+	install -m 600 /dev/null "$config"
+	cat >"$config" <<-END
+		# Written by make run at each start; config/cordboard.conf explains the keys.
+		node = $(quote "$(uname -n)-$sip_port");
+		${user:+user = $(quote "$user");}
+		log_level = $(quote "${LOG_LEVEL:-info}");
+		database = $(quote "$conninfo");
+		spool = $(quote "$state/spool");
+		prompts = $(quote "$prompts");
+		sip = { listen = ( $listen ); };
+		media = { port_min = ${rtp_ports%-*}; port_max = ${rtp_ports#*-}; };
+	END
+}
+
+# The server has a process group of its own, so that a ^C reaches it once, from here.
+serve() {
+	local pid
+	set -m
+	# It keeps the lock: should we be killed, no second instance starts beside it.
+	"$server" --config "$config" &
+	pid=$!
+	set +m
+	# shellcheck disable=SC2064  # the pid of now
+	trap "kill -TERM $pid 2>/dev/null || true" INT TERM HUP
+	# wait also returns when a signal came in
+	while kill -0 "$pid" 2>/dev/null; do
+		wait "$pid" || true
+	done
+	trap '' INT TERM HUP
+	wait "$pid"
+}
+
+run() {
+	[[ $sip_port =~ ^[0-9]{1,5}$ ]] || fail "SIP_PORT is no port: $sip_port"
+	[[ $rtp_ports =~ ^[0-9]{1,5}-[0-9]{1,5}$ ]] || fail "RTP_PORTS should be like 16384-32767: $rtp_ports"
+	[ -x "$server" ] || fail "$server is not built"
+	lock || fail "an instance already runs in $run_dir"
+	trap stop_database EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+	place
+	start_database
+	"$root/sql/migrate.sh" "$conninfo"
+	register
+	demo
+	make_reachable
+	configure
+	serve
+}
+
+admin() {
+	if [ -n "${DATABASE_URL:-}" ]; then
+		conninfo=$DATABASE_URL
+	elif lock; then
+		# no instance runs: a database for as long as it is needed here
+		trap stop_database EXIT
+		place
+		start_database
+	else
+		place
+		conninfo=$("$root/sql/cluster.sh" conninfo "$state")
+	fi
+	PGOPTIONS="${PGOPTIONS:-} -c search_path=pbx,public" psql -d "$conninfo" "$@"
+}
+
+case ${1:-run} in
+run) run ;;
+psql)
+	shift
+	admin "$@"
+	;;
+*) fail "use: run.sh, or run.sh psql ..." ;;
+esac
