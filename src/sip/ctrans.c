@@ -1,0 +1,411 @@
+/* ctrans.c - client transactions: RFC 3261 figures 5 and 6, with RFC 6026's Accepted state.
+ *
+ * One table gives the next state for (kind, state, event); ctrans_event() is the only place that changes the state. The request is
+ * kept as bytes: for retransmission, and to make ACK and CANCEL, which copy parts of it.
+ */
+#define LOG_MODULE "ctrans"
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sip/stack_int.h"
+
+enum st { ST_BAD, ST_CALLING, ST_TRYING, ST_PROCEEDING, ST_COMPLETED, ST_ACCEPTED, ST_TERMINATED, ST_COUNT };
+enum ev { EV_1XX, EV_2XX, EV_3XX_6XX, EV_TIMER_AE, EV_TIMER_BF, EV_TIMER_END, EV_TRANSPORT, EV_COUNT };
+
+static const enum st invite_next[ST_COUNT][EV_COUNT] = {
+	[ST_CALLING] = { [EV_1XX] = ST_PROCEEDING, [EV_2XX] = ST_ACCEPTED, [EV_3XX_6XX] = ST_COMPLETED, [EV_TIMER_AE] = ST_CALLING,
+			 [EV_TIMER_BF] = ST_TERMINATED, [EV_TRANSPORT] = ST_TERMINATED },
+	/* Timer B runs here only after a CANCEL (§9.1). */
+	[ST_PROCEEDING] = { [EV_1XX] = ST_PROCEEDING, [EV_2XX] = ST_ACCEPTED, [EV_3XX_6XX] = ST_COMPLETED,
+			    [EV_TIMER_BF] = ST_TERMINATED, [EV_TRANSPORT] = ST_TERMINATED },
+	[ST_COMPLETED] = { [EV_1XX] = ST_COMPLETED, [EV_3XX_6XX] = ST_COMPLETED, [EV_TIMER_END] = ST_TERMINATED /* D */,
+			   [EV_TRANSPORT] = ST_TERMINATED },
+	[ST_ACCEPTED] = { [EV_1XX] = ST_ACCEPTED, [EV_2XX] = ST_ACCEPTED, [EV_TIMER_END] = ST_TERMINATED /* M */ },
+};
+static const enum st other_next[ST_COUNT][EV_COUNT] = {
+	[ST_TRYING] = { [EV_1XX] = ST_PROCEEDING, [EV_2XX] = ST_COMPLETED, [EV_3XX_6XX] = ST_COMPLETED, [EV_TIMER_AE] = ST_TRYING,
+			[EV_TIMER_BF] = ST_TERMINATED, [EV_TRANSPORT] = ST_TERMINATED },
+	[ST_PROCEEDING] = { [EV_1XX] = ST_PROCEEDING, [EV_2XX] = ST_COMPLETED, [EV_3XX_6XX] = ST_COMPLETED, [EV_TIMER_AE] = ST_PROCEEDING,
+			    [EV_TIMER_BF] = ST_TERMINATED, [EV_TRANSPORT] = ST_TERMINATED },
+	[ST_COMPLETED] = { [EV_1XX] = ST_COMPLETED, [EV_2XX] = ST_COMPLETED, [EV_3XX_6XX] = ST_COMPLETED,
+			   [EV_TIMER_END] = ST_TERMINATED /* K */ },
+};
+
+struct ctrans {
+	UT_hash_handle hh;
+	struct sip_stack *stack;
+	const struct ctrans_handler *h;
+	void *arg;
+	struct sip_dest dest;
+	uint64_t flow;             /* the connection it went by */
+	enum st state;
+	bool is_invite, wants_cancel, is_cancelled;
+	uint32_t a_ms;
+	struct timer timer_ae, timer_bf, timer_end;
+	char *request, *cancel_hdrs;
+	size_t request_len;
+	unsigned key_len;
+	char key[];                /* branch, space, method */
+};
+
+static void ctrans_event(struct ctrans *ct, enum ev ev, const struct sip_msg *m);
+
+static void on_timer_ae(void *arg) { ctrans_event(arg, EV_TIMER_AE, NULL); }
+static void on_timer_bf(void *arg) { ctrans_event(arg, EV_TIMER_BF, NULL); }
+static void on_timer_end(void *arg) { ctrans_event(arg, EV_TIMER_END, NULL); }
+
+static void ctrans_free(struct ctrans *ct)
+{
+	struct sip_stack *s = ct->stack;
+
+	timer_stop(s->p.timers, &ct->timer_ae);
+	timer_stop(s->p.timers, &ct->timer_bf);
+	timer_stop(s->p.timers, &ct->timer_end);
+	HASH_DEL(s->ctrans, ct);
+	s->n.ctrans_live--;
+	free(ct->request);
+	free(ct->cancel_hdrs);
+	free(ct);
+}
+
+void ctrans_free_all(struct sip_stack *s)
+{
+	struct ctrans *ct, *next;
+
+	HASH_ITER(hh, s->ctrans, ct, next)
+		ctrans_free(ct);
+}
+
+/* ---- writing ---- */
+
+static void write_via(struct out *o, struct sip_stack *s, const struct sip_dest *dest, const char *branch)
+{
+	union sockaddr_any local;
+	char text[SOCKADDR_TEXT_MAX] = "unit.invalid";
+
+	if (s->transport && transport_local(s->transport, dest, &local) == 0)
+		sockaddr_print(&local, text);
+	out_fmt(o, "Via: SIP/2.0/%s %s;branch=%s;rport\r\n", sip_proto_name(dest->proto), text, branch);
+}
+
+static void write_request(struct out *o, struct sip_stack *s, const struct sip_req *r, const struct sip_dest *dest, const char *branch)
+{
+	out_fmt(o, "%.*s %.*s SIP/2.0\r\n", STR_ARG(r->method), STR_ARG(r->uri));
+	write_via(o, s, dest, branch);
+	out_str(o, r->hdrs);
+	if (s->p.server)
+		out_fmt(o, "User-Agent: %s\r\n", s->p.server);
+	if (r->ctype)
+		out_fmt(o, "Content-Type: %s\r\n", r->ctype);
+	out_fmt(o, "Content-Length: %zu\r\n\r\n", r->ctype ? r->body.n : 0);
+	if (r->ctype)
+		out_str(o, r->body);
+}
+
+static void make_branch(struct sip_stack *s, char branch[32])
+{
+	strcpy(branch, SIP_BRANCH_COOKIE);
+	rng_token(s->p.rng, branch + sizeof(SIP_BRANCH_COOKIE) - 1, 16);
+}
+
+/* ACK of a non-2xx and CANCEL: the INVITE's URI, Via, From, Call-ID, Route, its CSeq number (§9.1, §17.1.1.3). */
+static int write_copy(struct out *o, const struct ctrans *ct, const char *method, struct str to, struct str hdrs)
+{
+	struct sip_msg *m = malloc(sizeof(*m));
+	char *bytes = malloc(ct->request_len);
+	struct sip_msg_error err;
+	struct sip_hdr_iter it = { 0 };
+	struct str route;
+	int r = -ENOMEM;
+
+	if (m && bytes) {
+		memcpy(bytes, ct->request, ct->request_len);
+		r = sip_msg_parse(m, bytes, ct->request_len, &err);
+	}
+	if (!r) {
+		out_fmt(o, "%s %.*s SIP/2.0\r\n", method, STR_ARG(m->ruri.text));
+		out_fmt(o, "Via: %.*s\r\n", STR_ARG(m->via.value));
+		out_fmt(o, "From: %.*s\r\n", STR_ARG(sip_msg_value(m, SIP_HDR_FROM)));
+		out_fmt(o, "To: %.*s\r\n", STR_ARG(to.n ? to : sip_msg_value(m, SIP_HDR_TO)));
+		out_fmt(o, "Call-ID: %.*s\r\nCSeq: %u %s\r\nMax-Forwards: 70\r\n", STR_ARG(m->call_id), m->cseq.seq, method);
+		while (sip_msg_hdr_next(m, SIP_HDR_ROUTE, &it, &route))
+			out_fmt(o, "Route: %.*s\r\n", STR_ARG(route));
+		out_str(o, hdrs);
+		out_z(o, "Content-Length: 0\r\n\r\n");
+		r = out_ok(o) ? 0 : -EMSGSIZE;
+	}
+	free(m);
+	free(bytes);
+	return r;
+}
+
+static void send_ack(struct ctrans *ct, const struct sip_msg *response)
+{
+	struct sip_dest dest = ct->dest;
+	struct out o;
+
+	dest.flow = ct->flow;
+	out_init_grow(&o, SIP_MSG_MAX);
+	if (write_copy(&o, ct, "ACK", sip_msg_value(response, SIP_HDR_TO), STR_NULL) == 0)
+		stack_send(ct->stack, &dest, out_view(&o), NULL);
+	out_fini(&o);
+}
+
+/* ---- the machine ---- */
+
+static void send_request(struct ctrans *ct, bool again)
+{
+	if (again)
+		ct->stack->n.retransmissions_sent++;
+	if (stack_send(ct->stack, &ct->dest, (struct str){ ct->request, ct->request_len }, &ct->flow) != 0)
+		ctrans_event(ct, EV_TRANSPORT, NULL);
+}
+
+static void terminate(struct ctrans *ct, int err)
+{
+	const struct ctrans_handler *h = ct->h;
+
+	ct->h = NULL;
+	if (err == -ETIMEDOUT)
+		ct->stack->n.ctrans_timeouts++;
+	if (h && h->on_terminated)
+		h->on_terminated(ct, err, ct->arg);
+	ctrans_free(ct);
+}
+
+static void drop_request(struct ctrans *ct)
+{
+	free(ct->request);
+	ct->request = NULL;
+	ct->request_len = 0;
+}
+
+static void enter(struct ctrans *ct, enum st state)
+{
+	struct timers *w = ct->stack->p.timers;
+	bool reliable = is_reliable(ct->dest.proto);
+
+	ct->state = state;
+	switch (state) {
+	case ST_PROCEEDING:
+		if (ct->is_invite) {
+			timer_stop(w, &ct->timer_ae);
+			timer_stop(w, &ct->timer_bf);
+		}
+		break;
+	case ST_COMPLETED:
+		timer_stop(w, &ct->timer_ae);
+		timer_stop(w, &ct->timer_bf);
+		if (ct->is_invite)
+			timer_start(w, &ct->timer_end, reliable ? 0 : SIP_TIMER_D_MS);
+		else
+			timer_start(w, &ct->timer_end, reliable ? 0 : SIP_T4_MS); /* K */
+		break;
+	case ST_ACCEPTED:
+		timer_stop(w, &ct->timer_ae);
+		timer_stop(w, &ct->timer_bf);
+		timer_start(w, &ct->timer_end, SIP_TIMER_B_MS); /* M */
+		break;
+	default:
+		break;
+	}
+}
+
+static void retransmit(struct ctrans *ct)
+{
+	uint32_t next = ct->a_ms * 2;
+
+	/* §17.1.2.2: non-INVITE up to T2, and every T2 once in Proceeding; INVITE without bound until timer B. */
+	if (!ct->is_invite && (next > SIP_T2_MS || ct->state == ST_PROCEEDING))
+		next = SIP_T2_MS;
+	ct->a_ms = next;
+	timer_start(ct->stack->p.timers, &ct->timer_ae, next);
+	send_request(ct, true);
+}
+
+static void start_cancel(struct ctrans *ct);
+
+/* A response that the handler is told: not a repeated final, not 100. */
+static void tell(struct ctrans *ct, const struct sip_msg *m)
+{
+	if (ct->h && m->status != 100)
+		ct->h->on_response(ct, m, ct->arg);
+}
+
+/* The one place where a client transaction changes its state. The transaction may be gone when it returns. */
+static void ctrans_event(struct ctrans *ct, enum ev ev, const struct sip_msg *m)
+{
+	enum st from = ct->state, to = (ct->is_invite ? invite_next : other_next)[from][ev];
+
+	if (to == ST_BAD)
+		return;
+	if (to == ST_TERMINATED) {
+		ct->state = ST_TERMINATED;
+		terminate(ct, ev == EV_TRANSPORT ? -EIO : ev == EV_TIMER_BF ? -ETIMEDOUT : 0);
+		return;
+	}
+	if (to != from)
+		enter(ct, to);
+	if (ev == EV_TIMER_AE) {
+		retransmit(ct);
+		return;
+	}
+	if (ev == EV_3XX_6XX && ct->is_invite)
+		send_ack(ct, m);
+	if (to == ST_PROCEEDING && ct->wants_cancel && !ct->is_cancelled)
+		start_cancel(ct);
+	if (from == ST_COMPLETED || (from == ST_ACCEPTED && ev == EV_1XX))
+		return;
+	if (to == ST_ACCEPTED || (to == ST_COMPLETED && !ct->is_invite))
+		drop_request(ct);
+	if (m)
+		tell(ct, m);
+}
+
+/* ---- in ---- */
+
+static int make_key(char key[SIP_KEY_MAX], struct str branch, struct str method)
+{
+	struct out o;
+
+	out_init(&o, key, SIP_KEY_MAX);
+	out_fmt(&o, "%.*s %.*s", STR_ARG(branch), STR_ARG(method));
+	return out_ok(&o) ? (int)o.len : -EINVAL;
+}
+
+struct ctrans *ctrans_find(struct sip_stack *s, const struct sip_msg *m)
+{
+	char key[SIP_KEY_MAX];
+	int len = make_key(key, m->via.branch, m->cseq.method_name);
+	struct ctrans *ct = NULL;
+
+	if (len > 0)
+		HASH_FIND(hh, s->ctrans, key, (unsigned)len, ct);
+	return ct;
+}
+
+void ctrans_receive(struct ctrans *ct, const struct sip_msg *m)
+{
+	ctrans_event(ct, m->status < 200 ? EV_1XX : m->status < 300 ? EV_2XX : EV_3XX_6XX, m);
+}
+
+void ctrans_flow_closed(struct sip_stack *s, uint64_t flow)
+{
+	struct ctrans *ct, *next;
+
+	HASH_ITER(hh, s->ctrans, ct, next)
+		if (ct->flow == flow && is_reliable(ct->dest.proto) && ct->state != ST_COMPLETED && ct->state != ST_ACCEPTED) {
+			ctrans_event(ct, EV_TRANSPORT, NULL);
+			/* A handler may have ended others: begin anew. */
+			next = s->ctrans;
+		}
+}
+
+/* ---- out ---- */
+
+static int start(struct ctrans **out, struct sip_stack *s, struct str bytes, struct str branch, struct str method,
+		 const struct sip_dest *dest)
+{
+	char key[SIP_KEY_MAX];
+	int len = make_key(key, branch, method), err;
+	struct ctrans *ct = len < 0 ? NULL : calloc(1, sizeof(*ct) + (size_t)len);
+
+	if (!ct)
+		return len < 0 ? len : -ENOMEM;
+	ct->request = str_dup(bytes);
+	if (!ct->request) {
+		free(ct);
+		return -ENOMEM;
+	}
+	ct->request_len = bytes.n;
+	ct->stack = s;
+	ct->dest = *dest;
+	ct->is_invite = str_eqz(method, "INVITE");
+	ct->state = ct->is_invite ? ST_CALLING : ST_TRYING;
+	timer_init(&ct->timer_ae, on_timer_ae, ct);
+	timer_init(&ct->timer_bf, on_timer_bf, ct);
+	timer_init(&ct->timer_end, on_timer_end, ct);
+	memcpy(ct->key, key, (size_t)len);
+	ct->key_len = (unsigned)len;
+	err = stack_send(s, dest, bytes, &ct->flow);
+	if (err) {
+		free(ct->request);
+		free(ct);
+		return err;
+	}
+	HASH_ADD_KEYPTR(hh, s->ctrans, ct->key, ct->key_len, ct);
+	s->n.ctrans_live++;
+	ct->a_ms = SIP_T1_MS;
+	if (!is_reliable(dest->proto))
+		timer_start(s->p.timers, &ct->timer_ae, ct->a_ms);
+	timer_start(s->p.timers, &ct->timer_bf, SIP_TIMER_B_MS);
+	*out = ct;
+	return 0;
+}
+
+int ctrans_start(struct ctrans **out, struct sip_stack *s, const struct sip_req *r, const struct sip_dest *dest,
+		 const struct ctrans_handler *h, void *arg)
+{
+	char branch[32];
+	struct out o;
+	int err;
+
+	make_branch(s, branch);
+	out_init_grow(&o, SIP_MSG_MAX);
+	write_request(&o, s, r, dest, branch);
+	err = out_ok(&o) ? start(out, s, out_view(&o), str_from(branch), r->method, dest) : -EINVAL;
+	out_fini(&o);
+	if (!err) {
+		(*out)->h = h;
+		(*out)->arg = arg;
+	}
+	return err;
+}
+
+static void start_cancel(struct ctrans *ct)
+{
+	struct str branch = { ct->key, (size_t)str_find_chr((struct str){ ct->key, ct->key_len }, ' ') };
+	struct sip_dest dest = ct->dest;
+	struct ctrans *cancel;
+	struct out o;
+
+	ct->is_cancelled = true;
+	dest.flow = ct->flow;
+	out_init_grow(&o, SIP_MSG_MAX);
+	if (write_copy(&o, ct, "CANCEL", STR_NULL, str_from(ct->cancel_hdrs)) == 0)
+		start(&cancel, ct->stack, out_view(&o), branch, STR("CANCEL"), &dest);
+	out_fini(&o);
+	timer_start(ct->stack->p.timers, &ct->timer_bf, SIP_TIMER_B_MS);
+}
+
+int ctrans_cancel(struct ctrans *ct, struct str hdrs)
+{
+	if (!ct->is_invite || ct->wants_cancel || (ct->state != ST_CALLING && ct->state != ST_PROCEEDING))
+		return 0;
+	ct->wants_cancel = true;
+	ct->cancel_hdrs = str_dup(hdrs);
+	if (!ct->cancel_hdrs)
+		return -ENOMEM;
+	if (ct->state == ST_PROCEEDING)
+		start_cancel(ct);
+	return 0;
+}
+
+void ctrans_detach(struct ctrans *ct)
+{
+	ct->h = NULL;
+}
+
+int sip_stack_send_stateless(struct sip_stack *s, const struct sip_req *r, const struct sip_dest *dest)
+{
+	char branch[32];
+	struct out o;
+	int err;
+
+	make_branch(s, branch);
+	out_init_grow(&o, SIP_MSG_MAX);
+	write_request(&o, s, r, dest, branch);
+	err = out_ok(&o) ? stack_send(s, dest, out_view(&o), NULL) : -EINVAL;
+	out_fini(&o);
+	return err;
+}

@@ -1,0 +1,94 @@
+/* response.c - responses: what is copied from the request, what is added, and where they go. */
+#include <errno.h>
+
+#include "sip/stack_int.h"
+
+static void write_top_via(struct out *o, const struct sip_msg *m, const struct sip_source *src)
+{
+	char host[SOCKADDR_TEXT_MAX];
+	struct str rest = m->via.value;
+	bool first = true;
+
+	/* Written anew parameter by parameter: received and rport are ours to set (RFC 3581 §4). */
+	out_z(o, "Via: ");
+	while (rest.p) {
+		struct str part = str_cut(&rest, ';'), name = part;
+
+		name = str_trim(str_cut(&part, '='));
+		if (!first && (str_ieqz(name, "received") || str_ieqz(name, "rport")))
+			continue;
+		if (!first)
+			out_chr(o, ';');
+		out_str(o, str_trim((struct str){ name.p, part.p ? (size_t)(part.p + part.n - name.p) : name.n }));
+		first = false;
+	}
+	sockaddr_print_host(&src->peer, host);
+	if (m->via.has_rport)
+		out_fmt(o, ";rport=%u", sockaddr_port(&src->peer));
+	if (m->via.has_rport || !str_eqz(m->via.host, host))
+		out_fmt(o, ";received=%s", host);
+	out_z(o, "\r\n");
+}
+
+static void copy_headers(struct out *o, const struct sip_msg *m, enum sip_hdr_id id)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct str value;
+
+	while (sip_msg_hdr_next(m, id, &it, &value))
+		out_fmt(o, "%s: %.*s\r\n", sip_hdr_name(id), STR_ARG(value));
+}
+
+static void write_vias(struct out *o, const struct sip_msg *m, const struct sip_source *src)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct str one;
+
+	write_top_via(o, m, src);
+	sip_msg_element_next(m, SIP_HDR_VIA, &it, &one);
+	while (sip_msg_element_next(m, SIP_HDR_VIA, &it, &one))
+		out_fmt(o, "Via: %.*s\r\n", STR_ARG(one));
+}
+
+static void write_to(struct out *o, const struct sip_msg *m, const struct sip_reply *r, const char *own_tag)
+{
+	if (!sip_msg_has(m, SIP_HDR_TO))
+		return;
+	out_fmt(o, "To: %.*s", STR_ARG(sip_msg_value(m, SIP_HDR_TO)));
+	/* RFC 3261 §8.2.6.2: every response but 100 gets a tag. */
+	if (!m->to.tag.n && r->status > 100)
+		out_fmt(o, ";tag=%.*s", STR_ARG(r->to_tag.n ? r->to_tag : str_from(own_tag)));
+	out_z(o, "\r\n");
+}
+
+void response_write(struct out *o, const struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src,
+		    const struct sip_reply *r, const char *own_tag)
+{
+	bool makes_dialog = r->status > 100 && r->status < 300 && (m->method == SIP_INVITE || m->method == SIP_SUBSCRIBE);
+
+	out_fmt(o, "SIP/2.0 %d %s\r\n", r->status, r->reason ? r->reason : sip_reason(r->status));
+	write_vias(o, m, src);
+	copy_headers(o, m, SIP_HDR_FROM);
+	write_to(o, m, r, own_tag);
+	copy_headers(o, m, SIP_HDR_CALL_ID);
+	copy_headers(o, m, SIP_HDR_CSEQ);
+	if (makes_dialog)
+		copy_headers(o, m, SIP_HDR_RECORD_ROUTE);
+	if (r->status == 100)
+		copy_headers(o, m, SIP_HDR_TIMESTAMP);
+	out_str(o, r->hdrs);
+	if (s->p.server)
+		out_fmt(o, "Server: %s\r\n", s->p.server);
+	if (r->ctype)
+		out_fmt(o, "Content-Type: %s\r\n", r->ctype);
+	out_fmt(o, "Content-Length: %zu\r\n\r\n", r->ctype ? r->body.n : 0);
+	if (r->ctype)
+		out_str(o, r->body);
+}
+
+void response_dest(struct sip_dest *out, const struct sip_msg *m, const struct sip_source *src)
+{
+	*out = (struct sip_dest){ .proto = src->proto, .addr = src->peer, .flow = src->flow };
+	if (!is_reliable(src->proto) && !m->via.has_rport)
+		sockaddr_set_port(&out->addr, m->via.port ? m->via.port : 5060);
+}

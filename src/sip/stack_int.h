@@ -1,0 +1,49 @@
+/* stack_int.h - between stack.c (matching, transports) and the transaction machines in ctrans.c and strans.c. */
+#pragma once
+
+#include <uthash.h>
+
+#include "sip/stack.h"
+
+#define SIP_BRANCH_COOKIE "z9hG4bK"
+#define SIP_KEY_MAX 512              /* a transaction's key; longer branches belong to nobody we know */
+#define SIP_TIMER_B_MS (64 * SIP_T1_MS)
+#define SIP_TIMER_D_MS 32000         /* RFC 3261 table 4: at least 32 s over UDP */
+
+struct sip_stack {
+	struct sip_stack_params p;
+	struct sip_stack_handler h;
+	void *arg;
+	struct transport *transport;
+	struct ctrans *ctrans;       /* by branch and method */
+	struct strans *strans;       /* by key */
+	struct strans *merge;        /* the same, by From tag, Call-ID and CSeq: RFC 3261 §8.2.2.2 */
+	struct sip_stack_counters n;
+};
+
+int stack_send(struct sip_stack *s, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
+static inline bool is_reliable(enum sip_proto p) { return p != SIP_UDP; }
+
+/* ctrans.c */
+struct ctrans *ctrans_find(struct sip_stack *s, const struct sip_msg *m);
+void ctrans_receive(struct ctrans *ct, const struct sip_msg *m);
+void ctrans_flow_closed(struct sip_stack *s, uint64_t flow);
+void ctrans_free_all(struct sip_stack *s);
+
+/* strans.c */
+int strans_key(const struct sip_msg *m, enum sip_method method, char key[SIP_KEY_MAX]); /* length, -EINVAL */
+struct strans *strans_find(struct sip_stack *s, const char *key, size_t len);
+/* Another transaction for the same request that came by another way (a forking proxy before us). */
+bool strans_is_merged(struct sip_stack *s, const struct sip_msg *m);
+int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src);
+void strans_request_again(struct strans *st);
+bool strans_ack(struct strans *st);  /* false: the ACK of a 2xx, for the session */
+void strans_cancel(struct strans *st, const struct sip_msg *cancel);
+void strans_after_request(struct strans *st);
+void strans_free_all(struct sip_stack *s);
+
+/* response.c: writes a response to a request as RFC 3261 §8.2.6 says. */
+void response_write(struct out *o, const struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src,
+		    const struct sip_reply *r, const char *own_tag);
+/* Where it goes (RFC 3261 §18.2.2, RFC 3581 §4). */
+void response_dest(struct sip_dest *out, const struct sip_msg *m, const struct sip_source *src);

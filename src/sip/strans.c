@@ -1,0 +1,366 @@
+/* strans.c - server transactions: RFC 3261 figures 7 and 8, with RFC 6026's Accepted state.
+ *
+ * One table gives the next state for (kind, state, event); strans_event() is the only place that changes the state, and does
+ * what entering or staying in it asks for. The response last sent is kept as bytes, for retransmissions.
+ */
+#define LOG_MODULE "strans"
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sip/stack_int.h"
+
+enum st { ST_BAD, ST_TRYING, ST_PROCEEDING, ST_COMPLETED, ST_CONFIRMED, ST_ACCEPTED, ST_TERMINATED, ST_COUNT };
+enum ev { EV_REQUEST, EV_ACK, EV_SEND_1XX, EV_SEND_2XX, EV_SEND_3XX_6XX, EV_TIMER_G, EV_TIMER_END, EV_TRANSPORT, EV_COUNT };
+
+/* ST_BAD (0): can't happen, or is refused to the upper layer. */
+static const enum st invite_next[ST_COUNT][EV_COUNT] = {
+	[ST_PROCEEDING] = { [EV_REQUEST] = ST_PROCEEDING, [EV_SEND_1XX] = ST_PROCEEDING, [EV_SEND_2XX] = ST_ACCEPTED,
+			    [EV_SEND_3XX_6XX] = ST_COMPLETED, [EV_TRANSPORT] = ST_TERMINATED },
+	[ST_COMPLETED] = { [EV_REQUEST] = ST_COMPLETED, [EV_ACK] = ST_CONFIRMED, [EV_TIMER_G] = ST_COMPLETED,
+			   [EV_TIMER_END] = ST_TERMINATED /* H */, [EV_TRANSPORT] = ST_TERMINATED },
+	[ST_CONFIRMED] = { [EV_REQUEST] = ST_CONFIRMED, [EV_ACK] = ST_CONFIRMED, [EV_TIMER_END] = ST_TERMINATED /* I */ },
+	[ST_ACCEPTED] = { [EV_REQUEST] = ST_ACCEPTED, [EV_ACK] = ST_ACCEPTED, [EV_SEND_2XX] = ST_ACCEPTED,
+			  [EV_TIMER_END] = ST_TERMINATED /* L */, [EV_TRANSPORT] = ST_ACCEPTED },
+};
+static const enum st other_next[ST_COUNT][EV_COUNT] = {
+	[ST_TRYING] = { [EV_REQUEST] = ST_TRYING, [EV_SEND_1XX] = ST_PROCEEDING, [EV_SEND_2XX] = ST_COMPLETED,
+			[EV_SEND_3XX_6XX] = ST_COMPLETED, [EV_TRANSPORT] = ST_TERMINATED },
+	[ST_PROCEEDING] = { [EV_REQUEST] = ST_PROCEEDING, [EV_SEND_1XX] = ST_PROCEEDING, [EV_SEND_2XX] = ST_COMPLETED,
+			    [EV_SEND_3XX_6XX] = ST_COMPLETED, [EV_TRANSPORT] = ST_TERMINATED },
+	[ST_COMPLETED] = { [EV_REQUEST] = ST_COMPLETED, [EV_TIMER_END] = ST_TERMINATED /* J */, [EV_TRANSPORT] = ST_TERMINATED },
+};
+
+struct strans {
+	UT_hash_handle hh, hh_merge;
+	struct sip_stack *stack;
+	struct sip_msg *msg;
+	struct sip_source src;
+	struct sip_dest dest;
+	const struct strans_handler *h;
+	void *arg;
+	enum st state;
+	bool is_invite, is_in_merge, is_busy; /* is_busy: inside on_request, so not freed yet */
+	char tag[17];
+	char *last;              /* response last sent */
+	size_t last_len;
+	uint32_t g_ms;
+	struct timer timer_g, timer_end;
+	unsigned key_len, merge_len;
+	char *merge_key;         /* behind key */
+	char key[];
+};
+
+/* ---- keys ---- */
+
+int strans_key(const struct sip_msg *m, enum sip_method method, char key[SIP_KEY_MAX])
+{
+	struct out o;
+
+	out_init(&o, key, SIP_KEY_MAX);
+	if (str_istarts(m->via.branch, STR(SIP_BRANCH_COOKIE))) {
+		/* §17.2.3: branch, sent-by, method */
+		out_fmt(&o, "%.*s %.*s:%u %d", STR_ARG(m->via.branch), STR_ARG(m->via.host), m->via.port, (int)method);
+	} else {
+		/* RFC 2543 clients: what identifies their transaction; To tag and URI differ between INVITE and ACK. */
+		out_fmt(&o, "%.*s %.*s %u %.*s %d", STR_ARG(m->call_id), STR_ARG(m->from.tag), m->cseq.seq, STR_ARG(m->via.value),
+			(int)method);
+	}
+	if (method == SIP_OTHER)
+		out_str(&o, m->method_name);
+	return out_ok(&o) ? (int)o.len : -EINVAL;
+}
+
+static size_t merge_key(const struct sip_msg *m, char key[SIP_KEY_MAX])
+{
+	struct out o;
+
+	out_init(&o, key, SIP_KEY_MAX);
+	out_fmt(&o, "%.*s %.*s %u %.*s", STR_ARG(m->from.tag), STR_ARG(m->call_id), m->cseq.seq, STR_ARG(m->method_name));
+	return out_ok(&o) ? o.len : 0;
+}
+
+struct strans *strans_find(struct sip_stack *s, const char *key, size_t len)
+{
+	struct strans *st;
+
+	HASH_FIND(hh, s->strans, key, (unsigned)len, st);
+	return st;
+}
+
+bool strans_is_merged(struct sip_stack *s, const struct sip_msg *m)
+{
+	char key[SIP_KEY_MAX];
+	size_t len = merge_key(m, key);
+	struct strans *st = NULL;
+
+	if (m->to.tag.n || !m->from.tag.n || !len)
+		return false;
+	HASH_FIND(hh_merge, s->merge, key, (unsigned)len, st);
+	return st != NULL;
+}
+
+/* ---- life ---- */
+
+static void strans_event(struct strans *st, enum ev ev);
+
+static void strans_free(struct strans *st)
+{
+	struct sip_stack *s = st->stack;
+
+	timer_stop(s->p.timers, &st->timer_g);
+	timer_stop(s->p.timers, &st->timer_end);
+	HASH_DELETE(hh, s->strans, st);
+	if (st->is_in_merge)
+		HASH_DELETE(hh_merge, s->merge, st);
+	s->n.strans_live--;
+	sip_msg_release(st->msg);
+	free(st->last);
+	free(st);
+}
+
+static void on_timer_g(void *arg)
+{
+	strans_event(arg, EV_TIMER_G);
+}
+
+static void on_timer_end(void *arg)
+{
+	strans_event(arg, EV_TIMER_END);
+}
+
+int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src)
+{
+	char key[SIP_KEY_MAX], merge[SIP_KEY_MAX];
+	int len = strans_key(m, m->method, key);
+	size_t merge_len = m->to.tag.n || !m->from.tag.n ? 0 : merge_key(m, merge);
+	struct strans *st;
+
+	if (len < 0)
+		return len;
+	st = calloc(1, sizeof(*st) + (size_t)len + merge_len);
+	if (!st)
+		return -ENOMEM;
+	st->msg = sip_msg_hold(m);
+	if (!st->msg) {
+		free(st);
+		return -ENOMEM;
+	}
+	st->stack = s;
+	st->src = *src;
+	response_dest(&st->dest, m, src);
+	st->is_invite = m->method == SIP_INVITE;
+	st->state = st->is_invite ? ST_PROCEEDING : ST_TRYING;
+	timer_init(&st->timer_g, on_timer_g, st);
+	timer_init(&st->timer_end, on_timer_end, st);
+	rng_token(s->p.rng, st->tag, sizeof(st->tag) - 1);
+	memcpy(st->key, key, (size_t)len);
+	st->key_len = (unsigned)len;
+	HASH_ADD_KEYPTR(hh, s->strans, st->key, st->key_len, st);
+	if (merge_len) {
+		st->merge_key = st->key + len;
+		memcpy(st->merge_key, merge, merge_len);
+		st->merge_len = (unsigned)merge_len;
+		HASH_ADD_KEYPTR(hh_merge, s->merge, st->merge_key, st->merge_len, st);
+		st->is_in_merge = true;
+	}
+	st->is_busy = true;
+	s->n.strans_live++;
+	*out = st;
+	return 0;
+}
+
+static void send_last(struct strans *st, bool again)
+{
+	struct sip_dest any = st->dest;
+	int err;
+
+	if (!st->last)
+		return;
+	if (again)
+		st->stack->n.retransmissions_sent++;
+	err = stack_send(st->stack, &st->dest, (struct str){ st->last, st->last_len }, NULL);
+	/* §18.2.2: the connection has gone: open one to where the request came from. */
+	if (err == -ENOTCONN && is_reliable(st->dest.proto)) {
+		any.flow = 0;
+		sockaddr_set_port(&any.addr, st->msg->via.port ? st->msg->via.port : 5060);
+		err = stack_send(st->stack, &any, (struct str){ st->last, st->last_len }, NULL);
+	}
+	if (err)
+		strans_event(st, EV_TRANSPORT);
+}
+
+static void terminate(struct strans *st, int err)
+{
+	const struct strans_handler *h = st->h;
+
+	st->h = NULL;
+	if (h && h->on_terminated)
+		h->on_terminated(st, err, st->arg);
+	if (st->is_busy)
+		return; /* strans_after_request() frees it */
+	strans_free(st);
+}
+
+static void enter(struct strans *st, enum st state)
+{
+	struct timers *w = st->stack->p.timers;
+	bool reliable = is_reliable(st->src.proto);
+
+	st->state = state;
+	switch (state) {
+	case ST_COMPLETED:
+		if (st->is_invite) {
+			st->g_ms = SIP_T1_MS;
+			if (!reliable)
+				timer_start(w, &st->timer_g, st->g_ms);
+			timer_start(w, &st->timer_end, SIP_TIMER_B_MS);          /* H */
+		} else {
+			timer_start(w, &st->timer_end, reliable ? 0 : SIP_TIMER_B_MS); /* J */
+		}
+		break;
+	case ST_CONFIRMED:
+		timer_stop(w, &st->timer_g);
+		timer_start(w, &st->timer_end, reliable ? 0 : SIP_T4_MS);        /* I */
+		break;
+	case ST_ACCEPTED:
+		timer_start(w, &st->timer_end, SIP_TIMER_B_MS);                  /* L */
+		break;
+	default:
+		break;
+	}
+}
+
+/* The one place where a server transaction changes its state. */
+static void strans_event(struct strans *st, enum ev ev)
+{
+	enum st from = st->state, to = (st->is_invite ? invite_next : other_next)[from][ev];
+
+	if (to == ST_BAD)
+		return;
+	if (to == ST_TERMINATED) {
+		bool no_ack = st->is_invite && from == ST_COMPLETED && ev == EV_TIMER_END;
+
+		if (no_ack)
+			st->stack->n.strans_timeouts++;
+		st->state = ST_TERMINATED;
+		terminate(st, ev == EV_TRANSPORT ? -EIO : no_ack ? -ETIMEDOUT : 0);
+		return;
+	}
+	if (to != from)
+		enter(st, to);
+	if (ev == EV_TIMER_G) {
+		st->g_ms = st->g_ms * 2 < SIP_T2_MS ? st->g_ms * 2 : SIP_T2_MS;
+		timer_start(st->stack->p.timers, &st->timer_g, st->g_ms);
+		send_last(st, true);
+	} else if (ev == EV_SEND_1XX || ev == EV_SEND_2XX || ev == EV_SEND_3XX_6XX) {
+		send_last(st, false);
+	} else if (ev == EV_REQUEST && to != ST_TRYING && to != ST_CONFIRMED && to != ST_ACCEPTED) {
+		send_last(st, true);
+	}
+}
+
+void strans_request_again(struct strans *st)
+{
+	st->stack->n.retransmissions_received++;
+	strans_event(st, EV_REQUEST);
+}
+
+bool strans_ack(struct strans *st)
+{
+	bool is_for_2xx = st->state == ST_ACCEPTED;
+
+	strans_event(st, EV_ACK);
+	return !is_for_2xx;
+}
+
+void strans_cancel(struct strans *st, const struct sip_msg *cancel)
+{
+	if (st->state == ST_PROCEEDING && st->h && st->h->on_cancel)
+		st->h->on_cancel(st, cancel, st->arg);
+}
+
+void strans_after_request(struct strans *st)
+{
+	st->is_busy = false;
+	if (st->state == ST_TERMINATED)
+		strans_free(st);
+	else if (st->is_invite && st->state == ST_PROCEEDING && !st->last)
+		strans_reply_simple(st, 100, NULL);
+}
+
+void strans_free_all(struct sip_stack *s)
+{
+	struct strans *st, *next;
+
+	HASH_ITER(hh, s->strans, st, next)
+		strans_free(st);
+}
+
+/* ---- for the upper layer ---- */
+
+void strans_set_handler(struct strans *st, const struct strans_handler *h, void *arg)
+{
+	st->h = h;
+	st->arg = arg;
+}
+
+const struct sip_msg *strans_msg(const struct strans *st)
+{
+	return st->msg;
+}
+
+const struct sip_source *strans_source(const struct strans *st)
+{
+	return &st->src;
+}
+
+struct sip_stack *strans_stack(const struct strans *st)
+{
+	return st->stack;
+}
+
+static enum ev event_of_status(int status)
+{
+	return status < 200 ? EV_SEND_1XX : status < 300 ? EV_SEND_2XX : EV_SEND_3XX_6XX;
+}
+
+int strans_reply(struct strans *st, const struct sip_reply *r)
+{
+	enum ev ev = event_of_status(r->status);
+	struct out o;
+
+	if (st->state == ST_TERMINATED)
+		return -EIO;
+	if (st->state == ST_ACCEPTED || !(st->is_invite ? invite_next : other_next)[st->state][ev])
+		return -EALREADY;
+	/* RFC 4320 §4.1: a non-INVITE gets no 1xx but 100, and that not before it has waited; nobody above needs one. */
+	if (!st->is_invite && r->status > 100 && r->status < 200)
+		return -EINVAL;
+	out_init_grow(&o, SIP_MSG_MAX);
+	response_write(&o, st->stack, st->msg, &st->src, r, st->tag);
+	if (!out_ok(&o)) {
+		out_fini(&o);
+		return -EMSGSIZE;
+	}
+	free(st->last);
+	st->last = realloc(o.p, o.len); /* it may stay for half a minute: not longer than needed */
+	if (!st->last)
+		st->last = o.p;
+	st->last_len = o.len;
+	strans_event(st, ev);
+	return 0;
+}
+
+int strans_reply_simple(struct strans *st, int status, const char *hdrs)
+{
+	return strans_reply(st, &(struct sip_reply){ .status = status, .hdrs = str_from(hdrs) });
+}
+
+int strans_repeat(struct strans *st)
+{
+	if (st->state != ST_ACCEPTED || !st->last)
+		return -EALREADY;
+	st->stack->n.retransmissions_sent++;
+	strans_event(st, EV_SEND_2XX);
+	return 0;
+}
