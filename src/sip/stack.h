@@ -67,7 +67,8 @@ const struct sip_stack_counters *sip_stack_counters(const struct sip_stack *s);
 /* ---- server transactions ---- */
 
 struct strans_handler {
-	/* A CANCEL came for this INVITE, was answered 200; m is the CANCEL (Reason). Answer the INVITE with 487. */
+	/* A CANCEL came for this INVITE, was answered 200; m is the CANCEL (Reason). Answer the INVITE with 487. At most once; of one
+	 * that came before the handler was set it is told right after. */
 	void (*on_cancel)(struct strans *st, const struct sip_msg *m, void *arg);
 	/* Last call. err: 0 ended in its ordinary way, -ETIMEDOUT no ACK for a final non-2xx (timer H), -EIO transport. */
 	void (*on_terminated)(struct strans *st, int err, void *arg);
@@ -83,6 +84,7 @@ struct sip_stack *strans_stack(const struct strans *st);
  * Call-ID, CSeq, Content-*, Server, which are written here). reason NULL: the standard phrase. to_tag: put on
  * To when it has none; STR_NULL makes a stable one. ctype NULL: no body. Record-Route is copied into
  * dialog-forming responses of the INVITE and SUBSCRIBE (1xx above 100, 2xx).
+ * A provisional response above 100 to another method than INVITE is refused with -EINVAL (RFC 4320 §4.1).
  * A second final response is refused with -EALREADY (but the same 2xx of an INVITE may be repeated by the
  * session's retransmission timer through strans_repeat). */
 struct sip_reply {
@@ -101,7 +103,7 @@ int strans_repeat(struct strans *st);
 /* ---- client transactions ---- */
 
 struct ctrans_handler {
-	/* Every response but 100 of a non-INVITE: 1xx may repeat; one final. Forked 2xx may repeat with other To tags while
+	/* Every response but 100: 1xx may repeat; one final. Forked 2xx may repeat with other To tags while
 	 * in Accepted. */
 	void (*on_response)(struct ctrans *ct, const struct sip_msg *m, void *arg);
 	/* Last call. err: 0; -ETIMEDOUT (timer B or F) or a transport error, both only if no final response came. */
