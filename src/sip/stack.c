@@ -64,10 +64,11 @@ static void receive_cancel(struct sip_stack *s, struct sip_msg *m, const struct 
 	char key[SIP_KEY_MAX];
 	int len = strans_key(m, SIP_INVITE, key);
 	struct strans *invite = len > 0 ? strans_find(s, key, (size_t)len) : NULL, *st;
+	struct sip_reply r = { .status = invite ? 200 : 481, .to_tag = invite ? strans_to_tag(invite) : STR_NULL };
 
 	if (strans_new(&st, s, m, src) != 0)
 		return;
-	strans_reply_simple(st, invite ? 200 : 481, NULL);
+	strans_reply(st, &r);
 	strans_after_request(st);
 	if (invite)
 		strans_cancel(invite, m);

@@ -39,6 +39,7 @@ int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m
 void strans_request_again(struct strans *st);
 bool strans_ack(struct strans *st);  /* false: the ACK of a 2xx, for the session */
 void strans_cancel(struct strans *st, const struct sip_msg *cancel);
+struct str strans_to_tag(const struct strans *st); /* that its responses have or will have */
 void strans_after_request(struct strans *st);
 void strans_free_all(struct sip_stack *s);
 

@@ -40,6 +40,8 @@ struct strans {
 	void *arg;
 	enum st state;
 	bool is_invite, is_in_merge, is_busy; /* is_busy: inside on_request, so not freed yet */
+	bool has_failed;         /* couldn't send: timer_end brings EV_TRANSPORT */
+	struct sip_msg *cancel;  /* a CANCEL that nobody could be told of yet; timer_g brings it */
 	char tag[17];
 	char *last;              /* response last sent */
 	size_t last_len;
@@ -102,6 +104,12 @@ bool strans_is_merged(struct sip_stack *s, const struct sip_msg *m)
 /* ---- life ---- */
 
 static void strans_event(struct strans *st, enum ev ev);
+static void tell_cancel(struct strans *st);
+
+static enum st next_state(const struct strans *st, enum ev ev)
+{
+	return (st->is_invite ? invite_next : other_next)[st->state][ev];
+}
 
 static void strans_free(struct strans *st)
 {
@@ -114,18 +122,26 @@ static void strans_free(struct strans *st)
 		HASH_DELETE(hh_merge, s->merge, st);
 	s->n.strans_live--;
 	sip_msg_release(st->msg);
+	sip_msg_release(st->cancel);
 	free(st->last);
 	free(st);
 }
 
 static void on_timer_g(void *arg)
 {
-	strans_event(arg, EV_TIMER_G);
+	struct strans *st = arg;
+
+	if (st->cancel)
+		tell_cancel(st);
+	else
+		strans_event(st, EV_TIMER_G);
 }
 
 static void on_timer_end(void *arg)
 {
-	strans_event(arg, EV_TIMER_END);
+	struct strans *st = arg;
+
+	strans_event(st, st->has_failed ? EV_TRANSPORT : EV_TIMER_END);
 }
 
 int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src)
@@ -185,8 +201,12 @@ static void send_last(struct strans *st, bool again)
 		sockaddr_set_port(&any.addr, st->msg->via.port ? st->msg->via.port : 5060);
 		err = stack_send(st->stack, &any, (struct str){ st->last, st->last_len }, NULL);
 	}
-	if (err)
-		strans_event(st, EV_TRANSPORT);
+	/* Who sends isn't called back: the end comes with the next tick. */
+	if (err && next_state(st, EV_TRANSPORT) == ST_TERMINATED) {
+		st->has_failed = true;
+		timer_stop(st->stack->p.timers, &st->timer_g);
+		timer_start(st->stack->p.timers, &st->timer_end, 0);
+	}
 }
 
 static void terminate(struct strans *st, int err)
@@ -207,6 +227,10 @@ static void enter(struct strans *st, enum st state)
 	bool reliable = is_reliable(st->src.proto);
 
 	st->state = state;
+	st->has_failed = false;
+	sip_msg_release(st->cancel); /* too late for it */
+	st->cancel = NULL;
+	timer_stop(w, &st->timer_g);
 	switch (state) {
 	case ST_COMPLETED:
 		if (st->is_invite) {
@@ -219,7 +243,6 @@ static void enter(struct strans *st, enum st state)
 		}
 		break;
 	case ST_CONFIRMED:
-		timer_stop(w, &st->timer_g);
 		timer_start(w, &st->timer_end, reliable ? 0 : SIP_T4_MS);        /* I */
 		break;
 	case ST_ACCEPTED:
@@ -233,7 +256,7 @@ static void enter(struct strans *st, enum st state)
 /* The one place where a server transaction changes its state. */
 static void strans_event(struct strans *st, enum ev ev)
 {
-	enum st from = st->state, to = (st->is_invite ? invite_next : other_next)[from][ev];
+	enum st from = st->state, to = next_state(st, ev);
 
 	if (to == ST_BAD)
 		return;
@@ -273,10 +296,29 @@ bool strans_ack(struct strans *st)
 	return !is_for_2xx;
 }
 
+static void tell_cancel(struct strans *st)
+{
+	struct sip_msg *cancel = st->cancel;
+
+	st->cancel = NULL;
+	if (st->h && st->h->on_cancel)
+		st->h->on_cancel(st, cancel, st->arg);
+	sip_msg_release(cancel);
+}
+
+/* The upper layer may still be asking somebody whether it wants the call, and have set no handler yet: then it is told when it has. */
 void strans_cancel(struct strans *st, const struct sip_msg *cancel)
 {
-	if (st->state == ST_PROCEEDING && st->h && st->h->on_cancel)
-		st->h->on_cancel(st, cancel, st->arg);
+	if (st->state != ST_PROCEEDING || st->cancel)
+		return;
+	st->cancel = sip_msg_hold(cancel);
+	if (st->cancel && st->h)
+		tell_cancel(st);
+}
+
+struct str strans_to_tag(const struct strans *st)
+{
+	return str_from(st->tag);
 }
 
 void strans_after_request(struct strans *st)
@@ -302,6 +344,8 @@ void strans_set_handler(struct strans *st, const struct strans_handler *h, void 
 {
 	st->h = h;
 	st->arg = arg;
+	if (h && st->cancel)
+		timer_start(st->stack->p.timers, &st->timer_g, 0);
 }
 
 const struct sip_msg *strans_msg(const struct strans *st)
@@ -331,7 +375,7 @@ int strans_reply(struct strans *st, const struct sip_reply *r)
 
 	if (st->state == ST_TERMINATED)
 		return -EIO;
-	if (st->state == ST_ACCEPTED || !(st->is_invite ? invite_next : other_next)[st->state][ev])
+	if (st->state == ST_ACCEPTED || next_state(st, ev) == ST_BAD)
 		return -EALREADY;
 	/* RFC 4320 §4.1: a non-INVITE gets no 1xx but 100, and that not before it has waited; nobody above needs one. */
 	if (!st->is_invite && r->status > 100 && r->status < 200)
@@ -342,6 +386,9 @@ int strans_reply(struct strans *st, const struct sip_reply *r)
 		out_fini(&o);
 		return -EMSGSIZE;
 	}
+	/* The tag of one response is that of all, and of the 200 to a CANCEL (§9.2). */
+	if (r->to_tag.n && r->to_tag.n < sizeof(st->tag))
+		str_copy(r->to_tag, st->tag, sizeof(st->tag));
 	free(st->last);
 	st->last = realloc(o.p, o.len); /* it may stay for half a minute: not longer than needed */
 	if (!st->last)
