@@ -27,7 +27,7 @@ BEGIN
     WHEN 'seconds' THEN
         RETURN CASE WHEN $3 !~ '^[0-9]{1,9}$' THEN format('%L is no number of seconds', $3) END;
     WHEN 'bool' THEN
-        RETURN CASE WHEN $3 NOT IN ('true', 'false') THEN format('%L is neither true nor false', $3) END;
+        RETURN CASE WHEN $3 NOT IN ('true', 'yes', 'on', '1', 'false', 'no', 'off', '0') THEN format('%L is neither true nor false', $3) END;
     WHEN 'number' THEN
         RETURN CASE WHEN $3 !~ '^[^\s&]+(&[^\s&]+)*$' THEN format('%L is no number that can be dialled', $3) END;
     WHEN 'prompt' THEN

@@ -48,7 +48,7 @@ CREATE TABLE pbx.cdr_leg (
     ringing        timestamptz,
     answered       timestamptz,
     ended          timestamptz NOT NULL,
-    status         integer CHECK (status BETWEEN 100 AND 699),
+    status         integer,
     cause          integer,
     codec          text,
     packets_sent   bigint,

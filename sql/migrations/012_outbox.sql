@@ -35,8 +35,9 @@ CREATE FUNCTION pbx.outbox_cdr(doc jsonb) RETURNS void LANGUAGE sql AS $$
     SELECT c.call, c.domain, coalesce(c.caller, ''), coalesce(c.caller_name, ''), coalesce(c.dialled, ''), coalesce(c.context, ''),
            coalesce(c.route, ''), pbx.time_of_ms(c.started_ms), pbx.time_of_ms(c.answered_ms), pbx.time_of_ms(c.ended_ms),
            c.result, c.cause, c.hangup_by,
-           coalesce(c.duration_ms, greatest(c.ended_ms - c.started_ms, 0)),
-           coalesce(c.talk_ms, greatest(c.ended_ms - c.answered_ms, 0))
+           -- A clock that was set back must not cost the record.
+           greatest(coalesce(c.duration_ms, c.ended_ms - c.started_ms), 0),
+           greatest(coalesce(c.talk_ms, c.ended_ms - c.answered_ms), 0)
     FROM jsonb_to_record(doc) AS c(call uuid, domain text, caller text, caller_name text, dialled text, context text, route text,
              started_ms bigint, answered_ms bigint, ended_ms bigint, result text, cause integer, hangup_by text,
              duration_ms bigint, talk_ms bigint);
@@ -44,8 +45,9 @@ CREATE FUNCTION pbx.outbox_cdr(doc jsonb) RETURNS void LANGUAGE sql AS $$
     INSERT INTO pbx.cdr_leg (call, leg, role, peer, number, started, ringing, answered, ended, status, cause, codec, packets_sent,
                              packets_received, lost, remote_lost, jitter_us, max_jitter_us, rtt_us, media_address)
     SELECT (doc ->> 'call')::uuid, l.leg, l.role, coalesce(l.peer, ''), coalesce(l.number, ''), pbx.time_of_ms(l.started_ms),
-           pbx.time_of_ms(l.ringing_ms), pbx.time_of_ms(l.answered_ms), pbx.time_of_ms(l.ended_ms), nullif(l.status, 0), l.cause,
-           l.codec, l.packets_sent, l.packets_received, l.lost, l.remote_lost, l.jitter_us, l.max_jitter_us, l.rtt_us, l.media_address
+           pbx.time_of_ms(l.ringing_ms), pbx.time_of_ms(l.answered_ms),
+           pbx.time_of_ms(coalesce(l.ended_ms, (doc ->> 'ended_ms')::bigint)), nullif(l.status, 0), nullif(l.cause, 0),
+           nullif(l.codec, ''), l.packets_sent, l.packets_received, l.lost, l.remote_lost, l.jitter_us, l.max_jitter_us, l.rtt_us, nullif(l.media_address, '')
     FROM jsonb_to_recordset(coalesce(doc -> 'legs', '[]')) AS l(leg integer, role text, peer text, number text, started_ms bigint,
              ringing_ms bigint, answered_ms bigint, ended_ms bigint, status integer, cause integer, codec text, packets_sent bigint,
              packets_received bigint, lost bigint, remote_lost bigint, jitter_us bigint, max_jitter_us bigint, rtt_us bigint,
@@ -105,9 +107,10 @@ BEGIN
         WHEN 'binding' THEN PERFORM pbx.outbox_binding($3);
         WHEN 'voicemail' THEN PERFORM pbx.outbox_voicemail($3, $4);
         WHEN 'greeting' THEN PERFORM pbx.outbox_greeting($3, $4);
+        ELSE RAISE EXCEPTION 'there is no such kind of entry' USING ERRCODE = 'data_exception';
         END CASE;
     -- Only what would be refused again tomorrow. A full disk, a deadlock or a shutdown goes up, and the entry is sent again.
-    EXCEPTION WHEN data_exception OR integrity_constraint_violation OR case_not_found THEN
+    EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
         INSERT INTO pbx.outbox_refused (id, kind, doc, sound, reason) VALUES ($1, $2, $3, $4, SQLERRM);
         RAISE WARNING 'outbox entry % (%) refused: %', $1, $2, SQLERRM;
     END;
