@@ -1,0 +1,119 @@
+/* fake_directory.h - a directory of one office, for tests that link without directory.c. Include it once.
+ *
+ * Domain "office", realm "cordboard", the default one. 1001 with its own name; 1002 whose authentication name is "bob";
+ * 1003 has a password but no extension any more. All passwords are "secret". A trunk at 192.0.2.200. Mailboxes: 1001, 1002.
+ */
+#pragma once
+
+#include <stdio.h>
+
+#include "directory/directory.h"
+#include "sip/digest.h"
+#include "sip/transport.h"
+
+struct directory {
+	bool is_unknown;             /* nothing is loaded */
+	unsigned algorithms;         /* of every extension */
+	struct directory_watcher *watcher;
+};
+
+static const struct dir_domain fake_domain = {
+	.domain = "office", .realm = "cordboard", .timezone = "UTC", .language = "en", .music_class = "default", .algorithms = 1,
+	.is_default = true, .default_context = "office",
+};
+static char fake_ha1[3][2][65];
+static struct dir_credential fake_credentials[] = {
+	{ .domain = "office", .auth_name = "1001", .number = "1001" },
+	{ .domain = "office", .auth_name = "bob", .number = "1002" },
+	{ .domain = "office", .auth_name = "1003", .number = "1003" },
+};
+static struct dir_extension fake_extensions[] = {
+	{ .domain = "office", .number = "1001", .display_name = "Alice", .context = "office" },
+	{ .domain = "office", .number = "1002", .display_name = "Bob", .context = "internal" },
+};
+
+static void fake_directory_init(struct directory *d)
+{
+	*d = (struct directory){ .algorithms = DIGEST_MD5 };
+	for (size_t i = 0; i < ARRAY_LEN(fake_credentials); i++) {
+		struct dir_credential *c = &fake_credentials[i];
+
+		digest_ha1(DIGEST_MD5, str_from(c->auth_name), STR("cordboard"), STR("secret"), fake_ha1[i][0]);
+		digest_ha1(DIGEST_SHA256, str_from(c->auth_name), STR("cordboard"), STR("secret"), fake_ha1[i][1]);
+		c->ha1_md5 = fake_ha1[i][0];
+		c->ha1_sha256 = fake_ha1[i][1];
+	}
+}
+
+enum dir_answer directory_domain_of_host(struct directory *d, struct str host, const struct dir_domain **out)
+{
+	if (d->is_unknown)
+		return DIR_UNKNOWN;
+	if (str_eqz(host, "no.such.domain"))
+		return DIR_ABSENT;
+	*out = &fake_domain;
+	return DIR_FOUND;
+}
+
+enum dir_answer directory_credential(struct directory *d, const char *domain, struct str auth_name, const struct dir_credential **out)
+{
+	if (d->is_unknown)
+		return DIR_UNKNOWN;
+	for (size_t i = 0; i < ARRAY_LEN(fake_credentials); i++)
+		if (!strcmp(domain, "office") && str_eqz(auth_name, fake_credentials[i].auth_name)) {
+			*out = &fake_credentials[i];
+			return DIR_FOUND;
+		}
+	return DIR_ABSENT;
+}
+
+enum dir_answer directory_extension(struct directory *d, const char *domain, struct str number, const struct dir_extension **out)
+{
+	if (d->is_unknown)
+		return DIR_UNKNOWN;
+	for (size_t i = 0; i < ARRAY_LEN(fake_extensions); i++)
+		if (!strcmp(domain, "office") && str_eqz(number, fake_extensions[i].number)) {
+			fake_extensions[i].algorithms = d->algorithms;
+			*out = &fake_extensions[i];
+			return DIR_FOUND;
+		}
+	return DIR_ABSENT;
+}
+
+unsigned directory_algorithms_for(struct directory *d, const char *domain, struct str name)
+{
+	(void)domain;
+	(void)name;
+	return d->algorithms;
+}
+
+enum dir_answer directory_trunk_by_address(struct directory *d, const struct sockaddr *addr, const struct dir_trunk **out)
+{
+	static const struct dir_trunk trunk = { .domain = "office", .name = "provider", .context = "incoming" };
+	char text[SOCKADDR_TEXT_MAX];
+
+	if (d->is_unknown)
+		return DIR_UNKNOWN;
+	if (strcmp(sockaddr_print_host((const union sockaddr_any *)addr, text), "192.0.2.200") != 0)
+		return DIR_ABSENT;
+	*out = &trunk;
+	return DIR_FOUND;
+}
+
+enum dir_answer directory_mailbox(struct directory *d, const char *domain, struct str number, const struct dir_mailbox **out)
+{
+	static const struct dir_mailbox box = { .domain = "office", .number = "1001", .language = "en" };
+
+	(void)domain;
+	if (d->is_unknown)
+		return DIR_UNKNOWN;
+	if (!str_eqz(number, "1001") && !str_eqz(number, "1002"))
+		return DIR_ABSENT;
+	*out = &box;
+	return DIR_FOUND;
+}
+
+void directory_watch(struct directory *d, struct directory_watcher *w)
+{
+	d->watcher = w;
+}

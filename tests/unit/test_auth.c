@@ -1,0 +1,274 @@
+/* test_auth.c - who is let in, and that what goes back never tells who exists. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+
+#include "registrar/auth.h"
+#include "fake_directory.h"
+#include "fake_strans.h"
+
+static int64_t now_ms = 1700000000000;
+
+static uint64_t clock_mono(void *arg)
+{
+	(void)arg;
+	return (uint64_t)now_ms;
+}
+
+static int64_t clock_wall(void *arg)
+{
+	(void)arg;
+	return now_ms;
+}
+
+static const struct clock test_clock = { .mono_ms = clock_mono, .wall_ms = clock_wall };
+static struct directory directory;
+static struct auth auth;
+
+static int setup(void **state)
+{
+	struct digest_server_params p = { .clock = &test_clock, .rng = fake_rng() };
+
+	(void)state;
+	fake_directory_init(&directory);
+	auth = (struct auth){ .directory = &directory };
+	return digest_server_new(&auth.digest, &p);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	digest_server_free(auth.digest);
+	return 0;
+}
+
+static const char *request(const char *method, const char *from, const char *to, const char *authorization)
+{
+	static char text[4096];
+
+	snprintf(text, sizeof(text),
+		 "%s sip:office SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKx;rport\r\nFrom: <%s>;tag=1\r\nTo: <%s>\r\n"
+		 "Call-ID: c\r\nCSeq: 1 %s\r\n%sContent-Length: 0\r\n\r\n",
+		 method, from, to, method, authorization);
+	return text;
+}
+
+/* Sends a request, answers the challenge, sends again. Returns the verdict of the second; its reply is in st. */
+static enum auth_verdict try(const char *method, const char *from, const char *to, const char *user, const char *password,
+			     struct strans *st, struct auth_identity *who)
+{
+	char authorization[1024];
+	enum auth_verdict verdict;
+
+	fake_strans_init(st, request(method, from, to, ""));
+	assert_int_equal(auth_check(&auth, st, st->msg, who), AUTH_ANSWERED);
+	assert_int_equal(st->status, 401);
+	assert_int_equal(st->nreplies, 1);
+	assert_int_equal(fake_authorization(st, user, password, 1, authorization, sizeof(authorization)), 0);
+	fake_strans_fini(st);
+	fake_strans_init(st, request(method, from, to, authorization));
+	verdict = auth_check(&auth, st, st->msg, who);
+	assert_int_equal(st->nreplies, verdict == AUTH_ANSWERED);
+	return verdict;
+}
+
+static void test_auth_check_verdicts(void **state)
+{
+	static const struct {
+		const char *method, *from, *to, *user, *password;
+		int status; /* 0: let in */
+		const char *number;
+	} rows[] = {
+		{ "INVITE", "sip:1001@office", "sip:1002@office", "1001", "secret", 0, "1001" },
+		{ "INVITE", "sip:1001@192.0.2.1", "sip:1002@office", "1001", "secret", 0, "1001" },
+		{ "INVITE", "sip:bob@office", "sip:1001@office", "bob", "secret", 0, "1002" },
+		{ "INVITE", "sip:1002@office", "sip:1001@office", "bob", "secret", 0, "1002" },
+		{ "INVITE", "sip:%31001@office", "sip:1002@office", "1001", "secret", 0, "1001" },
+		{ "INVITE", "sip:1001@office", "sip:1002@office", "1001", "wrong", 401, NULL },
+		{ "INVITE", "sip:9999@office", "sip:1002@office", "9999", "secret", 401, NULL },
+		{ "INVITE", "sip:1002@office", "sip:1001@office", "1001", "secret", 403, NULL },
+		{ "INVITE", "sip:1001%00@office", "sip:1002@office", "1001", "secret", 403, NULL },
+		{ "INVITE", "sip:office", "sip:1002@office", "1001", "secret", 403, NULL },
+		{ "INVITE", "sip:1003@office", "sip:1002@office", "1003", "secret", 403, NULL },
+		/* REGISTER is about its To (RFC 3261 §10.3 step 4) */
+		{ "REGISTER", "sip:1002@office", "sip:1001@office", "1001", "secret", 0, "1001" },
+		{ "REGISTER", "sip:1001@office", "sip:1002@office", "1001", "secret", 403, NULL },
+		{ "SUBSCRIBE", "sip:1001@office", "sip:1001@office", "1001", "secret", 0, "1001" },
+	};
+
+	(void)state;
+	for (unsigned algorithms = DIGEST_MD5; algorithms <= (DIGEST_MD5 | DIGEST_SHA256); algorithms++)
+		for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+			struct auth_identity who;
+			struct strans st;
+			enum auth_verdict verdict;
+
+			directory.algorithms = algorithms;
+			verdict = try(rows[i].method, rows[i].from, rows[i].to, rows[i].user, rows[i].password, &st, &who);
+			if (verdict != (rows[i].status ? AUTH_ANSWERED : AUTH_OK) || st.status != rows[i].status)
+				fail_msg("row %zu: %d", i, st.status);
+			if (!rows[i].status) {
+				assert_string_equal(who.number, rows[i].number);
+				assert_string_equal(who.domain, "office");
+				assert_string_equal(who.trunk, "");
+				assert_string_equal(who.display_name, strcmp(rows[i].number, "1001") ? "Bob" : "Alice");
+				assert_string_equal(who.context, strcmp(rows[i].number, "1001") ? "internal" : "office");
+			}
+			fake_strans_fini(&st);
+		}
+}
+
+/* The nonce is the only thing that may differ. */
+static void mask_nonces(char *hdrs)
+{
+	for (char *at = hdrs; (at = strstr(at, "nonce=\"")) != NULL;) {
+		at += 7;
+		while (*at && *at != '"')
+			*at++ = 'N';
+	}
+}
+
+static void test_auth_challenge_hides_who_exists(void **state)
+{
+	static const char *const users[] = { "1001", "9999", "1003", "bob", "1002" };
+	char first[ARRAY_LEN(users)][2048], second[ARRAY_LEN(users)][2048];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(users); i++) {
+		char from[64];
+		struct auth_identity who;
+		struct strans st;
+
+		snprintf(from, sizeof(from), "sip:%s@office", users[i]);
+		fake_strans_init(&st, request("INVITE", from, "sip:1001@office", ""));
+		assert_int_equal(auth_check(&auth, &st, st.msg, &who), AUTH_ANSWERED);
+		snprintf(first[i], sizeof(first[i]), "%d %s %.1500s", st.status, st.reason, st.hdrs);
+		mask_nonces(first[i]);
+		fake_strans_fini(&st);
+		assert_int_equal(try("INVITE", from, "sip:1001@office", users[i], "wrong", &st, &who), AUTH_ANSWERED);
+		snprintf(second[i], sizeof(second[i]), "%d %s %.1500s", st.status, st.reason, st.hdrs);
+		mask_nonces(second[i]);
+		fake_strans_fini(&st);
+		assert_string_equal(first[i], first[0]);
+		assert_string_equal(second[i], second[0]);
+	}
+	assert_non_null(strstr(first[0], "WWW-Authenticate: Digest realm=\"cordboard\""));
+	assert_non_null(strstr(first[0], "algorithm=MD5"));
+	assert_null(strstr(first[0], "SHA-256"));
+}
+
+static void test_auth_replay_is_stale(void **state)
+{
+	char authorization[1024];
+	struct auth_identity who;
+	struct strans st;
+
+	(void)state;
+	fake_strans_init(&st, request("INVITE", "sip:1001@office", "sip:1002@office", ""));
+	auth_check(&auth, &st, st.msg, &who);
+	assert_int_equal(fake_authorization(&st, "1001", "secret", 1, authorization, sizeof(authorization)), 0);
+	fake_strans_fini(&st);
+	for (int i = 0; i < 2; i++) {
+		fake_strans_init(&st, request("INVITE", "sip:1001@office", "sip:1002@office", authorization));
+		assert_int_equal(auth_check(&auth, &st, st.msg, &who), i ? AUTH_ANSWERED : AUTH_OK);
+		assert_int_equal(st.status, i ? 401 : 0);
+		assert_true(!i || strstr(st.hdrs, "stale=true"));
+		fake_strans_fini(&st);
+	}
+	/* Grown old */
+	fake_strans_init(&st, request("INVITE", "sip:1001@office", "sip:1002@office", ""));
+	auth_check(&auth, &st, st.msg, &who);
+	assert_int_equal(fake_authorization(&st, "1001", "secret", 1, authorization, sizeof(authorization)), 0);
+	fake_strans_fini(&st);
+	now_ms += 301 * 1000;
+	fake_strans_init(&st, request("INVITE", "sip:1001@office", "sip:1002@office", authorization));
+	assert_int_equal(auth_check(&auth, &st, st.msg, &who), AUTH_ANSWERED);
+	assert_int_equal(st.status, 401);
+	assert_non_null(strstr(st.hdrs, "stale=true"));
+	fake_strans_fini(&st);
+}
+
+static void test_auth_unloaded_directory_is_503(void **state)
+{
+	struct auth_identity who;
+	struct strans st;
+
+	(void)state;
+	directory.is_unknown = true;
+	fake_strans_init(&st, request("INVITE", "sip:1001@office", "sip:1002@office", ""));
+	assert_int_equal(auth_check(&auth, &st, st.msg, &who), AUTH_ANSWERED);
+	assert_int_equal(st.status, 503);
+	assert_non_null(strstr(st.hdrs, "Retry-After: "));
+	fake_strans_fini(&st);
+}
+
+static void test_auth_trunk_by_address(void **state)
+{
+	static const struct { const char *method, *peer, *from; int status; } rows[] = {
+		{ "INVITE", "192.0.2.200", "sip:+4930123@provider.example", 0 },
+		{ "OPTIONS", "192.0.2.200", "sip:provider.example", 0 },
+		{ "INVITE", "192.0.2.200", "tel:+4930123", 0 },
+		{ "INVITE", "192.0.2.200", "sip:x@no.such.domain", 0 },
+		{ "INVITE", "192.0.2.201", "sip:+4930123@provider.example", 401 },
+		{ "INVITE", "192.0.2.201", "sip:x@no.such.domain", 403 },
+		{ "REGISTER", "192.0.2.200", "sip:1001@office", 401 }, /* trunks don't register */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct auth_identity who;
+		struct strans st;
+		enum auth_verdict verdict;
+
+		fake_strans_init(&st, request(rows[i].method, rows[i].from, "sip:1001@office", ""));
+		assert_int_equal(sockaddr_parse(&st.source.peer, str_from(rows[i].peer), 5060), 0);
+		verdict = auth_check(&auth, &st, st.msg, &who);
+		if (verdict != (rows[i].status ? AUTH_ANSWERED : AUTH_OK) || st.status != rows[i].status)
+			fail_msg("row %zu: %d", i, st.status);
+		if (verdict == AUTH_OK) {
+			assert_string_equal(who.trunk, "provider");
+			assert_string_equal(who.number, "");
+			assert_string_equal(who.context, "incoming");
+		}
+		fake_strans_fini(&st);
+	}
+}
+
+static void test_auth_malformed_credentials_are_400(void **state)
+{
+	struct auth_identity who;
+	struct strans st;
+
+	(void)state;
+	/* qop without its nonce count (RFC 7616 §3.4) */
+	fake_strans_init(&st, request("INVITE", "sip:1001@office", "sip:1002@office",
+				      "Authorization: Digest username=\"1001\", realm=\"cordboard\", nonce=\"x\", uri=\"sip:office\","
+				      " response=\"y\", qop=auth, cnonce=\"z\"\r\n"));
+	assert_int_equal(auth_check(&auth, &st, st.msg, &who), AUTH_ANSWERED);
+	assert_int_equal(st.status, 400);
+	fake_strans_fini(&st);
+	/* Credentials for somebody else's realm are none of ours */
+	fake_strans_init(&st, request("INVITE", "sip:1001@office", "sip:1002@office",
+				      "Authorization: Digest username=\"1001\", realm=\"other\", nonce=\"x\", uri=\"sip:office\","
+				      " response=\"y\"\r\n"));
+	assert_int_equal(auth_check(&auth, &st, st.msg, &who), AUTH_ANSWERED);
+	assert_int_equal(st.status, 401);
+	fake_strans_fini(&st);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_auth_check_verdicts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_challenge_hides_who_exists, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_replay_is_stale, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_unloaded_directory_is_503, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_trunk_by_address, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_malformed_credentials_are_400, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("auth", tests, NULL, NULL);
+}
