@@ -143,8 +143,8 @@ int sip_uri_parse(struct sip_uri *out, struct str text)
 	scheme = (struct str){ text.p, (size_t)colon };
 	rest = str_from_at(text, (size_t)colon + 1);
 	for (size_t i = 0; i < scheme.n; i++)
-		if (!is_alpha(scheme.p[i]) && !is_digit(scheme.p[i]) && !strchr("+-.", scheme.p[i]))
-			return -EINVAL;
+		if (!is_alpha(scheme.p[i]) && !is_digit(scheme.p[i]) && !memchr("+-.", scheme.p[i], 3))
+			return -EINVAL; /* not strchr: that finds a NUL too */
 	for (size_t i = 0; i < rest.n; i++)
 		if ((unsigned char)rest.p[i] <= ' ' || rest.p[i] == 127 || rest.p[i] == '<' || rest.p[i] == '>')
 			return -EINVAL;
@@ -299,10 +299,11 @@ static bool tel_eq(struct str a, struct str b)
 
 bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b)
 {
-	if (a->scheme != b->scheme)
+	/* Also where a parameter stands twice, against §19.1.1, with two values: such a URI is still itself. */
+	if (str_eq(a->text, b->text))
+		return true;
+	if (a->scheme != b->scheme || a->scheme == SIP_SCHEME_OTHER)
 		return false;
-	if (a->scheme == SIP_SCHEME_OTHER)
-		return str_eq(a->text, b->text);
 	if (a->scheme == SIP_SCHEME_TEL)
 		return tel_eq(a->user, b->user) && params_agree(a->params, b->params) && params_agree(b->params, a->params);
 	return eq_escaped(a->user, b->user, false) && eq_escaped(a->password, b->password, false) &&

@@ -23,6 +23,9 @@ static void test_uri_equality_19_1_4(void **state)
 		{ "sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp", false },
 		{ "sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting", false },
 		{ "sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off", false },
+		{ "sip:carol@chicago.com;p=5;p=6", "sip:carol@chicago.com;p=5;p=6", true }, /* §19.1.1 forbids it; found by fuzzing */
+		{ "x:opaque", "x:opaque", true },
+		{ "x:opaque", "x:Opaque", false },
 		{ "sip:a@x", "sips:a@x", false },
 		{ "tel:+1-201-555-0123", "tel:+12015550123", true },
 	};
@@ -74,6 +77,21 @@ static void test_uri_refuses(void **state)
 	}
 }
 
+/* Found by fuzzing: a NUL passed as one of the scheme's marks. */
+static void test_uri_refuses_nul(void **state)
+{
+	static const struct str rows[] = {
+		{ "s\0:v", 4 }, { "sip:a\0@b", 8 }, { "sip:a@b\0", 8 }, { "sip:a@b;x=\0", 11 }, { "sip:a@b?x=\0", 11 }, { "tel:1\0", 6 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct sip_uri u;
+
+		assert_int_equal(sip_uri_parse(&u, rows[i]), -EINVAL);
+	}
+}
+
 static void test_uri_escapes(void **state)
 {
 	char buf[32];
@@ -106,6 +124,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_uri_equality_19_1_4), cmocka_unit_test(test_uri_parts), cmocka_unit_test(test_uri_refuses),
+		cmocka_unit_test(test_uri_refuses_nul),
 		cmocka_unit_test(test_uri_escapes),	    cmocka_unit_test(test_uri_params),
 	};
 
