@@ -41,6 +41,8 @@ static struct str next_word(struct str *rest)
 {
 	size_t i = 0;
 
+	if (!rest->n) /* perhaps without bytes at all: an attribute's missing value */
+		return STR_NULL;
 	while (rest->n && (*rest->p == ' ' || *rest->p == '\t'))
 		*rest = str_from_at(*rest, 1);
 	while (i < rest->n && rest->p[i] != ' ' && rest->p[i] != '\t')

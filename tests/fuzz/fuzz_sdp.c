@@ -1,0 +1,209 @@
+/* fuzz_sdp.c - libFuzzer target on session descriptions and the offer/answer machine.
+ *
+ * Whatever an offer says, our answer parses, has as many sections of the same kinds, and uses no payload type that wasn't
+ * offered; whatever an answer says, the machine stays in a state from which it can offer again.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sdp/oa.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct oa_codec codecs[] = {
+	{ .name = "opus", .clock_hz = 48000, .channels = 2, .pt = 96, .fmtp = "useinbandfec=1" },
+	{ .name = "G722", .clock_hz = 8000, .channels = 1, .pt = 9 },
+	{ .name = "PCMA", .clock_hz = 8000, .channels = 1, .pt = 8 },
+	{ .name = "PCMU", .clock_hz = 8000, .channels = 1, .pt = 0 },
+};
+
+static const struct oa_local local = {
+	.addr = "203.0.113.5", .port = 20000, .rtcp_port = 20001, .dir = SDP_SENDRECV, .ptime_ms = 20, .ncodecs = ARRAY_LEN(codecs),
+	.codecs = codecs, .dtmf = true,
+};
+
+static char text[32768];
+
+static void assert_inside(struct str s, struct str bytes, bool may_be_static)
+{
+	assert(!s.n || may_be_static || (s.p >= bytes.p && s.p + s.n <= bytes.p + bytes.n));
+}
+
+static void check_slices(const struct sdp *s, struct str bytes)
+{
+	assert(s->nmedia <= SDP_MEDIA_MAX && s->nattrs <= SDP_ATTR_MAX);
+	assert_inside(s->origin_addr, bytes, false);
+	for (unsigned i = 0; i < s->nmedia; i++) {
+		const struct sdp_media *m = &s->media[i];
+
+		assert(m->type.n && m->proto.n && m->nformats && m->nformats <= SDP_FORMAT_MAX && m->nattrs <= SDP_ATTR_MAX);
+		assert(m->dir <= SDP_SENDRECV);
+		assert_inside(m->type, bytes, false);
+		assert_inside(m->proto, bytes, false);
+		assert_inside(m->addr, bytes, false);
+		assert_inside(m->mid, bytes, false);
+		for (unsigned k = 0; k < m->nformats; k++) {
+			assert(m->formats[k].pt >= -1 && m->formats[k].pt <= 127 && m->formats[k].channels);
+			assert_inside(m->formats[k].text, bytes, false);
+			assert_inside(m->formats[k].name, bytes, true); /* of a static payload type */
+			assert_inside(m->formats[k].fmtp, bytes, false);
+		}
+		for (unsigned k = 0; k < m->nattrs; k++)
+			assert_inside(m->attrs[k].value, bytes, false);
+	}
+}
+
+static bool has_pt(const struct sdp_media *m, int pt)
+{
+	for (unsigned i = 0; i < m->nformats; i++)
+		if (m->formats[i].pt == pt)
+			return true;
+	return false;
+}
+
+static void check_agreed(const struct oa *oa)
+{
+	const struct oa_agreed *a = oa_agreed(oa);
+
+	assert(a->dir <= SDP_SENDRECV);
+	if (!a->has_audio)
+		return;
+	assert(a->addr[0] && a->port && a->ncommon && a->ncommon <= OA_CODECS_MAX);
+	assert(a->send_pt >= 0 && a->send_pt <= 127 && a->recv_pt >= 0 && a->recv_pt <= 127);
+	assert(a->ptime_ms >= 10 && a->ptime_ms <= 60 && a->ptime_ms % 10 == 0);
+	assert(a->codec.name && !strcmp(a->codec.name, a->common[0].name));
+	assert((a->dtmf_send_pt < 0) == (a->dtmf_recv_pt < 0));
+}
+
+/* Ours is an answer to theirs (RFC 3264 §6). */
+static void check_answer(const struct sdp *theirs, struct str answer)
+{
+	struct sdp *ours = malloc(sizeof(*ours));
+	unsigned active = 0;
+
+	if (!ours)
+		return;
+	assert(sdp_parse(ours, answer) == 0);
+	assert(ours->nmedia == theirs->nmedia);
+	for (unsigned i = 0; i < ours->nmedia; i++) {
+		const struct sdp_media *a = &ours->media[i], *o = &theirs->media[i];
+
+		assert(str_eq(a->proto, o->proto));
+		if (!a->port) {
+			assert(str_eq(a->type, o->type) && a->nformats == o->nformats);
+			continue;
+		}
+		active++;
+		assert(o->port && str_ieq(a->type, o->type));
+		assert(!(a->dir & ~sdp_dir_reverse(o->dir) & SDP_SENDRECV));
+		for (unsigned k = 0; k < a->nformats; k++)
+			assert(has_pt(o, a->formats[k].pt));
+	}
+	assert(active <= 1);
+	free(ours);
+}
+
+/* After anything, an offer of ours can be made and answered by ourselves. */
+static void check_next_offer(struct oa *oa)
+{
+	struct oa *peer = oa_new(2);
+	struct out o;
+	char *offer;
+
+	if (!peer)
+		return;
+	out_init(&o, text, sizeof(text));
+	assert(oa_state(oa) == OA_IDLE && oa_offer(oa, &local, &o) == 0);
+	offer = str_dup(out_view(&o));
+	assert(offer && oa_take_offer(peer, out_view(&o)) == 0);
+	out_init(&o, text, sizeof(text));
+	if (oa_answer(peer, &local, true, &o) == 0) {
+		assert(oa_take_answer(oa, out_view(&o)) == 0);
+		check_agreed(oa);
+		check_agreed(peer);
+		assert(oa_agreed(oa)->has_audio && oa_agreed(peer)->send_pt == oa_agreed(oa)->recv_pt);
+	} else {
+		assert(!"our own offer must be acceptable");
+	}
+	free(offer);
+	oa_free(peer);
+}
+
+static void fuzz_offer(struct str bytes, const struct sdp *theirs, bool prefer_local)
+{
+	struct oa *oa = oa_new(1);
+	struct oa_codec offered[OA_CODECS_MAX];
+	struct out o;
+	int err;
+
+	if (!oa)
+		return;
+	err = oa_take_offer(oa, bytes);
+	assert(err == 0 || err == -EINVAL);
+	if (!err) {
+		unsigned n = oa_offered(oa, &local, offered);
+
+		assert(n <= OA_CODECS_MAX);
+		out_init(&o, text, sizeof(text));
+		err = oa_answer(oa, &local, prefer_local, &o);
+		assert(err == 0 || err == -EPROTO || err == -ENOSPC);
+		assert(err || n > 0);
+		if (!err) {
+			check_answer(theirs, out_view(&o));
+			check_agreed(oa);
+			/* Once more, as a re-offer */
+			assert(oa_take_offer(oa, bytes) == 0);
+			out_init(&o, text, sizeof(text));
+			assert(oa_answer(oa, &local, !prefer_local, &o) == 0);
+			check_answer(theirs, out_view(&o));
+		}
+		if (err != -ENOSPC)
+			check_next_offer(oa);
+	}
+	oa_free(oa);
+}
+
+static void fuzz_answer(struct str bytes)
+{
+	struct oa *oa = oa_new(1);
+	struct out o;
+	int err;
+
+	if (!oa)
+		return;
+	out_init(&o, text, sizeof(text));
+	assert(oa_offer(oa, &local, &o) == 0);
+	err = oa_take_early_answer(oa, bytes);
+	assert(err == 0 || err == -EINVAL);
+	assert(oa_state(oa) == OA_LOCAL_OFFER && oa_take_answer(oa, bytes) == err);
+	check_agreed(oa);
+	if (err)
+		oa_rollback(oa);
+	check_next_offer(oa);
+	oa_free(oa);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct sdp s;
+	/* A copy of exactly this size, so that a byte read too far is caught. */
+	char *copy = malloc(size ? size : 1);
+	struct str bytes = { copy, size };
+	int err;
+
+	if (!copy)
+		return 0;
+	if (size)
+		memcpy(copy, data, size);
+	err = sdp_parse(&s, bytes);
+	assert(err == 0 || err == -EINVAL || err == -E2BIG);
+	if (err == 0) {
+		check_slices(&s, bytes);
+		sdp_find(&s, "audio");
+	}
+	fuzz_offer(bytes, &s, size % 2);
+	fuzz_answer(bytes);
+	free(copy);
+	return 0;
+}
