@@ -36,6 +36,7 @@ struct fx {
 	struct fx_sent sent[FX_SENT_MAX];
 	unsigned nsent;
 	int send_error;              /* what the network answers */
+	uint64_t lost_flow;          /* a connection that is gone; 0: none */
 	int busy;                    /* in a function of the stack that must not call back */
 
 	unsigned nrequests, nacks, nstray;
@@ -69,6 +70,8 @@ static inline int fx_send(const struct sip_dest *dest, struct str bytes, void *a
 
 	if (fx->send_error)
 		return fx->send_error;
+	if (fx->lost_flow && dest->flow == fx->lost_flow)
+		return -ENOTCONN;
 	assert_true(fx->nsent < FX_SENT_MAX);
 	s->dest = *dest;
 	s->bytes = malloc(bytes.n + 1);
