@@ -1,0 +1,11 @@
+# Spoken phrases and music, converted once.
+
+PROMPTS_CONVERT := build/tools/prompts-convert
+
+$(PROMPTS_CONVERT): prompts/convert.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(CFLAGS) $(WARN) -D_GNU_SOURCE $(shell pkg-config --cflags sndfile spandsp) -o $@ $< \
+		$(shell pkg-config --libs sndfile spandsp)
+
+prompts: $(PROMPTS_CONVERT)  ## convert the phrases and the music
+	@CONVERT=$(PROMPTS_CONVERT) prompts/make.sh $(PROMPTS_DIR)
