@@ -27,16 +27,19 @@ static void event_deliver(struct event *e)
 
 	switch (e->type) {
 	case EV_DIGIT:
+		wish_digit(s, e->digit.digit); /* before the owner begins the next play; what it reports comes after */
 		if (h->on_digit)
 			h->on_digit(s, e->digit.digit, e->digit.duration_ms, s->arg);
 		break;
 	case EV_PLAY_END:
+		wish_ended(s, e->play.id);
 		if (h->on_play_end)
 			h->on_play_end(s, e->play.id, e->play.end, s->arg);
 		break;
 	case EV_RECORD_END:
 		if (h->on_record_end)
 			h->on_record_end(s, e->record.id, &e->record.result, s->arg);
+		stream_record_ended(s);
 		break;
 	case EV_LATCHED:
 		if (h->on_latched)
@@ -104,9 +107,12 @@ int media_new(struct media **out, const struct media_params *p)
 	err = ports_new(&m->ports, p->loop, p->port_min, p->port_max);
 	if (err < 0)
 		goto fail;
-	err = uv_async_init(p->loop, &m->wake, on_wake);
+	err = sounds_new(&m->sounds, p->loop, p->log);
 	if (err < 0)
 		goto fail_ports;
+	err = uv_async_init(p->loop, &m->wake, on_wake);
+	if (err < 0)
+		goto fail_sounds;
 	m->wake.data = m;
 	for (; m->nworkers < nworkers; m->nworkers++) {
 		err = worker_start(&m->workers[m->nworkers], m, p);
@@ -121,6 +127,8 @@ fail_async:
 	log_error(m->log, "cannot start a media worker: %s", uv_strerror(err));
 	media_close(m, NULL, NULL);
 	return err;
+fail_sounds:
+	sounds_close(m->sounds, NULL, NULL);
 fail_ports:
 	ports_close(m->ports, NULL, NULL);
 fail:
@@ -130,17 +138,27 @@ fail:
 	return err;
 }
 
-static void on_ports_closed(void *arg)
+static void on_sounds_closed(void *arg)
 {
 	struct media *m = arg;
 	void (*done)(void *) = m->done;
 	void *done_arg = m->arg;
+	struct music *music, *next;
 
+	LL_FOREACH_SAFE(m->music, music, next)
+		free(music);
 	free(m->workers);
 	mqueue_fini(&m->events);
 	free(m);
 	if (done)
 		done(done_arg);
+}
+
+static void on_ports_closed(void *arg)
+{
+	struct media *m = arg;
+
+	sounds_close(m->sounds, on_sounds_closed, m);
 }
 
 static void on_wake_closed(uv_handle_t *h)
@@ -157,6 +175,8 @@ static void media_end(struct media *m)
 		return;
 	m->is_ending = true;
 	workers_stop(m);
+	if (m->recorders)
+		recorders_close(m->recorders);
 	uv_close((uv_handle_t *)&m->wake, on_wake_closed);
 }
 

@@ -21,8 +21,11 @@
 #include "media/dtmf.h"
 #include "media/latch.h"
 #include "media/media.h"
+#include "media/recorder.h"
 #include "media/rtcp.h"
 #include "media/rtp.h"
+#include "media/sound.h"
+#include "media/tonegen.h"
 
 #define PACKET_MAX 2048     /* a longer datagram is no audio packet */
 #define TICK_US 10000
@@ -57,6 +60,13 @@ enum command_type {
 	CMD_UNBRIDGE,
 	CMD_ECHO,
 	CMD_SILENCE,
+	CMD_PLAY,
+	CMD_PLAY_LIST, /* the same sounds in another codec */
+	CMD_PLAY_STOP,
+	CMD_MUSIC,
+	CMD_TONES,
+	CMD_RECORD,
+	CMD_RECORD_STOP,
 	CMD_DIGIT,
 	CMD_RELEASE,  /* hand the session back to the loop, alive (EV_RELEASED) */
 	CMD_ADOPT,    /* and take it over */
@@ -73,6 +83,8 @@ struct session_config {         /* struct stream_config without its slack */
 	bool relearn, expect_rtp;
 };
 
+#define STOP_DIGITS_MAX 16
+
 struct command {
 	struct msg m;
 	enum command_type type;
@@ -82,6 +94,19 @@ struct command {
 	union {
 		const struct session_config *config; /* lies behind the command, in its memory */
 		struct { char digit; uint32_t ms; } digit;
+		struct {             /* the reference on list passes to the worker */
+			uint32_t id;
+			struct playlist *list;
+			bool loop;
+			uint64_t epoch_us; /* music: when its first frame was */
+			char stop_digits[STOP_DIGITS_MAX + 1];
+		} play;
+		struct { unsigned n; struct tone cadence[TONEGEN_CADENCE_MAX]; } tones;
+		struct {             /* the recorder passes to the worker */
+			struct recorder *recorder;
+			uint32_t max_ms, silence_ms;
+			char stop_digits[STOP_DIGITS_MAX + 1];
+		} record;
 	};
 };
 
@@ -169,7 +194,11 @@ struct endpoint {               /* what epoll hands back */
 	bool is_rtcp;
 };
 
-enum source { SOURCE_NONE, SOURCE_PEER };
+struct player;
+struct recording;
+struct ear;
+struct mouth;
+struct digit_sender;
 
 struct session {
 	struct endpoint rtp, rtcp;
@@ -201,11 +230,17 @@ struct session {
 	bool sent_since_report;
 	uint32_t event_in_ts, event_out_ts; /* the event being passed on */
 	bool event_open;
-	enum source source;
 	struct session *from, *to;   /* who feeds us, whom we feed: a.to == b exactly when b.from == a; both may be s itself */
-	struct dtmf_out *digit_out;  /* allocated with the first digit */
-	uint32_t digit_out_ts;
-	bool digit_half;             /* between two steps of 20 ms */
+	bool tick_half;              /* every second tick ends a frame of 20 ms */
+
+	/* only what is in use is allocated */
+	struct digit_sender *digits; /* digit_send.c */
+	struct player *player;       /* player.c */
+	struct tonegen *tones;
+	struct mouth *mouth;         /* mouth.c: PCM to packets */
+	struct ear *ear;             /* ear.c: packets to PCM */
+	struct recording *recording; /* recording.c */
+	uint32_t concealed_ms;       /* by ears that are gone */
 
 	/* RTCP (report.c) */
 	struct timer rtcp_timer;
@@ -244,10 +279,45 @@ void report_bye(struct session *s);
 /* source.c: what a session sends */
 bool source_needs_tick(const struct session *s);
 void source_tick(struct session *s);
-void source_configured(struct session *s);           /* the configuration has changed */
-bool source_is_sounding(const struct session *s);    /* a digit of ours: relayed audio is held back */
 void source_none(struct session *s);                 /* whatever it was, it ends */
 void source_bridge(struct session *a, struct session *b);
 void source_unbridge(struct session *s);
 void source_echo(struct session *s);
-void source_send_digit(struct session *s, char digit, uint32_t ms);
+void source_tones(struct session *s, const struct tone *cadence, unsigned n);
+
+/* digit_send.c: digits beside the source */
+void digits_add(struct session *s, char digit, uint32_t ms);
+bool digits_are_pending(const struct session *s);
+bool digits_are_sounding(const struct session *s);   /* audio is held back meanwhile */
+void digits_tick(struct session *s);                 /* each 20 ms */
+void digits_free(struct session *s);
+
+/* player.c: prepared sound into packets */
+void player_start(struct session *s, struct command *c);
+void player_music(struct session *s, struct command *c);
+void player_change_list(struct session *s, struct command *c);
+void player_stop(struct session *s, enum play_end end); /* nothing without one */
+void player_digit(struct session *s, char digit);
+void player_tick(struct session *s);                 /* each 10 ms */
+
+/* mouth.c: sound made here into packets. pcm is at the rate of the session's codec. */
+void mouth_speak(struct session *s, const int16_t *pcm, size_t nsamples);
+void mouth_free(struct session *s);
+/* Numbers and sends one packet of our own: payload lies RTP_HEADER_LEN into packet. */
+void mouth_send(struct session *s, uint8_t *packet, size_t payload_len);
+
+/* ear.c: what a session hears, as sound: for its recording, a partner with another codec, the detector of digits */
+void ear_update(struct session *s);                  /* allocates or frees it, as it is wanted */
+void ear_packet(struct session *s, const struct rtp_packet *h, const uint8_t *payload, const struct codec *codec);
+void ear_source_changed(struct session *s);
+bool ear_needs_tick(const struct session *s);
+void ear_tick(struct session *s);                    /* each 20 ms */
+void ear_free(struct session *s);
+uint32_t ear_concealed_ms(const struct session *s);
+
+/* recording.c */
+void recording_start(struct session *s, struct command *c);
+void recording_stop(struct session *s, enum record_end end); /* nothing without one */
+void recording_digit(struct session *s, char digit);
+/* The next 20 ms at rate_hz; NULL: nothing was heard. May end the recording. */
+void recording_frame(struct session *s, const int16_t *pcm, size_t nsamples, uint32_t rate_hz);

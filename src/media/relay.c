@@ -33,7 +33,7 @@ static void relay_audio(struct session *to, uint8_t *packet, struct rtp_packet *
 	uint64_t now_us = to->worker->now_us;
 	uint32_t duration = (uint32_t)(h->len * codec->clock_hz / (100u * codec->bytes_per_10ms));
 
-	if (!session_may_send(to) || source_is_sounding(to)) {
+	if (!session_may_send(to) || digits_are_sounding(to)) {
 		rtp_tx_skip(&to->tx, h);
 		return;
 	}
@@ -114,8 +114,12 @@ static void audio_in(struct session *s, uint8_t *packet, struct rtp_packet *h)
 			rtp_tx_skip(&to->tx, h);
 		return;
 	}
-	s->rx_codec = codec->id;
+	if (s->rx_codec != codec->id) {
+		s->rx_codec = codec->id;
+		ear_update(s);
+	}
 	rtp_rx_jitter(&s->rx, h->ts, s->worker->now_us, codec->clock_hz);
+	ear_packet(s, h, packet + h->offset, codec);
 	if (to && to->config.codec == codec->id)
 		relay_audio(to, packet, h, codec);
 }
@@ -125,6 +129,7 @@ static void source_in_changed(struct session *s)
 {
 	struct dtmf_digit d;
 
+	ear_source_changed(s);
 	if (dtmf_in_reset(&s->digit_in, s->config.dtmf_clock_hz, &d))
 		session_digit(s, &d);
 }

@@ -31,7 +31,6 @@ struct session *session_new(struct stream *handle, const struct port_pair *pair)
 
 void session_free(struct session *s)
 {
-	free(s->digit_out);
 	free(s);
 }
 
@@ -174,7 +173,9 @@ void session_digit(struct session *s, const struct dtmf_digit *d)
 	session_event(s, EV_DIGIT, &e);
 	/* The partner's peer takes no telephone events: it hears the digit. */
 	if (s->to && s->to != s && s->to->config.dtmf_send_pt < 0)
-		source_send_digit(s->to, d->digit, d->duration_ms);
+		digits_add(s->to, d->digit, d->duration_ms);
+	player_digit(s, d->digit);
+	recording_digit(s, d->digit);
 }
 
 /* ---- life ---- */
@@ -247,8 +248,9 @@ static void session_configure(struct session *s, const struct session_config *c)
 	if (codec && codec->clock_hz)
 		rtp_tx_clock(&s->tx, w->now_us, codec->clock_hz);
 	watch_start(s);
-	source_configured(s);
-	session_update_tick(s);
+	ear_update(s);
+	if (s->from)
+		ear_update(s->from);
 }
 
 /* Back to the loop: alive for a handover, or for good. The event carries the ownership. */
@@ -265,7 +267,12 @@ static void session_leave(struct session *s, enum event_type type)
 static void session_close(struct session *s)
 {
 	report_bye(s);
+	recording_stop(s, RECORD_CLOSED);
 	source_none(s);
+	source_unbridge(s);
+	ear_free(s);
+	mouth_free(s);
+	digits_free(s);
 	session_leave(s, EV_CLOSED);
 }
 
@@ -280,7 +287,14 @@ void session_command(struct worker *w, struct command *c)
 	case CMD_UNBRIDGE: source_unbridge(s); break;
 	case CMD_ECHO: source_echo(s); break;
 	case CMD_SILENCE: source_none(s); break;
-	case CMD_DIGIT: source_send_digit(s, c->digit.digit, c->digit.ms); break;
+	case CMD_PLAY: player_start(s, c); break;
+	case CMD_PLAY_LIST: player_change_list(s, c); break;
+	case CMD_PLAY_STOP: player_stop(s, PLAY_STOPPED); break;
+	case CMD_MUSIC: player_music(s, c); break;
+	case CMD_TONES: source_tones(s, c->tones.cadence, c->tones.n); break;
+	case CMD_RECORD: recording_start(s, c); break;
+	case CMD_RECORD_STOP: recording_stop(s, RECORD_STOPPED); break;
+	case CMD_DIGIT: digits_add(s, c->digit.digit, c->digit.ms); break;
 	case CMD_RELEASE: session_leave(s, EV_RELEASED); break;
 	case CMD_ADOPT: session_attach(w, s); break;
 	case CMD_CLOSE: session_close(s); break;
@@ -312,6 +326,7 @@ void session_stats(const struct session *s, struct stream_stats *out)
 		.rtt_us = s->rtt_us,
 		.dropped_source = s->latch.rejected,
 		.latched = latch_is_learnt(&s->latch),
+		.concealed_ms = s->concealed_ms,
 		.codec = s->rx_codec,
 	};
 	if (to)

@@ -1,4 +1,4 @@
-/* source.c - what a session sends: its partner's media, its own echo, or nothing, and digits beside it.
+/* source.c - what a session sends: its partner's media, its own echo, a player's, tones, or nothing.
  *
  * The numbering towards the peer (struct rtp_tx) outlives every source; changing the source only tells it that a new
  * talk spurt begins.
@@ -7,6 +7,9 @@
 #include "media/media_int.h"
 
 #include <stdlib.h>
+
+#define FRAME_MS 20
+#define FRAME_SAMPLES_MAX 320 /* at 16 kHz */
 
 /* s no longer gets media from its partner. */
 static void unfeed(struct session *s)
@@ -19,17 +22,22 @@ static void unfeed(struct session *s)
 	from->to = NULL;
 	s->event_open = false;
 	rtp_tx_resync(&s->tx);
+	ear_update(from);
 }
 
 static void feed(struct session *from, struct session *to)
 {
 	from->to = to;
 	to->from = from;
+	ear_update(from);
 }
 
 void source_none(struct session *s)
 {
 	unfeed(s);
+	player_stop(s, PLAY_STOPPED);
+	free(s->tones);
+	s->tones = NULL;
 	rtp_tx_resync(&s->tx);
 	session_update_tick(s);
 }
@@ -61,84 +69,58 @@ void source_echo(struct session *s)
 	feed(s, s);
 }
 
-/* ---- digits ---- */
+/* ---- tones ---- */
 
-void source_send_digit(struct session *s, char digit, uint32_t ms)
+void source_tones(struct session *s, const struct tone *cadence, unsigned n)
 {
-	if (!s->digit_out) {
-		s->digit_out = calloc(1, sizeof(*s->digit_out));
-		if (!s->digit_out) {
-			log_error(s->worker->log, "no memory, a digit is lost");
-			return;
-		}
+	source_none(s);
+	if (n == 0)
+		return;
+	s->tones = malloc(sizeof(*s->tones));
+	if (!s->tones) {
+		log_error(s->worker->log, "no memory for tones");
+		return;
 	}
-	if (dtmf_out_add(s->digit_out, digit, ms) < 0)
-		log_debug(s->worker->log, "a digit is dropped: not one, or too many wait");
+	tonegen_init(s->tones, cadence, n, codec_get(s->config.codec)->rate_hz);
 	session_update_tick(s);
 }
 
-static void digit_send(struct session *s, const struct dtmf_event *e, bool first)
+static void tones_tick(struct session *s)
 {
-	uint8_t packet[RTP_HEADER_LEN + DTMF_PAYLOAD_LEN];
-	struct rtp_packet h = { .pt = (uint8_t)s->config.dtmf_send_pt, .marker = first, .ts = s->digit_out_ts };
+	const struct codec *codec = codec_get(s->config.codec);
+	int16_t pcm[FRAME_SAMPLES_MAX];
+	size_t n = codec->rate_hz * FRAME_MS / 1000;
 
-	if (s->config.dtmf_send_pt < 0 || !session_may_send(s))
+	if (n > FRAME_SAMPLES_MAX)
 		return;
-	rtp_tx_next_event(&s->tx, &h);
-	rtp_print(packet, &h);
-	dtmf_print(packet + RTP_HEADER_LEN, e);
-	session_send(s, packet, sizeof(packet), DTMF_PAYLOAD_LEN);
-}
+	if (s->tones->rate_hz != codec->rate_hz) { /* the codec was agreed, or changed, under way */
+		struct tonegen old = *s->tones;
 
-static void digit_tick(struct session *s)
-{
-	struct dtmf_event e;
-
-	s->digit_half = !s->digit_half;
-	if (!s->digit_half)
-		return;
-	switch (dtmf_out_next(s->digit_out, s->config.dtmf_clock_hz, &e)) {
-	case DTMF_STEP_NONE:
-	case DTMF_STEP_WAIT: break;
-	case DTMF_STEP_FIRST:
-		s->digit_out_ts = rtp_tx_ts(&s->tx, s->worker->now_us);
-		digit_send(s, &e, true);
-		break;
-	case DTMF_STEP_MORE: digit_send(s, &e, false); break;
-	case DTMF_STEP_SEGMENT:
-		digit_send(s, &e, false);
-		s->digit_out_ts += e.duration;
-		break;
+		tonegen_init(s->tones, old.cadence, old.n, codec->rate_hz);
 	}
-	/* The audio held back meanwhile is no gap in time: what goes on is a new talk spurt. */
-	if (dtmf_out_is_sounding(s->digit_out))
-		s->tx.resync = true;
-}
-
-static bool digit_is_pending(const struct session *s)
-{
-	return s->digit_out && (s->digit_out->count > 0 || s->digit_out->state != DTMF_OUT_IDLE);
-}
-
-bool source_is_sounding(const struct session *s)
-{
-	return s->digit_out && dtmf_out_is_sounding(s->digit_out);
+	tonegen_run(s->tones, pcm, n);
+	if (!digits_are_sounding(s))
+		mouth_speak(s, pcm, n);
 }
 
 /* ---- ticks ---- */
 
 bool source_needs_tick(const struct session *s)
 {
-	return digit_is_pending(s);
+	return s->player || s->tones || digits_are_pending(s) || ear_needs_tick(s);
 }
 
 void source_tick(struct session *s)
 {
-	if (digit_is_pending(s))
-		digit_tick(s);
-}
-
-void source_configured(struct session *s)
-{
-	(void)s;
+	if (s->player)
+		player_tick(s);
+	s->tick_half = !s->tick_half;
+	if (s->tick_half)
+		return;
+	if (digits_are_pending(s))
+		digits_tick(s);
+	if (s->tones)
+		tones_tick(s);
+	if (s->ear)
+		ear_tick(s);
 }

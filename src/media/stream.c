@@ -164,6 +164,7 @@ void stream_close(struct stream *s)
 {
 	if (s->is_closing)
 		return;
+	wish_clear(s, PLAY_STOPPED);
 	s->is_closing = true;
 	command_init(&s->close, s, CMD_CLOSE);
 	stream_post(&s->close);
@@ -176,8 +177,8 @@ void stream_detach(struct stream *s)
 	s->handler = (struct stream_handler){ .on_closed = on_closed };
 }
 
-/* The session has ended: its parts go back, the owner hears it last. */
-void stream_closed(struct stream *s)
+/* All has ended: the parts go back, the owner hears it last. */
+static void stream_end(struct stream *s)
 {
 	struct media *m = s->media;
 	struct stream_stats stats;
@@ -191,6 +192,20 @@ void stream_closed(struct stream *s)
 	if (s->handler.on_closed)
 		s->handler.on_closed(s, &stats, s->arg);
 	free(s);
+}
+
+void stream_closed(struct stream *s)
+{
+	s->is_closed = true;
+	if (s->nrecordings == 0)
+		stream_end(s);
+}
+
+void stream_record_ended(struct stream *s)
+{
+	s->nrecordings--;
+	if (s->is_closed && s->nrecordings == 0)
+		stream_end(s);
 }
 
 uint16_t stream_port(const struct stream *s)
@@ -230,6 +245,10 @@ void stream_configure(struct stream *s, const struct stream_config *c)
 	to->relearn = c->relearn;
 	to->expect_rtp = c->expect_rtp;
 	stream_post(cmd);
+	if (s->codec != c->codec) {
+		s->codec = c->codec;
+		wish_codec_changed(s);
+	}
 }
 
 /* ---- sources ---- */
@@ -251,14 +270,38 @@ void stream_bridge(struct stream *a, struct stream *b)
 	c = stream_command(a, CMD_BRIDGE, 0);
 	if (!c)
 		return;
+	wish_clear(a, PLAY_STOPPED);
+	wish_clear(b, PLAY_STOPPED);
 	c->other = b;
 	c->session2 = b->session;
 	stream_post(c);
 }
 
 void stream_unbridge(struct stream *s) { post_plain(s, CMD_UNBRIDGE); }
-void stream_echo(struct stream *s) { post_plain(s, CMD_ECHO); }
-void stream_silence(struct stream *s) { post_plain(s, CMD_SILENCE); }
+
+void stream_echo(struct stream *s)
+{
+	wish_clear(s, PLAY_STOPPED);
+	post_plain(s, CMD_ECHO);
+}
+
+void stream_silence(struct stream *s)
+{
+	wish_clear(s, PLAY_STOPPED);
+	post_plain(s, CMD_SILENCE);
+}
+
+void stream_tones(struct stream *s, const struct tone *cadence, unsigned n)
+{
+	struct command *c = stream_command(s, CMD_TONES, 0);
+
+	wish_clear(s, PLAY_STOPPED);
+	if (!c)
+		return;
+	c->tones.n = n < TONEGEN_CADENCE_MAX ? n : TONEGEN_CADENCE_MAX;
+	memcpy(c->tones.cadence, cadence, c->tones.n * sizeof(*cadence));
+	stream_post(c);
+}
 
 void stream_send_digit(struct stream *s, char digit, uint32_t duration_ms)
 {

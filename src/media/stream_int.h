@@ -6,12 +6,22 @@
 
 #include "media/media_int.h"
 
+struct music {                            /* a class: one position in time for all its listeners */
+	struct music *next;
+	uint64_t epoch_us;
+	char key[];
+};
+
 struct media {
 	uv_loop_t *loop;
 	const struct log *log;
 	struct ports *ports;
 	struct worker *workers;
 	unsigned nworkers;
+	struct sounds *sounds;
+	struct recorders *recorders;      /* made with the first recording */
+	struct music *music;
+	uint32_t next_id;                 /* of plays and recordings */
 	struct mqueue events;             /* from all workers */
 	uv_async_t wake;
 	struct stream *streams;
@@ -20,6 +30,20 @@ struct media {
 	bool is_closing, is_ending;
 	void (*done)(void *arg);
 	void *arg;
+};
+
+/* What shall be played, kept to load it again should the codec change under way. */
+struct wish {
+	enum { WISH_NONE, WISH_PLAY, WISH_MUSIC } kind;
+	uint32_t id;                      /* of the play; of music: 0 */
+	bool is_sent;                     /* the worker has it */
+	bool loop;
+	enum codec_id codec;              /* it was asked for in */
+	uint64_t epoch_us;
+	struct sound_request *request;    /* under way */
+	char **files;
+	unsigned nfiles;
+	char stop_digits[STOP_DIGITS_MAX + 1];
 };
 
 struct stream {
@@ -31,7 +55,10 @@ struct stream {
 	struct port_pair *pair;
 	struct stream_handler handler;
 	void *arg;
-	bool is_moving, is_closing;
+	bool is_moving, is_closing, is_closed;
+	enum codec_id codec;              /* as configured */
+	struct wish wish;
+	unsigned nrecordings;             /* that have not reported their end: the stream stays until they have */
 	unsigned ndeferred;               /* commands of ours in media.deferred */
 	struct command open, release, adopt, close; /* in here, because they must not fail for want of memory */
 };
@@ -41,4 +68,13 @@ struct stream {
 struct command *stream_command(struct stream *s, enum command_type type, size_t extra);
 void stream_post(struct command *c);
 void stream_moved(struct stream *s);
-void stream_closed(struct stream *s);
+void stream_closed(struct stream *s);     /* EV_CLOSED */
+void stream_record_ended(struct stream *s);
+
+/* play.c */
+/* Another source takes over, or the end: what was not sent yet is reported as stopped. */
+void wish_clear(struct stream *s, enum play_end end);
+void wish_codec_changed(struct stream *s);
+/* The worker reports an end, or a digit while the sound was still being loaded. */
+void wish_ended(struct stream *s, uint32_t id);
+void wish_digit(struct stream *s, char digit);

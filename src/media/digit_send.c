@@ -1,0 +1,96 @@
+/* digit_send.c - digits a session sends beside its source: as telephone events, or as tones to a peer that takes none.
+ */
+#define LOG_MODULE "media"
+#include "media/media_int.h"
+
+#include <stdlib.h>
+
+#define FRAME_SAMPLES_MAX 320 /* 20 ms at 16 kHz */
+
+struct digit_sender {
+	struct dtmf_out out;
+	uint32_t ts;             /* of the event being sent */
+	struct tonegen tone;     /* or what it sounds like */
+};
+
+void digits_add(struct session *s, char digit, uint32_t ms)
+{
+	if (!s->digits) {
+		s->digits = calloc(1, sizeof(*s->digits));
+		if (!s->digits) {
+			log_error(s->worker->log, "no memory, a digit is lost");
+			return;
+		}
+	}
+	if (dtmf_out_add(&s->digits->out, digit, ms) < 0)
+		log_debug(s->worker->log, "a digit is dropped: not one, or too many wait");
+	session_update_tick(s);
+}
+
+void digits_free(struct session *s)
+{
+	free(s->digits);
+	s->digits = NULL;
+}
+
+bool digits_are_pending(const struct session *s)
+{
+	return s->digits && (s->digits->out.count > 0 || s->digits->out.state != DTMF_OUT_IDLE);
+}
+
+bool digits_are_sounding(const struct session *s)
+{
+	return s->digits && dtmf_out_is_sounding(&s->digits->out);
+}
+
+static void event_send(struct session *s, const struct dtmf_event *e, bool first)
+{
+	uint8_t packet[RTP_HEADER_LEN + DTMF_PAYLOAD_LEN];
+	struct rtp_packet h = { .pt = (uint8_t)s->config.dtmf_send_pt, .marker = first, .ts = s->digits->ts };
+
+	if (!session_may_send(s))
+		return;
+	rtp_tx_next_event(&s->tx, &h);
+	rtp_print(packet, &h);
+	dtmf_print(packet + RTP_HEADER_LEN, e);
+	session_send(s, packet, sizeof(packet), DTMF_PAYLOAD_LEN);
+}
+
+static void tone_send(struct session *s, const struct dtmf_event *e, bool first)
+{
+	const struct codec *codec = codec_get(s->config.codec);
+	struct digit_sender *d = s->digits;
+	int16_t pcm[FRAME_SAMPLES_MAX];
+	size_t n = codec->rate_hz * DTMF_STEP_MS / 1000;
+
+	if (n > FRAME_SAMPLES_MAX)
+		return;
+	if (first)
+		tonegen_init_digit(&d->tone, dtmf_digit_of(e->event), d->out.total_ms, codec->rate_hz);
+	if (d->tone.n == 0) /* its repeated ends are silent */
+		return;
+	tonegen_run(&d->tone, pcm, n);
+	mouth_speak(s, pcm, n);
+}
+
+void digits_tick(struct session *s)
+{
+	struct digit_sender *d = s->digits;
+	struct dtmf_event e;
+	bool as_event = s->config.dtmf_send_pt >= 0;
+	enum dtmf_out_step step = dtmf_out_next(&d->out, s->config.dtmf_clock_hz, &e);
+
+	if (step == DTMF_STEP_NONE || step == DTMF_STEP_WAIT)
+		return;
+	if (step == DTMF_STEP_FIRST)
+		d->ts = rtp_tx_ts(&s->tx, s->worker->now_us);
+	if (as_event)
+		event_send(s, &e, step == DTMF_STEP_FIRST);
+	else
+		tone_send(s, &e, step == DTMF_STEP_FIRST);
+	if (step == DTMF_STEP_SEGMENT)
+		d->ts += e.duration;
+	/* The audio held back meanwhile is no gap in time: what goes on is a new talk spurt. */
+	if (!dtmf_out_is_sounding(&d->out) && d->out.ends == 1)
+		s->tx.resync = true;
+}

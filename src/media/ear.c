@@ -1,0 +1,179 @@
+/* ear.c - what a session hears, as sound.
+ *
+ * Most streams need none: a relay doesn't listen. There is one while the session is recorded, while its partner speaks
+ * another codec, or while digits must be heard as tones because the peer has no telephone events. Packets go
+ * into the jitter buffer as they come; each 20 ms two frames are taken out and given to whoever wants them.
+ */
+#define LOG_MODULE "media"
+#include "media/media_int.h"
+
+#include <stdlib.h>
+
+#include "media/inband.h"
+#include "media/jitter.h"
+#include "media/resample.h"
+
+#define FRAME_SAMPLES_MAX 320 /* 20 ms at 16 kHz */
+
+struct ear {
+	struct jitter *jitter;   /* of the codec heard last; NULL: nothing heard so far */
+	struct inband *inband;
+	struct resampler *to;    /* to the partner's rate */
+	uint32_t from_hz, to_hz;
+};
+
+static bool transcodes(const struct session *s)
+{
+	return s->to && s->rx_codec && s->to->config.codec != s->rx_codec && s->to->config.codec;
+}
+
+/* Digits are listened for where an application may want them; a bridge passes them on as the sound they are. */
+static bool detects(const struct session *s)
+{
+	return s->config.dtmf_recv_pt < 0 && !s->to && (s->config.dir & STREAM_RECV) && s->config.nrecv > 0;
+}
+
+void ear_free(struct session *s)
+{
+	struct ear *e = s->ear;
+
+	if (!e)
+		return;
+	s->concealed_ms = ear_concealed_ms(s);
+	jitter_free(e->jitter);
+	inband_free(e->inband);
+	resampler_free(e->to);
+	free(e);
+	s->ear = NULL;
+}
+
+void ear_update(struct session *s)
+{
+	bool wanted = s->recording || transcodes(s) || detects(s);
+
+	if (!wanted) {
+		ear_free(s);
+	} else if (!s->ear) {
+		s->ear = calloc(1, sizeof(*s->ear));
+		if (!s->ear)
+			log_error(s->worker->log, "no memory, a stream stays deaf");
+	}
+	session_update_tick(s);
+}
+
+uint32_t ear_concealed_ms(const struct session *s)
+{
+	struct jitter_stats stats = { 0 };
+
+	if (s->ear && s->ear->jitter)
+		jitter_get_stats(s->ear->jitter, &stats);
+	return s->concealed_ms + stats.concealed_ms;
+}
+
+void ear_source_changed(struct session *s)
+{
+	if (s->ear && s->ear->jitter)
+		jitter_reset(s->ear->jitter);
+}
+
+/* Another codec than before: everything after the jitter buffer has another rate. */
+static bool listen_to(struct session *s, enum codec_id codec)
+{
+	struct ear *e = s->ear;
+
+	if (e->jitter && jitter_codec(e->jitter) == codec)
+		return true;
+	s->concealed_ms = ear_concealed_ms(s);
+	jitter_free(e->jitter);
+	inband_free(e->inband);
+	e->inband = NULL;
+	e->jitter = jitter_new(codec);
+	return e->jitter != NULL;
+}
+
+void ear_packet(struct session *s, const struct rtp_packet *h, const uint8_t *payload, const struct codec *codec)
+{
+	if (!s->ear && !transcodes(s))
+		return;
+	if (!s->ear)
+		ear_update(s);
+	if (!s->ear || !listen_to(s, codec->id))
+		return;
+	if (jitter_put(s->ear->jitter, h->ts, payload, h->len) < 0)
+		count_one(&s->worker->count.dropped_malformed);
+	session_update_tick(s);
+}
+
+bool ear_needs_tick(const struct session *s)
+{
+	return s->recording || (s->ear && s->ear->jitter && !jitter_is_idle(s->ear->jitter));
+}
+
+static void speak_to_partner(struct session *s, const int16_t *pcm, size_t n, uint32_t rate_hz)
+{
+	struct ear *e = s->ear;
+	struct session *to = s->to;
+	uint32_t to_hz = codec_get(to->config.codec)->rate_hz;
+	int16_t buf[FRAME_SAMPLES_MAX + 16];
+
+	if (!session_may_send(to) || digits_are_sounding(to)) {
+		to->tx.resync = true;
+		return;
+	}
+	if (rate_hz != to_hz) {
+		if (!e->to || e->from_hz != rate_hz || e->to_hz != to_hz) {
+			resampler_free(e->to);
+			e->to = resampler_new(rate_hz, to_hz);
+			e->from_hz = rate_hz;
+			e->to_hz = to_hz;
+		}
+		if (!e->to)
+			return;
+		n = resampler_run(e->to, pcm, n, buf, sizeof(buf) / sizeof(buf[0]));
+		pcm = buf;
+	}
+	mouth_speak(to, pcm, n);
+}
+
+static void detect(struct session *s, const int16_t *pcm, size_t n, uint32_t rate_hz)
+{
+	struct dtmf_digit digits[4];
+	unsigned ndigits;
+
+	if (!s->ear->inband)
+		s->ear->inband = inband_new(rate_hz);
+	if (!s->ear->inband)
+		return;
+	ndigits = inband_run(s->ear->inband, pcm, n, digits, 4);
+	for (unsigned i = 0; i < ndigits; i++)
+		session_digit(s, &digits[i]);
+}
+
+void ear_tick(struct session *s)
+{
+	struct ear *e = s->ear;
+	int16_t pcm[FRAME_SAMPLES_MAX];
+	uint32_t rate_hz = 0;
+	size_t n = 0;
+	bool heard = false;
+
+	if (e->jitter) {
+		rate_hz = codec_get(jitter_codec(e->jitter))->rate_hz;
+		n = rate_hz / 100;
+		heard = jitter_get(e->jitter, pcm) != JITTER_IDLE;
+		heard |= jitter_get(e->jitter, pcm + n) != JITTER_IDLE;
+		n *= 2;
+	}
+	if (s->recording)
+		recording_frame(s, heard ? pcm : NULL, n, rate_hz);
+	/* The recording may have been all that an ear was needed for. */
+	if (!heard || !s->ear) {
+		if (s->to && !heard)
+			s->to->tx.resync |= transcodes(s);
+		return;
+	}
+	if (transcodes(s))
+		speak_to_partner(s, pcm, n, rate_hz);
+	else if (detects(s))
+		detect(s, pcm, n, rate_hz);
+}

@@ -1,0 +1,326 @@
+/* jitter.c - the jitter buffer (see jitter.h).
+ *
+ * Packets are cut into slots of at most 20 ms, found by their timestamp. next_ts is what shall be heard next; it
+ * moves by 10 ms with every jitter_get() while playing, so the distance from it to the newest packet is the
+ * delay. The delay grows by letting next_ts stand still for a frame (the frame is concealed), and shrinks by
+ * letting it jump over one.
+ */
+#include "media/jitter.h"
+
+#include <errno.h>
+#include <spandsp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLOTS 32
+#define SLOT_MS 20
+#define SLOT_BYTES 640         /* 20 ms of L16 at 16 kHz, the largest */
+#define SAMPLES_10MS_MAX 160
+#define FIFO_SAMPLES (SAMPLES_10MS_MAX * 4)
+#define CONCEAL_MAX_MS 60      /* nothing came for so long: a pause, not a loss */
+#define GROW_MS 10
+#define CALM_FRAMES 1000       /* 10 s without a late packet: try with less delay */
+#define SLACK_MS 40            /* buffered beyond the target for a second: catch up */
+#define JUMP_MS 2000           /* timestamps this far away belong to a new timeline */
+
+struct slot {
+	bool used;
+	uint32_t ts;
+	uint16_t len, units;   /* bytes; length on the timestamp's clock */
+	uint8_t data[SLOT_BYTES];
+};
+
+struct jitter {
+	const struct codec *codec;
+	struct decoder *decoder;
+	plc_state_t *plc;
+	enum { EMPTY, FILLING, PLAYING } state;
+	uint32_t next_ts;      /* EMPTY: unset; FILLING: of the first packet */
+	uint32_t newest_ts;    /* end of the newest slot */
+	uint32_t waited_ms;    /* FILLING: since the first packet */
+	uint32_t missing_ms;   /* PLAYING: concealed in a row */
+	uint32_t hold_ms;      /* to let the delay grow by */
+	uint32_t target_ms;
+	uint32_t calm, fat;    /* frames since the last late packet; with too much buffered */
+	int16_t fifo[FIFO_SAMPLES];
+	size_t nfifo;
+	struct jitter_stats stats;
+	struct slot slots[SLOTS];
+};
+
+static uint32_t units_of_ms(const struct jitter *j, uint32_t ms) { return j->codec->clock_hz / 1000 * ms; }
+static uint32_t ms_of_units(const struct jitter *j, uint32_t units) { return units / (j->codec->clock_hz / 1000); }
+
+struct jitter *jitter_new(enum codec_id codec)
+{
+	struct jitter *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return NULL;
+	j->codec = codec_get(codec);
+	j->decoder = decoder_new(codec);
+	j->plc = plc_init(NULL);
+	if (!j->decoder || !j->plc) {
+		jitter_free(j);
+		return NULL;
+	}
+	j->target_ms = JITTER_START_MS;
+	return j;
+}
+
+void jitter_free(struct jitter *j)
+{
+	if (!j)
+		return;
+	decoder_free(j->decoder);
+	if (j->plc)
+		plc_free(j->plc);
+	free(j);
+}
+
+enum codec_id jitter_codec(const struct jitter *j) { return j->codec->id; }
+bool jitter_is_idle(const struct jitter *j) { return j->state == EMPTY; }
+
+void jitter_reset(struct jitter *j)
+{
+	for (unsigned i = 0; i < SLOTS; i++)
+		j->slots[i].used = false;
+	j->state = EMPTY;
+	j->nfifo = 0;
+	j->hold_ms = j->missing_ms = j->waited_ms = j->fat = 0;
+}
+
+void jitter_get_stats(const struct jitter *j, struct jitter_stats *out)
+{
+	*out = j->stats;
+	out->delay_ms = j->target_ms;
+}
+
+/* ---- in ---- */
+
+/* Too late to be heard: the next ones shall have more time. */
+static void late(struct jitter *j, uint32_t behind_units)
+{
+	uint32_t behind_ms = ms_of_units(j, behind_units) + GROW_MS;
+
+	j->stats.late++;
+	j->calm = 0;
+	if (j->hold_ms > 0) /* already growing because of the one before */
+		return;
+	if (j->target_ms + behind_ms > JITTER_MAX_MS)
+		behind_ms = j->target_ms < JITTER_MAX_MS ? JITTER_MAX_MS - j->target_ms : 0;
+	behind_ms = behind_ms / 10 * 10;
+	j->target_ms += behind_ms;
+	j->hold_ms = behind_ms;
+}
+
+static struct slot *slot_for(struct jitter *j, uint32_t ts)
+{
+	struct slot *oldest = &j->slots[0], *free_slot = NULL;
+
+	for (unsigned i = 0; i < SLOTS; i++) {
+		struct slot *s = &j->slots[i];
+
+		if (!s->used) {
+			free_slot = s;
+			continue;
+		}
+		if (s->ts == ts)
+			return NULL; /* a duplicate */
+		if (!oldest->used || (int32_t)(s->ts - oldest->ts) < 0)
+			oldest = s;
+	}
+	if (free_slot)
+		return free_slot;
+	/* Full: far too much is buffered; what is oldest goes, and we go on behind it. */
+	j->stats.overrun++;
+	if ((int32_t)(oldest->ts + oldest->units - j->next_ts) > 0)
+		j->next_ts = oldest->ts + oldest->units;
+	return oldest;
+}
+
+static void put_slot(struct jitter *j, uint32_t ts, const uint8_t *payload, size_t len, uint32_t units)
+{
+	struct slot *s;
+
+	if (j->state == PLAYING && (int32_t)(ts + units - j->next_ts) <= 0) {
+		late(j, j->next_ts - (ts + units));
+		return;
+	}
+	s = slot_for(j, ts);
+	if (!s)
+		return;
+	s->used = true;
+	s->ts = ts;
+	s->len = (uint16_t)len;
+	s->units = (uint16_t)units;
+	memcpy(s->data, payload, len);
+	if (j->state == FILLING && (int32_t)(ts - j->next_ts) < 0)
+		j->next_ts = ts; /* the first to come was not the first to be sent */
+	if ((int32_t)(ts + units - j->newest_ts) > 0)
+		j->newest_ts = ts + units;
+}
+
+int jitter_put(struct jitter *j, uint32_t ts, const uint8_t *payload, size_t len)
+{
+	size_t chunk = (size_t)j->codec->bytes_per_10ms * SLOT_MS / 10;
+	size_t align = j->codec->id == CODEC_L16 ? 2 : 1;
+
+	if (len == 0 || len % align != 0 || len > 10 * chunk || chunk > SLOT_BYTES)
+		return -EINVAL;
+	if (j->state != EMPTY && abs((int32_t)(ts - j->next_ts)) > (int32_t)units_of_ms(j, JUMP_MS))
+		jitter_reset(j);
+	if (j->state == EMPTY) {
+		j->state = FILLING;
+		j->next_ts = j->newest_ts = ts;
+		j->waited_ms = 0;
+	}
+	while (len > 0) {
+		size_t n = len < chunk ? len : chunk;
+		uint32_t units = (uint32_t)(n * j->codec->clock_hz / (100u * j->codec->bytes_per_10ms));
+
+		put_slot(j, ts, payload, n, units);
+		ts += units;
+		payload += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* ---- out ---- */
+
+static uint32_t buffered_ms(const struct jitter *j)
+{
+	int32_t units = (int32_t)(j->newest_ts - j->next_ts);
+
+	return units > 0 ? ms_of_units(j, (uint32_t)units) : 0;
+}
+
+/* The slot that covers next_ts, or NULL. What lies wholly behind is dropped on the way. */
+static struct slot *slot_due(struct jitter *j)
+{
+	struct slot *due = NULL;
+
+	for (unsigned i = 0; i < SLOTS; i++) {
+		struct slot *s = &j->slots[i];
+
+		if (!s->used)
+			continue;
+		if ((int32_t)(s->ts + s->units - j->next_ts) <= 0)
+			s->used = false;
+		else if ((int32_t)(s->ts - j->next_ts) <= 0)
+			due = s;
+	}
+	return due;
+}
+
+/* Decodes the slot into the fifo, from next_ts on. */
+static void slot_play(struct jitter *j, struct slot *s)
+{
+	uint32_t per_unit = j->codec->rate_hz / j->codec->clock_hz;
+	size_t skip = (size_t)(j->next_ts - s->ts) * per_unit;
+	int16_t pcm[FIFO_SAMPLES];
+	ptrdiff_t n = decoder_run(j->decoder, s->data, s->len, pcm, FIFO_SAMPLES);
+
+	s->used = false;
+	j->next_ts = s->ts + s->units;
+	if (n <= (ptrdiff_t)skip)
+		return;
+	n -= (ptrdiff_t)skip;
+	if (j->nfifo + (size_t)n > FIFO_SAMPLES)
+		n = (ptrdiff_t)(FIFO_SAMPLES - j->nfifo);
+	plc_rx(j->plc, pcm + skip, (int)n); /* also blends what was concealed into what follows */
+	memcpy(j->fifo + j->nfifo, pcm + skip, (size_t)n * sizeof(*pcm));
+	j->nfifo += (size_t)n;
+}
+
+/* Puts the history in order before SpanDSP does, which (0.0.6) moves it down over itself with memcpy: undefined, and
+ * with some C libraries wrong. When buf_ptr is 0 it has nothing left to do. */
+static void history_normalise(plc_state_t *plc)
+{
+	int16_t newer[PLC_HISTORY_LEN];
+	size_t n = (size_t)plc->buf_ptr, rest = PLC_HISTORY_LEN - n;
+
+	memcpy(newer, plc->history, n * sizeof(newer[0]));
+	memmove(plc->history, plc->history + n, rest * sizeof(newer[0]));
+	memcpy(plc->history + rest, newer, n * sizeof(newer[0]));
+	plc->buf_ptr = 0;
+}
+
+static void conceal(struct jitter *j, size_t need)
+{
+	history_normalise(j->plc);
+	plc_fillin(j->plc, j->fifo + j->nfifo, (int)(need - j->nfifo));
+	j->nfifo = need;
+	j->missing_ms += 10;
+	j->stats.concealed_ms += 10;
+}
+
+static void fifo_take(struct jitter *j, int16_t *pcm, size_t need)
+{
+	memcpy(pcm, j->fifo, need * sizeof(*pcm));
+	j->nfifo -= need;
+	memmove(j->fifo, j->fifo + need, j->nfifo * sizeof(*pcm));
+}
+
+/* Keeps the delay near its target: less after a long calm, and never much more for long. */
+static void adapt(struct jitter *j)
+{
+	if (++j->calm >= CALM_FRAMES) {
+		j->calm = 0;
+		if (j->target_ms > JITTER_START_MS / 2)
+			j->target_ms -= GROW_MS;
+	}
+	j->fat = buffered_ms(j) > j->target_ms + SLACK_MS ? j->fat + 1 : 0;
+	if (j->fat < 100)
+		return;
+	j->fat = 100 - 10; /* a frame each 100 ms until it is down */
+	j->next_ts += units_of_ms(j, 10);
+	j->stats.overrun++;
+}
+
+enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm)
+{
+	size_t need = j->codec->rate_hz / 100;
+	struct slot *s;
+
+	if (j->state == FILLING) {
+		if (j->waited_ms >= j->target_ms || buffered_ms(j) > j->target_ms + SLOT_MS) {
+			j->state = PLAYING;
+			j->missing_ms = j->hold_ms = 0;
+		}
+		j->waited_ms += 10;
+	}
+	if (j->state != PLAYING) {
+		memset(pcm, 0, need * sizeof(*pcm));
+		return JITTER_IDLE;
+	}
+	adapt(j);
+	while (j->nfifo < need) {
+		if (j->hold_ms > 0) {
+			j->hold_ms -= 10;
+			conceal(j, need);
+			fifo_take(j, pcm, need);
+			return JITTER_CONCEALED;
+		}
+		s = slot_due(j);
+		if (!s)
+			break;
+		slot_play(j, s);
+		j->missing_ms = 0;
+	}
+	if (j->nfifo >= need) {
+		fifo_take(j, pcm, need);
+		return JITTER_SOUND;
+	}
+	/* Nothing for this moment. */
+	if (j->missing_ms >= CONCEAL_MAX_MS && buffered_ms(j) == 0) {
+		jitter_reset(j);
+		memset(pcm, 0, need * sizeof(*pcm));
+		return JITTER_IDLE;
+	}
+	j->next_ts += ((uint32_t)(need - j->nfifo)) / (j->codec->rate_hz / j->codec->clock_hz);
+	conceal(j, need);
+	fifo_take(j, pcm, need);
+	return JITTER_CONCEALED;
+}

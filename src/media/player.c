@@ -1,0 +1,141 @@
+/* player.c - sends prepared sound: files for one listener, or music that many hear at one position.
+ *
+ * The frames are encoded already and shared (sound.h); a packet is a few copied bytes and a header. A file player counts its own
+ * frames; music computes the position from the clock, so all listeners of a class agree without sharing anything
+ * that changes. A list in another codec than the stream's (the call was renegotiated) is silent until the loop has
+ * sent the right one; time goes on meanwhile.
+ */
+#define LOG_MODULE "media"
+#include "media/media_int.h"
+
+#include <stdlib.h>
+
+#define PAYLOAD_MAX 1920 /* 60 ms of L16 at 16 kHz */
+
+struct player {
+	uint32_t id;             /* 0: music */
+	struct playlist *list;
+	bool loop;
+	uint32_t at;             /* next frame of 10 ms */
+	uint64_t epoch_us;
+	uint8_t waiting_ms;      /* since the last packet */
+	char stop_digits[STOP_DIGITS_MAX + 1];
+};
+
+static void player_free(struct session *s)
+{
+	playlist_unref(s->player->list);
+	free(s->player);
+	s->player = NULL;
+}
+
+static void play_end(struct session *s, uint32_t id, enum play_end end)
+{
+	struct event e = { .play = { .id = id, .end = end } };
+
+	session_event(s, EV_PLAY_END, &e);
+}
+
+static struct player *player_new(struct session *s, struct command *c)
+{
+	source_none(s);
+	s->player = calloc(1, sizeof(*s->player));
+	if (!s->player) {
+		playlist_unref(c->play.list);
+		return NULL;
+	}
+	s->player->id = c->play.id;
+	s->player->list = c->play.list;
+	s->player->loop = c->play.loop;
+	s->player->waiting_ms = 60; /* the first packet leaves with the next tick */
+	memcpy(s->player->stop_digits, c->play.stop_digits, sizeof(s->player->stop_digits));
+	session_update_tick(s);
+	return s->player;
+}
+
+void player_start(struct session *s, struct command *c)
+{
+	uint32_t id = c->play.id;
+
+	if (!player_new(s, c))
+		play_end(s, id, PLAY_FAILED);
+	else if (playlist_nframes(s->player->list) == 0)
+		player_stop(s, PLAY_DONE);
+}
+
+void player_music(struct session *s, struct command *c)
+{
+	struct player *p = player_new(s, c);
+
+	if (p)
+		p->epoch_us = c->play.epoch_us;
+}
+
+void player_change_list(struct session *s, struct command *c)
+{
+	if (!s->player || s->player->id != c->play.id) {
+		playlist_unref(c->play.list);
+		return;
+	}
+	playlist_unref(s->player->list);
+	s->player->list = c->play.list;
+}
+
+void player_stop(struct session *s, enum play_end end)
+{
+	uint32_t id;
+
+	if (!s->player)
+		return;
+	id = s->player->id;
+	player_free(s);
+	rtp_tx_resync(&s->tx);
+	if (id)
+		play_end(s, id, end);
+	session_update_tick(s);
+}
+
+void player_digit(struct session *s, char digit)
+{
+	if (s->player && digit && strchr(s->player->stop_digits, digit))
+		player_stop(s, PLAY_DIGIT);
+}
+
+/* Copies the next frames, at most n; returns how many there were. */
+static unsigned player_read(struct player *p, unsigned n, size_t bytes, uint8_t *out)
+{
+	uint32_t nframes = playlist_nframes(p->list);
+
+	for (unsigned i = 0; i < n; i++, p->at++, out += bytes) {
+		if (p->at >= nframes) {
+			if (!p->loop && p->id)
+				return i;
+			p->at = 0;
+		}
+		memcpy(out, playlist_frame(p->list, p->at), bytes);
+	}
+	return n;
+}
+
+void player_tick(struct session *s)
+{
+	struct player *p = s->player;
+	const struct codec *codec = codec_get(playlist_codec(p->list));
+	uint8_t packet[RTP_HEADER_LEN + PAYLOAD_MAX];
+	unsigned want = s->config.ptime_ms / 10, n;
+	uint32_t nframes = playlist_nframes(p->list);
+
+	p->waiting_ms += 10;
+	if (want == 0 || p->waiting_ms < s->config.ptime_ms)
+		return;
+	p->waiting_ms = 0;
+	if (nframes == 0)
+		return;
+	if (p->id == 0)
+		p->at = (uint32_t)((s->worker->tick_us - p->epoch_us) / 10000 % nframes);
+	n = player_read(p, want, codec->bytes_per_10ms, packet + RTP_HEADER_LEN);
+	if (n > 0 && codec->id == s->config.codec && !digits_are_sounding(s))
+		mouth_send(s, packet, (size_t)n * codec->bytes_per_10ms);
+	if (n < want || (!p->loop && p->id && p->at >= nframes))
+		player_stop(s, PLAY_DONE);
+}

@@ -1,0 +1,495 @@
+/* sound.c - the cache of prepared sounds (see sound.h).
+ *
+ * A request names files; each file in the wanted codec is one struct sound, found in the cache or made by a job on
+ * libuv's pool: libsndfile reads, the channels are mixed to one, the resampler and the encoder follow. Requests that
+ * need a sound which is being made wait for the same job. References: the cache holds one on each sound in it, each
+ * playlist one on each of its sounds.
+ */
+#define LOG_MODULE "sound"
+#include "media/sound.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sndfile.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "base/str.h"
+#include "media/resample.h"
+
+#define SOUND_MAX_S 7200     /* refuse what would take gigabytes */
+#define BLOCK_FRAMES 4096
+
+struct sound {
+	_Atomic unsigned refs;
+	uint32_t nframes;        /* of 10 ms */
+	size_t len;
+	uint8_t *data;
+};
+
+struct waiting {                 /* a request waits for an entry */
+	struct waiting *next;
+	struct sound_request *request;
+	unsigned index;
+};
+
+struct entry {                   /* in the cache, or on its way */
+	UT_hash_handle hh;
+	struct sounds *ss;
+	struct sound *sound;     /* NULL while it is made */
+	struct sound *made;      /* the job's, until the loop takes it over */
+	struct waiting *waiting;
+	uint64_t used_ms;
+	bool is_forgotten;       /* no longer in the table: dies with its job */
+	uv_work_t work;
+	enum codec_id codec;
+	int err;
+	char key[];              /* codec and path */
+};
+
+struct sounds {
+	uv_loop_t *loop;
+	const struct log *log;
+	struct entry *table;
+	size_t bytes;
+	unsigned njobs;
+	bool is_closing;
+	void (*done)(void *arg);
+	void *arg;
+};
+
+struct playlist {
+	_Atomic unsigned refs;
+	enum codec_id codec;
+	unsigned n;
+	uint32_t nframes;
+	struct sound *sounds[];
+};
+
+struct sound_request {
+	struct playlist *list;
+	unsigned pending;
+	int err;
+	bool is_cancelled;
+	void (*ready)(struct playlist *list, int err, void *arg);
+	void *arg;
+	struct sound_request **out;
+};
+
+/* ---- any thread ---- */
+
+static void sound_unref(struct sound *s)
+{
+	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	free(s->data);
+	free(s);
+}
+
+struct playlist *playlist_ref(struct playlist *p)
+{
+	atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+	return p;
+}
+
+void playlist_unref(struct playlist *p)
+{
+	if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (unsigned i = 0; i < p->n; i++)
+		sound_unref(p->sounds[i]);
+	free(p);
+}
+
+enum codec_id playlist_codec(const struct playlist *p) { return p->codec; }
+uint32_t playlist_nframes(const struct playlist *p) { return p->nframes; }
+
+const uint8_t *playlist_frame(const struct playlist *p, uint32_t i)
+{
+	unsigned k = 0;
+
+	while (k + 1 < p->n && i >= p->sounds[k]->nframes)
+		i -= p->sounds[k++]->nframes;
+	return p->sounds[k]->data + (size_t)i * codec_get(p->codec)->bytes_per_10ms;
+}
+
+/* ---- on the pool: file -> frames ---- */
+
+struct maker {
+	const struct codec *codec;
+	SNDFILE *file;
+	SF_INFO info;
+	struct resampler *resampler;
+	struct encoder *encoder;
+	int16_t *pcm;            /* mono, at the codec's rate; starts on a frame boundary */
+	size_t npcm, size;
+	struct sound *sound;
+	size_t room;
+};
+
+/* Encodes whole frames of what is in pcm; at the end also the last part, padded with silence. */
+static int encode(struct maker *m, bool last)
+{
+	size_t frame = m->codec->rate_hz / 100, n;
+	struct sound *s = m->sound;
+
+	if (last && m->npcm % frame) {
+		size_t pad = frame - m->npcm % frame;
+
+		memset(m->pcm + m->npcm, 0, pad * sizeof(*m->pcm));
+		m->npcm += pad;
+	}
+	n = m->npcm / frame;
+	if (n == 0)
+		return 0;
+	if (s->len + n * m->codec->bytes_per_10ms > m->room) {
+		size_t room = (s->len + n * m->codec->bytes_per_10ms) * 2;
+		uint8_t *data = realloc(s->data, room);
+
+		if (!data)
+			return -ENOMEM;
+		s->data = data;
+		m->room = room;
+	}
+	encoder_run(m->encoder, m->pcm, n * frame, s->data + s->len);
+	s->len += n * m->codec->bytes_per_10ms;
+	s->nframes += (uint32_t)n;
+	m->npcm -= n * frame;
+	memmove(m->pcm, m->pcm + n * frame, m->npcm * sizeof(*m->pcm));
+	return 0;
+}
+
+static void mix_down(int16_t *pcm, size_t n, int channels)
+{
+	for (size_t i = 0; channels > 1 && i < n; i++) {
+		int32_t sum = 0;
+
+		for (int c = 0; c < channels; c++)
+			sum += pcm[i * (size_t)channels + (size_t)c];
+		pcm[i] = (int16_t)(sum / channels);
+	}
+}
+
+static int read_all(struct maker *m)
+{
+	static const int16_t silence[32];
+	int16_t *in = malloc((size_t)BLOCK_FRAMES * (size_t)m->info.channels * sizeof(*in));
+	sf_count_t n;
+	int err = 0;
+
+	if (!in)
+		return -ENOMEM;
+	while (err == 0 && (n = sf_readf_short(m->file, in, BLOCK_FRAMES)) > 0) {
+		mix_down(in, (size_t)n, m->info.channels);
+		if (m->resampler) {
+			m->npcm += resampler_run(m->resampler, in, (size_t)n, m->pcm + m->npcm, m->size - m->npcm);
+		} else {
+			memcpy(m->pcm + m->npcm, in, (size_t)n * sizeof(*in));
+			m->npcm += (size_t)n;
+		}
+		err = encode(m, false);
+	}
+	free(in);
+	if (err == 0 && m->resampler) /* what it still holds back */
+		m->npcm += resampler_run(m->resampler, silence, ARRAY_LEN(silence), m->pcm + m->npcm, m->size - m->npcm);
+	return err < 0 ? err : encode(m, true);
+}
+
+static int make_sound(const char *path, enum codec_id codec, struct sound **out)
+{
+	struct maker m = { .codec = codec_get(codec) };
+	int err = -ENOMEM, fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	m.file = sf_open_fd(fd, SFM_READ, &m.info, SF_TRUE);
+	if (!m.file) {
+		close(fd);
+		return -EBADMSG;
+	}
+	if (m.info.samplerate < 1000 || m.info.channels < 1 || m.info.channels > 64 ||
+	    m.info.frames / m.info.samplerate > SOUND_MAX_S) {
+		err = -EBADMSG;
+		goto out;
+	}
+	m.encoder = encoder_new(codec);
+	m.sound = calloc(1, sizeof(*m.sound));
+	/* What a block becomes, what remained of the one before, and the padding. */
+	m.size = (size_t)((uint64_t)BLOCK_FRAMES * m.codec->rate_hz / (uint32_t)m.info.samplerate) + m.codec->rate_hz / 25;
+	if ((uint32_t)m.info.samplerate == m.codec->rate_hz)
+		m.size = BLOCK_FRAMES + m.codec->rate_hz / 25;
+	else
+		m.resampler = resampler_new((uint32_t)m.info.samplerate, m.codec->rate_hz);
+	if (m.resampler)
+		resampler_skip_start(m.resampler);
+	m.pcm = malloc(m.size * sizeof(*m.pcm));
+	if (!m.encoder || !m.sound || !m.pcm || (!m.resampler && (uint32_t)m.info.samplerate != m.codec->rate_hz))
+		goto out;
+	atomic_init(&m.sound->refs, 1);
+	err = read_all(&m);
+	if (err == 0) {
+		*out = m.sound;
+		m.sound = NULL;
+	}
+out:
+	if (m.sound)
+		free(m.sound->data);
+	free(m.sound);
+	free(m.pcm);
+	resampler_free(m.resampler);
+	encoder_free(m.encoder);
+	sf_close(m.file);
+	return err;
+}
+
+static void on_work(uv_work_t *work)
+{
+	struct entry *e = work->data;
+
+	e->err = make_sound(e->key + 1, e->codec, &e->made);
+}
+
+/* ---- requests ---- */
+
+static void request_end(struct sound_request *r)
+{
+	struct playlist *list = r->list;
+
+	for (unsigned i = 0; i < list->n; i++)
+		list->nframes += list->sounds[i] ? list->sounds[i]->nframes : 0;
+	if (r->err < 0 || r->is_cancelled) {
+		playlist_unref(list);
+		list = NULL;
+	}
+	if (!r->is_cancelled) {
+		if (r->out)
+			*r->out = NULL;
+		r->ready(list, r->err, r->arg);
+	}
+	free(r);
+}
+
+static void request_take(struct sound_request *r, unsigned index, struct entry *e)
+{
+	if (!e->sound) {
+		r->err = e->err;
+		return;
+	}
+	atomic_fetch_add_explicit(&e->sound->refs, 1, memory_order_relaxed);
+	r->list->sounds[index] = e->sound;
+}
+
+/* ---- the cache ---- */
+
+/* Out of the table; it lives on while its job runs. */
+static void entry_remove(struct sounds *ss, struct entry *e)
+{
+	HASH_DEL(ss->table, e);
+	e->is_forgotten = true;
+	if (e->sound)
+		ss->bytes -= e->sound->len;
+}
+
+static void entry_free(struct entry *e)
+{
+	sound_unref(e->sound);
+	free(e);
+}
+
+static bool entry_is_in_use(const struct entry *e)
+{
+	return !e->sound || atomic_load_explicit(&e->sound->refs, memory_order_relaxed) > 1;
+}
+
+/* Frees what has not been used for the longest time, until there is room. */
+static void cache_trim(struct sounds *ss)
+{
+	while (ss->bytes > SOUND_CACHE_BYTES) {
+		struct entry *e, *next, *oldest = NULL;
+
+		HASH_ITER(hh, ss->table, e, next) {
+			if (!entry_is_in_use(e) && (!oldest || e->used_ms < oldest->used_ms))
+				oldest = e;
+		}
+		if (!oldest)
+			return;
+		entry_remove(ss, oldest);
+		entry_free(oldest);
+	}
+}
+
+static void sounds_end(struct sounds *ss)
+{
+	void (*done)(void *) = ss->done;
+	void *arg = ss->arg;
+
+	free(ss);
+	if (done)
+		done(arg);
+}
+
+static void on_made(uv_work_t *work, int status)
+{
+	struct entry *e = work->data;
+	struct sounds *ss = e->ss;
+	struct waiting *w = e->waiting, *next;
+
+	if (status < 0)
+		e->err = status;
+	if (e->err < 0 && !ss->is_closing)
+		log_warn(ss->log, "file=%s: %s", e->key + 1, uv_strerror(e->err));
+	e->sound = e->made;
+	e->waiting = NULL;
+	ss->njobs--;
+	if (e->sound && !e->is_forgotten)
+		ss->bytes += e->sound->len;
+	if (!e->sound && !e->is_forgotten)
+		entry_remove(ss, e); /* failures are not remembered: the next request tries again */
+	for (; w; w = next) {
+		next = w->next;
+		request_take(w->request, w->index, e);
+		if (--w->request->pending == 0)
+			request_end(w->request);
+		free(w);
+	}
+	if (e->is_forgotten)
+		entry_free(e);
+	else
+		cache_trim(ss);
+	if (ss->is_closing && ss->njobs == 0)
+		sounds_end(ss);
+}
+
+static struct entry *entry_get(struct sounds *ss, const char *file, enum codec_id codec)
+{
+	size_t len = strlen(file);
+	struct entry *e = malloc(sizeof(*e) + len + 2), *have;
+
+	if (!e)
+		return NULL;
+	*e = (struct entry){ .ss = ss, .codec = codec, .used_ms = uv_now(ss->loop) };
+	e->key[0] = (char)('0' + codec);
+	memcpy(e->key + 1, file, len + 1);
+	HASH_FIND(hh, ss->table, e->key, len + 1, have);
+	if (have) {
+		free(e);
+		have->used_ms = uv_now(ss->loop);
+		return have;
+	}
+	e->work.data = e;
+	if (uv_queue_work(ss->loop, &e->work, on_work, on_made) < 0) {
+		free(e);
+		return NULL;
+	}
+	ss->njobs++;
+	HASH_ADD(hh, ss->table, key, len + 1, e);
+	return e;
+}
+
+void sounds_get(struct sounds *ss, const char *const *files, unsigned n, enum codec_id codec,
+		void (*ready)(struct playlist *list, int err, void *arg), void *arg, struct sound_request **out)
+{
+	struct sound_request *r = calloc(1, sizeof(*r));
+	struct playlist *list = calloc(1, sizeof(*list) + n * sizeof(list->sounds[0]));
+	int err = n == 0 || codec_get(codec)->id == CODEC_NONE || ss->is_closing ? -EINVAL : -ENOMEM;
+
+	if (out)
+		*out = NULL;
+	if (!r || !list || err == -EINVAL) {
+		free(r);
+		free(list);
+		ready(NULL, err, arg);
+		return;
+	}
+	atomic_init(&list->refs, 1);
+	list->codec = codec;
+	list->n = n;
+	*r = (struct sound_request){ .list = list, .ready = ready, .arg = arg, .out = out };
+	for (unsigned i = 0; i < n; i++) {
+		struct entry *e = entry_get(ss, files[i], codec);
+		struct waiting *w;
+
+		if (!e) {
+			r->err = -ENOMEM;
+			continue;
+		}
+		if (e->sound) {
+			request_take(r, i, e);
+			continue;
+		}
+		w = malloc(sizeof(*w));
+		if (!w) {
+			r->err = -ENOMEM;
+			continue;
+		}
+		*w = (struct waiting){ .request = r, .index = i };
+		LL_APPEND(e->waiting, w);
+		r->pending++;
+	}
+	if (r->pending == 0)
+		request_end(r);
+	else if (out)
+		*out = r;
+}
+
+void sounds_cancel(struct sound_request *r)
+{
+	if (r->out)
+		*r->out = NULL;
+	r->is_cancelled = true; /* ends with the last job it waits for */
+}
+
+/* ---- life ---- */
+
+int sounds_new(struct sounds **out, uv_loop_t *loop, const struct log *log)
+{
+	struct sounds *ss = calloc(1, sizeof(*ss));
+
+	if (!ss)
+		return -ENOMEM;
+	ss->loop = loop;
+	ss->log = log;
+	*out = ss;
+	return 0;
+}
+
+void sounds_close(struct sounds *ss, void (*done)(void *arg), void *arg)
+{
+	struct entry *e, *next;
+	struct waiting *w;
+
+	ss->is_closing = true;
+	ss->done = done;
+	ss->arg = arg;
+	HASH_ITER(hh, ss->table, e, next) {
+		LL_FOREACH(e->waiting, w)
+			w->request->is_cancelled = true;
+		if (!e->sound) {
+			uv_cancel((uv_req_t *)&e->work); /* if it has not begun */
+			entry_remove(ss, e);
+			continue;
+		}
+		entry_remove(ss, e);
+		entry_free(e);
+	}
+	if (ss->njobs == 0)
+		sounds_end(ss);
+}
+
+void sounds_forget(struct sounds *ss, const char *file)
+{
+	struct entry *e, *next;
+
+	HASH_ITER(hh, ss->table, e, next) {
+		if (strcmp(e->key + 1, file) != 0)
+			continue;
+		entry_remove(ss, e);
+		if (e->sound)
+			entry_free(e);
+	}
+}

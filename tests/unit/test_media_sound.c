@@ -1,0 +1,658 @@
+/* Streams that transcode, play, make tones and record: what arrives is compared with what was said, by correlation. */
+#include "media_bed.h"
+
+#include <sys/stat.h>
+
+#include "media/inband.h"
+#include "media/tonegen.h"
+
+#define SAMPLES_MAX (16000 * 8)
+
+static char dir[] = "/tmp/cordboard-test-XXXXXX";
+static int16_t said[SAMPLES_MAX], heard[SAMPLES_MAX];
+
+static const char *path_of(const char *name)
+{
+	static char paths[4][300];
+	static unsigned at;
+	char *p = paths[at++ % 4];
+
+	snprintf(p, sizeof(paths[0]), "%s/%s", dir, name);
+	return p;
+}
+
+static uint32_t play(struct stream *s, const char *file, const char *stop_digits, bool loop)
+{
+	struct play_params p = { .files = &file, .nfiles = 1, .stop_digits = stop_digits, .loop = loop };
+
+	return stream_play(s, &p);
+}
+
+/* ---- transcoding ---- */
+
+static void test_media_transcode_sounds_the_same(void **state)
+{
+	static const struct { enum codec_id from, to; double like; } v[] = {
+		{ CODEC_PCMU, CODEC_PCMA, 0.98 },
+		/* the filters delay by fractions of a sample, which the comparison can't follow */
+		{ CODEC_PCMU, CODEC_G722, 0.9 },
+		{ CODEC_G722, CODEC_PCMA, 0.9 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		struct bed *b = bed_new((struct media_params){ .nworkers = 1 });
+		struct seen *x = stream_make(b, NULL), *y = stream_make(b, x->s);
+		struct peer *p = peer_new(65500, 0xffffff00, 11), *q = peer_new(5, 5, 22);
+		uint32_t rate_hz = codec_get(v[i].from)->rate_hz, to_hz = codec_get(v[i].to)->rate_hz;
+		size_t n;
+		double like;
+
+		stream_setup(x->s, p->port, v[i].from);
+		stream_setup(y->s, q->port, v[i].to);
+		stream_bridge(x->s, y->s);
+		settle(b, x->s);
+		sweep(said, rate_hz, rate_hz); /* a second */
+		peer_talk(b, p, stream_port(x->s), v[i].from, said, rate_hz);
+		turn_for_ms(b, 200);
+		peer_receive(q);
+		assert_continuous(q, 0);
+		assert_true(q->got[0].marker);
+		assert_in_range(q->n, 48, 58); /* 50, and what was concealed when it ended */
+		n = peer_listen(q, 0, v[i].to, heard, SAMPLES_MAX);
+		sweep(said, to_hz, to_hz);
+		like = correlation(said, to_hz, heard, n, (int)to_hz / 20);
+		if (like < v[i].like)
+			fail_msg("%s to %s: %f alike", codec_get(v[i].from)->name, codec_get(v[i].to)->name, like);
+		stream_end(b, x);
+		stream_end(b, y);
+		peer_free(p);
+		peer_free(q);
+		bed_free(b);
+	}
+}
+
+static void test_media_transcode_ends_when_codecs_agree(void **state)
+{
+	struct bed *b = bed_new((struct media_params){ .nworkers = 1 });
+	struct seen *x = stream_make(b, NULL), *y = stream_make(b, x->s);
+	struct peer *p = peer_new(100, 0, 11), *q = peer_new(5, 5, 22);
+	unsigned n;
+
+	(void)state;
+	stream_setup(x->s, p->port, CODEC_PCMU);
+	stream_setup(y->s, q->port, CODEC_PCMA);
+	stream_bridge(x->s, y->s);
+	settle(b, x->s);
+	sweep(said, 8000, 8000);
+	peer_talk(b, p, stream_port(x->s), CODEC_PCMU, said, 3200);
+	peer_receive(q);
+	assert_true(q->n > 10 && q->got[q->n - 1].pt == 8);
+	stream_setup(y->s, q->port, CODEC_PCMU); /* re-INVITE */
+	settle(b, x->s);
+	peer_receive(q);
+	n = q->n;
+	peer_send(p, stream_port(x->s), 0, 0x42); /* relayed at once, as it is */
+	WAIT_FOR(b, (peer_receive(q), q->n > n && q->payload[q->n - 1][0] == 0x42));
+	assert_int_equal(q->got[q->n - 1].pt, 0);
+	assert_continuous(q, 0);
+	stream_end(b, x);
+	stream_end(b, y);
+	peer_free(p);
+	peer_free(q);
+	bed_free(b);
+}
+
+static void test_media_transcode_conceals_loss(void **state)
+{
+	struct bed *b = bed_new((struct media_params){ .nworkers = 1 });
+	struct seen *x = stream_make(b, NULL), *y = stream_make(b, x->s);
+	struct peer *p = peer_new(100, 0, 11), *q = peer_new(5, 5, 22);
+	struct stream_stats stats;
+
+	(void)state;
+	stream_setup(x->s, p->port, CODEC_PCMU);
+	stream_setup(y->s, q->port, CODEC_PCMA);
+	stream_bridge(x->s, y->s);
+	settle(b, x->s);
+	sweep(said, 8000, 8000);
+	for (unsigned i = 0; i < 8; i++) { /* one packet of six is lost */
+		peer_talk(b, p, stream_port(x->s), CODEC_PCMU, said + i * 960, 800);
+		p->seq++;
+		p->ts += 160;
+		turn_for_ms(b, 20);
+	}
+	turn_for_ms(b, 150);
+	peer_receive(q);
+	assert_continuous(q, 0); /* their ears hear no gap */
+	assert_in_range(q->n, 46, 56);
+	stats = stream_end(b, x);
+	assert_int_equal(stats.lost, 7);
+	assert_in_range(stats.concealed_ms, 120, 320);
+	stream_end(b, y);
+	peer_free(p);
+	peer_free(q);
+	bed_free(b);
+}
+
+static void test_media_echo_between_codecs(void **state)
+{
+	struct bed *b = bed_new((struct media_params){ .nworkers = 1 });
+	struct seen *x = stream_make(b, NULL);
+	struct peer *p = peer_new(100, 0, 11);
+	struct stream_config c = config_of(p->port, CODEC_PCMA);
+	size_t n;
+
+	(void)state;
+	c.nrecv = 2; /* they may send another codec than we do */
+	c.recv[1].codec = CODEC_PCMU;
+	c.recv[1].pt = 0;
+	stream_configure(x->s, &c);
+	stream_echo(x->s);
+	settle(b, x->s);
+	sweep(said, 8000, 8000);
+	peer_talk(b, p, stream_port(x->s), CODEC_PCMU, said, 8000);
+	turn_for_ms(b, 150);
+	peer_receive(p);
+	assert_continuous(p, 0);
+	n = peer_listen(p, 0, CODEC_PCMA, heard, SAMPLES_MAX);
+	assert_true(correlation(said, 8000, heard, n, 400) > 0.97);
+	stream_end(b, x);
+	peer_free(p);
+	bed_free(b);
+}
+
+/* ---- playing ---- */
+
+static void test_media_play_arrives_as_it_is_in_the_file(void **state)
+{
+	static const struct { uint32_t rate_hz; int channels; enum codec_id codec; uint32_t ptime_ms; double like; } v[] = {
+		{ 8000, 1, CODEC_PCMA, 20, 0.99 },  { 16000, 1, CODEC_G722, 20, 0.97 }, { 16000, 1, CODEC_PCMU, 30, 0.9 },
+		{ 44100, 2, CODEC_PCMU, 10, 0.9 }, { 8000, 1, CODEC_G722, 20, 0.9 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		struct bed *b = bed_new((struct media_params){ .nworkers = 1 });
+		struct seen *x = stream_make(b, NULL);
+		struct peer *p = peer_new(100, 0, 11);
+		struct stream_config c = config_of(p->port, v[i].codec);
+		uint32_t to_hz = codec_get(v[i].codec)->rate_hz, id;
+		int16_t *file = calloc((size_t)v[i].rate_hz * 2, sizeof(*file));
+		size_t n;
+		double like;
+
+		sweep(said, v[i].rate_hz, v[i].rate_hz);
+		for (uint32_t k = 0; k < v[i].rate_hz; k++) {
+			for (int ch = 0; ch < v[i].channels; ch++)
+				file[k * (uint32_t)v[i].channels + (uint32_t)ch] = said[k];
+		}
+		wav_write(path_of("a.wav"), file, v[i].rate_hz, v[i].rate_hz, v[i].channels);
+		free(file);
+		c.ptime_ms = v[i].ptime_ms;
+		stream_configure(x->s, &c);
+		id = play(x->s, path_of("a.wav"), NULL, false);
+		assert_int_not_equal(id, 0);
+		WAIT_FOR(b, (peer_receive(p), x->nplay == 1));
+		peer_receive(p);
+		assert_int_equal(x->play_id, id);
+		assert_int_equal(x->play_end, PLAY_DONE);
+		assert_continuous(p, 0);
+		assert_in_range(p->n, 1000 / v[i].ptime_ms, 1020 / v[i].ptime_ms + 1);
+		assert_int_equal(p->got[0].len, codec_get(v[i].codec)->bytes_per_10ms * v[i].ptime_ms / 10);
+		/* paced: a second of sound takes a second to send */
+		assert_in_range(p->at_us[p->n - 1] - p->at_us[0], 900000, 1200000);
+		n = peer_listen(p, 0, v[i].codec, heard, SAMPLES_MAX);
+		sweep(said, to_hz, to_hz);
+		like = correlation(said, to_hz, heard, n, (int)to_hz / 100);
+		if (like < v[i].like)
+			fail_msg("row %zu: %f alike", i, like);
+		stream_end(b, x);
+		peer_free(p);
+		bed_free(b);
+	}
+}
+
+static void test_media_play_files_follow_without_a_gap(void **state)
+{
+	struct bed *b = bed_new((struct media_params){ .nworkers = 1 });
+	struct seen *x = stream_make(b, NULL);
+	struct peer *p = peer_new(100, 0, 11);
+	const char *files[3];
+	size_t n;
+
+	(void)state;
+	sweep(said, 8000, 8000);
+	for (int i = 0; i < 3; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "part%d.wav", i);
+		files[i] = path_of(name);
+		wav_write(files[i], said + i * 2400, 2400, 8000, 1);
+	}
+	stream_setup(x->s, p->port, CODEC_PCMU);
+	stream_play(x->s, &(struct play_params){ .files = files, .nfiles = 3 });
+	WAIT_FOR(b, (peer_receive(p), x->nplay == 1));
+	assert_int_equal(x->play_end, PLAY_DONE);
+	assert_int_equal(p->n, 45);
+	assert_continuous(p, 0);
+	n = peer_listen(p, 0, CODEC_PCMU, heard, SAMPLES_MAX);
+	assert_true(correlation(said, 7200, heard, n, 0) > 0.99);
+	stream_end(b, x);
+	peer_free(p);
+	bed_free(b);
+}
+
+static void test_media_play_ends_by_digit_by_stop_and_by_another_source(void **state)
+{
+	struct bed *b = bed_new((struct media_params){ .nworkers = 1 });
+	struct seen *x = stream_make(b, NULL);
+	struct peer *p = peer_new(100, 0, 11);
+	uint32_t id, other;
+	unsigned n;
+
+	(void)state;
+	sweep(said, 8000, 8000);
+	wav_write(path_of("long.wav"), said, 8000, 8000, 1);
+	stream_setup(x->s, p->port, CODEC_PCMU);
+	id = play(x->s, path_of("long.wav"), "12#", true);
+	WAIT_FOR(b, (peer_receive(p), p->n > 3));
+	peer_press(p, stream_port(x->s), '5', 60); /* not one of them */
+	peer_press(p, stream_port(x->s), '#', 60);
+	WAIT_FOR(b, x->nplay == 1);
+	assert_int_equal(x->play_id, id);
+	assert_int_equal(x->play_end, PLAY_DIGIT);
+	assert_string_equal(x->digits, "5#"); /* reported before */
+
+	id = play(x->s, path_of("long.wav"), NULL, true);
+	n = p->n;
+	WAIT_FOR(b, (peer_receive(p), p->n > n + 3));
+	stream_play_stop(x->s);
+	WAIT_FOR(b, x->nplay == 2);
+	assert_true(x->play_id == id && x->play_end == PLAY_STOPPED);
+
+	/* one after the other in the same breath: each ends once */
+	id = play(x->s, path_of("long.wav"), NULL, true);
+	other = play(x->s, path_of("part0.wav"), NULL, false);
+	assert_int_not_equal(id, other);
+	WAIT_FOR(b, x->nplay == 3);
+	assert_true(x->play_id == id && x->play_end == PLAY_STOPPED);
+	WAIT_FOR(b, x->nplay == 4);
+	assert_true(x->play_id == other && x->play_end == PLAY_DONE);
+
+	id = play(x->s, path_of("long.wav"), NULL, true);
+	stream_echo(x->s);
+	WAIT_FOR(b, x->nplay == 5);
+	assert_true(x->play_id == id && x->play_end == PLAY_STOPPED);
+
+	id = play(x->s, path_of("absent.wav"), NULL, false);
+	assert_int_equal(x->nplay, 5); /* never from inside the call */
+	WAIT_FOR(b, x->nplay == 6);
+	assert_true(x->play_id == id && x->play_end == PLAY_FAILED);
+
+	id = play(x->s, path_of("long.wav"), NULL, true);
+	stream_close(x->s);
+	WAIT_FOR(b, x->nclosed == 1);
+	assert_int_equal(x->nplay, 7);
+	assert_true(x->play_id == id && x->play_end == PLAY_STOPPED);
+	free(x);
+	assert_continuous(p, 0);
+	peer_free(p);
+	bed_free(b);
+}
+
+static void test_media_play_survives_a_change_of_codec(void **state)
+{
+	struct bed *b = bed_new((struct media_params){ .nworkers = 1 });
+	struct seen *x = stream_make(b, NULL);
+	struct peer *p = peer_new(100, 0, 11);
+	size_t n;
+	unsigned before;
+
+	(void)state;
+	sweep(said, 8000, 8000);
+	wav_write(path_of("b.wav"), said, 8000, 8000, 1);
+	play(x->s, path_of("b.wav"), NULL, false); /* waits until there is a codec */
+	turn_for_ms(b, 30);
+	stream_setup(x->s, p->port, CODEC_PCMA);
+	WAIT_FOR(b, (peer_receive(p), p->n == 20));
+	stream_setup(x->s, p->port, CODEC_PCMU);
+	WAIT_FOR(b, (peer_receive(p), x->nplay == 1));
+	assert_int_equal(x->play_end, PLAY_DONE);
+	assert_continuous(p, 0);
+	for (before = 0; before < p->n && p->got[before].pt == 8; before++)
+		;
+	assert_in_range(before, 20, 30);
+	assert_in_range(p->n, 45, 50); /* the time it took to load is lost, no more */
+	n = peer_listen(p, before, CODEC_PCMU, heard, SAMPLES_MAX);
+	assert_true(correlation(said + 8000 - n, n, heard, n, 0) > 0.98); /* and it went on where it was */
+	stream_end(b, x);
+	peer_free(p);
+	bed_free(b);
+}
+
+static void test_media_music_is_one_for_all_listeners(void **state)
+{
+	struct bed *b = bed_new((struct media_params){ .nworkers = 2 });
+	struct seen *x = stream_make(b, NULL), *y = stream_make(b, NULL);
+	struct peer *p = peer_new(100, 0, 11), *q = peer_new(5, 5, 22);
+	const char *file = path_of("music.wav");
+	unsigned same = 0;
+
+	(void)state;
+	sweep(said, 16000, 8000);
+	wav_write(file, said, 16000, 8000, 1); /* 2 s */
+	stream_setup(x->s, p->port, CODEC_PCMU);
+	stream_setup(y->s, q->port, CODEC_PCMU);
+	stream_music(x->s, "demo/default", &file, 1);
+	WAIT_FOR(b, (peer_receive(p), p->n > 10));
+	stream_music(y->s, "demo/default", &file, 1); /* joins later, on another worker */
+	WAIT_FOR(b, (peer_receive(p), peer_receive(q), q->n > 20));
+	turn_for_ms(b, 50);
+	peer_receive(p);
+	for (unsigned i = 0; i < 20; i++) {
+		for (unsigned k = 0; k < p->n; k++) {
+			/* packets are 20 ms, the listeners' may lie 10 ms apart: half a packet must be alike */
+			bool whole = memcmp(q->payload[i], p->payload[k], 160) == 0;
+			bool half = memcmp(q->payload[i], p->payload[k] + 80, 80) == 0 ||
+				    memcmp(q->payload[i] + 80, p->payload[k], 80) == 0;
+			int64_t apart = (int64_t)(q->at_us[i] - p->at_us[k]);
+
+			if ((whole || half) && llabs(apart) < 30000) {
+				same++;
+				break;
+			}
+		}
+	}
+	assert_in_range(same, 18, 20);
+	stream_end(b, x);
+	stream_end(b, y);
+	peer_free(p);
+	peer_free(q);
+	bed_free(b);
+}
+
+static double power_at(const int16_t *pcm, size_t n, double hz, double rate_hz)
+{
+	double re = 0, im = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		re += pcm[i] * cos(2 * M_PI * hz * (double)i / rate_hz);
+		im += pcm[i] * sin(2 * M_PI * hz * (double)i / rate_hz);
+	}
+	return sqrt(re * re + im * im) / (double)n;
+}
+
+static void test_media_tones_have_pitch_and_cadence(void **state)
+{
+	static const enum codec_id codecs[] = { CODEC_PCMU, CODEC_G722 };
+	static const struct tone cadence[] = { { 425, 0, 200, 100 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(codecs); i++) {
+		struct bed *b = bed_new((struct media_params){ .nworkers = 1 });
+		struct seen *x = stream_make(b, NULL);
+		struct peer *p = peer_new(100, 0, 11);
+		uint32_t hz = codec_get(codecs[i])->rate_hz, ms = hz / 1000;
+
+		stream_setup(x->s, p->port, codecs[i]);
+		stream_tones(x->s, cadence, 1);
+		WAIT_FOR(b, (peer_receive(p), p->n >= 31));
+		assert_continuous(p, 0);
+		peer_listen(p, 0, codecs[i], heard, SAMPLES_MAX);
+		for (unsigned k = 0; k < 2; k++) { /* the cadence, twice */
+			assert_true(power_at(heard + (k * 300 + 20) * ms, 160 * ms, 425, hz) > 1000);
+			assert_true(power_at(heard + (k * 300 + 20) * ms, 160 * ms, 850, hz) < 100);
+			assert_true(power_at(heard + (k * 300 + 220) * ms, 70 * ms, 425, hz) < 100);
+		}
+		stream_end(b, x);
+		peer_free(p);
+		bed_free(b);
+	}
+}
+
+/* ---- digits as tones ---- */
+
+static void test_media_digit_crosses_to_a_leg_without_events(void **state)
+{
+	struct bed *b = bed_new((struct media_params){ .nworkers = 1 });
+	struct seen *x = stream_make(b, NULL), *y = stream_make(b, x->s);
+	struct peer *p = peer_new(100, 0, 11), *q = peer_new(5, 5, 22);
+	struct stream_config c = config_of(q->port, CODEC_PCMU);
+	struct inband *in = inband_new(8000);
+	struct dtmf_digit d[4];
+	char got[8] = "";
+	size_t n, ngot = 0;
+
+	(void)state;
+	stream_setup(x->s, p->port, CODEC_PCMU);
+	c.dtmf_send_pt = c.dtmf_recv_pt = -1;
+	stream_configure(y->s, &c);
+	stream_bridge(x->s, y->s);
+	settle(b, x->s);
+	peer_press(p, stream_port(x->s), '4', 100);
+	peer_press(p, stream_port(x->s), '*', 100);
+	for (unsigned i = 0; i < 30; i++) {
+		peer_send(p, stream_port(x->s), 0, 0xff); /* silence */
+		turn_for_ms(b, 20);
+	}
+	peer_receive(q);
+	assert_continuous(q, 0);
+	n = peer_listen(q, 0, CODEC_PCMU, heard, SAMPLES_MAX);
+	for (size_t i = 0; i + 160 <= n; i += 160) {
+		unsigned k = inband_run(in, heard + i, 160, d, 4);
+
+		for (unsigned m = 0; m < k; m++)
+			got[ngot++] = d[m].digit;
+	}
+	assert_string_equal(got, "4*");
+	inband_free(in);
+	stream_end(b, x);
+	stream_end(b, y);
+	peer_free(p);
+	peer_free(q);
+	bed_free(b);
+}
+
+static void test_media_digit_is_heard_without_events(void **state)
+{
+	struct bed *b = bed_new((struct media_params){ .nworkers = 1 });
+	struct seen *x = stream_make(b, NULL);
+	struct peer *p = peer_new(100, 0, 11);
+	struct stream_config c = config_of(p->port, CODEC_G722);
+	struct tonegen g;
+
+	(void)state;
+	c.dtmf_send_pt = c.dtmf_recv_pt = -1;
+	stream_configure(x->s, &c);
+	settle(b, x->s);
+	memset(said, 0, sizeof(said));
+	tonegen_init_digit(&g, '8', 100, 16000);
+	tonegen_run(&g, said, 1600);
+	tonegen_init_digit(&g, 'D', 100, 16000);
+	tonegen_run(&g, said + 4800, 1600);
+	peer_talk(b, p, stream_port(x->s), CODEC_G722, said, 9600);
+	WAIT_FOR(b, x->ndigits == 2);
+	assert_string_equal(x->digits, "8D");
+	assert_in_range(x->digit_ms[0], 60, 140);
+	stream_end(b, x);
+	peer_free(p);
+	bed_free(b);
+}
+
+/* ---- recording ---- */
+
+static uint32_t record(struct stream *s, const char *file, uint32_t max_ms, uint32_t silence_ms, const char *stop)
+{
+	struct record_params p = { .path = file, .max_ms = max_ms, .silence_ms = silence_ms, .stop_digits = stop };
+
+	return stream_record(s, &p);
+}
+
+static void test_media_record_is_what_was_said(void **state)
+{
+	static const struct { enum codec_id codec; double like; } v[] = { { CODEC_PCMU, 0.98 }, { CODEC_G722, 0.96 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		struct bed *b = bed_new((struct media_params){ .nworkers = 1 });
+		struct seen *x = stream_make(b, NULL);
+		struct peer *p = peer_new(100, 0, 11);
+		uint32_t hz = codec_get(v[i].codec)->rate_hz, rate_hz, id;
+		size_t n;
+
+		stream_setup(x->s, p->port, v[i].codec);
+		id = record(x->s, path_of("rec.wav"), 0, 0, NULL);
+		sweep(said, hz, hz);
+		peer_talk(b, p, stream_port(x->s), v[i].codec, said, hz);
+		/* under way it is a file already, with a true header */
+		n = wav_read(path_of("rec.wav"), heard, SAMPLES_MAX, &rate_hz);
+		assert_int_equal(rate_hz, hz);
+		assert_in_range(n, hz / 2, hz + hz / 5);
+		turn_for_ms(b, 150);
+		stream_record_stop(x->s);
+		WAIT_FOR(b, x->nrecord == 1);
+		assert_int_equal(x->record_id, id);
+		assert_int_equal(x->record.end, RECORD_STOPPED);
+		n = wav_read(path_of("rec.wav"), heard, SAMPLES_MAX, &rate_hz);
+		assert_int_equal(n * 1000 / hz, x->record.duration_ms);
+		assert_in_range(x->record.duration_ms, 1000, 1400);
+		assert_in_range(x->record.talk_ms, 900, 1100);
+		assert_true(correlation(said, hz, heard, n, (int)hz / 5) > v[i].like);
+		stream_end(b, x);
+		peer_free(p);
+		bed_free(b);
+	}
+}
+
+static void test_media_record_ends_for_each_reason(void **state)
+{
+	struct bed *b = bed_new((struct media_params){ .nworkers = 1 });
+	struct seen *x = stream_make(b, NULL);
+	struct peer *p = peer_new(100, 0, 11);
+	const char *file = path_of("ends.wav");
+	uint32_t rate_hz;
+
+	(void)state;
+	stream_setup(x->s, p->port, CODEC_PCMA);
+	record(x->s, file, 200, 0, NULL);
+	WAIT_FOR(b, x->nrecord == 1);
+	assert_int_equal(x->record.end, RECORD_LIMIT);
+	assert_int_equal(x->record.duration_ms, 200);
+	assert_int_equal(x->record.talk_ms, 0);
+	assert_int_equal(wav_read(file, heard, SAMPLES_MAX, &rate_hz), 1600); /* silence has its time, too */
+
+	record(x->s, file, 0, 300, NULL);
+	sweep(said, 4000, 8000);
+	peer_talk(b, p, stream_port(x->s), CODEC_PCMA, said, 4000);
+	assert_int_equal(x->nrecord, 1);
+	WAIT_FOR(b, x->nrecord == 2);
+	assert_int_equal(x->record.end, RECORD_SILENCE);
+	assert_in_range(x->record.duration_ms, 800, 1200);
+
+	record(x->s, file, 0, 0, "#");
+	settle(b, x->s);
+	peer_press(p, stream_port(x->s), '1', 60);
+	peer_press(p, stream_port(x->s), '#', 60);
+	WAIT_FOR(b, x->nrecord == 3);
+	assert_int_equal(x->record.end, RECORD_DIGIT);
+	assert_string_equal(x->digits, "1#");
+
+	record(x->s, "/nonexistent/folder/file.wav", 0, 0, NULL);
+	WAIT_FOR(b, x->nrecord == 4);
+	assert_int_equal(x->record.end, RECORD_FAILED);
+	assert_int_equal(x->record.err, -ENOENT);
+
+	/* a second recording ends the first */
+	record(x->s, file, 0, 0, NULL);
+	record(x->s, path_of("second.wav"), 0, 0, NULL);
+	WAIT_FOR(b, x->nrecord == 5);
+	assert_int_equal(x->record.end, RECORD_STOPPED);
+
+	/* the end of the stream ends it, and is heard after it */
+	stream_close(x->s);
+	WAIT_FOR(b, x->nclosed == 1);
+	assert_int_equal(x->nrecord, 6);
+	assert_int_equal(x->record.end, RECORD_CLOSED);
+	free(x);
+	peer_free(p);
+	bed_free(b);
+}
+
+static void test_media_record_and_play_move_with_their_stream(void **state)
+{
+	struct bed *b = bed_new((struct media_params){ .nworkers = 2 });
+	struct seen *x = stream_make(b, NULL), *y = stream_make(b, NULL);
+	struct peer *p = peer_new(100, 0, 11), *q = peer_new(5, 5, 22);
+	uint32_t rate_hz;
+	size_t n;
+
+	(void)state;
+	stream_setup(x->s, p->port, CODEC_PCMU);
+	stream_setup(y->s, q->port, CODEC_PCMA);
+	record(x->s, path_of("moved.wav"), 0, 0, NULL);
+	sweep(said, 8000, 8000);
+	peer_talk(b, p, stream_port(x->s), CODEC_PCMU, said, 4000);
+	stream_bridge(y->s, x->s); /* x goes over to y's worker, and transcodes from now on */
+	peer_talk(b, p, stream_port(x->s), CODEC_PCMU, said + 4000, 4000);
+	turn_for_ms(b, 150);
+	stream_record_stop(x->s);
+	WAIT_FOR(b, x->nrecord == 1);
+	n = wav_read(path_of("moved.wav"), heard, SAMPLES_MAX, &rate_hz);
+	assert_true(correlation(said, 8000, heard, n, 800) > 0.9);
+	peer_receive(q);
+	assert_in_range(q->n, 20, 36);
+	assert_continuous(q, 0);
+	/* a player, too */
+	wav_write(path_of("tune.wav"), said, 8000, 8000, 1);
+	play(y->s, path_of("tune.wav"), NULL, true);
+	n = q->n;
+	WAIT_FOR(b, (peer_receive(q), q->n > n + 5));
+	assert_continuous(q, 0);
+	stream_end(b, x);
+	stream_end(b, y);
+	peer_free(p);
+	peer_free(q);
+	bed_free(b);
+}
+
+static int make_dir(void **state)
+{
+	return mkdtemp(dir) && warm_up(state) == 0 ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	(void)state;
+	while (d && (e = readdir(d)))
+		unlink(path_of(e->d_name));
+	if (d)
+		closedir(d);
+	return rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_media_transcode_sounds_the_same),
+		cmocka_unit_test(test_media_transcode_ends_when_codecs_agree),
+		cmocka_unit_test(test_media_transcode_conceals_loss),
+		cmocka_unit_test(test_media_echo_between_codecs),
+		cmocka_unit_test(test_media_play_arrives_as_it_is_in_the_file),
+		cmocka_unit_test(test_media_play_files_follow_without_a_gap),
+		cmocka_unit_test(test_media_play_ends_by_digit_by_stop_and_by_another_source),
+		cmocka_unit_test(test_media_play_survives_a_change_of_codec),
+		cmocka_unit_test(test_media_music_is_one_for_all_listeners),
+		cmocka_unit_test(test_media_tones_have_pitch_and_cadence),
+		cmocka_unit_test(test_media_digit_crosses_to_a_leg_without_events),
+		cmocka_unit_test(test_media_digit_is_heard_without_events),
+		cmocka_unit_test(test_media_record_is_what_was_said),
+		cmocka_unit_test(test_media_record_ends_for_each_reason),
+		cmocka_unit_test(test_media_record_and_play_move_with_their_stream),
+	};
+
+	return cmocka_run_group_tests_name("media_sound", tests, make_dir, remove_dir);
+}
