@@ -1,0 +1,352 @@
+/* conn.c - the life of one connection: connect on the pool, poll, send, read, lose, try again. */
+#define LOG_MODULE "db"
+#include "db/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BACKOFF_MIN_MS 100
+#define BACKOFF_MAX_MS 5000
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+static void schedule_connect(struct conn *c);
+
+/* ---- closing ---- */
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+static void check_closed(struct conn *c)
+{
+	if (c->is_closing && !c->is_working && c->timer_closed && c->state != CONN_CLOSED) {
+		c->state = CONN_CLOSED;
+		c->h->on_closed(c);
+	}
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	struct conn *c = handle->data;
+
+	c->timer_closed = true;
+	check_closed(c);
+}
+
+static void drop_socket(struct conn *c)
+{
+	struct prepared *p, *next;
+
+	if (c->poll) {
+		/* Before PQfinish: epoll must forget the descriptor while it is still ours. */
+		uv_poll_stop(c->poll);
+		uv_close((uv_handle_t *)c->poll, on_poll_closed);
+		c->poll = NULL;
+	}
+	if (c->pg) {
+		PQfinish(c->pg);
+		c->pg = NULL;
+	}
+	HASH_ITER(hh, c->prepared, p, next) {
+		HASH_DEL(c->prepared, p);
+		free(p);
+	}
+}
+
+static void answer(struct conn *c, const struct db_answer *a)
+{
+	struct query *q = c->query;
+
+	c->query = NULL;
+	if (q)
+		c->h->on_answer(c, q, a);
+}
+
+static void lost(struct conn *c, int err, const char *why)
+{
+	char message[256];
+	bool was_up = c->pg != NULL;
+
+	snprintf(message, sizeof(message), "%s", why);
+	drop_socket(c);
+	uv_timer_stop(&c->timer);
+	c->state = CONN_DOWN;
+	if (was_up && !c->is_closing)
+		log_warn(c->log, "connection lost: %s", message);
+	answer(c, &(struct db_answer){ .err = err, .message = message });
+	if (was_up && c->h->on_down)
+		c->h->on_down(c);
+	if (!c->is_closing)
+		schedule_connect(c);
+}
+
+void conn_close(struct conn *c)
+{
+	if (c->is_closing)
+		return;
+	c->is_closing = true;
+	drop_socket(c);
+	c->state = CONN_DOWN;
+	answer(c, &(struct db_answer){ .err = -ENOTCONN, .message = "closing" });
+	uv_close((uv_handle_t *)&c->timer, on_timer_closed);
+}
+
+/* ---- connecting ---- */
+
+static void on_work(uv_work_t *work)
+{
+	struct conn *c = work->data;
+
+	c->connected = PQconnectdb(c->conninfo);
+}
+
+static void set_poll(struct conn *c, int events)
+{
+	uv_poll_start(c->poll, events, on_poll);
+}
+
+static int adopt(struct conn *c)
+{
+	int err;
+
+	c->pg = c->connected;
+	c->connected = NULL;
+	if (PQstatus(c->pg) != CONNECTION_OK || PQsetnonblocking(c->pg, 1) != 0)
+		return -ENOTCONN;
+	c->poll = malloc(sizeof(*c->poll));
+	if (!c->poll)
+		return -ENOMEM;
+	err = uv_poll_init(c->loop, c->poll, PQsocket(c->pg));
+	if (err) {
+		free(c->poll);
+		c->poll = NULL;
+		return err;
+	}
+	c->poll->data = c;
+	set_poll(c, UV_READABLE);
+	return 0;
+}
+
+static void on_work_done(uv_work_t *work, int status)
+{
+	struct conn *c = work->data;
+
+	c->is_working = false;
+	if (status || c->is_closing || !c->connected || adopt(c) != 0) {
+		if (!c->is_closing)
+			log_debug(c->log, "no connection: %s", c->pg ? PQerrorMessage(c->pg) : "");
+		if (c->connected)
+			PQfinish(c->connected);
+		c->connected = NULL;
+		drop_socket(c);
+		c->state = CONN_DOWN;
+		if (!c->is_closing)
+			schedule_connect(c);
+		check_closed(c);
+		return;
+	}
+	c->backoff_ms = 0;
+	c->state = CONN_IDLE;
+	if (c->h->on_up)
+		c->h->on_up(c);
+	if (c->state == CONN_IDLE)
+		c->h->on_idle(c);
+}
+
+static void connect_now(struct conn *c)
+{
+	c->state = CONN_CONNECTING;
+	c->work.data = c;
+	if (uv_queue_work(c->loop, &c->work, on_work, on_work_done) == 0)
+		c->is_working = true;
+	else
+		schedule_connect(c);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+	connect_now(timer->data);
+}
+
+static void schedule_connect(struct conn *c)
+{
+	c->backoff_ms = c->backoff_ms ? c->backoff_ms * 2 : BACKOFF_MIN_MS;
+	if (c->backoff_ms > BACKOFF_MAX_MS)
+		c->backoff_ms = BACKOFF_MAX_MS;
+	uv_timer_start(&c->timer, on_retry, c->backoff_ms, 0);
+}
+
+int conn_open(struct conn *c)
+{
+	int err = uv_timer_init(c->loop, &c->timer);
+
+	if (err)
+		return err;
+	c->timer.data = c;
+	connect_now(c);
+	return 0;
+}
+
+/* ---- queries ---- */
+
+static void on_query_timeout(uv_timer_t *timer)
+{
+	lost(timer->data, -ETIMEDOUT, "query took too long");
+}
+
+static void flush(struct conn *c)
+{
+	int left = PQflush(c->pg);
+
+	if (left < 0)
+		lost(c, -ENOTCONN, PQerrorMessage(c->pg));
+	else
+		set_poll(c, left ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+}
+
+static void statement_name(const char *sql, char name[32])
+{
+	snprintf(name, 32, "s%lx", (unsigned long)(uintptr_t)sql);
+}
+
+static bool is_prepared(const struct conn *c, const char *sql)
+{
+	struct prepared *p;
+
+	HASH_FIND_PTR(c->prepared, &sql, p);
+	return p != NULL;
+}
+
+static void send_query(struct conn *c)
+{
+	struct query *q = c->query;
+	char name[32];
+	int ok;
+
+	if (q->is_prepared && !is_prepared(c, q->sql)) {
+		statement_name(q->sql, name);
+		c->state = CONN_PREPARING;
+		ok = PQsendPrepare(c->pg, name, q->sql, 0, NULL);
+	} else if (q->is_prepared) {
+		statement_name(q->sql, name);
+		c->state = CONN_BUSY;
+		ok = PQsendQueryPrepared(c->pg, name, (int)q->n, q->values, q->lengths, q->formats, 0);
+	} else {
+		c->state = CONN_BUSY;
+		ok = q->n ? PQsendQueryParams(c->pg, q->sql, (int)q->n, NULL, q->values, q->lengths, q->formats, 0)
+			  : PQsendQuery(c->pg, q->sql);
+	}
+	if (!ok)
+		lost(c, -ENOTCONN, PQerrorMessage(c->pg));
+	else
+		flush(c);
+}
+
+void conn_run(struct conn *c, struct query *q)
+{
+	c->query = q;
+	uv_timer_start(&c->timer, on_query_timeout, c->query_timeout_ms, 0);
+	send_query(c);
+}
+
+static void finish(struct conn *c, PGresult *result)
+{
+	ExecStatusType status = PQresultStatus(result);
+	struct db_rows rows = { result };
+
+	uv_timer_stop(&c->timer);
+	c->state = CONN_IDLE;
+	if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
+		answer(c, &(struct db_answer){ .rows = &rows });
+	else
+		answer(c, &(struct db_answer){ .err = -EINVAL, .sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE),
+					       .message = PQresultErrorMessage(result) });
+	PQclear(result);
+	if (c->state == CONN_IDLE && !c->is_closing)
+		c->h->on_idle(c);
+}
+
+static void on_prepared(struct conn *c, PGresult *result)
+{
+	struct prepared *p;
+
+	if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+		finish(c, result);
+		return;
+	}
+	PQclear(result);
+	p = calloc(1, sizeof(*p));
+	if (!p) {
+		lost(c, -ENOMEM, "out of memory");
+		return;
+	}
+	p->sql = c->query->sql;
+	HASH_ADD_PTR(c->prepared, sql, p);
+	send_query(c);
+}
+
+/* Reads results until the connection is busy again; the last one of a query counts, an error above all. */
+static void read_results(struct conn *c)
+{
+	PGresult *last = NULL, *r;
+
+	while (c->pg && !PQisBusy(c->pg)) {
+		r = PQgetResult(c->pg);
+		if (!r)
+			break;
+		if (last && PQresultStatus(last) == PGRES_FATAL_ERROR) {
+			PQclear(r);
+			continue;
+		}
+		PQclear(last);
+		last = r;
+	}
+	if (!last)
+		return;
+	/* More is to come: wait for the end of this one (only text with several statements has it). */
+	while (c->pg && (r = PQgetResult(c->pg)) != NULL)
+		PQclear(r);
+	if (PQstatus(c->pg) == CONNECTION_BAD) {
+		char why[256];
+
+		snprintf(why, sizeof(why), "%s", PQerrorMessage(c->pg));
+		PQclear(last);
+		lost(c, -ENOTCONN, why);
+	} else if (c->state == CONN_PREPARING) {
+		on_prepared(c, last);
+	} else if (c->state == CONN_BUSY) {
+		finish(c, last);
+	} else {
+		PQclear(last);
+	}
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct conn *c = poll->data;
+	PGnotify *n;
+
+	if (status < 0) {
+		lost(c, -ENOTCONN, uv_strerror(status));
+		return;
+	}
+	if (events & UV_WRITABLE) {
+		flush(c);
+		if (c->poll != poll)
+			return;
+	}
+	if (!(events & UV_READABLE))
+		return;
+	if (!PQconsumeInput(c->pg)) {
+		lost(c, -ENOTCONN, PQerrorMessage(c->pg));
+		return;
+	}
+	read_results(c);
+	while (c->poll == poll && c->pg && (n = PQnotifies(c->pg)) != NULL) {
+		if (c->h->on_notify)
+			c->h->on_notify(c, n->relname, n->extra);
+		PQfreemem(n);
+	}
+}

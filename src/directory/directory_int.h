@@ -1,0 +1,71 @@
+/* directory_int.h - between directory.c (loading, change feed) and tables.c (rows and look-ups). */
+#pragma once
+
+#include <uthash.h>
+
+#include "base/out.h"
+#include "directory/directory.h"
+
+enum dir_table {
+	DIR_DOMAIN, DIR_EXTENSION, DIR_CREDENTIAL, DIR_FORWARD, DIR_TRUNK, DIR_GROUP, DIR_MENU, DIR_MAILBOX, DIR_MUSIC, DIR_TABLE_COUNT
+};
+
+struct dir_address { union { struct in_addr v4; struct in6_addr v6; } addr; int family; unsigned bits; };
+
+/* One row: its texts in one block, and the object made of them. */
+struct dir_row {
+	UT_hash_handle hh;
+	char *key;                 /* "office/1001", inside texts */
+	char **v;                  /* the columns behind the key; NULL for SQL NULL */
+	unsigned nv;
+	void *list;                /* array that the object points to */
+	unsigned naddresses;
+	struct dir_address *addresses; /* trunks */
+	union {
+		struct dir_domain domain;
+		struct dir_extension extension;
+		struct dir_credential credential;
+		struct dir_forward forward;
+		struct dir_trunk trunk;
+		struct dir_group group;
+		struct dir_menu menu;
+		struct dir_mailbox mailbox;
+		struct dir_music music;
+	};
+};
+
+struct dir_table_def {
+	const char *name;          /* as in pbx.change */
+	const char *sql;           /* key, then columns; $1::text[] the keys wanted, NULL: all */
+	int (*fill)(struct directory *d, struct dir_row *r);
+};
+extern const struct dir_table_def dir_tables[DIR_TABLE_COUNT];
+
+struct directory {
+	uv_loop_t *loop;
+	struct db *db;
+	const struct log *log;
+	struct directory_watcher *watchers;
+	struct dir_row *rows[DIR_TABLE_COUNT];
+	unsigned char secret[32];
+	bool has_secret, is_loaded, is_closing;
+	/* The reader of pbx.change: one query at a time. */
+	uint64_t query;
+	int64_t seq, seq_read;     /* all up to seq is in the copy; the batch being worked on ends at seq_read */
+	bool is_again;             /* woken while busy */
+	unsigned table;            /* being fetched */
+	struct change *changes;    /* the batch */
+	unsigned nchanges;
+	bool is_reload_due;        /* a domain changed */
+	bool is_full;              /* the batch was cut at its limit */
+	uv_timer_t poll;
+	void (*done)(void *arg);
+	void *done_arg;
+};
+
+struct change { char *table, *key; };
+
+/* Puts a result row in place of what had its key. */
+int dir_row_put(struct directory *d, enum dir_table t, const struct db_rows *rows, int row);
+void dir_row_drop(struct directory *d, enum dir_table t, const char *key);
+void dir_rows_clear(struct directory *d);

@@ -1,0 +1,445 @@
+/* tables.c - what is kept of each table: the SQL beside the code that makes an object of its row; and the look-ups.
+ *
+ * Lists inside a row come as text with control characters between fields (\x1f) and elements (\x1e), which the schema's checks keep
+ * out of names and numbers.
+ */
+#define LOG_MODULE "directory"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "directory/directory_int.h"
+
+#define KEY_MAX 300
+
+static const char *or_empty(const char *z) { return z ? z : ""; }
+static uint32_t number_or(const char *z, uint32_t def) { return z ? (uint32_t)strtoul(z, NULL, 10) : def; }
+static bool is_true(const char *z) { return z && z[0] == 't'; }
+
+static unsigned algorithms(const char *list)
+{
+	unsigned set = 0;
+
+	if (list && strstr(list, "MD5"))
+		set |= 1;
+	if (list && strstr(list, "SHA-256"))
+		set |= 2;
+	return set;
+}
+
+/* How many elements a list has. */
+static unsigned count_elements(const char *list)
+{
+	unsigned n = list && list[0] ? 1 : 0;
+
+	for (; list && *list; list++)
+		n += *list == '\x1e';
+	return n;
+}
+
+/* Cuts in place. */
+static char *cut(char **rest, char at)
+{
+	char *head = *rest, *end = head ? strchr(head, at) : NULL;
+
+	if (end)
+		*end = '\0';
+	*rest = end ? end + 1 : NULL;
+	return head;
+}
+
+static int fill_domain(struct directory *d, struct dir_row *r)
+{
+	(void)d;
+	r->domain = (struct dir_domain){ .domain = r->v[0], .realm = r->v[1], .timezone = r->v[2], .language = r->v[3],
+					 .music_class = r->v[4], .algorithms = algorithms(r->v[5]), .is_default = is_true(r->v[7]) };
+	snprintf(r->domain.default_context, sizeof(r->domain.default_context), "%s", or_empty(r->v[6]));
+	return 0;
+}
+
+static int fill_extension(struct directory *d, struct dir_row *r)
+{
+	(void)d;
+	r->extension = (struct dir_extension){ .domain = r->v[0], .number = r->v[1], .display_name = or_empty(r->v[2]), .context = r->v[3],
+					       .ring_s = number_or(r->v[4], 20), .call_limit = number_or(r->v[5], UINT32_MAX),
+					       .algorithms = algorithms(r->v[6]), .language = or_empty(r->v[7]),
+					       .music_class = or_empty(r->v[8]), .has_mailbox = is_true(r->v[9]) };
+	return 0;
+}
+
+static int fill_credential(struct directory *d, struct dir_row *r)
+{
+	(void)d;
+	r->credential = (struct dir_credential){ r->v[0], r->v[1], r->v[2], r->v[3], r->v[4] };
+	return 0;
+}
+
+static int fill_forward(struct directory *d, struct dir_row *r)
+{
+	(void)d;
+	r->forward = (struct dir_forward){ r->v[0], r->v[1] };
+	return 0;
+}
+
+static int parse_address(struct dir_address *a, char *text)
+{
+	char *bits = text, *host = cut(&bits, '/');
+
+	a->family = strchr(host, ':') ? AF_INET6 : AF_INET;
+	if (inet_pton(a->family, host, &a->addr) != 1)
+		return -EINVAL;
+	a->bits = number_or(bits, a->family == AF_INET6 ? 128 : 32);
+	return 0;
+}
+
+static int fill_trunk(struct directory *d, struct dir_row *r)
+{
+	char *rest = r->v[7];
+	unsigned n = count_elements(rest);
+
+	(void)d;
+	r->trunk = (struct dir_trunk){ .domain = r->v[0], .name = r->v[1], .context = r->v[2], .uri = r->v[3], .auth_user = r->v[4],
+				       .auth_password = r->v[5], .call_limit = number_or(r->v[6], UINT32_MAX) };
+	r->addresses = calloc(n + 1, sizeof(*r->addresses));
+	if (!r->addresses)
+		return -ENOMEM;
+	while (rest && n--)
+		if (parse_address(&r->addresses[r->naddresses], cut(&rest, '\x1e')) == 0)
+			r->naddresses++;
+	return 0;
+}
+
+static int fill_group(struct directory *d, struct dir_row *r)
+{
+	char *rest = r->v[5];
+	unsigned n = count_elements(rest);
+	struct dir_group_member *list = calloc(n + 1, sizeof(*list));
+
+	(void)d;
+	if (!list)
+		return -ENOMEM;
+	for (unsigned i = 0; i < n; i++) {
+		char *one = cut(&rest, '\x1e');
+
+		list[i].number = cut(&one, '\x1f');
+		list[i].delay_s = number_or(cut(&one, '\x1f'), 0);
+		list[i].ring_s = number_or(one && one[0] ? one : NULL, 0);
+	}
+	r->list = list;
+	r->group = (struct dir_group){ .domain = r->v[0], .number = r->v[1], .name = r->v[2], .strategy = r->v[3],
+				       .ring_s = number_or(r->v[4], 20), .nmembers = n, .members = list };
+	return 0;
+}
+
+static int fill_menu(struct directory *d, struct dir_row *r)
+{
+	char *rest = r->v[10];
+	unsigned n = count_elements(rest);
+	struct dir_menu_choice *list = calloc(n + 1, sizeof(*list));
+
+	(void)d;
+	if (!list)
+		return -ENOMEM;
+	for (unsigned i = 0; i < n; i++) {
+		char *one = cut(&rest, '\x1e');
+
+		list[i].digits = cut(&one, '\x1f');
+		list[i].target = or_empty(one);
+	}
+	r->list = list;
+	r->menu = (struct dir_menu){ .domain = r->v[0], .number = r->v[1], .context = r->v[2], .prompt = r->v[3], .invalid_prompt = r->v[4],
+				     .fallback = r->v[5], .first_timeout_ms = number_or(r->v[6], 5000),
+				     .digit_timeout_ms = number_or(r->v[7], 3000), .retries = number_or(r->v[8], 2),
+				     .dial_extensions = is_true(r->v[9]), .nchoices = n, .choices = list };
+	return 0;
+}
+
+static int fill_mailbox(struct directory *d, struct dir_row *r)
+{
+	(void)d;
+	r->mailbox = (struct dir_mailbox){ .domain = r->v[0], .number = r->v[1], .language = r->v[2], .pin_hash = r->v[3],
+					   .max_messages = number_or(r->v[4], 100), .max_message_s = number_or(r->v[5], 300) };
+	return 0;
+}
+
+static int fill_music(struct directory *d, struct dir_row *r)
+{
+	char *rest = r->v[2];
+	unsigned n = count_elements(rest);
+	const char **list = calloc(n + 1, sizeof(*list));
+
+	(void)d;
+	if (!list)
+		return -ENOMEM;
+	for (unsigned i = 0; i < n; i++)
+		list[i] = cut(&rest, '\x1e');
+	r->list = list;
+	r->music = (struct dir_music){ .domain = r->v[0], .class_name = r->v[1], .nfiles = n, .files = list };
+	return 0;
+}
+
+#define WANTED(key) " WHERE ($1::text[] IS NULL OR " key " = ANY($1))"
+
+/* The first column is the key in pbx.change. */
+const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
+	[DIR_DOMAIN] = { "domain",
+		"SELECT domain, domain, realm, timezone, language, music_class, algorithms, default_context, is_default FROM pbx.domain"
+		WANTED("domain"), fill_domain },
+	[DIR_EXTENSION] = { "extension",
+		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"
+		" coalesce(e.algorithms, d.algorithms), coalesce(e.language, d.language), coalesce(e.music_class, d.music_class),"
+		" EXISTS (SELECT FROM pbx.mailbox AS m WHERE (m.domain, m.number) = (e.domain, e.number))"
+		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)" WANTED("e.domain || '/' || e.number") " AND e.enabled", fill_extension },
+	[DIR_CREDENTIAL] = { "credential",
+		"SELECT domain || '/' || auth_name, domain, auth_name, number, ha1_md5, ha1_sha256 FROM pbx.credential"
+		WANTED("domain || '/' || auth_name"), fill_credential },
+	[DIR_FORWARD] = { "forward",
+		"SELECT domain || '/' || number || '/' || reason, reason, target FROM pbx.forward"
+		WANTED("domain || '/' || number || '/' || reason") " AND enabled", fill_forward },
+	[DIR_TRUNK] = { "trunk",
+		"SELECT t.domain || '/' || t.name, t.domain, t.name, t.context, t.uri, t.auth_user, t.auth_password, t.call_limit,"
+		" (SELECT string_agg(a.address::text, E'\\x1e') FROM pbx.trunk_address AS a WHERE (a.domain, a.name) = (t.domain, t.name))"
+		" FROM pbx.trunk AS t" WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
+	[DIR_GROUP] = { "ring_group",
+		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"
+		" (SELECT string_agg(m.member || E'\\x1f' || m.delay_s || E'\\x1f' || coalesce(m.ring_s::text, ''), E'\\x1e' ORDER BY m.position, m.member)"
+		"  FROM pbx.ring_group_member AS m WHERE (m.domain, m.number) = (g.domain, g.number))"
+		" FROM pbx.ring_group AS g" WANTED("g.domain || '/' || g.number"), fill_group },
+	[DIR_MENU] = { "menu",
+		"SELECT m.domain || '/' || m.number, m.domain, m.number, m.context, m.prompt, m.invalid_prompt, m.fallback, m.first_timeout_ms,"
+		" m.digit_timeout_ms, m.retries, m.dial_extensions,"
+		" (SELECT string_agg(c.digits || E'\\x1f' || c.target, E'\\x1e' ORDER BY c.digits) FROM pbx.menu_choice AS c"
+		"  WHERE (c.domain, c.number) = (m.domain, m.number))"
+		" FROM pbx.menu AS m" WANTED("m.domain || '/' || m.number"), fill_menu },
+	[DIR_MAILBOX] = { "mailbox",
+		"SELECT domain || '/' || number, domain, number, language, pin_hash, max_messages, max_message_s FROM pbx.mailbox"
+		WANTED("domain || '/' || number"), fill_mailbox },
+	[DIR_MUSIC] = { "music_class",
+		"SELECT m.domain || '/' || m.class, m.domain, m.class,"
+		" (SELECT string_agg(f.path, E'\\x1e' ORDER BY f.position) FROM pbx.music_file AS f WHERE (f.domain, f.class) = (m.domain, m.class))"
+		" FROM pbx.music_class AS m" WANTED("m.domain || '/' || m.class"), fill_music },
+};
+
+/* ---- rows ---- */
+
+static void row_free(struct dir_row *r)
+{
+	for (unsigned i = 0; i < r->nv; i++)
+		free(r->v[i]);
+	free(r->v);
+	free(r->key);
+	free(r->list);
+	free(r->addresses);
+	free(r);
+}
+
+void dir_row_drop(struct directory *d, enum dir_table t, const char *key)
+{
+	struct dir_row *r;
+
+	HASH_FIND_STR(d->rows[t], key, r);
+	if (!r)
+		return;
+	HASH_DEL(d->rows[t], r);
+	row_free(r);
+}
+
+int dir_row_put(struct directory *d, enum dir_table t, const struct db_rows *rows, int row)
+{
+	struct dir_row *r = calloc(1, sizeof(*r));
+	int ncols = db_rows_columns(rows), err = 0;
+
+	if (!r)
+		return -ENOMEM;
+	r->key = str_dup(db_rows_get(rows, row, 0));
+	r->v = calloc((size_t)ncols, sizeof(char *));
+	for (int i = 1; i < ncols && r->key && r->v; i++) {
+		struct str cell = db_rows_get(rows, row, i);
+
+		r->v[r->nv++] = cell.p ? str_dup(cell) : NULL;
+		if (cell.p && !r->v[i - 1])
+			err = -ENOMEM;
+	}
+	if (!r->key || !r->v)
+		err = -ENOMEM;
+	if (!err)
+		err = dir_tables[t].fill(d, r);
+	if (err) {
+		row_free(r);
+		return err;
+	}
+	dir_row_drop(d, t, r->key);
+	HASH_ADD_KEYPTR(hh, d->rows[t], r->key, strlen(r->key), r);
+	return 0;
+}
+
+void dir_rows_clear(struct directory *d)
+{
+	for (unsigned t = 0; t < DIR_TABLE_COUNT; t++) {
+		struct dir_row *r, *next;
+
+		HASH_ITER(hh, d->rows[t], r, next) {
+			HASH_DEL(d->rows[t], r);
+			row_free(r);
+		}
+	}
+}
+
+/* ---- look-ups ---- */
+
+static enum dir_answer find(struct directory *d, enum dir_table t, const char *domain, struct str name, const struct dir_row **out)
+{
+	char key[KEY_MAX];
+	struct dir_row *r;
+	int n = snprintf(key, sizeof(key), "%s/%.*s", domain, STR_ARG(name));
+
+	if (!d->is_loaded)
+		return DIR_UNKNOWN;
+	if (n < 0 || (size_t)n >= sizeof(key))
+		return DIR_ABSENT;
+	HASH_FIND(hh, d->rows[t], key, (unsigned)n, r);
+	*out = r;
+	return r ? DIR_FOUND : DIR_ABSENT;
+}
+
+#define LOOKUP(fn, table, type, member)                                                                                  \
+	enum dir_answer fn(struct directory *d, const char *domain, struct str name, const struct type **out)            \
+	{                                                                                                                \
+		const struct dir_row *r;                                                                                 \
+		enum dir_answer a = find(d, table, domain, name, &r);                                                    \
+                                                                                                                         \
+		if (a == DIR_FOUND)                                                                                      \
+			*out = &r->member;                                                                               \
+		return a;                                                                                                \
+	}
+
+LOOKUP(directory_extension, DIR_EXTENSION, dir_extension, extension)
+LOOKUP(directory_credential, DIR_CREDENTIAL, dir_credential, credential)
+LOOKUP(directory_trunk, DIR_TRUNK, dir_trunk, trunk)
+LOOKUP(directory_group, DIR_GROUP, dir_group, group)
+LOOKUP(directory_menu, DIR_MENU, dir_menu, menu)
+LOOKUP(directory_mailbox, DIR_MAILBOX, dir_mailbox, mailbox)
+
+enum dir_answer directory_music(struct directory *d, const char *domain, const char *class_name, const struct dir_music **out)
+{
+	const struct dir_row *r;
+	enum dir_answer a = find(d, DIR_MUSIC, domain, str_from(class_name), &r);
+
+	if (a == DIR_FOUND)
+		*out = &r->music;
+	return a;
+}
+
+enum dir_answer directory_domain(struct directory *d, const char *domain, const struct dir_domain **out)
+{
+	struct dir_row *r;
+
+	if (!d->is_loaded)
+		return DIR_UNKNOWN;
+	HASH_FIND_STR(d->rows[DIR_DOMAIN], domain, r);
+	if (r)
+		*out = &r->domain;
+	return r ? DIR_FOUND : DIR_ABSENT;
+}
+
+enum dir_answer directory_domain_of_host(struct directory *d, struct str host, const struct dir_domain **out)
+{
+	char lower[KEY_MAX];
+	enum dir_answer a = DIR_ABSENT;
+
+	if (!d->is_loaded)
+		return DIR_UNKNOWN;
+	if (str_copy(host, lower, sizeof(lower)) == 0) {
+		for (char *p = lower; *p; p++)
+			if (*p >= 'A' && *p <= 'Z')
+				*p |= 0x20;
+		a = directory_domain(d, lower, out);
+	}
+	for (const struct dir_row *r = d->rows[DIR_DOMAIN]; r && a != DIR_FOUND; r = r->hh.next)
+		if (r->domain.is_default) {
+			*out = &r->domain;
+			a = DIR_FOUND;
+		}
+	return a;
+}
+
+enum dir_answer directory_forward(struct directory *d, const char *domain, struct str number, const char *reason, struct dir_forward *out)
+{
+	char name[KEY_MAX];
+	const struct dir_row *r;
+	enum dir_answer a;
+	int n = snprintf(name, sizeof(name), "%.*s/%s", STR_ARG(number), reason);
+
+	if (n < 0 || (size_t)n >= sizeof(name))
+		return DIR_ABSENT;
+	a = find(d, DIR_FORWARD, domain, str_from(name), &r);
+	if (a == DIR_FOUND)
+		*out = r->forward;
+	return a;
+}
+
+static bool is_in(const struct dir_address *net, const struct sockaddr *addr)
+{
+	const unsigned char *a = addr->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)addr)->sin6_addr.s6_addr
+							     : (const unsigned char *)&((const struct sockaddr_in *)addr)->sin_addr;
+	const unsigned char *b = (const unsigned char *)&net->addr;
+	unsigned whole = net->bits / 8, rest = net->bits % 8;
+
+	if (net->family != addr->sa_family || memcmp(a, b, whole) != 0)
+		return false;
+	return !rest || ((a[whole] ^ b[whole]) >> (8 - rest)) == 0;
+}
+
+enum dir_answer directory_trunk_by_address(struct directory *d, const struct sockaddr *addr, const struct dir_trunk **out)
+{
+	const struct dir_row *best = NULL;
+	unsigned best_bits = 0;
+
+	if (!d->is_loaded)
+		return DIR_UNKNOWN;
+	/* Trunks are tens, not thousands. */
+	for (const struct dir_row *r = d->rows[DIR_TRUNK]; r; r = r->hh.next)
+		for (unsigned i = 0; i < r->naddresses; i++)
+			if (is_in(&r->addresses[i], addr) && (!best || r->addresses[i].bits > best_bits)) {
+				best = r;
+				best_bits = r->addresses[i].bits;
+			}
+	if (best)
+		*out = &best->trunk;
+	return best ? DIR_FOUND : DIR_ABSENT;
+}
+
+/* The keyed hash of a name picks an extension of the domain, and its policy is offered: in the proportion of those in use, the same
+ * for a name every time, and without the key nobody can tell. */
+unsigned directory_algorithms_for(struct directory *d, const char *domain, struct str name)
+{
+	unsigned counts[4] = { 0 }, total = 0, pick;
+	unsigned char mac[EVP_MAX_MD_SIZE];
+	const struct dir_domain *dom;
+	unsigned len = 0;
+
+	for (const struct dir_row *r = d->rows[DIR_EXTENSION]; r; r = r->hh.next)
+		if (!strcmp(r->extension.domain, domain)) {
+			counts[r->extension.algorithms & 3]++;
+			total++;
+		}
+	if (!total || !HMAC(EVP_sha256(), d->secret, sizeof(d->secret), (const unsigned char *)name.p, name.n, mac, &len))
+		return directory_domain(d, domain, &dom) == DIR_FOUND ? dom->algorithms : 1;
+	pick = ((unsigned)mac[0] << 16 | (unsigned)mac[1] << 8 | mac[2]) % total;
+	for (unsigned set = 1; set < 4; set++) {
+		if (pick < counts[set])
+			return set;
+		pick -= counts[set];
+	}
+	return 1;
+}
+
+bool directory_secret(struct directory *d, unsigned char out[32])
+{
+	if (d->has_secret)
+		memcpy(out, d->secret, sizeof(d->secret));
+	return d->has_secret;
+}
