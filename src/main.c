@@ -1,2 +1,413 @@
-/* main.c - start, wiring, signals; nothing else. */
-int main(void) { return 0; }
+/* main.c - start, wiring, signals; nothing else.
+ *
+ * The order of the start: ports are bound, root is given up, the database is asked. Until the directory is there every request
+ * is told 503 with Retry-After; then the parts that need it are made, and when the dialplan and the bindings are there too
+ * the line "ready" says that calls are taken. The end goes the same way back: calls first, the database last.
+ */
+#define LOG_MODULE "main"
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "call/calls.h"
+#include "call/app.h"
+#include "config.h"
+#include "presence/mwi.h"
+
+#ifndef CORDBOARD_VERSION
+#define CORDBOARD_VERSION "0.1"
+#endif
+
+#define READY_POLL_MS 20
+#define STOP_MAX_MS 5000      /* a peer or disk that doesn't come to an end is left behind */
+#define TASK_STACK (64 * 1024)
+
+struct pbx {
+	struct config config;
+	struct log log;
+	struct rng rng;
+	uv_loop_t loop;
+	struct timers *timers;
+	struct timers_driver *driver;
+	struct tasks *tasks;
+	struct resolver *resolver;
+	struct sip_ua *ua;
+	struct media *media;
+	struct db *db;
+	struct directory *directory;
+	struct plan *plan;
+	struct outbox *outbox;
+	struct digest_server *digest;
+	struct auth auth;
+	struct registrar *registrar;
+	struct mwi *mwi;
+	struct calls *calls;
+	struct directory_watcher watcher;
+	uv_signal_t sigint, sigterm;
+	uv_timer_t ready;
+	struct timer stop_timer;
+	bool is_ready, is_stopping;
+	unsigned closing;
+	char outbox_dir[600];
+};
+
+/* ---- --print-apps ---- */
+
+static const char *type_name(enum app_param_type t)
+{
+	static const char *const names[] = { "text", "number", "int", "bool", "seconds", "prompt", "mailbox", "menu", "group", "music",
+					     "trunk", "context" };
+
+	return names[t];
+}
+
+static void print_param(struct out *o, const struct app_param *p)
+{
+	out_z(o, "{\"name\":");
+	app_json_str(o, p->name);
+	out_fmt(o, ",\"type\":\"%s\",\"required\":%s,\"default\":", type_name(p->type), p->is_required ? "true" : "false");
+	if (p->def)
+		app_json_str(o, p->def);
+	else
+		out_z(o, "null");
+	out_z(o, ",\"help\":");
+	app_json_str(o, p->help);
+	out_chr(o, '}');
+}
+
+static int print_apps(void)
+{
+	struct out o;
+
+	out_init_grow(&o, 1 << 20);
+	out_chr(&o, '[');
+	for (unsigned i = 0; app_table[i]; i++) {
+		const struct app *app = app_table[i];
+
+		out_fmt(&o, "%s\n{\"name\":\"%s\",\"help\":", i ? "," : "", app->name);
+		app_json_str(&o, app->help);
+		out_z(&o, ",\"params\":[");
+		for (unsigned k = 0; k < app->nparams; k++) {
+			if (k)
+				out_chr(&o, ',');
+			print_param(&o, &app->params[k]);
+		}
+		out_z(&o, "]}");
+	}
+	out_z(&o, "\n]\n");
+	fwrite(o.p, 1, o.len, stdout);
+	out_fini(&o);
+	return 0;
+}
+
+/* ---- the end ---- */
+
+static void close_signals(struct pbx *p)
+{
+	uv_close((uv_handle_t *)&p->sigint, NULL);
+	uv_close((uv_handle_t *)&p->sigterm, NULL);
+	uv_close((uv_handle_t *)&p->ready, NULL);
+}
+
+static void on_db_closed(void *arg)
+{
+	struct pbx *p = arg;
+
+	sip_ua_close(p->ua);
+	mwi_free(p->mwi);
+	calls_free(p->calls);
+	digest_server_free(p->digest);
+	resolver_close(p->resolver);
+	tasks_close(p->tasks);
+	timers_driver_close(p->driver);
+	close_signals(p);
+}
+
+/* Parts that close at the same time; the database goes when they have gone. */
+static void on_part_closed(void *arg)
+{
+	struct pbx *p = arg;
+
+	if (--p->closing == 0)
+		db_close(p->db, on_db_closed, p);
+}
+
+static void on_outbox_closed(void *arg)
+{
+	on_part_closed(arg);
+}
+
+static void close_parts(void *arg)
+{
+	struct pbx *p = arg;
+
+	timer_stop(p->timers, &p->stop_timer);
+	if (p->mwi)
+		mwi_stop(p->mwi);
+	if (p->registrar)
+		registrar_close(p->registrar);
+	p->closing = 4;
+	plan_close(p->plan, on_part_closed, p);
+	directory_close(p->directory, on_part_closed, p);
+	media_close(p->media, on_part_closed, p);
+	outbox_close(p->outbox, on_outbox_closed, p);
+}
+
+static void on_stop_overdue(void *arg)
+{
+	struct pbx *p = arg;
+
+	log_warn(&p->log, "calls didn't end in time");
+	fflush(NULL);
+	_exit(1); /* what is to be kept is on disk */
+}
+
+static void stop(struct pbx *p)
+{
+	if (p->is_stopping)
+		return;
+	p->is_stopping = true;
+	log_info(&p->log, "stopping");
+	timer_init(&p->stop_timer, on_stop_overdue, p);
+	timer_start(p->timers, &p->stop_timer, STOP_MAX_MS);
+	if (p->calls)
+		calls_close(p->calls, close_parts, p);
+	else
+		close_parts(p);
+}
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+	(void)number;
+	stop(signal->data);
+}
+
+/* ---- the start ---- */
+
+static void reply_not_ready(struct strans *st, const struct sip_msg *m, void *arg)
+{
+	(void)m;
+	(void)arg;
+	strans_reply_simple(st, 503, "Retry-After: 5\r\n");
+}
+
+static const char node_sql[] =
+	"INSERT INTO pbx.node (node, started, seen, version) VALUES ($1, now(), now(), $2)"
+	" ON CONFLICT (node) DO UPDATE SET started = now(), seen = now(), version = excluded.version";
+
+static int make_rest(struct pbx *p)
+{
+	struct digest_server_params digest = { .clock = &clock_system, .rng = &p->rng, .nonce_life_s = p->config.nonce_life_s };
+	int err = directory_secret(p->directory, digest.key) ? digest_server_new(&p->digest, &digest) : -EINVAL;
+
+	if (err)
+		return err;
+	p->auth = (struct auth){ .directory = p->directory, .digest = p->digest, .log = &p->log };
+	db_query(p->db, node_sql, 2, (struct db_param[]){ DB_TEXT(p->config.node), DB_TEXT(CORDBOARD_VERSION) }, NULL, NULL);
+	err = registrar_new(&p->registrar, &(struct registrar_params){
+		.ua = p->ua, .directory = p->directory, .db = p->db, .outbox = p->outbox, .digest = p->digest, .timers = p->timers,
+		.clock = &clock_system, .rng = &p->rng, .log = &p->log, .node = p->config.node, .min_expires_s = p->config.min_expires_s,
+		.max_expires_s = p->config.max_expires_s, .default_expires_s = p->config.default_expires_s });
+	if (!err)
+		err = mwi_new(&p->mwi, &(struct mwi_params){ .ua = p->ua, .directory = p->directory, .db = p->db, .auth = &p->auth,
+							      .timers = p->timers, .log = &p->log });
+	if (!err)
+		err = calls_new(&p->calls, &(struct calls_params){
+			.loop = &p->loop, .ua = p->ua, .resolver = p->resolver, .media = p->media, .directory = p->directory,
+			.plan = p->plan, .registrar = p->registrar, .auth = &p->auth, .db = p->db, .outbox = p->outbox,
+			.tasks = p->tasks, .timers = p->timers, .rng = &p->rng, .clock = &clock_system, .log = &p->log,
+			.prompts = p->config.prompts, .spool = p->config.spool });
+	return err;
+}
+
+static void on_ready_poll(uv_timer_t *timer)
+{
+	struct pbx *p = timer->data;
+
+	if (!plan_is_loaded(p->plan) || !registrar_is_loaded(p->registrar))
+		return;
+	uv_timer_stop(timer);
+	p->is_ready = true;
+	printf("ready: SIP on");
+	for (unsigned i = 0; i < p->config.nlisten; i++)
+		printf(" %s port %u", p->config.listen[i].addr, p->config.listen[i].port);
+	printf("\n");
+	fflush(stdout);
+}
+
+static void on_change(const char *table, const char *key, void *arg)
+{
+	struct pbx *p = arg;
+
+	(void)key;
+	if (strcmp(table, "*") != 0 || p->calls || p->is_stopping)
+		return;
+	if (make_rest(p) != 0) {
+		log_error(&p->log, "start failed");
+		stop(p);
+		return;
+	}
+	uv_timer_start(&p->ready, on_ready_poll, 0, READY_POLL_MS);
+}
+
+static int drop_root(const struct config *c)
+{
+	const struct passwd *pw;
+
+	if (getuid() != 0 || !c->user[0])
+		return 0;
+	pw = getpwnam(c->user);
+	if (!pw) {
+		fprintf(stderr, "there is no user %s\n", c->user);
+		return -EINVAL;
+	}
+	if (initgroups(pw->pw_name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0) {
+		fprintf(stderr, "can't become %s: %s\n", c->user, strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+/* Two sockets a stream: the usual 1024 descriptors would be 250 calls. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+static int make_sip(struct pbx *p)
+{
+	struct sip_ua_params params = {
+		.stack = { .loop = &p->loop, .timers = p->timers, .rng = &p->rng, .clock = &clock_system, .log = &p->log,
+			   .server = "Cordboard/" CORDBOARD_VERSION },
+	};
+	int err = resolver_new(&p->resolver, &p->loop, &p->log);
+
+	params.resolver = p->resolver;
+	if (!err)
+		err = sip_ua_new(&p->ua, &params);
+	for (unsigned i = 0; i < p->config.nlisten && !err; i++) {
+		err = transport_listen(sip_ua_transport(p->ua), p->config.listen[i].addr, p->config.listen[i].port);
+		if (err)
+			fprintf(stderr, "can't listen on %s port %u: %s\n", p->config.listen[i].addr, p->config.listen[i].port,
+				uv_strerror(err));
+	}
+	if (!err) {
+		sip_ua_handle(p->ua, SIP_INVITE, reply_not_ready, p);
+		sip_ua_handle(p->ua, SIP_REGISTER, reply_not_ready, p);
+		sip_ua_handle(p->ua, SIP_SUBSCRIBE, reply_not_ready, p);
+		sip_ua_allow_in_dialog(p->ua, SIP_INFO);
+	}
+	return err;
+}
+
+static int make_database(struct pbx *p)
+{
+	int err = db_new(&p->db, &(struct db_params){ .loop = &p->loop, .log = &p->log, .conninfo = p->config.database });
+
+	snprintf(p->outbox_dir, sizeof(p->outbox_dir), "%s/outbox", p->config.spool);
+	mkdir(p->config.spool, 0700);
+	if (!err)
+		err = directory_new(&p->directory, &p->loop, p->db, &p->log);
+	if (!err)
+		err = plan_new(&p->plan, &p->loop, p->db, p->directory, &p->log);
+	if (!err)
+		err = outbox_new(&p->outbox, &(struct outbox_params){ .loop = &p->loop, .log = &p->log, .db = p->db, .rng = &p->rng,
+								       .dir = p->outbox_dir });
+	p->watcher = (struct directory_watcher){ .on_change = on_change, .arg = p };
+	if (!err)
+		directory_watch(p->directory, &p->watcher);
+	return err;
+}
+
+static int start(struct pbx *p)
+{
+	int err = 0;
+
+	p->log = (struct log){ .to = stderr, .level = p->config.log_level };
+	rng_init(&p->rng);
+	raise_descriptor_limit();
+	uv_loop_init(&p->loop);
+	p->timers = timers_new(uv_now(&p->loop));
+	if (!p->timers)
+		return -ENOMEM;
+	err = timers_drive(&p->driver, p->timers, &p->loop);
+	if (!err)
+		err = tasks_new(&p->tasks, &p->loop, TASK_STACK);
+	if (!err)
+		err = make_sip(p);
+	if (!err)
+		err = drop_root(&p->config);
+	if (!err)
+		err = media_new(&p->media, &(struct media_params){
+			.loop = &p->loop, .log = &p->log, .nworkers = p->config.media_workers, .port_min = p->config.port_min,
+			.port_max = p->config.port_max, .timeout_ms = p->config.media_timeout_s * 1000 });
+	if (!err)
+		err = make_database(p);
+	if (err)
+		return err;
+	uv_timer_init(&p->loop, &p->ready);
+	p->ready.data = p;
+	uv_signal_init(&p->loop, &p->sigint);
+	uv_signal_init(&p->loop, &p->sigterm);
+	p->sigint.data = p;
+	p->sigterm.data = p;
+	uv_signal_start(&p->sigint, on_signal, SIGINT);
+	uv_signal_start(&p->sigterm, on_signal, SIGTERM);
+	return 0;
+}
+
+static int usage(const char *name, int code)
+{
+	fprintf(code ? stderr : stdout,
+		"usage: %s --config FILE    run with this configuration\n"
+		"       %s --print-apps     the applications, for pbx.app_register()\n"
+		"       %s --version\n", name, name, name);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' }, { "print-apps", no_argument, NULL, 'a' },
+		{ "version", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' }, { 0 },
+	};
+	static struct pbx pbx; /* zeroed; main's alone */
+	const char *path = NULL;
+	int c, err;
+
+	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		if (c == 'a')
+			return print_apps();
+		if (c == 'v')
+			return printf("Cordboard " CORDBOARD_VERSION "\n") < 0;
+		if (c != 'c')
+			return usage(argv[0], c == 'h' ? 0 : 2);
+		path = optarg;
+	}
+	if (!path || optind != argc)
+		return usage(argv[0], 2);
+	if (config_load(&pbx.config, path) != 0)
+		return 2;
+	signal(SIGPIPE, SIG_IGN);
+	err = start(&pbx);
+	if (err) {
+		fprintf(stderr, "start failed: %s\n", uv_strerror(err));
+		return 1;
+	}
+	uv_run(&pbx.loop, UV_RUN_DEFAULT);
+	uv_loop_close(&pbx.loop);
+	timers_free(pbx.timers);
+	config_fini(&pbx.config);
+	return 0;
+}

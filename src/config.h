@@ -1,0 +1,27 @@
+/* config.h - the configuration file (libconfig): what the server must know before it can ask the database.
+ *
+ * Unknown keys and bad values are refused with file and line. config/cordboard.conf is the commented sample.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log.h"
+
+#define CONFIG_LISTEN_MAX 16
+
+struct config {
+	char *node, *user, *database, *spool, *prompts;
+	enum log_level log_level;
+	unsigned nlisten;
+	struct { char *addr; uint16_t port; } listen[CONFIG_LISTEN_MAX];
+	uint32_t min_expires_s, max_expires_s, default_expires_s, nonce_life_s;
+	unsigned media_workers;
+	uint16_t port_min, port_max;
+	uint32_t media_timeout_s;
+};
+
+/* Reads a file; complaints go to stderr. -EINVAL, -ENOENT. On success release with config_fini(). */
+int config_load(struct config *c, const char *path);
+void config_fini(struct config *c);
