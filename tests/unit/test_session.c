@@ -1106,6 +1106,66 @@ static void test_session_closed_or_detached_in_any_callback(void **state)
 	}
 }
 
+/* One thing either end may do at any time, sensible or not. */
+static void do_something(struct fixture *f)
+{
+	struct side *sd = rng_below(&f->w->rng, 2) ? &f->a : &f->b;
+
+	if (!sd->s)
+		return;
+	switch (rng_below(&f->w->rng, 8)) {
+	case 0:
+		session_progress(sd->s, 180, NULL, NULL, STR_NULL);
+		break;
+	case 1:
+	case 2:
+		session_answer(sd->s, NULL, SDP_TYPE, STR(SDP));
+		break;
+	case 3:
+	case 4:
+		session_reinvite(sd->s, NULL, SDP_TYPE, STR(SDP));
+		break;
+	case 5:
+		session_request(sd->s, "INFO", NULL, NULL, STR_NULL, NULL, NULL);
+		break;
+	case 6:
+		session_close(sd->s, 0, NULL);
+		break;
+	case 7:
+		session_reject(sd->s, 486, NULL, NULL);
+		break;
+	}
+}
+
+static void test_session_any_loss_and_order_ends_clean(void **state)
+{
+	struct fixture *f = *state;
+
+	f->w->double_percent = 10;
+	for (int call = 0; call < 400; call++) {
+		f->w->loss_percent = (unsigned)call % 4 * 15;
+		invite(f);
+		for (int step = 0; step < 12; step++) {
+			do_something(f);
+			wire_run(f->w, rng_below(&f->w->rng, 3) * 700);
+		}
+		if (f->a.s)
+			session_close(f->a.s, 0, NULL);
+		wire_run(f->w, 40000);
+		if (f->b.s) /* the last word may have been lost as often as it was said */
+			session_close(f->b.s, 0, NULL);
+		if (f->a.s)
+			session_close(f->a.s, 0, NULL);
+		wire_run(f->w, 40000);
+		assert_null(f->a.s);
+		assert_null(f->b.s);
+		f->w->ladder[0] = f->a.events[0] = f->b.events[0] = '\0';
+		if (call % 20 == 0)
+			assert_all_gone(f);
+	}
+	assert_all_gone(f);
+}
+
 static void test_session_detached_hears_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -1207,6 +1267,7 @@ int main(void)
 		T(foreign_address_must_be_authorized),
 		T(challenge_answered_once),
 		T(closed_or_detached_in_any_callback),
+		T(any_loss_and_order_ends_clean),
 		T(detached_hears_nothing),
 		T(ua_closes_with_calls_in_every_state),
 		T(idle_takes_less_than_3_kib),

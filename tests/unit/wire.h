@@ -54,6 +54,7 @@ struct wire {
 	unsigned npackets;
 	char ladder[WIRE_LADDER];
 	char fork_to[WIRE_ENDS + 1]; /* packets to 127.0.0.9 go to all of these */
+	unsigned loss_percent, double_percent;
 };
 
 static inline uint64_t wire_mono(void *arg)
@@ -94,11 +95,21 @@ static inline void wire_step(struct wire *w, char from, const char *label, const
 	snprintf(w->ladder + n, sizeof(w->ladder) - n, "%s%c %s%s", n ? ", " : "", from, label, mark);
 }
 
+static inline void wire_put(struct wire *w, struct wire_end *from, const struct sip_dest *dest, struct str bytes, bool is_held)
+{
+	struct wire_packet *p = &w->packets[w->npackets];
+
+	assert_true(w->npackets < WIRE_PACKETS);
+	*p = (struct wire_packet){ from, dest->addr, dest->proto, malloc(bytes.n + 1), bytes.n, is_held };
+	memcpy(p->bytes, bytes.p, bytes.n);
+	p->bytes[bytes.n] = '\0';
+	w->npackets++;
+}
+
 static inline int wire_send(const struct sip_dest *dest, struct str bytes, void *arg)
 {
 	struct wire_end *from = arg;
 	struct wire *w = from->wire;
-	struct wire_packet *p = &w->packets[w->npackets];
 	char label[64];
 	bool is_lost = false, is_held = false;
 
@@ -111,14 +122,14 @@ static inline int wire_send(const struct sip_dest *dest, struct str bytes, void 
 			is_lost = !is_held;
 		}
 	}
+	if (w->loss_percent && rng_below(&w->rng, 100) < w->loss_percent)
+		is_lost = true;
 	wire_step(w, from->name, label, is_lost ? "!" : is_held ? "~" : "");
 	if (is_lost)
 		return 0;
-	assert_true(w->npackets < WIRE_PACKETS);
-	*p = (struct wire_packet){ from, dest->addr, dest->proto, malloc(bytes.n + 1), bytes.n, is_held };
-	memcpy(p->bytes, bytes.p, bytes.n);
-	p->bytes[bytes.n] = '\0';
-	w->npackets++;
+	wire_put(w, from, dest, bytes, is_held);
+	if (w->double_percent && rng_below(&w->rng, 100) < w->double_percent)
+		wire_put(w, from, dest, bytes, false);
 	return 0;
 }
 
