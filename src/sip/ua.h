@@ -27,20 +27,28 @@ struct session;
 struct sip_ua_params {
 	struct sip_stack_params stack;
 	struct resolver *resolver;   /* may be NULL: literals only */
+	union sockaddr_any local;    /* unit tests, where there is no transport: our address */
 };
 
 /* One handler per method for requests outside dialogs. Must answer through st. */
 typedef void sip_ua_request_fn(struct strans *st, const struct sip_msg *m, void *arg);
 
 int sip_ua_new(struct sip_ua **out, const struct sip_ua_params *p);
+/* Frees sessions and subscriptions without calling their handlers, then closes the stack. */
 void sip_ua_close(struct sip_ua *ua);
 struct sip_stack *sip_ua_stack(struct sip_ua *ua);
 struct transport *sip_ua_transport(struct sip_ua *ua);
+/* Also adds the method to Allow. */
 void sip_ua_handle(struct sip_ua *ua, enum sip_method method, sip_ua_request_fn *fn, void *arg);
+/* Adds a method to Allow that session handlers take inside dialogs (INFO, REFER ...). */
+void sip_ua_allow_in_dialog(struct sip_ua *ua, enum sip_method method);
+/* An extension somebody above implements: goes into Supported, and a Require that names it isn't refused with
+ * 420. The text must live as long as ua. -ENOSPC when there are too many. */
+int sip_ua_support(struct sip_ua *ua, const char *option_tag);
 /* Told of every TCP flow that ends (registrar: bindings). At most one. */
 void sip_ua_on_flow_closed(struct sip_ua *ua, void (*fn)(uint64_t flow, void *arg), void *arg);
 unsigned sip_ua_sessions(const struct sip_ua *ua);
-/* Everything we can do, for Allow and Supported lines ("Allow: ...\r\n"). */
+/* Everything we can do, as a line ("Allow: ...\r\n"). The session's own messages carry it already. */
 const char *sip_ua_allow(const struct sip_ua *ua);
 
 /* How a session came to its end; why_msg may be NULL. */
@@ -62,15 +70,19 @@ struct session_handler {
 	/* A re-INVITE or UPDATE from the peer. Answer with session_reply_offer(). has_offer false: late offer wanted
 	 * (re-INVITE), or a mere refresh (UPDATE). */
 	void (*on_reoffer)(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg);
-	/* Our re-INVITE or UPDATE was answered: m its final response (NULL on a local failure), status its code. A 2xx of a re-INVITE
-	 * has been ACKed. 491 is retried by the session after the time RFC 3261 §14.1 gives and not told. */
+	/* Our re-INVITE was answered: m its final response (NULL on a local failure), status its code. A 2xx has been ACKed,
+	 * unless the re-INVITE was without offer: then session_ack() must follow, with the answer. 491 is retried by
+	 * the session after the time RFC 3261 §14.1 gives and not told, but for two cases: the peer changed the session
+	 * while we waited (491 with m NULL: what we would repeat is out of date, offer anew), or it said 491 ten times.
+	 * When the answer ends the dialog (481, 408 ...) only on_closed is called. */
 	void (*on_reoffer_done)(struct session *s, int status, const struct sip_msg *m, void *arg);
 	/* INFO, NOTIFY, MESSAGE, REFER ... inside the dialog. NULL handler or false: 405 is sent by the session. Answer through st. */
 	bool (*on_request)(struct session *s, struct strans *st, const struct sip_msg *m, void *arg);
 	/* Exactly once, last. status: SIP code that ended it (0 for BYE), m: the message, or NULL. */
 	void (*on_closed)(struct session *s, enum session_end how, int status, const struct sip_msg *m, void *arg);
-	/* May be NULL: may this in-dialog request pass? Called for requests other than ACK, CANCEL and BYE from the
-	 * dialog's own flow. false: the handler has answered (challenge). */
+	/* May be NULL: may this in-dialog request pass? Called for requests other than ACK, CANCEL and BYE that come from
+	 * another address than the dialog's own flow. false: the handler has answered (challenge). Those that pass
+	 * move the flow: where the last request came from is where ours go, if the peer is behind NAT. */
 	bool (*on_authorize)(struct session *s, struct strans *st, const struct sip_msg *m, void *arg);
 };
 
@@ -92,11 +104,13 @@ struct session_params {           /* UAC; all is copied */
 
 int session_invite(struct session **out, struct sip_ua *ua, const struct session_params *p,
 		   const struct session_handler *h, void *arg);
-/* Takes an incoming INVITE (inside a sip_ua_request_fn). Sends nothing but the 100 the transaction sends. */
+/* Takes an incoming INVITE (inside a sip_ua_request_fn). Sends nothing but the 100 the transaction sends. On an error the
+ * caller still has to answer st. */
 int session_accept(struct session **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m,
 		   const struct session_handler *h, void *arg);
 
-/* UAS: 101..199. body may be empty. */
+/* UAS: 101..199. body may be empty. Repeated every minute until the answer (RFC 3261 §13.3.1.1). These three: -EALREADY when
+ * the INVITE has been answered or the session has ended. */
 int session_progress(struct session *s, int status, const char *hdrs, const char *ctype, struct str body);
 /* UAS: 200, retransmitted until ACK; without an ACK in 64*T1 the session BYEs and ends with TIMEOUT. */
 int session_answer(struct session *s, const char *hdrs, const char *ctype, struct str body);
@@ -112,7 +126,8 @@ int session_reply_offer(struct session *s, struct strans *st, int status, const 
 int session_request(struct session *s, const char *method, const char *hdrs, const char *ctype, struct str body,
 		    void (*fn)(const struct sip_msg *m, void *arg), void *arg);
 /* Ends it whatever its state: CANCEL, BYE, or reject with status (UAS unanswered; 0: 480). hdrs: e.g. Reason. on_closed
- * follows (never from inside this call). A second call does nothing. */
+ * follows (never from inside this call), as soon as the loop turns: the peer's answer isn't waited for, what the
+ * protocol still has to do (a 2xx that crosses our CANCEL gets ACK and BYE) goes on alone. A second call does nothing. */
 void session_close(struct session *s, int status, const char *hdrs);
 /* Forgets the handler: no more calls, the session ends itself as by session_close. */
 void session_detach(struct session *s, int status, const char *hdrs);
@@ -122,8 +137,10 @@ enum session_state session_state(const struct session *s);
 struct str session_call_id(const struct session *s);
 struct str session_local_tag(const struct session *s);
 struct str session_remote_tag(const struct session *s);
-const struct sip_msg *session_invite_msg(const struct session *s); /* UAS: the INVITE, held; UAC: NULL */
-const struct sip_source *session_source(const struct session *s);  /* UAS: where the INVITE came from */
+/* UAS: the INVITE, held until the ACK of its 2xx has come and on_ack has returned, then NULL; UAC: NULL. */
+const struct sip_msg *session_invite_msg(const struct session *s);
+/* UAS: where the peer's last request came from (at first the INVITE); UAC: where the INVITE went, until the peer sends one. */
+const struct sip_source *session_source(const struct session *s);
 const struct sip_dest *session_dest(const struct session *s);      /* where our in-dialog requests go now */
 /* Our address in this dialog, for SDP. */
 int session_local_addr(const struct session *s, union sockaddr_any *out);
@@ -132,13 +149,16 @@ int session_local_addr(const struct session *s, union sockaddr_any *out);
 
 struct subscription;
 struct subscription_handler {
-	void (*on_refresh)(struct subscription *sub, uint32_t expires_s, void *arg); /* send full state by subscription_notify */
-	void (*on_closed)(struct subscription *sub, void *arg);                     /* exactly once: expired, ended, peer gone */
+	/* Send full state by subscription_notify. expires_s 0: the last one. */
+	void (*on_refresh)(struct subscription *sub, uint32_t expires_s, void *arg);
+	/* Exactly once, last: expired, ended (by us too), peer gone. */
+	void (*on_closed)(struct subscription *sub, void *arg);
 };
-/* Accepts a SUBSCRIBE (200 with Expires), keeps its dialog and its expiry. event: "message-summary". */
+/* Accepts a SUBSCRIBE (200 with Expires), keeps its dialog and its expiry. The caller has checked Event and sends the first state by
+ * subscription_notify. expires_s 0: one state and no more. -EINVAL without Event or Contact: the caller still has to answer. */
 int subscription_accept(struct subscription **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m,
 			uint32_t expires_s, const struct subscription_handler *h, void *arg);
 /* NOTIFY with state active (or terminated when the subscription has ended). One at a time: while one is under way the
- * newest body waits. */
+ * newest body waits. -ENOTCONN: it has ended. */
 int subscription_notify(struct subscription *sub, const char *ctype, struct str body);
 void subscription_close(struct subscription *sub, const char *reason); /* NOTIFY terminated;reason= */

@@ -1,0 +1,548 @@
+/* dialog.c - dialog state: made from a request and its response, used to write the next request.
+ *
+ * Strings are kept as the text the next request needs, so that writing one is copying; only the first route
+ * is looked into, to tell a loose router from a strict one.
+ */
+#include "sip/dialog.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define MAX_FORWARDS 70
+#define ROUTES_MAX 8192 /* a route set longer than this is nobody's network */
+
+static int replace(char **field, struct str s)
+{
+	char *copy = str_dup(s);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+/* ---- addresses ---- */
+
+/* "Display" <uri>; the display is unquoted text, or raw when it came from a message (escapes still in it). */
+static char *name_addr(struct str display, struct str uri, bool is_raw)
+{
+	struct out o;
+
+	out_init_grow(&o, SIP_MSG_MAX);
+	if (display.n > 0) {
+		out_chr(&o, '"');
+		for (size_t i = 0; i < display.n; i++) {
+			if (!is_raw && (display.p[i] == '"' || display.p[i] == '\\'))
+				out_chr(&o, '\\');
+			if (display.p[i] != '\r' && display.p[i] != '\n')
+				out_chr(&o, display.p[i]);
+		}
+		out_z(&o, "\" ");
+	}
+	out_chr(&o, '<');
+	out_str(&o, uri);
+	out_chr(&o, '>');
+	char *text = out_ok(&o) ? str_dup(out_view(&o)) : NULL;
+	out_fini(&o);
+	return text;
+}
+
+int dialog_contact_of(const struct sip_msg *m, struct sip_uri *out)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct str element;
+	struct sip_addr a;
+
+	if (!sip_msg_element_next(m, SIP_HDR_CONTACT, &it, &element) || sip_addr_parse(&a, element))
+		return -ENOENT;
+	if ((a.uri.scheme != SIP_SCHEME_SIP && a.uri.scheme != SIP_SCHEME_SIPS) || str_empty(a.uri.host))
+		return -ENOENT;
+	*out = a.uri;
+	return 0;
+}
+
+/* ---- the way requests take ---- */
+
+static bool in_net4(uint32_t addr, uint32_t net, int bits)
+{
+	return (addr ^ net) >> (32 - bits) == 0;
+}
+
+/* Addresses that mean something only where they are used, and those of documentation, which mean nothing. */
+static bool is_unroutable(const union sockaddr_any *a)
+{
+	static const struct {
+		uint32_t net;
+		int bits;
+	} nets[] = {
+		{ 0x0a000000, 8 },  { 0xac100000, 12 }, { 0xc0a80000, 16 }, { 0x64400000, 10 }, { 0xa9fe0000, 16 },
+		{ 0x7f000000, 8 },  { 0x00000000, 8 },  { 0xc0000200, 24 }, { 0xc6336400, 24 }, { 0xcb007100, 24 },
+	};
+
+	if (a->sa.sa_family == AF_INET) {
+		uint32_t addr = ntohl(a->v4.sin_addr.s_addr);
+		for (size_t i = 0; i < ARRAY_LEN(nets); i++) {
+			if (in_net4(addr, nets[i].net, nets[i].bits))
+				return true;
+		}
+		return false;
+	}
+	const unsigned char *b = a->v6.sin6_addr.s6_addr;
+	return IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr) || IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr) ||
+	       IN6_IS_ADDR_LINKLOCAL(&a->v6.sin6_addr) || (b[0] & 0xfe) == 0xfc ||
+	       (b[0] == 0x20 && b[1] == 0x01 && b[2] == 0x0d && b[3] == 0xb8);
+}
+
+static struct sip_dest source_dest(const struct sip_source *src)
+{
+	return (struct sip_dest){ .proto = src->proto, .addr = src->peer, .flow = src->flow };
+}
+
+static bool is_reliable(enum sip_proto p)
+{
+	return p != SIP_UDP;
+}
+
+static struct str first_route(const struct dialog *d)
+{
+	struct str rest = str_from(d->routes);
+
+	return str_cut(&rest, '\n');
+}
+
+/* The URI the next request goes to. */
+static int next_hop(const struct dialog *d, struct sip_uri *out)
+{
+	struct sip_addr a;
+
+	if (!*d->routes)
+		return sip_uri_parse(out, str_from(d->target));
+	if (sip_addr_parse(&a, first_route(d)))
+		return -EINVAL;
+	*out = a.uri;
+	return 0;
+}
+
+static void use_address(struct dialog *d, struct sip_dest dest, bool names_transport)
+{
+	const struct sip_source *src = &d->source;
+
+	if (sockaddr_host_eq(&dest.addr, &src->peer)) {
+		/* Many a phone on TCP writes a Contact without ;transport=tcp. */
+		if (!names_transport && is_reliable(src->proto))
+			dest.proto = src->proto;
+		if (dest.proto == src->proto)
+			dest.flow = src->flow;
+	} else if (!*d->routes && is_unroutable(&dest.addr)) {
+		dest = source_dest(src);
+	}
+	d->dest = dest;
+}
+
+static void on_resolved(uint64_t id, const struct sip_dest *dests, unsigned n, void *arg)
+{
+	struct dialog *d = arg;
+
+	if (id != d->resolving)
+		return;
+	d->resolving = 0;
+	if (n > 0)
+		use_address(d, dests[0], true);
+}
+
+static void choose_dest(struct dialog *d)
+{
+	struct sip_uri uri;
+	struct sip_dest dest = { 0 };
+
+	if (d->resolving)
+		sip_resolve_cancel(d->ua->resolver, d->resolving);
+	d->resolving = 0;
+	d->dest = source_dest(&d->source);
+	if (next_hop(d, &uri))
+		return;
+	switch (sip_resolve_literal(&dest, &uri)) {
+	case 0:
+		use_address(d, dest, sip_param_find(uri.params, "transport", NULL));
+		break;
+	case -EAGAIN:
+		if (d->ua->resolver && sip_resolve(d->ua->resolver, &uri, on_resolved, d, &d->resolving))
+			d->resolving = 0;
+		break;
+	default:
+		break; /* a transport we don't speak: back where it came from is the best there is */
+	}
+}
+
+void dialog_seen_from(struct dialog *d, const struct sip_source *src)
+{
+	if (d->source.proto == src->proto && d->source.flow == src->flow && sockaddr_eq(&d->source.peer, &src->peer))
+		return;
+	d->source = *src;
+	choose_dest(d);
+}
+
+bool dialog_is_own_flow(const struct dialog *d, const struct sip_source *src)
+{
+	return sockaddr_host_eq(&d->source.peer, &src->peer);
+}
+
+bool dialog_flow_lost(struct dialog *d)
+{
+	if (!d->dest.flow)
+		return false;
+	if (d->source.flow == d->dest.flow)
+		d->source.flow = 0;
+	choose_dest(d);
+	d->dest.flow = 0;
+	return true;
+}
+
+int dialog_local_addr(const struct dialog *d, union sockaddr_any *out)
+{
+	return ua_local(d->ua, &d->dest, out);
+}
+
+/* ---- making ---- */
+
+static int routes_from(const struct sip_msg *m, bool is_reversed, char **out)
+{
+	struct str elements[SIP_HDR_MAX];
+	struct sip_hdr_iter it = { 0 };
+	struct out o;
+	size_t n = 0;
+
+	while (n < ARRAY_LEN(elements) && sip_msg_element_next(m, SIP_HDR_RECORD_ROUTE, &it, &elements[n]))
+		n++;
+	out_init_grow(&o, ROUTES_MAX);
+	for (size_t i = 0; i < n; i++) {
+		out_str(&o, elements[is_reversed ? n - 1 - i : i]);
+		out_chr(&o, '\n');
+	}
+	int err = out_ok(&o) ? replace(out, out_view(&o)) : -EMSGSIZE;
+	out_fini(&o);
+	return err;
+}
+
+static void table_add(struct dialog *d, const struct dialog_usage *usage)
+{
+	d->usage = usage;
+	HASH_ADD_KEYPTR(hh, d->ua->dialogs, d->local_tag, DIALOG_TAG_LEN, d);
+}
+
+static int copy_auth(struct dialog *d, const char *user, const char *password)
+{
+	if (!user)
+		return 0;
+	d->auth = calloc(1, sizeof(*d->auth));
+	if (!d->auth)
+		return -ENOMEM;
+	d->auth->user = strdup(user);
+	d->auth->password = strdup(password ? password : "");
+	return d->auth->user && d->auth->password ? 0 : -ENOMEM;
+}
+
+static char *escaped_user(struct str user)
+{
+	char buf[512];
+	struct out o;
+
+	out_init(&o, buf, sizeof(buf));
+	sip_escape_user(&o, user);
+	return out_ok(&o) ? str_dup(out_view(&o)) : NULL;
+}
+
+/* Route header values as given: one comma list becomes one line each. */
+static int routes_given(struct str value, char **out)
+{
+	struct out o;
+
+	out_init_grow(&o, ROUTES_MAX);
+	while (value.n > 0) {
+		int depth = 0;
+		size_t n = 0;
+		while (n < value.n && (value.p[n] != ',' || depth > 0)) {
+			depth += value.p[n] == '<' ? 1 : value.p[n] == '>' ? -1 : 0;
+			n++;
+		}
+		struct str element = str_trim((struct str){ value.p, n });
+		if (element.n > 0) {
+			out_str(&o, element);
+			out_chr(&o, '\n');
+		}
+		value = str_from_at(value, n + 1);
+	}
+	int err = out_ok(&o) ? replace(out, out_view(&o)) : -EMSGSIZE;
+	out_fini(&o);
+	return err;
+}
+
+int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usage *usage, const struct dialog_params *p)
+{
+	char call_id[37];
+	int err;
+
+	*d = (struct dialog){ .ua = ua, .is_uac = true };
+	rng_token(ua->rng, d->local_tag, DIALOG_TAG_LEN);
+	rng_uuid(ua->rng, call_id);
+	d->call_id = str_dup(str_empty(p->call_id) ? str_from(call_id) : p->call_id);
+	d->remote_tag = str_dup(STR(""));
+	d->local = name_addr(p->from_display, p->from_uri, false);
+	d->remote = name_addr(p->to_display, p->to_uri, false);
+	d->target = str_dup(p->target);
+	d->contact_user = escaped_user(p->contact_user);
+	d->source = (struct sip_source){ .proto = p->dest.proto, .peer = p->dest.addr, .flow = p->dest.flow };
+	d->dest = p->dest;
+	err = routes_given(p->route, &d->routes);
+	if (!err)
+		err = copy_auth(d, p->auth_user, p->auth_password);
+	if (!err && !(d->call_id && d->remote_tag && d->local && d->remote && d->target && d->contact_user))
+		err = -ENOMEM;
+	if (err) {
+		dialog_fini(d);
+		return err;
+	}
+	table_add(d, usage);
+	return 0;
+}
+
+int dialog_init_uas(struct dialog *d, struct sip_ua *ua, const struct dialog_usage *usage, const struct sip_msg *m,
+		    const struct sip_source *src)
+{
+	struct sip_uri contact;
+	int err;
+
+	*d = (struct dialog){ .ua = ua, .is_established = true };
+	if (dialog_contact_of(m, &contact))
+		return -EINVAL;
+	rng_token(ua->rng, d->local_tag, DIALOG_TAG_LEN);
+	d->call_id = str_dup(m->call_id);
+	d->remote_tag = str_dup(m->from.tag);
+	d->local = name_addr(m->to.display, m->to.uri.text, true);
+	d->remote = name_addr(m->from.display, m->from.uri.text, true);
+	d->target = str_dup(contact.text);
+	d->contact_user = str_dup(m->ruri.user);
+	d->remote_seq = m->cseq.seq;
+	d->has_remote_seq = true;
+	d->source = *src;
+	err = routes_from(m, false, &d->routes);
+	if (!err && !(d->call_id && d->remote_tag && d->local && d->remote && d->target && d->contact_user))
+		err = -ENOMEM;
+	if (err) {
+		dialog_fini(d);
+		return err;
+	}
+	choose_dest(d);
+	table_add(d, usage);
+	return 0;
+}
+
+int dialog_init_fork(struct dialog *d, const struct dialog *like, const struct sip_msg *m)
+{
+	int err;
+
+	*d = (struct dialog){ .ua = like->ua, .is_uac = like->is_uac, .local_seq = like->local_seq };
+	memcpy(d->local_tag, like->local_tag, sizeof(d->local_tag));
+	d->call_id = strdup(like->call_id);
+	d->remote_tag = strdup(like->remote_tag);
+	d->local = strdup(like->local);
+	d->remote = strdup(like->remote);
+	d->target = strdup(like->target);
+	d->routes = strdup("");
+	d->contact_user = strdup(like->contact_user);
+	d->source = like->source;
+	d->dest = like->dest;
+	err = like->auth ? copy_auth(d, like->auth->user, like->auth->password) : 0;
+	if (!(d->call_id && d->remote_tag && d->local && d->remote && d->target && d->routes && d->contact_user))
+		err = -ENOMEM;
+	if (!err)
+		err = dialog_establish(d, m);
+	if (err)
+		dialog_fini(d);
+	return err;
+}
+
+void dialog_fini(struct dialog *d)
+{
+	if (d->usage)
+		HASH_DEL(d->ua->dialogs, d);
+	d->usage = NULL;
+	if (d->resolving)
+		sip_resolve_cancel(d->ua->resolver, d->resolving);
+	d->resolving = 0;
+	char **const fields[] = { &d->call_id, &d->remote_tag, &d->local, &d->remote, &d->target, &d->routes,
+				  &d->contact_user };
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		free(*fields[i]);
+		*fields[i] = NULL;
+	}
+	if (d->auth) {
+		free(d->auth->user);
+		free(d->auth->password);
+		free(d->auth);
+		d->auth = NULL;
+	}
+}
+
+/* ---- matching and changing ---- */
+
+struct dialog *dialog_find(struct sip_ua *ua, struct str call_id, struct str local_tag)
+{
+	struct dialog *d = NULL;
+
+	if (local_tag.n != DIALOG_TAG_LEN)
+		return NULL;
+	HASH_FIND(hh, ua->dialogs, local_tag.p, DIALOG_TAG_LEN, d);
+	return d && str_eqz(call_id, d->call_id) ? d : NULL;
+}
+
+bool dialog_has_remote_tag(const struct dialog *d, struct str tag)
+{
+	return str_eqz(tag, d->remote_tag);
+}
+
+bool dialog_take_seq(struct dialog *d, const struct sip_msg *m)
+{
+	if (d->has_remote_seq && m->cseq.seq < d->remote_seq)
+		return false;
+	d->remote_seq = m->cseq.seq;
+	d->has_remote_seq = true;
+	return true;
+}
+
+int dialog_early(struct dialog *d, const struct sip_msg *m)
+{
+	if (d->is_established || dialog_has_remote_tag(d, m->to.tag))
+		return 0;
+	d->has_remote_seq = false; /* another fork counts for itself */
+	return replace(&d->remote_tag, m->to.tag);
+}
+
+int dialog_establish(struct dialog *d, const struct sip_msg *m)
+{
+	struct sip_uri contact;
+	int err = dialog_early(d, m);
+
+	if (!err)
+		err = routes_from(m, true, &d->routes);
+	if (!err && dialog_contact_of(m, &contact) == 0)
+		err = replace(&d->target, contact.text);
+	if (err)
+		return err;
+	d->is_established = true;
+	choose_dest(d);
+	return 0;
+}
+
+int dialog_refresh_target(struct dialog *d, const struct sip_msg *m)
+{
+	struct sip_uri contact;
+	int err;
+
+	if (dialog_contact_of(m, &contact) || str_eqz(contact.text, d->target))
+		return 0;
+	err = replace(&d->target, contact.text);
+	if (!err)
+		choose_dest(d);
+	return err;
+}
+
+/* ---- writing ---- */
+
+static void print_routes(struct out *o, struct str routes, const char *last)
+{
+	bool is_first = true;
+
+	while (routes.n > 0) {
+		out_z(o, is_first ? "Route: " : ", ");
+		out_str(o, str_cut(&routes, '\n'));
+		is_first = false;
+	}
+	if (last) {
+		out_z(o, is_first ? "Route: <" : ", <");
+		out_z(o, last);
+		out_chr(o, '>');
+		is_first = false;
+	}
+	if (!is_first)
+		out_z(o, "\r\n");
+}
+
+/* RFC 3261 §12.2.1.1: a loose router leaves the target in the Request-URI, a strict one wants itself there
+ * and the target at the end of the Route. */
+static void print_route_set(const struct dialog *d, struct out *o, struct str *uri)
+{
+	struct str rest = str_from(d->routes);
+	struct sip_addr first;
+
+	*uri = str_from(d->target);
+	if (rest.n == 0)
+		return;
+	if (sip_addr_parse(&first, first_route(d)) || sip_param_find(first.uri.params, "lr", NULL)) {
+		print_routes(o, rest, NULL);
+		return;
+	}
+	str_cut(&rest, '\n');
+	print_routes(o, rest, d->target);
+	*uri = first.uri.text;
+	ptrdiff_t headers = str_find_chr(*uri, '?'); /* not allowed in a Request-URI (§19.1.1) */
+	if (headers >= 0)
+		uri->n = (size_t)headers;
+}
+
+void dialog_print_request(const struct dialog *d, struct out *o, enum sip_method method, const char *method_name,
+			  uint32_t cseq, uint8_t max_forwards, struct str *uri)
+{
+	bool has_tag = d->is_established && *d->remote_tag;
+
+	print_route_set(d, o, uri);
+	out_fmt(o, "Max-Forwards: %u\r\n", max_forwards ? max_forwards : MAX_FORWARDS);
+	out_z(o, "From: ");
+	out_z(o, d->local);
+	out_z(o, ";tag=");
+	out_z(o, d->local_tag);
+	out_z(o, "\r\nTo: ");
+	out_z(o, d->remote);
+	if (has_tag) {
+		out_z(o, ";tag=");
+		out_z(o, d->remote_tag);
+	}
+	out_z(o, "\r\nCall-ID: ");
+	out_z(o, d->call_id);
+	out_z(o, "\r\nCSeq: ");
+	out_u64(o, cseq);
+	out_chr(o, ' ');
+	out_z(o, method_name);
+	out_z(o, "\r\n");
+	/* the target refreshing methods, and those that make a dialog (RFC 3261 table 2, RFC 6665, RFC 3515) */
+	if (method == SIP_INVITE || method == SIP_UPDATE || method == SIP_NOTIFY || method == SIP_SUBSCRIBE ||
+	    method == SIP_REFER)
+		dialog_print_contact(d, o);
+	if (method == SIP_INVITE || method == SIP_UPDATE) {
+		out_z(o, d->ua->allow);
+		out_z(o, d->ua->supported);
+	}
+}
+
+void dialog_print_contact(const struct dialog *d, struct out *o)
+{
+	union sockaddr_any local;
+	char text[SOCKADDR_TEXT_MAX];
+
+	if (dialog_local_addr(d, &local))
+		return; /* no way to the peer: the message won't go either */
+	out_z(o, "Contact: <sip:");
+	if (*d->contact_user) {
+		out_z(o, d->contact_user);
+		out_chr(o, '@');
+	}
+	out_z(o, sockaddr_print(&local, text));
+	if (d->dest.proto == SIP_TCP)
+		out_z(o, ";transport=tcp");
+	else if (d->dest.proto == SIP_TLS)
+		out_z(o, ";transport=tls");
+	else if (d->dest.proto == SIP_WS || d->dest.proto == SIP_WSS)
+		out_z(o, ";transport=ws");
+	out_z(o, ">\r\n");
+}

@@ -1,0 +1,245 @@
+/* request.c - sends our requests and answers their challenges. */
+#include "sip/request.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sip/digest.h"
+
+#define AUTH_LINE_MAX 2048
+
+static void on_response(struct ctrans *ct, const struct sip_msg *m, void *arg);
+static void on_terminated(struct ctrans *ct, int err, void *arg);
+
+static const struct ctrans_handler ctrans_handler = { .on_response = on_response, .on_terminated = on_terminated };
+
+/* Starts a transaction; when the connection it should go by has ended, by another way. */
+static int start(struct ctrans **ct, struct request *r, const struct sip_req *req)
+{
+	struct dialog *d = r->dialog;
+	int err = ctrans_start(ct, d->ua->stack, req, &d->dest, &ctrans_handler, r);
+
+	if (err == -ENOTCONN && dialog_flow_lost(d))
+		err = ctrans_start(ct, d->ua->stack, req, &d->dest, &ctrans_handler, r);
+	return err;
+}
+
+static int send_content(struct request *r, struct str hdrs, const char *ctype, struct str body)
+{
+	struct sip_req req = { .method = str_from(r->method_name), .ctype = ctype, .body = body };
+	struct ctrans *ct = NULL;
+	struct out o;
+	int err;
+
+	out_init_grow(&o, SIP_MSG_MAX);
+	dialog_print_request(r->dialog, &o, r->method, r->method_name, r->cseq, r->max_forwards, &req.uri);
+	out_z(&o, r->auth ? r->auth : "");
+	out_str(&o, hdrs);
+	req.hdrs = out_view(&o);
+	err = out_ok(&o) ? start(&ct, r, &req) : -EMSGSIZE;
+	out_fini(&o);
+	if (err)
+		return err;
+	if (r->ct)
+		ctrans_detach(r->ct);
+	r->ct = ct;
+	return 0;
+}
+
+static int keep_content(struct request *r, const struct request_params *p)
+{
+	r->hdrs = str_dup(p->hdrs);
+	r->ctype = p->ctype ? strdup(p->ctype) : NULL;
+	r->body = str_dup(p->body);
+	r->body_len = p->body.n;
+	return r->hdrs && r->body && (r->ctype || !p->ctype) ? 0 : -ENOMEM;
+}
+
+int request_start(struct request *r, struct dialog *d, const struct request_params *p, const struct request_handler *h)
+{
+	int err;
+
+	*r = (struct request){ .dialog = d, .handler = h, .max_forwards = p->max_forwards };
+	r->method = sip_method_parse(str_from(p->method));
+	r->method_name = strdup(p->method);
+	if (!r->method_name)
+		return -ENOMEM;
+	err = d->auth || p->keeps_content ? keep_content(r, p) : 0;
+	if (!err) {
+		r->cseq = ++d->local_seq;
+		err = send_content(r, p->hdrs, p->ctype, p->body);
+	}
+	if (err)
+		request_fini(r);
+	return err;
+}
+
+static int send_again(struct request *r)
+{
+	uint32_t cseq = r->cseq;
+
+	r->cseq = r->dialog->local_seq + 1;
+	int err = send_content(r, str_from(r->hdrs), r->ctype, (struct str){ r->body, r->body_len });
+	if (err) {
+		r->cseq = cseq;
+		return err;
+	}
+	r->dialog->local_seq++;
+	return 0;
+}
+
+int request_resend(struct request *r)
+{
+	r->has_final = false;
+	r->answered_challenges = 0;
+	free(r->auth);
+	r->auth = NULL;
+	return send_again(r);
+}
+
+void request_cancel(struct request *r, struct str hdrs)
+{
+	if (r->ct && !r->has_final && !r->is_cancelled)
+		ctrans_cancel(r->ct, hdrs);
+	r->is_cancelled = true;
+}
+
+void request_fini(struct request *r)
+{
+	if (r->ct)
+		ctrans_detach(r->ct);
+	r->ct = NULL;
+	char **const fields[] = { &r->method_name, &r->hdrs, &r->ctype, &r->body, &r->auth };
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		free(*fields[i]);
+		*fields[i] = NULL;
+	}
+}
+
+/* ---- challenges ---- */
+
+/* One answer, and another when the server says that only the nonce was too old. */
+static bool may_answer(const struct request *r, const struct sip_msg *m)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct sip_challenge c;
+	struct str value;
+
+	if ((m->status != 401 && m->status != 407) || !r->dialog->auth || r->is_cancelled || r->has_final)
+		return false;
+	if (r->answered_challenges == 0)
+		return true;
+	if (r->answered_challenges > 1)
+		return false;
+	while (sip_msg_hdr_next(m, m->status == 407 ? SIP_HDR_PROXY_AUTHENTICATE : SIP_HDR_WWW_AUTHENTICATE, &it, &value)) {
+		if (sip_challenge_parse(&c, value) == 0 && c.stale)
+			return true;
+	}
+	return false;
+}
+
+static int answer_challenge(struct request *r, const struct sip_msg *m)
+{
+	const struct dialog_auth *auth = r->dialog->auth;
+	char line[AUTH_LINE_MAX], *old = r->auth;
+	struct out scratch, o;
+	struct str uri;
+	int err;
+
+	/* the Request-URI the request will have is the one the answer is made for */
+	out_init_grow(&scratch, SIP_MSG_MAX);
+	dialog_print_request(r->dialog, &scratch, r->method, r->method_name, r->cseq, 0, &uri);
+	out_fini(&scratch);
+	out_init(&o, line, sizeof(line));
+	err = digest_answer(&o, m, str_from(r->method_name), uri, str_from(auth->user), str_from(auth->password), 1,
+			    r->dialog->ua->rng);
+	if (err)
+		return err;
+	r->auth = str_dup(out_view(&o));
+	if (!r->auth) {
+		r->auth = old;
+		return -ENOMEM;
+	}
+	err = send_again(r);
+	if (err) {
+		free(r->auth);
+		r->auth = old;
+		return err;
+	}
+	free(old);
+	r->answered_challenges++;
+	return 0;
+}
+
+static void on_response(struct ctrans *ct, const struct sip_msg *m, void *arg)
+{
+	struct request *r = arg;
+
+	(void)ct;
+	if (may_answer(r, m) && answer_challenge(r, m) == 0)
+		return;
+	if (m->status >= 200)
+		r->has_final = true;
+	if (m->status >= 300 || (m->status >= 200 && r->method != SIP_INVITE)) {
+		ctrans_detach(r->ct);
+		r->ct = NULL;
+	}
+	r->handler->on_response(r, m);
+}
+
+static void on_terminated(struct ctrans *ct, int err, void *arg)
+{
+	struct request *r = arg;
+
+	(void)ct;
+	r->ct = NULL;
+	r->handler->on_done(r, r->has_final ? 0 : err ? err : -EIO);
+}
+
+/* ---- ACK ---- */
+
+int ack_make(struct ack *a, const struct request *invite, const struct dialog *d, const char *ctype, struct str body)
+{
+	struct str uri;
+	struct out o;
+
+	*a = (struct ack){ 0 };
+	out_init_grow(&o, SIP_MSG_MAX);
+	dialog_print_request(d, &o, SIP_ACK, "ACK", invite->cseq, 0, &uri);
+	out_z(&o, invite->auth ? invite->auth : ""); /* the credentials of the INVITE (§13.2.2.4) */
+	a->uri = str_dup(uri);
+	a->hdrs = out_ok(&o) ? str_dup(out_view(&o)) : NULL;
+	out_fini(&o);
+	a->ctype = ctype ? strdup(ctype) : NULL;
+	a->body = ctype ? str_dup(body) : NULL;
+	a->body_len = ctype ? body.n : 0;
+	if (a->uri && a->hdrs && (!ctype || (a->ctype && a->body)))
+		return 0;
+	ack_fini(a);
+	return -ENOMEM;
+}
+
+int ack_send(const struct ack *a, struct dialog *d)
+{
+	const struct sip_req req = {
+		.method = STR("ACK"),
+		.uri = str_from(a->uri),
+		.hdrs = str_from(a->hdrs),
+		.ctype = a->ctype,
+		.body = { a->body, a->body_len },
+	};
+	int err = sip_stack_send_stateless(d->ua->stack, &req, &d->dest);
+
+	if (err == -ENOTCONN && dialog_flow_lost(d))
+		err = sip_stack_send_stateless(d->ua->stack, &req, &d->dest);
+	return err;
+}
+
+void ack_fini(struct ack *a)
+{
+	free(a->uri);
+	free(a->hdrs);
+	free(a->ctype);
+	free(a->body);
+	*a = (struct ack){ 0 };
+}

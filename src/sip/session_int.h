@@ -1,0 +1,115 @@
+/* session_int.h - the insides of a session, shared by session*.c.
+ *
+ * session.c        life: state, end, reaping, what both roles do alike
+ * session_uac.c    our INVITEs and re-INVITEs: answers, forks, ACKs, CANCEL
+ * session_uas.c    the peer's INVITEs, re-INVITEs and UPDATEs: answers, 2xx until ACK, glare
+ *
+ * How it ends: session_end() makes the state TERMINATED and tells on_closed, at once or from a 0 ms timer. What the
+ * protocol still wants (a BYE's answer, an ACK to wait for before the BYE, the final response of a cancelled INVITE)
+ * goes on without the owner; when nothing is left the session frees itself, always from that timer, so no handler and
+ * no caller of ours ever finds it gone under its feet.
+ */
+#pragma once
+
+#include "sip/request.h"
+
+/* One INVITE, re-INVITE of ours and the ACKs of its 2xx; freed when no 2xx can come any more. */
+struct uac_offer {
+	struct uac_offer *prev, *next;
+	struct session *session;
+	struct request req;
+	bool is_initial, had_offer;
+	bool is_answered, is_acked;   /* by a 2xx; by us */
+	struct ack ack;
+};
+
+/* A 2xx of another fork than the one we talk to, or one that came after our CANCEL: ACKed and BYEd. */
+struct fork {
+	struct fork *next;
+	struct dialog dialog;
+	struct ack ack;
+};
+
+/* One INVITE, re-INVITE or UPDATE of the peer: until it is answered, and a 2xx to INVITE until its ACK. */
+struct uas_offer {
+	struct uas_offer *prev, *next;
+	struct session *session;
+	struct strans *st;            /* NULL: gone */
+	enum sip_method method;
+	uint32_t cseq;
+	bool is_initial, had_offer;
+	bool waits_for_ack;           /* a 2xx was sent */
+	int16_t progress_status;      /* the last 1xx */
+	uint64_t deadline_ms;
+	uint32_t interval_ms;
+	struct timer timer;           /* repeats the 2xx */
+};
+
+/* Any other request of ours. */
+struct session_req {
+	struct session_req *prev, *next;
+	struct session *session;
+	struct request req;
+	void (*fn)(const struct sip_msg *m, void *arg);
+	void *arg;
+};
+
+struct session {
+	struct dialog dialog;
+	const struct session_handler *handler; /* of nothing but NULLs once detached */
+	void *arg;
+	struct uac_offer *uac;
+	struct uas_offer *uas;
+	struct session_req *reqs;
+	struct fork *forks;
+	struct uac_offer *retry;      /* our re-INVITE that got 491 and waits */
+	struct sip_msg *invite;       /* UAS: until the ACK */
+	char *bye_hdrs;               /* for a BYE that waits for an ACK */
+	struct timer reaper;          /* 0 ms: tells the end, frees */
+	struct timer timer;           /* the one long wait of the state: see session_timer() */
+	int end_status;
+	uint8_t state, end, retries;
+	bool is_told, waits_to_bye, is_cancelling, peer_reoffered;
+};
+
+extern const struct dialog_usage session_usage;
+
+/* ---- session.c ---- */
+
+int session_new(struct session **out, const struct session_handler *h, void *arg);
+/* The one place where the state changes; false for a move the table doesn't have. */
+bool session_set_state(struct session *s, enum session_state to);
+/* Ends it and tells, from a callback of the stack or a timer. Does nothing when it has ended. */
+void session_end(struct session *s, enum session_end how, int status, const struct sip_msg *m);
+/* Sends a request other than INVITE in d, the session's dialog or a fork's. */
+int session_send(struct session *s, struct dialog *d, const struct request_params *p,
+		 void (*fn)(const struct sip_msg *m, void *arg), void *arg);
+/* Sends BYE, now or (UAS) when the ACK has come. */
+void session_bye(struct session *s, const char *hdrs);
+/* Something the end waited for has happened. */
+void session_reap(struct session *s);
+/* A final non-2xx to a request in the dialog, or none (-err): does it end the dialog (RFC 5057, RFC 3261 §12.2.1.2)?
+ * Then it has sent BYE and told the end. */
+bool session_failed_by(struct session *s, int status, const struct sip_msg *m);
+
+/* ---- session_uac.c ---- */
+
+void uac_stray_2xx(struct session *s, const struct sip_msg *m);
+bool uac_is_pending(const struct session *s);    /* an INVITE of ours without a final response */
+bool uac_owes_ack(const struct session *s);
+void uac_ack_all(struct session *s);             /* what our owner didn't ACK, before BYE */
+void uac_cancel(struct session *s, struct str hdrs);
+void uac_retry_now(struct session *s);           /* the wait after 491 is over */
+void uac_retry_drop(struct session *s);
+void uac_free_all(struct session *s);
+
+/* ---- session_uas.c ---- */
+
+void uas_reoffer(struct session *s, struct strans *st, const struct sip_msg *m);
+void uas_ack(struct session *s, const struct sip_msg *m);
+bool uas_is_pending(const struct session *s);    /* an offer of the peer without a final response */
+bool uas_awaits_ack(const struct session *s);
+bool uas_initial_awaits_ack(const struct session *s);
+void uas_reject_pending(struct session *s, int status, const char *reason, const char *hdrs);
+void uas_repeat_progress(struct session *s);
+void uas_free_all(struct session *s);

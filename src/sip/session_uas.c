@@ -1,0 +1,387 @@
+/* session_uas.c - our side as callee: the peer's INVITE, re-INVITE and UPDATE (RFC 3261 §13.3, §14.2, RFC 3311).
+ *
+ * Each is one struct uas_offer from its arrival to its final response, or for a 2xx to INVITE to its ACK. Several may
+ * wait for an ACK at once (a new re-INVITE may overtake the ACK before it); they are told apart by CSeq.
+ */
+#include "sip/session_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#define PROGRESS_REPEAT_MS 60000 /* RFC 3261 §13.3.1.1: keeps the proxies' timer C from firing */
+#define HDRS_MAX 4096
+
+static void on_cancel(struct strans *st, const struct sip_msg *m, void *arg);
+static void on_terminated(struct strans *st, int err, void *arg);
+static void on_repeat(void *arg);
+
+static const struct strans_handler uas_handler = { .on_cancel = on_cancel, .on_terminated = on_terminated };
+
+/* ---- the list ---- */
+
+static int offer_new(struct session *s, struct strans *st, const struct sip_msg *m, bool is_initial)
+{
+	struct uas_offer *u = calloc(1, sizeof(*u));
+
+	if (!u)
+		return -ENOMEM;
+	u->session = s;
+	u->st = st;
+	u->method = m->method;
+	u->cseq = m->cseq.seq;
+	u->is_initial = is_initial;
+	u->had_offer = m->body.n > 0;
+	timer_init(&u->timer, on_repeat, u);
+	strans_set_handler(st, &uas_handler, u);
+	DL_APPEND(s->uas, u);
+	return 0;
+}
+
+static void offer_free(struct uas_offer *u)
+{
+	struct session *s = u->session;
+
+	timer_stop(s->dialog.ua->timers, &u->timer);
+	if (u->st)
+		strans_set_handler(u->st, NULL, NULL);
+	DL_DELETE(s->uas, u);
+	free(u);
+}
+
+void uas_free_all(struct session *s)
+{
+	struct uas_offer *u, *next;
+
+	DL_FOREACH_SAFE(s->uas, u, next)
+		offer_free(u);
+}
+
+static struct uas_offer *find_initial(const struct session *s)
+{
+	struct uas_offer *u;
+
+	DL_FOREACH(s->uas, u) {
+		if (u->is_initial)
+			return u;
+	}
+	return NULL;
+}
+
+bool uas_is_pending(const struct session *s)
+{
+	const struct uas_offer *u;
+
+	DL_FOREACH(s->uas, u) {
+		if (!u->waits_for_ack)
+			return true;
+	}
+	return false;
+}
+
+bool uas_awaits_ack(const struct session *s)
+{
+	const struct uas_offer *u;
+
+	DL_FOREACH(s->uas, u) {
+		if (u->waits_for_ack)
+			return true;
+	}
+	return false;
+}
+
+bool uas_initial_awaits_ack(const struct session *s)
+{
+	const struct uas_offer *u = find_initial(s);
+
+	return u && u->waits_for_ack;
+}
+
+/* Our 2xx had the offer, the ACK with its answer hasn't come. */
+static bool awaits_answer(const struct session *s)
+{
+	const struct uas_offer *u;
+
+	DL_FOREACH(s->uas, u) {
+		if (u->waits_for_ack && !u->had_offer)
+			return true;
+	}
+	return false;
+}
+
+/* ---- responses ---- */
+
+/* Contact for whatever forms or refreshes the dialog, Allow and Supported for what may be the first the peer sees. */
+static int reply(struct uas_offer *u, int status, const char *reason, const char *hdrs, const char *ctype,
+		 struct str body)
+{
+	struct session *s = u->session;
+	struct dialog *d = &s->dialog;
+	char buf[HDRS_MAX];
+	struct out o;
+
+	out_init(&o, buf, sizeof(buf));
+	if (status < 300) {
+		dialog_print_contact(d, &o);
+		out_z(&o, d->ua->allow);
+		if (status >= 200)
+			out_z(&o, d->ua->supported);
+	}
+	out_z(&o, hdrs ? hdrs : "");
+	if (!out_ok(&o))
+		return -EMSGSIZE;
+	return strans_reply(u->st, &(struct sip_reply){
+		.status = status,
+		.reason = reason,
+		.to_tag = str_from(d->local_tag),
+		.hdrs = out_view(&o),
+		.ctype = body.n > 0 ? ctype : NULL,
+		.body = body,
+	});
+}
+
+/* RFC 3261 §13.3.1.4: the 2xx is repeated over any transport, for a hop behind the next may lose it. */
+static void await_ack(struct uas_offer *u)
+{
+	struct timers *timers = u->session->dialog.ua->timers;
+
+	u->waits_for_ack = true;
+	u->interval_ms = SIP_T1_MS;
+	u->deadline_ms = timers_now(timers) + 64 * SIP_T1_MS;
+	timer_start(timers, &u->timer, u->interval_ms);
+}
+
+static void no_ack(struct uas_offer *u)
+{
+	struct session *s = u->session;
+
+	offer_free(u);
+	if (s->state == SESSION_ST_CONFIRMED) {
+		session_bye(s, NULL);
+		session_end(s, SESSION_TIMEOUT, 408, NULL);
+	}
+	session_reap(s);
+}
+
+static void on_repeat(void *arg)
+{
+	struct uas_offer *u = arg;
+	struct timers *timers = u->session->dialog.ua->timers;
+	uint64_t now = timers_now(timers);
+
+	if (now >= u->deadline_ms) {
+		no_ack(u);
+		return;
+	}
+	strans_repeat(u->st);
+	u->interval_ms = u->interval_ms * 2 < SIP_T2_MS ? u->interval_ms * 2 : SIP_T2_MS;
+	uint64_t left = u->deadline_ms - now;
+	timer_start(timers, &u->timer, u->interval_ms < left ? u->interval_ms : left);
+}
+
+static void on_terminated(struct strans *st, int err, void *arg)
+{
+	struct uas_offer *u = arg;
+	struct session *s = u->session;
+
+	(void)st;
+	(void)err;
+	u->st = NULL;
+	if (u->waits_for_ack) {
+		no_ack(u);
+		return;
+	}
+	bool is_initial = u->is_initial;
+	offer_free(u);
+	if (is_initial)
+		session_end(s, SESSION_FAILED, 503, NULL);
+	session_reap(s);
+}
+
+void uas_ack(struct session *s, const struct sip_msg *m)
+{
+	struct uas_offer *u;
+
+	DL_FOREACH(s->uas, u) {
+		if (u->waits_for_ack && u->cseq == m->cseq.seq)
+			break;
+	}
+	if (!u)
+		return; /* the ACK of a repeated 2xx */
+	struct sip_msg *invite = u->is_initial ? s->invite : NULL;
+	offer_free(u);
+	if (s->state == SESSION_ST_CONFIRMED && s->handler->on_ack)
+		s->handler->on_ack(s, m, s->arg);
+	if (invite) {
+		s->invite = NULL;
+		sip_msg_release(invite);
+	}
+	session_reap(s);
+}
+
+/* ---- the first INVITE ---- */
+
+int session_accept(struct session **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m,
+		   const struct session_handler *h, void *arg)
+{
+	struct session *s = NULL;
+	int err = session_new(&s, h, arg);
+
+	if (err)
+		return err;
+	s->state = SESSION_ST_RECEIVED;
+	err = dialog_init_uas(&s->dialog, ua, &session_usage, m, strans_source(st));
+	if (err) {
+		free(s);
+		return err;
+	}
+	s->invite = sip_msg_hold(strans_msg(st));
+	err = s->invite ? offer_new(s, st, m, true) : -ENOMEM;
+	if (err) {
+		sip_msg_release(s->invite);
+		dialog_fini(&s->dialog);
+		free(s);
+		return err;
+	}
+	ua->nsessions++;
+	*out = s;
+	return 0;
+}
+
+static struct uas_offer *find_unanswered(struct session *s)
+{
+	struct uas_offer *u = find_initial(s);
+
+	return u && !u->waits_for_ack && u->st ? u : NULL;
+}
+
+int session_progress(struct session *s, int status, const char *hdrs, const char *ctype, struct str body)
+{
+	struct uas_offer *u = find_unanswered(s);
+	int err;
+
+	if (status < 101 || status > 199)
+		return -EINVAL;
+	if (!u)
+		return -EALREADY;
+	err = reply(u, status, NULL, hdrs, ctype, body);
+	if (err)
+		return err;
+	u->progress_status = (int16_t)status;
+	session_set_state(s, SESSION_ST_EARLY);
+	timer_start(s->dialog.ua->timers, &s->timer, PROGRESS_REPEAT_MS);
+	return 0;
+}
+
+void uas_repeat_progress(struct session *s)
+{
+	struct uas_offer *u = find_unanswered(s);
+
+	if (!u)
+		return;
+	/* its headers and its SDP, if it had any, have been heard */
+	reply(u, u->progress_status, NULL, NULL, NULL, STR_NULL);
+	timer_start(s->dialog.ua->timers, &s->timer, PROGRESS_REPEAT_MS);
+}
+
+int session_answer(struct session *s, const char *hdrs, const char *ctype, struct str body)
+{
+	struct uas_offer *u = find_unanswered(s);
+	int err;
+
+	if (!u)
+		return -EALREADY;
+	err = reply(u, 200, NULL, hdrs, ctype, body);
+	if (err)
+		return err;
+	timer_stop(s->dialog.ua->timers, &s->timer);
+	await_ack(u);
+	session_set_state(s, SESSION_ST_CONFIRMED);
+	return 0;
+}
+
+void uas_reject_pending(struct session *s, int status, const char *reason, const char *hdrs)
+{
+	struct uas_offer *u, *next;
+
+	DL_FOREACH_SAFE(s->uas, u, next) {
+		if (u->waits_for_ack)
+			continue;
+		if (u->st)
+			reply(u, status, reason, hdrs, NULL, STR_NULL);
+		offer_free(u);
+	}
+}
+
+static void on_cancel(struct strans *st, const struct sip_msg *m, void *arg)
+{
+	struct uas_offer *u = arg;
+	struct session *s = u->session;
+
+	(void)st;
+	if (u->waits_for_ack)
+		return; /* too late: answered */
+	bool is_initial = u->is_initial;
+	reply(u, 487, NULL, NULL, NULL, STR_NULL);
+	offer_free(u);
+	if (is_initial)
+		session_end(s, SESSION_CANCELLED, 487, m);
+	session_reap(s);
+}
+
+/* ---- re-INVITE, UPDATE ---- */
+
+/* 0: may pass. RFC 3261 §14.2, RFC 3311 §5.2, and RFC 5407 §3.1 for the crossing ACKs. A request without an offer
+ * that isn't an INVITE changes no session and is never in the way. */
+static int refusal(const struct session *s, bool is_invite, bool has_offer)
+{
+	if (!is_invite && !has_offer)
+		return 0;
+	if (uas_is_pending(s))
+		return 500;
+	if (uac_is_pending(s) || uac_owes_ack(s) || awaits_answer(s))
+		return 491;
+	return 0;
+}
+
+void uas_reoffer(struct session *s, struct strans *st, const struct sip_msg *m)
+{
+	bool has_offer = m->body.n > 0;
+	int status = refusal(s, m->method == SIP_INVITE, has_offer);
+
+	if (status == 500)
+		ua_reply_retry_after(s->dialog.ua, st, 500);
+	else if (status)
+		strans_reply_simple(st, status, NULL);
+	else if (!s->handler->on_reoffer)
+		strans_reply_simple(st, 488, NULL);
+	else if (offer_new(s, st, m, false))
+		ua_reply_retry_after(s->dialog.ua, st, 503);
+	else
+		s->handler->on_reoffer(s, st, m, has_offer, s->arg);
+}
+
+int session_reply_offer(struct session *s, struct strans *st, int status, const char *hdrs, const char *ctype, struct str body)
+{
+	struct uas_offer *u;
+	int err;
+
+	DL_FOREACH(s->uas, u) {
+		if (u->st == st && !u->is_initial && !u->waits_for_ack)
+			break;
+	}
+	if (!u)
+		return -EALREADY; /* cancelled meanwhile, or the session has ended */
+	if (status / 100 == 2)
+		dialog_refresh_target(&s->dialog, strans_msg(st));
+	err = reply(u, status, NULL, hdrs, ctype, body);
+	if (err || status < 200)
+		return err;
+	if (status < 300 && body.n > 0)
+		s->peer_reoffered = true;
+	if (status < 300 && u->method == SIP_INVITE)
+		await_ack(u);
+	else
+		offer_free(u);
+	return 0;
+}

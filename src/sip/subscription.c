@@ -1,0 +1,348 @@
+/* subscription.c - the notifier's side of a subscription (RFC 6665).
+ *
+ *   ACTIVE    NOTIFYs say active;expires=
+ *   ENDING    the subscriber asked for one state and no more (Expires: 0): the next NOTIFY is the last
+ *   ENDED     the last NOTIFY is out, or the subscriber is gone
+ *
+ * One NOTIFY is under way at a time, so that they can't arrive out of order; while it is, only the newest state
+ * waits, for an older one has lost its interest. Like a session it frees itself from a 0 ms timer.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sip/request.h"
+
+#define DEFAULT_EXPIRES_S 3600
+#define MAX_EXPIRES_S     3600
+#define LAST_NOTIFY_MS    5000 /* our owner's time to say the last state; then it goes without */
+
+enum subscription_state { ACTIVE, ENDING, ENDED };
+
+struct subscription {
+	struct dialog dialog;
+	const struct subscription_handler *handler;
+	void *arg;
+	struct timer expiry, reaper;
+	struct request req;
+	char *event;                  /* with its id parameter, as subscribed to */
+	char *next_ctype, *next_body; /* the state that waits */
+	size_t next_len;
+	uint64_t expires_at_ms;
+	uint32_t max_expires_s;
+	uint8_t state;
+	bool is_notifying, has_next, is_told;
+	char reason[16];
+};
+
+static void on_response(struct request *r, const struct sip_msg *m);
+static void on_done(struct request *r, int err);
+static void on_expiry(void *arg);
+static void on_reaper(void *arg);
+
+static const struct request_handler notify_handler = { .on_response = on_response, .on_done = on_done };
+
+/* ---- the end ---- */
+
+static void sub_free(struct subscription *sub)
+{
+	struct timers *timers = sub->dialog.ua->timers;
+
+	timer_stop(timers, &sub->expiry);
+	timer_stop(timers, &sub->reaper);
+	if (sub->is_notifying)
+		request_fini(&sub->req);
+	free(sub->event);
+	free(sub->next_ctype);
+	free(sub->next_body);
+	dialog_fini(&sub->dialog);
+	free(sub);
+}
+
+static void on_reaper(void *arg)
+{
+	struct subscription *sub = arg;
+
+	if (!sub->is_told) {
+		sub->is_told = true;
+		if (sub->handler && sub->handler->on_closed)
+			sub->handler->on_closed(sub, sub->arg);
+	}
+	if (!sub->is_notifying)
+		sub_free(sub);
+}
+
+/* The one place where the state changes; it only goes forward. */
+static void set_state(struct subscription *sub, enum subscription_state state)
+{
+	struct timers *timers = sub->dialog.ua->timers;
+
+	if (state <= sub->state)
+		return;
+	sub->state = (uint8_t)state;
+	if (state == ENDED) {
+		timer_stop(timers, &sub->expiry);
+		timer_start(timers, &sub->reaper, 0);
+	}
+}
+
+/* ---- NOTIFY ---- */
+
+static int send_notify(struct subscription *sub, const char *ctype, struct str body)
+{
+	struct timers *timers = sub->dialog.ua->timers;
+	struct request_params p = { .method = "NOTIFY", .ctype = body.n > 0 ? ctype : NULL, .body = body };
+	char hdrs[512];
+	struct out o;
+
+	out_init(&o, hdrs, sizeof(hdrs));
+	out_fmt(&o, "Event: %s\r\nSubscription-State: ", sub->event);
+	if (sub->state == ACTIVE) {
+		uint64_t now = timers_now(timers);
+		out_fmt(&o, "active;expires=%llu\r\n",
+			(unsigned long long)(sub->expires_at_ms > now ? (sub->expires_at_ms - now) / 1000 : 0));
+	} else {
+		out_fmt(&o, "terminated;reason=%s\r\n", sub->reason);
+	}
+	p.hdrs = out_view(&o);
+	int err = out_ok(&o) ? request_start(&sub->req, &sub->dialog, &p, &notify_handler) : -EMSGSIZE;
+	if (!err)
+		sub->is_notifying = true;
+	if (err || sub->state == ENDING)
+		set_state(sub, ENDED);
+	return err;
+}
+
+static int keep_next(struct subscription *sub, const char *ctype, struct str body)
+{
+	char *type = ctype ? strdup(ctype) : NULL, *text = str_dup(body);
+
+	if (!text || (ctype && !type)) {
+		free(type);
+		free(text);
+		return -ENOMEM;
+	}
+	free(sub->next_ctype);
+	free(sub->next_body);
+	sub->next_ctype = type;
+	sub->next_body = text;
+	sub->next_len = body.n;
+	sub->has_next = true;
+	return 0;
+}
+
+int subscription_notify(struct subscription *sub, const char *ctype, struct str body)
+{
+	if (sub->state == ENDED)
+		return -ENOTCONN;
+	return sub->is_notifying ? keep_next(sub, ctype, body) : send_notify(sub, ctype, body);
+}
+
+/* The one under way is over; what waited goes now. */
+static void notified(struct subscription *sub)
+{
+	sub->is_notifying = false;
+	if (sub->has_next) {
+		char *ctype = sub->next_ctype, *body = sub->next_body;
+		sub->next_ctype = sub->next_body = NULL;
+		sub->has_next = false;
+		send_notify(sub, ctype, (struct str){ body, sub->next_len });
+		free(ctype);
+		free(body);
+	}
+	if (sub->state == ENDED)
+		timer_start(sub->dialog.ua->timers, &sub->reaper, 0);
+}
+
+/* RFC 6665 §4.2.2: who answers like this has forgotten the subscription. */
+static bool is_subscriber_gone(int status, const struct sip_msg *m)
+{
+	static const int16_t gone[] = { 404, 405, 408, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604 };
+
+	if (m && sip_msg_has(m, SIP_HDR_RETRY_AFTER))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(gone); i++) {
+		if (gone[i] == status)
+			return true;
+	}
+	return false;
+}
+
+static void notify_answered(struct request *r, int status, const struct sip_msg *m)
+{
+	struct subscription *sub = container_of(r, struct subscription, req);
+
+	request_fini(r);
+	if (is_subscriber_gone(status, m)) {
+		sub->has_next = false;
+		set_state(sub, ENDED);
+	}
+	notified(sub);
+}
+
+static void on_response(struct request *r, const struct sip_msg *m)
+{
+	if (m->status >= 200)
+		notify_answered(r, m->status, m);
+}
+
+static void on_done(struct request *r, int err)
+{
+	(void)err;
+	notify_answered(r, 408, NULL); /* nobody there, by time-out or by the transport's word */
+}
+
+/* ---- SUBSCRIBE ---- */
+
+static int reply_accepted(struct subscription *sub, struct strans *st, uint32_t expires_s)
+{
+	char hdrs[512];
+	struct out o;
+
+	out_init(&o, hdrs, sizeof(hdrs));
+	out_fmt(&o, "Expires: %u\r\n", expires_s);
+	dialog_print_contact(&sub->dialog, &o);
+	if (!out_ok(&o))
+		return -EMSGSIZE;
+	return strans_reply(st, &(struct sip_reply){
+		.status = 200, .to_tag = str_from(sub->dialog.local_tag), .hdrs = out_view(&o),
+	});
+}
+
+static void set_expiry(struct subscription *sub, uint32_t expires_s)
+{
+	struct timers *timers = sub->dialog.ua->timers;
+	uint64_t wait_ms = expires_s > 0 ? (uint64_t)expires_s * 1000 : LAST_NOTIFY_MS;
+
+	sub->expires_at_ms = timers_now(timers) + (uint64_t)expires_s * 1000;
+	timer_start(timers, &sub->expiry, wait_ms);
+	if (expires_s == 0) {
+		str_copy(STR("timeout"), sub->reason, sizeof(sub->reason));
+		set_state(sub, ENDING);
+	}
+}
+
+static bool is_same_event(const struct subscription *sub, const struct sip_msg *m)
+{
+	struct str ours, theirs, ours_params, theirs_params, our_id = STR_NULL, their_id = STR_NULL;
+
+	sip_token_params(str_from(sub->event), &ours, &ours_params);
+	sip_token_params(sip_msg_value(m, SIP_HDR_EVENT), &theirs, &theirs_params);
+	sip_param_find(ours_params, "id", &our_id);
+	sip_param_find(theirs_params, "id", &their_id);
+	return str_eq(ours, theirs) && str_eq(our_id, their_id);
+}
+
+static void on_resubscribe(struct subscription *sub, struct strans *st, const struct sip_msg *m)
+{
+	int64_t wanted_s = sip_msg_expires(m, DEFAULT_EXPIRES_S);
+
+	if (sub->state != ACTIVE) {
+		strans_reply_simple(st, 481, NULL);
+		return;
+	}
+	if (!is_same_event(sub, m)) {
+		strans_reply_simple(st, 489, NULL);
+		return;
+	}
+	if (wanted_s < 0) {
+		strans_reply(st, &(struct sip_reply){ .status = 400, .reason = "Malformed Expires" });
+		return;
+	}
+	uint32_t expires_s = wanted_s < sub->max_expires_s ? (uint32_t)wanted_s : sub->max_expires_s;
+	dialog_seen_from(&sub->dialog, strans_source(st));
+	dialog_refresh_target(&sub->dialog, m);
+	reply_accepted(sub, st, expires_s);
+	set_expiry(sub, expires_s);
+	if (sub->handler && sub->handler->on_refresh)
+		sub->handler->on_refresh(sub, expires_s, sub->arg);
+}
+
+static void on_request(struct dialog *d, struct strans *st, const struct sip_msg *m)
+{
+	struct subscription *sub = container_of(d, struct subscription, dialog);
+
+	if (m->method == SIP_SUBSCRIBE)
+		on_resubscribe(sub, st, m);
+	else
+		strans_reply_simple(st, m->method == SIP_BYE ? 481 : 405, d->ua->allow);
+}
+
+static void on_ack(struct dialog *d, const struct sip_msg *m, const struct sip_source *src)
+{
+	(void)d;
+	(void)m;
+	(void)src;
+}
+
+static void on_stray_2xx(struct dialog *d, const struct sip_msg *m)
+{
+	(void)d;
+	(void)m;
+}
+
+static void drop(struct dialog *d)
+{
+	sub_free(container_of(d, struct subscription, dialog));
+}
+
+static const struct dialog_usage subscription_usage = {
+	.on_request = on_request,
+	.on_ack = on_ack,
+	.on_stray_2xx = on_stray_2xx,
+	.drop = drop,
+};
+
+int subscription_accept(struct subscription **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m,
+			uint32_t expires_s, const struct subscription_handler *h, void *arg)
+{
+	struct subscription *sub;
+	int err;
+
+	if (!sip_msg_has(m, SIP_HDR_EVENT))
+		return -EINVAL;
+	sub = calloc(1, sizeof(*sub));
+	if (!sub)
+		return -ENOMEM;
+	sub->handler = h;
+	sub->arg = arg;
+	sub->max_expires_s = expires_s > MAX_EXPIRES_S ? expires_s : MAX_EXPIRES_S;
+	timer_init(&sub->expiry, on_expiry, sub);
+	timer_init(&sub->reaper, on_reaper, sub);
+	err = dialog_init_uas(&sub->dialog, ua, &subscription_usage, m, strans_source(st));
+	if (err) {
+		free(sub);
+		return err;
+	}
+	sub->event = str_dup(sip_msg_value(m, SIP_HDR_EVENT));
+	err = sub->event ? reply_accepted(sub, st, expires_s) : -ENOMEM;
+	if (err) {
+		sub_free(sub);
+		return err;
+	}
+	set_expiry(sub, expires_s);
+	*out = sub;
+	return 0;
+}
+
+/* The last NOTIFY without a state, now or behind the one under way. */
+static void finish(struct subscription *sub, const char *reason)
+{
+	if (sub->state == ENDED)
+		return;
+	str_copy(str_from(reason), sub->reason, sizeof(sub->reason));
+	set_state(sub, ENDING);
+	if (!sub->is_notifying)
+		send_notify(sub, NULL, STR_NULL);
+	else if (!sub->has_next && keep_next(sub, NULL, STR_NULL))
+		set_state(sub, ENDED);
+}
+
+static void on_expiry(void *arg)
+{
+	finish(arg, "timeout");
+}
+
+void subscription_close(struct subscription *sub, const char *reason)
+{
+	finish(sub, reason ? reason : "noresource");
+}

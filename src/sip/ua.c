@@ -1,0 +1,341 @@
+/* ua.c - the user agent core: which request goes where, and what is answered here (RFC 3261 §8.2, §12.2.2).
+ *
+ * A request with a To tag belongs to a dialog or to nobody; one without goes to the handler of its method.
+ * What is refused is refused in the order of §8.2: method, Request-URI, Require, content.
+ */
+#include "sip/ua_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sip/dialog.h"
+
+#define RETRY_AFTER_MAX_S 10 /* RFC 3261 §14.2 */
+
+static void on_request(struct strans *st, const struct sip_msg *m, void *arg);
+static void on_ack(const struct sip_msg *m, const struct sip_source *src, void *arg);
+static void on_stray_2xx(const struct sip_msg *m, const struct sip_source *src, void *arg);
+static void on_flow_closed(uint64_t flow, void *arg);
+
+static const struct sip_stack_handler stack_handler = {
+	.on_request = on_request,
+	.on_ack = on_ack,
+	.on_stray_2xx = on_stray_2xx,
+	.on_flow_closed = on_flow_closed,
+};
+
+/* ---- what we can do ---- */
+
+static void write_allow(struct sip_ua *ua)
+{
+	struct out o;
+	bool is_first = true;
+
+	out_init(&o, ua->allow, sizeof(ua->allow) - 1);
+	out_z(&o, "Allow: ");
+	for (int i = SIP_OTHER + 1; i < SIP_METHOD_COUNT; i++) {
+		if (!ua->allows[i])
+			continue;
+		out_z(&o, is_first ? "" : ", ");
+		out_z(&o, sip_method_name((enum sip_method)i));
+		is_first = false;
+	}
+	out_z(&o, "\r\n");
+	ua->allow[o.len] = '\0';
+}
+
+void sip_ua_allow_in_dialog(struct sip_ua *ua, enum sip_method method)
+{
+	ua->allows[method] = true;
+	write_allow(ua);
+}
+
+int sip_ua_support(struct sip_ua *ua, const char *option_tag)
+{
+	struct out o;
+
+	if (ua->noption_tags == UA_OPTION_TAGS_MAX)
+		return -ENOSPC;
+	ua->option_tags[ua->noption_tags] = option_tag;
+	out_init(&o, ua->supported, sizeof(ua->supported) - 1);
+	for (unsigned i = 0; i <= ua->noption_tags; i++)
+		out_fmt(&o, "%s%s", i == 0 ? "Supported: " : ", ", ua->option_tags[i]);
+	out_z(&o, "\r\n");
+	ua->supported[o.len] = '\0';
+	ua->noption_tags++;
+	return 0;
+}
+
+static bool is_supported(const struct sip_ua *ua, struct str tag)
+{
+	for (unsigned i = 0; i < ua->noption_tags; i++) {
+		if (str_ieqz(tag, ua->option_tags[i]))
+			return true;
+	}
+	return false;
+}
+
+/* ---- life ---- */
+
+int sip_ua_new(struct sip_ua **out, const struct sip_ua_params *p)
+{
+	static const enum sip_method built_in[] = { SIP_INVITE, SIP_ACK, SIP_BYE, SIP_CANCEL, SIP_OPTIONS, SIP_UPDATE };
+	struct sip_ua *ua = calloc(1, sizeof(*ua));
+
+	if (!ua)
+		return -ENOMEM;
+	ua->resolver = p->resolver;
+	ua->timers = p->stack.timers;
+	ua->rng = p->stack.rng;
+	ua->clock = p->stack.clock;
+	ua->log = p->stack.log;
+	ua->local = p->local;
+	int err = sip_stack_new(&ua->stack, &p->stack, &stack_handler, ua);
+	if (err) {
+		free(ua);
+		return err;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(built_in); i++)
+		ua->allows[built_in[i]] = true;
+	write_allow(ua);
+	*out = ua;
+	return 0;
+}
+
+void sip_ua_close(struct sip_ua *ua)
+{
+	if (!ua)
+		return;
+	while (ua->dialogs)
+		ua->dialogs->usage->drop(ua->dialogs);
+	sip_stack_close(ua->stack);
+	free(ua);
+}
+
+struct sip_stack *sip_ua_stack(struct sip_ua *ua)
+{
+	return ua->stack;
+}
+
+struct transport *sip_ua_transport(struct sip_ua *ua)
+{
+	return sip_stack_transport(ua->stack);
+}
+
+void sip_ua_handle(struct sip_ua *ua, enum sip_method method, sip_ua_request_fn *fn, void *arg)
+{
+	ua->handlers[method].fn = fn;
+	ua->handlers[method].arg = arg;
+	if (method != SIP_OTHER)
+		sip_ua_allow_in_dialog(ua, method);
+}
+
+void sip_ua_on_flow_closed(struct sip_ua *ua, void (*fn)(uint64_t flow, void *arg), void *arg)
+{
+	ua->on_flow_closed = fn;
+	ua->on_flow_closed_arg = arg;
+}
+
+unsigned sip_ua_sessions(const struct sip_ua *ua)
+{
+	return ua->nsessions;
+}
+
+const char *sip_ua_allow(const struct sip_ua *ua)
+{
+	return ua->allow;
+}
+
+int ua_local(const struct sip_ua *ua, const struct sip_dest *dest, union sockaddr_any *out)
+{
+	struct transport *t = sip_stack_transport(ua->stack);
+
+	if (t)
+		return transport_local(t, dest, out);
+	*out = ua->local;
+	return 0;
+}
+
+/* ---- answers of our own ---- */
+
+void ua_reply_retry_after(struct sip_ua *ua, struct strans *st, int status)
+{
+	char line[32];
+	struct out o;
+
+	out_init(&o, line, sizeof(line));
+	out_fmt(&o, "Retry-After: %u\r\n", rng_below(ua->rng, RETRY_AFTER_MAX_S + 1));
+	line[o.len] = '\0';
+	strans_reply_simple(st, status, line);
+}
+
+static void reply_bad_request(struct strans *st, const char *reason)
+{
+	strans_reply(st, &(struct sip_reply){ .status = 400, .reason = reason });
+}
+
+static void answer_options(struct sip_ua *ua, struct strans *st)
+{
+	char hdrs[UA_ALLOW_MAX * 2 + 64];
+	struct out o;
+
+	out_init(&o, hdrs, sizeof(hdrs) - 1);
+	out_z(&o, ua->allow);
+	out_z(&o, ua->supported);
+	out_z(&o, "Accept: application/sdp\r\n");
+	hdrs[o.len] = '\0';
+	strans_reply_simple(st, 200, hdrs);
+}
+
+/* §8.2.2.3. True: refused, and answered. */
+static bool refuse_required(struct sip_ua *ua, struct strans *st, const struct sip_msg *m)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct str tag;
+	char hdrs[512];
+	struct out o;
+	bool has_unsupported = false;
+
+	out_init(&o, hdrs, sizeof(hdrs) - 3);
+	while (sip_msg_element_next(m, SIP_HDR_REQUIRE, &it, &tag)) {
+		if (str_empty(tag) || is_supported(ua, tag))
+			continue;
+		out_z(&o, has_unsupported ? ", " : "Unsupported: ");
+		out_str(&o, tag);
+		has_unsupported = true;
+	}
+	if (!has_unsupported)
+		return false;
+	memcpy(hdrs + o.len, "\r\n", 3);
+	strans_reply_simple(st, 420, out_ok(&o) ? hdrs : NULL);
+	return true;
+}
+
+/* §8.2.3: a session is described in SDP, perhaps beside other parts; a body that is marked optional may be anything. */
+static bool refuse_content(struct strans *st, const struct sip_msg *m)
+{
+	struct str type, params, handling;
+
+	if (m->body.n == 0)
+		return false;
+	struct str encoding = sip_msg_value(m, SIP_HDR_CONTENT_ENCODING);
+	if (!str_empty(encoding) && !str_ieqz(encoding, "identity")) {
+		strans_reply_simple(st, 415, "Accept-Encoding: identity\r\n");
+		return true;
+	}
+	if (m->method != SIP_INVITE && m->method != SIP_UPDATE)
+		return false;
+	sip_token_params(sip_msg_value(m, SIP_HDR_CONTENT_TYPE), &type, &params);
+	if (str_ieqz(type, "application/sdp") || str_istarts(type, STR("multipart/")))
+		return false;
+	if (str_empty(type)) {
+		reply_bad_request(st, "Missing Content-Type");
+		return true;
+	}
+	sip_token_params(sip_msg_value(m, SIP_HDR_CONTENT_DISPOSITION), &type, &params);
+	if (sip_param_find(params, "handling", &handling) && str_ieqz(handling, "optional"))
+		return false;
+	strans_reply_simple(st, 415, "Accept: application/sdp\r\n");
+	return true;
+}
+
+/* ---- dispatch ---- */
+
+static void in_dialog(struct sip_ua *ua, struct strans *st, const struct sip_msg *m)
+{
+	struct dialog *d = dialog_find(ua, m->call_id, m->to.tag);
+
+	if (!d || !dialog_has_remote_tag(d, m->from.tag)) {
+		strans_reply_simple(st, 481, NULL);
+		return;
+	}
+	if (!dialog_take_seq(d, m)) {
+		strans_reply(st, &(struct sip_reply){ .status = 500, .reason = "CSeq Out Of Order" });
+		return;
+	}
+	if (refuse_required(ua, st, m) || refuse_content(st, m))
+		return;
+	if (m->method == SIP_OPTIONS)
+		answer_options(ua, st);
+	else
+		d->usage->on_request(d, st, m);
+}
+
+/* Methods that mean something only inside a dialog. */
+static bool is_dialog_only(enum sip_method method)
+{
+	return method == SIP_BYE || method == SIP_PRACK || method == SIP_UPDATE || method == SIP_INFO ||
+	       method == SIP_NOTIFY;
+}
+
+/* Those that end here whatever happens; what goes on to another leg counts as a hop (RFC 7332). */
+static bool is_terminal(enum sip_method method)
+{
+	return method == SIP_OPTIONS || method == SIP_REGISTER || method == SIP_SUBSCRIBE || method == SIP_PUBLISH;
+}
+
+static void out_of_dialog(struct sip_ua *ua, struct strans *st, const struct sip_msg *m)
+{
+	sip_ua_request_fn *fn = ua->handlers[m->method].fn;
+	struct sip_uri contact;
+
+	if (!fn && m->method == SIP_OTHER) {
+		strans_reply_simple(st, 501, ua->allow);
+	} else if (!fn && is_dialog_only(m->method)) {
+		strans_reply_simple(st, 481, NULL);
+	} else if (!fn && m->method != SIP_OPTIONS) {
+		strans_reply_simple(st, 405, ua->allow);
+	} else if (m->ruri.scheme == SIP_SCHEME_OTHER) {
+		strans_reply_simple(st, 416, NULL);
+	} else if (m->max_forwards == 0 && !is_terminal(m->method)) {
+		strans_reply_simple(st, 483, NULL);
+	} else if (refuse_required(ua, st, m) || refuse_content(st, m)) {
+		return;
+	} else if ((m->method == SIP_INVITE || m->method == SIP_SUBSCRIBE) && dialog_contact_of(m, &contact)) {
+		reply_bad_request(st, "Missing Contact");
+	} else if (fn) {
+		fn(st, m, ua->handlers[m->method].arg);
+	} else {
+		answer_options(ua, st);
+	}
+}
+
+static void on_request(struct strans *st, const struct sip_msg *m, void *arg)
+{
+	struct sip_ua *ua = arg;
+
+	/* REGISTER is never part of a dialog, whatever tag it carries (§10.2). */
+	if (m->to.tag.n > 0 && m->method != SIP_REGISTER)
+		in_dialog(ua, st, m);
+	else
+		out_of_dialog(ua, st, m);
+}
+
+static void on_ack(const struct sip_msg *m, const struct sip_source *src, void *arg)
+{
+	struct dialog *d = dialog_find(arg, m->call_id, m->to.tag);
+
+	if (!d || !dialog_has_remote_tag(d, m->from.tag))
+		return;
+	if (dialog_is_own_flow(d, src))
+		dialog_seen_from(d, src);
+	d->usage->on_ack(d, m, src);
+}
+
+static void on_stray_2xx(const struct sip_msg *m, const struct sip_source *src, void *arg)
+{
+	struct dialog *d = dialog_find(arg, m->call_id, m->from.tag);
+
+	(void)src;
+	if (d)
+		d->usage->on_stray_2xx(d, m);
+}
+
+static void on_flow_closed(uint64_t flow, void *arg)
+{
+	struct sip_ua *ua = arg;
+
+	/* Dialogs notice when they send next; see dialog_flow_lost(). */
+	if (ua->on_flow_closed)
+		ua->on_flow_closed(flow, ua->on_flow_closed_arg);
+}

@@ -1,0 +1,37 @@
+/* ua_int.h - the user agent's insides, shared by ua.c, dialog.c, session*.c and subscription.c. */
+#pragma once
+
+#include "sip/ua.h"
+
+#define UA_ALLOW_MAX 192
+#define UA_OPTION_TAGS_MAX 16
+
+struct dialog;
+
+struct sip_ua {
+	struct sip_stack *stack;
+	struct resolver *resolver;
+	struct timers *timers;
+	struct rng *rng;
+	const struct clock *clock;
+	const struct log *log;
+	union sockaddr_any local; /* where there is no transport: unit tests */
+	struct dialog *dialogs;   /* uthash, by local tag */
+	unsigned nsessions;
+	struct {
+		sip_ua_request_fn *fn;
+		void *arg;
+	} handlers[SIP_METHOD_COUNT];
+	bool allows[SIP_METHOD_COUNT];
+	const char *option_tags[UA_OPTION_TAGS_MAX];
+	unsigned noption_tags;
+	char allow[UA_ALLOW_MAX];         /* "Allow: ...\r\n" */
+	char supported[UA_ALLOW_MAX];     /* "Supported: ...\r\n" or "" */
+	void (*on_flow_closed)(uint64_t flow, void *arg);
+	void *on_flow_closed_arg;
+};
+
+/* Our address as seen from dest. */
+int ua_local(const struct sip_ua *ua, const struct sip_dest *dest, union sockaddr_any *out);
+/* Answers with a Retry-After of 0..10 s (RFC 3261 §14.2). */
+void ua_reply_retry_after(struct sip_ua *ua, struct strans *st, int status);

@@ -1,0 +1,188 @@
+/* test_ua.c - what the user agent answers by itself, and whom it hands the rest (RFC 3261 §8.2, §11, §12.2.2). */
+#include "wire.h"
+
+struct fixture {
+	struct wire *w;
+	struct sip_ua *ua;
+	struct wire_end *end;
+	unsigned handled;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	f->w = wire_new(1);
+	f->end = wire_end(f->w, 'A');
+	f->ua = f->end->ua;
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	wire_free(f->w);
+	free(f);
+	return 0;
+}
+
+static void on_request(struct strans *st, const struct sip_msg *m, void *arg)
+{
+	struct fixture *f = arg;
+
+	(void)m;
+	f->handled++;
+	strans_reply_simple(st, 200, NULL);
+}
+
+/* Sends a request from B and returns the status of the answer, 0 for none. */
+static int ask(struct fixture *f, const char *method, const char *uri, const char *to_tag, const char *hdrs, const char *body)
+{
+	static unsigned n;
+	char text[4096];
+	const char *max_forwards = strstr(hdrs, "Max-Forwards") ? "" : "Max-Forwards: 70\r\n";
+
+	n++;
+	int len = snprintf(text, sizeof(text),
+			   "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.2:5062;branch=z9hG4bKua%u\r\n"
+			   "From: <sip:b@y>;tag=b\r\nTo: <sip:a@x>%s%s\r\nCall-ID: ua-%u\r\nCSeq: 7 %s\r\n%s%s"
+			   "Content-Length: %zu\r\n\r\n%s",
+			   method, uri, n, *to_tag ? ";tag=" : "", to_tag, n, method, max_forwards, hdrs, strlen(body), body);
+	f->end->last[0] = '\0';
+	wire_receive(f->end, &wire_end(f->w, 'B')->addr, SIP_UDP, text, (size_t)len);
+	wire_settle(f->w);
+	return strncmp(f->end->last, "SIP/2.0 ", 8) == 0 ? atoi(f->end->last + 8) : 0;
+}
+
+#define CONTACT "Contact: <sip:b@127.0.0.2:5062>\r\n"
+
+static void test_ua_answers_by_rule(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *method, *to_tag, *hdrs, *body;
+		int status;
+		const char *line; /* in the answer */
+	} rows[] = {
+		/* §11.2 */
+		{ "OPTIONS", "", "", "", 200, "\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, UPDATE, SUBSCRIBE\r\n" },
+		{ "OPTIONS", "", "", "", 200, "\r\nAccept: application/sdp\r\n" },
+		{ "OPTIONS", "", "", "", 200, "\r\nSupported: path\r\n" },
+		{ "OPTIONS", "", "Max-Forwards: 0\r\n", "", 200, "" },
+		/* §8.2.1 and RFC 3261 §21.5.2 */
+		{ "MESSAGE", "", "", "", 405, "\r\nAllow: INVITE" },
+		{ "REFER", "", CONTACT, "", 405, "\r\nAllow: INVITE" },
+		{ "FROBNICATE", "", "", "", 501, "\r\nAllow: INVITE" },
+		/* §12.2.2 */
+		{ "INVITE", "nobody", CONTACT, "", 481, "" },
+		{ "BYE", "nobody", "", "", 481, "" },
+		{ "OPTIONS", "nobody", "", "", 481, "" },
+		{ "FROBNICATE", "nobody", "", "", 481, "" },
+		{ "BYE", "", "", "", 481, "" },
+		{ "UPDATE", "", "", "", 481, "" },
+		{ "PRACK", "", "", "", 481, "" },
+		{ "INFO", "", "", "", 481, "" },
+		{ "NOTIFY", "", "", "", 481, "" },
+		/* §8.2.2.3 */
+		{ "INVITE", "", CONTACT "Require: path, 100rel\r\nRequire: Frob\r\n", "", 420, "\r\nUnsupported: 100rel, Frob\r\n" },
+		{ "OPTIONS", "", "Require: frob\r\n", "", 420, "\r\nUnsupported: frob\r\n" },
+		{ "OPTIONS", "", "Require: path\r\n", "", 200, "" },
+		/* §16.3, RFC 7332 */
+		{ "INVITE", "", CONTACT "Max-Forwards: 0\r\n", "", 483, "" },
+		{ "SUBSCRIBE", "", CONTACT "Max-Forwards: 0\r\n", "", 200, "" },
+		{ "REGISTER", "", "Max-Forwards: 0\r\n", "", 200, "" },
+		{ "REGISTER", "strange", "", "", 200, "" },
+		/* §8.1.1.8 */
+		{ "INVITE", "", "", "", 400, "SIP/2.0 400 Missing Contact\r\n" },
+		{ "SUBSCRIBE", "", "Contact: *\r\n", "", 400, "SIP/2.0 400 Missing Contact\r\n" },
+		/* §8.2.3 */
+		{ "INVITE", "", CONTACT "Content-Type: text/plain\r\n", "hello", 415, "\r\nAccept: application/sdp\r\n" },
+		{ "INVITE", "", CONTACT "Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n", "hello", 415,
+		  "\r\nAccept-Encoding: identity\r\n" },
+		{ "INVITE", "", CONTACT, "hello", 400, "SIP/2.0 400 Missing Content-Type\r\n" },
+		{ "INVITE", "", CONTACT "Content-Type: text/plain\r\nContent-Disposition: x;handling=optional\r\n", "hello", 200, "" },
+		{ "INVITE", "", CONTACT "c: Application/SDP\r\n", "v=0\r\n", 200, "" },
+		{ "INVITE", "", CONTACT "Content-Type: multipart/mixed;boundary=x\r\n", "--x", 200, "" },
+	};
+
+	sip_ua_handle(f->ua, SIP_INVITE, on_request, f);
+	sip_ua_handle(f->ua, SIP_REGISTER, on_request, f);
+	sip_ua_handle(f->ua, SIP_SUBSCRIBE, on_request, f);
+	assert_int_equal(sip_ua_support(f->ua, "path"), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int status = ask(f, rows[i].method, "sip:a@127.0.0.1", rows[i].to_tag, rows[i].hdrs, rows[i].body);
+		if (status != rows[i].status)
+			print_error("row %zu: %s answered %d, not %d\n", i, rows[i].method, status, rows[i].status);
+		assert_int_equal(status, rows[i].status);
+		assert_non_null(strstr(f->end->last, rows[i].line));
+	}
+	wire_run(f->w, 70000);
+}
+
+static void test_ua_unknown_scheme_416(void **state)
+{
+	struct fixture *f = *state;
+
+	sip_ua_handle(f->ua, SIP_INVITE, on_request, f);
+	assert_int_equal(ask(f, "INVITE", "mailto:a@x", "", CONTACT, ""), 416);
+	assert_int_equal(ask(f, "INVITE", "tel:+123", "", CONTACT, ""), 200);
+	assert_int_equal(ask(f, "INVITE", "sips:a@x", "", CONTACT, ""), 200);
+	wire_run(f->w, 70000);
+}
+
+static void test_ua_handler_gets_its_method(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(ask(f, "MESSAGE", "sip:a@x", "", "", ""), 405);
+	sip_ua_handle(f->ua, SIP_MESSAGE, on_request, f);
+	assert_int_equal(ask(f, "MESSAGE", "sip:a@x", "", "", ""), 200);
+	assert_int_equal(f->handled, 1);
+	assert_non_null(strstr(sip_ua_allow(f->ua), ", MESSAGE"));
+	sip_ua_handle(f->ua, SIP_OPTIONS, on_request, f);
+	assert_int_equal(ask(f, "OPTIONS", "sip:a@x", "", "", ""), 200);
+	assert_int_equal(f->handled, 2);
+	sip_ua_allow_in_dialog(f->ua, SIP_INFO);
+	assert_non_null(strstr(sip_ua_allow(f->ua), ", INFO"));
+	assert_int_equal(ask(f, "INFO", "sip:a@x", "", "", ""), 481);
+	wire_run(f->w, 70000);
+}
+
+static void test_ua_option_tags_have_a_limit(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 16; i++)
+		assert_int_equal(sip_ua_support(f->ua, "x"), 0);
+	assert_int_equal(sip_ua_support(f->ua, "x"), -ENOSPC);
+}
+
+static void test_ua_stray_ack_and_response_ignored(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(ask(f, "ACK", "sip:a@x", "nobody", "", ""), 0);
+	assert_int_equal(ask(f, "ACK", "sip:a@x", "", "", ""), 0);
+	static const char ok[] = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1:5061;branch=z9hG4bKnone\r\n"
+				 "From: <sip:a@x>;tag=nobody\r\nTo: <sip:b@y>;tag=z\r\nCall-ID: none\r\n"
+				 "CSeq: 1 INVITE\r\nContact: <sip:b@127.0.0.2>\r\nContent-Length: 0\r\n\r\n";
+	wire_receive(f->end, &wire_end(f->w, 'B')->addr, SIP_UDP, ok, sizeof(ok) - 1);
+	wire_settle(f->w);
+	assert_string_equal(f->end->last, "");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(test_ua_##name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(answers_by_rule),
+		T(unknown_scheme_416),
+		T(handler_gets_its_method),
+		T(option_tags_have_a_limit),
+		T(stray_ack_and_response_ignored),
+	};
+
+	return cmocka_run_group_tests_name("ua", tests, NULL, NULL);
+}
