@@ -89,6 +89,7 @@ void say_messages(struct say *s, unsigned n, const char *kind /* "new" or "saved
 void say_datetime(struct say *s, int64_t unix_s, const char *timezone);                /* "today at", "yesterday", weekday, date */
 void say_duration(struct say *s, uint32_t seconds);
 void say_file(struct say *s, const char *path);
+void say_phrases(struct say *s, const char *phrases);   /* several, '&' between them; one that begins with '/' is a file */
 
 /* Plays to the end. stop_digits as below: returns the digit that ended it (a positive char), 0 played out, or an error. Answers the
  * call first if it isn't. Digits pressed that aren't in stop_digits are kept for app_read_digits. */
@@ -140,6 +141,8 @@ enum app_result app_dial(struct call *call, const struct app_dial *d);
 /* Goes on with another number (in a context; NULL: the call's): its route runs in place of the rest of this one. Returns what it came to. */
 enum app_result app_goto(struct call *call, const char *context, const char *number);
 bool app_number_exists(struct call *call, const char *context, const char *number);
+/* May a longer number that begins with these digits exist there? (An extension does.) */
+bool app_number_begins(struct call *call, const char *context, const char *digits);
 
 /* ---- what SQL knows ---- */
 

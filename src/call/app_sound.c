@@ -94,7 +94,7 @@ int app_say(struct call *call, struct say *s, const char *stop_digits)
 	return digit;
 }
 
-static void say_phrases(struct say *s, const char *phrases)
+void say_phrases(struct say *s, const char *phrases)
 {
 	struct str rest = str_from(phrases);
 

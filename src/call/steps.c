@@ -237,3 +237,11 @@ bool app_number_exists(struct call *call, const char *context, const char *numbe
 	route_release(route);
 	return true;
 }
+
+bool app_number_begins(struct call *call, const char *context, const char *digits)
+{
+	struct directory *d = call->calls->p.directory;
+
+	return directory_extension_begins(d, call->domain, str_from(digits)) &&
+	       plan_match_prefix(call->calls->p.plan, call->domain, context ? context : call->context, str_from(digits));
+}

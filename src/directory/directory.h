@@ -89,6 +89,8 @@ void directory_watch(struct directory *d, struct directory_watcher *w); /* w mus
 enum dir_answer directory_domain_of_host(struct directory *d, struct str host, const struct dir_domain **out);
 enum dir_answer directory_domain(struct directory *d, const char *domain, const struct dir_domain **out);
 enum dir_answer directory_extension(struct directory *d, const char *domain, struct str number, const struct dir_extension **out);
+/* Is there an extension whose number is longer than digits and begins with them? */
+bool directory_extension_begins(struct directory *d, const char *domain, struct str digits);
 enum dir_answer directory_credential(struct directory *d, const char *domain, struct str auth_name, const struct dir_credential **out);
 /* The algorithms to challenge a name with that may not exist: chosen by a keyed hash among those in use in the domain, in
  * their proportion, so that what is offered tells nothing (issue: known users can't be told from unknown ones). */

@@ -443,3 +443,15 @@ bool directory_secret(struct directory *d, unsigned char out[32])
 		memcpy(out, d->secret, sizeof(d->secret));
 	return d->has_secret;
 }
+
+bool directory_extension_begins(struct directory *d, const char *domain, struct str digits)
+{
+	/* Menus ask this once a digit: a walk over the extensions is well spent. */
+	for (const struct dir_row *r = d->rows[DIR_EXTENSION]; r; r = r->hh.next) {
+		struct str number = str_from(r->extension.number);
+
+		if (number.n > digits.n && str_starts(number, digits) && !strcmp(r->extension.domain, domain))
+			return true;
+	}
+	return false;
+}

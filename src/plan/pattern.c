@@ -305,3 +305,21 @@ void *pattern_set_match(const struct pattern_set *s, struct str number)
 {
 	return match(&s->root, number);
 }
+
+static bool begins(const struct node *n, struct str digits)
+{
+	if (!digits.n)
+		return n->child != NULL;
+	for (const struct node *c = n->child; c; c = c->next) {
+		if (c->at.kind != SET)
+			return true;
+		if (set_has(c->at.bits, (unsigned char)digits.p[0]) && begins(c, str_from_at(digits, 1)))
+			return true;
+	}
+	return false;
+}
+
+bool pattern_set_begins(const struct pattern_set *s, struct str digits)
+{
+	return begins(&s->root, digits);
+}

@@ -26,4 +26,6 @@ struct pattern_set *pattern_set_new(void);
 void pattern_set_free(struct pattern_set *s);
 int pattern_set_add(struct pattern_set *s, struct str pattern, void *value); /* -EINVAL, -EEXIST, -ENOMEM */
 void *pattern_set_remove(struct pattern_set *s, struct str pattern);         /* its value, or NULL */
+/* Does a pattern match some number that is longer than digits and begins with them? */
+bool pattern_set_begins(const struct pattern_set *s, struct str digits);
 void *pattern_set_match(const struct pattern_set *s, struct str number);     /* the most specific one's value, or NULL */

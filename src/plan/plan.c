@@ -349,22 +349,47 @@ struct search {
 	const struct context *seen[INCLUDES_MAX * 4];
 };
 
+/* Each context is looked at once, also in a loop of includes. */
+static bool visit(struct search *s, const struct context *c)
+{
+	if (!c || s->nseen == ARRAY_LEN(s->seen))
+		return false;
+	for (unsigned i = 0; i < s->nseen; i++)
+		if (s->seen[i] == c)
+			return false;
+	s->seen[s->nseen++] = c;
+	return true;
+}
+
 static struct route *search(struct search *s, const struct context *c)
 {
 	struct route *r;
 
-	if (!c)
+	if (!visit(s, c))
 		return NULL;
-	for (unsigned i = 0; i < s->nseen; i++)
-		if (s->seen[i] == c)
-			return NULL;
-	if (s->nseen == ARRAY_LEN(s->seen))
-		return NULL;
-	s->seen[s->nseen++] = c;
 	r = pattern_set_match(c->routes, s->number);
 	for (unsigned i = 0; !r && i < c->nincluded; i++)
 		r = search(s, context_find(s->plan, s->domain, str_from(c->included[i])));
 	return r;
+}
+
+static bool search_prefix(struct search *s, const struct context *c)
+{
+	bool found;
+
+	if (!visit(s, c))
+		return false;
+	found = pattern_set_begins(c->routes, s->number);
+	for (unsigned i = 0; !found && i < c->nincluded; i++)
+		found = search_prefix(s, context_find(s->plan, s->domain, str_from(c->included[i])));
+	return found;
+}
+
+bool plan_match_prefix(struct plan *p, const char *domain, const char *context, struct str digits)
+{
+	struct search s = { .plan = p, .domain = domain, .number = digits };
+
+	return search_prefix(&s, context_find(p, domain, str_from(context)));
 }
 
 enum dir_answer plan_match(struct plan *p, const char *domain, const char *context, struct str number, struct route **out)

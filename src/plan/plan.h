@@ -27,6 +27,8 @@ bool plan_is_loaded(const struct plan *p);
 
 /* The winning route with a reference, or DIR_ABSENT, DIR_UNKNOWN. */
 enum dir_answer plan_match(struct plan *p, const char *domain, const char *context, struct str number, struct route **out);
+/* Could a longer number that begins with digits match a route there? */
+bool plan_match_prefix(struct plan *p, const char *domain, const char *context, struct str digits);
 void route_release(struct route *r);
 const char *route_pattern(const struct route *r);
 const char *route_context(const struct route *r);

@@ -1,0 +1,10 @@
+/* apps.h - the applications, one descriptor a file. Adding one is a file, a line here and a line in apps.c. */
+#pragma once
+
+#include <errno.h>
+#include <string.h>
+
+#include "call/app.h"
+
+extern const struct app app_answer_def, app_dial_def, app_dial_group_def, app_echo_def, app_goto_def, app_hangup_def, app_menu_def,
+	app_music_def, app_playback_def, app_ring_def, app_set_def, app_wait_def;
