@@ -13,3 +13,5 @@ struct say *say_new(const char *prompts_dir, const char *language, const struct 
 void say_free(struct say *s);
 /* The list, valid until the next addition. */
 void say_files(const struct say *s, const char *const **files, unsigned *n);
+/* What "today" is; else the time at say_new(). */
+void say_set_now(struct say *s, int64_t unix_s);

@@ -77,10 +77,14 @@ static int parse_status_line(struct parser *p, struct str line)
 static int parse_request_line(struct parser *p, struct str line)
 {
 	struct sip_msg *m = p->m;
-	struct str rest = line, uri;
+	struct str rest, uri;
 	ptrdiff_t last = -1;
 
 	m->is_request = true;
+	/* RFC 4475 §3.1.2.10: spaces behind the version are to be refused with an answer, or ignored. */
+	while (line.n && line.p[line.n - 1] == ' ')
+		line.n--;
+	rest = line;
 	m->method_name = str_cut(&rest, ' ');
 	if (!rest.p || !is_token(m->method_name))
 		return -EINVAL;

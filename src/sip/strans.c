@@ -40,6 +40,7 @@ struct strans {
 	void *arg;
 	enum st state;
 	bool is_invite, is_in_merge, is_busy; /* is_busy: inside on_request, so not freed yet */
+	bool is_cancelled;       /* once is enough */
 	bool has_failed;         /* couldn't send: timer_end brings EV_TRANSPORT */
 	struct sip_msg *cancel;  /* a CANCEL that nobody could be told of yet; timer_g brings it */
 	char tag[17];
@@ -309,11 +310,13 @@ static void tell_cancel(struct strans *st)
 /* The upper layer may still be asking somebody whether it wants the call, and have set no handler yet: then it is told when it has. */
 void strans_cancel(struct strans *st, const struct sip_msg *cancel)
 {
-	if (st->state != ST_PROCEEDING || st->cancel)
+	if (st->state != ST_PROCEEDING || st->is_cancelled)
 		return;
-	st->cancel = sip_msg_hold(cancel);
-	if (st->cancel && st->h)
-		tell_cancel(st);
+	st->is_cancelled = true;
+	if (!st->h)
+		st->cancel = sip_msg_hold(cancel);
+	else if (st->h->on_cancel)
+		st->h->on_cancel(st, cancel, st->arg);
 }
 
 struct str strans_to_tag(const struct strans *st)

@@ -351,6 +351,7 @@ static void test_strans_response_copies_what_it_must(void **state)
 	open_transaction(fx, &u, "INVITE");
 	assert_int_equal(fx_sent(fx, -1)->status, 100);
 	assert_int_equal(fx_sent(fx, -1)->to.tag.n, 0);
+	assert_int_equal(count(fx_sent(fx, -1), SIP_HDR_RECORD_ROUTE), 0); /* forms no dialog */
 	reply(fx, &u, 180);
 	m = fx_sent(fx, -1);
 	assert_true(str_eqz(m->reason, "Ringing"));
@@ -473,6 +474,10 @@ static void test_strans_cancel_is_answered_200_with_the_same_tag(void **state)
 	assert_int_equal(u.ncancels, 1);
 	receive(fx, "CANCEL", "z9hG4bKone", NULL); /* a retransmission is answered, not told */
 	assert_string_equal(fx_sent_text(fx, 0), "100 180 200 200");
+	assert_int_equal(u.ncancels, 1);
+	fx_advance(fx, T64);
+	receive(fx, "CANCEL", "z9hG4bKone", NULL); /* nor is one that comes when the first is forgotten */
+	assert_string_equal(fx_sent_text(fx, 0), "100 180 200 200 200");
 	assert_int_equal(u.ncancels, 1);
 	reply(fx, &u, 487);
 	assert_true(str_eqz(fx_sent(fx, -1)->to.tag, tag));
