@@ -40,7 +40,7 @@ $(BUILD)/cordboard: $(BUILD)/src/main.o $(LIB)
 
 $(LIB): $(OBJ_CORE) $(OBJ_APPS)
 	@rm -f $@
-	ar rcs $@ $^
+	ar rcsP $@ $^
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

@@ -13,7 +13,7 @@ struct digit_sender {
 	struct tonegen tone;     /* or what it sounds like */
 };
 
-void digits_add(struct session *s, char digit, uint32_t ms)
+void digits_add(struct rtp_session *s, char digit, uint32_t ms)
 {
 	if (!s->digits) {
 		s->digits = calloc(1, sizeof(*s->digits));
@@ -24,39 +24,39 @@ void digits_add(struct session *s, char digit, uint32_t ms)
 	}
 	if (dtmf_out_add(&s->digits->out, digit, ms) < 0)
 		log_debug(s->worker->log, "a digit is dropped: not one, or too many wait");
-	session_update_tick(s);
+	rtp_session_update_tick(s);
 }
 
-void digits_free(struct session *s)
+void digits_free(struct rtp_session *s)
 {
 	free(s->digits);
 	s->digits = NULL;
 }
 
-bool digits_are_pending(const struct session *s)
+bool digits_are_pending(const struct rtp_session *s)
 {
 	return s->digits && (s->digits->out.count > 0 || s->digits->out.state != DTMF_OUT_IDLE);
 }
 
-bool digits_are_sounding(const struct session *s)
+bool digits_are_sounding(const struct rtp_session *s)
 {
 	return s->digits && dtmf_out_is_sounding(&s->digits->out);
 }
 
-static void event_send(struct session *s, const struct dtmf_event *e, bool first)
+static void event_send(struct rtp_session *s, const struct dtmf_event *e, bool first)
 {
 	uint8_t packet[RTP_HEADER_LEN + DTMF_PAYLOAD_LEN];
 	struct rtp_packet h = { .pt = (uint8_t)s->config.dtmf_send_pt, .marker = first, .ts = s->digits->ts };
 
-	if (!session_may_send(s))
+	if (!rtp_session_may_send(s))
 		return;
 	rtp_tx_next_event(&s->tx, &h);
 	rtp_print(packet, &h);
 	dtmf_print(packet + RTP_HEADER_LEN, e);
-	session_send(s, packet, sizeof(packet), DTMF_PAYLOAD_LEN);
+	rtp_session_send(s, packet, sizeof(packet), DTMF_PAYLOAD_LEN);
 }
 
-static void tone_send(struct session *s, const struct dtmf_event *e, bool first)
+static void tone_send(struct rtp_session *s, const struct dtmf_event *e, bool first)
 {
 	const struct codec *codec = codec_get(s->config.codec);
 	struct digit_sender *d = s->digits;
@@ -73,7 +73,7 @@ static void tone_send(struct session *s, const struct dtmf_event *e, bool first)
 	mouth_speak(s, pcm, n);
 }
 
-void digits_tick(struct session *s)
+void digits_tick(struct rtp_session *s)
 {
 	struct digit_sender *d = s->digits;
 	struct dtmf_event e;

@@ -22,18 +22,18 @@ struct ear {
 	uint32_t from_hz, to_hz;
 };
 
-static bool transcodes(const struct session *s)
+static bool transcodes(const struct rtp_session *s)
 {
 	return s->to && s->rx_codec && s->to->config.codec != s->rx_codec && s->to->config.codec;
 }
 
 /* Digits are listened for where an application may want them; a bridge passes them on as the sound they are. */
-static bool detects(const struct session *s)
+static bool detects(const struct rtp_session *s)
 {
 	return s->config.dtmf_recv_pt < 0 && !s->to && (s->config.dir & STREAM_RECV) && s->config.nrecv > 0;
 }
 
-void ear_free(struct session *s)
+void ear_free(struct rtp_session *s)
 {
 	struct ear *e = s->ear;
 
@@ -47,7 +47,7 @@ void ear_free(struct session *s)
 	s->ear = NULL;
 }
 
-void ear_update(struct session *s)
+void ear_update(struct rtp_session *s)
 {
 	bool wanted = s->recording || transcodes(s) || detects(s);
 
@@ -58,10 +58,10 @@ void ear_update(struct session *s)
 		if (!s->ear)
 			log_error(s->worker->log, "no memory, a stream stays deaf");
 	}
-	session_update_tick(s);
+	rtp_session_update_tick(s);
 }
 
-uint32_t ear_concealed_ms(const struct session *s)
+uint32_t ear_concealed_ms(const struct rtp_session *s)
 {
 	struct jitter_stats stats = { 0 };
 
@@ -70,14 +70,14 @@ uint32_t ear_concealed_ms(const struct session *s)
 	return s->concealed_ms + stats.concealed_ms;
 }
 
-void ear_source_changed(struct session *s)
+void ear_source_changed(struct rtp_session *s)
 {
 	if (s->ear && s->ear->jitter)
 		jitter_reset(s->ear->jitter);
 }
 
 /* Another codec than before: everything after the jitter buffer has another rate. */
-static bool listen_to(struct session *s, enum codec_id codec)
+static bool listen_to(struct rtp_session *s, enum codec_id codec)
 {
 	struct ear *e = s->ear;
 
@@ -91,7 +91,7 @@ static bool listen_to(struct session *s, enum codec_id codec)
 	return e->jitter != NULL;
 }
 
-void ear_packet(struct session *s, const struct rtp_packet *h, const uint8_t *payload, const struct codec *codec)
+void ear_packet(struct rtp_session *s, const struct rtp_packet *h, const uint8_t *payload, const struct codec *codec)
 {
 	if (!s->ear && !transcodes(s))
 		return;
@@ -101,22 +101,22 @@ void ear_packet(struct session *s, const struct rtp_packet *h, const uint8_t *pa
 		return;
 	if (jitter_put(s->ear->jitter, h->ts, payload, h->len) < 0)
 		count_one(&s->worker->count.dropped_malformed);
-	session_update_tick(s);
+	rtp_session_update_tick(s);
 }
 
-bool ear_needs_tick(const struct session *s)
+bool ear_needs_tick(const struct rtp_session *s)
 {
 	return s->recording || (s->ear && s->ear->jitter && !jitter_is_idle(s->ear->jitter));
 }
 
-static void speak_to_partner(struct session *s, const int16_t *pcm, size_t n, uint32_t rate_hz)
+static void speak_to_partner(struct rtp_session *s, const int16_t *pcm, size_t n, uint32_t rate_hz)
 {
 	struct ear *e = s->ear;
-	struct session *to = s->to;
+	struct rtp_session *to = s->to;
 	uint32_t to_hz = codec_get(to->config.codec)->rate_hz;
 	int16_t buf[FRAME_SAMPLES_MAX + 16];
 
-	if (!session_may_send(to) || digits_are_sounding(to)) {
+	if (!rtp_session_may_send(to) || digits_are_sounding(to)) {
 		to->tx.resync = true;
 		return;
 	}
@@ -135,7 +135,7 @@ static void speak_to_partner(struct session *s, const int16_t *pcm, size_t n, ui
 	mouth_speak(to, pcm, n);
 }
 
-static void detect(struct session *s, const int16_t *pcm, size_t n, uint32_t rate_hz)
+static void detect(struct rtp_session *s, const int16_t *pcm, size_t n, uint32_t rate_hz)
 {
 	struct dtmf_digit digits[4];
 	unsigned ndigits;
@@ -146,10 +146,10 @@ static void detect(struct session *s, const int16_t *pcm, size_t n, uint32_t rat
 		return;
 	ndigits = inband_run(s->ear->inband, pcm, n, digits, 4);
 	for (unsigned i = 0; i < ndigits; i++)
-		session_digit(s, &digits[i]);
+		rtp_session_digit(s, &digits[i]);
 }
 
-void ear_tick(struct session *s)
+void ear_tick(struct rtp_session *s)
 {
 	struct ear *e = s->ear;
 	int16_t pcm[FRAME_SAMPLES_MAX];

@@ -2,7 +2,7 @@
  *
  * Two halves of every stream:
  *   struct stream   the loop's handle (stream.c); touched by the loop thread only
- *   struct session  the RTP session itself (session.c, relay.c, ...); touched by its worker only, from the command
+ *   struct rtp_session  the RTP session itself (rtp_session.c, relay.c, ...); touched by its worker only, from the command
  *                   that opens it to the event that it is closed or released for a handover
  * Messages carry the ownership across: down in a worker's queue, up in the queue of struct media. Both are
  * linked lists under a mutex that is held for a few instructions; the receiver takes the whole list at once
@@ -32,7 +32,7 @@
 #define RTCP_INTERVAL_MS 5000
 
 struct worker;
-struct session;
+struct rtp_session;
 
 /* ---- queues (queue.c) ---- */
 
@@ -74,7 +74,7 @@ enum command_type {
 	CMD_STOP,     /* the worker ends */
 };
 
-struct session_config {         /* struct stream_config without its slack */
+struct rtp_session_config {         /* struct stream_config without its slack */
 	struct addr remote, remote_rtcp;
 	uint8_t dir, codec, send_pt, ptime_ms, nrecv;
 	struct { uint8_t codec, pt; } recv[8];
@@ -90,9 +90,9 @@ struct command {
 	enum command_type type;
 	bool is_embedded;            /* part of its stream: not to be freed */
 	struct stream *s, *other;    /* for the loop; never looked into by the worker */
-	struct session *session, *session2;
+	struct rtp_session *session, *session2;
 	union {
-		const struct session_config *config; /* lies behind the command, in its memory */
+		const struct rtp_session_config *config; /* lies behind the command, in its memory */
 		struct { char digit; uint32_t ms; } digit;
 		struct {             /* the reference on list passes to the worker */
 			uint32_t id;
@@ -168,8 +168,8 @@ struct worker {
 	struct rng rng;
 	uint64_t now_us;             /* of this round, CLOCK_MONOTONIC */
 	uint64_t tick_us;            /* when the next tick is due */
-	struct session *ticking;     /* list of sessions that have something to do each tick */
-	struct session *tick_next;   /* the one after the one being ticked */
+	struct rtp_session *ticking;     /* list of sessions that have something to do each tick */
+	struct rtp_session *tick_next;   /* the one after the one being ticked */
 	uint32_t timeout_ms, rtcp_interval_ms;
 	unsigned nstreams;           /* loop thread: streams here, for balancing */
 	struct worker_counters count;
@@ -189,7 +189,7 @@ void media_events(struct media *m, struct event *first, struct event *last);
 /* ---- sessions ---- */
 
 struct endpoint {               /* what epoll hands back */
-	struct session *s;
+	struct rtp_session *s;
 	int fd;
 	bool is_rtcp;
 };
@@ -200,15 +200,15 @@ struct ear;
 struct mouth;
 struct digit_sender;
 
-struct session {
+struct rtp_session {
 	struct endpoint rtp, rtcp;
 	struct worker *worker;
 	struct stream *handle;       /* for events only */
-	struct session_config config;
-	struct session *tick_prev, *tick_next;
+	struct rtp_session_config config;
+	struct rtp_session *tick_prev, *tick_next;
 	bool is_ticking;
 
-	/* peer (session.c) */
+	/* peer (rtp_session.c) */
 	struct latch latch;
 	struct addr rtcp_source;     /* learnt from the peer's RTCP; unset: none */
 	bool is_connected;           /* the kernel filters sources */
@@ -230,7 +230,7 @@ struct session {
 	bool sent_since_report;
 	uint32_t event_in_ts, event_out_ts; /* the event being passed on */
 	bool event_open;
-	struct session *from, *to;   /* who feeds us, whom we feed: a.to == b exactly when b.from == a; both may be s itself */
+	struct rtp_session *from, *to;   /* who feeds us, whom we feed: a.to == b exactly when b.from == a; both may be s itself */
 	bool tick_half;              /* every second tick ends a frame of 20 ms */
 
 	/* only what is in use is allocated */
@@ -252,72 +252,72 @@ struct session {
 	struct event up;             /* EV_RELEASED or EV_CLOSED: must not fail for want of memory */
 };
 
-struct session *session_new(struct stream *handle, const struct port_pair *pair);
-void session_free(struct session *s);                               /* loop: after EV_CLOSED */
-void session_stats(const struct session *s, struct stream_stats *out); /* loop: after EV_CLOSED */
-void session_command(struct worker *w, struct command *c);
-void session_readable(struct endpoint *e);
-void session_tick(struct session *s);
+struct rtp_session *rtp_session_new(struct stream *handle, const struct port_pair *pair);
+void rtp_session_free(struct rtp_session *s);                               /* loop: after EV_CLOSED */
+void rtp_session_stats(const struct rtp_session *s, struct stream_stats *out); /* loop: after EV_CLOSED */
+void rtp_session_command(struct worker *w, struct command *c);
+void rtp_session_readable(struct endpoint *e);
+void rtp_session_tick(struct rtp_session *s);
 /* Puts the session on the worker's tick list or takes it off, as it needs. */
-void session_update_tick(struct session *s);
-void session_lock(struct session *s);                               /* the latch has locked */
-void session_digit(struct session *s, const struct dtmf_digit *d);
-void session_event(struct session *s, enum event_type type, struct event *fill);
+void rtp_session_update_tick(struct rtp_session *s);
+void rtp_session_lock(struct rtp_session *s);                               /* the latch has locked */
+void rtp_session_digit(struct rtp_session *s, const struct dtmf_digit *d);
+void rtp_session_event(struct rtp_session *s, enum event_type type, struct event *fill);
 /* Sends one whole RTP packet to where the peer is; drops it if that is unknown. */
-void session_send(struct session *s, uint8_t *packet, size_t len, size_t payload_len);
-bool session_may_send(const struct session *s);
+void rtp_session_send(struct rtp_session *s, uint8_t *packet, size_t len, size_t payload_len);
+bool rtp_session_may_send(const struct rtp_session *s);
 
 /* relay.c: packets in, and on to the partner */
-void relay_readable(struct session *s);
+void relay_readable(struct rtp_session *s);
 
 /* report.c */
-void report_start(struct session *s);
-void report_readable(struct session *s);
-void report_packet(struct session *s, const uint8_t *p, size_t n);
-void report_bye(struct session *s);
+void report_start(struct rtp_session *s);
+void report_readable(struct rtp_session *s);
+void report_packet(struct rtp_session *s, const uint8_t *p, size_t n);
+void report_bye(struct rtp_session *s);
 
 /* source.c: what a session sends */
-bool source_needs_tick(const struct session *s);
-void source_tick(struct session *s);
-void source_none(struct session *s);                 /* whatever it was, it ends */
-void source_bridge(struct session *a, struct session *b);
-void source_unbridge(struct session *s);
-void source_echo(struct session *s);
-void source_tones(struct session *s, const struct tone *cadence, unsigned n);
+bool source_needs_tick(const struct rtp_session *s);
+void source_tick(struct rtp_session *s);
+void source_none(struct rtp_session *s);                 /* whatever it was, it ends */
+void source_bridge(struct rtp_session *a, struct rtp_session *b);
+void source_unbridge(struct rtp_session *s);
+void source_echo(struct rtp_session *s);
+void source_tones(struct rtp_session *s, const struct tone *cadence, unsigned n);
 
 /* digit_send.c: digits beside the source */
-void digits_add(struct session *s, char digit, uint32_t ms);
-bool digits_are_pending(const struct session *s);
-bool digits_are_sounding(const struct session *s);   /* audio is held back meanwhile */
-void digits_tick(struct session *s);                 /* each 20 ms */
-void digits_free(struct session *s);
+void digits_add(struct rtp_session *s, char digit, uint32_t ms);
+bool digits_are_pending(const struct rtp_session *s);
+bool digits_are_sounding(const struct rtp_session *s);   /* audio is held back meanwhile */
+void digits_tick(struct rtp_session *s);                 /* each 20 ms */
+void digits_free(struct rtp_session *s);
 
 /* player.c: prepared sound into packets */
-void player_start(struct session *s, struct command *c);
-void player_music(struct session *s, struct command *c);
-void player_change_list(struct session *s, struct command *c);
-void player_stop(struct session *s, enum play_end end); /* nothing without one */
-void player_digit(struct session *s, char digit);
-void player_tick(struct session *s);                 /* each 10 ms */
+void player_start(struct rtp_session *s, struct command *c);
+void player_music(struct rtp_session *s, struct command *c);
+void player_change_list(struct rtp_session *s, struct command *c);
+void player_stop(struct rtp_session *s, enum play_end end); /* nothing without one */
+void player_digit(struct rtp_session *s, char digit);
+void player_tick(struct rtp_session *s);                 /* each 10 ms */
 
 /* mouth.c: sound made here into packets. pcm is at the rate of the session's codec. */
-void mouth_speak(struct session *s, const int16_t *pcm, size_t nsamples);
-void mouth_free(struct session *s);
+void mouth_speak(struct rtp_session *s, const int16_t *pcm, size_t nsamples);
+void mouth_free(struct rtp_session *s);
 /* Numbers and sends one packet of our own: payload lies RTP_HEADER_LEN into packet. */
-void mouth_send(struct session *s, uint8_t *packet, size_t payload_len);
+void mouth_send(struct rtp_session *s, uint8_t *packet, size_t payload_len);
 
 /* ear.c: what a session hears, as sound: for its recording, a partner with another codec, the detector of digits */
-void ear_update(struct session *s);                  /* allocates or frees it, as it is wanted */
-void ear_packet(struct session *s, const struct rtp_packet *h, const uint8_t *payload, const struct codec *codec);
-void ear_source_changed(struct session *s);
-bool ear_needs_tick(const struct session *s);
-void ear_tick(struct session *s);                    /* each 20 ms */
-void ear_free(struct session *s);
-uint32_t ear_concealed_ms(const struct session *s);
+void ear_update(struct rtp_session *s);                  /* allocates or frees it, as it is wanted */
+void ear_packet(struct rtp_session *s, const struct rtp_packet *h, const uint8_t *payload, const struct codec *codec);
+void ear_source_changed(struct rtp_session *s);
+bool ear_needs_tick(const struct rtp_session *s);
+void ear_tick(struct rtp_session *s);                    /* each 20 ms */
+void ear_free(struct rtp_session *s);
+uint32_t ear_concealed_ms(const struct rtp_session *s);
 
 /* recording.c */
-void recording_start(struct session *s, struct command *c);
-void recording_stop(struct session *s, enum record_end end); /* nothing without one */
-void recording_digit(struct session *s, char digit);
+void recording_start(struct rtp_session *s, struct command *c);
+void recording_stop(struct rtp_session *s, enum record_end end); /* nothing without one */
+void recording_digit(struct rtp_session *s, char digit);
 /* The next 20 ms at rate_hz; NULL: nothing was heard. May end the recording. */
-void recording_frame(struct session *s, const int16_t *pcm, size_t nsamples, uint32_t rate_hz);
+void recording_frame(struct rtp_session *s, const int16_t *pcm, size_t nsamples, uint32_t rate_hz);

@@ -14,7 +14,7 @@ struct mouth {
 	uint8_t packet[RTP_HEADER_LEN + PAYLOAD_MAX];
 };
 
-void mouth_free(struct session *s)
+void mouth_free(struct rtp_session *s)
 {
 	if (!s->mouth)
 		return;
@@ -23,7 +23,7 @@ void mouth_free(struct session *s)
 	s->mouth = NULL;
 }
 
-static bool mouth_open(struct session *s)
+static bool mouth_open(struct rtp_session *s)
 {
 	if (s->mouth && s->mouth->codec == s->config.codec)
 		return true;
@@ -39,22 +39,22 @@ static bool mouth_open(struct session *s)
 	return false;
 }
 
-void mouth_send(struct session *s, uint8_t *packet, size_t payload_len)
+void mouth_send(struct rtp_session *s, uint8_t *packet, size_t payload_len)
 {
 	const struct codec *codec = codec_get(s->config.codec);
 	uint32_t duration = (uint32_t)(payload_len * codec->clock_hz / (100u * codec->bytes_per_10ms));
 	struct rtp_packet h = { .pt = s->config.send_pt };
 
-	if (!session_may_send(s)) {
+	if (!rtp_session_may_send(s)) {
 		s->tx.resync = true;
 		return;
 	}
 	rtp_tx_next(&s->tx, s->worker->now_us, duration, &h);
 	rtp_print(packet, &h);
-	session_send(s, packet, RTP_HEADER_LEN + payload_len, payload_len);
+	rtp_session_send(s, packet, RTP_HEADER_LEN + payload_len, payload_len);
 }
 
-void mouth_speak(struct session *s, const int16_t *pcm, size_t nsamples)
+void mouth_speak(struct rtp_session *s, const int16_t *pcm, size_t nsamples)
 {
 	const struct codec *codec = codec_get(s->config.codec);
 	size_t want = (size_t)codec->bytes_per_10ms * s->config.ptime_ms / 10;

@@ -22,21 +22,21 @@ struct player {
 	char stop_digits[STOP_DIGITS_MAX + 1];
 };
 
-static void player_free(struct session *s)
+static void player_free(struct rtp_session *s)
 {
 	playlist_unref(s->player->list);
 	free(s->player);
 	s->player = NULL;
 }
 
-static void play_end(struct session *s, uint32_t id, enum play_end end)
+static void play_end(struct rtp_session *s, uint32_t id, enum play_end end)
 {
 	struct event e = { .play = { .id = id, .end = end } };
 
-	session_event(s, EV_PLAY_END, &e);
+	rtp_session_event(s, EV_PLAY_END, &e);
 }
 
-static struct player *player_new(struct session *s, struct command *c)
+static struct player *player_new(struct rtp_session *s, struct command *c)
 {
 	source_none(s);
 	s->player = calloc(1, sizeof(*s->player));
@@ -49,11 +49,11 @@ static struct player *player_new(struct session *s, struct command *c)
 	s->player->loop = c->play.loop;
 	s->player->waiting_ms = 60; /* the first packet leaves with the next tick */
 	memcpy(s->player->stop_digits, c->play.stop_digits, sizeof(s->player->stop_digits));
-	session_update_tick(s);
+	rtp_session_update_tick(s);
 	return s->player;
 }
 
-void player_start(struct session *s, struct command *c)
+void player_start(struct rtp_session *s, struct command *c)
 {
 	uint32_t id = c->play.id;
 
@@ -63,7 +63,7 @@ void player_start(struct session *s, struct command *c)
 		player_stop(s, PLAY_DONE);
 }
 
-void player_music(struct session *s, struct command *c)
+void player_music(struct rtp_session *s, struct command *c)
 {
 	struct player *p = player_new(s, c);
 
@@ -71,7 +71,7 @@ void player_music(struct session *s, struct command *c)
 		p->epoch_us = c->play.epoch_us;
 }
 
-void player_change_list(struct session *s, struct command *c)
+void player_change_list(struct rtp_session *s, struct command *c)
 {
 	if (!s->player || s->player->id != c->play.id) {
 		playlist_unref(c->play.list);
@@ -81,7 +81,7 @@ void player_change_list(struct session *s, struct command *c)
 	s->player->list = c->play.list;
 }
 
-void player_stop(struct session *s, enum play_end end)
+void player_stop(struct rtp_session *s, enum play_end end)
 {
 	uint32_t id;
 
@@ -92,10 +92,10 @@ void player_stop(struct session *s, enum play_end end)
 	rtp_tx_resync(&s->tx);
 	if (id)
 		play_end(s, id, end);
-	session_update_tick(s);
+	rtp_session_update_tick(s);
 }
 
-void player_digit(struct session *s, char digit)
+void player_digit(struct rtp_session *s, char digit)
 {
 	if (s->player && digit && strchr(s->player->stop_digits, digit))
 		player_stop(s, PLAY_DIGIT);
@@ -117,7 +117,7 @@ static unsigned player_read(struct player *p, unsigned n, size_t bytes, uint8_t 
 	return n;
 }
 
-void player_tick(struct session *s)
+void player_tick(struct rtp_session *s)
 {
 	struct player *p = s->player;
 	const struct codec *codec = codec_get(playlist_codec(p->list));

@@ -20,7 +20,7 @@ struct recording {
 	char stop_digits[STOP_DIGITS_MAX + 1];
 };
 
-void recording_stop(struct session *s, enum record_end end)
+void recording_stop(struct rtp_session *s, enum record_end end)
 {
 	struct recording *r = s->recording;
 
@@ -33,7 +33,7 @@ void recording_stop(struct session *s, enum record_end end)
 	ear_update(s);
 }
 
-void recording_start(struct session *s, struct command *c)
+void recording_start(struct rtp_session *s, struct command *c)
 {
 	const struct codec *codec = codec_get(s->rx_codec ? s->rx_codec : s->config.recv[0].codec);
 	struct recording *r = calloc(1, sizeof(*r));
@@ -52,7 +52,7 @@ void recording_start(struct session *s, struct command *c)
 	ear_update(s);
 }
 
-void recording_digit(struct session *s, char digit)
+void recording_digit(struct rtp_session *s, char digit)
 {
 	if (s->recording && digit && strchr(s->recording->stop_digits, digit))
 		recording_stop(s, RECORD_DIGIT);
@@ -85,7 +85,7 @@ static const int16_t *at_file_rate(struct recording *r, const int16_t *pcm, size
 	return buf;
 }
 
-void recording_frame(struct session *s, const int16_t *pcm, size_t nsamples, uint32_t rate_hz)
+void recording_frame(struct rtp_session *s, const int16_t *pcm, size_t nsamples, uint32_t rate_hz)
 {
 	static const int16_t silence[FRAME_SAMPLES_MAX];
 	struct recording *r = s->recording;

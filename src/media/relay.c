@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 /* The codec of a payload type we agreed to receive; CODEC_NONE: we did not. */
-static enum codec_id codec_of(const struct session *s, uint8_t pt)
+static enum codec_id codec_of(const struct rtp_session *s, uint8_t pt)
 {
 	for (unsigned i = 0; i < s->config.nrecv; i++) {
 		if (s->config.recv[i].pt == pt)
@@ -20,20 +20,20 @@ static enum codec_id codec_of(const struct session *s, uint8_t pt)
 }
 
 /* Sends h (numbered by tx) with the payload that lies at h->offset of packet. */
-static void relay_send(struct session *to, uint8_t *packet, const struct rtp_packet *h)
+static void relay_send(struct rtp_session *to, uint8_t *packet, const struct rtp_packet *h)
 {
 	uint8_t *head = packet + h->offset - RTP_HEADER_LEN;
 
 	rtp_print(head, h);
-	session_send(to, head, RTP_HEADER_LEN + h->len, h->len);
+	rtp_session_send(to, head, RTP_HEADER_LEN + h->len, h->len);
 }
 
-static void relay_audio(struct session *to, uint8_t *packet, struct rtp_packet *h, const struct codec *codec)
+static void relay_audio(struct rtp_session *to, uint8_t *packet, struct rtp_packet *h, const struct codec *codec)
 {
 	uint64_t now_us = to->worker->now_us;
 	uint32_t duration = (uint32_t)(h->len * codec->clock_hz / (100u * codec->bytes_per_10ms));
 
-	if (!session_may_send(to) || digits_are_sounding(to)) {
+	if (!rtp_session_may_send(to) || digits_are_sounding(to)) {
 		rtp_tx_skip(&to->tx, h);
 		return;
 	}
@@ -45,14 +45,14 @@ static void relay_audio(struct session *to, uint8_t *packet, struct rtp_packet *
 
 /* A telephone event goes on as an event, with the other leg's payload type, clock and numbering. Its packets share one
  * timestamp: that of the moment the event began on this side. */
-static void relay_event(struct session *s, uint8_t *packet, struct rtp_packet *h, const struct dtmf_event *e)
+static void relay_event(struct rtp_session *s, uint8_t *packet, struct rtp_packet *h, const struct dtmf_event *e)
 {
-	struct session *to = s->to;
+	struct rtp_session *to = s->to;
 	uint32_t in_hz = s->config.dtmf_clock_hz, out_hz = to->config.dtmf_clock_hz;
 	struct dtmf_event out = *e;
 	bool first;
 
-	if (to->config.dtmf_send_pt < 0 || !session_may_send(to)) {
+	if (to->config.dtmf_send_pt < 0 || !rtp_session_may_send(to)) {
 		rtp_tx_skip(&to->tx, h);
 		return;
 	}
@@ -80,7 +80,7 @@ static void relay_event(struct session *s, uint8_t *packet, struct rtp_packet *h
 	relay_send(to, packet, h);
 }
 
-static void event_in(struct session *s, uint8_t *packet, struct rtp_packet *h)
+static void event_in(struct rtp_session *s, uint8_t *packet, struct rtp_packet *h)
 {
 	struct worker *w = s->worker;
 	struct dtmf_event e;
@@ -101,13 +101,13 @@ static void event_in(struct session *s, uint8_t *packet, struct rtp_packet *h)
 	else if (s->to)
 		rtp_tx_skip(&s->tx, h);
 	for (int i = 0; i < n; i++)
-		session_digit(s, &ended[i]);
+		rtp_session_digit(s, &ended[i]);
 }
 
-static void audio_in(struct session *s, uint8_t *packet, struct rtp_packet *h)
+static void audio_in(struct rtp_session *s, uint8_t *packet, struct rtp_packet *h)
 {
 	const struct codec *codec = codec_get(codec_of(s, h->pt));
-	struct session *to = s->to;
+	struct rtp_session *to = s->to;
 
 	if (!codec || codec->id == CODEC_NONE) {
 		if (to)
@@ -125,16 +125,16 @@ static void audio_in(struct session *s, uint8_t *packet, struct rtp_packet *h)
 }
 
 /* A new source behind the same address: nothing learnt of the old one's numbering holds. */
-static void source_in_changed(struct session *s)
+static void source_in_changed(struct rtp_session *s)
 {
 	struct dtmf_digit d;
 
 	ear_source_changed(s);
 	if (dtmf_in_reset(&s->digit_in, s->config.dtmf_clock_hz, &d))
-		session_digit(s, &d);
+		rtp_session_digit(s, &d);
 }
 
-static void packet_accepted(struct session *s, uint8_t *packet, struct rtp_packet *h)
+static void packet_accepted(struct rtp_session *s, uint8_t *packet, struct rtp_packet *h)
 {
 	switch (rtp_rx_packet(&s->rx, h->ssrc, h->seq)) {
 	case RTP_RX_JUMP: return;
@@ -157,7 +157,7 @@ static void packet_accepted(struct session *s, uint8_t *packet, struct rtp_packe
 }
 
 /* from: NULL if the kernel has checked it. */
-static void packet_in(struct session *s, uint8_t *packet, size_t n, const struct addr *from)
+static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const struct addr *from)
 {
 	struct worker *w = s->worker;
 	struct rtp_packet h;
@@ -180,11 +180,11 @@ static void packet_in(struct session *s, uint8_t *packet, size_t n, const struct
 	if (verdict == LATCH_HOLD || verdict == LATCH_REJECT)
 		return;
 	if (verdict == LATCH_LOCK)
-		session_lock(s);
+		rtp_session_lock(s);
 	packet_accepted(s, packet, &h);
 }
 
-void relay_readable(struct session *s)
+void relay_readable(struct rtp_session *s)
 {
 	struct worker *w = s->worker;
 

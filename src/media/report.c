@@ -18,7 +18,7 @@ static uint64_t ntp_now(void)
 	return rtcp_ntp((uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000);
 }
 
-static const struct addr *report_target(const struct session *s)
+static const struct addr *report_target(const struct rtp_session *s)
 {
 	if (addr_is_set(&s->rtcp_source))
 		return &s->rtcp_source;
@@ -27,7 +27,7 @@ static const struct addr *report_target(const struct session *s)
 	return &s->config.remote_rtcp;
 }
 
-static void report_send(struct session *s, bool bye)
+static void report_send(struct rtp_session *s, bool bye)
 {
 	const struct addr *to = report_target(s);
 	uint64_t now_us = s->worker->now_us;
@@ -65,7 +65,7 @@ static void report_send(struct session *s, bool bye)
 }
 
 /* Half to one and a half times the interval, so that reports of many streams don't march in step. */
-static uint32_t next_ms(struct session *s)
+static uint32_t next_ms(struct rtp_session *s)
 {
 	uint32_t ms = s->worker->rtcp_interval_ms;
 
@@ -74,26 +74,26 @@ static uint32_t next_ms(struct session *s)
 
 static void on_report(void *arg)
 {
-	struct session *s = arg;
+	struct rtp_session *s = arg;
 
 	report_send(s, false);
 	timer_start(s->worker->timers, &s->rtcp_timer, next_ms(s));
 }
 
-void report_start(struct session *s)
+void report_start(struct rtp_session *s)
 {
 	timer_init(&s->rtcp_timer, on_report, s);
 	timer_start(s->worker->timers, &s->rtcp_timer, next_ms(s) / 2);
 }
 
-void report_bye(struct session *s)
+void report_bye(struct rtp_session *s)
 {
 	if (s->packets_sent > 0)
 		report_send(s, true);
 }
 
 /* From an accepted source. */
-void report_packet(struct session *s, const uint8_t *p, size_t n)
+void report_packet(struct rtp_session *s, const uint8_t *p, size_t n)
 {
 	struct rtcp_report r;
 	uint32_t rtt_us;
@@ -114,7 +114,7 @@ void report_packet(struct session *s, const uint8_t *p, size_t n)
 		s->rtt_us = rtt_us;
 }
 
-static bool report_accepts(struct session *s, const struct addr *from)
+static bool report_accepts(struct rtp_session *s, const struct addr *from)
 {
 	if (addr_is_set(&s->rtcp_source))
 		return addr_eq(from, &s->rtcp_source);
@@ -125,7 +125,7 @@ static bool report_accepts(struct session *s, const struct addr *from)
 	return !s->latch.locked && addr_eq(from, &s->config.remote_rtcp);
 }
 
-void report_readable(struct session *s)
+void report_readable(struct rtp_session *s)
 {
 	struct worker *w = s->worker;
 	struct addr from;

@@ -12,9 +12,9 @@
 #define FRAME_SAMPLES_MAX 320 /* at 16 kHz */
 
 /* s no longer gets media from its partner. */
-static void unfeed(struct session *s)
+static void unfeed(struct rtp_session *s)
 {
-	struct session *from = s->from;
+	struct rtp_session *from = s->from;
 
 	if (!from)
 		return;
@@ -25,31 +25,31 @@ static void unfeed(struct session *s)
 	ear_update(from);
 }
 
-static void feed(struct session *from, struct session *to)
+static void feed(struct rtp_session *from, struct rtp_session *to)
 {
 	from->to = to;
 	to->from = from;
 	ear_update(from);
 }
 
-void source_none(struct session *s)
+void source_none(struct rtp_session *s)
 {
 	unfeed(s);
 	player_stop(s, PLAY_STOPPED);
 	free(s->tones);
 	s->tones = NULL;
 	rtp_tx_resync(&s->tx);
-	session_update_tick(s);
+	rtp_session_update_tick(s);
 }
 
-void source_unbridge(struct session *s)
+void source_unbridge(struct rtp_session *s)
 {
 	if (s->to)
 		unfeed(s->to);
 	unfeed(s);
 }
 
-void source_bridge(struct session *a, struct session *b)
+void source_bridge(struct rtp_session *a, struct rtp_session *b)
 {
 	if (a->from == b && a->to == b)
 		return;
@@ -61,7 +61,7 @@ void source_bridge(struct session *a, struct session *b)
 	feed(b, a);
 }
 
-void source_echo(struct session *s)
+void source_echo(struct rtp_session *s)
 {
 	if (s->to)
 		unfeed(s->to);
@@ -71,7 +71,7 @@ void source_echo(struct session *s)
 
 /* ---- tones ---- */
 
-void source_tones(struct session *s, const struct tone *cadence, unsigned n)
+void source_tones(struct rtp_session *s, const struct tone *cadence, unsigned n)
 {
 	source_none(s);
 	if (n == 0)
@@ -82,10 +82,10 @@ void source_tones(struct session *s, const struct tone *cadence, unsigned n)
 		return;
 	}
 	tonegen_init(s->tones, cadence, n, codec_get(s->config.codec)->rate_hz);
-	session_update_tick(s);
+	rtp_session_update_tick(s);
 }
 
-static void tones_tick(struct session *s)
+static void tones_tick(struct rtp_session *s)
 {
 	const struct codec *codec = codec_get(s->config.codec);
 	int16_t pcm[FRAME_SAMPLES_MAX];
@@ -105,12 +105,12 @@ static void tones_tick(struct session *s)
 
 /* ---- ticks ---- */
 
-bool source_needs_tick(const struct session *s)
+bool source_needs_tick(const struct rtp_session *s)
 {
 	return s->player || s->tones || digits_are_pending(s) || ear_needs_tick(s);
 }
 
-void source_tick(struct session *s)
+void source_tick(struct rtp_session *s)
 {
 	if (s->player)
 		player_tick(s);

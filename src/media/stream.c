@@ -142,7 +142,7 @@ int stream_new(struct stream **out, struct media *m, const struct stream_params 
 	if (err < 0)
 		goto fail;
 	err = -ENOMEM;
-	s->session = session_new(s, s->pair);
+	s->session = rtp_session_new(s, s->pair);
 	if (!s->session)
 		goto fail;
 	s->worker = worker_choose(m, p->near);
@@ -183,8 +183,8 @@ static void stream_end(struct stream *s)
 	struct media *m = s->media;
 	struct stream_stats stats;
 
-	session_stats(s->session, &stats);
-	session_free(s->session);
+	rtp_session_stats(s->session, &stats);
+	rtp_session_free(s->session);
 	ports_give(m->ports, s->pair);
 	s->worker->nstreams--;
 	DL_DELETE(m->streams, s);
@@ -217,12 +217,12 @@ uint16_t stream_port(const struct stream *s)
 
 void stream_configure(struct stream *s, const struct stream_config *c)
 {
-	struct session_config *to;
+	struct rtp_session_config *to;
 	struct command *cmd = stream_command(s, CMD_CONFIGURE, sizeof(*to));
 
 	if (!cmd)
 		return;
-	to = (struct session_config *)(cmd + 1);
+	to = (struct rtp_session_config *)(cmd + 1);
 	cmd->config = to;
 	addr_from_sockaddr(&to->remote, (const struct sockaddr *)&c->remote);
 	addr_from_sockaddr(&to->remote_rtcp, (const struct sockaddr *)&c->remote_rtcp);

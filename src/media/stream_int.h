@@ -51,7 +51,7 @@ struct stream {
 	struct media *media;
 	struct worker *worker;            /* where the session is, or leaves from */
 	struct worker *move_to;
-	struct session *session;          /* the worker's; not looked into here until it is closed */
+	struct rtp_session *session;          /* the worker's; not looked into here until it is closed */
 	struct port_pair *pair;
 	struct stream_handler handler;
 	void *arg;

@@ -52,11 +52,11 @@ static void run_ticks(struct worker *w)
 	if (w->now_us >= w->tick_us + TICKS_BEHIND_MAX * TICK_US)
 		w->tick_us = w->now_us / TICK_US * TICK_US;
 	while (w->now_us >= w->tick_us) {
-		struct session *s;
+		struct rtp_session *s;
 
 		for (s = w->ticking; s; s = w->tick_next) {
 			w->tick_next = s->tick_next;
-			session_tick(s);
+			rtp_session_tick(s);
 		}
 		w->tick_next = NULL;
 		w->tick_us += TICK_US;
@@ -80,7 +80,7 @@ static bool run_commands(struct worker *w)
 		if (c->type == CMD_STOP)
 			go_on = false;
 		else
-			session_command(w, c);
+			rtp_session_command(w, c);
 		if (!c->is_embedded)
 			free(c);
 	}
@@ -108,7 +108,7 @@ static void *worker_main(void *arg)
 		w->now_us = mono_us();
 		for (int i = 0; i < n; i++) {
 			if (ready[i].data.ptr)
-				session_readable(ready[i].data.ptr);
+				rtp_session_readable(ready[i].data.ptr);
 			else
 				woken = true;
 		}

@@ -1,4 +1,4 @@
-/* session.c - the worker's side of a stream: opening, configuring, the peer's address, handover, the end.
+/* rtp_session.c - the worker's side of a stream: opening, configuring, the peer's address, handover, the end.
  *
  * What comes in is relay.c's, what goes out source.c's, reports are report.c's; here is what holds them together.
  */
@@ -14,9 +14,9 @@
 static void on_watch(void *arg);
 static void on_digit_lost(void *arg);
 
-struct session *session_new(struct stream *handle, const struct port_pair *pair)
+struct rtp_session *rtp_session_new(struct stream *handle, const struct port_pair *pair)
 {
-	struct session *s = calloc(1, sizeof(*s));
+	struct rtp_session *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
@@ -29,13 +29,13 @@ struct session *session_new(struct stream *handle, const struct port_pair *pair)
 	return s;
 }
 
-void session_free(struct session *s)
+void rtp_session_free(struct rtp_session *s)
 {
 	free(s);
 }
 
 /* An event is lost only without memory; the ones that must not be are embedded. */
-void session_event(struct session *s, enum event_type type, struct event *fill)
+void rtp_session_event(struct rtp_session *s, enum event_type type, struct event *fill)
 {
 	struct event *e = malloc(sizeof(*e));
 
@@ -52,19 +52,19 @@ void session_event(struct session *s, enum event_type type, struct event *fill)
 
 /* ---- the peer's address ---- */
 
-void session_lock(struct session *s)
+void rtp_session_lock(struct rtp_session *s)
 {
 	if (latch_is_learnt(&s->latch)) {
 		struct event e = { .peer = s->latch.source };
 
-		session_event(s, EV_LATCHED, &e);
+		rtp_session_event(s, EV_LATCHED, &e);
 	}
 	/* Without a route connect() fails; then sources go on being checked here. */
 	s->is_connected = connect(s->rtp.fd, &s->latch.source.sa, addr_len(&s->latch.source)) == 0;
 	s->is_sifting = s->is_connected;
 }
 
-static void session_unlock(struct session *s)
+static void rtp_session_unlock(struct rtp_session *s)
 {
 	struct sockaddr none = { .sa_family = AF_UNSPEC };
 
@@ -74,12 +74,12 @@ static void session_unlock(struct session *s)
 	memset(&s->rtcp_source, 0, sizeof(s->rtcp_source));
 }
 
-bool session_may_send(const struct session *s)
+bool rtp_session_may_send(const struct rtp_session *s)
 {
 	return (s->config.dir & STREAM_SEND) && latch_target(&s->latch) != NULL;
 }
 
-void session_send(struct session *s, uint8_t *packet, size_t len, size_t payload_len)
+void rtp_session_send(struct rtp_session *s, uint8_t *packet, size_t len, size_t payload_len)
 {
 	const struct addr *to = latch_target(&s->latch);
 	ssize_t n = -1;
@@ -103,7 +103,7 @@ void session_send(struct session *s, uint8_t *packet, size_t len, size_t payload
 
 /* ---- time ---- */
 
-static void watch_start(struct session *s)
+static void watch_start(struct rtp_session *s)
 {
 	uint32_t ms = s->worker->timeout_ms;
 	uint64_t idle_ms;
@@ -118,28 +118,28 @@ static void watch_start(struct session *s)
 /* Packets only note their time; whether they stopped is looked at once a period. */
 static void on_watch(void *arg)
 {
-	struct session *s = arg;
+	struct rtp_session *s = arg;
 	struct event e = { 0 };
 
 	if ((s->worker->now_us - s->last_rx_us) / 1000 >= s->worker->timeout_ms) {
 		s->has_timed_out = true;
-		session_event(s, EV_TIMEOUT, &e);
+		rtp_session_event(s, EV_TIMEOUT, &e);
 	}
 	watch_start(s);
 }
 
 static void on_digit_lost(void *arg)
 {
-	struct session *s = arg;
+	struct rtp_session *s = arg;
 	struct dtmf_digit d;
 
 	if (dtmf_in_expire(&s->digit_in, s->config.dtmf_clock_hz, s->worker->now_us, &d))
-		session_digit(s, &d);
+		rtp_session_digit(s, &d);
 	else if (s->digit_in.open)
 		timer_start(s->worker->timers, &s->digit_timer, DTMF_LOST_END_MS);
 }
 
-void session_update_tick(struct session *s)
+void rtp_session_update_tick(struct rtp_session *s)
 {
 	struct worker *w = s->worker;
 	bool needed = source_needs_tick(s);
@@ -158,19 +158,19 @@ void session_update_tick(struct session *s)
 	DL_DELETE2(w->ticking, s, tick_prev, tick_next);
 }
 
-void session_tick(struct session *s)
+void rtp_session_tick(struct rtp_session *s)
 {
 	source_tick(s);
-	session_update_tick(s);
+	rtp_session_update_tick(s);
 }
 
 /* ---- what the peer presses ---- */
 
-void session_digit(struct session *s, const struct dtmf_digit *d)
+void rtp_session_digit(struct rtp_session *s, const struct dtmf_digit *d)
 {
 	struct event e = { .digit = *d };
 
-	session_event(s, EV_DIGIT, &e);
+	rtp_session_event(s, EV_DIGIT, &e);
 	/* The partner's peer takes no telephone events: it hears the digit. */
 	if (s->to && s->to != s && s->to->config.dtmf_send_pt < 0)
 		digits_add(s->to, d->digit, d->duration_ms);
@@ -180,7 +180,7 @@ void session_digit(struct session *s, const struct dtmf_digit *d)
 
 /* ---- life ---- */
 
-static int watch_socket(struct session *s, struct endpoint *e)
+static int watch_socket(struct rtp_session *s, struct endpoint *e)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = e };
 
@@ -188,7 +188,7 @@ static int watch_socket(struct session *s, struct endpoint *e)
 }
 
 /* Takes a session into the worker: a new one, or one handed over. */
-static void session_attach(struct worker *w, struct session *s)
+static void rtp_session_attach(struct worker *w, struct rtp_session *s)
 {
 	int err;
 
@@ -204,10 +204,10 @@ static void session_attach(struct worker *w, struct session *s)
 	if (s->digit_in.open)
 		timer_start(w->timers, &s->digit_timer, DTMF_LOST_END_MS);
 	report_start(s);
-	session_update_tick(s);
+	rtp_session_update_tick(s);
 }
 
-static void session_detach(struct session *s)
+static void rtp_session_detach(struct rtp_session *s)
 {
 	struct worker *w = s->worker;
 
@@ -225,15 +225,15 @@ static void session_detach(struct session *s)
 	epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, s->rtcp.fd, NULL);
 }
 
-static void session_open(struct worker *w, struct session *s)
+static void rtp_session_open(struct worker *w, struct rtp_session *s)
 {
 	rtp_tx_init(&s->tx, rng_u32(&w->rng), (uint16_t)rng_u32(&w->rng), rng_u32(&w->rng), w->now_us, 8000);
 	rng_token(&w->rng, s->cname, sizeof(s->cname) - 1);
 	s->last_rx_us = w->now_us;
-	session_attach(w, s);
+	rtp_session_attach(w, s);
 }
 
-static void session_configure(struct session *s, const struct session_config *c)
+static void rtp_session_configure(struct rtp_session *s, const struct rtp_session_config *c)
 {
 	struct worker *w = s->worker;
 	const struct codec *codec = codec_get(c->codec);
@@ -244,7 +244,7 @@ static void session_configure(struct session *s, const struct session_config *c)
 	}
 	s->config = *c;
 	if (latch_signal(&s->latch, &c->remote, c->relearn))
-		session_unlock(s);
+		rtp_session_unlock(s);
 	if (codec && codec->clock_hz)
 		rtp_tx_clock(&s->tx, w->now_us, codec->clock_hz);
 	watch_start(s);
@@ -254,17 +254,17 @@ static void session_configure(struct session *s, const struct session_config *c)
 }
 
 /* Back to the loop: alive for a handover, or for good. The event carries the ownership. */
-static void session_leave(struct session *s, enum event_type type)
+static void rtp_session_leave(struct rtp_session *s, enum event_type type)
 {
 	struct worker *w = s->worker;
 
-	session_detach(s);
+	rtp_session_detach(s);
 	s->up.type = type;
 	s->up.s = s->handle;
 	worker_emit(w, &s->up);
 }
 
-static void session_close(struct session *s)
+static void rtp_session_close(struct rtp_session *s)
 {
 	report_bye(s);
 	recording_stop(s, RECORD_CLOSED);
@@ -273,16 +273,16 @@ static void session_close(struct session *s)
 	ear_free(s);
 	mouth_free(s);
 	digits_free(s);
-	session_leave(s, EV_CLOSED);
+	rtp_session_leave(s, EV_CLOSED);
 }
 
-void session_command(struct worker *w, struct command *c)
+void rtp_session_command(struct worker *w, struct command *c)
 {
-	struct session *s = c->session;
+	struct rtp_session *s = c->session;
 
 	switch (c->type) {
-	case CMD_OPEN: session_open(w, s); break;
-	case CMD_CONFIGURE: session_configure(s, c->config); break;
+	case CMD_OPEN: rtp_session_open(w, s); break;
+	case CMD_CONFIGURE: rtp_session_configure(s, c->config); break;
 	case CMD_BRIDGE: source_bridge(s, c->session2); break;
 	case CMD_UNBRIDGE: source_unbridge(s); break;
 	case CMD_ECHO: source_echo(s); break;
@@ -295,14 +295,14 @@ void session_command(struct worker *w, struct command *c)
 	case CMD_RECORD: recording_start(s, c); break;
 	case CMD_RECORD_STOP: recording_stop(s, RECORD_STOPPED); break;
 	case CMD_DIGIT: digits_add(s, c->digit.digit, c->digit.ms); break;
-	case CMD_RELEASE: session_leave(s, EV_RELEASED); break;
-	case CMD_ADOPT: session_attach(w, s); break;
-	case CMD_CLOSE: session_close(s); break;
+	case CMD_RELEASE: rtp_session_leave(s, EV_RELEASED); break;
+	case CMD_ADOPT: rtp_session_attach(w, s); break;
+	case CMD_CLOSE: rtp_session_close(s); break;
 	case CMD_STOP: break;
 	}
 }
 
-void session_readable(struct endpoint *e)
+void rtp_session_readable(struct endpoint *e)
 {
 	if (e->is_rtcp)
 		report_readable(e->s);
@@ -310,7 +310,7 @@ void session_readable(struct endpoint *e)
 		relay_readable(e->s);
 }
 
-void session_stats(const struct session *s, struct stream_stats *out)
+void rtp_session_stats(const struct rtp_session *s, struct stream_stats *out)
 {
 	const struct addr *to = latch_target(&s->latch);
 
