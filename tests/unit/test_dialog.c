@@ -223,6 +223,36 @@ static void test_dialog_destination_follows_target_route_or_flow(void **state)
 	}
 }
 
+static void test_dialog_name_looked_up_meanwhile_source(void **state)
+{
+	struct fixture *f = *state;
+	char text[SOCKADDR_TEXT_MAX];
+	uv_loop_t loop;
+
+	assert_int_equal(uv_loop_init(&loop), 0);
+	assert_int_equal(resolver_new(&f->ua->resolver, &loop, NULL), 0);
+	source(f, SIP_UDP, "127.0.0.2", 40000);
+	assert_int_equal(accept_invite(f, "<sip:b@localhost:5070>", ""), 0);
+	assert_string_equal(sockaddr_print(&f->d.dest.addr, text), "127.0.0.2:40000");
+	/* localhost isn't where the request came from, so the source is kept here too; with routes the name counts */
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_string_equal(sockaddr_print(&f->d.dest.addr, text), "127.0.0.2:40000");
+	dialog_fini(&f->d);
+	assert_int_equal(accept_invite(f, "<sip:b@127.0.0.2>", "Record-Route: <sip:localhost:5090;lr>\r\n"), 0);
+	assert_string_equal(sockaddr_print(&f->d.dest.addr, text), "127.0.0.2:40000");
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(sockaddr_port(&f->d.dest.addr), 5090);
+	dialog_fini(&f->d);
+	/* a dialog that ends first isn't told */
+	assert_int_equal(accept_invite(f, "<sip:b@localhost>", ""), 0);
+	assert_true(f->d.resolving);
+	dialog_fini(&f->d);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	resolver_close(f->ua->resolver);
+	f->ua->resolver = NULL;
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 static void test_dialog_flow_moves_and_is_lost(void **state)
 {
 	struct fixture *f = *state;
@@ -332,6 +362,7 @@ int main(void)
 		T(uac_first_request_and_next),
 		T(route_set_loose_and_strict),
 		T(destination_follows_target_route_or_flow),
+		T(name_looked_up_meanwhile_source),
 		T(flow_moves_and_is_lost),
 		T(found_by_call_id_and_tag),
 		T(cseq_only_grows),
