@@ -35,7 +35,7 @@ bool session_set_state(struct session *s, enum session_state to)
 	return true;
 }
 
-int session_new(struct session **out, const struct session_handler *h, void *arg)
+int session_alloc(struct session **out, const struct session_handler *h, void *arg)
 {
 	struct session *s = calloc(1, sizeof(*s));
 
@@ -113,8 +113,8 @@ static void req_on_done(struct request *r, int err)
 
 static const struct request_handler req_handler = { .on_response = req_on_response, .on_done = req_on_done };
 
-int session_send(struct session *s, struct dialog *d, const struct request_params *p,
-		 void (*fn)(const struct sip_msg *m, void *arg), void *arg)
+int session_send_request(struct session *s, struct dialog *d, const struct request_params *p,
+			 void (*fn)(const struct sip_msg *m, void *arg), void *arg)
 {
 	struct session_req *q = calloc(1, sizeof(*q));
 
@@ -141,7 +141,7 @@ int session_request(struct session *s, const char *method, const char *hdrs, con
 
 	if (s->state == SESSION_ST_TERMINATED || !s->dialog.is_established)
 		return -ENOTCONN;
-	return session_send(s, &s->dialog, &p, fn, arg);
+	return session_send_request(s, &s->dialog, &p, fn, arg);
 }
 
 /* ---- the end ---- */
@@ -170,7 +170,7 @@ void session_bye(struct session *s, const char *hdrs)
 	}
 	uac_ack_all(s);
 	s->waits_to_bye = false;
-	int err = session_send(s, &s->dialog, &p, NULL, NULL);
+	int err = session_send_request(s, &s->dialog, &p, NULL, NULL);
 	if (err)
 		log_debug(s->dialog.ua->log, "call-id=%s BYE not sent: %s", s->dialog.call_id, strerror(-err));
 }

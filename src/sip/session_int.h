@@ -76,14 +76,14 @@ extern const struct dialog_usage session_usage;
 
 /* ---- session.c ---- */
 
-int session_new(struct session **out, const struct session_handler *h, void *arg);
+int session_alloc(struct session **out, const struct session_handler *h, void *arg);
 /* The one place where the state changes; false for a move the table doesn't have. */
 bool session_set_state(struct session *s, enum session_state to);
 /* Ends it and tells, from a callback of the stack or a timer. Does nothing when it has ended. */
 void session_end(struct session *s, enum session_end how, int status, const struct sip_msg *m);
 /* Sends a request other than INVITE in d, the session's dialog or a fork's. */
-int session_send(struct session *s, struct dialog *d, const struct request_params *p,
-		 void (*fn)(const struct sip_msg *m, void *arg), void *arg);
+int session_send_request(struct session *s, struct dialog *d, const struct request_params *p,
+			 void (*fn)(const struct sip_msg *m, void *arg), void *arg);
 /* Sends BYE, now or (UAS) when the ACK has come. */
 void session_bye(struct session *s, const char *hdrs);
 /* Something the end waited for has happened. */

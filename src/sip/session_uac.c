@@ -68,7 +68,7 @@ int session_invite(struct session **out, struct sip_ua *ua, const struct session
 		.max_forwards = p->max_forwards,
 	};
 	struct session *s = NULL;
-	int err = session_new(&s, h, arg);
+	int err = session_alloc(&s, h, arg);
 
 	if (err)
 		return err;
@@ -203,7 +203,7 @@ static void refuse_fork(struct session *s, struct request *invite, const struct 
 	f->next = s->forks;
 	s->forks = f;
 	ack_send(&f->ack, &f->dialog);
-	session_send(s, &f->dialog, &no_hdrs, NULL, NULL);
+	session_send_request(s, &f->dialog, &no_hdrs, NULL, NULL);
 }
 
 /* A later 2xx of an INVITE that has been answered, or one that comes when we have hung up. */

@@ -225,7 +225,7 @@ int session_accept(struct session **out, struct sip_ua *ua, struct strans *st, c
 		   const struct session_handler *h, void *arg)
 {
 	struct session *s = NULL;
-	int err = session_new(&s, h, arg);
+	int err = session_alloc(&s, h, arg);
 
 	if (err)
 		return err;
