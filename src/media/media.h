@@ -9,6 +9,11 @@
  *
  * What a stream sends is its one source: the partner of a bridge, a player, a shared music source, its own
  * echo, or nothing. What it receives goes to the partner, and besides to a recorder and the digit detector.
+ * Whatever the source, the peer hears one RTP source: one SSRC, numbers and time that go on.
+ *
+ * Whom a stream listens to: the signalled address, or the first other one that sends three packets in a row
+ * which form one flow (latch.h). Then it is locked: the socket is connected, and the kernel keeps out (and nobody counts)
+ * what comes from elsewhere, until stream_configure() says relearn.
  *
  * Owner:  a stream belongs to its maker until on_closed has returned, exactly once, last.
  * Thread: loop thread.
@@ -36,7 +41,8 @@ struct media_params {
 };
 
 int media_new(struct media **out, const struct media_params *p);
-/* Asynchronous: streams still open are dropped; done is called when workers have ended. */
+/* Asynchronous: streams still open are dropped, their handlers are not called any more (those closed before still hear
+ * on_closed); done is called when workers have ended and files are written. */
 void media_close(struct media *m, void (*done)(void *arg), void *arg);
 
 struct media_counters {
@@ -53,7 +59,7 @@ struct stream_stats {                  /* totals of a stream */
 	uint32_t remote_lost;          /* as reported by the peer's RTCP */
 	uint32_t jitter_us, max_jitter_us;  /* RFC 3550 §6.4.1 interarrival jitter */
 	uint32_t rtt_us;               /* 0: unknown */
-	uint32_t dropped_source;       /* packets from elsewhere */
+	uint32_t dropped_source;       /* packets from elsewhere, before the source was locked */
 	uint32_t concealed_ms;
 	bool latched;                  /* the media address differs from the signalled one */
 	struct sockaddr_storage remote;/* where media went last */
@@ -87,7 +93,8 @@ struct stream_params {
 /* Takes a bound socket pair from the pool. -EADDRINUSE: no port is free. */
 int stream_new(struct stream **out, struct media *m, const struct stream_params *p,
 	       const struct stream_handler *h, void *arg);
-void stream_close(struct stream *s);           /* on_closed follows with the final statistics */
+/* The ends of a play and a recording under way are still reported; on_closed follows with the final statistics. */
+void stream_close(struct stream *s);
 void stream_detach(struct stream *s);          /* forget the handler; on_closed is still called if set, nothing else */
 uint16_t stream_port(const struct stream *s);  /* RTP; RTCP is the next one */
 
@@ -106,9 +113,10 @@ struct stream_config {                 /* what offer/answer agreed; may be set a
 	bool relearn;                        /* signalling changed the address: learn the source anew */
 	bool expect_rtp;                     /* arms the timeout of media_params */
 };
+/* Copies *c. A play or music goes on in the new codec. */
 void stream_configure(struct stream *s, const struct stream_config *c);
 
-/* ---- sources: each call replaces the one before ---- */
+/* ---- sources: each call replaces the one before (a play that is replaced ends with PLAY_STOPPED) ---- */
 /* Joins two streams, either way as their directions allow. Same codec: packets are relayed; else transcoded. Streams on two
  * workers: b is handed over to a's worker. */
 void stream_bridge(struct stream *a, struct stream *b);
@@ -118,7 +126,7 @@ void stream_silence(struct stream *s);         /* sends nothing */
 
 /* Plays files (any libsndfile format and rate, mono or mixed down), gapless, in order. Decoding and encoding happen once per
  * file and codec and are shared. stop_digits: a digit in it ends the play at once with PLAY_DIGIT (the digit is reported by
- * on_digit too, before). Returns a play id, never 0. */
+ * on_digit too, before). Returns a play id, never 0; its on_play_end comes exactly once, never from inside this call. */
 struct play_params {
 	const char *const *files;      /* paths; copied */
 	unsigned nfiles;
