@@ -85,21 +85,24 @@ static void write_via(struct out *o, struct sip_stack *s, const struct sip_dest 
 
 	if (s->transport && transport_local(s->transport, dest, &local) == 0)
 		sockaddr_print(&local, text);
-	out_fmt(o, "Via: SIP/2.0/%s %s;branch=%s;rport\r\n", sip_proto_name(dest->proto), text, branch);
+	out_z(o, "Via: SIP/2.0/");
+	out_z(o, sip_proto_name(dest->proto));
+	out_chr(o, ' ');
+	out_z(o, text);
+	out_z(o, ";branch=");
+	out_z(o, branch);
+	out_z(o, ";rport\r\n");
 }
 
 static void write_request(struct out *o, struct sip_stack *s, const struct sip_req *r, const struct sip_dest *dest, const char *branch)
 {
-	out_fmt(o, "%.*s %.*s SIP/2.0\r\n", STR_ARG(r->method), STR_ARG(r->uri));
+	out_str(o, r->method);
+	out_chr(o, ' ');
+	out_str(o, r->uri);
+	out_z(o, " SIP/2.0\r\n");
 	write_via(o, s, dest, branch);
 	out_str(o, r->hdrs);
-	if (s->p.server)
-		out_fmt(o, "User-Agent: %s\r\n", s->p.server);
-	if (r->ctype)
-		out_fmt(o, "Content-Type: %s\r\n", r->ctype);
-	out_fmt(o, "Content-Length: %zu\r\n\r\n", r->ctype ? r->body.n : 0);
-	if (r->ctype)
-		out_str(o, r->body);
+	write_end(o, "User-Agent", s->p.server, r->ctype, r->body);
 }
 
 static void make_branch(struct sip_stack *s, char branch[32])
@@ -269,7 +272,9 @@ static int make_key(char key[SIP_KEY_MAX], struct str branch, struct str method)
 	struct out o;
 
 	out_init(&o, key, SIP_KEY_MAX);
-	out_fmt(&o, "%.*s %.*s", STR_ARG(branch), STR_ARG(method));
+	out_str(&o, branch);
+	out_chr(&o, ' ');
+	out_str(&o, method);
 	return out_ok(&o) ? (int)o.len : -EINVAL;
 }
 

@@ -46,5 +46,7 @@ void strans_free_all(struct sip_stack *s);
 /* response.c: writes a response to a request as RFC 3261 §8.2.6 says. */
 void response_write(struct out *o, const struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src,
 		    const struct sip_reply *r, const char *own_tag);
+/* The last part of any message: who speaks (server may be NULL), Content-* and the body (ctype NULL: none). */
+void write_end(struct out *o, const char *name, const char *server, const char *ctype, struct str body);
 /* Where it goes (RFC 3261 §18.2.2, RFC 3581 §4). */
 void response_dest(struct sip_dest *out, const struct sip_msg *m, const struct sip_source *src);

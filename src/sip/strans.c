@@ -53,7 +53,19 @@ struct strans {
 	char key[];
 };
 
-/* ---- keys ---- */
+/* ---- keys: made for each request received, so without printf ---- */
+
+static void key_str(struct out *o, struct str s)
+{
+	out_str(o, s);
+	out_chr(o, ' ');
+}
+
+static void key_num(struct out *o, uint32_t n)
+{
+	out_u64(o, n);
+	out_chr(o, ' ');
+}
 
 int strans_key(const struct sip_msg *m, enum sip_method method, char key[SIP_KEY_MAX])
 {
@@ -62,12 +74,17 @@ int strans_key(const struct sip_msg *m, enum sip_method method, char key[SIP_KEY
 	out_init(&o, key, SIP_KEY_MAX);
 	if (str_istarts(m->via.branch, STR(SIP_BRANCH_COOKIE))) {
 		/* §17.2.3: branch, sent-by, method */
-		out_fmt(&o, "%.*s %.*s:%u %d", STR_ARG(m->via.branch), STR_ARG(m->via.host), m->via.port, (int)method);
+		key_str(&o, m->via.branch);
+		key_str(&o, m->via.host);
+		key_num(&o, m->via.port);
 	} else {
 		/* RFC 2543 clients: what identifies their transaction; To tag and URI differ between INVITE and ACK. */
-		out_fmt(&o, "%.*s %.*s %u %.*s %d", STR_ARG(m->call_id), STR_ARG(m->from.tag), m->cseq.seq, STR_ARG(m->via.value),
-			(int)method);
+		key_str(&o, m->call_id);
+		key_str(&o, m->from.tag);
+		key_num(&o, m->cseq.seq);
+		key_str(&o, m->via.value);
 	}
+	out_u64(&o, method);
 	if (method == SIP_OTHER)
 		out_str(&o, m->method_name);
 	return out_ok(&o) ? (int)o.len : -EINVAL;
@@ -78,7 +95,10 @@ static size_t merge_key(const struct sip_msg *m, char key[SIP_KEY_MAX])
 	struct out o;
 
 	out_init(&o, key, SIP_KEY_MAX);
-	out_fmt(&o, "%.*s %.*s %u %.*s", STR_ARG(m->from.tag), STR_ARG(m->call_id), m->cseq.seq, STR_ARG(m->method_name));
+	key_str(&o, m->from.tag);
+	key_str(&o, m->call_id);
+	key_num(&o, m->cseq.seq);
+	out_str(&o, m->method_name);
 	return out_ok(&o) ? o.len : 0;
 }
 
