@@ -267,6 +267,7 @@ static int begin(struct call *call, struct strans *st, const struct sip_msg *m)
 	if (!leg)
 		return 500;
 	call->caller_leg = leg;
+	leg->is_outside = call->caller.trunk[0] != '\0';
 	snprintf(leg->peer, sizeof(leg->peer), "%s", call->caller.trunk[0] ? call->caller.trunk : call->caller.number);
 	err = leg_accept(leg, st, m);
 	if (err)

@@ -43,6 +43,7 @@ struct leg {
 	struct call *call;
 	unsigned id;              /* 1 is the caller */
 	bool is_caller;           /* we are its UAS */
+	bool is_outside;          /* a trunk or a URI: no extension of ours */
 	enum leg_state state;
 	struct session *session;  /* NULL once closed */
 	struct oa *oa;

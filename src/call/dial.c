@@ -100,7 +100,7 @@ static void branch_end(struct branch *b, enum app_result outcome, int status, co
 }
 
 static void ring_one(struct dial *d, struct branch *b, const char *target, const struct sip_dest *dest,
-		     const struct dir_trunk *trunk)
+		     bool is_outside, const struct dir_trunk *trunk)
 {
 	struct call *call = d->call;
 	struct leg_dial p = {
@@ -121,6 +121,7 @@ static void ring_one(struct dial *d, struct branch *b, const char *target, const
 	leg = leg_new(call, false);
 	if (!leg)
 		return;
+	leg->is_outside = is_outside;
 	snprintf(leg->peer, sizeof(leg->peer), "%.63s", trunk ? trunk->name : b->number);
 	err = leg_dial(leg, &p);
 	if (err) {
@@ -175,7 +176,7 @@ static void start_trunk(struct dial *d, struct branch *b)
 		return;
 	}
 	target[o.len] = '\0';
-	ring_one(d, b, target, &dest, trunk);
+	ring_one(d, b, target, &dest, true, trunk);
 }
 
 static void start_uri(struct dial *d, struct branch *b)
@@ -183,7 +184,7 @@ static void start_uri(struct dial *d, struct branch *b)
 	struct sip_dest dest;
 
 	if (resolve(d->call, b->number, &dest) == 0)
-		ring_one(d, b, b->number, &dest, NULL);
+		ring_one(d, b, b->number, &dest, true, NULL);
 	else
 		branch_end(b, APP_UNAVAILABLE, 480, "Q.850;cause=20;text=\"Unreachable\"");
 }
@@ -239,7 +240,7 @@ static void start_extension(struct dial *d, struct branch *b)
 		return;
 	}
 	for (const struct binding *c = registrar_find(engine(d)->p.registrar, call->domain, str_from(b->number)); c; c = c->next)
-		ring_one(d, b, c->contact, &c->dest, NULL);
+		ring_one(d, b, c->contact, &c->dest, false, NULL);
 	if (!b->nlegs)
 		branch_end(b, APP_UNAVAILABLE, 480, "Q.850;cause=20;text=\"Not registered\"");
 }
@@ -276,6 +277,14 @@ static void branch_close_legs(struct branch *b, const char *reason, const struct
 			leg_close(b->legs[i], 0, reason);
 }
 
+/* A phone that is out of order is, to the caller and to the route's conditions, one that isn't there. */
+static enum app_result branch_outcome(const struct leg *leg)
+{
+	enum app_result r = result_of_status(leg->status);
+
+	return !leg->is_outside && (r == APP_CONGESTION || r == APP_FAILED || r == APP_INVALID) ? APP_UNAVAILABLE : r;
+}
+
 /* Looks at a ringing branch: over when all legs have ended, one refused for all (6xx), or time is up. */
 static void branch_check(struct dial *d, struct branch *b)
 {
@@ -297,7 +306,7 @@ static void branch_check(struct dial *d, struct branch *b)
 			best = leg;
 	}
 	if (is_over || is_refused)
-		branch_end(b, result_of_status(best->status), best->status, best->reason);
+		branch_end(b, branch_outcome(best), best->status, best->reason);
 	else if (timers_now(engine(d)->p.timers) >= b->ring_until_ms)
 		branch_end(b, APP_NO_ANSWER, 480, "Q.850;cause=19;text=\"No answer\"");
 	else
@@ -324,17 +333,15 @@ static void tell_caller(struct dial *d)
 	struct leg *caller = d->call->caller_leg, *only = d->n == 1 && d->branches[0].nlegs == 1 ? d->branches[0].legs[0] : NULL;
 	bool any = false;
 
-	if (d->p->music_class && !d->is_ringing) {
+	if (d->p->music_class && !d->is_ringing && (caller->state == LEG_ANSWERED || leg_early_media(caller) == 0)) {
 		d->is_ringing = true;
-		if (caller->state == LEG_ANSWERED || leg_early_media(caller) == 0) {
-			leg_music(caller, d->p->music_class);
-			return;
-		}
+		leg_music(caller, d->p->music_class);
+		return;
 	}
 	for (unsigned i = 0; i < d->n; i++)
 		for (unsigned k = 0; k < d->branches[i].nlegs; k++)
 			any = any || d->branches[i].legs[k]->state == LEG_RINGING;
-	if (!any || d->p->music_class)
+	if (!any || (d->p->music_class && d->is_ringing))
 		return;
 	if (only && only->has_early_media && !only->partner && (caller->state == LEG_ANSWERED || leg_early_media(caller) == 0)) {
 		leg_bridge(caller, only);

@@ -389,14 +389,22 @@ static void on_closed(struct session *s, enum session_end how, int status, const
 		leg_check_gone(leg);
 }
 
-/* In-dialog requests from somewhere else than the dialog's own flow prove who they are first. */
+/* In-dialog requests from somewhere else than the dialog's own flow prove first that they are from whom the dialog is with.
+ * Trunks have no password here, and many addresses: their tags must do. */
 static bool on_authorize(struct session *s, struct strans *st, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;
 	struct auth_identity who;
 
 	(void)s;
-	return auth_check(leg->call->calls->p.auth, st, m, &who) == AUTH_OK;
+	if (leg->is_outside)
+		return true;
+	if (auth_check(leg->call->calls->p.auth, st, m, &who) != AUTH_OK)
+		return false;
+	if (!strcmp(who.domain, leg->call->domain) && !strcmp(who.number, leg->peer))
+		return true;
+	strans_reply_simple(st, 403, NULL);
+	return false;
 }
 
 static const struct session_handler session_handler = {
