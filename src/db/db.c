@@ -227,8 +227,7 @@ void db_forget(struct db *db, uint64_t id)
 
 static void on_up(struct conn *c)
 {
-	c->db->nup++;
-	if (!c->db->has_been_up)
+	if (c->db->nup++ == 0)
 		log_info(c->db->p.log, "connected");
 	c->db->has_been_up = true;
 }

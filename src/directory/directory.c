@@ -213,6 +213,7 @@ static void fetch_next(struct directory *d)
 		notify(d, d->changes[i].table, d->changes[i].key);
 	}
 	changes_free(d);
+	log_debug(d->log, "changed seq=%lld", (long long)d->seq);
 	if (d->is_reload_due) {
 		d->is_reload_due = false;
 		d->query = db_query(d->db, start_sql, 0, NULL, on_start, d);

@@ -302,8 +302,12 @@ static void go_on(struct plan *p)
 {
 	struct pending *next = p->pending;
 
-	if (p->query || !next)
+	if (p->query)
 		return;
+	if (!next) {
+		log_debug(p->log, "up to date");
+		return;
+	}
 	LL_DELETE(p->pending, next);
 	snprintf(p->fetching, sizeof(p->fetching), "%s", next->key);
 	if (next->table == 'r')
