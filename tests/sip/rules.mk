@@ -1,4 +1,12 @@
-# The SIP suite's tools.
+# The SIP suite: SIPp and small peers in Python against the running server.
+
+PYTHON ?= /usr/bin/python3
+PYTEST  = BUILD=$(BUILD) $(PYTHON) -B -m pytest -q -p no:cacheprovider
+
+.PHONY: test-sip
 
 $(BUILD)/tests/sip/lossy: $(BUILD)/tests/sip/lossy.o $(LIB)
 	$(CC) $(SAN) -o $@ $< $(LIB) $(ALL_LIBS)
+
+test-sip: all prompts $(BUILD)/tests/sip/lossy  ## SIP scenarios against the running server
+	@$(PYTEST) -n 2 tests/sip
