@@ -235,6 +235,8 @@ void rtp_tx_next(struct rtp_tx *tx, uint64_t now_us, uint32_t duration, struct r
 	h->ssrc = tx->ssrc;
 	h->seq = tx_take_seq(tx);
 	tx->resync = false;
+	/* It took time as well: a relayed packet that follows begins behind it, wherever its sender's clock is. */
+	tx->mapped = false;
 	tx_advance(tx, now_us, h->ts, duration);
 }
 

@@ -224,6 +224,30 @@ static void test_rtp_tx_own_packets_between_relayed_ones_shift_them(void **state
 	assert_false(rtp_tx_map(&tx, 40000, 160, &h)); /* would collide */
 }
 
+/* A digit as tones, in packets of our own: what is relayed after it does not go back in time, though its sender's clock is
+ * behind ours, or our ticks were late and came in a burst. */
+static void test_rtp_tx_time_does_not_go_back_after_own_sound(void **state)
+{
+	struct rtp_tx tx;
+	struct rtp_packet h;
+	uint32_t last;
+
+	(void)state;
+	rtp_tx_init(&tx, 99, 10, 0, 0, 8000);
+	h = (struct rtp_packet){ .seq = 500, .ts = 0, .ssrc = 5 };
+	assert_true(rtp_tx_map(&tx, 0, 160, &h));
+	for (unsigned i = 0; i < 5; i++) {
+		rtp_tx_next(&tx, 1000, 160, &h);
+		assert_int_equal(h.seq, 11 + i);
+	}
+	last = h.ts;
+	h = (struct rtp_packet){ .seq = 501, .ts = 160, .ssrc = 5 };
+	assert_true(rtp_tx_map(&tx, 20000, 160, &h));
+	assert_int_equal(h.seq, 16);
+	assert_int_equal(h.ts, last + 160);
+	assert_true(h.marker);
+}
+
 static void test_rtp_tx_source_that_jumps_is_mapped_anew(void **state)
 {
 	struct rtp_tx tx;
@@ -252,6 +276,7 @@ int main(void)
 		cmocka_unit_test(test_rtp_tx_is_continuous_over_sources),
 		cmocka_unit_test(test_rtp_tx_map_keeps_gaps_and_order),
 		cmocka_unit_test(test_rtp_tx_own_packets_between_relayed_ones_shift_them),
+		cmocka_unit_test(test_rtp_tx_time_does_not_go_back_after_own_sound),
 		cmocka_unit_test(test_rtp_tx_source_that_jumps_is_mapped_anew),
 	};
 
