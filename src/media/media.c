@@ -99,6 +99,7 @@ int media_new(struct media **out, const struct media_params *p)
 		nworkers = WORKERS_MAX;
 	m->loop = p->loop;
 	m->log = p->log;
+	m->clock = p->clock;
 	m->deferred_tail = &m->deferred;
 	mqueue_init(&m->events);
 	m->workers = calloc(nworkers, sizeof(*m->workers));
@@ -136,6 +137,12 @@ fail:
 	mqueue_fini(&m->events);
 	free(m);
 	return err;
+}
+
+void media_turn(struct media *m)
+{
+	for (unsigned i = 0; i < m->nworkers; i++)
+		worker_turn(&m->workers[i]);
 }
 
 static void on_sounds_closed(void *arg)

@@ -24,6 +24,7 @@
 #include <netinet/in.h>
 #include <uv.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "media/codec.h"
 
@@ -38,12 +39,18 @@ struct media_params {
 	uint16_t port_min, port_max;  /* RTP ports, even ones are used, RTCP is the next */
 	uint32_t timeout_ms;          /* no RTP for so long on a stream that expects some: on_timeout; 0 never */
 	uint32_t rtcp_interval_ms;    /* mean; 0: 5000 (RFC 3550 §6.2) */
+	/* NULL: the system's, of course. A test's: workers have no threads but run in media_turn(), and what they do depends
+	 * on this clock and on what is in their sockets alone. Sound files are still read and written beside all that. */
+	const struct clock *clock;
 };
 
 int media_new(struct media **out, const struct media_params *p);
 /* Asynchronous: streams still open are dropped, their handlers are not called any more (those closed before still hear
  * on_closed); done is called when workers have ended and files are written. */
 void media_close(struct media *m, void (*done)(void *arg), void *arg);
+
+/* With a clock of the caller's: all workers do what is due by it, until nothing is. */
+void media_turn(struct media *m);
 
 struct media_counters {
 	uint64_t packets_received, packets_sent, dropped_source, dropped_malformed;

@@ -160,6 +160,7 @@ static inline void count_one(_Atomic uint64_t *c)
 struct worker {
 	struct media *media;
 	const struct log *log;
+	const struct clock *clock;   /* NULL: the system's; else there is no thread */
 	pthread_t thread;
 	int epoll_fd, wake_fd;
 	struct mqueue commands;
@@ -178,6 +179,9 @@ struct worker {
 
 int worker_start(struct worker *w, struct media *m, const struct media_params *p);
 void worker_join(struct worker *w); /* after CMD_STOP */
+void worker_turn(struct worker *w); /* one without a thread: all that is due */
+uint64_t worker_clock_us(const struct clock *clock); /* any thread */
+uint64_t worker_ntp(const struct worker *w);         /* wall-clock time for RTCP */
 void worker_post(struct worker *w, struct command *c);
 /* From the worker: queues an event for the loop, sent at the end of the round. */
 void worker_emit(struct worker *w, struct event *e);

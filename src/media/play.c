@@ -210,7 +210,7 @@ static int music_get(struct media *m, const char *key, struct music **out)
 	if (!music)
 		return -ENOMEM;
 	memcpy(music->key, key, len + 1);
-	music->epoch_us = uv_hrtime() / 1000 / TICK_US * TICK_US; /* the workers' clock and grid */
+	music->epoch_us = worker_clock_us(m->clock) / TICK_US * TICK_US; /* the workers' clock and grid */
 	LL_PREPEND(m->music, music);
 	*out = music;
 	return 0;

@@ -8,15 +8,6 @@
 
 #include <errno.h>
 #include <sys/socket.h>
-#include <time.h>
-
-static uint64_t ntp_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return rtcp_ntp((uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000);
-}
 
 static const struct addr *report_target(const struct rtp_session *s)
 {
@@ -38,7 +29,7 @@ static void report_send(struct rtp_session *s, bool bye)
 	if (!to || (s->packets_sent == 0 && !s->rx.started))
 		return;
 	if (r.is_sender) {
-		r.ntp = ntp_now();
+		r.ntp = worker_ntp(s->worker);
 		/* The timestamp of this very moment, which may lie before the next packet's. */
 		r.rtp_ts = now_us >= s->tx.at_us
 				   ? rtp_tx_ts(&s->tx, now_us)
@@ -109,7 +100,7 @@ void report_packet(struct rtp_session *s, const uint8_t *p, size_t n)
 	if (!r.has_block)
 		return;
 	s->remote_lost = r.block.lost > 0 ? (uint32_t)r.block.lost : 0;
-	rtt_us = rtcp_rtt_us(ntp_now(), &r.block);
+	rtt_us = rtcp_rtt_us(worker_ntp(s->worker), &r.block);
 	if (rtt_us)
 		s->rtt_us = rtt_us;
 }

@@ -15,6 +15,7 @@ struct music {                            /* a class: one position in time for a
 struct media {
 	uv_loop_t *loop;
 	const struct log *log;
+	const struct clock *clock;        /* as in media_params */
 	struct ports *ports;
 	struct worker *workers;
 	unsigned nworkers;

@@ -3,7 +3,8 @@
  * A round: wait, serve what is readable, run the tick if it is due, run due timers, then take commands, then send up
  * the events of the round in one batch. Commands come last, because they may end sessions that the same round's
  * list of ready sockets still points to. The wait ends at the next tick only if some session needs ticks; a worker
- * whose streams merely relay or idle sleeps until a packet or a timer.
+ * whose streams merely relay or idle sleeps until a packet or a timer. After a stall, the packets that queued up meanwhile
+ * are taken in before the ticks that are overdue: else those ticks would find nothing to play, and the packets come too late.
  *
  * Under load, most of what a packet costs beyond the kernel's sending is the wake-up for it. So when rounds follow each
  * other closely, the worker naps a millisecond between them and finds many packets at once: a delay no ear notices, and
@@ -25,13 +26,26 @@
 #define NAP_US 1000
 #define NAP_WORTH 4         /* packets found after a nap that make the next one worth it */
 #define TICKS_BEHIND_MAX 10 /* after a longer stall (a suspended machine), ticks are skipped */
+#define CATCH_UP_ROUNDS 32  /* packets a session may have waiting then; its jitter buffer holds no more */
 
-static uint64_t mono_us(void)
+uint64_t worker_clock_us(const struct clock *clock)
 {
 	struct timespec ts;
 
+	if (clock)
+		return clock_mono_ms(clock) * 1000;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+uint64_t worker_ntp(const struct worker *w)
+{
+	struct timespec ts;
+
+	if (w->clock)
+		return rtcp_ntp((uint64_t)clock_wall_ms(w->clock) * 1000);
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return rtcp_ntp((uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000);
 }
 
 static int wait_ms(const struct worker *w)
@@ -39,7 +53,7 @@ static int wait_ms(const struct worker *w)
 	int64_t ms = timers_next(w->timers);
 
 	if (w->ticking) {
-		int64_t us = (int64_t)(w->tick_us - mono_us());
+		int64_t us = (int64_t)(w->tick_us - worker_clock_us(w->clock));
 		int64_t tick = us <= 0 ? 0 : (us + 999) / 1000;
 
 		if (ms < 0 || tick < ms)
@@ -113,37 +127,74 @@ static void nap(const struct worker *w)
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
 
+struct round {
+	int nready;              /* what the wait ended with */
+	bool is_woken, is_last;
+};
+
+/* Serves what is ready within timeout_ms, a packet of each socket. Returns the number of sockets. */
+static int serve(struct worker *w, int timeout_ms, struct round *r)
+{
+	struct epoll_event ready[EVENTS_PER_ROUND];
+	int n = epoll_wait(w->epoll_fd, ready, EVENTS_PER_ROUND, timeout_ms), served = 0;
+
+	w->now_us = worker_clock_us(w->clock);
+	r->nready = n;
+	for (int i = 0; i < n; i++) {
+		if (ready[i].data.ptr) {
+			rtp_session_readable(ready[i].data.ptr);
+			served++;
+		} else {
+			r->is_woken = true;
+		}
+	}
+	return served;
+}
+
+static struct round run_round(struct worker *w, int timeout_ms)
+{
+	struct round r = { 0 };
+	int served = serve(w, timeout_ms, &r);
+
+	if (w->ticking && w->now_us >= w->tick_us + TICK_US) {
+		struct round more = r;
+
+		for (int i = 1; i < CATCH_UP_ROUNDS && served > 0; i++)
+			served = serve(w, 0, &more);
+		r.is_woken = more.is_woken;
+	}
+	run_ticks(w);
+	if (worker_now_ms(w) != timers_now(w->timers))
+		timers_run(w->timers, worker_now_ms(w));
+	if (r.is_woken)
+		r.is_last = !run_commands(w);
+	send_events(w);
+	return r;
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
-	struct epoll_event ready[EVENTS_PER_ROUND];
-	bool go_on = true, is_dense = false;
+	struct round r = { 0 };
+	bool is_dense = false;
 
-	while (go_on) {
+	while (!r.is_last) {
 		uint64_t before_us = w->now_us;
-		bool woken = false;
-		int n;
 
 		if (is_dense)
 			nap(w);
-		n = epoll_wait(w->epoll_fd, ready, EVENTS_PER_ROUND, wait_ms(w));
-		w->now_us = mono_us();
+		r = run_round(w, wait_ms(w));
 		/* A full round has left packets behind: no time for a nap. */
-		is_dense = is_dense ? n >= NAP_WORTH && n < EVENTS_PER_ROUND : n > 0 && w->now_us - before_us < NAP_US / NAP_WORTH;
-		for (int i = 0; i < n; i++) {
-			if (ready[i].data.ptr)
-				rtp_session_readable(ready[i].data.ptr);
-			else
-				woken = true;
-		}
-		run_ticks(w);
-		if (worker_now_ms(w) != timers_now(w->timers))
-			timers_run(w->timers, worker_now_ms(w));
-		if (woken)
-			go_on = run_commands(w);
-		send_events(w);
+		is_dense = is_dense ? r.nready >= NAP_WORTH && r.nready < EVENTS_PER_ROUND
+				    : r.nready > 0 && w->now_us - before_us < NAP_US / NAP_WORTH;
 	}
 	return NULL;
+}
+
+void worker_turn(struct worker *w)
+{
+	while (run_round(w, 0).nready > 0)
+		;
 }
 
 int worker_start(struct worker *w, struct media *m, const struct media_params *p)
@@ -154,9 +205,10 @@ int worker_start(struct worker *w, struct media *m, const struct media_params *p
 
 	w->media = m;
 	w->log = p->log;
+	w->clock = p->clock;
 	w->timeout_ms = p->timeout_ms;
 	w->rtcp_interval_ms = p->rtcp_interval_ms ? p->rtcp_interval_ms : RTCP_INTERVAL_MS;
-	w->now_us = mono_us();
+	w->now_us = worker_clock_us(w->clock);
 	rng_init(&w->rng);
 	mqueue_init(&w->commands);
 	w->wake_fd = -1;
@@ -171,6 +223,8 @@ int worker_start(struct worker *w, struct media *m, const struct media_params *p
 		err = -errno;
 		goto fail;
 	}
+	if (w->clock)
+		return 0;
 	/* Signals are the loop's business. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -190,7 +244,10 @@ fail:
 
 void worker_join(struct worker *w)
 {
-	pthread_join(w->thread, NULL);
+	if (w->clock)
+		worker_turn(w);
+	else
+		pthread_join(w->thread, NULL);
 	close(w->wake_fd);
 	close(w->epoll_fd);
 	timers_free(w->timers);
