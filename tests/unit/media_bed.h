@@ -1,4 +1,8 @@
 /* media_bed.h - what the tests of streams share: peers with real sockets on 127.0.0.1, a loop, what streams report.
+ *
+ * A bed is made in one of two ways. bed_new() has real workers and real time: for what must be right however its threads
+ * are scheduled. bed_new_by_hand() has workers that run when it turns them and a clock that it moves: for what
+ * depends on time, so that a machine with better things to do doesn't decide the test.
  */
 #pragma once
 
@@ -45,6 +49,9 @@ struct bed {
 	struct media *media;
 	bool media_closed;
 	uv_timer_t step;
+	bool is_by_hand;
+	uint64_t now_ms;
+	struct clock clock;
 };
 
 static inline uint64_t now_us(void)
@@ -54,6 +61,17 @@ static inline uint64_t now_us(void)
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
+
+static struct bed *bed_in_use;
+
+/* The time that streams go by. */
+static inline uint64_t bed_now_us(void)
+{
+	return bed_in_use && bed_in_use->is_by_hand ? bed_in_use->now_ms * 1000 : now_us();
+}
+
+static inline uint64_t bed_mono_ms(void *arg) { return ((struct bed *)arg)->now_ms; }
+static inline int64_t bed_wall_ms(void *arg) { return 1700000000000 + (int64_t)((struct bed *)arg)->now_ms; }
 
 static inline int loopback_socket(uint16_t *port)
 {
@@ -161,7 +179,7 @@ static inline void peer_receive(struct peer *p)
 		assert_int_equal(rtp_parse(h, buf, (size_t)n), 0);
 		assert_true(h->len <= sizeof(p->payload[0]));
 		memcpy(p->payload[p->n], buf + h->offset, h->len);
-		p->at_us[p->n] = now_us();
+		p->at_us[p->n] = bed_now_us();
 		p->n++;
 	}
 }
@@ -252,11 +270,17 @@ static inline unsigned fds_open(void)
 
 static unsigned fds_before;
 
-static inline struct bed *bed_new(struct media_params p)
+static inline struct bed *bed_make(struct media_params p, bool is_by_hand)
 {
 	struct bed *b = calloc(1, sizeof(*b));
 
 	assert_non_null(b);
+	b->is_by_hand = is_by_hand;
+	b->now_ms = 123456789;
+	b->clock = (struct clock){ bed_mono_ms, bed_wall_ms, b };
+	if (is_by_hand)
+		p.clock = &b->clock;
+	bed_in_use = b;
 	fds_before = fds_open();
 	assert_int_equal(uv_loop_init(&b->loop), 0);
 	uv_timer_init(&b->loop, &b->step);
@@ -268,6 +292,24 @@ static inline struct bed *bed_new(struct media_params p)
 	}
 	assert_int_equal(media_new(&b->media, &p), 0);
 	return b;
+}
+
+static inline struct bed *bed_new(struct media_params p) { return bed_make(p, false); }
+static inline struct bed *bed_new_by_hand(struct media_params p) { return bed_make(p, true); }
+
+/* Workers and loop do what there is to do. The time of a bed by hand stands still. */
+static inline void bed_turn(struct bed *b, uv_run_mode mode)
+{
+	if (b->is_by_hand && !b->media_closed)
+		media_turn(b->media);
+	uv_run(&b->loop, mode);
+}
+
+/* The same a millisecond later. What goes on beside the workers (files) has about that time in truth as well. */
+static inline void bed_step(struct bed *b)
+{
+	b->now_ms++;
+	bed_turn(b, UV_RUN_ONCE);
 }
 
 static inline void on_media_closed(void *arg) { ((struct bed *)arg)->media_closed = true; }
@@ -289,26 +331,58 @@ static inline void bed_free(struct bed *b)
 	assert_int_equal(uv_run(&b->loop, UV_RUN_DEFAULT), 0);
 	assert_int_equal(uv_loop_close(&b->loop), 0);
 	free(b);
+	bed_in_use = NULL;
 	assert_int_equal(fds_open(), fds_before);
 }
 
-/* Turns the loop until the condition holds; fails the test after the deadline. */
-#define WAIT_FOR(bed, condition) \
+/* Turns the loop until the condition holds; fails the test after the deadline. WAIT_FOR moves the time of a bed by hand,
+ * for WAIT_STILL it stands still. */
+#define WAIT_FOR(bed, condition) WAIT_TURNING(bed, condition, bed_step(bed))
+#define WAIT_STILL(bed, condition) WAIT_TURNING(bed, condition, bed_turn(bed, UV_RUN_ONCE))
+#define WAIT_TURNING(bed, condition, turn) \
 	do { \
 		uint64_t end_ = now_us() + DEADLINE_MS * 1000; \
 		while (!(condition)) { \
 			if (now_us() > end_) \
 				fail_msg("still not after %d ms: %s", DEADLINE_MS, #condition); \
-			uv_run(&(bed)->loop, UV_RUN_ONCE); \
+			turn; \
 		} \
 	} while (0)
 
 static inline void turn_for_ms(struct bed *b, unsigned ms)
 {
-	uint64_t end = now_us() + ms * 1000;
+	uint64_t end = bed_now_us() + ms * 1000;
 
-	while (now_us() < end)
-		uv_run(&b->loop, UV_RUN_ONCE);
+	while (bed_now_us() < end) {
+		b->now_ms++;
+		bed_turn(b, b->is_by_hand ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+	}
+}
+
+static inline struct media_counters bed_counters(struct bed *b)
+{
+	struct media_counters c;
+
+	media_counters(b->media, &c);
+	return c;
+}
+
+/* Waits until the workers have taken in n packets in all: the kernel may be late with those that a peer sent. */
+static inline void wait_received(struct bed *b, uint64_t n)
+{
+	if (b->is_by_hand)
+		media_turn(b->media);
+	WAIT_STILL(b, bed_counters(b).packets_received >= n);
+}
+
+/* peer_send(), and the 20 ms until the next. */
+static inline void peer_send_in_time(struct bed *b, struct peer *p, uint16_t port, uint8_t pt, uint8_t value)
+{
+	uint64_t before = bed_counters(b).packets_received;
+
+	peer_send(p, port, pt, value);
+	wait_received(b, before + 1);
+	turn_for_ms(b, 20);
 }
 
 static inline struct seen *stream_make(struct bed *b, struct stream *near)
@@ -432,13 +506,13 @@ static inline double correlation(const int16_t *a, size_t na, const int16_t *b, 
 	return best;
 }
 
-/* Says pcm in a codec, in real time, 20 ms a packet. */
+/* Says pcm in a codec, 20 ms a packet. */
 static inline void peer_talk(struct bed *b, struct peer *p, uint16_t port, enum codec_id codec, const int16_t *pcm, size_t n)
 {
 	const struct codec *c = codec_get(codec);
 	struct encoder *e = encoder_new(codec);
 	size_t frame = c->rate_hz / 50;
-	uint64_t due = now_us();
+	uint64_t before = bed_counters(b).packets_received;
 
 	assert_non_null(e);
 	for (size_t i = 0; i + frame <= n; i += frame) {
@@ -447,9 +521,8 @@ static inline void peer_talk(struct bed *b, struct peer *p, uint16_t port, enum 
 
 		peer_send_raw(p, port, (uint8_t)c->static_pt, false, p->ts, payload, len);
 		p->ts += c->clock_hz / 50;
-		due += 20000;
-		while (now_us() < due)
-			uv_run(&b->loop, UV_RUN_ONCE);
+		wait_received(b, before + i / frame + 1);
+		turn_for_ms(b, 20);
 		peer_receive(p);
 	}
 	encoder_free(e);
