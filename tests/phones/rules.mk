@@ -1,0 +1,6 @@
+# Real phones (baresip) against the running server, judged by what they hear.
+
+.PHONY: test-phones
+
+test-phones: all prompts $(BUILD)/tests/media/compare  ## real phones: calls, hold, voicemail, menus
+	@$(PYTEST) -n 2 tests/phones

@@ -1,0 +1,116 @@
+"""Two phones and what they say to each other."""
+import pytest
+
+from phone import prompt
+
+HIS = prompt("cannot-complete-as-dialed")
+HERS = prompt("feature-not-avail-line")
+
+
+def connect(caller, callee, number):
+    caller.dial(number)
+    callee.wait("CALL_INCOMING")
+    caller.wait("CALL_RINGING")
+    callee.accept()
+    caller.wait("CALL_ESTABLISHED")
+    caller.wait_sound()
+    callee.wait_sound()
+
+
+def talk(a, b):
+    """Each says something and hears the other, and not himself."""
+    since_a, since_b = a.mark(), b.mark()
+    a.say(HIS)
+    b.say(HERS)
+    at_a = a.hears(HERS, since_a)
+    at_b = b.hears(HIS, since_b)
+    assert not a.look_for(HIS, since_a).same and not b.look_for(HERS, since_b).same
+    return at_a, at_b
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_two_phones_hear_each_other(phones, office, transport):
+    a, b = phones("1001", transport=transport), phones("1002", transport=transport)
+    protos = office.sql("SELECT proto FROM pbx.binding WHERE number IN ('1001', '1002')") if transport == "tcp" else []
+    connect(a, b, "1002")
+    at_a, at_b = talk(a, b)
+    # One codec on both sides: the packets pass as they are.
+    assert at_a["corr"] > 0.99 and at_b["corr"] > 0.99
+    a.hangup()
+    b.wait("CALL_CLOSED")
+    assert all(proto == "tcp" for proto, in protos)
+
+
+@pytest.mark.parametrize("codecs", [("PCMU", "PCMA"), ("PCMU", "G722"), ("G722", "PCMA"), ("G722", "G722")], ids="-".join)
+def test_phones_of_different_codecs_hear_each_other(phones, codecs):
+    a, b = phones("1001", codec=codecs[0]), phones("1002", codec=codecs[1])
+    connect(a, b, "1002")
+    talk(a, b)
+    b.hangup()
+    a.wait("CALL_CLOSED")
+
+
+def test_phone_over_ipv6_talks_to_one_over_ipv4(phones, office):
+    if not office.addr6:
+        pytest.skip("no IPv6 here")
+    a, b = phones("1001", family=6), phones("1002")
+    connect(a, b, "1002")
+    talk(a, b)
+    a.hangup()
+    b.wait("CALL_CLOSED")
+
+
+def test_caller_who_gives_up_stops_the_ringing(phones, office):
+    a, b = phones("1001"), phones("1002")
+    a.dial("1002")
+    b.wait("CALL_INCOMING")
+    a.wait("CALL_RINGING")
+    a.hangup()
+    b.wait("CALL_CLOSED")
+    row = office.wait_sql("SELECT ended IS NOT NULL, result, answered FROM pbx.cdr ORDER BY ended DESC LIMIT 1")[0]
+    assert row[2] is None
+    # Neither is taken for busy afterwards.
+    connect(a, b, "1002")
+    talk(a, b)
+
+
+def test_all_phones_of_an_extension_ring_and_one_answers(phones):
+    a, b, c = phones("1001"), phones("1002"), phones("1002")
+    a.dial("1002")
+    b.wait("CALL_INCOMING")
+    c.wait("CALL_INCOMING")
+    c.accept()
+    a.wait("CALL_ESTABLISHED")
+    b.wait("CALL_CLOSED")
+    talk(a, c)
+
+
+def test_second_call_waits_while_the_first_goes_on(phones):
+    a, b, c = phones("1001"), phones("1002"), phones("1003")
+    connect(a, b, "1002")
+    c.dial("1002")
+    b.wait("CALL_INCOMING")
+    c.wait("CALL_RINGING")
+    since = b.mark()
+    a.say(HIS)
+    b.hears(HIS, since)
+    c.hangup()
+
+
+def test_wrong_password_is_refused(phones):
+    phone = phones("1003", register=False, password="not-this-one")
+    assert "40" in phone.register(wait="REGISTER_FAIL")["param"]
+
+
+def test_phone_that_ends_is_unregistered(phones, office):
+    phone = phones("1004")
+    office.wait_sql("SELECT count(*) = 1 FROM pbx.binding WHERE number = '1004'")
+    phone.stop()
+    office.wait_sql("SELECT count(*) = 0 FROM pbx.binding WHERE number = '1004'")
+
+
+def test_caller_is_named(phones):
+    a, b = phones("1001"), phones("1002")
+    a.dial("1002")
+    event = b.wait("CALL_INCOMING")
+    assert event["peerdisplayname"] == "Olive Operator" and "1001@" in event["peeruri"]
