@@ -51,8 +51,8 @@ class Sipp:
         words = {"user": user, "uri": office.target(family), "tp": "tcp" if transport[0] == "t" else "udp"}
         words.update(keys or {})
         self.command = ["sipp", target or office.target(family), "-sf", str(SCENARIOS / scenario), "-i", self.addr,
-                        "-p", str(self.port), "-ci", self.addr, "-mi", self.addr, "-t", transport, "-m", str(calls), "-r", str(rate),
-                        "-au", user, "-ap", password or f"s{user}", "-auth_uri", f"sip:{office.target(family)}",
+                        "-p", str(self.port), "-ci", self.addr if family == 4 else office.addr, "-mi", self.addr, "-t", transport, "-m", str(calls), "-r", str(rate),
+                        "-au", user, "-ap", password or f"s{user}", "-auth_uri", office.target(family),
                         "-nostdin", "-skip_rlimit", "-timeout", f"{self.timeout}s", "-timeout_error", "-f", "1s",
                         "-trace_err", "-error_file", "errors", "-trace_msg", "-message_file", "messages",
                         "-trace_screen", "-screen_file", "screen", "-trace_logs", "-log_file", "logs"]
