@@ -1,7 +1,10 @@
 # Cordboard: the only build file. `make help` lists what it can do.
 
-BUILD     := build$(if $(SANITIZE),-sanitize)$(if $(TSAN),-tsan)
-CC        ?= gcc
+# make's own default is cc, which ?= would leave.
+ifeq ($(origin CC),default)
+CC        := gcc
+endif
+BUILD     := build$(if $(findstring clang,$(CC)),-clang)$(if $(SANITIZE),-sanitize)$(if $(TSAN),-tsan)
 PKGS      := libuv libpq sndfile spandsp openssl jansson libconfig speexdsp
 CFLAGS    ?= -O2 -g
 comma     := ,
@@ -31,7 +34,7 @@ SYSCONFDIR  ?= /etc
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help clean deps deps-test run psql install prompts test-unit layers format
+.PHONY: all help clean deps deps-test run psql install prompts test test-unit layers lint clang format
 
 all: $(BUILD)/cordboard  ## build the server
 
@@ -49,11 +52,24 @@ $(BUILD)/%.o: %.c
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIB)
 	$(CC) $(SAN) -o $@ $< $(LIB) $(ALL_LIBS) -lcmocka
 
+# Suites of `make test`, and those that run in the sanitizer build, too; the rules of a suite add it.
+SUITES          := layers lint clang test-unit
+SUITES_SANITIZE := test-unit
+
+test: deps-test  ## all suites below, and again with ASan and UBSan; SANITIZE=1: those alone
+	@tests/run.sh $(if $(SANITIZE),,$(SUITES)) $(SUITES_SANITIZE:%=%@sanitize)
+
 test-unit: $(UNIT_BIN)  ## cmocka units
-	@set -e; for t in $(UNIT_BIN); do ./$$t; done
+	@tests/unit/run.sh $(UNIT_BIN)
 
 layers:  ## check that includes point down the layers of the design
 	@tests/layers.sh
+
+lint:  ## shellcheck of the scripts
+	@grep -rlE '^#!.*\b(ba)?sh\b' .ci config prompts sql tests | xargs shellcheck
+
+clang:  ## build it with clang, too (build-clang)
+	@$(MAKE) --no-print-directory CC=clang all
 
 deps:  ## install the Debian packages that are missing to build and run
 	@config/deps.sh $(DEPS_BUILD)
@@ -86,7 +102,7 @@ format:  ## clang-format the sources
 	clang-format -i $(shell find src apps tests -name '*.[ch]')
 
 clean:  ## remove what was built
-	rm -rf build build-sanitize build-tsan
+	rm -rf build build-*
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -9,3 +9,6 @@ $(PROMPTS_CONVERT): prompts/convert.c
 
 prompts: $(PROMPTS_CONVERT)  ## convert the phrases and the music
 	@CONVERT=$(PROMPTS_CONVERT) prompts/make.sh $(PROMPTS_DIR)
+
+# A phrase without its recording is a failed test.
+SUITES += prompts

@@ -86,11 +86,11 @@ void say_phrase(struct say *s, const char *phrase);     /* of phrases.tsv: "vm-i
 void say_number(struct say *s, int64_t n);              /* cardinal */
 void say_digits(struct say *s, const char *digits);     /* one by one, * and # too */
 void say_messages(struct say *s, unsigned n, const char *kind /* "new" or "saved" */); /* "you have 3 new messages" as grammar wants */
-void say_datetime(struct say *s, int64_t unix_s, const char *timezone);                /* "today at", "yesterday", weekday, date */
+void say_datetime(struct say *s, int64_t unix_s, const char *zone);                    /* "today at", "yesterday", weekday, date */
 void say_duration(struct say *s, uint32_t seconds);
 void say_absent(struct say *s, const char *number, bool is_busy);                      /* "the person at extension 1 0 0 1 is unavailable" */
 /* "message 3 received yesterday at 9 30 a.m. from 1 0 0 2". caller: may be NULL or no number: an unknown caller. */
-void say_envelope(struct say *s, unsigned position, const char *caller, int64_t unix_s, const char *timezone);
+void say_envelope(struct say *s, unsigned position, const char *caller, int64_t unix_s, const char *zone);
 void say_file(struct say *s, const char *path);
 void say_phrases(struct say *s, const char *phrases);   /* several, '&' between them; one that begins with '/' is a file */
 

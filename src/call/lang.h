@@ -19,7 +19,7 @@ struct lang {
 	void (*duration)(struct say *s, uint32_t seconds);
 	void (*absent)(struct say *s, const char *number, bool is_busy);
 	/* caller: a number to be spelled, NULL: unknown. */
-	void (*envelope)(struct say *s, unsigned position, const char *caller, int64_t unix_s, const char *timezone);
+	void (*envelope)(struct say *s, unsigned position, const char *caller, int64_t unix_s, const char *zone);
 };
 
 extern const struct lang lang_en;

@@ -169,12 +169,12 @@ static void absent(struct say *s, const char *who, bool is_busy)
 	say_phrase(s, is_busy ? "vm-isonphone" : "vm-isunavail");
 }
 
-static void envelope(struct say *s, unsigned position, const char *caller, int64_t unix_s, const char *timezone)
+static void envelope(struct say *s, unsigned position, const char *caller, int64_t unix_s, const char *zone)
 {
 	say_phrase(s, "vm-message");
 	number(s, position);
 	say_phrase(s, "vm-received");
-	say_datetime(s, unix_s, timezone);
+	say_datetime(s, unix_s, zone);
 	if (!caller) {
 		say_phrase(s, "vm-unknown-caller");
 		return;

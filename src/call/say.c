@@ -146,13 +146,13 @@ static int64_t day_number(const struct tm *local)
 	return (t - DAY_S / 2) / DAY_S;
 }
 
-void say_datetime(struct say *s, int64_t unix_s, const char *timezone)
+void say_datetime(struct say *s, int64_t unix_s, const char *zone)
 {
 	struct tm then, now;
 
-	if (zone_local(timezone, unix_s, &then) != 0)
-		log_warn(s->log, "timezone=%s unknown", timezone);
-	zone_local(timezone, s->now_s, &now);
+	if (zone_local(zone, unix_s, &then) != 0)
+		log_warn(s->log, "timezone=%s unknown", zone);
+	zone_local(zone, s->now_s, &now);
 	s->lang->datetime(s, &then, &now, day_number(&now) - day_number(&then));
 }
 
@@ -174,7 +174,7 @@ static bool is_spellable(const char *number)
 	return p && *p && strspn(p, "0123456789*#") == strlen(p);
 }
 
-void say_envelope(struct say *s, unsigned position, const char *caller, int64_t unix_s, const char *timezone)
+void say_envelope(struct say *s, unsigned position, const char *caller, int64_t unix_s, const char *zone)
 {
-	s->lang->envelope(s, position, is_spellable(caller) ? caller : NULL, unix_s, timezone);
+	s->lang->envelope(s, position, is_spellable(caller) ? caller : NULL, unix_s, zone);
 }

@@ -69,15 +69,15 @@ static int offset_find(const unsigned char *p, size_t n, int64_t unix_s, int32_t
 	return 0;
 }
 
-static int zone_offset(const char *timezone, int64_t unix_s, int32_t *out)
+static int zone_offset(const char *zone, int64_t unix_s, int32_t *out)
 {
 	unsigned char *bytes; /* not on a task's small stack */
 	char path[256];
 	FILE *f;
 	int err;
 
-	if (timezone[0] == '/' || strstr(timezone, "..") ||
-	    snprintf(path, sizeof(path), ZONE_FOLDER "/%s", timezone) >= (int)sizeof(path))
+	if (zone[0] == '/' || strstr(zone, "..") ||
+	    snprintf(path, sizeof(path), ZONE_FOLDER "/%s", zone) >= (int)sizeof(path))
 		return -ENOENT;
 	f = fopen(path, "rbe");
 	if (!f)
@@ -89,10 +89,10 @@ static int zone_offset(const char *timezone, int64_t unix_s, int32_t *out)
 	return err;
 }
 
-int zone_local(const char *timezone, int64_t unix_s, struct tm *out)
+int zone_local(const char *zone, int64_t unix_s, struct tm *out)
 {
 	int32_t offset = 0;
-	int err = timezone && timezone[0] && strcmp(timezone, "UTC") != 0 ? zone_offset(timezone, unix_s, &offset) : 0;
+	int err = zone && zone[0] && strcmp(zone, "UTC") != 0 ? zone_offset(zone, unix_s, &offset) : 0;
 	time_t shifted = (time_t)(unix_s + (err ? 0 : offset));
 
 	if (!gmtime_r(&shifted, out)) {

@@ -9,4 +9,4 @@
 #include <time.h>
 
 /* *out is set to the time there, or in UTC when the zone is unknown (-ENOENT), NULL or "" (0) or its file is broken (-EBADMSG). */
-int zone_local(const char *timezone, int64_t unix_s, struct tm *out);
+int zone_local(const char *zone, int64_t unix_s, struct tm *out);

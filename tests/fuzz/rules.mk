@@ -1,3 +1,5 @@
 .PHONY: test-fuzz
-test-fuzz:  ## libFuzzer targets, FUZZ_SECONDS each (10)
-	@tests/fuzz/run.sh $(or $(FUZZ_SECONDS),10)
+test-fuzz:  ## libFuzzer targets, FUZZ_SECONDS each (5)
+	@tests/fuzz/run.sh $(or $(FUZZ_SECONDS),5)
+
+SUITES += test-fuzz

@@ -28,7 +28,7 @@ for file in tests/fuzz/fuzz_*.c; do
 	seeds=tests/fuzz/corpus/$target
 	[ -d "$seeds" ] || seeds=
 	mkdir -p "$out/corpus/$target"
-	# shellcheck disable=SC2046
+	# shellcheck disable=SC2046,SC2086  # several files; none or one
 	if "$clang" -std=gnu17 -O1 -g -D_GNU_SOURCE -Isrc -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-o "$out/fuzz_$target" "$file" $(sources "$target") >"$log" 2>&1 &&
 		"$out/fuzz_$target" -max_total_time="$seconds" -max_len=4096 -timeout=5 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 \

@@ -4,3 +4,6 @@
 
 test-phones: all prompts $(BUILD)/tests/media/compare  ## real phones: calls, hold, voicemail, menus
 	@$(PYTEST) -n 2 tests/phones
+
+SUITES          += test-phones
+SUITES_SANITIZE += test-phones

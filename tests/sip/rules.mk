@@ -10,3 +10,6 @@ $(BUILD)/tests/sip/lossy: $(BUILD)/tests/sip/lossy.o $(LIB)
 
 test-sip: all prompts $(BUILD)/tests/sip/lossy  ## SIP scenarios against the running server
 	@$(PYTEST) -n 2 tests/sip
+
+SUITES          += test-sip
+SUITES_SANITIZE += test-sip

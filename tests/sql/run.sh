@@ -3,6 +3,8 @@
 # *.t are programs that print TAP, given the conninfo and the superuser's in $CONNINFO and $SUPERUSER.
 #
 #   tests/sql/run.sh [FILE...]
+#
+# Ends with the line "sql: N passed, M failed".
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -27,9 +29,13 @@ done
 status=0
 host=${CONNINFO#host=}
 if [ "${#tests[@]}" -gt 0 ]; then
-	pg_prove -h "${host%% *}" -d cordboard -U cordboard "${tests[@]}" || status=1
+	pg_prove -h "${host%% *}" -d cordboard -U cordboard "${tests[@]}" 2>&1 | tee -a "$dir/log" || status=1
 fi
 if [ "${#programs[@]}" -gt 0 ]; then
-	prove "${programs[@]}" || status=1
+	prove "${programs[@]}" 2>&1 | tee -a "$dir/log" || status=1
 fi
+# A file that breaks off has failed even if no test in it has.
+awk '/^Files=/ { sub(/.*Tests=/, ""); n += $0 }
+	/\(Wstat: .* Failed: [0-9]+\)$/ { sub(/.*Failed: /, ""); f += $0 > 0 ? $0 : 1 }
+	END { printf "sql: %d passed, %d failed\n", (n > f ? n - f : 0), f }' "$dir/log"
 exit "$status"
