@@ -8,6 +8,7 @@
 
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
+#define TURN_MS 10 /* until a connection looks again whether it may connect */
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 static void schedule_connect(struct conn *c);
@@ -45,6 +46,8 @@ static void drop_socket(struct conn *c)
 		uv_close((uv_handle_t *)c->poll, on_poll_closed);
 		c->poll = NULL;
 	}
+	PQclear(c->result);
+	c->result = NULL;
 	if (c->pg) {
 		PQfinish(c->pg);
 		c->pg = NULL;
@@ -73,6 +76,8 @@ static void lost(struct conn *c, int err, const char *why)
 	drop_socket(c);
 	uv_timer_stop(&c->timer);
 	c->state = CONN_DOWN;
+	if (uv_now(c->loop) - c->up_since > BACKOFF_MAX_MS)
+		c->backoff_ms = 0;
 	if (was_up && !c->is_closing)
 		log_warn(c->log, "connection lost: %s", message);
 	answer(c, &(struct db_answer){ .err = err, .message = message });
@@ -89,17 +94,67 @@ void conn_close(struct conn *c)
 	c->is_closing = true;
 	drop_socket(c);
 	c->state = CONN_DOWN;
-	answer(c, &(struct db_answer){ .err = -ENOTCONN, .message = "closing" });
+	answer(c, &(struct db_answer){ .err = -ECANCELED, .message = "closing" });
 	uv_close((uv_handle_t *)&c->timer, on_timer_closed);
+}
+
+void conn_lose(struct conn *c, const char *why)
+{
+	if (c->pg && !c->is_closing)
+		lost(c, -ENOTCONN, why);
+}
+
+static void on_broken(uv_timer_t *timer)
+{
+	struct conn *c = timer->data;
+
+	lost(c, -ENOTCONN, PQerrorMessage(c->pg));
+}
+
+/* Found while sending: nobody may be called back before his call has returned. */
+static void lose_soon(struct conn *c)
+{
+	uv_timer_start(&c->timer, on_broken, 0, 0);
 }
 
 /* ---- connecting ---- */
 
+/* The server gives a statement up soon after we did: else each that waits for a lock would keep a connection of the server's. */
+static void limit_statements(const struct conn *c, PGconn *pg)
+{
+	char sql[64];
+
+	snprintf(sql, sizeof(sql), "SET statement_timeout = %lu", (unsigned long)c->query_timeout_ms + 1000);
+	PQclear(PQexec(pg, sql));
+}
+
 static void on_work(uv_work_t *work)
 {
 	struct conn *c = work->data;
+	char timeout[16];
+	/* What stands before "dbname" are defaults that the connection string may override. A peer that has vanished is noticed
+	 * within some 20 s, also where nothing is sent: the connection that listens. */
+	const char *keywords[] = { "connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+				   "fallback_application_name", "dbname", NULL };
+	const char *values[] = { timeout, "10", "3", "3", "20000", "cordboard", c->conninfo, NULL };
 
-	c->connected = PQconnectdb(c->conninfo);
+	snprintf(timeout, sizeof(timeout), "%u", c->connect_timeout_s);
+	c->connected = PQconnectdbParams(keywords, values, 1);
+	if (PQstatus(c->connected) == CONNECTION_OK)
+		limit_statements(c, c->connected);
+}
+
+/* What the server has to say besides: warnings are for the operator, the rest for who debugs. */
+static void on_notice(void *arg, const PGresult *result)
+{
+	const struct conn *c = arg;
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+	const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	if (severity && !strcmp(severity, "WARNING"))
+		log_warn(c->log, "%s", text ? text : "");
+	else
+		log_debug(c->log, "%s: %s", severity ? severity : "", text ? text : "");
 }
 
 static void set_poll(struct conn *c, int events)
@@ -125,6 +180,7 @@ static int adopt(struct conn *c)
 		return err;
 	}
 	c->poll->data = c;
+	PQsetNoticeReceiver(c->pg, on_notice, c);
 	set_poll(c, UV_READABLE);
 	return 0;
 }
@@ -134,9 +190,13 @@ static void on_work_done(uv_work_t *work, int status)
 	struct conn *c = work->data;
 
 	c->is_working = false;
+	*c->is_one_connecting = false;
 	if (status || c->is_closing || !c->connected || adopt(c) != 0) {
+		/* Once an outage. */
 		if (!c->is_closing)
-			log_debug(c->log, "no connection: %s", c->pg ? PQerrorMessage(c->pg) : "");
+			log_write(c->log, c->is_told ? LOG_DEBUG : LOG_WARN, LOG_MODULE, "no connection: %s",
+				  c->pg ? PQerrorMessage(c->pg) : "");
+		c->is_told = true;
 		if (c->connected)
 			PQfinish(c->connected);
 		c->connected = NULL;
@@ -147,7 +207,8 @@ static void on_work_done(uv_work_t *work, int status)
 		check_closed(c);
 		return;
 	}
-	c->backoff_ms = 0;
+	c->is_told = false;
+	c->up_since = uv_now(c->loop);
 	c->state = CONN_IDLE;
 	if (c->h->on_up)
 		c->h->on_up(c);
@@ -155,14 +216,23 @@ static void on_work_done(uv_work_t *work, int status)
 		c->h->on_idle(c);
 }
 
+static void on_retry(uv_timer_t *timer);
+
+/* One at a time: a host that doesn't answer must not take all threads of the pool. */
 static void connect_now(struct conn *c)
 {
+	if (*c->is_one_connecting) {
+		uv_timer_start(&c->timer, on_retry, TURN_MS, 0);
+		return;
+	}
 	c->state = CONN_CONNECTING;
 	c->work.data = c;
-	if (uv_queue_work(c->loop, &c->work, on_work, on_work_done) == 0)
+	if (uv_queue_work(c->loop, &c->work, on_work, on_work_done) == 0) {
 		c->is_working = true;
-	else
+		*c->is_one_connecting = true;
+	} else {
 		schedule_connect(c);
+	}
 }
 
 static void on_retry(uv_timer_t *timer)
@@ -201,7 +271,7 @@ static void flush(struct conn *c)
 	int left = PQflush(c->pg);
 
 	if (left < 0)
-		lost(c, -ENOTCONN, PQerrorMessage(c->pg));
+		lose_soon(c);
 	else
 		set_poll(c, left ? UV_READABLE | UV_WRITABLE : UV_READABLE);
 }
@@ -239,7 +309,7 @@ static void send_query(struct conn *c)
 			  : PQsendQuery(c->pg, q->sql);
 	}
 	if (!ok)
-		lost(c, -ENOTCONN, PQerrorMessage(c->pg));
+		lose_soon(c);
 	else
 		flush(c);
 }
@@ -258,6 +328,7 @@ static void finish(struct conn *c, PGresult *result)
 
 	uv_timer_stop(&c->timer);
 	c->state = CONN_IDLE;
+	c->backoff_ms = 0;
 	if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
 		answer(c, &(struct db_answer){ .rows = &rows });
 	else
@@ -287,39 +358,39 @@ static void on_prepared(struct conn *c, PGresult *result)
 	send_query(c);
 }
 
-/* Reads results until the connection is busy again; the last one of a query counts, an error above all. */
+/* All results of the query are there: c->result is what counts. */
+static void complete(struct conn *c)
+{
+	PGresult *result = c->result;
+
+	c->result = NULL;
+	if (c->state == CONN_PREPARING)
+		on_prepared(c, result);
+	else if (c->state == CONN_BUSY)
+		finish(c, result);
+	else
+		PQclear(result);
+}
+
+/* A query is over when there is no further result; text with several statements has one each, and the last counts, or the error
+ * that ended it. PQgetResult() is asked only when it needn't wait. */
 static void read_results(struct conn *c)
 {
-	PGresult *last = NULL, *r;
+	while (!PQisBusy(c->pg)) {
+		PGresult *r = PQgetResult(c->pg);
+		ExecStatusType status = PQresultStatus(r);
 
-	while (c->pg && !PQisBusy(c->pg)) {
-		r = PQgetResult(c->pg);
-		if (!r)
-			break;
-		if (last && PQresultStatus(last) == PGRES_FATAL_ERROR) {
-			PQclear(r);
-			continue;
+		if (!r) {
+			if (c->result)
+				complete(c);
+			return;
 		}
-		PQclear(last);
-		last = r;
-	}
-	if (!last)
-		return;
-	/* More is to come: wait for the end of this one (only text with several statements has it). */
-	while (c->pg && (r = PQgetResult(c->pg)) != NULL)
-		PQclear(r);
-	if (PQstatus(c->pg) == CONNECTION_BAD) {
-		char why[256];
-
-		snprintf(why, sizeof(why), "%s", PQerrorMessage(c->pg));
-		PQclear(last);
-		lost(c, -ENOTCONN, why);
-	} else if (c->state == CONN_PREPARING) {
-		on_prepared(c, last);
-	} else if (c->state == CONN_BUSY) {
-		finish(c, last);
-	} else {
-		PQclear(last);
+		PQclear(c->result);
+		c->result = r;
+		if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
+			lost(c, -EINVAL, "COPY can't be used here");
+			return;
+		}
 	}
 }
 
@@ -332,11 +403,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		lost(c, -ENOTCONN, uv_strerror(status));
 		return;
 	}
-	if (events & UV_WRITABLE) {
+	if (events & UV_WRITABLE)
 		flush(c);
-		if (c->poll != poll)
-			return;
-	}
 	if (!(events & UV_READABLE))
 		return;
 	if (!PQconsumeInput(c->pg)) {
@@ -344,6 +412,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		return;
 	}
 	read_results(c);
+	/* A callback may have closed it. */
 	while (c->poll == poll && c->pg && (n = PQnotifies(c->pg)) != NULL) {
 		if (c->h->on_notify)
 			c->h->on_notify(c, n->relname, n->extra);

@@ -49,17 +49,21 @@ struct conn {
 	const struct log *log;
 	const char *conninfo;
 	const struct conn_handler *h;
-	uint32_t query_timeout_ms, backoff_ms;
+	uint32_t query_timeout_ms, connect_timeout_s, backoff_ms;
+	bool *is_one_connecting; /* shared by the connections of a db */
 	enum conn_state state;
 	PGconn *pg, *connected;  /* connected: handed over by the pool */
+	PGresult *result;        /* of the query under way, so far */
+	uint64_t up_since;
 	uv_poll_t *poll;
 	uv_work_t work;
 	uv_timer_t timer;        /* of the query, or until the next try */
 	struct query *query;
 	struct prepared *prepared;
-	bool is_closing, is_working, timer_closed;
+	bool is_closing, is_working, timer_closed, is_told;
 };
 
 int conn_open(struct conn *c);
 void conn_run(struct conn *c, struct query *q);  /* only when CONN_IDLE */
-void conn_close(struct conn *c);
+void conn_lose(struct conn *c, const char *why); /* drops it, to connect anew */
+void conn_close(struct conn *c);                /* a query under way is answered with -ECANCELED */

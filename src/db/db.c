@@ -14,6 +14,7 @@
 
 struct listen {
 	struct listen *next;
+	struct db *db;
 	char *channel;
 	struct db_listen_handler h;
 	void *arg;
@@ -33,7 +34,7 @@ struct db {
 	void (*done)(void *arg);
 	void *done_arg;
 	uv_timer_t grace;         /* the start: queries wait for the first connection */
-	bool has_been_up, is_grace_over;
+	bool has_been_up, is_grace_over, is_one_connecting;
 };
 
 /* Waiting for the very first connection is no outage: queries asked before it are kept so long. */
@@ -87,7 +88,7 @@ static void query_answer(struct db *db, struct query *q, const struct db_answer 
 	uint64_t id = q->id;
 
 	query_free(db, q);
-	if (fn && !db->is_closing)
+	if (fn)
 		fn(id, a, arg);
 }
 
@@ -102,6 +103,14 @@ static struct query *queue_take(struct db *db)
 		db->nwaiting--;
 	}
 	return q;
+}
+
+static void queue_put(struct db *db, struct query *q)
+{
+	q->next = NULL;
+	*db->last = q;
+	db->last = &q->next;
+	db->nwaiting++;
 }
 
 static void queue_fail(struct db *db, int err, const char *why)
@@ -171,32 +180,36 @@ static bool copy_params(struct query *q, const char *sql, bool is_prepared, unsi
 	return true;
 }
 
-static uint64_t enqueue(struct db *db, const char *sql, bool is_prepared, unsigned n, const struct db_param *params, db_fn *fn, void *arg)
+static struct query *query_new(struct db *db, const char *sql, bool is_prepared, unsigned n, const struct db_param *params, db_fn *fn,
+			       void *arg)
 {
-	struct query *q;
+	struct query *q = calloc(1, sizeof(*q));
 
-	if (db->is_closing || db->nwaiting >= db->p.queue_max)
-		return 0;
-	q = calloc(1, sizeof(*q));
-	if (!q || !copy_params(q, sql, is_prepared, n, params)) {
-		if (q) {
-			free(q->bytes);
-			free(q->values);
-			free(q->lengths);
-			free(q->formats);
-		}
-		free(q);
-		return 0;
-	}
+	if (!q)
+		return NULL;
 	q->id = ++db->next_id;
 	q->is_prepared = is_prepared;
 	q->n = n;
 	q->fn = fn;
 	q->arg = arg;
 	HASH_ADD(hh, db->by_id, id, sizeof(q->id), q);
-	*db->last = q;
-	db->last = &q->next;
-	db->nwaiting++;
+	if (!copy_params(q, sql, is_prepared, n, params)) {
+		query_free(db, q);
+		return NULL;
+	}
+	return q;
+}
+
+static uint64_t enqueue(struct db *db, const char *sql, bool is_prepared, unsigned n, const struct db_param *params, db_fn *fn, void *arg)
+{
+	struct query *q;
+
+	if (db->is_closing || db->nwaiting >= db->p.queue_max)
+		return 0;
+	q = query_new(db, sql, is_prepared, n, params, fn, arg);
+	if (!q)
+		return 0;
+	queue_put(db, q);
 	if (is_away(db))
 		uv_timer_start(&db->grace, on_grace, 0, 0);
 	else
@@ -246,7 +259,11 @@ static void on_down(struct conn *c)
 
 static void on_answer(struct conn *c, struct query *q, const struct db_answer *a)
 {
-	query_answer(c->db, q, a);
+	/* db_close() is running: its callers are told from the loop. */
+	if (c->db->is_closing)
+		queue_put(c->db, q);
+	else
+		query_answer(c->db, q, a);
 }
 
 static void on_closed(struct conn *c);
@@ -262,6 +279,11 @@ static void on_listening(uint64_t id, const struct db_answer *a, void *arg)
 	struct listen *l = arg;
 
 	(void)id;
+	/* Refused, as by a standby: another try on a new connection, which may lead elsewhere, and not at once. */
+	if (a->err == -EINVAL) {
+		log_warn(l->db->p.log, "LISTEN %s: %s", l->channel, a->message);
+		conn_lose(&l->db->listener, "it can't listen");
+	}
 	if (a->err)
 		return;
 	l->is_listening = true;
@@ -279,15 +301,9 @@ static void listen_idle(struct conn *c)
 		if (l->is_listening)
 			continue;
 		snprintf(sql, sizeof(sql), "LISTEN \"%.63s\"", l->channel);
-		q = calloc(1, sizeof(*q));
-		if (!q || !copy_params(q, sql, false, 0, NULL)) {
-			free(q);
+		q = query_new(db, sql, false, 0, NULL, on_listening, l);
+		if (!q)
 			return;
-		}
-		q->id = ++db->next_id;
-		q->fn = on_listening;
-		q->arg = l;
-		HASH_ADD(hh, db->by_id, id, sizeof(q->id), q);
 		conn_run(c, q);
 		return; /* the next one when this is done */
 	}
@@ -328,6 +344,7 @@ int db_listen(struct db *db, const char *channel, const struct db_listen_handler
 	}
 	l->h = *h;
 	l->arg = arg;
+	l->db = db;
 	l->next = db->listens;
 	db->listens = l;
 	if (db->listener.state == CONN_IDLE)
@@ -342,32 +359,44 @@ static int conn_init(struct db *db, struct conn *c, const struct conn_handler *h
 	int err;
 
 	*c = (struct conn){ .db = db, .loop = db->p.loop, .log = db->p.log, .conninfo = db->conninfo, .h = h,
-			    .query_timeout_ms = db->p.query_timeout_ms };
+			    .query_timeout_ms = db->p.query_timeout_ms, .connect_timeout_s = db->p.connect_timeout_s,
+			    .is_one_connecting = &db->is_one_connecting };
 	err = conn_open(c);
 	if (!err)
 		db->open++;
 	return err;
 }
 
+/* A connection string with a mistake would never connect. */
+static int check_conninfo(const struct db_params *p)
+{
+	char *why = NULL;
+	PQconninfoOption *options = PQconninfoParse(p->conninfo, &why);
+	int err = options ? 0 : why ? -EINVAL : -ENOMEM;
+
+	if (why)
+		log_error(p->log, "the connection string can't be used: %s", why);
+	PQfreemem(why);
+	PQconninfoFree(options);
+	return err;
+}
+
 int db_new(struct db **out, const struct db_params *p)
 {
-	struct db *db = calloc(1, sizeof(*db));
-	int err = 0;
+	struct db *db;
+	int err = check_conninfo(p);
 
+	if (err)
+		return err;
+	db = calloc(1, sizeof(*db));
 	if (!db)
 		return -ENOMEM;
 	db->p = *p;
 	db->p.queue_max = p->queue_max ? p->queue_max : 10000;
 	db->p.query_timeout_ms = p->query_timeout_ms ? p->query_timeout_ms : 10000;
-	db->nconns = p->nconns ? p->nconns : 2;
-	if (db->nconns > CONNS_MAX)
-		db->nconns = CONNS_MAX;
+	db->p.connect_timeout_s = p->connect_timeout_s ? p->connect_timeout_s : 5;
 	db->last = &db->first;
-	/* A string that isn't a connection string is libpq's to refuse; the time-out is added where it can be. */
-	if (strstr(p->conninfo, "://") || strstr(p->conninfo, "connect_timeout"))
-		db->conninfo = strdup(p->conninfo);
-	else if (asprintf(&db->conninfo, "%s connect_timeout=%u", p->conninfo, p->connect_timeout_s ? p->connect_timeout_s : 5) < 0)
-		db->conninfo = NULL;
+	db->conninfo = strdup(p->conninfo);
 	if (!db->conninfo) {
 		free(db);
 		return -ENOMEM;
@@ -377,10 +406,14 @@ int db_new(struct db **out, const struct db_params *p)
 	uv_timer_start(&db->grace, on_grace, FIRST_CONNECT_MS, 0);
 	uv_unref((uv_handle_t *)&db->grace);
 	db->open = 1; /* the timer */
-	for (unsigned i = 0; i < db->nconns && !err; i++)
-		err = conn_init(db, &db->conns[i], &query_handler);
+	for (unsigned n = p->nconns ? p->nconns : 2; db->nconns < n && db->nconns < CONNS_MAX && !err; db->nconns += !err)
+		err = conn_init(db, &db->conns[db->nconns], &query_handler);
 	if (!err)
 		err = conn_init(db, &db->listener, &listen_handler);
+	if (err) {
+		db_close(db, NULL, NULL);
+		return err;
+	}
 	*out = db;
 	return 0;
 }
@@ -415,22 +448,23 @@ static void on_closed(struct conn *c)
 	check_done(c->db);
 }
 
+/* The timer is the last to know on the loop that nobody waits any more: now all who do are told. */
 static void on_grace_closed(uv_handle_t *handle)
 {
-	check_done(handle->data);
+	struct db *db = handle->data;
+
+	queue_fail(db, -ECANCELED, "closing");
+	check_done(db);
 }
 
 void db_close(struct db *db, void (*done)(void *arg), void *arg)
 {
-	struct query *q;
-
 	db->is_closing = true;
 	db->done = done;
 	db->done_arg = arg;
-	while ((q = queue_take(db)) != NULL)
-		query_free(db, q);
 	for (unsigned i = 0; i < db->nconns; i++)
 		conn_close(&db->conns[i]);
-	conn_close(&db->listener);
+	if (db->listener.loop)
+		conn_close(&db->listener);
 	uv_close((uv_handle_t *)&db->grace, on_grace_closed);
 }

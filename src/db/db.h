@@ -4,7 +4,8 @@
  * connection is reopened with backoff; queries that were not answered then fail with -ENOTCONN: an
  * answer that is "unknown", never "absent" (design section 8). Nothing here blocks, connecting included.
  *
- * Owner:  struct db belongs to its maker. A query is named by id; db_forget() drops its callback.
+ * Owner:  struct db belongs to its maker. A query is named by id. Its callback is called once, whatever happens, unless
+ *         db_forget() dropped it.
  * Thread: loop thread. No callback before the function returns.
  */
 #pragma once
@@ -42,17 +43,18 @@ struct str db_rows_get(const struct db_rows *r, int row, int col); /* p NULL: SQ
 /* Value of a bytea column; malloced, NULL on error. */
 unsigned char *db_rows_bytes(const struct db_rows *r, int row, int col, size_t *len);
 
-/* err: 0; -ENOTCONN database away or lost meanwhile, -ETIMEDOUT, -EINVAL SQL error (sqlstate is set: "23505"),
- * -ENOBUFS queue full. rows is NULL unless err is 0. message: the server's text or ours, NULL with err 0. */
+/* err: 0; -ENOTCONN database away or lost meanwhile (it may have been done or not), -ETIMEDOUT the same, -EINVAL SQL error (sqlstate
+ * is set: "23505"), -ECANCELED db_close(). rows is NULL unless err is 0. message: the server's text or ours, NULL with err 0. */
 struct db_answer { int err; const char *sqlstate, *message; const struct db_rows *rows; };
 typedef void db_fn(uint64_t id, const struct db_answer *a, void *arg);
 
-int db_new(struct db **out, const struct db_params *p);
-void db_close(struct db *db, void (*done)(void *arg), void *arg); /* asynchronous; waiting queries are dropped silently */
+int db_new(struct db **out, const struct db_params *p); /* -EINVAL: conninfo makes no sense (logged) */
+/* Asynchronous: queries not answered yet are told -ECANCELED from the loop, then done is called. */
+void db_close(struct db *db, void (*done)(void *arg), void *arg);
 bool db_is_up(const struct db *db);
 
 /* One statement, parameters $1...; prepared once per connection by the address of sql (so sql must be static storage).
- * Everything else is copied. Returns the id, never 0; 0 without memory. */
+ * Everything else is copied. Returns the id; 0 without memory, with queue_max waiting, or while closing: then fn isn't called. */
 uint64_t db_query(struct db *db, const char *sql, unsigned n, const struct db_param *params, db_fn *fn, void *arg);
 /* The same for text that isn't static; not prepared; may hold several statements if n is 0. */
 uint64_t db_query_once(struct db *db, const char *sql, unsigned n, const struct db_param *params, db_fn *fn, void *arg);

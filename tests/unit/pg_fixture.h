@@ -1,0 +1,223 @@
+/* pg_fixture.h - a PostgreSQL of its own for a test binary (tests/lib/pgtmp), and a loop that runs until something has happened.
+ *
+ * One cluster a binary: started by the group's setup, stopped by its teardown, and if the test dies before that, by a guardian that
+ * notices. Copies of a test may run side by side. Include it once.
+ */
+#pragma once
+
+#include <libpq-fe.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "base/log.h"
+
+#define PG_WAIT_MS 15000 /* a sanitizer build on a busy machine */
+
+struct pg {
+	char dir[64], pgtmp[512], conninfo[300], superuser[300];
+	pid_t guardian;
+	int alive;               /* the guardian reads the other end: closed when we are gone */
+	PGconn *conn;            /* for the test's own statements; opened when needed */
+};
+
+static struct pg pg;
+
+/* What is logged: nothing, as tests provoke it, unless PG_TEST_LOG is set. */
+static inline const struct log *pg_quiet(void)
+{
+	static struct log log;
+
+	if (!getenv("PG_TEST_LOG"))
+		return NULL;
+	log = (struct log){ .to = stderr, .level = LOG_DEBUG };
+	return &log;
+}
+
+/* Runs pgtmp; what it prints goes to answer. */
+static inline int pg_tmp(const char *verb, const char *option, char *answer, size_t size)
+{
+	char command[700];
+	FILE *f;
+
+	snprintf(command, sizeof(command), "'%s' %s '%s' %s", pg.pgtmp, verb, pg.dir, option);
+	f = popen(command, "r");
+	if (!f)
+		return -1;
+	answer[0] = '\0';
+	if (fgets(answer, (int)size, f))
+		answer[strcspn(answer, "\n")] = '\0';
+	return pclose(f);
+}
+
+/* In a session of its own, so that a signal for the test's process group doesn't end it too. */
+static inline void pg_guard(void)
+{
+	static const char script[] = "cat >/dev/null; \"$0\" stop \"$1\"; rm -rf \"$1\"";
+	int ends[2];
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	pg.guardian = fork();
+	assert_true(pg.guardian >= 0);
+	if (!pg.guardian) {
+		setsid();
+		dup2(ends[0], STDIN_FILENO);
+		execl("/bin/sh", "sh", "-c", script, pg.pgtmp, pg.dir, (char *)NULL);
+		_exit(127);
+	}
+	close(ends[0]);
+	pg.alive = ends[1];
+}
+
+/* Group setup. "--empty": without the demo office. */
+static inline int pg_start(const char *option)
+{
+	char exe[400], *at;
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	assert_true(n > 0);
+	exe[n] = '\0';
+	/* <root>/<build>/tests/unit/<test> */
+	for (int up = 0; up < 4; up++) {
+		at = strrchr(exe, '/');
+		assert_non_null(at);
+		*at = '\0';
+	}
+	snprintf(pg.pgtmp, sizeof(pg.pgtmp), "%s/tests/lib/pgtmp", exe);
+	strcpy(pg.dir, "/tmp/pgtest-XXXXXX");
+	assert_non_null(mkdtemp(pg.dir));
+	assert_int_equal(chmod(pg.dir, 0755), 0); /* root's cluster runs as another user */
+	pg_guard();
+	assert_int_equal(pg_tmp("start", option, pg.conninfo, sizeof(pg.conninfo)), 0);
+	at = strstr(pg.conninfo, " user=");
+	assert_non_null(at);
+	snprintf(pg.superuser, sizeof(pg.superuser), "%.*s user=postgres", (int)(at - pg.conninfo), pg.conninfo);
+	return 0;
+}
+
+static inline void pg_forget_conn(void)
+{
+	PQfinish(pg.conn);
+	pg.conn = NULL;
+}
+
+/* Group teardown: the guardian does it. */
+static inline int pg_stop(void)
+{
+	int status;
+
+	pg_forget_conn();
+	close(pg.alive);
+	waitpid(pg.guardian, &status, 0);
+	return status;
+}
+
+/* As a power cut, and back again. */
+static inline void pg_down(void)
+{
+	char answer[300];
+
+	pg_forget_conn();
+	assert_int_equal(pg_tmp("down", "", answer, sizeof(answer)), 0);
+}
+
+static inline void pg_up(void)
+{
+	char answer[300];
+
+	assert_int_equal(pg_tmp("up", "", answer, sizeof(answer)), 0);
+}
+
+static inline void pg_on_notice(void *arg, const PGresult *result)
+{
+	(void)arg;
+	(void)result;
+}
+
+/* Runs statements at once, as the administrator, and returns the first value of the last one ("" for none): valid until the next. */
+static inline const char *pg_sql(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static inline const char *pg_sql(const char *fmt, ...)
+{
+	static char value[4096];
+	char *sql = NULL;
+	va_list args;
+	PGresult *r;
+
+	va_start(args, fmt);
+	assert_true(vasprintf(&sql, fmt, args) >= 0);
+	va_end(args);
+	if (!pg.conn) {
+		pg.conn = PQconnectdb(pg.conninfo);
+		PQsetNoticeReceiver(pg.conn, pg_on_notice, NULL);
+	}
+	r = PQexec(pg.conn, sql);
+	if (PQresultStatus(r) != PGRES_TUPLES_OK && PQresultStatus(r) != PGRES_COMMAND_OK)
+		print_error("%s: %s\n", sql, PQresultErrorMessage(r));
+	assert_true(PQresultStatus(r) == PGRES_TUPLES_OK || PQresultStatus(r) == PGRES_COMMAND_OK);
+	snprintf(value, sizeof(value), "%s", PQntuples(r) ? PQgetvalue(r, 0, 0) : "");
+	PQclear(r);
+	free(sql);
+	return value;
+}
+
+static inline long pg_int(const char *sql)
+{
+	return atol(pg_sql("%s", sql));
+}
+
+/* ---- waiting ---- */
+
+static inline void pg_on_wait_over(uv_timer_t *timer)
+{
+	*(bool *)timer->data = true;
+}
+
+static inline void pg_on_wait_closed(uv_handle_t *handle)
+{
+	handle->data = NULL;
+}
+
+/* Runs the loop until is_done, or fails; looks at least every tick_ms when is_done asks what the loop doesn't tell. */
+static inline void pg_wait_polling(uv_loop_t *loop, bool (*is_done)(void *arg), void *arg, unsigned tick_ms)
+{
+	uint64_t until = uv_hrtime() / 1000000 + PG_WAIT_MS;
+	uv_timer_t timer;
+	bool is_over = false;
+
+	uv_timer_init(loop, &timer);
+	timer.data = &is_over;
+	uv_timer_start(&timer, pg_on_wait_over, tick_ms, tick_ms);
+	while (!is_done(arg) && uv_hrtime() / 1000000 < until)
+		uv_run(loop, UV_RUN_ONCE);
+	uv_close((uv_handle_t *)&timer, pg_on_wait_closed);
+	while (timer.data)
+		uv_run(loop, UV_RUN_NOWAIT);
+	assert_true(is_done(arg));
+}
+
+static inline void pg_wait(uv_loop_t *loop, bool (*is_done)(void *arg), void *arg)
+{
+	pg_wait_polling(loop, is_done, arg, 50);
+}
+
+static inline bool pg_is_set(void *arg)
+{
+	return *(const bool *)arg;
+}
+
+static inline void pg_set(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+/* Runs what is left of closing handles, and checks that nothing else is. */
+static inline void pg_loop_end(uv_loop_t *loop)
+{
+	uv_run(loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(loop), 0);
+}
