@@ -49,7 +49,7 @@ struct pbx {
 	struct mwi *mwi;
 	struct calls *calls;
 	struct directory_watcher watcher;
-	uv_signal_t sigint, sigterm;
+	uv_signal_t sigint, sigterm, sigusr1;
 	uv_timer_t ready;
 	struct timer stop_timer;
 	bool is_ready, is_stopping;
@@ -112,6 +112,7 @@ static void close_signals(struct pbx *p)
 {
 	uv_close((uv_handle_t *)&p->sigint, NULL);
 	uv_close((uv_handle_t *)&p->sigterm, NULL);
+	uv_close((uv_handle_t *)&p->sigusr1, NULL);
 	uv_close((uv_handle_t *)&p->ready, NULL);
 }
 
@@ -186,6 +187,30 @@ static void on_signal(uv_signal_t *signal, int number)
 {
 	(void)number;
 	stop(signal->data);
+}
+
+/* ---- how it is doing ---- */
+
+/* SIGUSR1: all that is alive, in one line. */
+static void on_counters(uv_signal_t *signal, int number)
+{
+	struct pbx *p = signal->data;
+	const struct sip_stack_counters *sip = sip_stack_counters(sip_ua_stack(p->ua));
+	struct calls_counters calls = { 0 };
+	struct media_counters media;
+
+	(void)number;
+	if (p->is_stopping)
+		return;
+	if (p->calls)
+		calls = *calls_counters(p->calls);
+	media_counters(p->media, &media);
+	log_info(&p->log, "counters calls=%u legs=%u tasks=%u sessions=%u strans=%u ctrans=%u timers=%u streams=%u sockets=%u"
+		 " pooled=%u outbox=%u total=%llu answered=%llu refused=%llu requests=%llu packets=%llu",
+		 calls.live, calls.legs, tasks_count(p->tasks), sip_ua_sessions(p->ua), sip->strans_live, sip->ctrans_live,
+		 timers_count(p->timers), media.streams, media.sockets_open, media.sockets_pooled, outbox_waiting(p->outbox),
+		 (unsigned long long)calls.total, (unsigned long long)calls.answered, (unsigned long long)calls.refused,
+		 (unsigned long long)sip->requests, (unsigned long long)media.packets_received);
 }
 
 /* ---- the start ---- */
@@ -364,6 +389,9 @@ static int start(struct pbx *p)
 	p->sigterm.data = p;
 	uv_signal_start(&p->sigint, on_signal, SIGINT);
 	uv_signal_start(&p->sigterm, on_signal, SIGTERM);
+	uv_signal_init(&p->loop, &p->sigusr1);
+	p->sigusr1.data = p;
+	uv_signal_start(&p->sigusr1, on_counters, SIGUSR1);
 	return 0;
 }
 

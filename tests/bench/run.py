@@ -1,0 +1,234 @@
+#!/usr/bin/python3
+"""make bench: what a call, a packet and a held call cost the server, and whether anything is left of them.
+
+A server with a private database; SIPp calls through it, from a trunk that its address makes one to a trunk that its own routes
+dial: no authentication, media anchored. The CPU time is the server's own, of all its threads, from the operating system: it
+doesn't matter that SIPp and the database work on the same machine (but for what they push out of the caches).
+
+    held     1,000 calls are set up and held until the transactions that set them up have ended (RFC 3261: 32 s): KiB a call.
+             Meanwhile RTP flows through a part of them, both ways (rtpload): CPU us a packet. They hang up: the level of memory
+             after the first 1,000 calls.
+    load     19,000 more calls, each with a talk of 0.2 s: CPU us a call. Once they and their transactions are gone nothing
+             may be left: calls, tasks, timers, descriptors as before the first call, memory within 10 % of that level.
+
+Prints a line a figure with its budget, and exits with 1 if one is over. Takes about four minutes; --quick takes fewer calls and
+less than three, as a guide while working.
+"""
+import argparse
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[0] / "lib"))
+
+from office import BUILD, Office, OfficeError, own_address, wait_until  # noqa: E402
+
+CALLER_RTP, CALLEE_RTP = 10000, 14000    # none that the kernel gives out
+RTP_SECONDS, PPS = 10, 50
+PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
+
+ROUTE = """
+INSERT INTO pbx.context (domain, context, name) VALUES ('office', 'bench', 'Bench');
+INSERT INTO pbx.trunk (domain, name, context, uri) VALUES ('office', 'load', 'bench', NULL), ('office', 'sink', 'bench', %s);
+INSERT INTO pbx.trunk_address (domain, name, address) VALUES ('office', 'load', %s);
+INSERT INTO pbx.route (domain, context, pattern) VALUES ('office', 'bench', '_9.');
+INSERT INTO pbx.step (domain, context, pattern, position, app, args)
+    VALUES ('office', 'bench', '_9.', 1, 'dial', '{"number": "${number}", "trunk": "sink"}');
+"""
+
+
+class Server:
+    """The office under load, as the operating system and its own counters see it."""
+
+    def __init__(self, office):
+        self.office = office
+        self.pid = office.process.pid
+
+    def cpu_us(self):
+        """Of all its threads since they began."""
+        ns = 0
+        for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir():
+            ns += int((task / "schedstat").read_text().split()[0])
+        return ns / 1000
+
+    def rss_kib(self):
+        return int(pathlib.Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE_KIB
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def counters(self):
+        mark = self.office.log_path.stat().st_size
+        os.kill(self.pid, signal.SIGUSR1)
+
+        def line():
+            with open(self.office.log_path, "rb") as log:
+                log.seek(mark)
+                return re.search(rb"counters (.*)\n", log.read())
+        found = wait_until(line)
+        return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", found.group(1).decode())}
+
+    def settle(self, **want):
+        """Waits until the transactions have ended, the outbox is empty, and what else is wanted."""
+        want = {"strans": 0, "ctrans": 0, "outbox": 0, **want}
+        end = time.monotonic() + 60
+        while True:
+            now = self.counters()
+            if all(now[name] == value for name, value in want.items()):
+                return now
+            if time.monotonic() > end:
+                raise OfficeError(f"not settled after 60 s: {now}")
+            time.sleep(0.5)
+
+
+class Load:
+    """Two SIPps and the calls between them."""
+
+    def __init__(self, office, name, caller, callee, calls, rate, talk_ms):
+        self.dir = office.dir / f"load-{name}"
+        self.dir.mkdir()
+        self.calls = calls
+        seconds = calls / rate + talk_ms / 1000 + 60
+        common = ["-t", "u1", "-mi", "127.0.0.1", "-m", str(calls), "-nostdin", "-skip_rlimit", "-timeout", f"{seconds:.0f}s",
+                  "-timeout_error", "-trace_logs", "-trace_err", "-f", "10s", "-buff_size", "4194304"]
+        self.callee = self.start("callee", ["-i", callee, "-p", "5060", "-mp", str(CALLEE_RTP)] + common)
+        self.caller = self.start("caller", [f"{office.addr}:{office.port}", "-i", caller, "-p", "5060", "-mp", str(CALLER_RTP),
+                                            "-r", str(rate), "-d", str(talk_ms), "-l", str(calls)] + common)
+
+    def start(self, name, args):
+        with open(self.dir / f"{name}.out", "wb") as out:
+            return subprocess.Popen(["sipp", "-sf", HERE / f"{name}.xml", "-log_file", f"{name}.log", "-error_file", f"{name}.err"]
+                                    + args, cwd=self.dir, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                    env=dict(os.environ, TERM="dumb"))
+
+    def established(self):
+        """{number dialled: (our RTP port, the server's)} of each end. SIPp's [auto_media_port] goes up by 4 a call; the first is
+        SIPp's own."""
+        def read(name, base):
+            text = (self.dir / f"{name}.log").read_text()
+            return {m[0]: (base + 4 * (int(m[1]) - 1), int(m[2]))
+                    for m in re.findall(r"call (\d+) (\d+) (\d+)\n", text) if m[1] != "1"}
+        return read("caller", CALLER_RTP), read("callee", CALLEE_RTP)
+
+    def wait(self):
+        for name, process in (("caller", self.caller), ("callee", self.callee)):
+            if process.wait(timeout=300) != 0:
+                errors = self.dir / f"{name}.err"
+                raise OfficeError(f"SIPp ({name}) ended with {process.returncode}: "
+                                  f"{errors.read_text()[-2000:] if errors.exists() else ''}"
+                                  f"{(self.dir / f'{name}.out').read_text(errors='replace')[-3000:]}")
+
+    def kill(self):
+        for process in (self.caller, self.callee):
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def rtp(server, load, ncalls):
+    """CPU us a packet relayed, through ncalls of the held calls both ways; and what rtpload says of loss and delay."""
+    callers, callees = load.established()
+    both = [n for n in callers if n in callees][:ncalls]
+    pairs = load.dir / "pairs"
+    with open(pairs, "w") as out:
+        for number in both:
+            for local, remote in (callers[number], callees[number]):
+                print(f"{local} {server.office.addr}:{remote}", file=out)
+    command = [BUILD / "tests/bench/rtpload", "--pairs", pairs, "--pps", str(PPS), "--max-loss", "1"]
+    # the first packets of a flow are for latching, not for the measure
+    subprocess.run(command + ["--seconds", "1"], capture_output=True, check=False)
+    before = server.cpu_us(), server.counters()["packets"]
+    done = subprocess.run(command + ["--seconds", str(RTP_SECONDS)], capture_output=True, text=True, check=False)
+    after = server.cpu_us(), server.counters()["packets"]
+    said = dict(re.findall(r"(\w+)[ =:]+([0-9.]+)", done.stdout))
+    if done.returncode:
+        raise OfficeError(f"rtpload: {done.stdout}{done.stderr}")
+    return (after[0] - before[0]) / (after[1] - before[1]), len(both), said
+
+
+class Report:
+    def __init__(self):
+        self.failed = 0
+
+    def figure(self, what, value, unit, budget, note=""):
+        ok = value <= budget
+        self.failed += not ok
+        print(f"{'ok' if ok else 'OVER':4} {what:34} {value:10.1f} {unit:8} budget {budget:g}{'  ' + note if note else ''}", flush=True)
+
+
+def left_over(first, last):
+    """What there is more of than before the first call. The sockets that the pool keeps for the next calls are no leak."""
+    names = ("calls", "legs", "tasks", "sessions", "strans", "ctrans", "timers", "streams", "outbox")
+    return {name: last[name] - first[name] for name in names if last[name] > first[name]}
+
+
+def measure(office, options, report):
+    caller, callee = own_address(), own_address()
+    office.sql(ROUTE, f"sip:{callee}:5060", caller)
+    office.restart()
+    server = Server(office)
+    loads = []
+
+    def load(name, calls, talk_ms):
+        loads.append(Load(office, name, caller, callee, calls, options.rate, talk_ms))
+        return loads[-1]
+
+    try:
+        load("first", 10, 100).wait()       # what is made with the first call: prepared statements, threads of the pool
+        first = server.settle(calls=0)
+        first_fds = server.descriptors() - first["pooled"]
+        first_kib = server.rss_kib()
+
+        held = load("held", options.held, (options.held // options.rate + 55) * 1000)
+        wait_until(lambda: server.counters()["legs"] == 2 * options.held, 60, 0.5)
+        server.settle()
+        report.figure("memory a held call", (server.rss_kib() - first_kib) / options.held, "KiB", 32, f"{options.held} calls")
+        us, flows, said = rtp(server, held, options.flows)
+        report.figure("CPU a relayed packet", us, "us", 6,
+                      f"{flows} calls, lost {said.get('loss_percent', '?')} %, p99 {said.get('p99_us', '?')} us")
+        held.wait()
+        server.settle(calls=0)
+        level_kib = server.rss_kib()
+
+        before = server.cpu_us()
+        load("many", options.calls, 200).wait()
+        last = server.settle(calls=0)
+        report.figure("CPU a call", (server.cpu_us() - before) / options.calls, "us", 200, f"{options.calls} calls, {options.rate}/s")
+        last_kib = server.rss_kib()
+        fds = server.descriptors() - last["pooled"] - first_fds
+        report.figure("memory after all calls", 100 * last_kib / level_kib, "%", 110, f"{last_kib} KiB; {level_kib} KiB after the first")
+        report.figure("descriptors left", max(fds, 0), "", 0)
+        left = left_over(first, last)
+        report.figure("other things left", sum(left.values()), "", 0, str(left or ""))
+    finally:
+        for each in loads:
+            each.kill()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="fewer calls, figures that are a guide")
+    parser.add_argument("--rate", type=int, default=250, help="calls a second")
+    options = parser.parse_args()
+    options.held, options.calls, options.flows = (200, 2000, 100) if options.quick else (1000, 19000, 250)
+    report = Report()
+    office = Office(log_level="info", media={"port_min": 16384, "port_max": 32767, "timeout_s": 600})
+    try:
+        office.start()
+        measure(office, options, report)
+        office.stop_server()
+    except OfficeError as error:
+        print(f"bench: {error}\n{office.log_tail(20)}", file=sys.stderr)
+        return 2
+    finally:
+        office.stop()
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
