@@ -23,9 +23,9 @@ UNIT_BIN  := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRC))
 
 # Debian packages: to build and run, and what tests need besides.
 DEPS_BUILD := gcc make pkg-config libuv1-dev libpq-dev libsndfile1-dev libspandsp-dev libssl-dev libjansson-dev \
-	libconfig-dev libspeexdsp-dev uthash-dev postgresql-15 postgresql-client-15 sox \
-	asterisk-core-sounds-en-wav asterisk-core-sounds-en-g722 asterisk-moh-opsound-wav
-DEPS_TEST  := libcmocka-dev clang libclang-rt-14-dev sip-tester baresip-core postgresql-15-pgtap \
+	libconfig-dev libspeexdsp-dev uthash-dev postgresql-15 postgresql-client-15 \
+	asterisk-core-sounds-en-g722 asterisk-moh-opsound-g722
+DEPS_TEST  := libcmocka-dev sox clang libclang-rt-14-dev sip-tester baresip-core postgresql-15-pgtap \
 	libtap-parser-sourcehandler-pgtap-perl python3 python3-pytest python3-pytest-xdist python3-psycopg2 shellcheck
 
 PROMPTS_DIR := build/prompts

@@ -99,7 +99,10 @@ demo() {
 	local accounts=$run_dir/accounts.txt
 	if [ "$(ask -c 'SELECT NOT EXISTS (SELECT FROM pbx.domain)')" = t ]; then
 		install -m 600 /dev/null "$accounts.new"
-		psql -X -q -1 -v ON_ERROR_STOP=1 -v secret="${DEMO_SECRET:-}" -P footer=off -d "$conninfo" -f "$root/sql/demo.sql" >"$accounts.new"
+		if ! psql -X -q -1 -v ON_ERROR_STOP=1 -v secret="${DEMO_SECRET:-}" -P footer=off -d "$conninfo" -f "$root/sql/demo.sql" >"$accounts.new"; then
+			rm -f "$accounts.new"
+			fail "the demo office is not made"
+		fi
 		mv "$accounts.new" "$accounts"
 		echo "The accounts of the demo office, kept in $accounts:"
 		cat "$accounts"
