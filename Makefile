@@ -31,6 +31,7 @@ DEPS_TEST  := libcmocka-dev sox clang libclang-rt-14-dev sip-tester baresip-core
 PROMPTS_DIR := build/prompts
 PREFIX      ?= /usr/local
 SYSCONFDIR  ?= /etc
+SHARE       := $(PREFIX)/share/cordboard
 
 .DEFAULT_GOAL := all
 .SECONDARY:
@@ -87,18 +88,23 @@ psql:  ## psql as the administrator
 
 install: all prompts  ## install below PREFIX (/usr/local) and SYSCONFDIR (/etc), in DESTDIR
 	install -D -m 755 $(BUILD)/cordboard $(DESTDIR)$(PREFIX)/bin/cordboard
-	install -d $(DESTDIR)$(PREFIX)/share/cordboard/sql $(DESTDIR)$(PREFIX)/share/cordboard/prompts
-	cp -r sql/. $(DESTDIR)$(PREFIX)/share/cordboard/sql/
-	cp -r $(PROMPTS_DIR)/. $(DESTDIR)$(PREFIX)/share/cordboard/prompts/
-	install -D -m 644 config/cordboard.conf $(DESTDIR)$(PREFIX)/share/cordboard/cordboard.conf
+	install -d $(DESTDIR)$(SHARE)/sql/migrations $(DESTDIR)$(SHARE)/prompts
+	install -m 755 sql/migrate.sh sql/setup.sh $(DESTDIR)$(SHARE)/sql
+	install -m 644 sql/README.md sql/demo.sql $(DESTDIR)$(SHARE)/sql
+	install -m 644 sql/migrations/*.sql $(DESTDIR)$(SHARE)/sql/migrations
+	cp -rT --no-preserve=mode,ownership $(PROMPTS_DIR) $(DESTDIR)$(SHARE)/prompts
+	rm -f $(DESTDIR)$(SHARE)/prompts/.made
+	for tsv in prompts/*/phrases.tsv; do install -m 644 $$tsv $(DESTDIR)$(SHARE)/$$tsv || exit; done
+	sed 's|/usr/local/share/cordboard|$(SHARE)|' config/cordboard.conf >$(DESTDIR)$(SHARE)/cordboard.conf
 	test -e $(DESTDIR)$(SYSCONFDIR)/cordboard/cordboard.conf || \
-		install -D -m 640 config/cordboard.conf $(DESTDIR)$(SYSCONFDIR)/cordboard/cordboard.conf
+		install -D -m 640 $(DESTDIR)$(SHARE)/cordboard.conf $(DESTDIR)$(SYSCONFDIR)/cordboard/cordboard.conf
 	install -D -m 644 config/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/cordboard.conf
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|@PREFIX@|$(PREFIX)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' config/cordboard.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/cordboard.service
 
 format:  ## clang-format the sources
+	@config/deps.sh clang-format
 	clang-format -i $(shell find src apps tests -name '*.[ch]')
 
 clean:  ## remove what was built

@@ -61,38 +61,12 @@ start_database() {
 }
 
 stop_database() {
-	if [ -n "${conninfo:-}" ] && [ -z "${DATABASE_URL:-}" ]; then
+	if [ -n "${state:-}" ] && [ -z "${DATABASE_URL:-}" ]; then
 		"$root/sql/cluster.sh" stop "$state"
 	fi
 }
 
 ask() { psql -X -q -At -v ON_ERROR_STOP=1 -d "$conninfo" "$@"; }
-
-# Tells the database which applications and phrases there are, so that it can check what refers to them.
-register() {
-	local doc misfits tsv
-	doc=$("$server" --print-apps)
-	misfits=$(ask -v doc="$doc" <<<"SELECT pbx.app_register(:'doc');")
-	if [ "$misfits" != 0 ]; then
-		echo "run: $misfits steps of the dialplan don't fit the applications of this version: SELECT * FROM pbx.problem" >&2
-	fi
-	for tsv in "$root"/prompts/*/phrases.tsv; do
-		[ -e "$tsv" ] || continue
-		# A line is one column: with these delimiters none of its characters means anything to COPY.
-		{
-			cat <<-'END'
-				CREATE TEMP TABLE line (l text);
-				COPY line FROM STDIN (FORMAT csv, DELIMITER E'\x01', QUOTE E'\x02');
-			END
-			grep -Ev '^(#|[[:space:]]*$)' "$tsv"
-			cat <<-'END'
-				\.
-				SELECT pbx.phrase_register(:'language',
-					coalesce(jsonb_object_agg(split_part(l, E'\t', 1), split_part(l, E'\t', 2)), '{}')) FROM line;
-			END
-		} | ask -v language="$(basename "$(dirname "$tsv")")" >/dev/null
-	done
-}
 
 # On the first start, which is when there is no domain yet.
 demo() {
@@ -182,8 +156,7 @@ run() {
 	trap 'exit 143' TERM HUP
 	place
 	start_database
-	"$root/sql/migrate.sh" "$conninfo"
-	register
+	CORDBOARD=$server "$root/sql/setup.sh" "$conninfo"
 	demo
 	make_reachable
 	configure
