@@ -307,6 +307,7 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 			call_free(call);
 		return;
 	}
+	call->max_forwards = m->max_forwards < 0 ? 70 : (uint8_t)m->max_forwards;
 	if (who.trunk[0])
 		set_trunk_caller(call, m);
 	cs->n.total++;

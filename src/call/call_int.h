@@ -134,6 +134,7 @@ struct call {
 	enum app_result result;
 
 	/* For the final answer and the record. */
+	uint8_t max_forwards;         /* of the caller's INVITE */
 	int reject_status;
 	char reject_reason[128];
 	char route[128], route_context[64];

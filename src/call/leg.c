@@ -118,6 +118,9 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	union sockaddr_any local;
 	int err;
 
+	/* RFC 7332: what goes on to another leg is a hop, or calls that lead back here would go round for ever. */
+	if (leg->call->max_forwards <= 1)
+		return -ELOOP;
 	err = transport_local(sip_ua_transport(cs->p.ua), &d->dest, &local);
 	if (err)
 		return err;
@@ -141,6 +144,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	p.body = out_view(&sdp_out);
 	p.auth_user = d->auth_user;
 	p.auth_password = d->auth_password;
+	p.max_forwards = leg->call->max_forwards - 1;
 	return session_invite(&leg->session, cs->p.ua, &p, &session_handler, leg);
 }
 
@@ -198,6 +202,9 @@ void leg_close(struct leg *leg, int status, const char *reason)
 
 	leg_unbridge(leg);
 	if (leg->session) {
+		/* What we tell the far end is what the record says. */
+		if (reason)
+			leg->cause = cause_of_reason(str_from(reason));
 		if (reason && reason[0])
 			snprintf(hdrs, sizeof(hdrs), "Reason: %.140s\r\n", reason);
 		if (!leg->status)
@@ -373,7 +380,8 @@ static void on_closed(struct session *s, enum session_end how, int status, const
 		       (how == SESSION_CANCELLED && leg->is_caller);
 	if (!leg->status)
 		leg->status = how == SESSION_TIMEOUT ? 408 : how == SESSION_FAILED ? 503 : status;
-	leg->cause = cause_of_reason(reason);
+	if (cause_of_reason(reason))
+		leg->cause = cause_of_reason(reason);
 	if (!leg->cause)
 		leg->cause = cause_of_status(leg->status);
 	log_info(leg->call->calls->p.log, "%s peer=%s ended status=%d cause=%d by=%s", leg_log_id(leg, id), leg->peer,
