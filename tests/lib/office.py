@@ -354,5 +354,5 @@ def pytest_runtest_makereport(item, call):
     for name in ("own_office", "shared_office"):
         made = getattr(item, "funcargs", {}).get(name)
         if made:
-            report.sections.append(("server log", made.log_tail(120)))
+            report.sections.append(("server log", made.log_tail(40)))
             return

@@ -4,15 +4,19 @@
     with Sipp(office, "answer.xml", user="1002") as callee: ...          runs beside; its end is awaited, and judged, on exit
 
 Scenarios are tests/sip/*.xml. Each run has a loopback address of its own, port 5060 (on IPv6 ::1 and a free port), and finds in
-its keywords: [user] and [domain] who it is, [uri] how to write the server's host and port in a URI, whatever `keys` has.
+its keywords: [user] who it is, [uri] how to write the server's host and port in a URI, whatever `keys` has. @name@ in a scenario is
+replaced by what `fill` has for it: SIPp wants to see the status of a response when it loads the scenario.
 """
+import contextlib
 import itertools
 import os
+import re
 import socket
 import subprocess
 import time
 
 from office import OfficeError, ROOT, SLOW, free_port6, own_address, wait_until
+from sip import Phone
 
 SCENARIOS = ROOT / "tests/sip"
 serial = itertools.count(1)
@@ -38,7 +42,7 @@ def is_bound(addr, port, proto):
 
 class Sipp:
     def __init__(self, office, scenario, user="1001", password=None, family=4, transport="u1", addr=None, port=None, target=None,
-                 keys=None, csv=None, calls=1, rate=10, at_once=None, timeout=20, args=()):
+                 keys=None, fill=None, csv=None, calls=1, rate=10, at_once=None, timeout=20, args=()):
         self.office = office
         self.scenario = scenario
         self.addr = addr or (own_address() if family == 4 else office.addr6)
@@ -50,9 +54,12 @@ class Sipp:
         self.process = None
         words = {"user": user, "uri": office.target(family), "tp": "tcp" if transport[0] == "t" else "udp"}
         words.update(keys or {})
-        self.command = ["sipp", target or office.target(family), "-sf", str(SCENARIOS / scenario), "-i", self.addr,
+        # What the digest is made for: the Request-URI (RFC 7616 §3.4.6). SIPp's own idea has no user in it.
+        auth_uri = (f"{words['dial']}@" if "dial" in words else "") + office.target(family)
+        self.fill = fill or {}
+        self.command = ["sipp", target or office.target(family), "-sf", "scenario.xml", "-i", self.addr,
                         "-p", str(self.port), "-ci", self.addr if family == 4 else office.addr, "-mi", self.addr, "-t", transport, "-m", str(calls), "-r", str(rate),
-                        "-au", user, "-ap", password or f"s{user}", "-auth_uri", office.target(family),
+                        "-au", user, "-ap", password or f"s{user}", "-auth_uri", auth_uri,
                         "-nostdin", "-skip_rlimit", "-timeout", f"{self.timeout}s", "-timeout_error", "-f", "1s",
                         "-trace_err", "-error_file", "errors", "-trace_msg", "-message_file", "messages",
                         "-trace_screen", "-screen_file", "screen", "-trace_logs", "-log_file", "logs"]
@@ -65,6 +72,10 @@ class Sipp:
 
     def start(self):
         self.dir.mkdir()
+        text = (SCENARIOS / self.scenario).read_text()
+        for name, value in self.fill.items():
+            text = text.replace(f"@{name}@", str(value))
+        (self.dir / "scenario.xml").write_text(text)
         if self.csv:
             lines = ["SEQUENTIAL"] + [";".join(str(field) for field in row) + ";" for row in self.csv]
             (self.dir / "rows.csv").write_text("\n".join(lines) + "\n")
@@ -103,12 +114,11 @@ class Sipp:
 
     def wait_message(self, pattern, seconds=10):
         """Waits until it has sent or received something that matches; returns the match."""
-        import re
         return wait_until(lambda: re.search(pattern, self.messages), seconds)
 
     def logs(self):
         return "\n".join(f"---- {name}\n{self.text(name)[-size:]}" for name, size in
-                         (("errors", 4000), ("logs", 2000), ("messages", 16000), ("screen", 3000), ("stdout", 1500)))
+                         (("stdout", 300), ("logs", 2000), ("messages", 16000), ("errors", 2000)) if self.text(name))
 
     def __enter__(self):
         return self.start()
@@ -131,3 +141,23 @@ def sipp(office, scenario, **kwargs):
         return run.start().wait()
     finally:
         run.kill()
+
+
+@contextlib.contextmanager
+def callee(office, scenario, user="1002", **kwargs):
+    """A SIPp that has registered, and answers. Its registration is taken away at the end."""
+    run = Sipp(office, scenario, user=user, **kwargs)
+    family = 6 if ":" in run.addr else 4
+
+    def phone():
+        return Phone(office, user, family=family, addr=run.addr, port=run.port)
+    with phone() as p:
+        answer = p.register(expires=600)
+        assert answer.status == 200, answer
+    try:
+        with run:
+            yield run
+    finally:
+        run.kill()
+        with phone() as p:
+            p.unregister()

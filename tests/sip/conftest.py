@@ -1,5 +1,7 @@
 """What the SIP tests add to the demo office: 9 and an extension's number rings it, with nothing behind that, so that the caller is
 told what became of it. 8 and the number: its digits play music meanwhile."""
+import types
+
 import pytest
 
 import office as library
@@ -26,3 +28,33 @@ def shared_office():
 def own_office(own_office):
     own_office.change(ROUTES)
     return own_office
+
+
+class Cdrs:
+    """The records of calls that end while a test runs, in the order they arrive."""
+
+    def __init__(self, office):
+        self.office = office
+        self.since = office.sql("SELECT clock_timestamp()")[0][0]
+        self.seen = set()
+
+    def next(self, seconds=10):
+        def ask():
+            rows = self._rows("SELECT * FROM pbx.cdr WHERE started >= %s ORDER BY ended", self.since)
+            return next((row for row in rows if row.call not in self.seen), None)
+        cdr = library.wait_until(ask, seconds)
+        self.seen.add(cdr.call)
+        cdr.legs = self._rows("SELECT * FROM pbx.cdr_leg WHERE call = %s ORDER BY leg", cdr.call)
+        return cdr
+
+    def _rows(self, text, *args):
+        self.office.sql("SELECT 1")
+        with self.office.connection.cursor() as cursor:
+            cursor.execute(text, args)
+            names = [column.name for column in cursor.description]
+            return [types.SimpleNamespace(**dict(zip(names, row))) for row in cursor]
+
+
+@pytest.fixture
+def cdrs(office):
+    return Cdrs(office)
