@@ -1,0 +1,38 @@
+"""The database away, the server restarted: phones notice as little as can be."""
+from test_calls import connect, talk
+
+
+def test_phones_call_each_other_while_the_database_is_away(own_phones, own_office):
+    a, b = own_phones("1001"), own_phones("1002")
+    connect(a, b, "1002")
+    talk(a, b)
+    own_office.database_down()
+    talk(a, b)
+    a.hangup()
+    b.wait("CALL_CLOSED")
+    connect(b, a, "1001")
+    talk(b, a)
+    b.hangup()
+    a.wait("CALL_CLOSED")
+    own_office.database_up()
+    # Both are on record, the one that ended meanwhile too.
+    own_office.wait_sql("SELECT count(*) = 2 FROM pbx.cdr WHERE result = 'answered'")
+    connect(a, b, "1002")
+
+
+def test_registrations_outlast_a_restart(own_phones, own_office):
+    a, b = own_phones("1001"), own_phones("1002")
+    own_office.restart()
+    connect(a, b, "1002")
+    talk(a, b)
+    a.hangup()
+    b.wait("CALL_CLOSED")
+
+
+def test_registrations_outlast_a_power_cut(own_phones, own_office):
+    a, b = own_phones("1001"), own_phones("1002")
+    own_office.wait_sql("SELECT count(*) = 2 FROM pbx.binding")
+    own_office.kill()
+    own_office.start_server()
+    connect(a, b, "1002")
+    talk(a, b)
