@@ -80,16 +80,16 @@ static void on_answer(uint64_t id, const struct db_answer *a, void *arg)
 
 static int run_query(struct call *call, struct app_rows **out, const char *sql, unsigned n, const struct db_param *params)
 {
-	/* On the task's stack: the answer always comes, at the latest by time-out. */
+	/* On the task's stack: the answer always comes, at the latest by time-out or when the database client closes. */
 	struct query q = { .call = call };
 
 	*out = NULL;
 	if (!db_query(call->calls->p.db, sql, n, params, on_answer, &q))
-		return -ENOMEM;
+		return -EAGAIN;
 	while (!q.is_done)
 		call_wait(call, UINT64_MAX);
 	*out = q.rows;
-	return q.err == -ENOTCONN || q.err == -ETIMEDOUT || q.err == -ENOBUFS ? -EAGAIN : q.err;
+	return q.err == -ENOTCONN || q.err == -ETIMEDOUT || q.err == -ECANCELED ? -EAGAIN : q.err;
 }
 
 #define QUERY_PARAMS_MAX 12

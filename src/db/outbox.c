@@ -1,224 +1,226 @@
-/* outbox.c - a journal of small entries and a folder of large ones, sent to the database in order.
+/* outbox.c - what is written and sent when.
  *
- * Small entries (a CDR, a binding) wait in memory until one job on the libuv pool has appended and synced all of them: the more
- * there are, the less each costs. What is on disk is sent in batches; when everything in the journal has been taken it is
- * emptied. A journal line is "id kind json\n"; a torn last line has no end and is dropped, as nobody was told it was safe.
- * An entry with a file is <id>.wav with <id>.entry beside it, in the same folder.
+ * Entries stand in two lanes, the small ones (a CDR, a binding) and the large ones with a file, so that ten minutes of speech don't
+ * hold up a registration. In each they go in order. What is new waits in memory until one job on the libuv pool has written all of
+ * it: the more there is, the less each costs; what is on disk is sent, the small ones in batches. One job at a time does all that
+ * touches files: outbox_store.c.
  */
 #define LOG_MODULE "outbox"
-#include "db/outbox.h"
-
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <utlist.h>
 
 #include "base/log.h"
-#include "base/out.h"
+#include "db/outbox_int.h"
 
 #define BATCH_MAX 200
 #define RETRY_MS 1000
-#define ID_LEN 36
+#define JOURNAL_MAX (1 << 20) /* then another is begun */
 
-enum entry_state { ENTRY_NEW, ENTRY_SAVING, ENTRY_SAVED, ENTRY_SENT };
-
-struct entry {
-	struct entry *prev, *next;
-	enum entry_state state;
-	char id[ID_LEN + 1], kind[24];
-	char *doc, *file;        /* file: a large entry */
-	void (*fn)(int err, void *arg);
-	void *arg;
-	int err;
+struct lane {
+	struct outbox *outbox;
+	struct entry *entries;   /* in order; first those sent, then saved, being saved, new */
+	uint64_t query;          /* under way, with all that are ENTRY_SENT */
+	unsigned nalone;         /* so many go one by one: together they were refused */
+	uv_timer_t retry;
 };
 
 struct outbox {
 	struct outbox_params p;
-	char *journal;
-	struct entry *entries;   /* in order */
-	unsigned waiting;
-	uv_work_t work;
-	uv_timer_t retry;
-	struct out lines;        /* of the job under way */
-	bool is_saving, is_journal_dirty, truncates, is_closing, timer_closed;
-	uint64_t query;
+	char *dir;
+	struct lane small, large;
+	struct entry *finished;  /* their files are to go */
+	struct journal *journals, *current;
+	unsigned waiting, nlanes_open;
+	uint64_t next_seq;
+	uv_work_t save_work, read_work;
+	struct store_job job;    /* under way while is_saving */
+	struct out file;         /* of the first large entry */
+	int read_err;
+	bool is_saving, is_reading, is_closing;
 	void (*done)(void *arg);
 	void *done_arg;
 };
 
 static void save(struct outbox *o);
-static void send_next(struct outbox *o);
+static void send_next(struct lane *l);
 
-static void entry_free(struct entry *e)
+/* ---- saving ---- */
+
+static struct journal *journal_new(struct outbox *o)
 {
-	free(e->doc);
-	free(e->file);
-	free(e);
-}
+	struct journal *j = calloc(1, sizeof(*j));
 
-/* ---- saving: on the pool ---- */
-
-static int append_journal(struct outbox *o)
-{
-	int fd = open(o->journal, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (o->truncates ? O_TRUNC : 0), 0600), err = 0;
-	size_t at = 0;
-
-	if (fd < 0)
-		return -errno;
-	while (at < o->lines.len && !err) {
-		ssize_t n = write(fd, o->lines.p + at, o->lines.len - at);
-
-		if (n < 0 && errno != EINTR)
-			err = -errno;
-		if (n > 0)
-			at += (size_t)n;
-	}
-	if (!err && fdatasync(fd) != 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
-
-static int sync_path(const char *path, int flags)
-{
-	int fd = open(path, flags | O_CLOEXEC), err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd) != 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
-
-/* The sound moves in first; the entry file makes it count. */
-static int save_large(struct outbox *o, struct entry *e)
-{
-	char wav[600], tmp[600], entry[600];
-	FILE *f;
-	int err;
-
-	snprintf(wav, sizeof(wav), "%s/%s.wav", o->p.dir, e->id);
-	snprintf(tmp, sizeof(tmp), "%s/%s.tmp", o->p.dir, e->id);
-	snprintf(entry, sizeof(entry), "%s/%s.entry", o->p.dir, e->id);
-	err = sync_path(e->file, O_RDONLY);
-	if (err || rename(e->file, wav) != 0)
-		return err ? err : -errno;
-	f = fopen(tmp, "we");
-	if (!f)
-		return -errno;
-	fprintf(f, "%s %s\n", e->kind, e->doc);
-	err = fflush(f) != 0 || fsync(fileno(f)) != 0 ? -EIO : 0;
-	if (fclose(f) != 0 && !err)
-		err = -EIO;
-	if (!err && rename(tmp, entry) != 0)
-		err = -errno;
-	if (!err)
-		err = sync_path(o->p.dir, O_RDONLY | O_DIRECTORY);
-	return err;
-}
-
-static void on_save_work(uv_work_t *work)
-{
-	struct outbox *o = work->data;
-	struct entry *e;
-	int err = o->lines.len || o->truncates ? append_journal(o) : 0;
-
-	/* The loop thread adds entries behind those being saved and takes none of them away meanwhile. */
-	for (e = o->entries; e; e = e->next)
-		if (e->state == ENTRY_SAVING)
-			e->err = e->file ? save_large(o, e) : err;
-}
-
-static void on_saved(uv_work_t *work, int status)
-{
-	struct outbox *o = work->data;
-	struct entry *e, *next;
-
-	o->is_saving = false;
-	if (o->truncates)
-		o->is_journal_dirty = false;
-	o->is_journal_dirty = o->is_journal_dirty || o->lines.len;
-	o->truncates = false;
-	DL_FOREACH_SAFE(o->entries, e, next) {
-		void (*fn)(int, void *) = e->fn;
-
-		if (e->state != ENTRY_SAVING)
-			continue;
-		if (status && !e->err)
-			e->err = status;
-		e->fn = NULL;
-		if (e->err)
-			log_error(o->p.log, "entry %s (%s) is not on disk: %s", e->id, e->kind, uv_strerror(e->err));
-		/* A full disk: small ones are sent from memory all the same. */
-		e->state = ENTRY_SAVED;
-		if (fn)
-			fn(e->err, e->arg);
-		if (e->err && e->file) {
-			DL_DELETE(o->entries, e);
-			o->waiting--;
-			entry_free(e);
-		}
-	}
-	out_fini(&o->lines);
-	if (o->is_closing) {
-		save(o);
-		return;
-	}
-	send_next(o);
-	save(o);
+	if (!j)
+		return NULL;
+	j->number = o->current ? o->current->number + 1 : 1;
+	LL_APPEND(o->journals, j);
+	o->current = j;
+	return j;
 }
 
 static void check_closed(struct outbox *o)
 {
 	void (*done)(void *) = o->done;
 	void *arg = o->done_arg;
+	struct entry *e, *next;
+	struct journal *j, *next_journal;
 
-	if (!o->is_closing || o->is_saving || !o->timer_closed)
+	if (!o->is_closing || o->is_saving || o->is_reading || o->nlanes_open)
 		return;
-	while (o->entries) {
-		struct entry *e = o->entries;
-
-		DL_DELETE(o->entries, e);
+	DL_CONCAT(o->small.entries, o->large.entries);
+	DL_FOREACH_SAFE(o->small.entries, e, next)
 		entry_free(e);
-	}
-	free(o->journal);
-	free((char *)o->p.dir);
+	LL_FOREACH_SAFE(o->journals, j, next_journal)
+		free(j);
+	free(o->dir);
 	free(o);
 	if (done)
 		done(arg);
 }
 
-static void save(struct outbox *o)
+/* What is new among the small ones, as lines for the journal; and where they go. */
+static void prepare_journal(struct outbox *o, struct store_job *job)
 {
 	struct entry *e;
-	bool any = false;
-	bool outstanding = false;
+
+	out_init_grow(&job->lines, 256 << 20);
+	DL_FOREACH(o->small.entries, e)
+		if (e->state == ENTRY_NEW) {
+			e->state = ENTRY_SAVING;
+			store_print(&job->lines, e);
+		}
+	/* All of it has been taken: begin at the front again. */
+	if (!o->current->nlive && o->current->len)
+		job->journal = o->current;
+	else if (job->lines.len && o->current->len > JOURNAL_MAX)
+		job->journal = journal_new(o);
+	else if (job->lines.len)
+		job->journal = o->current;
+	if (!job->journal)
+		return;
+	if (!job->journal->nlive)
+		job->journal->len = 0;
+	job->at = job->journal->len;
+}
+
+static void prepare_large(struct outbox *o, struct store_job *job)
+{
+	unsigned n = 0;
+	struct entry *e;
+
+	DL_FOREACH(o->large.entries, e)
+		n += e->state == ENTRY_NEW;
+	job->large = n ? calloc(n, sizeof(*job->large)) : NULL;
+	DL_FOREACH(o->large.entries, e)
+		if (job->large && e->state == ENTRY_NEW) {
+			e->state = ENTRY_SAVING;
+			job->large[job->nlarge++] = e;
+		}
+}
+
+static void prepare_dead(struct outbox *o, struct store_job *job)
+{
+	struct journal *j, *next;
+
+	LL_FOREACH_SAFE(o->journals, j, next)
+		if (!j->nlive && j != o->current) {
+			LL_DELETE(o->journals, j);
+			LL_PREPEND(job->dead, j);
+		}
+}
+
+static void on_save_work(uv_work_t *work)
+{
+	struct outbox *o = work->data;
+
+	store_run(&o->job);
+}
+
+static void report_saved(struct outbox *o, struct lane *l, struct entry *e)
+{
+	void (*fn)(int, void *) = e->fn;
+
+	e->fn = NULL;
+	e->state = ENTRY_SAVED;
+	if (e->err)
+		log_error(o->p.log, "entry %s (%s) is not on disk: %s", e->id, e->kind, uv_strerror(e->err));
+	if (fn)
+		fn(e->err, e->arg);
+	/* A full disk: small ones are sent from memory all the same. The file of a large one is its giver's again. */
+	if (e->err && e->file) {
+		DL_DELETE(l->entries, e);
+		o->waiting--;
+		entry_free(e);
+	}
+}
+
+static void take_apart(struct outbox *o, struct store_job *job)
+{
+	struct journal *j, *next_journal;
+	struct entry *e, *next;
+
+	if (job->journal && !job->err) {
+		job->journal->len = job->at + (off_t)job->lines.len;
+		job->journal->is_on_disk = true;
+	}
+	DL_FOREACH_SAFE(o->small.entries, e, next)
+		if (e->state == ENTRY_SAVING) {
+			e->err = job->err;
+			e->journal = job->err ? NULL : job->journal;
+			if (e->journal)
+				e->journal->nlive++;
+			report_saved(o, &o->small, e);
+		}
+	for (unsigned i = 0; i < job->nlarge; i++)
+		report_saved(o, &o->large, job->large[i]);
+	DL_FOREACH_SAFE(job->finished, e, next) {
+		/* What could not be put aside stays in its journal, for another start. */
+		if (e->state == ENTRY_REFUSED && e->journal && !e->err)
+			e->journal->nlive--;
+		entry_free(e);
+	}
+	LL_FOREACH_SAFE(job->dead, j, next_journal)
+		free(j);
+	free(job->large);
+	out_fini(&job->lines);
+}
+
+static void on_saved(uv_work_t *work, int status)
+{
+	struct outbox *o = work->data;
+
+	(void)status; /* never cancelled */
+	/* Callbacks may add entries: they wait for the next job. */
+	take_apart(o, &o->job);
+	o->is_saving = false;
+	if (!o->is_closing) {
+		send_next(&o->small);
+		send_next(&o->large);
+	}
+	save(o);
+}
+
+static void save(struct outbox *o)
+{
+	struct store_job *job = &o->job;
 
 	if (o->is_saving)
 		return;
-	out_init_grow(&o->lines, 64 << 20);
-	DL_FOREACH(o->entries, e) {
-		if (!e->file && e->state != ENTRY_NEW)
-			outstanding = true;
-		if (e->state != ENTRY_NEW)
-			continue;
-		any = true;
-		e->state = ENTRY_SAVING;
-		if (!e->file)
-			out_fmt(&o->lines, "%s %s %s\n", e->id, e->kind, e->doc);
-	}
-	o->truncates = o->is_journal_dirty && !outstanding && !o->is_closing;
-	if (!any && !o->truncates) {
-		out_fini(&o->lines);
+	*job = (struct store_job){ .dir = o->dir };
+	prepare_journal(o, job);
+	prepare_large(o, job);
+	prepare_dead(o, job);
+	job->finished = o->finished;
+	o->finished = NULL;
+	if (!job->journal && !job->nlarge && !job->dead && !job->finished) {
+		out_fini(&job->lines);
 		check_closed(o);
 		return;
 	}
-	o->work.data = o;
-	o->is_saving = uv_queue_work(o->p.loop, &o->work, on_save_work, on_saved) == 0;
+	o->is_saving = true;
+	o->save_work.data = o;
+	uv_queue_work(o->p.loop, &o->save_work, on_save_work, on_saved);
 }
 
 /* ---- sending ---- */
@@ -231,150 +233,192 @@ static void on_retry(uv_timer_t *timer)
 	send_next(timer->data);
 }
 
-static void remove_files(struct outbox *o, const struct entry *e)
+static void retry_later(struct lane *l)
 {
-	char path[600];
+	struct entry *e;
 
-	snprintf(path, sizeof(path), "%s/%s.entry", o->p.dir, e->id);
-	unlink(path);
-	snprintf(path, sizeof(path), "%s/%s.wav", o->p.dir, e->id);
-	unlink(path);
+	DL_FOREACH(l->entries, e)
+		if (e->state == ENTRY_SENT)
+			e->state = ENTRY_SAVED;
+	uv_timer_start(&l->retry, on_retry, RETRY_MS, 0);
+}
+
+static void finish(struct lane *l, struct entry *e, enum entry_state state)
+{
+	struct outbox *o = l->outbox;
+
+	DL_DELETE(l->entries, e);
+	o->waiting--;
+	if (l->nalone)
+		l->nalone--;
+	if (state == ENTRY_TAKEN && e->journal)
+		e->journal->nlive--;
+	e->state = state;
+	if (e->file || state == ENTRY_REFUSED)
+		DL_APPEND(o->finished, e);
+	else
+		entry_free(e);
+}
+
+/* Class 22, data exception: what is no JSON or has bytes that are no text will never be taken. All that the schema refuses
+ * pbx.outbox_take() keeps in pbx.outbox_refused itself; any other error may pass. */
+static bool is_hopeless(const struct db_answer *a)
+{
+	return a->err == -EINVAL && a->sqlstate && !strncmp(a->sqlstate, "22", 2);
 }
 
 static void on_taken(uint64_t id, const struct db_answer *a, void *arg)
 {
-	struct outbox *o = arg;
+	struct lane *l = arg;
+	struct outbox *o = l->outbox;
 	struct entry *e, *next;
+	unsigned n = 0;
 
 	(void)id;
-	o->query = 0;
-	DL_FOREACH_SAFE(o->entries, e, next) {
-		if (e->state != ENTRY_SENT)
-			continue;
-		if (a->err) {
-			e->state = ENTRY_SAVED;
-			continue;
-		}
-		if (e->file)
-			remove_files(o, e);
-		DL_DELETE(o->entries, e);
-		o->waiting--;
-		entry_free(e);
-	}
-	if (a->err) {
-		if (a->err == -EINVAL)
-			log_error(o->p.log, "the database refuses the outbox: %s", a->message ? a->message : "");
-		uv_timer_start(&o->retry, on_retry, RETRY_MS, 0);
+	l->query = 0;
+	DL_FOREACH(l->entries, e)
+		n += e->state == ENTRY_SENT;
+	if (a->err == -EINVAL)
+		log_error(o->p.log, "the database refuses %u entries: %s", n, a->message ? a->message : "");
+	if (a->err && !is_hopeless(a)) {
+		retry_later(l);
 		return;
 	}
-	send_next(o);
+	DL_FOREACH_SAFE(l->entries, e, next) {
+		if (e->state != ENTRY_SENT)
+			continue;
+		if (!a->err) {
+			finish(l, e, ENTRY_TAKEN);
+		} else if (n == 1) {
+			log_error(o->p.log, "entry %s (%s) is put aside in %s", e->id, e->kind, o->dir);
+			finish(l, e, ENTRY_REFUSED);
+		} else {
+			e->state = ENTRY_SAVED;
+			l->nalone = n;
+		}
+	}
+	send_next(l);
 	save(o);
 }
 
-static void send_large(struct outbox *o, struct entry *e)
+static void send_small(struct lane *l)
 {
-	char path[600];
-	struct out bytes;
-	FILE *f;
-	char buf[65536];
-	size_t n;
-
-	snprintf(path, sizeof(path), "%s/%s.wav", o->p.dir, e->id);
-	f = fopen(path, "rbe");
-	out_init_grow(&bytes, 256 << 20);
-	while (f && (n = fread(buf, 1, sizeof(buf), f)) > 0)
-		out_mem(&bytes, buf, n);
-	if (f && out_ok(&bytes)) {
-		struct db_param params[] = { DB_TEXT(e->id), DB_TEXT(e->kind), DB_TEXT(e->doc), DB_BYTES(bytes.p, bytes.len) };
-
-		e->state = ENTRY_SENT;
-		o->query = db_query(o->p.db, one_sql, ARRAY_LEN(params), params, on_taken, o);
-	} else {
-		log_error(o->p.log, "entry %s: %s can't be read", e->id, path);
-	}
-	if (f)
-		fclose(f);
-	out_fini(&bytes);
-}
-
-static void send_small(struct outbox *o)
-{
+	unsigned n = 0, max = l->nalone ? 1 : BATCH_MAX;
 	struct entry *e;
-	unsigned n = 0;
 	struct out docs;
 
-	out_init_grow(&docs, 64 << 20);
-	DL_FOREACH(o->entries, e) {
-		if (e->state != ENTRY_SAVED || n == BATCH_MAX)
+	out_init_grow(&docs, 256 << 20);
+	DL_FOREACH(l->entries, e) {
+		if (e->state != ENTRY_SAVED || n == max)
 			break;
-		if (e->file)
-			break;
-		out_fmt(&docs, "%c{\"id\":\"%s\",\"kind\":\"%s\",\"doc\":%s}", n++ ? ',' : '[', e->id, e->kind, e->doc);
+		out_fmt(&docs, "%c{\"id\":\"%s\",\"kind\":\"%s\",\"doc\":", n++ ? ',' : '[', e->id, e->kind);
+		out_z(&docs, e->doc);
+		out_chr(&docs, '}');
 		e->state = ENTRY_SENT;
 	}
 	out_mem(&docs, "]", 2);
 	if (out_ok(&docs))
-		o->query = db_query(o->p.db, many_sql, 1, &DB_TEXT(docs.p), on_taken, o);
+		l->query = db_query(l->outbox->p.db, many_sql, 1, &DB_TEXT(docs.p), on_taken, l);
 	out_fini(&docs);
+	if (!l->query)
+		retry_later(l);
 }
 
-static void send_next(struct outbox *o)
+static void on_read_work(uv_work_t *work)
 {
-	struct entry *first = o->entries;
+	struct outbox *o = work->data;
+	char path[OUTBOX_PATH_MAX];
 
-	if (o->query || o->is_closing || !first || first->state != ENTRY_SAVED)
+	store_path(o->dir, o->large.entries, "wav", path);
+	o->read_err = store_read(path, &o->file);
+}
+
+static void send_file(struct lane *l, struct entry *e, const struct out *file)
+{
+	struct db_param params[] = { DB_TEXT(e->id), DB_TEXT(e->kind), DB_TEXT(e->doc), DB_BYTES(file->len ? file->p : "", file->len) };
+
+	e->state = ENTRY_SENT;
+	l->query = db_query(l->outbox->p.db, one_sql, ARRAY_LEN(params), params, on_taken, l);
+	if (!l->query)
+		retry_later(l);
+}
+
+static void on_read(uv_work_t *work, int status)
+{
+	struct outbox *o = work->data;
+	struct lane *l = &o->large;
+	struct entry *e = l->entries; /* nobody takes the first away meanwhile */
+
+	(void)status;
+	o->is_reading = false;
+	if (o->is_closing) {
+		check_closed(o);
+	} else if (!o->read_err) {
+		send_file(l, e, &o->file);
+	} else {
+		log_error(o->p.log, "the file of entry %s (%s) can't be read: %s", e->id, e->kind, uv_strerror(o->read_err));
+		if (o->read_err == -ENOENT || o->read_err == -EFBIG) {
+			/* The others shall not wait for what has gone, or can't be sent. */
+			finish(l, e, ENTRY_REFUSED);
+			save(o);
+			send_next(l);
+		} else {
+			retry_later(l);
+		}
+	}
+}
+
+static void on_read_free(uv_work_t *work, int status)
+{
+	struct outbox *o = work->data;
+	struct out file = o->file;
+
+	on_read(work, status); /* may be the last of the outbox */
+	out_fini(&file);
+}
+
+static void send_next(struct lane *l)
+{
+	struct outbox *o = l->outbox;
+	struct entry *first = l->entries;
+
+	if (l->query || o->is_closing || !first || first->state != ENTRY_SAVED)
 		return;
-	if (first->file)
-		send_large(o, first);
-	else
-		send_small(o);
-	if (!o->query) {
-		struct entry *e;
-
-		DL_FOREACH(o->entries, e)
-			if (e->state == ENTRY_SENT)
-				e->state = ENTRY_SAVED;
-		uv_timer_start(&o->retry, on_retry, RETRY_MS, 0);
+	if (l == &o->small) {
+		send_small(l);
+	} else if (!o->is_reading) {
+		o->is_reading = true;
+		o->read_work.data = o;
+		uv_queue_work(o->p.loop, &o->read_work, on_read_work, on_read_free);
 	}
 }
 
 /* ---- adding ---- */
 
-static struct entry *entry_new(struct outbox *o, const char *id, struct str kind, struct str doc, const char *file)
+static void append(struct outbox *o, struct entry *e)
 {
-	struct entry *e = calloc(1, sizeof(*e));
+	struct lane *l = e->file ? &o->large : &o->small;
 
-	if (!e)
-		return NULL;
-	e->doc = str_dup(doc);
-	e->file = file ? strdup(file) : NULL;
-	if (!e->doc || (file && !e->file) || str_copy(kind, e->kind, sizeof(e->kind)) != 0) {
-		entry_free(e);
-		return NULL;
-	}
-	/* A line is an entry: JSON has no need of line ends. */
-	for (char *p = e->doc; *p; p++)
-		if (*p == '\n' || *p == '\r')
-			*p = ' ';
-	snprintf(e->id, sizeof(e->id), "%.36s", id);
-	DL_APPEND(o->entries, e);
+	DL_APPEND(l->entries, e);
 	o->waiting++;
-	return e;
 }
 
 int outbox_add(struct outbox *o, const char *kind, const char *doc, const char *file, void (*fn)(int err, void *arg), void *arg)
 {
-	char id[ID_LEN + 1];
+	char id[OUTBOX_ID_LEN + 1];
 	struct entry *e;
 
 	if (o->is_closing)
 		return -ECANCELED;
 	rng_uuid(o->p.rng, id);
-	e = entry_new(o, id, str_from(kind), str_from(doc), file);
+	e = entry_new(id, str_from(kind), str_from(doc), file);
 	if (!e)
 		return -ENOMEM;
+	if (file)
+		e->seq = o->next_seq++;
 	e->fn = fn;
 	e->arg = arg;
+	append(o, e);
 	save(o);
 	return 0;
 }
@@ -384,121 +428,78 @@ unsigned outbox_waiting(const struct outbox *o)
 	return o->waiting;
 }
 
-/* ---- what a former process left ---- */
+/* ---- life ---- */
 
-static void load_journal(struct outbox *o)
+static void on_load_entry(struct entry *e, void *arg)
 {
-	FILE *f = fopen(o->journal, "re");
-	char *line = NULL;
-	size_t size = 0;
-	ssize_t n;
-	unsigned count = 0;
+	struct outbox *o = arg;
 
-	while (f && (n = getline(&line, &size, f)) > 0) {
-		struct str rest = { line, (size_t)n }, id, kind;
-		struct entry *e;
-
-		if (line[n - 1] != '\n')
-			break; /* torn */
-		rest.n--;
-		id = str_cut(&rest, ' ');
-		kind = str_cut(&rest, ' ');
-		if (id.n != ID_LEN || !rest.n)
-			continue;
-		e = entry_new(o, id.p, kind, rest, NULL);
-		if (e) {
-			e->state = ENTRY_SAVED;
-			count++;
-		}
-	}
-	free(line);
-	if (f)
-		fclose(f);
-	o->is_journal_dirty = true;
-	if (count)
-		log_info(o->p.log, "%u entries of a former run are sent", count);
+	append(o, e);
+	if (e->seq >= o->next_seq)
+		o->next_seq = e->seq + 1;
 }
 
-static void load_large(struct outbox *o, const char *name)
+static void on_load_journal(struct journal *j, void *arg)
 {
-	char path[600], text[8192], wav[600], id[ID_LEN + 1];
-	struct str rest, kind;
-	struct entry *e;
-	FILE *f;
-	size_t n;
+	struct outbox *o = arg;
 
-	snprintf(path, sizeof(path), "%s/%s", o->p.dir, name);
-	snprintf(id, sizeof(id), "%.36s", name);
-	snprintf(wav, sizeof(wav), "%s/%s.wav", o->p.dir, id);
-	f = fopen(path, "re");
-	n = f ? fread(text, 1, sizeof(text), f) : 0;
-	if (f)
-		fclose(f);
-	rest = str_trim((struct str){ text, n });
-	kind = str_cut(&rest, ' ');
-	if (!rest.n || access(wav, R_OK) != 0)
-		return;
-	e = entry_new(o, id, kind, rest, wav);
-	if (e)
-		e->state = ENTRY_SAVED;
+	LL_APPEND(o->journals, j);
+	o->current = j;
 }
 
-static int load(struct outbox *o)
+static void open_lane(struct outbox *o, struct lane *l)
 {
-	struct dirent *d;
-	DIR *dir;
-
-	if (mkdir(o->p.dir, 0700) != 0 && errno != EEXIST)
-		return -errno;
-	dir = opendir(o->p.dir);
-	if (!dir)
-		return -errno;
-	load_journal(o);
-	while ((d = readdir(dir)) != NULL) {
-		size_t n = strlen(d->d_name);
-
-		if (n == ID_LEN + 6 && !strcmp(d->d_name + ID_LEN, ".entry"))
-			load_large(o, d->d_name);
-	}
-	closedir(dir);
-	return 0;
+	l->outbox = o;
+	uv_timer_init(o->p.loop, &l->retry);
+	l->retry.data = l;
+	uv_timer_start(&l->retry, on_retry, 0, 0);
+	o->nlanes_open++;
 }
 
 int outbox_new(struct outbox **out, const struct outbox_params *p)
 {
 	struct outbox *o = calloc(1, sizeof(*o));
+	struct store_loader loader = { .log = p->log, .on_entry = on_load_entry, .on_journal = on_load_journal, .arg = o };
 	int err;
 
 	if (!o)
 		return -ENOMEM;
 	o->p = *p;
-	o->p.dir = strdup(p->dir);
-	if (!o->p.dir || asprintf(&o->journal, "%s/journal", p->dir) < 0) {
-		free((char *)o->p.dir);
-		free(o);
-		return -ENOMEM;
-	}
-	err = load(o);
+	o->dir = strdup(p->dir);
+	o->next_seq = 1;
+	err = o->dir ? store_load(o->dir, &loader) : -ENOMEM;
+	if (err)
+		log_error(p->log, "%s: %s", p->dir, uv_strerror(err));
+	/* Never behind what a former process wrote: its last line may be torn. */
+	if (!err && !journal_new(o))
+		err = -ENOMEM;
 	if (err) {
-		log_error(p->log, "%s: %s", p->dir, strerror(-err));
-		free(o->journal);
-		free((char *)o->p.dir);
-		free(o);
+		o->is_closing = true;
+		check_closed(o);
 		return err;
 	}
-	uv_timer_init(p->loop, &o->retry);
-	o->retry.data = o;
-	uv_timer_start(&o->retry, on_retry, 0, 0);
+	if (o->waiting)
+		log_info(p->log, "%u entries of a former run are sent", o->waiting);
+	open_lane(o, &o->small);
+	open_lane(o, &o->large);
+	save(o);
 	*out = o;
 	return 0;
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void on_lane_closed(uv_handle_t *handle)
 {
-	struct outbox *o = handle->data;
+	struct lane *l = handle->data;
 
-	o->timer_closed = true;
-	check_closed(o);
+	l->outbox->nlanes_open--;
+	check_closed(l->outbox);
+}
+
+static void close_lane(struct lane *l)
+{
+	if (l->query)
+		db_forget(l->outbox->p.db, l->query);
+	uv_close((uv_handle_t *)&l->retry, on_lane_closed);
 }
 
 void outbox_close(struct outbox *o, void (*done)(void *arg), void *arg)
@@ -506,8 +507,7 @@ void outbox_close(struct outbox *o, void (*done)(void *arg), void *arg)
 	o->is_closing = true;
 	o->done = done;
 	o->done_arg = arg;
-	if (o->query)
-		db_forget(o->p.db, o->query);
-	uv_close((uv_handle_t *)&o->retry, on_timer_closed);
+	close_lane(&o->small);
+	close_lane(&o->large);
 	save(o);
 }

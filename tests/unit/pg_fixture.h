@@ -74,32 +74,6 @@ static inline void pg_guard(void)
 	pg.alive = ends[1];
 }
 
-/* Group setup. "--empty": without the demo office. */
-static inline int pg_start(const char *option)
-{
-	char exe[400], *at;
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-
-	assert_true(n > 0);
-	exe[n] = '\0';
-	/* <root>/<build>/tests/unit/<test> */
-	for (int up = 0; up < 4; up++) {
-		at = strrchr(exe, '/');
-		assert_non_null(at);
-		*at = '\0';
-	}
-	snprintf(pg.pgtmp, sizeof(pg.pgtmp), "%s/tests/lib/pgtmp", exe);
-	strcpy(pg.dir, "/tmp/pgtest-XXXXXX");
-	assert_non_null(mkdtemp(pg.dir));
-	assert_int_equal(chmod(pg.dir, 0755), 0); /* root's cluster runs as another user */
-	pg_guard();
-	assert_int_equal(pg_tmp("start", option, pg.conninfo, sizeof(pg.conninfo)), 0);
-	at = strstr(pg.conninfo, " user=");
-	assert_non_null(at);
-	snprintf(pg.superuser, sizeof(pg.superuser), "%.*s user=postgres", (int)(at - pg.conninfo), pg.conninfo);
-	return 0;
-}
-
 static inline void pg_forget_conn(void)
 {
 	PQfinish(pg.conn);
@@ -168,6 +142,35 @@ static inline const char *pg_sql(const char *fmt, ...)
 static inline long pg_int(const char *sql)
 {
 	return atol(pg_sql("%s", sql));
+}
+
+/* Group setup. "--empty": without the demo office. */
+static inline int pg_start(const char *option)
+{
+	char exe[400], *at;
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	assert_true(n > 0);
+	exe[n] = '\0';
+	/* <root>/<build>/tests/unit/<test> */
+	for (int up = 0; up < 4; up++) {
+		at = strrchr(exe, '/');
+		assert_non_null(at);
+		*at = '\0';
+	}
+	snprintf(pg.pgtmp, sizeof(pg.pgtmp), "%s/tests/lib/pgtmp", exe);
+	strcpy(pg.dir, "/tmp/pgtest-XXXXXX");
+	assert_non_null(mkdtemp(pg.dir));
+	assert_int_equal(chmod(pg.dir, 0755), 0); /* root's cluster runs as another user */
+	pg_guard();
+	assert_int_equal(pg_tmp("start", option, pg.conninfo, sizeof(pg.conninfo)), 0);
+	at = strstr(pg.conninfo, " user=");
+	assert_non_null(at);
+	snprintf(pg.superuser, sizeof(pg.superuser), "%.*s user=postgres", (int)(at - pg.conninfo), pg.conninfo);
+	/* pgtmp's clusters are in no hurry to write; what was committed before pg_down() shall be there after it. */
+	pg_sql("ALTER ROLE cordboard SET synchronous_commit = on");
+	pg_forget_conn();
+	return 0;
 }
 
 /* ---- waiting ---- */
