@@ -89,6 +89,7 @@ void say_messages(struct say *s, unsigned n, const char *kind /* "new" or "saved
 void say_datetime(struct say *s, int64_t unix_s, const char *zone);                    /* "today at", "yesterday", weekday, date */
 void say_duration(struct say *s, uint32_t seconds);
 void say_absent(struct say *s, const char *number, bool is_busy);                      /* "the person at extension 1 0 0 1 is unavailable" */
+void say_absent_named(struct say *s, const char *name_file, bool is_busy);             /* the same with his name in his own voice */
 /* "message 3 received yesterday at 9 30 a.m. from 1 0 0 2". caller: may be NULL or no number: an unknown caller. */
 void say_envelope(struct say *s, unsigned position, const char *caller, int64_t unix_s, const char *zone);
 void say_file(struct say *s, const char *path);
@@ -123,7 +124,7 @@ struct app_recording {
 };
 /* Records the caller. Unlike the rest this also returns 0 when the caller hangs up meanwhile: what was said is in the file.
  * The file is in the spool from its first second; its side file (path + ".json", from `doc`) lets a restarted server deliver it
- * as `kind` to the outbox if we crash. */
+ * as `kind` to the outbox if we crash. kind NULL: a recording that nobody would miss; it goes at the next start. */
 int app_record(struct call *call, struct app_recording *rec, uint32_t max_ms, uint32_t silence_ms, const char *stop_digits,
 	       const char *kind, const char *doc);
 /* Gives a recording up: removes file and side file. */

@@ -292,7 +292,7 @@ int app_mailbox_find(struct call *call, const char *number, struct app_mailbox *
 	*out = (struct app_mailbox){ .max_messages = m->max_messages, .max_message_s = m->max_message_s, .has_pin = m->pin_hash != NULL };
 	snprintf(out->number, sizeof(out->number), "%s", m->number);
 	snprintf(out->language, sizeof(out->language), "%s", m->language ? m->language : call->language);
-	snprintf(out->timezone, sizeof(out->timezone), "%s", call->timezone);
+	snprintf(out->timezone, sizeof(out->timezone), "%s", m->timezone ? m->timezone : call->timezone);
 	if (directory_extension(dir, call->domain, str_from(number), &ext) == DIR_FOUND)
 		snprintf(out->name, sizeof(out->name), "%s", ext->display_name);
 	return 0;

@@ -172,7 +172,7 @@ int cause_of_reason(struct str reason_value);        /* Q.850 cause of a Reason 
 
 /* spool.c: recordings under way live in the spool with a side file that says what they are. */
 void spool_recover(struct calls *cs);
-/* Names a new recording and writes its side file. */
+/* Names a new recording and writes its side file; kind NULL: has none. */
 int spool_new(struct call *call, char *path, size_t size, const char *kind, const char *doc);
 int spool_write_file(const char *path, const void *bytes, size_t n); /* blocking, with fdatasync */
 /* Runs fn on the libuv pool while the task waits; returns what it returned. */

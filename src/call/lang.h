@@ -17,7 +17,8 @@ struct lang {
 	/* then and now in the listener's time zone; days: how many midnights then is past, negative when it is to come. */
 	void (*datetime)(struct say *s, const struct tm *then, const struct tm *now, int64_t days);
 	void (*duration)(struct say *s, uint32_t seconds);
-	void (*absent)(struct say *s, const char *number, bool is_busy);
+	/* Who isn't there: a number to be spelled, or else the name, in a file. */
+	void (*absent)(struct say *s, const char *number, const char *name_file, bool is_busy);
 	/* caller: a number to be spelled, NULL: unknown. */
 	void (*envelope)(struct say *s, unsigned position, const char *caller, int64_t unix_s, const char *zone);
 };

@@ -162,10 +162,14 @@ static void duration(struct say *s, uint32_t seconds)
 	}
 }
 
-static void absent(struct say *s, const char *who, bool is_busy)
+static void absent(struct say *s, const char *who, const char *name_file, bool is_busy)
 {
-	say_phrase(s, "vm-theperson");
-	say_digits(s, who);
+	if (name_file) {
+		say_file(s, name_file);
+	} else {
+		say_phrase(s, "vm-theperson");
+		say_digits(s, who);
+	}
 	say_phrase(s, is_busy ? "vm-isonphone" : "vm-isunavail");
 }
 

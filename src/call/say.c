@@ -163,7 +163,12 @@ void say_duration(struct say *s, uint32_t seconds)
 
 void say_absent(struct say *s, const char *number, bool is_busy)
 {
-	s->lang->absent(s, number, is_busy);
+	s->lang->absent(s, number, NULL, is_busy);
+}
+
+void say_absent_named(struct say *s, const char *name_file, bool is_busy)
+{
+	s->lang->absent(s, NULL, name_file, is_busy);
 }
 
 /* Something to spell: digits, perhaps after a '+'. A SIP user name isn't. */

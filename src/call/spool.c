@@ -108,6 +108,8 @@ int spool_new(struct call *call, char *path, size_t size, const char *kind, cons
 	n = snprintf(path, size, "%s/recording/%s.wav", call->calls->p.spool, uuid);
 	if (n < 0 || (size_t)n >= size)
 		return -ENAMETOOLONG;
+	if (!kind)
+		return 0;
 	snprintf(side.path, sizeof(side.path), "%s.json", path);
 	if (asprintf(&side.text, "{\"kind\":\"%s\",\"doc\":%s}", kind, doc) < 0)
 		return -ENOMEM;

@@ -66,7 +66,7 @@ struct dir_menu {
 };
 
 struct dir_mailbox {
-	const char *domain, *number, *language, *pin_hash; /* pin_hash: pbx.pin_hash() form, NULL: none */
+	const char *domain, *number, *language, *timezone, *pin_hash; /* pin_hash: pbx.pin_hash() form; NULL: none */
 	uint32_t max_messages, max_message_s;
 };
 

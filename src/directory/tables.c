@@ -161,7 +161,8 @@ static int fill_mailbox(struct directory *d, struct dir_row *r)
 {
 	(void)d;
 	r->mailbox = (struct dir_mailbox){ .domain = r->v[0], .number = r->v[1], .language = r->v[2], .pin_hash = r->v[3],
-					   .max_messages = number_or(r->v[4], 100), .max_message_s = number_or(r->v[5], 300) };
+					   .max_messages = number_or(r->v[4], 100), .max_message_s = number_or(r->v[5], 300),
+					   .timezone = r->v[6] };
 	return 0;
 }
 
@@ -215,7 +216,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		"  WHERE (c.domain, c.number) = (m.domain, m.number))"
 		" FROM pbx.menu AS m" WANTED("m.domain || '/' || m.number"), fill_menu },
 	[DIR_MAILBOX] = { "mailbox",
-		"SELECT domain || '/' || number, domain, number, language, pin_hash, max_messages, max_message_s FROM pbx.mailbox"
+		"SELECT domain || '/' || number, domain, number, language, pin_hash, max_messages, max_message_s, timezone FROM pbx.mailbox"
 		WANTED("domain || '/' || number"), fill_mailbox },
 	[DIR_MUSIC] = { "music_class",
 		"SELECT m.domain || '/' || m.class, m.domain, m.class,"
