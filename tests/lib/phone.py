@@ -219,6 +219,13 @@ class Phone:
                 process.kill()
                 process.wait()
 
+    def kill(self):
+        """Without a word to anyone."""
+        process, self.process = self.process, None
+        if process:
+            process.kill()
+            process.wait()
+
     def remove(self):
         self.stop()
         shutil.rmtree(self.dir, ignore_errors=True)

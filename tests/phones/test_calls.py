@@ -1,6 +1,7 @@
-"""Two phones and what they say to each other."""
+"""Two phones, or three, and what they say to each other."""
 import pytest
 
+from office import wait_until
 from phone import prompt
 
 HIS = prompt("cannot-complete-as-dialed")
@@ -114,3 +115,67 @@ def test_caller_is_named(phones):
     a.dial("1002")
     event = b.wait("CALL_INCOMING")
     assert event["peerdisplayname"] == "Olive Operator" and "1001@" in event["peeruri"]
+
+
+@pytest.fixture
+def direct(office):
+    """8 and an extension rings it for two seconds, and there is no mailbox behind."""
+    office.change("""
+        INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '_810XX', 'No mailbox');
+        INSERT INTO pbx.step (domain, context, pattern, position, app, args)
+            VALUES ('office', 'office', '_810XX', 1, 'dial', '{"number": "${number:1}", "ring_s": 2}')""")
+    yield
+    office.change("DELETE FROM pbx.route WHERE pattern = '_810XX'")
+
+
+def test_caller_is_told_why_nobody_answers(phones, direct):
+    a, b = phones("1001"), phones("1002", max_calls=1)
+    a.dial("81003")                      # isn't registered
+    assert a.wait("CALL_CLOSED")["param"].startswith("480")
+    a.dial("81002")
+    b.wait("CALL_INCOMING")
+    b.hangup()                           # says 486
+    assert a.wait("CALL_CLOSED")["param"].startswith("486")
+    a.dial("81002")                      # rings in vain
+    b.wait("CALL_INCOMING")
+    assert a.wait("CALL_CLOSED")["param"].startswith("480")
+    b.wait("CALL_CLOSED")
+    c = phones("1003")
+    connect(c, b, "1002")
+    a.dial("81002")                      # has one line, and is talking
+    assert a.wait("CALL_CLOSED")["param"].startswith("486")
+    talk(c, b)
+
+
+@pytest.mark.parametrize("codecs", [("PCMU", "PCMU"), ("PCMA", "G722")], ids="-".join)
+def test_digits_pass_between_phones(phones, codecs):
+    a, b = phones("1001", codec=codecs[0]), phones("1002", codec=codecs[1])
+    connect(a, b, "1002")
+    a.press("15*#")
+    for digit in "15*#":
+        assert b.wait("CALL_DTMF_START")["param"] == digit
+    b.press("0")
+    assert a.wait("CALL_DTMF_START")["param"] == "0"
+    talk(a, b)
+
+
+def test_one_call_is_held_for_another(phones):
+    a, b, c = phones("1001"), phones("1002"), phones("1003")
+    connect(a, b, "1002")
+    first = a.heard, a.spoken
+    a.hold()
+    connect(a, c, "1003")
+    since = b.mark()
+    talk(a, c)
+    assert not b.look_for(HIS, since).same and not b.look_for(HERS, since).same
+    a.hangup()                           # takes the first call back by itself
+    c.wait("CALL_CLOSED")
+    a.heard, a.spoken = first
+
+    def reaches_b():
+        start = b.mark()
+        a.says(HIS)
+        b.listens(0.5)
+        return b.look_for(HIS, start).same
+
+    wait_until(reaches_b)

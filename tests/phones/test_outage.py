@@ -1,5 +1,7 @@
-"""The database away, the server restarted: phones notice as little as can be."""
-from test_calls import connect, talk
+"""The database away, the server restarted: phones notice as little as can be. A phone that loses power is noticed."""
+import pytest
+
+from test_calls import HIS, connect, talk
 
 
 def test_phones_call_each_other_while_the_database_is_away(own_phones, own_office):
@@ -36,3 +38,25 @@ def test_registrations_outlast_a_power_cut(own_phones, own_office):
     own_office.start_server()
     connect(a, b, "1002")
     talk(a, b)
+
+
+@pytest.mark.office(media={"timeout_s": 2})
+def test_phone_without_power_ends_its_call(own_phones, own_office):
+    a, b = own_phones("1001"), own_phones("1002")
+    connect(a, b, "1002")
+    talk(a, b)
+    b.kill()
+    a.wait("CALL_CLOSED")
+    assert own_office.wait_sql("SELECT hangup_by, result FROM pbx.cdr") == [("system", "answered")]
+
+
+@pytest.mark.office(media={"timeout_s": 2})
+def test_held_call_outlasts_the_silence_of_its_holder(own_phones):
+    a, b = own_phones("1001"), own_phones("1002")
+    connect(a, b, "1002")
+    a.hold()                             # baresip sends nothing then
+    b.listens(4)
+    a.resume()
+    assert not b.has("CALL_CLOSED")
+    a.say(HIS)
+    b.hears(HIS, b.mark())
