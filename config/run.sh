@@ -26,6 +26,9 @@ fail() {
 
 am_root() { [ "$(id -u)" -eq 0 ]; }
 
+# test(1) as the user of the server, who may be kept out of a folder.
+user_may() { (cd / && exec setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups -- test "$@"); }
+
 # One instance a folder. The lock ends with this process, however that ends.
 lock() {
 	install -d -m 755 "$run_dir"
@@ -41,7 +44,7 @@ place() {
 	user=
 	am_root || return 0
 	user=$("$root/sql/cluster.sh" owner)
-	if ! (cd / && runuser -u "$user" -- test -x "$run_dir"); then
+	if ! user_may -x "$run_dir"; then
 		if [ ! -d "$run_dir/state" ]; then
 			install -d -m 755 /var/lib/cordboard
 			ln -sfn "$(mktemp -d /var/lib/cordboard/run-XXXXXX)" "$run_dir/state"
@@ -97,7 +100,7 @@ make_reachable() {
 	install -d -m 700 "$state/spool"
 	am_root || return 0
 	chown "$user:" "$state/spool"
-	if ! (cd / && runuser -u "$user" -- test -r "$prompts"); then
+	if ! user_may -r "$prompts"; then
 		install -d -m 755 "$state/prompts"
 		cp -a --no-preserve=ownership -u "$prompts/." "$state/prompts/"
 		chmod -R a+rX "$state/prompts"
@@ -128,9 +131,26 @@ configure() {
 	END
 }
 
+# make hands SIGTERM on to us, but a SIGINT or SIGHUP sent to it alone, not to the terminal's whole process group, it keeps: it drops its
+# handler and waits. So that, or its death, is what to look for.
+watch_make() {
+	local was now
+	[ "$(<"/proc/$PPID/comm")" = make ] || return 0
+	was=$(caught_by_make)
+	while now=$(caught_by_make) && [ "$now" = "$was" ]; do
+		sleep 1
+	done
+	kill -TERM "$1" 2>/dev/null || true
+}
+
+caught_by_make() {
+	local mask
+	mask=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$PPID/status" 2>/dev/null) && echo $((0x$mask & 3))
+}
+
 # The server has a process group of its own, so that a ^C reaches it once, from here.
 serve() {
-	local pid
+	local pid watcher
 	set -m
 	# It keeps the lock: should we be killed, no second instance starts beside it.
 	"$server" --config "$config" &
@@ -138,11 +158,14 @@ serve() {
 	set +m
 	# shellcheck disable=SC2064  # the pid of now
 	trap "kill -TERM $pid 2>/dev/null || true" INT TERM HUP
+	watch_make "$pid" >/dev/null 2>&1 </dev/null 9>&- &
+	watcher=$!
 	# wait also returns when a signal came in
 	while kill -0 "$pid" 2>/dev/null; do
 		wait "$pid" || true
 	done
 	trap '' INT TERM HUP
+	kill "$watcher" 2>/dev/null || true
 	wait "$pid"
 }
 

@@ -34,10 +34,11 @@ owner() {
 	echo "$user"
 }
 
-# In / because the present folder may be closed to the owner, which PostgreSQL's tools complain about.
+# In / because the present folder may be closed to the owner, which PostgreSQL's tools complain about. setpriv becomes the program,
+# so that a signal reaches that; su and runuser stay in between.
 as_owner() {
 	if am_root; then
-		(cd / && exec runuser -u "$owner" -- "$@")
+		(cd / && exec setpriv --reuid "$owner" --regid "$(id -g "$owner")" --init-groups -- "$@")
 	else
 		(cd / && exec "$@")
 	fi
@@ -73,22 +74,26 @@ socket_dir() {
 
 conninfo() { echo "host=$(<"$dir/socket_dir") dbname=${1:-cordboard} user=${2:-cordboard}"; }
 
+# Under another name until it is whole: one that was cut off is made anew.
 make_cluster() {
-	install -d -m 700 "$data"
+	local new=$data.new
+	rm -rf "$new"
+	install -d -m 700 "$new"
 	if am_root; then
-		chown "$owner:" "$data"
+		chown "$owner:" "$new"
 	fi
 	# shellcheck disable=SC2086  # several options
-	as_owner "$bin/initdb" -D "$data" -U postgres -A peer -E UTF8 --locale=C.UTF-8 ${CLUSTER_INITDB:-} >"$dir/initdb.log" 2>&1 ||
+	as_owner "$bin/initdb" -D "$new" -U postgres -A peer -E UTF8 --locale=C.UTF-8 ${CLUSTER_INITDB:-} >"$dir/initdb.log" 2>&1 ||
 		fail "initdb failed: $(tail -n 3 "$dir/initdb.log")"
-	as_owner tee -a "$data/postgresql.conf" >/dev/null <<-END
+	as_owner tee -a "$new/postgresql.conf" >/dev/null <<-END
 		# Cordboard: this machine alone, over the socket whose folder is given at start
 		listen_addresses = ''
 		max_connections = 60
 		timezone = 'UTC'
 		log_timezone = 'UTC'
 	END
-	as_owner tee "$data/pg_hba.conf" >/dev/null <<<"local all all peer map=cordboard"
+	as_owner tee "$new/pg_hba.conf" >/dev/null <<<"local all all peer map=cordboard"
+	mv -T "$new" "$data"
 }
 
 # Who may be whom. Written at each start: the server's user may be another one today.
