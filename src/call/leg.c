@@ -48,6 +48,12 @@ static void leg_free(struct leg *leg)
 	free(leg);
 }
 
+static void give_usage(struct leg *leg)
+{
+	usage_give(leg->call->calls, leg->usage);
+	leg->usage = NULL;
+}
+
 /* Nothing refers to a leg any more once session and stream are closed: hand it over for the record. */
 void leg_check_gone(struct leg *leg)
 {
@@ -55,8 +61,7 @@ void leg_check_gone(struct leg *leg)
 
 	if (leg->session || leg->stream || leg->state != LEG_ENDED)
 		return;
-	usage_give(call->calls, leg->usage);
-	leg->usage = NULL;
+	give_usage(leg);
 	call_leg_gone(call, leg);
 }
 
@@ -82,8 +87,10 @@ static void leg_set_state(struct leg *leg, enum leg_state state)
 		leg->ringing_ms = now;
 	if (state == LEG_ANSWERED)
 		leg->answered_ms = now;
-	if (state == LEG_ENDED)
+	if (state == LEG_ENDED) {
 		leg->ended_ms = now;
+		give_usage(leg); /* who hangs up may dial again at once, though media is still being closed */
+	}
 }
 
 /* ---- out ---- */
