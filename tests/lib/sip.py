@@ -355,7 +355,7 @@ class Phone:
             body = sdp(self.addr, rtp_port)
         d = Dialog(self, uri or f"sip:{number}@{self.uri_host}")
         d.send_invite(body, headers)
-        if auth:
+        if auth and not d.had_credentials:
             m = self.expect(401)
             d.ack(m)
             self.credentials.take(m)
@@ -409,6 +409,7 @@ class Dialog:
         return [*headers, c.header(method, self.target)] if c.challenge else list(headers)
 
     def send_invite(self, body, headers=()):
+        self.had_credentials = self.phone.credentials.challenge is not None
         self.invite_text = self.send("INVITE", body, self.authorized("INVITE", headers))
         self.invite_branch, self.invite_cseq = self.branch, self.cseq
 

@@ -9,7 +9,8 @@ WAYS = [(4, "u1"), (4, "t1"), (6, "u1"), (6, "t1")]
 @pytest.mark.parametrize("family,transport", WAYS)
 def test_call_rings_is_answered_and_hung_up(office, cdrs, family, transport):
     with callee(office, "answer.xml"):
-        sipp(office, "call.xml", keys={"dial": "91002"}, family=family, transport=transport)
+        run = sipp(office, "call.xml", keys={"dial": "91002"}, family=family, transport=transport)
+    assert "SIP/2.0 180 Ringing" in run.messages
     cdr = cdrs.next()
     assert (cdr.caller, cdr.dialled, cdr.result, cdr.cause, cdr.hangup_by) == ("1001", "91002", "answered", 16, "caller")
     assert [(leg.role, leg.number) for leg in cdr.legs] == [("caller", "1001"), ("callee", "1002")]
