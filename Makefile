@@ -33,6 +33,10 @@ PREFIX      ?= /usr/local
 SYSCONFDIR  ?= /etc
 SHARE       := $(PREFIX)/share/cordboard
 
+# One short line a file; V=1 shows the commands.
+Q   := $(if $(V),,@)
+say  = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-4s %s\n' $(1) $(2))
+
 .DEFAULT_GOAL := all
 .SECONDARY:
 .PHONY: all help clean deps deps-test run psql install prompts test test-unit layers lint clang format
@@ -40,18 +44,22 @@ SHARE       := $(PREFIX)/share/cordboard
 all: $(BUILD)/cordboard  ## build the server
 
 $(BUILD)/cordboard: $(BUILD)/src/main.o $(LIB)
-	$(CC) $(SAN) -o $@ $< $(LIB) $(ALL_LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -o $@ $< $(LIB) $(ALL_LIBS)
 
 $(LIB): $(OBJ_CORE) $(OBJ_APPS)
+	$(call say,AR,$@)
 	@rm -f $@
-	ar rcsP $@ $^
+	$(Q)ar rcsP $@ $^
 
 $(BUILD)/%.o: %.c
+	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIB)
-	$(CC) $(SAN) -o $@ $< $(LIB) $(ALL_LIBS) -lcmocka
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -o $@ $< $(LIB) $(ALL_LIBS) -lcmocka
 
 # Suites of `make test`, and those that run in the sanitizer build, too; the rules of a suite add it.
 SUITES          := layers lint clang test-unit

@@ -148,6 +148,13 @@ caught_by_make() {
 	mask=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$PPID/status" 2>/dev/null) && echo $((0x$mask & 3))
 }
 
+# Where phones find it, for a person to read.
+tell() {
+	local addrs=${SIP_ADDR:-$(hostname -I 2>/dev/null || true)}
+	echo "Phones register at ${addrs:-this machine}, port $sip_port, UDP or TCP.$(
+		[ ! -e "$run_dir/accounts.txt" ] || echo " Their accounts: $run_dir/accounts.txt")"
+}
+
 # The server has a process group of its own, so that a ^C reaches it once, from here.
 serve() {
 	local pid watcher
@@ -183,6 +190,7 @@ run() {
 	demo
 	make_reachable
 	configure
+	tell
 	serve
 }
 

@@ -3,8 +3,9 @@
 PROMPTS_CONVERT := build/tools/prompts-convert
 
 $(PROMPTS_CONVERT): prompts/convert.c
+	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 $(CFLAGS) $(WARN) -D_GNU_SOURCE $(shell pkg-config --cflags sndfile spandsp) -o $@ $< \
+	$(Q)$(CC) -std=gnu17 $(CFLAGS) $(WARN) -D_GNU_SOURCE $(shell pkg-config --cflags sndfile spandsp) -o $@ $< \
 		$(shell pkg-config --libs sndfile spandsp)
 
 prompts: $(PROMPTS_CONVERT)  ## convert the phrases and the music

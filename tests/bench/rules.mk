@@ -3,7 +3,8 @@
 .PHONY: bench
 
 $(BUILD)/tests/bench/rtpload: $(BUILD)/tests/bench/rtpload.o
-	$(CC) $(SAN) -o $@ $^ -lm
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -o $@ $^ -lm
 
 bench: all $(BUILD)/tests/bench/rtpload  ## CPU a call and a packet, memory a call, against their budgets
 	@BUILD=$(BUILD) /usr/bin/python3 -B tests/bench/run.py $(BENCH_FLAGS)

@@ -3,10 +3,12 @@
 $(BUILD)/tests/media/%: ALL_CFLAGS += -I.
 
 $(BUILD)/tests/media/compare: $(addprefix $(BUILD)/tests/media/,compare.o match.o fft.o)
-	$(CC) $(SAN) -o $@ $^ $(ALL_LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -o $@ $^ $(ALL_LIBS)
 
 $(BUILD)/tests/media/test_match: $(addprefix $(BUILD)/tests/media/,test_match.o match.o fft.o) $(LIB)
-	$(CC) $(SAN) -o $@ $^ $(ALL_LIBS) -lcmocka
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -o $@ $^ $(ALL_LIBS) -lcmocka
 
 # One of the units.
 UNIT_BIN  += $(BUILD)/tests/media/test_match

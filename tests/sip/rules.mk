@@ -6,7 +6,8 @@ PYTEST  = BUILD=$(BUILD) $(PYTHON) -B -m pytest -q -p no:cacheprovider
 .PHONY: test-sip
 
 $(BUILD)/tests/sip/lossy: $(BUILD)/tests/sip/lossy.o $(LIB)
-	$(CC) $(SAN) -o $@ $< $(LIB) $(ALL_LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -o $@ $< $(LIB) $(ALL_LIBS)
 
 test-sip: all prompts $(BUILD)/tests/sip/lossy  ## SIP scenarios against the running server
 	@$(PYTEST) -n 2 tests/sip
