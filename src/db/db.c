@@ -287,7 +287,8 @@ static void on_listening(uint64_t id, const struct db_answer *a, void *arg)
 	if (a->err)
 		return;
 	l->is_listening = true;
-	l->h.on_up(l->arg);
+	if (l->h.on_up)
+		l->h.on_up(l->arg);
 }
 
 static void listen_idle(struct conn *c)
@@ -312,7 +313,7 @@ static void listen_idle(struct conn *c)
 static void listen_notify(struct conn *c, const char *channel, const char *payload)
 {
 	for (struct listen *l = c->db->listens; l; l = l->next)
-		if (!strcmp(l->channel, channel))
+		if (l->h.on_notify && !strcmp(l->channel, channel))
 			l->h.on_notify(channel, payload, l->arg);
 }
 
@@ -350,6 +351,14 @@ int db_listen(struct db *db, const char *channel, const struct db_listen_handler
 	if (db->listener.state == CONN_IDLE)
 		listen_idle(&db->listener);
 	return 0;
+}
+
+void db_unlisten(struct db *db, void *arg)
+{
+	/* It stays in the list, which may be being walked. */
+	for (struct listen *l = db->listens; l; l = l->next)
+		if (l->arg == arg)
+			l->h = (struct db_listen_handler){ 0 };
 }
 
 /* ---- life ---- */

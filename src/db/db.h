@@ -68,3 +68,4 @@ struct db_listen_handler {
 	void (*on_down)(void *arg);
 };
 int db_listen(struct db *db, const char *channel, const struct db_listen_handler *h, void *arg); /* before the loop runs */
+void db_unlisten(struct db *db, void *arg); /* no more callbacks with arg */

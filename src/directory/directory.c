@@ -12,11 +12,14 @@
 #include "directory/directory_int.h"
 
 #define POLL_MS 3000
+#define RETRY_MS 200     /* after a failure: the database may be back before somebody tells */
 #define BATCH 5000
 
 static void load_next(struct directory *d);
+static void start(struct directory *d);
 static void read_changes(struct directory *d);
 static void fetch_next(struct directory *d);
+static void go_on(struct directory *d);
 
 static void notify(struct directory *d, const char *table, const char *key)
 {
@@ -24,18 +27,30 @@ static void notify(struct directory *d, const char *table, const char *key)
 		w->on_change(table, key, w->arg);
 }
 
+static void on_poll(uv_timer_t *timer);
+
 static bool failed(struct directory *d, const struct db_answer *a)
 {
 	d->query = 0;
 	if (a->err == -EINVAL)
 		log_error(d->log, "query refused sqlstate=%s %s", a->sqlstate ? a->sqlstate : "", a->message ? a->message : "");
-	return a->err != 0; /* the poll or the next on_up tries again */
+	if (a->err && !d->is_closing)
+		uv_timer_start(&d->poll, on_poll, RETRY_MS, POLL_MS);
+	return a->err != 0;
 }
 
 /* ---- loading ---- */
 
 static const char start_sql[] =
 	"SELECT coalesce((SELECT max(seq) FROM pbx.change), 0), (SELECT encode(value, 'hex') FROM pbx.secret WHERE name = 'node')";
+
+/* They wait for those of the other tables: what is changed together comes into force together. */
+static void take_rows(struct directory *d, const struct db_rows *rows)
+{
+	for (int i = 0; i < db_rows_count(rows); i++)
+		if (dir_row_fetch(d, d->table, rows, i) != 0)
+			log_error(d->log, "a row of %s can't be used", dir_tables[d->table].name);
+}
 
 static void on_table(uint64_t id, const struct db_answer *a, void *arg)
 {
@@ -44,9 +59,7 @@ static void on_table(uint64_t id, const struct db_answer *a, void *arg)
 	(void)id;
 	if (failed(d, a))
 		return;
-	for (int i = 0; i < db_rows_count(a->rows); i++)
-		if (dir_row_put(d, d->table, a->rows, i) != 0)
-			log_error(d->log, "a row of %s can't be used", dir_tables[d->table].name);
+	take_rows(d, a->rows);
 	d->table++;
 	load_next(d);
 }
@@ -58,10 +71,13 @@ static void load_next(struct directory *d)
 		return;
 	}
 	d->is_loaded = true;
+	dir_rows_apply(d);
+	dir_rows_sweep(d);
 	log_info(d->log, "loaded extensions=%u domains=%u seq=%lld", HASH_COUNT(d->rows[DIR_EXTENSION]), HASH_COUNT(d->rows[DIR_DOMAIN]),
 		 (long long)d->seq);
 	notify(d, "*", "");
-	read_changes(d);
+	if (!d->is_closing)
+		read_changes(d);
 }
 
 static void take_secret(struct directory *d, struct str hex)
@@ -78,16 +94,31 @@ static void take_secret(struct directory *d, struct str hex)
 static void on_start(uint64_t id, const struct db_answer *a, void *arg)
 {
 	struct directory *d = arg;
+	int64_t seq;
 
 	(void)id;
 	if (failed(d, a) || !db_rows_count(a->rows))
 		return;
-	/* Loading anew: the copy stays in use meanwhile, and the changes since are read again, so that watchers hear of each. */
-	if (!d->is_loaded)
-		d->seq = strtoll(db_rows_get(a->rows, 0, 0).p, NULL, 10);
+	seq = strtoll(db_rows_get(a->rows, 0, 0).p, NULL, 10);
+	d->is_check_due = false;
+	if (d->is_loaded && seq >= d->seq) {
+		read_changes(d);
+		return;
+	}
+	if (d->is_loaded)
+		log_warn(d->log, "the database has gone back from change %lld to %lld: loading all of it", (long long)d->seq, (long long)seq);
+	/* The copy stays in use meanwhile. */
+	d->seq = seq;
 	take_secret(d, db_rows_get(a->rows, 0, 1));
+	d->generation++;
+	dir_rows_forget(d); /* of a load that broke off */
 	d->table = 0;
 	load_next(d);
+}
+
+static void start(struct directory *d)
+{
+	d->query = db_query(d->db, start_sql, 0, NULL, on_start, d);
 }
 
 /* ---- changes ---- */
@@ -116,10 +147,10 @@ static void on_changes(uint64_t id, const struct db_answer *a, void *arg)
 	n = db_rows_count(a->rows);
 	d->is_full = n == BATCH;
 	if (n == 0) {
-		if (d->is_again)
-			read_changes(d);
+		go_on(d);
 		return;
 	}
+	changes_free(d);
 	d->changes = calloc((size_t)n, sizeof(*d->changes));
 	if (!d->changes)
 		return;
@@ -127,8 +158,13 @@ static void on_changes(uint64_t id, const struct db_answer *a, void *arg)
 		d->changes[i].table = str_dup(db_rows_get(a->rows, i, 1));
 		d->changes[i].key = str_dup(db_rows_get(a->rows, i, 2));
 		d->nchanges++;
+		if (!d->changes[i].table || !d->changes[i].key) {
+			changes_free(d); /* read again at the next poll */
+			return;
+		}
 		d->seq_read = strtoll(db_rows_get(a->rows, i, 0).p, NULL, 10);
 	}
+	dir_rows_forget(d);
 	d->table = 0;
 	fetch_next(d);
 }
@@ -137,21 +173,18 @@ static void read_changes(struct directory *d)
 {
 	char seq[24];
 
-	if (d->query || d->is_closing) {
-		d->is_again = true;
-		return;
-	}
 	d->is_again = false;
 	snprintf(seq, sizeof(seq), "%lld", (long long)d->seq);
 	d->query = db_query(d->db, changes_sql, 1, &DB_TEXT(seq), on_changes, d);
 }
 
-/* Does a change of one table touch rows kept under another? An extension row holds what its domain and its mailbox say. */
+/* Does a change of one table touch rows kept under another? An extension row holds what its mailbox and its domain say: its SQL takes
+ * a domain's key for all of them. */
 static bool concerns(enum dir_table t, const struct change *c)
 {
 	if (!strcmp(c->table, dir_tables[t].name))
 		return true;
-	return t == DIR_EXTENSION && !strcmp(c->table, "mailbox");
+	return t == DIR_EXTENSION && (!strcmp(c->table, "mailbox") || !strcmp(c->table, "domain"));
 }
 
 static void array_add(struct out *o, const char *key)
@@ -175,12 +208,7 @@ static void on_fetched(uint64_t id, const struct db_answer *a, void *arg)
 		changes_free(d); /* read again from where we stood */
 		return;
 	}
-	for (unsigned i = 0; i < d->nchanges; i++)
-		if (concerns(d->table, &d->changes[i]))
-			dir_row_drop(d, d->table, d->changes[i].key);
-	for (int i = 0; i < db_rows_count(a->rows); i++)
-		if (dir_row_put(d, d->table, a->rows, i) != 0)
-			log_error(d->log, "a row of %s can't be used", dir_tables[d->table].name);
+	take_rows(d, a->rows);
 	d->table++;
 	fetch_next(d);
 }
@@ -206,38 +234,50 @@ static void fetch_next(struct directory *d)
 		out_fini(&keys);
 	}
 	d->seq = d->seq_read;
-	for (unsigned i = 0; i < d->nchanges; i++) {
-		/* The domain's defaults are part of its extensions: those are loaded anew. */
-		if (!strcmp(d->changes[i].table, "domain"))
-			d->is_reload_due = true;
+	for (unsigned t = 0; t < DIR_TABLE_COUNT; t++)
+		for (unsigned i = 0; i < d->nchanges; i++)
+			if (concerns(t, &d->changes[i]))
+				dir_row_drop(d, t, d->changes[i].key);
+	dir_rows_apply(d);
+	for (unsigned i = 0; i < d->nchanges; i++)
 		notify(d, d->changes[i].table, d->changes[i].key);
-	}
 	changes_free(d);
-	log_debug(d->log, "changed seq=%lld", (long long)d->seq);
-	if (d->is_reload_due) {
-		d->is_reload_due = false;
-		d->query = db_query(d->db, start_sql, 0, NULL, on_start, d);
+	if (d->is_closing)
 		return;
-	}
-	if (d->is_full || d->is_again)
-		read_changes(d);
+	log_debug(d->log, "changed seq=%lld", (long long)d->seq);
+	go_on(d);
 }
 
 /* ---- waking ---- */
+
+/* What was asked for meanwhile. */
+static void go_on(struct directory *d)
+{
+	if (d->is_check_due)
+		start(d);
+	else if (d->is_full || d->is_again)
+		read_changes(d);
+}
 
 static void wake(struct directory *d)
 {
 	if (d->is_closing)
 		return;
-	if (d->is_loaded)
+	if (d->query)
+		d->is_again = true;
+	else if (!d->is_loaded || d->is_check_due)
+		start(d);
+	else
 		read_changes(d);
-	else if (!d->query)
-		d->query = db_query(d->db, start_sql, 0, NULL, on_start, d);
 }
 
+/* After a failover or a restore it may be another database than the one we knew. */
 static void on_up(void *arg)
 {
-	wake(arg);
+	struct directory *d = arg;
+
+	d->is_check_due = true;
+	wake(d);
 }
 
 static void on_notify(const char *channel, const char *payload, void *arg)
@@ -296,6 +336,7 @@ void directory_close(struct directory *d, void (*done)(void *arg), void *arg)
 	d->is_closing = true;
 	d->done = done;
 	d->done_arg = arg;
+	db_unlisten(d->db, d);
 	if (d->query)
 		db_forget(d->db, d->query);
 	changes_free(d);

@@ -15,9 +15,11 @@ struct dir_address { union { struct in_addr v4; struct in6_addr v6; } addr; int 
 /* One row: its texts in one block, and the object made of them. */
 struct dir_row {
 	UT_hash_handle hh;
+	struct dir_row *next;      /* while it waits to be applied */
 	char *key;                 /* "office/1001", inside texts */
 	char **v;                  /* the columns behind the key; NULL for SQL NULL */
 	unsigned nv;
+	uint32_t generation;
 	void *list;                /* array that the object points to */
 	unsigned naddresses;
 	struct dir_address *addresses; /* trunks */
@@ -41,22 +43,27 @@ struct dir_table_def {
 };
 extern const struct dir_table_def dir_tables[DIR_TABLE_COUNT];
 
+/* How many extensions of a domain use which set of algorithms: the domain asked for last. */
+struct dir_algorithms { char domain[64]; unsigned counts[4], total; bool is_known; };
+
 struct directory {
 	uv_loop_t *loop;
 	struct db *db;
 	const struct log *log;
 	struct directory_watcher *watchers;
-	struct dir_row *rows[DIR_TABLE_COUNT];
+	struct dir_row *rows[DIR_TABLE_COUNT], *fetched[DIR_TABLE_COUNT];
 	unsigned char secret[32];
 	bool has_secret, is_loaded, is_closing;
+	struct dir_algorithms in_use;
 	/* The reader of pbx.change: one query at a time. */
 	uint64_t query;
 	int64_t seq, seq_read;     /* all up to seq is in the copy; the batch being worked on ends at seq_read */
 	bool is_again;             /* woken while busy */
+	bool is_check_due;         /* is it still the database we know? */
+	uint32_t generation;       /* of the load: a row that wasn't in the last one has gone */
 	unsigned table;            /* being fetched */
 	struct change *changes;    /* the batch */
 	unsigned nchanges;
-	bool is_reload_due;        /* a domain changed */
 	bool is_full;              /* the batch was cut at its limit */
 	uv_timer_t poll;
 	void (*done)(void *arg);
@@ -65,7 +72,10 @@ struct directory {
 
 struct change { char *table, *key; };
 
-/* Puts a result row in place of what had its key. */
-int dir_row_put(struct directory *d, enum dir_table t, const struct db_rows *rows, int row);
+/* Makes an object of a result row; dir_rows_apply() puts all that were made in place of what had their keys. */
+int dir_row_fetch(struct directory *d, enum dir_table t, const struct db_rows *rows, int row);
+void dir_rows_apply(struct directory *d);
+void dir_rows_forget(struct directory *d);
 void dir_row_drop(struct directory *d, enum dir_table t, const char *key);
+void dir_rows_sweep(struct directory *d); /* drops what the last load has not put */
 void dir_rows_clear(struct directory *d);

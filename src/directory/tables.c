@@ -193,7 +193,8 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"
 		" coalesce(e.algorithms, d.algorithms), coalesce(e.language, d.language), coalesce(e.music_class, d.music_class),"
 		" EXISTS (SELECT FROM pbx.mailbox AS m WHERE (m.domain, m.number) = (e.domain, e.number))"
-		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)" WANTED("e.domain || '/' || e.number") " AND e.enabled", fill_extension },
+		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)"
+		" WHERE ($1::text[] IS NULL OR e.domain || '/' || e.number = ANY($1) OR e.domain = ANY($1)) AND e.enabled", fill_extension },
 	[DIR_CREDENTIAL] = { "credential",
 		"SELECT domain || '/' || auth_name, domain, auth_name, number, ha1_md5, ha1_sha256 FROM pbx.credential"
 		WANTED("domain || '/' || auth_name"), fill_credential },
@@ -246,15 +247,17 @@ void dir_row_drop(struct directory *d, enum dir_table t, const char *key)
 		return;
 	HASH_DEL(d->rows[t], r);
 	row_free(r);
+	d->in_use.is_known = false;
 }
 
-int dir_row_put(struct directory *d, enum dir_table t, const struct db_rows *rows, int row)
+int dir_row_fetch(struct directory *d, enum dir_table t, const struct db_rows *rows, int row)
 {
 	struct dir_row *r = calloc(1, sizeof(*r));
 	int ncols = db_rows_columns(rows), err = 0;
 
 	if (!r)
 		return -ENOMEM;
+	r->generation = d->generation;
 	r->key = str_dup(db_rows_get(rows, row, 0));
 	r->v = calloc((size_t)ncols, sizeof(char *));
 	for (int i = 1; i < ncols && r->key && r->v; i++) {
@@ -272,21 +275,59 @@ int dir_row_put(struct directory *d, enum dir_table t, const struct db_rows *row
 		row_free(r);
 		return err;
 	}
-	dir_row_drop(d, t, r->key);
-	HASH_ADD_KEYPTR(hh, d->rows[t], r->key, strlen(r->key), r);
+	r->next = d->fetched[t];
+	d->fetched[t] = r;
 	return 0;
 }
 
-void dir_rows_clear(struct directory *d)
+void dir_rows_apply(struct directory *d)
+{
+	for (unsigned t = 0; t < DIR_TABLE_COUNT; t++)
+		while (d->fetched[t]) {
+			struct dir_row *r = d->fetched[t];
+
+			d->fetched[t] = r->next;
+			dir_row_drop(d, t, r->key);
+			HASH_ADD_KEYPTR(hh, d->rows[t], r->key, strlen(r->key), r);
+		}
+	d->in_use.is_known = false;
+}
+
+void dir_rows_forget(struct directory *d)
+{
+	for (unsigned t = 0; t < DIR_TABLE_COUNT; t++)
+		while (d->fetched[t]) {
+			struct dir_row *r = d->fetched[t];
+
+			d->fetched[t] = r->next;
+			row_free(r);
+		}
+}
+
+static void drop_rows(struct directory *d, bool all)
 {
 	for (unsigned t = 0; t < DIR_TABLE_COUNT; t++) {
 		struct dir_row *r, *next;
 
+		d->in_use.is_known = false;
 		HASH_ITER(hh, d->rows[t], r, next) {
+			if (!all && r->generation == d->generation)
+				continue;
 			HASH_DEL(d->rows[t], r);
 			row_free(r);
 		}
 	}
+}
+
+void dir_rows_sweep(struct directory *d)
+{
+	drop_rows(d, false);
+}
+
+void dir_rows_clear(struct directory *d)
+{
+	dir_rows_forget(d);
+	drop_rows(d, true);
 }
 
 /* ---- look-ups ---- */
@@ -413,27 +454,39 @@ enum dir_answer directory_trunk_by_address(struct directory *d, const struct soc
 	return best ? DIR_FOUND : DIR_ABSENT;
 }
 
+/* Counted once a change: who may not exist must be answered as fast as who does. */
+static const struct dir_algorithms *algorithms_in_use(struct directory *d, const char *domain)
+{
+	struct dir_algorithms *u = &d->in_use;
+
+	if (u->is_known && !strcmp(u->domain, domain))
+		return u;
+	*u = (struct dir_algorithms){ .is_known = strlen(domain) < sizeof(u->domain) };
+	snprintf(u->domain, sizeof(u->domain), "%s", domain);
+	for (const struct dir_row *r = d->rows[DIR_EXTENSION]; r; r = r->hh.next)
+		if (!strcmp(r->extension.domain, domain)) {
+			u->counts[r->extension.algorithms & 3]++;
+			u->total++;
+		}
+	return u;
+}
+
 /* The keyed hash of a name picks an extension of the domain, and its policy is offered: in the proportion of those in use, the same
  * for a name every time, and without the key nobody can tell. */
 unsigned directory_algorithms_for(struct directory *d, const char *domain, struct str name)
 {
-	unsigned counts[4] = { 0 }, total = 0, pick;
+	const struct dir_algorithms *u = algorithms_in_use(d, domain);
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	const struct dir_domain *dom;
-	unsigned len = 0;
+	unsigned len = 0, pick;
 
-	for (const struct dir_row *r = d->rows[DIR_EXTENSION]; r; r = r->hh.next)
-		if (!strcmp(r->extension.domain, domain)) {
-			counts[r->extension.algorithms & 3]++;
-			total++;
-		}
-	if (!total || !HMAC(EVP_sha256(), d->secret, sizeof(d->secret), (const unsigned char *)name.p, name.n, mac, &len))
+	if (!u->total || !HMAC(EVP_sha256(), d->secret, sizeof(d->secret), (const unsigned char *)name.p, name.n, mac, &len))
 		return directory_domain(d, domain, &dom) == DIR_FOUND ? dom->algorithms : 1;
-	pick = ((unsigned)mac[0] << 16 | (unsigned)mac[1] << 8 | mac[2]) % total;
+	pick = ((unsigned)mac[0] << 16 | (unsigned)mac[1] << 8 | mac[2]) % u->total;
 	for (unsigned set = 1; set < 4; set++) {
-		if (pick < counts[set])
+		if (pick < u->counts[set])
 			return set;
-		pick -= counts[set];
+		pick -= u->counts[set];
 	}
 	return 1;
 }

@@ -409,6 +409,12 @@ static void test_db_listen_hears_what_was_committed(void **state)
 	pg_wait(&bed.loop, has_heard, &one);
 	assert_string_equal(one.last, "one:");
 	assert_int_equal(two.heard, 1);
+	/* Who has gone hears nothing. */
+	db_unlisten(bed.db, &two);
+	one.heard = 0;
+	pg_sql("NOTIFY \"Two\"; NOTIFY one");
+	pg_wait(&bed.loop, has_heard, &one);
+	assert_int_equal(two.heard, 1);
 	close_db();
 	assert_int_equal(one.down, 0);
 }
