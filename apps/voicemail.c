@@ -142,7 +142,7 @@ static int record(struct visitor *v)
 		}
 		app_recording_discard(&rec);
 		if (!err)
-			err = app_play(v->call, "vm-tooshort&vm-pls-try-again", NULL);
+			err = app_play(v->call, i + 1 < VOICEMAIL_TRIES ? "vm-tooshort&vm-pls-try-again" : "vm-tooshort", NULL);
 		if (err < 0)
 			return err;
 	}
@@ -213,7 +213,7 @@ static enum app_result take_message(struct visitor *v)
 		app_play(v->call, "vm-deleted&vm-goodbye", NULL);
 		return ended(v->call, APP_OK);
 	}
-	if (is_left && deliver(v) == 0 && key >= 0)
+	if (is_left && deliver(v) == 0)
 		app_play(v->call, "vm-msgsaved", NULL);
 	if (key == '0' && !app_is_hungup(v->call))
 		return app_goto(v->call, NULL, v->operator);

@@ -89,9 +89,10 @@ static bool is_owner(struct call *call, const char *number)
 	return (!trunk || !*trunk) && caller && !strcmp(caller, number);
 }
 
+/* buf: max + 2. One more than max is read, so that the # behind the longest isn't left for the next menu. */
 static int read_number(struct call *call, const char *prompt, unsigned max, char *buf)
 {
-	struct app_read r = { .max = max, .first_ms = KEY_MS, .next_ms = DIGIT_MS, .terminators = "#", .say = app_say_new(call) };
+	struct app_read r = { .max = max + 1, .first_ms = KEY_MS, .next_ms = DIGIT_MS, .terminators = "#", .say = app_say_new(call) };
 	int n;
 
 	if (!r.say)
@@ -116,7 +117,7 @@ static int check(struct call *call, const char *number, const char *pin, struct 
 /* Asks for what isn't known, thrice. */
 static int log_in(struct call *call, const char *known, struct app_mailbox *box)
 {
-	char number[NUMBER_MAX + 1], pin[PIN_MAX + 1];
+	char number[NUMBER_MAX + 2], pin[PIN_MAX + 2];
 	int err = -EACCES;
 
 	for (unsigned i = 0; i < VOICEMAIL_TRIES && err == -EACCES; i++) {
@@ -190,13 +191,11 @@ static enum app_result visit(struct voicemail *vm)
 		vm->from = at;
 		at = next;
 	}
-	if (at == VOICEMAIL_AWAY) {
+	if (at != VOICEMAIL_EXIT) {
 		voicemail_sorry(vm->call, NULL);
-		r = APP_CONGESTION;
-	} else if (at == VOICEMAIL_GONE)
-		r = APP_FAILED;
-	if (at != VOICEMAIL_GONE)
-		app_play(vm->call, "vm-goodbye", NULL);
+		r = at == VOICEMAIL_AWAY ? APP_CONGESTION : APP_FAILED;
+	}
+	app_play(vm->call, "vm-goodbye", NULL);
 	return app_is_hungup(vm->call) ? APP_HANGUP : r;
 }
 
@@ -216,6 +215,8 @@ enum app_result voicemail_visit(struct call *call, const char *number)
 	}
 	if (err == -EAGAIN)
 		voicemail_sorry(call, NULL);
+	else if (err == -EACCES)
+		app_play(call, "vm-incorrect", NULL);
 	app_play(call, "vm-goodbye", NULL);
 	return app_is_hungup(call) ? APP_HANGUP : err == -EAGAIN ? APP_CONGESTION : APP_FAILED;
 }
