@@ -216,11 +216,19 @@ static void test_say_envelope_spells_numbers_only(void **state)
 
 static void test_say_absent_tells_why(void **state)
 {
+	const struct fixture *fx = *state;
 	struct say *s = new_en(*state);
+	char name[96];
 
 	say_absent(s, "1001", false);
 	say_absent(s, "12", true);
 	assert_said(*state, s, "vm-theperson 1 0 0 1 vm-isunavail vm-theperson 1 2 vm-isonphone");
+
+	s = new_en(*state);
+	snprintf(name, sizeof(name), "%s/en/olive.wav", fx->folder);
+	say_absent_named(s, name, false);
+	say_absent_named(s, name, true);
+	assert_said(*state, s, "olive vm-isunavail olive vm-isonphone");
 }
 
 static void test_say_unknown_phrase_is_skipped(void **state)

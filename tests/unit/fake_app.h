@@ -1,0 +1,477 @@
+/* fake_app.h - app.h played by a script, for tests of applications without a PBX. Include it once.
+ *
+ * The caller follows `keys`, one sign for each thing that asks something of him:
+ *   0-9 * #   pressed when digits are read
+ *   _         nothing is pressed when digits are read, or no more of them
+ *   H         hangs up when digits are read
+ *   .         hears the next thing that is said to its end
+ *   !K        K (a key, or H) while the next thing is said that lets him; what says more lets him later
+ *   M S L     speaks for 5 s and presses #; falls silent; until the limit
+ *   m q       presses # after half a second; says nothing until the limit of silence
+ *   N         speaks for 5 s and hangs up; n after half a second; F the recording fails at once, f in the midst
+ * At the end of the script he hangs up.
+ *
+ * What happens is written to `log`, words with spaces between: [what is said] with ! and the key that interrupted it, <digits read>,
+ * record(kind), discard(file), outbox(kind), goto(number), and SQL by the names of `statements` with its parameters after the first
+ * two, the domain and the mailbox. A statement returns what `rows` says: columns by ',', rows by ';', NULL as "-"; it fails with -EAGAIN
+ * when it is named in `away`.
+ */
+#pragma once
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "call/app.h"
+
+struct fake_pair { const char *name, *value; };
+struct fake_statement { const char *part, *name; }; /* the first whose part is in the text */
+
+struct call {
+	const char *keys;
+	const struct fake_pair *args, *vars, *rows; /* ended by a NULL name */
+	const struct fake_statement *statements;    /* ended by a NULL part */
+	const char *away;             /* names with spaces around; "*": all */
+	const struct app_mailbox *boxes; /* ended by an empty number */
+	const char *pin;              /* of those that have one */
+	bool is_directory_away, is_disk_full;
+	/* Not NULL: asked instead of rows; adds its rows to r. */
+	void (*query)(struct app_rows *r, const char *sql, unsigned n, const char *const *params);
+	unsigned fail_say;            /* which app_say_new() has no memory; 0: none. The script may lose its way then */
+
+	char log[4096];
+	size_t len;
+	char doc[2][1024];            /* of the last recording, and for the outbox */
+	char language[16];
+	bool is_hungup;
+	unsigned nsays, nlive;        /* says made; says and rows not freed */
+	unsigned nrecordings, nlive_recordings, nfiles;
+	enum app_result result;
+};
+
+static struct call *fake_call; /* the test's only one */
+
+struct say { struct call *call; char text[1024]; };
+struct app_rows { struct call *call; int nrows, ncols; char *cells[64]; };
+
+static __attribute__((format(printf, 2, 3))) void fake_log(struct call *call, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (call->len)
+		call->log[call->len++] = ' ';
+	va_start(ap, fmt);
+	n = vsnprintf(call->log + call->len, sizeof(call->log) - call->len - 1, fmt, ap);
+	va_end(ap);
+	assert_in_range(n, 1, (int)(sizeof(call->log) - call->len - 2));
+	call->len += (size_t)n;
+}
+
+static const char *fake_find(const struct fake_pair *p, const char *name)
+{
+	for (; p && p->name; p++)
+		if (!strcmp(p->name, name))
+			return p->value;
+	return NULL;
+}
+
+/* ---- the call ---- */
+
+const char *app_arg(struct call *call, const char *name)
+{
+	return fake_find(call->args, name);
+}
+
+const char *app_var(struct call *call, const char *name)
+{
+	return fake_find(call->vars, name);
+}
+
+int app_set_var(struct call *call, const char *name, const char *value)
+{
+	assert_string_equal(name, "language");
+	snprintf(call->language, sizeof(call->language), "%s", value);
+	return 0;
+}
+
+void app_log(struct call *call, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	(void)call;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap); /* the compiler and the sanitizers look at it */
+	va_end(ap);
+	assert_null(strstr(text, "(null)"));
+}
+
+bool app_is_hungup(const struct call *call)
+{
+	return call->is_hungup;
+}
+
+static int fake_hang_up(struct call *call)
+{
+	call->is_hungup = true;
+	fake_log(call, "hangup");
+	return -ECANCELED;
+}
+
+int64_t app_now_ms(struct call *call)
+{
+	(void)call;
+	return 1700000000123;
+}
+
+void app_uuid(struct call *call, char buf[37])
+{
+	snprintf(buf, 37, "00000000-0000-4000-8000-%012u", call->nrecordings + 1);
+}
+
+void app_json_str(struct out *o, const char *s)
+{
+	out_chr(o, '"');
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			out_chr(o, '\\');
+		out_chr(o, *s);
+	}
+	out_chr(o, '"');
+}
+
+enum app_result app_goto(struct call *call, const char *context, const char *number)
+{
+	(void)context;
+	fake_log(call, "goto(%s)", number);
+	return APP_ANSWERED;
+}
+
+/* ---- what is said ---- */
+
+struct say *app_say_new(struct call *call)
+{
+	struct say *s;
+
+	if (++call->nsays == call->fail_say)
+		return NULL;
+	s = calloc(1, sizeof(*s));
+	assert_non_null(s);
+	s->call = call;
+	call->nlive++;
+	return s;
+}
+
+void app_say_free(struct say *s)
+{
+	if (s)
+		s->call->nlive--;
+	free(s);
+}
+
+static __attribute__((format(printf, 2, 3))) void fake_say(struct say *s, const char *fmt, ...)
+{
+	size_t n = strlen(s->text);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(s->text + n, sizeof(s->text) - n, fmt, ap);
+	va_end(ap);
+	strncat(s->text, " ", sizeof(s->text) - strlen(s->text) - 1);
+}
+
+void say_phrase(struct say *s, const char *phrase)
+{
+	fake_say(s, "%s", phrase);
+}
+
+void say_phrases(struct say *s, const char *phrases)
+{
+	char list[512], *rest = list, *one;
+
+	snprintf(list, sizeof(list), "%s", phrases);
+	while ((one = strsep(&rest, "&")) != NULL)
+		fake_say(s, "%s", one);
+}
+
+void say_file(struct say *s, const char *path)
+{
+	fake_say(s, "%s", path);
+}
+
+void say_messages(struct say *s, unsigned n, const char *kind)
+{
+	fake_say(s, "%u-%s", n, kind);
+}
+
+void say_absent(struct say *s, const char *number, bool is_busy)
+{
+	fake_say(s, "%s-%s", number, is_busy ? "busy" : "absent");
+}
+
+void say_absent_named(struct say *s, const char *name_file, bool is_busy)
+{
+	fake_say(s, "%s-%s", name_file, is_busy ? "busy" : "absent");
+}
+
+void say_envelope(struct say *s, unsigned position, const char *caller, int64_t unix_s, const char *zone)
+{
+	fake_say(s, "%u-from-%s-at-%lld-%s", position, caller, (long long)unix_s, zone);
+}
+
+int app_say(struct call *call, struct say *s, const char *stop_digits)
+{
+	const char *next = call->keys;
+
+	if (call->is_hungup)
+		return -ECANCELED;
+	s->text[strlen(s->text) - (*s->text != '\0')] = '\0';
+	fake_log(call, "[%s]", s->text);
+	if (next[0] == '.')
+		call->keys++;
+	if (next[0] != '!' || (next[1] != 'H' && (!stop_digits || !strchr(stop_digits, next[1]))))
+		return 0;
+	call->keys += 2;
+	if (next[1] == 'H')
+		return fake_hang_up(call);
+	call->len += (size_t)sprintf(call->log + call->len, "!%c", next[1]);
+	return next[1];
+}
+
+int app_play(struct call *call, const char *phrases, const char *stop_digits)
+{
+	struct say *s = app_say_new(call);
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	say_phrases(s, phrases);
+	r = app_say(call, s, stop_digits);
+	app_say_free(s);
+	return r;
+}
+
+int app_beep(struct call *call)
+{
+	return app_play(call, "beep", NULL);
+}
+
+int app_read_digits(struct call *call, const struct app_read *r, char *buf)
+{
+	struct say again;
+	unsigned n = 0;
+
+	buf[0] = '\0';
+	if (call->is_hungup)
+		return -ECANCELED;
+	if (r->say) {
+		again = *r->say;
+		app_say(call, &again, NULL);
+		if (call->is_hungup)
+			return -ECANCELED;
+	}
+	while (n < r->max) {
+		char key = *call->keys;
+
+		if (key)
+			call->keys++;
+		if (!key || key == 'H')
+			return fake_hang_up(call);
+		if (key == '_' || (r->terminators && strchr(r->terminators, key)))
+			break;
+		if (!strchr("0123456789*#", key) && !call->fail_say)
+			fail_msg("key %c where digits are read, after %s", key, call->log);
+		buf[n++] = key;
+		buf[n] = '\0';
+	}
+	fake_log(call, "<%s>", buf);
+	return (int)n;
+}
+
+int app_record(struct call *call, struct app_recording *rec, uint32_t max_ms, uint32_t silence_ms, const char *stop_digits,
+	       const char *kind, const char *doc)
+{
+	static const struct { char key; uint32_t duration_ms, talk_ms; enum app_record_end end; } ends[] = {
+		{ 'M', 5000, 4000, APP_REC_DIGIT }, { 'S', 15000, 4000, APP_REC_SILENCE }, { 'L', 0, 4000, APP_REC_LIMIT },
+		{ 'm', 400, 300, APP_REC_DIGIT }, { 'q', 0, 40, APP_REC_SILENCE }, { 'N', 5000, 4000, APP_REC_HANGUP },
+		{ 'n', 400, 300, APP_REC_HANGUP }, { 'F', 0, 0, APP_REC_FAILED }, { 'f', 3000, 2000, APP_REC_FAILED },
+		{ '\0', 400, 300, APP_REC_HANGUP },
+	};
+	unsigned i = 0;
+
+	*rec = (struct app_recording){ .end = APP_REC_HANGUP };
+	if (call->is_hungup)
+		return -ECANCELED;
+	snprintf(call->doc[0], sizeof(call->doc[0]), "%s", doc ? doc : "");
+	assert_string_equal(stop_digits, "#");
+	assert_true(silence_ms && silence_ms < max_ms);
+	while (ends[i].key && ends[i].key != *call->keys)
+		i++;
+	if (*call->keys != ends[i].key && !call->fail_say)
+		fail_msg("key %c where the caller is recorded, after %s", *call->keys, call->log);
+	if (*call->keys)
+		call->keys++;
+	snprintf(rec->path, sizeof(rec->path), "/nowhere/rec%u", ++call->nrecordings);
+	call->nlive_recordings++;
+	fake_log(call, "record(%s)", kind ? kind : "-");
+	rec->end = ends[i].end;
+	rec->talk_ms = ends[i].talk_ms;
+	rec->duration_ms = ends[i].duration_ms;
+	if (ends[i].key == 'L')
+		rec->duration_ms = max_ms;
+	else if (ends[i].key == 'q')
+		rec->duration_ms = silence_ms;
+	else if (ends[i].key == 'F')
+		return -ENOSPC;
+	if (rec->end == APP_REC_HANGUP)
+		fake_hang_up(call);
+	return 0;
+}
+
+void app_recording_discard(struct app_recording *rec)
+{
+	if (!rec->path[0])
+		return;
+	fake_log(fake_call, "discard(%s)", strrchr(rec->path, '/') + 1);
+	fake_call->nlive_recordings--;
+	rec->path[0] = '\0';
+}
+
+/* ---- the directory and the database ---- */
+
+int app_mailbox_find(struct call *call, const char *number, struct app_mailbox *out)
+{
+	if (call->is_directory_away)
+		return -EAGAIN;
+	for (const struct app_mailbox *b = call->boxes; b->number[0]; b++)
+		if (!strcmp(b->number, number)) {
+			*out = *b;
+			return 0;
+		}
+	return -ENOENT;
+}
+
+int app_pin_check(struct call *call, const char *mailbox, const char *pin)
+{
+	struct app_mailbox box;
+	int err = app_mailbox_find(call, mailbox, &box);
+
+	return err ? err == -ENOENT ? -EACCES : err : box.has_pin && !strcmp(pin, call->pin) ? 0 : -EACCES;
+}
+
+static const char *fake_statement(struct call *call, const char *sql, unsigned n, const char *const *params)
+{
+	const struct fake_statement *st = call->statements;
+	char text[256] = "";
+
+	while (st->part && !strstr(sql, st->part))
+		st++;
+	if (!st->part)
+		fail_msg("unknown SQL: %s", sql);
+	for (unsigned i = strstr(sql, "$1::jsonb") ? 0 : 2; i < n; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", *text ? "," : "", params[i]);
+	if (!strstr(sql, "$1::jsonb")) {
+		assert_string_equal(params[0], fake_find(call->vars, "domain"));
+		assert_non_null(params[1]);
+	}
+	fake_log(call, *text ? "%s(%s)" : "%s", st->name, text);
+	return st->name;
+}
+
+static bool fake_is_away(const struct call *call, const char *name)
+{
+	char word[64];
+
+	snprintf(word, sizeof(word), " %s ", name);
+	return call->away && (!strcmp(call->away, "*") || strstr(call->away, word));
+}
+
+int app_query(struct call *call, struct app_rows **out, const char *sql, unsigned n, const char *const *params)
+{
+	const char *name = fake_statement(call, sql, n, params), *text = fake_find(call->rows, name);
+	char copy[512], *rest = copy, *row, *cell;
+	struct app_rows *r;
+
+	*out = NULL;
+	if (fake_is_away(call, name))
+		return -EAGAIN;
+	r = calloc(1, sizeof(*r));
+	assert_non_null(r);
+	r->call = call;
+	call->nlive++;
+	*out = r;
+	if (call->query) {
+		call->query(r, sql, n, params);
+		return 0;
+	}
+	snprintf(copy, sizeof(copy), "%s", text ? text : "");
+	while (text && *text && (row = strsep(&rest, ";")) != NULL) {
+		r->ncols = 0;
+		while ((cell = strsep(&row, ",")) != NULL)
+			r->cells[r->nrows * 8 + r->ncols++] = strcmp(cell, "-") ? strdup(cell) : NULL;
+		assert_in_range(r->ncols, 1, 8);
+		assert_in_range(++r->nrows, 1, 7);
+	}
+	return 0;
+}
+
+int app_query_file(struct call *call, struct app_rows **out, const char *sql, unsigned n, const char *const *params, const char *path)
+{
+	const char *all[8] = { 0 };
+
+	assert_non_null(strstr(path, "/nowhere/rec"));
+	snprintf(call->doc[1], sizeof(call->doc[1]), "%s", params[0]);
+	if (!call->query)
+		return app_query(call, out, sql, n, params);
+	memcpy(all, params, n * sizeof(*all));
+	all[n] = "\\x736f756e64";
+	return app_query(call, out, sql, n + 1, all);
+}
+
+int app_rows_count(const struct app_rows *r)
+{
+	return r->nrows;
+}
+
+const char *app_rows_get(const struct app_rows *r, int row, int col)
+{
+	assert_in_range(row, 0, r->nrows - 1);
+	assert_in_range(col, 0, r->ncols - 1);
+	return r->cells[row * 8 + col];
+}
+
+void app_rows_free(struct app_rows *r)
+{
+	if (!r)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(r->cells); i++)
+		free(r->cells[i]);
+	r->call->nlive--;
+	free(r);
+}
+
+int app_rows_save(struct call *call, const struct app_rows *r, int row, int col, char path[256])
+{
+	if (!app_rows_get(r, row, col))
+		return -ENOENT;
+	if (call->is_disk_full) {
+		strcpy(path, "half");
+		return -ENOSPC;
+	}
+	snprintf(path, 256, "/nowhere/%s", app_rows_get(r, row, col));
+	return 0;
+}
+
+int app_outbox(struct call *call, const char *kind, const char *doc, struct app_recording *rec)
+{
+	fake_log(call, "outbox(%s)", kind);
+	snprintf(call->doc[1], sizeof(call->doc[1]), "%s", doc);
+	if (call->is_disk_full)
+		return -ENOSPC;
+	call->nlive_recordings--;
+	rec->path[0] = '\0';
+	return 0;
+}
