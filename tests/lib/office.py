@@ -273,8 +273,6 @@ class Office:
         wait_until(lambda: any(int(n) >= last for n in re.findall(r"directory: changed seq=(\d+)", self.log[mark:])), seconds)
         if any(table in ("route", "context") for _, table in changes):
             self.wait_log("plan: up to date", mark, seconds)
-        if any(table == "domain" for _, table in changes):
-            self.wait_log("directory: loaded", mark, seconds)
 
     # ---- log ----
 
