@@ -58,3 +58,11 @@ class Cdrs:
 @pytest.fixture
 def cdrs(office):
     return Cdrs(office)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: begun first, so that the others run beside it")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

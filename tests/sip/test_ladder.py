@@ -268,21 +268,6 @@ def test_ack_is_sent_for_every_200(pair):
     hang_up(here, there)
 
 
-def test_no_ack_ends_the_call(own_office):
-    """RFC 3261 §13.3.1.4: after 64*T1 without ACK the session is ended with BYE."""
-    with Phone(own_office, "1001") as caller, Phone(own_office, "1002") as callee:
-        callee.register()
-        here = caller.invite("91002")
-        there = callee.answer_invite()
-        there.answer()
-        oks = [here.expect(200)]
-        m = oks[0]
-        while m.status == 200:
-            m = here.expect(200, "BYE", timeout=40)
-        caller.reply(m, 200, "OK", contact=False)
-        there.take_bye()
-
-
 def test_final_response_comes_again_until_the_ack(office):
     """RFC 3261 §17.2.1, timer G: T1, doubled; a lost ACK doesn't leave the caller in the dark."""
     with Phone(office, "1001") as caller:
@@ -459,17 +444,6 @@ def test_malformed_sdp_gets_400(office):
         call = caller.invite("91002", "this is no description\r\n")
         m = call.expect(400, 488)
         call.ack(m)
-
-
-def test_callee_that_never_answers_is_unavailable(own_office):
-    """Timer B: the phone is registered and gone. RFC 3261 §17.1.1.2: 64*T1."""
-    own_office.change("UPDATE pbx.extension SET ring_s = 60 WHERE number = '1002'")
-    with Phone(own_office, "1001") as caller, Phone(own_office, "1002") as callee:
-        callee.register()
-        here = caller.invite("91002")
-        m = here.expect(480, 408, timeout=40)
-        here.ack(m)
-    assert own_office.wait_sql("SELECT result FROM pbx.cdr")[0][0] in ("no_answer", "unavailable")
 
 
 def test_icmp_unreachable_is_noticed(own_office):

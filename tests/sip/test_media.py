@@ -1,10 +1,11 @@
 """What is heard: RTP through calls made by SIP (RFC 3264, 3550, 4733, 7362)."""
 import contextlib
 import struct
+import time
 
 import pytest
 
-from office import own_address
+from office import own_address, wait_until
 from rtp import Rtp, audioop, tone
 from sip import Phone, media_of, sdp
 
@@ -315,3 +316,44 @@ def test_echo_and_music(office):
         call.ack(ok)
         assert len({p.payload for p in a.wait_received(60)}) > 30
         call.bye()
+
+
+@pytest.mark.parametrize("why", ["unavailable", "busy", "no_answer"])
+def test_who_does_not_take_the_call_has_a_mailbox(office, cdrs, why):
+    """The demo office's plan: the caller is led to voicemail, hears it and leaves a message; the lamp of the other goes on."""
+    office.sql("DELETE FROM pbx.voicemail WHERE number = '1008'")
+    office.change("UPDATE pbx.extension SET ring_s = 1 WHERE number = '1008'")
+    try:
+        with Phone(office, "1001") as caller, Phone(office, "1008") as callee, Rtp(caller.addr) as a:
+            if why != "unavailable":
+                assert callee.register().status == 200
+            here = caller.invite("1008", sdp(caller.addr, a.port, PCMU))
+            if why != "unavailable":
+                there = callee.answer_invite()
+                there.ring()
+            if why == "busy":
+                there.reply(486, "Busy Here")
+                there.expect("ACK")
+            elif why == "no_answer":
+                there.reply(200, "OK", there.expect("CANCEL"))
+                there.reply(487)
+                there.expect("ACK")
+            ok = here.expect(200, skip=(100, 180))
+            here.ack(ok)
+            a.start(media_of(ok.body))
+            spoken = a.wait_received(50)
+            assert len({p.payload for p in spoken}) > 20                     # the greeting
+            a.stop()
+            a.send_event("#")                                                # enough of that
+            a.start()
+            wait_until(lambda: time.monotonic() - a.received[-1].at > 0.4)   # behind the beep it listens
+            said = a.sent
+            a.wait(lambda: a.sent > said + 100)                              # two seconds of message
+            here.bye()
+            office.wait_sql("SELECT count(*) = 1 FROM pbx.voicemail WHERE number = '1008' AND folder = 'new' AND duration_ms > 1000")
+            if why != "unavailable":
+                callee.unregister()
+        assert cdrs.next().result == "answered"
+    finally:
+        office.sql("DELETE FROM pbx.voicemail WHERE number = '1008'")
+        office.change("UPDATE pbx.extension SET ring_s = 20 WHERE number = '1008'")
