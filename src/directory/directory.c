@@ -354,3 +354,13 @@ void directory_watch(struct directory *d, struct directory_watcher *w)
 	w->next = d->watchers;
 	d->watchers = w;
 }
+
+void directory_unwatch(struct directory *d, struct directory_watcher *w)
+{
+	struct directory_watcher **slot = &d->watchers;
+
+	while (*slot && *slot != w)
+		slot = &(*slot)->next;
+	if (*slot)
+		*slot = w->next;
+}

@@ -83,7 +83,8 @@ struct directory_watcher {
 	void *arg;
 	struct directory_watcher *next;
 };
-void directory_watch(struct directory *d, struct directory_watcher *w); /* w must outlive d */
+void directory_watch(struct directory *d, struct directory_watcher *w); /* w must outlive d, or be unwatched */
+void directory_unwatch(struct directory *d, struct directory_watcher *w);
 
 /* The domain a host name means: its own name, else the default domain (for IP addresses and unknown names). */
 enum dir_answer directory_domain_of_host(struct directory *d, struct str host, const struct dir_domain **out);

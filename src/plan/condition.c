@@ -1,8 +1,6 @@
 /* condition.c - conditions of steps and ${...} in their arguments: pure text work, the same as pbx.condition_valid() and
  * pbx.substitute() do in SQL. */
 #include <errno.h>
-#include <limits.h>
-#include <stdlib.h>
 
 #include "base/out.h"
 #include "plan/pattern.h"
@@ -21,30 +19,78 @@ static bool is_name(struct str s)
 	return s.n > 0;
 }
 
-/* Cuts a term at the next " and ". */
-static struct str next_term(struct str *rest)
-{
-	struct str all = *rest;
+/* ---- conditions ---- */
 
-	for (size_t i = 0; i + 5 <= all.n; i++)
-		if (!memcmp(all.p + i, " and ", 5)) {
-			*rest = str_from_at(all, i + 5);
-			return str_trim((struct str){ all.p, i });
-		}
-	*rest = STR_NULL;
-	return str_trim(all);
+static size_t skip_spaces(struct str *s)
+{
+	size_t n = 0;
+
+	while (n < s->n && s->p[n] == ' ')
+		n++;
+	*s = str_from_at(*s, n);
+	return n;
 }
 
-static int parse_term(struct str term, struct str *name, bool *is_not, struct str *values)
+/* Cuts what has none of these characters. */
+static struct str cut_word(struct str *s, const char *ends)
 {
-	ptrdiff_t eq = str_find_chr(term, '=');
+	struct str word = *s;
 
-	if (eq <= 0)
+	word.n = 0;
+	while (word.n < s->n && !strchr(ends, s->p[word.n]))
+		word.n++;
+	*s = str_from_at(*s, word.n);
+	return word;
+}
+
+struct term {
+	struct str name;
+	bool is_not;
+	struct str values;       /* with commas and spaces between them, checked */
+};
+
+static int parse_values(struct str *rest, struct str *values)
+{
+	*values = *rest;
+	for (;;) {
+		skip_spaces(rest);
+		if (!cut_word(rest, " ,=!").n)
+			return -EINVAL;
+		values->n = (size_t)(rest->p - values->p);
+		skip_spaces(rest);
+		if (!rest->n || rest->p[0] != ',')
+			return 0;
+		*rest = str_from_at(*rest, 1);
+	}
+}
+
+/* name [!]= value {, value} */
+static int parse_term(struct str *rest, struct term *t)
+{
+	skip_spaces(rest);
+	t->name = cut_word(rest, " =!");
+	for (size_t i = 0; i < t->name.n; i++)
+		if (t->name.p[i] >= 'A' && t->name.p[i] <= 'Z')
+			return -EINVAL;
+	skip_spaces(rest);
+	t->is_not = rest->n && rest->p[0] == '!';
+	*rest = str_from_at(*rest, t->is_not);
+	if (!is_name(t->name) || !rest->n || rest->p[0] != '=')
 		return -EINVAL;
-	*is_not = term.p[eq - 1] == '!';
-	*name = str_trim((struct str){ term.p, (size_t)eq - *is_not });
-	*values = str_trim(str_from_at(term, (size_t)eq + 1));
-	return is_name(*name) && values->n ? 0 : -EINVAL;
+	*rest = str_from_at(*rest, 1);
+	return parse_values(rest, &t->values);
+}
+
+/* Moves behind "and"; false at the end. -EINVAL for anything else is told by leaving it there. */
+static bool skip_and(struct str *rest)
+{
+	struct str s = *rest;
+
+	/* The space before it is behind the last value, and skipped. */
+	if (!str_starts(s, STR("and ")) || s.p[-1] != ' ')
+		return false;
+	*rest = str_from_at(s, 4);
+	return true;
 }
 
 static bool is_one_of(struct str value, struct str list)
@@ -52,77 +98,66 @@ static bool is_one_of(struct str value, struct str list)
 	while (list.p) {
 		struct str one = str_trim(str_cut(&list, ','));
 
-		if (one.n && (one.p[0] == '_' ? pattern_match(one, value) : str_eq(one, value)))
+		if (one.p[0] == '_' ? pattern_match(one, value) : str_eq(one, value))
 			return true;
 	}
 	return false;
 }
 
-bool plan_condition_holds(const char *condition, plan_var_fn *vars, void *arg)
+/* Valid, and true of these variables; vars NULL: is it valid? */
+static bool holds(const char *condition, plan_var_fn *vars, void *arg)
 {
-	struct str rest = str_from(condition), name, values;
-	bool is_not;
+	struct str rest = str_from(condition);
+	bool all = true;
+	struct term t;
 
-	while (rest.p) {
-		struct str term = next_term(&rest);
-
-		if (parse_term(term, &name, &is_not, &values) != 0 || is_one_of(vars(name, arg), values) == is_not)
+	do {
+		if (parse_term(&rest, &t) != 0)
 			return false;
-	}
-	return true;
+		if (vars && is_one_of(vars(t.name, arg), t.values) == t.is_not)
+			all = false;
+	} while (skip_and(&rest));
+	return all && !rest.n;
 }
 
-static bool values_are_valid(struct str list)
+bool plan_condition_holds(const char *condition, plan_var_fn *vars, void *arg)
 {
-	while (list.p) {
-		struct str one = str_trim(str_cut(&list, ','));
-
-		if (!one.n)
-			return false;
-		for (size_t i = 0; i < one.n; i++)
-			if (strchr(" =!", one.p[i]))
-				return false;
-	}
-	return true;
+	return holds(condition, vars, arg);
 }
 
 bool plan_condition_is_valid(const char *condition)
 {
-	struct str rest = str_from(condition), name, values;
-	bool is_not;
-
-	while (rest.p) {
-		struct str term = next_term(&rest);
-
-		if (parse_term(term, &name, &is_not, &values) != 0 || !values_are_valid(values))
-			return false;
-	}
-	return true;
+	return holds(condition, NULL, NULL);
 }
 
 /* ---- ${...} ---- */
 
-static int to_int(struct str s, long *out)
+static int to_count(struct str s, uint32_t *out)
 {
-	char buf[8], *end;
-
-	if (!s.n || str_copy(s, buf, sizeof(buf)) != 0)
-		return -EINVAL;
-	*out = strtol(buf, &end, 10);
-	return *end || buf[0] == '+' || buf[0] == ' ' ? -EINVAL : 0;
+	return s.n > 4 ? -EINVAL : str_to_u32(s, 9999, out);
 }
 
-/* offset[:length] */
+/* Bytes of the first n characters of UTF-8; bytes that aren't any count one each. */
+static size_t chars_len(struct str s, uint32_t n)
+{
+	size_t i = 0;
+
+	for (; n && i < s.n; n--)
+		for (i++; i < s.n && ((unsigned char)s.p[i] & 0xc0) == 0x80; i++) {
+		}
+	return i;
+}
+
+/* offset[:length], in characters */
 static int cut_value(struct str spec, struct str *value)
 {
 	struct str length = spec, offset = str_cut(&length, ':');
-	long from, n = LONG_MAX;
+	uint32_t from, n = UINT32_MAX;
 
-	if (to_int(offset, &from) != 0 || (length.p && (to_int(length, &n) != 0 || n < 0)))
+	if (to_count(offset, &from) != 0 || (length.p && to_count(length, &n) != 0))
 		return -EINVAL;
-	*value = str_from_at(*value, from > 0 ? (size_t)from : 0);
-	if ((unsigned long)n < value->n)
-		value->n = (size_t)n;
+	*value = str_from_at(*value, chars_len(*value, from));
+	value->n = chars_len(*value, n);
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 /* plan.c - the cached dialplan: contexts with their includes and their routes.
  *
- * Each context has a pattern set of its routes. What changes is told by the directory's change feed and fetched again, one query
- * at a time, so that an older answer can't overwrite a newer one.
+ * Each context has a pattern set of its routes. The directory's change feed tells what has changed; that is fetched by one statement,
+ * so in one snapshot, and put into the copy in one go: a call sees the dialplan of before a COMMIT or of behind it. What could not be
+ * fetched stays due; the copy stays in use meanwhile.
  */
 #define LOG_MODULE "plan"
 #include "plan/plan.h"
@@ -10,12 +11,12 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <uthash.h>
-#include <utlist.h>
 
 #include "base/log.h"
+#include "base/out.h"
 #include "plan/pattern.h"
 
-#define INCLUDES_MAX 64
+#define RETRY_MS 300
 
 struct route {
 	int refs;
@@ -30,25 +31,41 @@ struct context {
 	struct pattern_set *routes;
 	unsigned nincluded;
 	char **included;
+	/* Of the search under way: contexts may include each other in a ring. */
+	uint64_t seen;
+	struct context *parent;
+	unsigned at;              /* the include to look at next */
 	char key[];               /* domain/context */
 };
 
 /* Routes by their key too, so that one can be replaced. */
 struct entry { UT_hash_handle hh; struct route *route; struct context *context; char key[]; };
 
-struct pending { struct pending *next; char table; char key[]; }; /* table: 'r'oute, 'c'ontext, '*' all */
+struct copy {
+	struct context *contexts;
+	struct entry *entries;
+};
+
+/* Something that is to be fetched. */
+struct due {
+	UT_hash_handle hh;
+	bool is_asked;            /* by the query under way, and has not changed since */
+	char name[];              /* 'r'oute or 'c'ontext, then the key */
+};
 
 struct plan {
 	struct db *db;
 	struct directory *directory;
 	const struct log *log;
 	struct directory_watcher watcher;
-	struct context *contexts;
-	struct entry *entries;
-	struct pending *pending;
+	struct copy copy;
+	struct due *due;
 	uint64_t query;           /* under way */
-	char fetching[400];       /* key of it, "" for all */
-	bool is_loaded;
+	bool is_all_due, is_all_asked, is_loaded, is_closing;
+	uint64_t nsearches;
+	uv_timer_t timer;
+	void (*done)(void *arg);
+	void *done_arg;
 };
 
 /* ---- routes ---- */
@@ -86,6 +103,8 @@ static int fill_step(struct step *s, json_t *row)
 	s->app = json_string_value(json_object_get(row, "app"));
 	s->condition = json_string_value(json_object_get(row, "condition"));
 	json_object_foreach(args, name, value) {
+		if (!json_is_string(value))
+			continue; /* null: as if it were not there */
 		list[s->nargs].name = name;
 		list[s->nargs++].value = json_string_value(value);
 	}
@@ -125,22 +144,22 @@ static struct route *route_new(struct str context, struct str pattern, struct st
 
 /* ---- contexts ---- */
 
-static struct context *context_find(struct plan *p, const char *domain, struct str name)
+static struct context *context_find(const struct copy *copy, const char *domain, struct str name)
 {
 	char key[200];
 	struct context *c = NULL;
 	int n = snprintf(key, sizeof(key), "%s/%.*s", domain, STR_ARG(name));
 
 	if (n > 0 && (size_t)n < sizeof(key))
-		HASH_FIND(hh, p->contexts, key, (unsigned)n, c);
+		HASH_FIND(hh, copy->contexts, key, (unsigned)n, c);
 	return c;
 }
 
-static struct context *context_get(struct plan *p, struct str key)
+static struct context *context_get(struct copy *copy, struct str key)
 {
 	struct context *c;
 
-	HASH_FIND(hh, p->contexts, key.p, (unsigned)key.n, c);
+	HASH_FIND(hh, copy->contexts, key.p, (unsigned)key.n, c);
 	if (c)
 		return c;
 	c = calloc(1, sizeof(*c) + key.n + 1);
@@ -152,18 +171,29 @@ static struct context *context_get(struct plan *p, struct str key)
 		return NULL;
 	}
 	memcpy(c->key, key.p, key.n);
-	HASH_ADD_KEYPTR(hh, p->contexts, c->key, (unsigned)key.n, c);
+	HASH_ADD_KEYPTR(hh, copy->contexts, c->key, (unsigned)key.n, c);
 	return c;
 }
 
-static void context_set_includes(struct context *c, struct str list)
+static void context_drop_includes(struct context *c)
 {
 	for (unsigned i = 0; i < c->nincluded; i++)
 		free(c->included[i]);
 	free(c->included);
+	c->included = NULL;
 	c->nincluded = 0;
-	c->included = calloc(INCLUDES_MAX, sizeof(char *));
-	while (c->included && list.n && c->nincluded < INCLUDES_MAX) {
+}
+
+/* list: names with \x1f between them */
+static void context_set_includes(struct context *c, struct str list)
+{
+	unsigned n = 1;
+
+	context_drop_includes(c);
+	for (size_t i = 0; i < list.n; i++)
+		n += list.p[i] == '\x1f';
+	c->included = list.n ? calloc(n, sizeof(char *)) : NULL;
+	while (c->included && list.n) {
 		char *name = str_dup(str_cut(&list, '\x1f'));
 
 		if (name)
@@ -171,239 +201,286 @@ static void context_set_includes(struct context *c, struct str list)
 	}
 }
 
-static void entry_remove(struct plan *p, struct entry *e)
+static void entry_remove(struct copy *copy, struct entry *e)
 {
 	pattern_set_remove(e->context->routes, str_from(e->route->pattern));
-	HASH_DEL(p->entries, e);
+	HASH_DEL(copy->entries, e);
 	route_release(e->route);
 	free(e);
 }
 
-static void context_free(struct plan *p, struct context *c)
-{
-	HASH_DEL(p->contexts, c);
-	context_set_includes(c, STR_NULL);
-	free(c->included);
-	pattern_set_free(c->routes);
-	free(c);
-}
-
-static void clear(struct plan *p)
+static void copy_clear(struct copy *copy)
 {
 	struct entry *e, *next_e;
 	struct context *c, *next_c;
 
-	HASH_ITER(hh, p->entries, e, next_e)
-		entry_remove(p, e);
-	HASH_ITER(hh, p->contexts, c, next_c)
-		context_free(p, c);
+	HASH_ITER(hh, copy->entries, e, next_e)
+		entry_remove(copy, e);
+	HASH_ITER(hh, copy->contexts, c, next_c) {
+		HASH_DEL(copy->contexts, c);
+		context_drop_includes(c);
+		pattern_set_free(c->routes);
+		free(c);
+	}
 }
 
 /* ---- fetching ---- */
 
-static const char routes_sql[] =
-	"SELECT r.domain || '/' || r.context, r.context, r.pattern, coalesce(("
+/* $1 the contexts wanted, $2 the routes; NULL: all. */
+static const char fetch_sql[] =
+	"SELECT 'c', c.domain || '/' || c.context, c.context, NULL, ("
+	"  SELECT string_agg(i.included, E'\\x1f' ORDER BY i.position) FROM pbx.context_include AS i"
+	"  WHERE (i.domain, i.context) = (c.domain, c.context)) "
+	"FROM pbx.context AS c WHERE ($1::text[] IS NULL OR c.domain || '/' || c.context = ANY($1)) "
+	"UNION ALL "
+	"SELECT 'r', r.domain || '/' || r.context, r.context, r.pattern, coalesce(("
 	"  SELECT jsonb_agg(jsonb_build_object('app', s.app, 'condition', s.condition, 'args', ("
 	"    SELECT coalesce(jsonb_object_agg(a.key, a.value), '{}') FROM jsonb_each_text(s.args) AS a)) ORDER BY s.position)"
 	"  FROM pbx.step AS s WHERE (s.domain, s.context, s.pattern) = (r.domain, r.context, r.pattern)), '[]')::text "
-	"FROM pbx.route AS r WHERE r.enabled AND ($1::text IS NULL OR r.domain || '/' || r.context || '/' || r.pattern = $1)";
-static const char contexts_sql[] =
-	"SELECT c.domain || '/' || c.context, ("
-	"  SELECT string_agg(i.included, E'\\x1f' ORDER BY i.position) FROM pbx.context_include AS i"
-	"  WHERE (i.domain, i.context) = (c.domain, c.context)) "
-	"FROM pbx.context AS c WHERE ($1::text IS NULL OR c.domain || '/' || c.context = $1)";
+	"FROM pbx.route AS r WHERE r.enabled AND ($2::text[] IS NULL OR r.domain || '/' || r.context || '/' || r.pattern = ANY($2))";
 
 static void go_on(struct plan *p);
-static void push(struct plan *p, char table, const char *key);
 
-static void take_route(struct plan *p, const struct db_rows *rows, int row)
+static void take_context(struct copy *copy, const struct db_rows *rows, int row)
 {
-	struct str context = db_rows_get(rows, row, 0), pattern = db_rows_get(rows, row, 2);
-	struct context *c = context_get(p, context);
+	struct context *c = context_get(copy, db_rows_get(rows, row, 1));
+
+	if (c)
+		context_set_includes(c, db_rows_get(rows, row, 4));
+}
+
+static void take_route(struct plan *p, struct copy *copy, const struct db_rows *rows, int row)
+{
+	struct str context = db_rows_get(rows, row, 1), pattern = db_rows_get(rows, row, 3);
+	struct context *c = context_get(copy, context);
 	struct entry *e = c ? calloc(1, sizeof(*e) + context.n + pattern.n + 2) : NULL;
 
 	if (!e)
 		return;
 	sprintf(e->key, "%.*s/%.*s", STR_ARG(context), STR_ARG(pattern));
 	e->context = c;
-	e->route = route_new(db_rows_get(rows, row, 1), pattern, db_rows_get(rows, row, 3));
+	e->route = route_new(db_rows_get(rows, row, 2), pattern, db_rows_get(rows, row, 4));
 	if (!e->route || pattern_set_add(c->routes, pattern, e->route) != 0) {
 		log_error(p->log, "route %s can't be used", e->key);
 		route_release(e->route);
 		free(e);
 		return;
 	}
-	HASH_ADD_STR(p->entries, key, e);
+	HASH_ADD_STR(copy->entries, key, e);
 }
 
-static void on_routes(uint64_t id, const struct db_answer *a, void *arg)
+static void take_rows(struct plan *p, struct copy *copy, const struct db_rows *rows)
+{
+	for (int i = 0; i < db_rows_count(rows); i++)
+		if (db_rows_get(rows, i, 0).p[0] == 'c')
+			take_context(copy, rows, i);
+		else
+			take_route(p, copy, rows, i);
+}
+
+/* What was asked for and didn't come has gone. Of a context only the includes go here: its routes are told one by one. */
+static void drop_asked(struct plan *p)
+{
+	struct due *d, *next;
+	struct context *c;
+	struct entry *e;
+
+	HASH_ITER(hh, p->due, d, next) {
+		if (!d->is_asked)
+			continue;
+		if (d->name[0] == 'r') {
+			HASH_FIND_STR(p->copy.entries, d->name + 1, e);
+			if (e)
+				entry_remove(&p->copy, e);
+		} else {
+			HASH_FIND_STR(p->copy.contexts, d->name + 1, c);
+			if (c)
+				context_drop_includes(c);
+		}
+		HASH_DEL(p->due, d);
+		free(d);
+	}
+}
+
+static void on_timer(uv_timer_t *timer);
+
+/* All that was asked stays due. */
+static void retry(struct plan *p)
+{
+	p->is_all_due = p->is_all_due || p->is_all_asked;
+	uv_timer_start(&p->timer, on_timer, RETRY_MS, 0);
+}
+
+static void on_fetched(uint64_t id, const struct db_answer *a, void *arg)
 {
 	struct plan *p = arg;
-	struct entry *e;
+	struct copy fresh = { 0 };
 
 	(void)id;
 	p->query = 0;
 	if (a->err) {
-		/* Asked again when the directory says that the database is back. */
-		log_warn(p->log, "dialplan not read: %s", a->message);
+		if (a->err == -EINVAL)
+			log_error(p->log, "dialplan not read: %s", a->message);
+		retry(p);
 		return;
 	}
-	HASH_FIND_STR(p->entries, p->fetching, e);
-	if (e)
-		entry_remove(p, e);
-	for (int i = 0; i < db_rows_count(a->rows); i++)
-		take_route(p, a->rows, i);
-	if (!p->fetching[0]) {
+	drop_asked(p);
+	if (p->is_all_asked) {
+		take_rows(p, &fresh, a->rows);
+		copy_clear(&p->copy);
+		p->copy = fresh;
 		p->is_loaded = true;
-		log_info(p->log, "dialplan loaded routes=%u contexts=%u", HASH_COUNT(p->entries), HASH_COUNT(p->contexts));
+		log_info(p->log, "dialplan loaded routes=%u contexts=%u", HASH_COUNT(p->copy.entries), HASH_COUNT(p->copy.contexts));
+	} else {
+		take_rows(p, &p->copy, a->rows);
 	}
 	go_on(p);
 }
 
-static void fetch_routes(struct plan *p)
+static void array_add(struct out *o, const char *key)
 {
-	p->query = db_query(p->db, routes_sql, 1, &DB_TEXT(p->fetching[0] ? p->fetching : NULL), on_routes, p);
+	out_z(o, o->len ? ",\"" : "{\"");
+	for (; *key; key++) {
+		if (*key == '"' || *key == '\\')
+			out_chr(o, '\\');
+		out_chr(o, *key);
+	}
+	out_chr(o, '"');
 }
 
-static void on_contexts(uint64_t id, const struct db_answer *a, void *arg)
+static void array_end(struct out *o)
 {
-	struct plan *p = arg;
-	bool all = !p->fetching[0];
+	if (!o->len)
+		out_chr(o, '{');
+	out_mem(o, "}", 2);
+}
 
-	(void)id;
-	p->query = 0;
-	if (a->err) {
-		log_warn(p->log, "contexts not read: %s", a->message);
-		return;
-	}
-	if (all)
-		clear(p);
-	else if (!db_rows_count(a->rows)) {
-		struct context *c;
+static void fetch(struct plan *p)
+{
+	struct out contexts, routes;
+	struct due *d;
 
-		/* Its routes have gone with it, each told as a change of its own: only the includes are dropped here. */
-		HASH_FIND_STR(p->contexts, p->fetching, c);
-		if (c)
-			context_set_includes(c, STR_NULL);
+	out_init_grow(&contexts, 16 << 20);
+	out_init_grow(&routes, 16 << 20);
+	for (d = p->due; d; d = d->hh.next) {
+		array_add(d->name[0] == 'r' ? &routes : &contexts, d->name + 1);
+		d->is_asked = true;
 	}
-	for (int i = 0; i < db_rows_count(a->rows); i++) {
-		struct context *c = context_get(p, db_rows_get(a->rows, i, 0));
+	array_end(&contexts);
+	array_end(&routes);
+	/* More than can be told apart: all. */
+	p->is_all_asked = p->is_all_due || !out_ok(&contexts) || !out_ok(&routes);
+	p->is_all_due = false;
+	p->query = db_query(p->db, fetch_sql, 2,
+			    (struct db_param[]){ DB_TEXT(p->is_all_asked ? NULL : contexts.p), DB_TEXT(p->is_all_asked ? NULL : routes.p) },
+			    on_fetched, p);
+	out_fini(&contexts);
+	out_fini(&routes);
+}
 
-		if (c)
-			context_set_includes(c, db_rows_get(a->rows, i, 1));
-	}
-	if (all)
-		fetch_routes(p);
-	else
-		go_on(p);
+static void on_timer(uv_timer_t *timer)
+{
+	go_on(timer->data);
 }
 
 static void go_on(struct plan *p)
 {
-	struct pending *next = p->pending;
-
-	if (p->query)
+	if (p->query || p->is_closing)
 		return;
-	if (!next) {
+	if (!p->due && !p->is_all_due) {
 		log_debug(p->log, "up to date");
 		return;
 	}
-	LL_DELETE(p->pending, next);
-	snprintf(p->fetching, sizeof(p->fetching), "%s", next->key);
-	if (next->table == 'r')
-		fetch_routes(p);
-	else
-		p->query = db_query(p->db, contexts_sql, 1, &DB_TEXT(p->fetching[0] ? p->fetching : NULL), on_contexts, p);
-	free(next);
+	fetch(p);
+	if (!p->query)
+		retry(p);
 }
 
-static void push(struct plan *p, char table, const char *key)
+static void add_due(struct plan *p, char what, const char *key)
 {
-	struct pending *n;
+	struct due *d = calloc(1, sizeof(*d) + strlen(key) + 2), *old;
 
-	LL_FOREACH(p->pending, n)
-		if (n->table == table && !strcmp(n->key, key))
-			return;
-	n = calloc(1, sizeof(*n) + strlen(key) + 1);
-	if (!n)
-		return;
-	n->table = table;
-	strcpy(n->key, key);
-	LL_APPEND(p->pending, n);
-	go_on(p);
+	if (!d) {
+		p->is_all_due = true;
+	} else {
+		d->name[0] = what;
+		strcpy(d->name + 1, key);
+		HASH_FIND_STR(p->due, d->name, old);
+		if (old) {
+			old->is_asked = false;
+			free(d);
+		} else {
+			HASH_ADD_STR(p->due, name, d);
+		}
+	}
 }
 
 static void on_change(const char *table, const char *key, void *arg)
 {
+	struct plan *p = arg;
+
 	if (!strcmp(table, "route"))
-		push(arg, 'r', key);
+		add_due(p, 'r', key);
 	else if (!strcmp(table, "context"))
-		push(arg, 'c', key);
+		add_due(p, 'c', key);
 	else if (!strcmp(table, "*"))
-		push(arg, '*', "");
+		p->is_all_due = true;
+	else
+		return;
+	/* Others of the same batch follow: they are fetched together. */
+	if (!p->query)
+		uv_timer_start(&p->timer, on_timer, 0, 0);
 }
 
 /* ---- look-up ---- */
 
-struct search {
-	struct plan *plan;
-	const char *domain;
-	struct str number;
-	unsigned nseen;
-	const struct context *seen[INCLUDES_MAX * 4];
-};
-
-/* Each context is looked at once, also in a loop of includes. */
-static bool visit(struct search *s, const struct context *c)
+/* Walks contexts depth first, each once. The way back is kept in the contexts, as tasks have small stacks. */
+static struct context *walk_begin(struct plan *p, const char *domain, const char *context)
 {
-	if (!c || s->nseen == ARRAY_LEN(s->seen))
-		return false;
-	for (unsigned i = 0; i < s->nseen; i++)
-		if (s->seen[i] == c)
-			return false;
-	s->seen[s->nseen++] = c;
-	return true;
+	struct context *c = context_find(&p->copy, domain, str_from(context));
+
+	if (c) {
+		c->seen = ++p->nsearches;
+		c->parent = NULL;
+		c->at = 0;
+	}
+	return c;
 }
 
-static struct route *search(struct search *s, const struct context *c)
+static struct context *walk_next(struct plan *p, const char *domain, struct context *c)
 {
-	struct route *r;
+	while (c) {
+		while (c->at < c->nincluded) {
+			struct context *child = context_find(&p->copy, domain, str_from(c->included[c->at++]));
 
-	if (!visit(s, c))
-		return NULL;
-	r = pattern_set_match(c->routes, s->number);
-	for (unsigned i = 0; !r && i < c->nincluded; i++)
-		r = search(s, context_find(s->plan, s->domain, str_from(c->included[i])));
-	return r;
-}
-
-static bool search_prefix(struct search *s, const struct context *c)
-{
-	bool found;
-
-	if (!visit(s, c))
-		return false;
-	found = pattern_set_begins(c->routes, s->number);
-	for (unsigned i = 0; !found && i < c->nincluded; i++)
-		found = search_prefix(s, context_find(s->plan, s->domain, str_from(c->included[i])));
-	return found;
+			if (!child || child->seen == p->nsearches)
+				continue;
+			child->seen = p->nsearches;
+			child->parent = c;
+			child->at = 0;
+			return child;
+		}
+		c = c->parent;
+	}
+	return NULL;
 }
 
 bool plan_match_prefix(struct plan *p, const char *domain, const char *context, struct str digits)
 {
-	struct search s = { .plan = p, .domain = domain, .number = digits };
-
-	return search_prefix(&s, context_find(p, domain, str_from(context)));
+	for (struct context *c = walk_begin(p, domain, context); c; c = walk_next(p, domain, c))
+		if (pattern_set_begins(c->routes, digits))
+			return true;
+	return false;
 }
 
 enum dir_answer plan_match(struct plan *p, const char *domain, const char *context, struct str number, struct route **out)
 {
-	struct search s = { .plan = p, .domain = domain, .number = number };
-	struct route *r;
+	struct route *r = NULL;
 
 	if (!p->is_loaded)
 		return DIR_UNKNOWN;
-	r = search(&s, context_find(p, domain, str_from(context)));
+	for (struct context *c = walk_begin(p, domain, context); c && !r; c = walk_next(p, domain, c))
+		r = pattern_set_match(c->routes, number);
 	if (!r)
 		return DIR_ABSENT;
 	r->refs++;
@@ -416,10 +493,16 @@ enum dir_answer plan_match(struct plan *p, const char *domain, const char *conte
 int plan_new(struct plan **out, uv_loop_t *loop, struct db *db, struct directory *d, const struct log *log)
 {
 	struct plan *p = calloc(1, sizeof(*p));
+	int err;
 
-	(void)loop;
 	if (!p)
 		return -ENOMEM;
+	err = uv_timer_init(loop, &p->timer);
+	if (err) {
+		free(p);
+		return err;
+	}
+	p->timer.data = p;
 	p->db = db;
 	p->directory = d;
 	p->log = log;
@@ -427,25 +510,37 @@ int plan_new(struct plan **out, uv_loop_t *loop, struct db *db, struct directory
 	p->watcher.arg = p;
 	directory_watch(d, &p->watcher);
 	if (directory_is_loaded(d))
-		push(p, '*', "");
+		on_change("*", "", p);
 	*out = p;
 	return 0;
 }
 
-void plan_close(struct plan *p, void (*done)(void *arg), void *arg)
+static void on_timer_closed(uv_handle_t *handle)
 {
-	if (p->query)
-		db_forget(p->db, p->query);
-	while (p->pending) {
-		struct pending *n = p->pending;
+	struct plan *p = handle->data;
+	void (*done)(void *) = p->done;
+	void *arg = p->done_arg;
+	struct due *d, *next;
 
-		LL_DELETE(p->pending, n);
-		free(n);
+	HASH_ITER(hh, p->due, d, next) {
+		HASH_DEL(p->due, d);
+		free(d);
 	}
-	clear(p);
+	copy_clear(&p->copy);
 	free(p);
 	if (done)
 		done(arg);
+}
+
+void plan_close(struct plan *p, void (*done)(void *arg), void *arg)
+{
+	p->is_closing = true;
+	p->done = done;
+	p->done_arg = arg;
+	directory_unwatch(p->directory, &p->watcher);
+	if (p->query)
+		db_forget(p->db, p->query);
+	uv_close((uv_handle_t *)&p->timer, on_timer_closed);
 }
 
 bool plan_is_loaded(const struct plan *p)
