@@ -383,7 +383,7 @@ class Phone:
         path = (recording or self.heard).copy(self.dir / "part.wav", since, until)
         return compare(clip.file(), path)
 
-    def hears(self, clip, since=0.0, seconds=10):
+    def hears(self, clip, since=0.0, seconds=20):
         """Waits until it has heard all of it; returns what compare says, with "end_s" where it ended in what was heard.
         seconds: how long until it begins."""
         return self._find(clip, since, seconds, self.heard)
@@ -392,20 +392,28 @@ class Phone:
         return self._find(clip, since, seconds, self.spoken)
 
     def _find(self, clip, since, seconds, recording):
-        end = time.monotonic() + (seconds + clip.seconds) * SLOW
-        looked_at = since + clip.seconds - 0.15
-        heard = None
+        """Looks through windows little longer than the clip, one after the other, as far as the recording has come: so the first of
+        several equal sounds (digits, say) is found, however busy the machine is. When nothing comes any more it looks at what
+        there is: a last packet stays in the jitter buffer."""
+        grown_at = time.monotonic()
+        end = grown_at + (seconds + clip.seconds) * SLOW
+        until, length, looked_at, heard = since + clip.seconds, 0.0, 0.0, None
         while True:
             self._read(0.1)              # events go on coming meanwhile; this is also the pause
-            is_last = time.monotonic() > end
-            length = recording.seconds
-            if length >= looked_at or is_last and length > since + 0.3:
-                looked_at = length + 0.2
-                heard = self.look_for(clip, since, recording=recording)
+            now = time.monotonic()
+            before, length = length, recording.seconds
+            if length > before:
+                grown_at = now
+            is_over = now > min(grown_at + 0.3, end)
+            while until <= length or is_over and length > max(looked_at, since + 0.3):
+                until = min(until, length)
+                start = max(since, until - clip.seconds - 1)
+                heard = self.look_for(clip, start, until, recording)
                 if heard.same:
-                    heard["end_s"] = since + heard["offset_ms"] / 1000 + clip.seconds
+                    heard["end_s"] = start + heard["offset_ms"] / 1000 + clip.seconds
                     return heard
-            if is_last:
+                looked_at, until = until, until + 0.4
+            if now > end:
                 raise PhoneError(f"{self.number}: didn't hear {clip} in {length - since:.1f} s: {heard}")
 
     def music(self, clips, since, seconds=2.0):

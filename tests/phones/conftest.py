@@ -36,3 +36,8 @@ def pytest_runtest_makereport(item, call):
     if report.failed:
         for phone in getattr(item, "phones", []):
             report.sections.append((f"phone {phone.number}", phone.log_tail()))
+
+
+def pytest_collection_modifyitems(items):
+    """The long ones first, so that none is left over at the end for one worker alone."""
+    items.sort(key=lambda item: "voicemail" not in item.nodeid)

@@ -1,7 +1,9 @@
 """The database away, the server restarted: phones notice as little as can be. A phone that loses power is noticed."""
 import pytest
 
+from phone import prompt
 from test_calls import HIS, connect, talk
+from test_voicemail import is_said, leave, stored
 
 
 def test_phones_call_each_other_while_the_database_is_away(own_phones, own_office):
@@ -20,6 +22,25 @@ def test_phones_call_each_other_while_the_database_is_away(own_phones, own_offic
     # Both are on record, the one that ended meanwhile too.
     own_office.wait_sql("SELECT count(*) = 2 FROM pbx.cdr WHERE result = 'answered'")
     connect(a, b, "1002")
+
+
+def test_message_left_while_the_database_is_away_appears_when_it_is_back(own_phones, own_office, tmp_path):
+    a = own_phones("1001")
+    own_office.database_down()
+    leave(a, "1003", HIS)
+    a.press("#1")
+    a.hears(prompt("vm-msgsaved"))
+    a.hangup()
+    own_office.database_up()
+    assert is_said(stored(own_office, "1003"), HIS, tmp_path)
+
+
+def test_message_outlasts_a_power_cut_in_its_midst(own_phones, own_office, tmp_path):
+    a = own_phones("1001")
+    leave(a, "**1003", HIS)
+    own_office.kill()
+    own_office.start_server()
+    assert is_said(stored(own_office, "1003"), HIS, tmp_path)
 
 
 def test_registrations_outlast_a_restart(own_phones, own_office):
