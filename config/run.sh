@@ -157,7 +157,7 @@ tell() {
 
 # The server has a process group of its own, so that a ^C reaches it once, from here.
 serve() {
-	local pid watcher
+	local pid watcher status
 	set -m
 	# It keeps the lock: should we be killed, no second instance starts beside it.
 	"$server" --config "$config" &
@@ -167,13 +167,15 @@ serve() {
 	trap "kill -TERM $pid 2>/dev/null || true" INT TERM HUP
 	watch_make "$pid" >/dev/null 2>&1 </dev/null 9>&- &
 	watcher=$!
-	# wait also returns when a signal came in
-	while kill -0 "$pid" 2>/dev/null; do
-		wait "$pid" || true
+	# wait also returns when a signal came in, with a status of its own
+	while true; do
+		status=0
+		wait "$pid" || status=$?
+		kill -0 "$pid" 2>/dev/null || break
 	done
 	trap '' INT TERM HUP
 	kill "$watcher" 2>/dev/null || true
-	wait "$pid"
+	return "$status"
 }
 
 run() {

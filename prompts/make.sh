@@ -18,10 +18,13 @@ complain() {
 	bad=1
 }
 
-# Where the recordings of a language are.
+# Where the recordings of a language are. Debian's alternative "en" is not there with every package: en_US_f_Allison is.
 sounds_of() {
-	local var=SOUNDS_$1
-	echo "${!var:-/usr/share/asterisk/sounds/$1}"
+	local var=SOUNDS_$1 folder
+	for folder in "${!var:-}" /usr/share/asterisk/sounds/"$1" /usr/share/asterisk/sounds/"$1"_*; do
+		[ ! -d "$folder" ] || break
+	done
+	echo "$folder"
 }
 
 # Sets $file to a recording: wide-band where there is one.
