@@ -285,12 +285,20 @@ static enum app_result branch_outcome(const struct leg *leg)
 	return !leg->is_outside && (r == APP_CONGESTION || r == APP_FAILED || r == APP_INVALID) ? APP_UNAVAILABLE : r;
 }
 
-/* Looks at a ringing branch: over when all legs have ended, one refused for all (6xx), or time is up. */
-static void branch_check(struct dial *d, struct branch *b)
+/* It has ended: is its extension forwarded for that? */
+static void forward_after(struct dial *d, struct branch *b)
 {
 	static const char *const reasons[APP_RESULT_COUNT] = {
 		[APP_BUSY] = "busy", [APP_NO_ANSWER] = "no_answer", [APP_UNAVAILABLE] = "unavailable",
 	};
+
+	if (reasons[b->outcome])
+		follow_forward(d, b, reasons[b->outcome]);
+}
+
+/* Looks at a ringing branch: over when all legs have ended, one refused for all (6xx), or time is up. */
+static void branch_check(struct dial *d, struct branch *b)
+{
 	const struct leg *best = NULL;
 	bool is_over = true, is_refused = false;
 
@@ -312,8 +320,7 @@ static void branch_check(struct dial *d, struct branch *b)
 	else
 		return;
 	branch_close_legs(b, b->outcome == APP_NO_ANSWER ? "Q.850;cause=19;text=\"No answer\"" : NULL, NULL);
-	if (reasons[b->outcome])
-		follow_forward(d, b, reasons[b->outcome]);
+	forward_after(d, b);
 }
 
 /* ---- the whole ---- */
@@ -377,8 +384,11 @@ static bool step_branches(struct dial *d)
 
 		if (b->state == BRANCH_RINGING)
 			branch_check(d, b);
-		if (b->state == BRANCH_WAITING && timers_now(engine(d)->p.timers) >= b->start_at_ms)
+		while (b->state == BRANCH_WAITING && timers_now(engine(d)->p.timers) >= b->start_at_ms) {
 			branch_start(d, b);
+			if (b->state == BRANCH_ENDED) /* nobody rang at all: not registered, or busy by his limit */
+				forward_after(d, b);
+		}
 		if (b->state == BRANCH_ENDED && b->outcome == APP_DECLINED && b->status >= 600)
 			return false;
 		any = any || b->state != BRANCH_ENDED;
