@@ -1,0 +1,275 @@
+"""Calls between networks that differ, through connections that break, restarts and a database that is away; and through trunks."""
+import socket
+
+import pytest
+
+from office import own_address, wait_until
+from rtp import Rtp
+from sip import Phone, media_of, params_of, sdp
+
+
+def call(caller, callee, number, a, b):
+    """A call with both media; both dialogs."""
+    here = caller.invite(number, sdp(caller.addr, a.port))
+    there = callee.answer_invite()
+    there.ring()
+    here.expect(180)
+    there.answer(sdp(callee.addr, b.port))
+    ok = here.expect(200)
+    here.ack(ok)
+    a.start(media_of(ok.body))
+    b.start(media_of(there.invite.body))
+    return here, there
+
+
+@pytest.mark.parametrize("caller_way,callee_way", [
+    ((4, "tcp"), (4, "tcp")), ((4, "udp"), (6, "udp")), ((6, "tcp"), (4, "udp")), ((4, "tcp"), (6, "tcp"))],
+    ids=lambda way: f"{way[1]}{way[0]}")
+def test_call_from_one_network_to_another(office, cdrs, caller_way, callee_way):
+    """Each leg has its own transport and address family; media is relayed between them."""
+    with Phone(office, "1001", family=caller_way[0], proto=caller_way[1]) as caller, \
+            Phone(office, "1002", family=callee_way[0], proto=callee_way[1]) as callee, Rtp(caller.addr) as a, Rtp(callee.addr) as b:
+        assert callee.register().status == 200
+        here, there = call(caller, callee, "91002", a, b)
+        a.wait_received(10)
+        b.wait_received(10)
+        assert (":" in media_of(there.invite.body)[0]) == (callee_way[0] == 6)
+        assert there.invite["Via"].startswith(f"SIP/2.0/{callee_way[1].upper()} ")
+        there.send("BYE", headers=['Reason: Q.850;cause=16;text="Bye"'])
+        bye = here.expect("BYE")
+        assert "Bye" in bye["Reason"]
+        here.reply(200, "OK", bye)
+        there.expect(200)
+        callee.unregister()
+    assert cdrs.next().hangup_by == "callee"
+
+
+def test_callers_reason_reaches_the_callee(office):
+    with Phone(office, "1001") as caller, Phone(office, "1002") as callee, Rtp(caller.addr) as a, Rtp(callee.addr) as b:
+        callee.register()
+        here, there = call(caller, callee, "91002", a, b)
+        here.send("BYE", headers=['Reason: Q.850;cause=27;text="Lost my keys"'])
+        assert "Lost my keys" in there.take_bye()["Reason"]
+        here.expect(200)
+        callee.unregister()
+
+
+def test_closed_connection_is_a_phone_that_is_gone(office):
+    with Phone(office, "1001") as caller:
+        with Phone(office, "1002", proto="tcp") as callee:
+            assert callee.register().status == 200
+        office.wait_log("connection closed aor=office/1002")
+        here = caller.invite("91002")
+        here.ack(here.expect(480))
+
+
+def test_call_goes_on_when_the_callers_connection_breaks(office):
+    """RFC 3261 §18.2.2: what is sent to it next goes to its Contact over a connection of ours."""
+
+    with Phone(office, "1001", proto="tcp") as caller, Phone(office, "1002") as callee, Rtp(caller.addr) as a, Rtp(callee.addr) as b, \
+            socket.socket() as server:
+        callee.register()
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((caller.addr, 5080))
+        server.listen()
+        server.settimeout(10)
+        caller.port = 5080                                                   # what Via and Contact say
+        here, there = call(caller, callee, "91002", a, b)
+        caller.socket.close()
+        a.wait_received(20)                                                  # media doesn't care
+        there.send("BYE")
+        there.expect(200)
+        caller.socket, _ = server.accept()
+        here.take_bye()
+        callee.unregister()
+
+
+def test_media_goes_on_and_calls_are_made_without_a_database(own_office):
+    with Phone(own_office, "1001") as caller, Phone(own_office, "1002") as callee, Rtp(caller.addr) as a, Rtp(callee.addr) as b:
+        callee.register()
+        here, there = call(caller, callee, "91002", a, b)
+        own_office.database_down()
+        a.wait_received(20)
+        here.send("BYE")
+        there.take_bye()
+        here.expect(200)
+        here, there = call(caller, callee, "91002", a, b)                    # from what is known
+        a.wait_received(10)
+        assert callee.register().status == 200
+        here.send("BYE")
+        there.take_bye()
+        here.expect(200)
+        assert caller.ask("OPTIONS").status == 200
+        own_office.database_up()
+    rows = own_office.wait_sql("SELECT count(*) = 2, bool_and(result = 'answered') FROM pbx.cdr")
+    assert rows[0][1]
+
+
+def test_stop_hangs_up(own_office):
+    """SIGTERM: those who talk are told, those who ring as well, and what was is on record."""
+    with Phone(own_office, "1001") as caller, Phone(own_office, "1002") as callee, Phone(own_office, "1003") as ringing, \
+            Rtp(caller.addr) as a, Rtp(callee.addr) as b:
+        callee.register()
+        ringing.register()
+        here, there = call(caller, callee, "91002", a, b)
+        other = caller.invite("91003")
+        bell = ringing.answer_invite()
+        bell.ring()
+        other.expect(180)
+        own_office.process.terminate()
+        got = {}
+        while len(got) < 2:
+            m = caller.expect("BYE", 503)
+            if m.method:
+                caller.reply(m, 200, "OK", contact=False)
+                assert m["Call-ID"] == here.call_id
+            else:
+                other.ack(m)
+            got[m.method or m.status] = m
+        there.take_bye()
+        bell.reply(200, "OK", bell.expect("CANCEL"))
+        bell.reply(487)
+        assert own_office.process.wait(10) == 0
+        own_office.process = None
+        own_office.start_server()
+    own_office.wait_sql("SELECT count(*) = 2 FROM pbx.cdr")
+
+
+def test_many_contacts_are_too_many(office):
+    with Phone(office, "1009") as phone:
+        contacts = [f"<sip:1009@192.0.2.{i}>" for i in range(1, 12)]
+        assert phone.register(contacts[:10]).status == 200
+        assert phone.register(contacts[10:]).status == 403
+        assert phone.register(contacts[:1]).status == 200                    # a refresh isn't one more
+        phone.unregister()
+
+
+def test_reliable_provisional_responses_cannot_be_required(office):
+    with Phone(office, "1001") as caller:
+        here = caller.invite("91002", headers=["Require: 100rel"], auth=False)
+        m = here.expect(420)
+        assert m["Unsupported"] == "100rel"
+        here.ack(m)
+
+
+# ---- who is called instead ----
+
+@pytest.mark.parametrize("reason", ["always", "busy", "no_answer", "unavailable"])
+def test_forward(office, reason):
+    office.change("UPDATE pbx.extension SET ring_s = 1 WHERE number = '1002'")
+    office.change("INSERT INTO pbx.forward (domain, number, reason, target) VALUES ('office', '1002', %s, '1003')", reason)
+    try:
+        with Phone(office, "1001") as caller, Phone(office, "1002") as first, Phone(office, "1003") as second:
+            second.register()
+            if reason != "unavailable":
+                first.register()
+            here = caller.invite("91002")
+            if reason in ("busy", "no_answer"):
+                there = first.answer_invite()
+            if reason == "busy":
+                there.reply(486, "Busy Here")
+                there.expect("ACK")
+            elif reason == "no_answer":
+                there.ring()
+                there.reply(200, "OK", there.expect("CANCEL"))
+                there.reply(487)
+                there.expect("ACK")
+            then = second.answer_invite()
+            then.answer()
+            here.ack(here.expect(200, skip=(100, 180)))
+            here.send("BYE")
+            then.take_bye()
+            here.expect(200)
+            if reason == "always":
+                first.expect_none(0.1)
+            second.unregister()
+            if reason != "unavailable":
+                first.unregister()
+    finally:
+        office.change("DELETE FROM pbx.forward WHERE number = '1002'")
+        office.change("UPDATE pbx.extension SET ring_s = 20 WHERE number = '1002'")
+
+
+def test_group_rings_all_its_members(office):
+    with Phone(office, "1001") as caller, Phone(office, "1004") as one, Phone(office, "1006") as other:
+        one.register()
+        other.register()
+        here = caller.invite("410")
+        a, b = one.answer_invite(), other.answer_invite()
+        a.ring()
+        here.expect(180)
+        b.answer()
+        here.ack(here.expect(200))
+        a.reply(200, "OK", a.expect("CANCEL"))
+        a.reply(487)
+        a.expect("ACK")
+        here.send("BYE")
+        b.take_bye()
+        here.expect(200)
+        one.unregister()
+        other.unregister()
+
+
+# ---- trunks ----
+
+@pytest.fixture
+def trunk(office):
+    """A provider, at an address of its own, and the numbers that lead there."""
+    with Phone(office, "provider", addr=own_address()) as peer:
+        office.change(f"""
+            INSERT INTO pbx.trunk (domain, name, context, uri, auth_user, auth_password)
+                VALUES ('office', 'provider', 'lobby', 'sip:{peer.addr}:5060', 'customer', 'secret');
+            INSERT INTO pbx.trunk_address (domain, name, address) VALUES ('office', 'provider', '{peer.addr}/32');
+            INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '_0X.', 'Outside');
+            INSERT INTO pbx.step (domain, context, pattern, position, app, args)
+                VALUES ('office', 'office', '_0X.', 1, 'dial', '{{"number": "${{number:1}}", "trunk": "provider"}}')""")
+        yield peer
+        office.change("DELETE FROM pbx.route WHERE pattern = '_0X.'; DELETE FROM pbx.trunk WHERE name = 'provider'")
+
+
+def test_call_out_through_a_trunk(office, trunk):
+    with Phone(office, "1001") as caller:
+        here = caller.invite("0123456")
+        first = trunk.expect("INVITE")
+        assert first.start.startswith(f"INVITE sip:123456@{trunk.addr}")
+        trunk.reply(first, 401, "Unauthorized", tag="x", contact=False,
+                    headers=['WWW-Authenticate: Digest realm="provider", nonce="abc", qop="auth", algorithm=MD5'])
+        trunk.expect("ACK")
+        there = trunk.answer_invite()
+        given = params_of(there.invite["Authorization"])
+        assert (given["username"], given["realm"], given["nonce"], given["nc"]) == ("customer", "provider", "abc", "00000001")
+        there.answer()
+        here.ack(here.expect(200))
+        here.send("BYE")
+        there.take_bye()
+        here.expect(200)
+
+
+def test_trunk_that_refuses_again_is_not_asked_again(office, trunk):
+    """RFC 3261 §22.1: the same credentials don't get better by repetition."""
+    with Phone(office, "1001") as caller:
+        here = caller.invite("0123456")
+        for nonce in ("abc", "def"):
+            m = trunk.expect("INVITE")
+            trunk.reply(m, 401, "Unauthorized", tag="x", contact=False,
+                        headers=[f'WWW-Authenticate: Digest realm="provider", nonce="{nonce}", qop="auth", algorithm=MD5'])
+            trunk.expect("ACK")
+        here.ack(here.expect(*range(400, 700)))
+        trunk.expect_none(0.2)
+
+
+def test_call_in_through_a_trunk(office, trunk, cdrs):
+    """Known by its address, not by a password; it reaches what its context has."""
+    with Phone(office, "1002") as callee:
+        callee.register()
+        here = trunk.invite("1002", headers=[], auth=False)
+        there = callee.answer_invite()
+        there.answer()
+        here.ack(here.expect(200))
+        here.send("BYE")
+        there.take_bye()
+        here.expect(200)
+        outside = trunk.invite("700", auth=False)
+        outside.ack(outside.expect(404))
+        callee.unregister()
+    assert wait_until(lambda: cdrs.next().caller) == "provider"
