@@ -8,6 +8,7 @@
 
 #define SHORTEST_MS 1000
 #define SILENCE_MS 10000     /* at the end of a message */
+#define LOOK_UP_MS 2000      /* then the standard greeting will do */
 #define DOC_MAX 2048
 #define KEYS_GREETING "#*"   /* skip; the owner comes in */
 #define KEYS_REVIEW "123*#"  /* accept, listen, record again, delete; # accepts, too */
@@ -45,7 +46,7 @@ static void look_up(struct visitor *v)
 		" WHERE m.domain = $1 AND m.number = $2 ORDER BY g.kind = 'name' LIMIT 1";
 	const char *params[] = { app_var(v->call, "domain"), v->box.number, v->is_busy ? "busy" : "unavailable" };
 	struct app_rows *rows;
-	int err = app_query(v->call, &rows, sql, ARRAY_LEN(params), params);
+	int err = app_query_within(v->call, LOOK_UP_MS, &rows, sql, ARRAY_LEN(params), params);
 
 	if (err) {
 		app_log(v->call, "mailbox=%s database away, standard greeting", v->box.number);

@@ -9,6 +9,7 @@
 
 #define KEY_MS 5000          /* waited for a key */
 #define DIGIT_MS 5000        /* between digits of a number or PIN */
+#define SQL_MS 5000          /* an owner waits so long in silence */
 #define NUMBER_MAX 32
 #define PIN_MAX 12
 #define KEYS_MAIN "120*#"
@@ -58,7 +59,7 @@ int voicemail_sql(struct voicemail *vm, struct app_rows **out, const char *sql, 
 		return -EINVAL;
 	for (unsigned i = 0; i < n; i++)
 		all[i + 2] = params[i];
-	err = app_query(vm->call, &rows, sql, n + 2, all);
+	err = app_query_within(vm->call, SQL_MS, &rows, sql, n + 2, all);
 	if (!err && !app_rows_count(rows))
 		err = -ENOENT;
 	if (!err && out)
@@ -206,6 +207,8 @@ enum app_result voicemail_visit(struct call *call, const char *number)
 
 	if (err == -ENOENT)
 		return APP_INVALID;
+	if (!err)
+		err = app_answer(call); /* the database may let him wait: not unanswered */
 	if (!err && !(number && is_owner(call, number)))
 		err = log_in(call, number, &vm.box);
 	if (!err) {

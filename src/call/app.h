@@ -174,6 +174,8 @@ int app_group_find(struct call *call, const char *number, struct app_group *out)
  * caller), so -ECANCELED is not among its errors. 0; -EAGAIN database away; -EINVAL refused (logged). */
 struct app_rows;
 int app_query(struct call *call, struct app_rows **out, const char *sql, unsigned n, const char *const *params);
+/* The same for a caller who shouldn't wait longer: -EAGAIN after ms; what a statement changes may then have been changed or not. */
+int app_query_within(struct call *call, uint32_t ms, struct app_rows **out, const char *sql, unsigned n, const char *const *params);
 int app_rows_count(const struct app_rows *r);
 const char *app_rows_get(const struct app_rows *r, int row, int col);          /* NULL: SQL NULL */
 /* Writes a bytea column to a new file in the spool's temporary part; path gets its name. The file goes when the call ends. */

@@ -78,31 +78,43 @@ static void on_answer(uint64_t id, const struct db_answer *a, void *arg)
 	call_wake(q->call);
 }
 
-static int run_query(struct call *call, struct app_rows **out, const char *sql, unsigned n, const struct db_param *params)
+/* ms 0: as long as the database client waits. */
+static int run_query(struct call *call, uint32_t ms, struct app_rows **out, const char *sql, unsigned n, const struct db_param *params)
 {
-	/* On the task's stack: the answer always comes, at the latest by time-out or when the database client closes. */
+	/* On the task's stack: the answer always comes, at the latest by time-out or when the database client closes, or is forgotten. */
 	struct query q = { .call = call };
+	uint64_t until = call_deadline(call, ms);
+	uint64_t id = db_query(call->calls->p.db, sql, n, params, on_answer, &q);
 
 	*out = NULL;
-	if (!db_query(call->calls->p.db, sql, n, params, on_answer, &q))
+	if (!id)
 		return -EAGAIN;
 	while (!q.is_done)
-		call_wait(call, UINT64_MAX);
+		if (call_wait(call, until) == -ETIMEDOUT && !q.is_done) {
+			db_forget(call->calls->p.db, id);
+			return -EAGAIN;
+		}
 	*out = q.rows;
 	return q.err == -ENOTCONN || q.err == -ETIMEDOUT || q.err == -ECANCELED ? -EAGAIN : q.err;
 }
 
 #define QUERY_PARAMS_MAX 12
 
-int app_query(struct call *call, struct app_rows **out, const char *sql, unsigned n, const char *const *params)
+int app_query_within(struct call *call, uint32_t ms, struct app_rows **out, const char *sql, unsigned n, const char *const *params)
 {
 	struct db_param bound[QUERY_PARAMS_MAX];
 
+	*out = NULL;
 	if (n > QUERY_PARAMS_MAX)
 		return -EINVAL;
 	for (unsigned i = 0; i < n; i++)
 		bound[i] = DB_TEXT(params[i]);
-	return run_query(call, out, sql, n, bound);
+	return run_query(call, ms, out, sql, n, bound);
+}
+
+int app_query(struct call *call, struct app_rows **out, const char *sql, unsigned n, const char *const *params)
+{
+	return app_query_within(call, 0, out, sql, n, params);
 }
 
 struct loaded { const char *path; unsigned char *bytes; size_t n; };
@@ -141,7 +153,7 @@ int app_query_file(struct call *call, struct app_rows **out, const char *sql, un
 		for (unsigned i = 0; i < n; i++)
 			bound[i] = DB_TEXT(params[i]);
 		bound[n] = DB_BYTES(l.bytes, l.n);
-		err = run_query(call, out, sql, n + 1, bound);
+		err = run_query(call, 0, out, sql, n + 1, bound);
 	}
 	free(l.bytes);
 	return err;
