@@ -200,9 +200,10 @@ admin() {
 	if [ -n "${DATABASE_URL:-}" ]; then
 		conninfo=$DATABASE_URL
 	elif lock; then
-		# no instance runs: a database for as long as it is needed here
+		# no instance runs: the database for as long as it is needed here
 		trap stop_database EXIT
 		place
+		[ -e "$state/db" ] || fail "there is no database in $run_dir yet: make run makes it"
 		start_database
 	else
 		place
