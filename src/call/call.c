@@ -237,6 +237,17 @@ static void set_trunk_caller(struct call *call, const struct sip_msg *m)
 		snprintf(call->caller.display_name, sizeof(call->caller.display_name), "%s", display);
 }
 
+/* RFC 3966 §5.1.1: what only helps the eye isn't part of a telephone number. */
+static void drop_visual_separators(char *number)
+{
+	char *to = number;
+
+	for (const char *p = number; *p; p++)
+		if (!strchr("-.()", *p))
+			*to++ = *p;
+	*to = '\0';
+}
+
 struct refusal { int status; const char *hdrs; };
 
 /* The checks that need no call. status 0: go on. */
@@ -307,6 +318,8 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 			call_free(call);
 		return;
 	}
+	if (m->ruri.scheme == SIP_SCHEME_TEL)
+		drop_visual_separators(call->number);
 	call->max_forwards = m->max_forwards < 0 ? 70 : (uint8_t)m->max_forwards;
 	if (who.trunk[0])
 		set_trunk_caller(call, m);
