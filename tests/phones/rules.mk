@@ -3,7 +3,8 @@
 # More workers than cores: phones mostly listen.
 .PHONY: test-phones
 
-test-phones: all prompts $(BUILD)/tests/media/compare  ## real phones: calls, hold, voicemail, menus
+test-phones: all prompts  ## real phones: calls, hold, voicemail, menus
+	@$(MAKE) --no-print-directory SANITIZE= TSAN= build/tests/media/compare
 	@$(PYTEST) -n 4 tests/phones
 
 SUITES          += test-phones
