@@ -1,6 +1,7 @@
 /* config.c - one table says which keys there are, of which type and within which bounds; what isn't in it is refused. */
 #include "config.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libconfig.h>
 #include <stdio.h>
@@ -9,7 +10,7 @@
 
 #include "base/str.h"
 
-enum key_type { KEY_TEXT, KEY_LEVEL, KEY_U32, KEY_U16, KEY_LISTEN };
+enum key_type { KEY_TEXT, KEY_TEXT_OR_EMPTY, KEY_LEVEL, KEY_U32, KEY_U16, KEY_LISTEN };
 
 struct key {
 	const char *group, *name; /* group NULL: top level */
@@ -23,7 +24,7 @@ struct key {
 
 static const struct key keys[] = {
 	{ NULL, "node", KEY_TEXT, AT(node), 0, 0, "pbx1" },
-	{ NULL, "user", KEY_TEXT, AT(user), 0, 0, "" },
+	{ NULL, "user", KEY_TEXT_OR_EMPTY, AT(user), 0, 0, "" },
 	{ NULL, "log_level", KEY_LEVEL, AT(log_level), 0, 0, "info" },
 	{ NULL, "database", KEY_TEXT, AT(database), 0, 0, NULL },
 	{ NULL, "spool", KEY_TEXT, AT(spool), 0, 0, NULL },
@@ -41,10 +42,24 @@ static const struct key keys[] = {
 
 struct reader { struct config *c; const char *path; int err; };
 
-static void complain(struct reader *r, const config_setting_t *s, const char *what, const char *name)
+/* s: where; NULL: the file as a whole. An included file has its own lines. */
+static void complain(struct reader *r, const config_setting_t *s, const char *name, const char *what)
 {
-	fprintf(stderr, "%s:%d: %s: %s\n", r->path, s ? config_setting_source_line(s) : 0, name, what);
+	const char *file = s ? config_setting_source_file(s) : NULL;
+
+	if (s)
+		fprintf(stderr, "%s:%u: %s: %s\n", file ? file : r->path, config_setting_source_line(s), name, what);
+	else
+		fprintf(stderr, "%s: %s: %s\n", r->path, name, what);
 	r->err = -EINVAL;
+}
+
+static void complain_key(struct reader *r, const config_setting_t *s, const struct key *k, const char *what)
+{
+	char name[80];
+
+	snprintf(name, sizeof(name), "%s%s%s", k->group ? k->group : "", k->group ? "." : "", k->name);
+	complain(r, s, name, what);
 }
 
 static void *field(struct reader *r, const struct key *k)
@@ -52,10 +67,17 @@ static void *field(struct reader *r, const struct key *k)
 	return (char *)r->c + k->offset;
 }
 
+static bool is_address(const char *text)
+{
+	unsigned char buf[sizeof(struct in6_addr)];
+
+	return inet_pton(AF_INET, text, buf) == 1 || inet_pton(AF_INET6, text, buf) == 1;
+}
+
 static void read_listen(struct reader *r, config_setting_t *s)
 {
 	if (!config_setting_is_list(s) || !config_setting_length(s)) {
-		complain(r, s, "must be a list like ( { addr = \"0.0.0.0\"; port = 5060; } )", "listen");
+		complain(r, s, "sip.listen", "must be a list like ( { addr = \"0.0.0.0\"; port = 5060; } )");
 		return;
 	}
 	for (int i = 0; i < config_setting_length(s); i++) {
@@ -65,11 +87,15 @@ static void read_listen(struct reader *r, config_setting_t *s)
 
 		if (!config_setting_is_group(one) || config_setting_length(one) != 2 || !config_setting_lookup_string(one, "addr", &addr) ||
 		    !config_setting_lookup_int(one, "port", &port) || port < 1 || port > 65535) {
-			complain(r, one, "each needs addr = \"...\" and port = 1..65535 and nothing else", "listen");
+			complain(r, one, "sip.listen", "each needs addr = \"...\" and port = 1..65535 and nothing else");
+			continue;
+		}
+		if (!is_address(addr)) {
+			complain(r, one, "sip.listen", "addr must be an IPv4 or IPv6 address");
 			continue;
 		}
 		if (r->c->nlisten == CONFIG_LISTEN_MAX) {
-			complain(r, one, "too many", "listen");
+			complain(r, one, "sip.listen", "too many");
 			return;
 		}
 		r->c->listen[r->c->nlisten].addr = strdup(addr);
@@ -83,7 +109,7 @@ static void set_number(struct reader *r, const config_setting_t *s, const struct
 
 	if (v < k->min || v > k->max) {
 		snprintf(what, sizeof(what), "must be between %lld and %lld", (long long)k->min, (long long)k->max);
-		complain(r, s, what, k->name);
+		complain_key(r, s, k, what);
 	} else if (k->type == KEY_U16) {
 		*(uint16_t *)field(r, k) = (uint16_t)v;
 	} else {
@@ -93,18 +119,22 @@ static void set_number(struct reader *r, const config_setting_t *s, const struct
 
 static void set_text(struct reader *r, const config_setting_t *s, const struct key *k, const char *text)
 {
-	if (k->type == KEY_TEXT)
+	if (k->type == KEY_LEVEL) {
+		if (log_level_parse(text, field(r, k)) != 0)
+			complain_key(r, s, k, "must be error, warn, info or debug");
+	} else if (k->type == KEY_TEXT && !text[0]) {
+		complain_key(r, s, k, "must not be empty");
+	} else {
 		*(char **)field(r, k) = strdup(text);
-	else if (log_level_parse(text, field(r, k)) != 0)
-		complain(r, s, "must be error, warn, info or debug", k->name);
+	}
 }
 
 static void read_key(struct reader *r, const struct key *k, config_setting_t *s)
 {
-	bool is_text = k->type == KEY_TEXT || k->type == KEY_LEVEL;
+	bool is_text = k->type == KEY_TEXT || k->type == KEY_TEXT_OR_EMPTY || k->type == KEY_LEVEL;
 
 	if (!s && !k->def)
-		complain(r, NULL, "is missing", k->name);
+		complain_key(r, NULL, k, "is missing");
 	else if (!s && is_text)
 		set_text(r, NULL, k, k->def);
 	else if (!s)
@@ -116,7 +146,7 @@ static void read_key(struct reader *r, const struct key *k, config_setting_t *s)
 	else if (!is_text && (config_setting_type(s) == CONFIG_TYPE_INT || config_setting_type(s) == CONFIG_TYPE_INT64))
 		set_number(r, s, k, config_setting_get_int64(s));
 	else
-		complain(r, s, is_text ? "must be a text in quotes" : "must be a number", k->name);
+		complain_key(r, s, k, is_text ? "must be a text in quotes" : "must be a number");
 }
 
 static bool same_group(const char *a, const char *b)
@@ -143,14 +173,43 @@ static void refuse_unknown(struct reader *r, config_setting_t *group, const char
 			if (config_setting_is_group(s))
 				refuse_unknown(r, s, name);
 			else
-				complain(r, s, "must be a group { ... }", name);
+				complain(r, s, name, "must be a group { ... }");
 			continue;
 		}
 		for (size_t k = 0; k < ARRAY_LEN(keys); k++)
 			known = known || (same_group(keys[k].group, group_name) && !strcmp(keys[k].name, name));
 		if (!known)
-			complain(r, s, "unknown key", name);
+			complain(r, s, name, "unknown key");
 	}
+}
+
+/* What must fit together. The line is that of the group. */
+static void check_pairs(struct reader *r, const config_t *file)
+{
+	struct config *c = r->c;
+
+	if (c->min_expires_s > c->max_expires_s)
+		complain(r, config_lookup(file, "sip"), "sip.max_expires", "must not be below min_expires");
+	else if (!config_lookup(file, "sip.default_expires"))
+		c->default_expires_s = c->default_expires_s < c->min_expires_s ? c->min_expires_s :
+				       c->default_expires_s > c->max_expires_s ? c->max_expires_s : c->default_expires_s;
+	else if (c->min_expires_s > c->default_expires_s || c->default_expires_s > c->max_expires_s)
+		complain(r, config_lookup(file, "sip"), "sip.default_expires", "must be between min_expires and max_expires");
+	if (c->port_max <= c->port_min)
+		complain(r, config_lookup(file, "media"), "media.port_max", "must be above port_min");
+}
+
+static int read_file(config_t *file, const char *path)
+{
+	if (config_read_file(file, path) == CONFIG_TRUE)
+		return 0;
+	if (config_error_type(file) == CONFIG_ERR_FILE_IO) {
+		fprintf(stderr, "%s: can't be read\n", path);
+		return -ENOENT;
+	}
+	fprintf(stderr, "%s:%d: %s\n", config_error_file(file) ? config_error_file(file) : path, config_error_line(file),
+		config_error_text(file));
+	return -EINVAL;
 }
 
 int config_load(struct config *c, const char *path)
@@ -160,10 +219,10 @@ int config_load(struct config *c, const char *path)
 
 	*c = (struct config){ 0 };
 	config_init(&file);
-	if (config_read_file(&file, path) != CONFIG_TRUE) {
-		fprintf(stderr, "%s:%d: %s\n", path, config_error_line(&file), config_error_text(&file));
+	r.err = read_file(&file, path);
+	if (r.err) {
 		config_destroy(&file);
-		return -EINVAL;
+		return r.err;
 	}
 	refuse_unknown(&r, config_root_setting(&file), NULL);
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
@@ -173,11 +232,9 @@ int config_load(struct config *c, const char *path)
 			group = config_setting_get_member(group, keys[i].group);
 		read_key(&r, &keys[i], group && config_setting_is_group(group) ? config_setting_get_member(group, keys[i].name) : NULL);
 	}
+	if (!r.err)
+		check_pairs(&r, &file);
 	config_destroy(&file);
-	if (!r.err && c->port_max <= c->port_min) {
-		fprintf(stderr, "%s: media.port_max must be above port_min\n", path);
-		r.err = -EINVAL;
-	}
 	if (r.err)
 		config_fini(c);
 	return r.err;

@@ -22,6 +22,6 @@ struct config {
 	uint32_t media_timeout_s;
 };
 
-/* Reads a file; complaints go to stderr. -EINVAL, -ENOENT. On success release with config_fini(). */
+/* Reads a file; complaints go to stderr, all there are. -EINVAL; -ENOENT it can't be read. On success release with config_fini(). */
 int config_load(struct config *c, const char *path);
 void config_fini(struct config *c);
