@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define SIZE_FIRST 1024 /* most messages fit */
+
 void out_init(struct out *o, char *buf, size_t size)
 {
 	*o = (struct out){ .p = buf, .size = size };
@@ -25,7 +27,7 @@ void out_fini(struct out *o)
 /* Makes room for n more bytes. */
 static bool reserve(struct out *o, size_t n)
 {
-	size_t want = o->size ? o->size : 256;
+	size_t want = o->size ? o->size : SIZE_FIRST;
 	char *p;
 
 	if (o->overflow)
@@ -50,17 +52,12 @@ static bool reserve(struct out *o, size_t n)
 	return true;
 }
 
-void out_mem(struct out *o, const void *p, size_t n)
+void out_mem_grow(struct out *o, const void *p, size_t n)
 {
-	if (n == 0 || !reserve(o, n))
+	if (!reserve(o, n))
 		return;
 	memcpy(o->p + o->len, p, n);
 	o->len += n;
-}
-
-void out_chr(struct out *o, char c)
-{
-	out_mem(o, &c, 1);
 }
 
 void out_u64(struct out *o, uint64_t v)
@@ -73,18 +70,30 @@ void out_u64(struct out *o, uint64_t v)
 	out_mem(o, at, (size_t)(buf + sizeof(buf) - at));
 }
 
+void out_i64(struct out *o, int64_t v)
+{
+	if (v < 0)
+		out_chr(o, '-');
+	out_u64(o, v < 0 ? -(uint64_t)v : (uint64_t)v);
+}
+
 void out_fmt(struct out *o, const char *fmt, ...)
 {
+	size_t room = o->size - o->len;
 	va_list ap, again;
 	int n;
 
+	if (o->overflow)
+		return;
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(room ? o->p + o->len : NULL, room, fmt, ap);
 	va_end(ap);
 	/* vsnprintf wants room for a NUL that the writer doesn't keep. */
 	if (n < 0)
 		o->overflow = true;
+	else if ((size_t)n < room)
+		o->len += (size_t)n;
 	else if (reserve(o, (size_t)n + 1))
 		o->len += (size_t)vsnprintf(o->p + o->len, (size_t)n + 1, fmt, again);
 	va_end(again);

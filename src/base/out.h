@@ -22,10 +22,23 @@ static inline void out_reset(struct out *o) { o->len = 0; o->overflow = false; }
 static inline bool out_ok(const struct out *o) { return !o->overflow; }
 static inline struct str out_view(const struct out *o) { return (struct str){ o->p, o->len }; }
 
-void out_mem(struct out *o, const void *p, size_t n);
-void out_chr(struct out *o, char c);
+void out_mem_grow(struct out *o, const void *p, size_t n); /* out_mem() where there is no room yet */
+static inline void out_mem(struct out *o, const void *p, size_t n)
+{
+	if (n == 0)
+		return;
+	if (o->overflow || n > o->size - o->len) {
+		out_mem_grow(o, p, n);
+		return;
+	}
+	memcpy(o->p + o->len, p, n);
+	o->len += n;
+}
+static inline void out_chr(struct out *o, char c) { out_mem(o, &c, 1); }
 static inline void out_str(struct out *o, struct str s) { out_mem(o, s.p, s.n); }
 static inline void out_z(struct out *o, const char *z) { out_mem(o, z, strlen(z)); }
 void out_u64(struct out *o, uint64_t v);
+void out_i64(struct out *o, int64_t v);
+/* For what is written seldom: it costs ten times as much as the others. */
 void out_fmt(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void out_hex(struct out *o, const void *p, size_t n); /* lower case */

@@ -86,11 +86,13 @@ void rng_token(struct rng *r, char *buf, size_t n)
 	static const char alphabet[] = "0123456789abcdefghijklmnopqrstuvwxyz";
 
 	for (size_t i = 0; i < n;) {
-		unsigned char b;
+		unsigned char b[32];
+		size_t take = n - i < sizeof(b) ? n - i : sizeof(b);
 
-		rng_fill(r, &b, 1);
-		if (b < 252) /* 7 * 36: every character as likely as the next */
-			buf[i++] = alphabet[b % 36];
+		rng_fill(r, b, take);
+		for (size_t k = 0; k < take; k++)
+			if (b[k] < 252) /* 7 * 36: every character as likely as the next */
+				buf[i++] = alphabet[b[k] % 36];
 	}
 	buf[n] = '\0';
 }
