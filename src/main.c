@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <grp.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/pace.h"
 #include "call/calls.h"
 #include "call/app.h"
 #include "config.h"
@@ -27,6 +29,8 @@
 #define READY_POLL_MS 20
 #define STOP_MAX_MS 5000      /* a peer or disk that doesn't come to an end is left behind */
 #define TASK_STACK (64 * 1024)
+#define LOG_BUFFER (64 * 1024)
+#define HEAP_SLACK (4 << 20)  /* kept at the heap's top, so that it isn't given back and asked for again with every call */
 
 struct pbx {
 	struct config config;
@@ -36,6 +40,8 @@ struct pbx {
 	struct timers *timers;
 	struct timers_driver *driver;
 	struct tasks *tasks;
+	struct pace *pace;
+	uv_prepare_t log_flush;
 	struct resolver *resolver;
 	struct sip_ua *ua;
 	struct media *media;
@@ -114,6 +120,7 @@ static void close_signals(struct pbx *p)
 	uv_close((uv_handle_t *)&p->sigterm, NULL);
 	uv_close((uv_handle_t *)&p->sigusr1, NULL);
 	uv_close((uv_handle_t *)&p->ready, NULL);
+	uv_close((uv_handle_t *)&p->log_flush, NULL);
 }
 
 static void on_db_closed(void *arg)
@@ -125,6 +132,7 @@ static void on_db_closed(void *arg)
 	calls_free(p->calls);
 	digest_server_free(p->digest);
 	resolver_close(p->resolver);
+	pace_close(p->pace);
 	tasks_close(p->tasks);
 	timers_driver_close(p->driver);
 	close_signals(p);
@@ -310,6 +318,28 @@ static void raise_descriptor_limit(void)
 	}
 }
 
+/* Lines are written once a turn of the loop, before it sleeps; warnings and errors at once (log.c). */
+static void on_log_flush(uv_prepare_t *prepare)
+{
+	fflush(((struct pbx *)prepare->data)->log.to);
+}
+
+static void make_log_buffer(struct pbx *p)
+{
+	setvbuf(p->log.to, NULL, _IOFBF, LOG_BUFFER);
+	uv_prepare_init(&p->loop, &p->log_flush);
+	p->log_flush.data = p;
+	uv_prepare_start(&p->log_flush, on_log_flush); /* the last one started runs first: before pace takes its rest */
+	uv_unref((uv_handle_t *)&p->log_flush);
+}
+
+static uint64_t messages_received(void *arg)
+{
+	struct pbx *p = arg;
+
+	return transport_counters(sip_ua_transport(p->ua))->received;
+}
+
 static int make_sip(struct pbx *p)
 {
 	struct sip_ua_params params = {
@@ -372,6 +402,9 @@ static int start(struct pbx *p)
 	if (!err)
 		err = make_sip(p);
 	if (!err)
+		err = pace_new(&p->pace, &p->loop, messages_received, p);
+	make_log_buffer(p);
+	if (!err)
 		err = drop_root(&p->config);
 	if (!err)
 		err = media_new(&p->media, &(struct media_params){
@@ -428,6 +461,7 @@ int main(int argc, char **argv)
 	if (config_load(&pbx.config, path) != 0)
 		return 2;
 	signal(SIGPIPE, SIG_IGN);
+	mallopt(M_TRIM_THRESHOLD, HEAP_SLACK);
 	err = start(&pbx);
 	if (err) {
 		fprintf(stderr, "start failed: %s\n", uv_strerror(err));
