@@ -72,6 +72,41 @@ static void on_wake(uv_async_t *wake)
 		media_end(m);
 }
 
+/* ---- commands ---- */
+
+/* Waking a worker costs more than most commands. So all commands of a turn of the loop go together, and when the last ones went a
+ * moment ago, those of several turns: a command may be as late as a tick of the worker, which nobody hears. */
+
+static void flush(struct media *m)
+{
+	m->flushed_ms = uv_now(m->loop);
+	for (unsigned i = 0; i < m->nworkers; i++)
+		worker_flush(&m->workers[i]);
+}
+
+static void on_flush(uv_prepare_t *prepare)
+{
+	uv_prepare_stop(prepare);
+	flush(prepare->data);
+}
+
+static void on_flush_later(uv_timer_t *timer)
+{
+	flush(timer->data);
+}
+
+void media_posted(struct media *m)
+{
+	uint64_t now_ms = uv_now(m->loop), due_ms = m->flushed_ms + TICK_US / 1000;
+
+	if (uv_is_active((uv_handle_t *)&m->flush) || uv_is_active((uv_handle_t *)&m->flush_later))
+		return;
+	if (now_ms >= due_ms)
+		uv_prepare_start(&m->flush, on_flush);
+	else
+		uv_timer_start(&m->flush_later, on_flush_later, due_ms - now_ms, 0);
+}
+
 /* ---- life ---- */
 
 static void workers_stop(struct media *m)
@@ -81,6 +116,7 @@ static void workers_stop(struct media *m)
 	for (unsigned i = 0; i < m->nworkers; i++) {
 		stop[i] = (struct command){ .type = CMD_STOP, .is_embedded = true };
 		worker_post(&m->workers[i], &stop[i]);
+		worker_flush(&m->workers[i]);
 	}
 	for (unsigned i = 0; i < m->nworkers; i++)
 		worker_join(&m->workers[i]);
@@ -115,6 +151,11 @@ int media_new(struct media **out, const struct media_params *p)
 	if (err < 0)
 		goto fail_sounds;
 	m->wake.data = m;
+	uv_prepare_init(p->loop, &m->flush);
+	m->flush.data = m;
+	uv_timer_init(p->loop, &m->flush_later);
+	m->flush_later.data = m;
+	m->handles = 3;
 	for (; m->nworkers < nworkers; m->nworkers++) {
 		err = worker_start(&m->workers[m->nworkers], m, p);
 		if (err < 0)
@@ -141,8 +182,10 @@ fail:
 
 void media_turn(struct media *m)
 {
-	for (unsigned i = 0; i < m->nworkers; i++)
+	for (unsigned i = 0; i < m->nworkers; i++) {
+		worker_flush(&m->workers[i]);
 		worker_turn(&m->workers[i]);
+	}
 }
 
 static void on_sounds_closed(void *arg)
@@ -168,11 +211,12 @@ static void on_ports_closed(void *arg)
 	sounds_close(m->sounds, on_sounds_closed, m);
 }
 
-static void on_wake_closed(uv_handle_t *h)
+static void on_handle_closed(uv_handle_t *h)
 {
 	struct media *m = h->data;
 
-	ports_close(m->ports, on_ports_closed, m);
+	if (--m->handles == 0)
+		ports_close(m->ports, on_ports_closed, m);
 }
 
 /* No stream is left: nothing can come up any more. */
@@ -184,7 +228,9 @@ static void media_end(struct media *m)
 	workers_stop(m);
 	if (m->recorders)
 		recorders_close(m->recorders);
-	uv_close((uv_handle_t *)&m->wake, on_wake_closed);
+	uv_close((uv_handle_t *)&m->wake, on_handle_closed);
+	uv_close((uv_handle_t *)&m->flush, on_handle_closed);
+	uv_close((uv_handle_t *)&m->flush_later, on_handle_closed);
 }
 
 void media_close(struct media *m, void (*done)(void *arg), void *arg)

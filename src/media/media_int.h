@@ -142,7 +142,8 @@ int ports_new(struct ports **out, uv_loop_t *loop, uint16_t port_min, uint16_t p
 /* Every pair must be back. Frees itself when the loop has closed its handle, then calls done. */
 void ports_close(struct ports *p, void (*done)(void *arg), void *arg);
 int ports_take(struct ports *p, const struct sockaddr *local, struct port_pair **out);
-void ports_give(struct ports *p, struct port_pair *pair);
+/* was_connected: the RTP socket still is. */
+void ports_give(struct ports *p, struct port_pair *pair, bool was_connected);
 void ports_count(const struct ports *p, unsigned *nopen, unsigned *pooled); /* sockets */
 
 /* ---- workers (worker.c) ---- */
@@ -164,6 +165,7 @@ struct worker {
 	pthread_t thread;
 	int epoll_fd, wake_fd;
 	struct mqueue commands;
+	struct msg *posted, **posted_tail; /* loop thread: commands that gather */
 	struct event *up_first, *up_last; /* events of this round */
 	struct timers *timers;
 	struct rng rng;
@@ -182,11 +184,15 @@ void worker_join(struct worker *w); /* after CMD_STOP */
 void worker_turn(struct worker *w); /* one without a thread: all that is due */
 uint64_t worker_clock_us(const struct clock *clock); /* any thread */
 uint64_t worker_ntp(const struct worker *w);         /* wall-clock time for RTCP */
+/* The worker gets it with the next worker_flush(), among all that have gathered. */
 void worker_post(struct worker *w, struct command *c);
+void worker_flush(struct worker *w);
 /* From the worker: queues an event for the loop, sent at the end of the round. */
 void worker_emit(struct worker *w, struct event *e);
 static inline uint64_t worker_now_ms(const struct worker *w) { return w->now_us / 1000; }
 
+/* A command has been posted: worker_flush() is to be called soon (media.c). */
+void media_posted(struct media *m);
 /* What workers call up on the loop's side (media.c); any thread. */
 void media_events(struct media *m, struct event *first, struct event *last);
 

@@ -278,14 +278,14 @@ int ports_take(struct ports *p, const struct sockaddr *local, struct port_pair *
 	return 0;
 }
 
-void ports_give(struct ports *p, struct port_pair *pair)
+void ports_give(struct ports *p, struct port_pair *pair, bool was_connected)
 {
 	struct port_set *set = pair->set;
 	struct sockaddr none = { .sa_family = AF_UNSPEC };
 
 	set->nused--;
 	set->exhausted_until_ms = 0;
-	if (set->nidle >= KEEP_MAX || connect(pair->rtp, &none, sizeof(none)) < 0) {
+	if (set->nidle >= KEEP_MAX || (was_connected && connect(pair->rtp, &none, sizeof(none)) < 0)) {
 		pair_close(p, pair);
 		return;
 	}

@@ -155,7 +155,7 @@ int stream_new(struct stream **out, struct media *m, const struct stream_params 
 	return 0;
 fail:
 	if (s->pair)
-		ports_give(m->ports, s->pair);
+		ports_give(m->ports, s->pair, false);
 	free(s);
 	return err;
 }
@@ -184,8 +184,8 @@ static void stream_end(struct stream *s)
 	struct stream_stats stats;
 
 	rtp_session_stats(s->session, &stats);
+	ports_give(m->ports, s->pair, s->session->is_connected);
 	rtp_session_free(s->session);
-	ports_give(m->ports, s->pair);
 	s->worker->nstreams--;
 	DL_DELETE(m->streams, s);
 	m->nstreams--;

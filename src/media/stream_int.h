@@ -25,6 +25,10 @@ struct media {
 	uint32_t next_id;                 /* of plays and recordings */
 	struct mqueue events;             /* from all workers */
 	uv_async_t wake;
+	uv_prepare_t flush;               /* active when workers shall be given their commands with this turn of the loop, */
+	uv_timer_t flush_later;           /* or with a later one */
+	uint64_t flushed_ms;
+	unsigned handles;                 /* of these three, open */
 	struct stream *streams;
 	unsigned nstreams;
 	struct msg *deferred, **deferred_tail; /* commands that wait for a handover */

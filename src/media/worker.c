@@ -211,6 +211,7 @@ int worker_start(struct worker *w, struct media *m, const struct media_params *p
 	w->now_us = worker_clock_us(w->clock);
 	rng_init(&w->rng);
 	mqueue_init(&w->commands);
+	w->posted_tail = &w->posted;
 	w->wake_fd = -1;
 	w->timers = timers_new(worker_now_ms(w));
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -256,9 +257,23 @@ void worker_join(struct worker *w)
 
 void worker_post(struct worker *w, struct command *c)
 {
+	c->m.next = NULL;
+	*w->posted_tail = &c->m;
+	w->posted_tail = &c->m.next;
+	media_posted(w->media);
+}
+
+void worker_flush(struct worker *w)
+{
+	struct msg *first = w->posted;
+	struct msg *last = container_of(w->posted_tail, struct msg, next);
 	uint64_t one = 1;
 
-	if (!mqueue_push(&w->commands, &c->m, &c->m))
+	if (!first)
+		return;
+	w->posted = NULL;
+	w->posted_tail = &w->posted;
+	if (!mqueue_push(&w->commands, first, last))
 		return;
 	/* Can only fail with EAGAIN at 2^64 - 1 unread wake-ups: then it is awake anyway. */
 	while (write(w->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
