@@ -2,8 +2,9 @@
  *
  * Entries stand in two lanes, the small ones (a CDR, a binding) and the large ones with a file, so that ten minutes of speech don't
  * hold up a registration. In each they go in order. What is new waits in memory until one job on the libuv pool has written all of
- * it: the more there is, the less each costs; what is on disk is sent, the small ones in batches. One job at a time does all that
- * touches files: outbox_store.c.
+ * it: the more there is, the less each costs. A sync costs as much CPU as a call, so what nobody waits for is collected for a tenth
+ * of a second first. What is on disk is sent, the small ones in batches. One job at a time does all that touches files:
+ * outbox_store.c.
  */
 #define LOG_MODULE "outbox"
 #include <errno.h>
@@ -15,6 +16,8 @@
 
 #define BATCH_MAX 200
 #define RETRY_MS 1000
+#define COLLECT_MS 100
+#define TIDY_MS 1000          /* a journal whose entries were taken is emptied by the next job, or alone after so long */
 #define JOURNAL_MAX (1 << 20) /* then another is begun */
 
 struct lane {
@@ -31,7 +34,8 @@ struct outbox {
 	struct lane small, large;
 	struct entry *finished;  /* their files are to go */
 	struct journal *journals, *current;
-	unsigned waiting, nlanes_open;
+	unsigned waiting, ntimers_open;
+	uv_timer_t collect;
 	uint64_t next_seq;
 	uv_work_t save_work, read_work;
 	struct store_job job;    /* under way while is_saving */
@@ -66,7 +70,7 @@ static void check_closed(struct outbox *o)
 	struct entry *e, *next;
 	struct journal *j, *next_journal;
 
-	if (!o->is_closing || o->is_saving || o->is_reading || o->nlanes_open)
+	if (!o->is_closing || o->is_saving || o->is_reading || o->ntimers_open)
 		return;
 	DL_CONCAT(o->small.entries, o->large.entries);
 	DL_FOREACH_SAFE(o->small.entries, e, next)
@@ -186,6 +190,42 @@ static void take_apart(struct outbox *o, struct store_job *job)
 	out_fini(&job->lines);
 }
 
+static void on_collected(uv_timer_t *timer)
+{
+	save(timer->data);
+}
+
+/* At the latest after ms. */
+static void save_soon(struct outbox *o, unsigned ms)
+{
+	if (o->is_closing || (uv_is_active((uv_handle_t *)&o->collect) && uv_timer_get_due_in(&o->collect) <= ms))
+		return;
+	uv_timer_start(&o->collect, on_collected, ms, 0);
+}
+
+/* Somebody waits until it is on disk. */
+static bool is_awaited(const struct entry *e)
+{
+	return e->fn || e->file;
+}
+
+/* What came while the last job was at work. */
+static void save_new(struct outbox *o)
+{
+	bool any = o->large.entries || o->finished, is_urgent = any;
+	struct entry *e;
+
+	DL_FOREACH(o->small.entries, e)
+		if (e->state == ENTRY_NEW) {
+			any = true;
+			is_urgent = is_urgent || is_awaited(e);
+		}
+	if (is_urgent)
+		save(o);
+	else if (any)
+		save_soon(o, COLLECT_MS);
+}
+
 static void on_saved(uv_work_t *work, int status)
 {
 	struct outbox *o = work->data;
@@ -194,11 +234,13 @@ static void on_saved(uv_work_t *work, int status)
 	/* Callbacks may add entries: they wait for the next job. */
 	take_apart(o, &o->job);
 	o->is_saving = false;
-	if (!o->is_closing) {
-		send_next(&o->small);
-		send_next(&o->large);
+	if (o->is_closing) {
+		save(o);
+		return;
 	}
-	save(o);
+	send_next(&o->small);
+	send_next(&o->large);
+	save_new(o);
 }
 
 static void save(struct outbox *o)
@@ -298,7 +340,10 @@ static void on_taken(uint64_t id, const struct db_answer *a, void *arg)
 		}
 	}
 	send_next(l);
-	save(o);
+	if (o->finished)
+		save(o);
+	else
+		save_soon(o, TIDY_MS);
 }
 
 static void send_small(struct lane *l)
@@ -311,7 +356,11 @@ static void send_small(struct lane *l)
 	DL_FOREACH(l->entries, e) {
 		if (e->state != ENTRY_SAVED || n == max)
 			break;
-		out_fmt(&docs, "%c{\"id\":\"%s\",\"kind\":\"%s\",\"doc\":", n++ ? ',' : '[', e->id, e->kind);
+		out_z(&docs, n++ ? ",{\"id\":\"" : "[{\"id\":\"");
+		out_z(&docs, e->id);
+		out_z(&docs, "\",\"kind\":\"");
+		out_z(&docs, e->kind);
+		out_z(&docs, "\",\"doc\":");
 		out_z(&docs, e->doc);
 		out_chr(&docs, '}');
 		e->state = ENTRY_SENT;
@@ -419,7 +468,10 @@ int outbox_add(struct outbox *o, const char *kind, const char *doc, const char *
 	e->fn = fn;
 	e->arg = arg;
 	append(o, e);
-	save(o);
+	if (is_awaited(e))
+		save(o);
+	else
+		save_soon(o, COLLECT_MS);
 	return 0;
 }
 
@@ -453,7 +505,7 @@ static void open_lane(struct outbox *o, struct lane *l)
 	uv_timer_init(o->p.loop, &l->retry);
 	l->retry.data = l;
 	uv_timer_start(&l->retry, on_retry, 0, 0);
-	o->nlanes_open++;
+	o->ntimers_open++;
 }
 
 int outbox_new(struct outbox **out, const struct outbox_params *p)
@@ -482,6 +534,9 @@ int outbox_new(struct outbox **out, const struct outbox_params *p)
 		log_info(p->log, "%u entries of a former run are sent", o->waiting);
 	open_lane(o, &o->small);
 	open_lane(o, &o->large);
+	uv_timer_init(p->loop, &o->collect);
+	o->collect.data = o;
+	o->ntimers_open++;
 	save(o);
 	*out = o;
 	return 0;
@@ -491,8 +546,16 @@ static void on_lane_closed(uv_handle_t *handle)
 {
 	struct lane *l = handle->data;
 
-	l->outbox->nlanes_open--;
+	l->outbox->ntimers_open--;
 	check_closed(l->outbox);
+}
+
+static void on_collect_closed(uv_handle_t *handle)
+{
+	struct outbox *o = handle->data;
+
+	o->ntimers_open--;
+	check_closed(o);
 }
 
 static void close_lane(struct lane *l)
@@ -509,5 +572,6 @@ void outbox_close(struct outbox *o, void (*done)(void *arg), void *arg)
 	o->done_arg = arg;
 	close_lane(&o->small);
 	close_lane(&o->large);
+	uv_close((uv_handle_t *)&o->collect, on_collect_closed);
 	save(o);
 }

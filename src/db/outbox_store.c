@@ -51,7 +51,10 @@ void entry_free(struct entry *e)
 
 void store_print(struct out *o, const struct entry *e)
 {
-	out_fmt(o, "%s %s ", e->id, e->kind);
+	out_z(o, e->id);
+	out_chr(o, ' ');
+	out_z(o, e->kind);
+	out_chr(o, ' ');
 	out_z(o, e->doc);
 	out_chr(o, '\n');
 }
