@@ -117,10 +117,10 @@ static int reply(struct uas_offer *u, int status, const char *reason, const char
 {
 	struct session *s = u->session;
 	struct dialog *d = &s->dialog;
-	char buf[HDRS_MAX];
 	struct out o;
+	int err = -EMSGSIZE;
 
-	out_init(&o, buf, sizeof(buf));
+	out_init_grow(&o, HDRS_MAX);
 	if (status < 300) {
 		dialog_print_contact(d, &o);
 		out_z(&o, d->ua->allow);
@@ -128,16 +128,17 @@ static int reply(struct uas_offer *u, int status, const char *reason, const char
 			out_z(&o, d->ua->supported);
 	}
 	out_z(&o, hdrs ? hdrs : "");
-	if (!out_ok(&o))
-		return -EMSGSIZE;
-	return strans_reply(u->st, &(struct sip_reply){
-		.status = status,
-		.reason = reason,
-		.to_tag = str_from(d->local_tag),
-		.hdrs = out_view(&o),
-		.ctype = body.n > 0 ? ctype : NULL,
-		.body = body,
-	});
+	if (out_ok(&o))
+		err = strans_reply(u->st, &(struct sip_reply){
+			.status = status,
+			.reason = reason,
+			.to_tag = str_from(d->local_tag),
+			.hdrs = out_view(&o),
+			.ctype = body.n > 0 ? ctype : NULL,
+			.body = body,
+		});
+	out_fini(&o);
+	return err;
 }
 
 /* RFC 3261 §13.3.1.4: the 2xx is repeated over any transport, for a hop behind the next may lose it. */

@@ -57,8 +57,41 @@ int sockaddr_parse(union sockaddr_any *out, struct str host, uint16_t port)
 	return 0;
 }
 
+/* Decimal, written forwards; returns behind it. */
+static char *print_number(char *at, unsigned v)
+{
+	char digits[10];
+	unsigned n = 0;
+
+	do
+		digits[n++] = (char)('0' + v % 10);
+	while (v /= 10);
+	while (n)
+		*at++ = digits[--n];
+	*at = '\0';
+	return at;
+}
+
+/* Every message has several: inet_ntop and printf would cost more than reading it. */
+static char *print_v4(const struct in_addr *a, char *at)
+{
+	const unsigned char *b = (const unsigned char *)a;
+
+	for (int i = 0; i < 4; i++) {
+		if (i)
+			*at++ = '.';
+		at = print_number(at, b[i]);
+	}
+	return at;
+}
+
 const char *sockaddr_print_host(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_MAX])
 {
+	if (a->sa.sa_family == AF_INET) {
+		print_v4(&a->v4.sin_addr, buf);
+		return buf;
+	}
+
 	const void *addr = a->sa.sa_family == AF_INET6 ? (const void *)&a->v6.sin6_addr : (const void *)&a->v4.sin_addr;
 
 	if (!inet_ntop(a->sa.sa_family, addr, buf, SOCKADDR_TEXT_MAX))
@@ -70,6 +103,13 @@ const char *sockaddr_print(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_M
 {
 	char host[SOCKADDR_TEXT_MAX];
 
+	if (a->sa.sa_family == AF_INET) {
+		char *at = print_v4(&a->v4.sin_addr, buf);
+
+		*at++ = ':';
+		print_number(at, sockaddr_port(a));
+		return buf;
+	}
 	sockaddr_print_host(a, host);
 	snprintf(buf, SOCKADDR_TEXT_MAX, a->sa.sa_family == AF_INET6 ? "[%.50s]:%u" : "%.50s:%u", host, sockaddr_port(a));
 	return buf;

@@ -75,7 +75,7 @@ struct strans_handler {
 };
 /* Without a handler the request is a fire-and-forget answer. */
 void strans_set_handler(struct strans *st, const struct strans_handler *h, void *arg);
-/* The request, held by the transaction as long as it lives. */
+/* The request, held by the transaction until it has been answered with a final response and the loop has turned; then NULL. */
 const struct sip_msg *strans_msg(const struct strans *st);
 const struct sip_source *strans_source(const struct strans *st);
 struct sip_stack *strans_stack(const struct strans *st);

@@ -33,7 +33,8 @@ static const enum st other_next[ST_COUNT][EV_COUNT] = {
 struct strans {
 	UT_hash_handle hh, hh_merge;
 	struct sip_stack *stack;
-	struct sip_msg *msg;
+	struct sip_msg *msg;     /* NULL soon after the final response of a success: it would lie there for half a minute */
+	uint16_t via_port;
 	struct sip_source src;
 	struct sip_dest dest;
 	const struct strans_handler *h;
@@ -132,6 +133,12 @@ static enum st next_state(const struct strans *st, enum ev ev)
 	return (st->is_invite ? invite_next : other_next)[st->state][ev];
 }
 
+/* Answered, and not with what is to be repeated by timer G: what is left to do needs the response alone. */
+static bool is_msg_done(const struct strans *st)
+{
+	return st->state == ST_ACCEPTED || (st->state == ST_COMPLETED && !st->is_invite);
+}
+
 static void strans_free(struct strans *st)
 {
 	struct sip_stack *s = st->stack;
@@ -152,10 +159,14 @@ static void on_timer_g(void *arg)
 {
 	struct strans *st = arg;
 
-	if (st->cancel)
+	if (is_msg_done(st)) {
+		sip_msg_release(st->msg);
+		st->msg = NULL;
+	} else if (st->cancel) {
 		tell_cancel(st);
-	else
+	} else {
 		strans_event(st, EV_TIMER_G);
+	}
 }
 
 static void on_timer_end(void *arg)
@@ -183,6 +194,7 @@ int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m
 		return -ENOMEM;
 	}
 	st->stack = s;
+	st->via_port = m->via.port;
 	st->src = *src;
 	response_dest(&st->dest, m, src);
 	st->is_invite = m->method == SIP_INVITE;
@@ -219,7 +231,7 @@ static void send_last(struct strans *st, bool again)
 	/* §18.2.2: the connection has gone: open one to where the request came from. */
 	if (err == -ENOTCONN && is_reliable(st->dest.proto)) {
 		any.flow = 0;
-		sockaddr_set_port(&any.addr, st->msg->via.port ? st->msg->via.port : 5060);
+		sockaddr_set_port(&any.addr, st->via_port ? st->via_port : 5060);
 		err = stack_send(st->stack, &any, (struct str){ st->last, st->last_len }, NULL);
 	}
 	/* Who sends isn't called back: the end comes with the next tick. */
@@ -272,6 +284,8 @@ static void enter(struct strans *st, enum st state)
 	default:
 		break;
 	}
+	if (is_msg_done(st))
+		timer_start(w, &st->timer_g, 0); /* who is just answering may still look at it */
 }
 
 /* The one place where a server transaction changes its state. */
