@@ -268,6 +268,14 @@ void app_json_str(struct out *o, const char *s)
 
 	out_chr(o, '"');
 	while (*p) {
+		size_t plain = 0;
+
+		while (p[plain] >= 0x20 && p[plain] < 0x80 && p[plain] != '"' && p[plain] != '\\')
+			plain++;
+		out_mem(o, p, plain);
+		p += plain;
+		if (!*p)
+			break;
 		unsigned tail = *p < 0x80 ? 0 : (*p & 0xe0) == 0xc0 && *p >= 0xc2 ? 1 : (*p & 0xf0) == 0xe0 ? 2 : (*p & 0xf8) == 0xf0 && *p <= 0xf4 ? 3 : 9;
 
 		if (*p == '"' || *p == '\\')

@@ -5,9 +5,23 @@
 #include "call/call_int.h"
 #include "base/log.h"
 
+static void member(struct out *o, const char *name)
+{
+	out_chr(o, '"');
+	out_z(o, name);
+	out_z(o, "\":");
+}
+
+static void member_int(struct out *o, const char *name, int64_t v)
+{
+	member(o, name);
+	out_i64(o, v);
+	out_chr(o, ',');
+}
+
 static void member_str(struct out *o, const char *name, const char *value)
 {
-	out_fmt(o, "\"%s\":", name);
+	member(o, name);
 	if (value && value[0])
 		app_json_str(o, value);
 	else
@@ -19,12 +33,7 @@ static void member_str(struct out *o, const char *name, const char *value)
 static void member_time(struct out *o, const char *name, int64_t ms)
 {
 	if (ms)
-		out_fmt(o, "\"%s\":%lld,", name, (long long)ms);
-}
-
-static void member_int(struct out *o, const char *name, int64_t v)
-{
-	out_fmt(o, "\"%s\":%lld,", name, (long long)v);
+		member_int(o, name, ms);
 }
 
 static void media_address(const struct leg *leg, char buf[SOCKADDR_TEXT_MAX])
@@ -42,7 +51,8 @@ static void write_leg(struct out *o, const struct leg *leg)
 	char addr[SOCKADDR_TEXT_MAX];
 
 	media_address(leg, addr);
-	out_fmt(o, "{\"leg\":%u,", leg->id);
+	out_chr(o, '{');
+	member_int(o, "leg", leg->id);
 	member_str(o, "role", leg->is_caller ? "caller" : "callee");
 	member_str(o, "peer", leg->peer);
 	member_str(o, "number", leg->is_caller ? leg->call->caller.number : leg->peer);

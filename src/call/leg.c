@@ -120,7 +120,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 {
 	struct calls *cs = leg->call->calls;
 	struct session_params p = { .target = d->target, .dest = d->dest, .ctype = "application/sdp" };
-	char from[256], to[256], sdp[4096], host_text[SOCKADDR_TEXT_MAX], host[SOCKADDR_TEXT_MAX + 2];
+	char from[256], to[256], host_text[SOCKADDR_TEXT_MAX], host[SOCKADDR_TEXT_MAX + 2];
 	struct out from_out, to_out, sdp_out;
 	union sockaddr_any local;
 	int err;
@@ -140,10 +140,12 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	write_uri(&from_out, d->from_user, host);
 	out_init(&to_out, to, sizeof(to));
 	write_uri(&to_out, d->to_user, host);
-	out_init(&sdp_out, sdp, sizeof(sdp));
+	out_init_grow(&sdp_out, SDP_TEXT_MAX); /* not on the task's stack: a page of it would stay in use all the call */
 	err = leg_write_offer(leg, &local, d->near, &sdp_out);
-	if (err || !out_ok(&from_out) || !out_ok(&to_out))
-		return err ? err : -EINVAL;
+	if (!err && (!out_ok(&from_out) || !out_ok(&to_out)))
+		err = -EINVAL;
+	if (err)
+		goto out;
 	p.from_display = str_from(d->from_display ? d->from_display : "");
 	p.from_uri = out_view(&from_out);
 	p.to_uri = out_view(&to_out);
@@ -152,7 +154,10 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	p.auth_user = d->auth_user;
 	p.auth_password = d->auth_password;
 	p.max_forwards = leg->call->max_forwards - 1;
-	return session_invite(&leg->session, cs->p.ua, &p, &session_handler, leg);
+	err = session_invite(&leg->session, cs->p.ua, &p, &session_handler, leg);
+out:
+	out_fini(&sdp_out);
+	return err;
 }
 
 int leg_ring(struct leg *leg)

@@ -5,6 +5,8 @@
 
 #include "call/call_int.h"
 
+#define SDP_TEXT_MAX 4096
+
 const char *leg_log_id(const struct leg *leg, char buf[64]);
 void leg_check_gone(struct leg *leg);
 

@@ -8,7 +8,6 @@
 #include "call/leg_int.h"
 #include "base/log.h"
 
-#define SDP_TEXT_MAX 4096
 #define PTIME_MS 20
 
 /* Wideband first; then the codec of Europe's networks, then North America's. */
@@ -115,16 +114,18 @@ static int keep_sdp(struct leg *leg, struct out *o)
 static int make_description(struct leg *leg, int (*write)(struct leg *, const union sockaddr_any *, const struct leg *, struct out *))
 {
 	union sockaddr_any local;
-	char sdp[SDP_TEXT_MAX];
 	struct out o;
 	int err = session_local_addr(leg->session, &local);
 
 	if (!err)
 		err = leg_open_stream(leg, &local, NULL);
-	out_init(&o, sdp, sizeof(sdp));
+	out_init_grow(&o, SDP_TEXT_MAX);
 	if (!err)
 		err = write(leg, &local, codec_partner(leg), &o);
-	return err ? err : keep_sdp(leg, &o);
+	if (!err)
+		err = keep_sdp(leg, &o);
+	out_fini(&o);
+	return err;
 }
 
 int leg_make_answer(struct leg *leg)

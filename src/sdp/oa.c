@@ -223,33 +223,64 @@ static void offer_payloads(struct oa *oa, const struct oa_local *l, struct paylo
 
 static void write_audio(struct out *o, const struct oa *oa, const struct oa_local *l, const struct payloads *ps, enum sdp_dir dir)
 {
-	out_fmt(o, "m=audio %u %s", l->port, oa->proto);
-	for (unsigned i = 0; i < ps->n; i++)
-		out_fmt(o, " %d", ps->list[i].pt);
+	out_z(o, "m=audio ");
+	out_u64(o, l->port);
+	out_chr(o, ' ');
+	out_z(o, oa->proto);
+	for (unsigned i = 0; i < ps->n; i++) {
+		out_chr(o, ' ');
+		out_i64(o, ps->list[i].pt);
+	}
 	out_z(o, "\r\n");
 	for (unsigned i = 0; i < ps->n; i++) {
 		const struct oa_codec *c = &ps->list[i];
 
 		/* For static ones too: RFC 3264 §5.1 recommends it. */
-		out_fmt(o, "a=rtpmap:%d %s/%u", c->pt, c->name, c->clock_hz);
-		if (c->channels > 1)
-			out_fmt(o, "/%u", c->channels);
+		out_z(o, "a=rtpmap:");
+		out_i64(o, c->pt);
+		out_chr(o, ' ');
+		out_z(o, c->name);
+		out_chr(o, '/');
+		out_u64(o, c->clock_hz);
+		if (c->channels > 1) {
+			out_chr(o, '/');
+			out_u64(o, c->channels);
+		}
 		out_z(o, "\r\n");
-		if (c->fmtp)
-			out_fmt(o, "a=fmtp:%d %s\r\n", c->pt, c->fmtp);
+		if (c->fmtp) {
+			out_z(o, "a=fmtp:");
+			out_i64(o, c->pt);
+			out_chr(o, ' ');
+			out_z(o, c->fmtp);
+			out_z(o, "\r\n");
+		}
 	}
-	if (l->ptime_ms)
-		out_fmt(o, "a=ptime:%u\r\n", l->ptime_ms);
+	if (l->ptime_ms) {
+		out_z(o, "a=ptime:");
+		out_u64(o, l->ptime_ms);
+		out_z(o, "\r\n");
+	}
 	if (l->rtcp_port && l->rtcp_port != l->port + 1)
 		out_fmt(o, "a=rtcp:%u\r\n", l->rtcp_port);
-	out_fmt(o, "a=%s\r\n", sdp_dir_name(dir));
+	out_z(o, "a=");
+	out_z(o, sdp_dir_name(dir));
+	out_z(o, "\r\n");
+}
+
+static void write_address(struct out *o, const struct oa_local *l)
+{
+	out_z(o, l->addr_is_ip6 ? "IN IP6 " : "IN IP4 ");
+	out_z(o, l->addr);
+	out_z(o, "\r\n");
 }
 
 /* All sections in their order; ps NULL refuses the audio too. */
 static void write_body(struct out *o, const struct oa *oa, const struct oa_local *l, const struct payloads *ps,
 		       enum sdp_dir dir, struct str timing)
 {
-	out_fmt(o, "s=-\r\nc=IN %s %s\r\nt=", l->addr_is_ip6 ? "IP6" : "IP4", l->addr);
+	out_z(o, "s=-\r\nc=");
+	write_address(o, l);
+	out_z(o, "t=");
 	out_str(o, str_empty(timing) ? STR("0 0") : timing);
 	out_z(o, "\r\n");
 	if (!oa->nsections)
@@ -285,8 +316,12 @@ static int write_description(struct oa *oa, const struct oa_local *l, const stru
 		oa->last_body = copy;
 		oa->version++;
 	}
-	out_fmt(o, "v=0\r\no=- %llu %llu IN %s %s\r\n", (unsigned long long)oa->sess_id, (unsigned long long)oa->version,
-		l->addr_is_ip6 ? "IP6" : "IP4", l->addr);
+	out_z(o, "v=0\r\no=- ");
+	out_u64(o, oa->sess_id);
+	out_chr(o, ' ');
+	out_u64(o, oa->version);
+	out_chr(o, ' ');
+	write_address(o, l);
 	out_z(o, oa->last_body);
 	err = out_ok(o) ? 0 : -ENOSPC;
 out:
@@ -706,9 +741,12 @@ static int keep_offered_section(struct oa *oa)
 	if (oa->nsections)
 		return 0;
 	out_init_grow(&o, TEXT_MAX);
-	out_fmt(&o, "m=audio 0 %s", oa->proto);
-	for (unsigned i = 0; i < oa->ours.n; i++)
-		out_fmt(&o, " %d", oa->ours.list[i].pt);
+	out_z(&o, "m=audio 0 ");
+	out_z(&o, oa->proto);
+	for (unsigned i = 0; i < oa->ours.n; i++) {
+		out_chr(&o, ' ');
+		out_i64(&o, oa->ours.list[i].pt);
+	}
 	out_z(&o, "\r\n");
 	oa->sections[0] = out_ok(&o) ? str_dup(out_view(&o)) : NULL;
 	out_fini(&o);
