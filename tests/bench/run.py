@@ -17,6 +17,7 @@ less than three, as a guide while working.
 import argparse
 import os
 import pathlib
+import random
 import re
 import signal
 import subprocess
@@ -28,7 +29,8 @@ sys.path.insert(0, str(HERE.parents[0] / "lib"))
 
 from office import BUILD, Office, OfficeError, own_address, wait_until  # noqa: E402
 
-CALLER_RTP, CALLEE_RTP = 10000, 14000    # none that the kernel gives out
+RTP_PORTS = random.randrange(6000, 28000, 4)     # of the callers, on 127.0.0.1: none that the kernel gives out
+CALLER_RTP, CALLEE_RTP = RTP_PORTS, RTP_PORTS + 2000
 RTP_SECONDS, PPS = 10, 50
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
