@@ -432,8 +432,8 @@ class Dialog:
             self.ack_text = self.text("ACK", cseq=m.cseq, branch=m.branch, to=m["To"])
         self.phone.send(self.ack_text)
 
-    def cancel(self):
-        self.phone.send(self.text("CANCEL", cseq=self.invite_cseq, branch=self.invite_branch, to=f"<{self.uri}>", uri=self.uri))
+    def cancel(self, headers=()):
+        self.phone.send(self.text("CANCEL", headers=headers, cseq=self.invite_cseq, branch=self.invite_branch, to=f"<{self.uri}>", uri=self.uri))
 
     def reply(self, status, reason="X", m=None, **kwargs):
         return self.phone.reply(m or self.invite, status, reason, tag=self.tag, **kwargs)

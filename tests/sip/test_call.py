@@ -93,6 +93,19 @@ def test_late_offer(office, cdrs):
     assert cdrs.next().result == "answered"
 
 
+@pytest.mark.parametrize("family,transport", WAYS)
+def test_caller_holds_and_comes_back(office, cdrs, family, transport):
+    with callee(office, "answer.xml"):
+        sipp(office, "call_hold.xml", keys={"dial": "91002"}, family=family, transport=transport, args=["-d", "100"])
+    assert cdrs.next().hangup_by == "caller"
+
+
+def test_callee_holds_and_comes_back(office, cdrs):
+    with callee(office, "answer_hold.xml", args=["-d", "100"]):
+        sipp(office, "call_until_bye.xml", keys={"dial": "91002"})
+    assert cdrs.next().hangup_by == "callee"
+
+
 def test_many_calls_at_once(office, cdrs):
     with callee(office, "answer.xml", calls=40):
         sipp(office, "call.xml", keys={"dial": "91002"}, calls=40, rate=40, args=["-d", "300"])

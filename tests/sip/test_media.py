@@ -357,3 +357,44 @@ def test_who_does_not_take_the_call_has_a_mailbox(office, cdrs, why):
     finally:
         office.sql("DELETE FROM pbx.voicemail WHERE number = '1008'")
         office.change("UPDATE pbx.extension SET ring_s = 20 WHERE number = '1008'")
+
+
+def dtmf(digit, at=0, n=160):
+    """A packet of an in-band digit (ITU-T Q.23), PCMU."""
+    row, column = divmod("123A456B789C*0#D".index(digit), 4)
+    low, high = (697, 770, 852, 941)[row], (1209, 1336, 1477, 1633)[column]
+    mixed = audioop.add(audioop.ulaw2lin(tone(low, n, 8000, at), 2), audioop.ulaw2lin(tone(high, n, 8000, at), 2), 2)
+    return audioop.lin2ulaw(mixed, 2)
+
+
+@pytest.mark.parametrize("way", ["event", "info", "inband"])
+def test_digits_lead_through_the_menu(office, way):
+    """RFC 4733 events, INFO, and tones where the phone has neither; each interrupts the prompt."""
+    codecs = PCMU if way == "event" else PCMU[:1]
+    with Phone(office, "1001") as caller, Phone(office, "1002") as callee, Rtp(caller.addr) as a, Rtp(callee.addr) as b:
+        callee.register()
+        here = caller.invite("400", sdp(caller.addr, a.port, codecs))
+        ok = here.expect(200, skip=(100, 180))
+        here.ack(ok)
+        a.start(media_of(ok.body))
+        a.wait_received(20)
+        if way == "info":
+            caller.send(here.text("INFO", "Signal=1\r\nDuration=160\r\n").replace("application/sdp", "application/dtmf-relay"))
+            here.expect(200)
+        else:
+            a.stop()
+        if way == "event":
+            a.send_event("1")
+        elif way == "inband":
+            for at in range(0, 1280, 160):
+                a.send(dtmf("1", at))
+                time.sleep(0.02)                                             # the pace of sound
+        a.start()
+        there = callee.answer_invite()
+        there.answer(sdp(callee.addr, b.port, PCMU))
+        b.start(media_of(there.invite.body))
+        a.payload = b"\x19" * 160
+        b.wait(lambda: b.received and b.received[-1].payload == a.payload)
+        here.bye()
+        there.take_bye()
+        callee.unregister()

@@ -54,6 +54,24 @@ def test_callers_reason_reaches_the_callee(office):
         callee.unregister()
 
 
+def test_reason_of_a_cancel_is_passed_on(office):
+    """RFC 3326: an exchange in front of us says that the call was taken elsewhere."""
+    with Phone(office, "1001") as caller, Phone(office, "1002") as callee:
+        callee.register()
+        here = caller.invite("91002")
+        there = callee.answer_invite()
+        there.ring()
+        here.expect(180)
+        here.cancel(['Reason: SIP;cause=200;text="Call completed elsewhere"'])
+        assert {caller.expect(200, 487, call_id=here.call_id).status for _ in range(2)} == {200, 487}
+        cancel = there.expect("CANCEL")
+        assert "cause=200" in cancel["Reason"]
+        there.reply(200, "OK", cancel)
+        there.reply(487)
+        there.expect("ACK")
+        callee.unregister()
+
+
 def test_closed_connection_is_a_phone_that_is_gone(office):
     with Phone(office, "1001") as caller:
         with Phone(office, "1002", proto="tcp") as callee:

@@ -224,6 +224,23 @@ def test_answer_from_nobody_we_know_ends_the_call(pair):
     here.ack(m)
 
 
+def test_call_in_compact_form(pair):
+    """RFC 3261 §7.3.3: a phone that saves every byte, and ends its lines in SDP as it likes."""
+    caller, callee = pair
+    caller.credentials.take(caller.register_once())
+    call = Dialog(caller, f"sip:91002@{caller.uri_host}")
+    text = call.text("INVITE", sdp(caller.addr, 40000).replace("\r\n", "\n"), call.authorized("INVITE"))
+    for name, short in (("Via", "v"), ("From", "f"), ("To", "t"), ("Call-ID", "i"), ("Contact", "m"), ("Content-Type", "c"),
+                        ("Content-Length", "l")):
+        text = text.replace(f"\r\n{name}:", f"\r\n{short}:")
+    caller.send(text)
+    there = callee.answer_invite()
+    there.answer()
+    call.ack(call.expect(200))
+    call.bye(skip=(100,))
+    there.take_bye()
+
+
 def test_two_calls_between_the_same_two(pair):
     caller, callee = pair
     first = caller.invite("91002")
