@@ -254,12 +254,26 @@ int app_outbox(struct call *call, const char *kind, const char *doc, struct app_
 	return p.err;
 }
 
-static bool is_utf8_tail(const unsigned char *p, unsigned n)
+/* Length of the character at p, 0: none begins there. RFC 3629 §4: no surrogates, nothing longer than it need be. */
+static unsigned utf8_len(const unsigned char *p)
 {
-	for (unsigned i = 1; i <= n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return false;
-	return true;
+	static const struct { unsigned char from, to, second_from, second_to; unsigned n; } forms[] = {
+		{ 0x01, 0x7f, 0x00, 0xff, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+		{ 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+		{ 0xf4, 0xf4, 0x80, 0x8f, 4 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		if (p[0] < forms[i].from || p[0] > forms[i].to)
+			continue;
+		if (p[1] < forms[i].second_from || p[1] > forms[i].second_to)
+			return 0;
+		for (unsigned k = 2; k < forms[i].n; k++)
+			if ((p[k] & 0xc0) != 0x80)
+				return 0;
+		return forms[i].n;
+	}
+	return 0;
 }
 
 void app_json_str(struct out *o, const char *s)
@@ -269,6 +283,7 @@ void app_json_str(struct out *o, const char *s)
 	out_chr(o, '"');
 	while (*p) {
 		size_t plain = 0;
+		unsigned n;
 
 		while (p[plain] >= 0x20 && p[plain] < 0x80 && p[plain] != '"' && p[plain] != '\\')
 			plain++;
@@ -276,19 +291,20 @@ void app_json_str(struct out *o, const char *s)
 		p += plain;
 		if (!*p)
 			break;
-		unsigned tail = *p < 0x80 ? 0 : (*p & 0xe0) == 0xc0 && *p >= 0xc2 ? 1 : (*p & 0xf0) == 0xe0 ? 2 : (*p & 0xf8) == 0xf0 && *p <= 0xf4 ? 3 : 9;
+		n = utf8_len(p);
 
-		if (*p == '"' || *p == '\\')
+		if (*p == '"' || *p == '\\') {
 			out_fmt(o, "\\%c", *p);
-		else if (*p < 0x20)
+		} else if (*p < 0x20) {
 			out_fmt(o, "\\u%04x", *p);
-		else if (tail == 9 || !is_utf8_tail(p, tail)) {
+		} else if (!n) {
 			/* Peers' bytes needn't be UTF-8; jsonb takes nothing else. */
 			out_chr(o, '?');
-			tail = 0;
-		} else
-			out_mem(o, p, tail + 1);
-		p += (tail == 9 ? 0 : tail) + 1;
+			n = 1;
+		} else {
+			out_mem(o, p, n);
+		}
+		p += n;
 	}
 	out_chr(o, '"');
 }

@@ -93,7 +93,7 @@ void cdr_write(struct call *call)
 	const char *result = call->answered_ms ? "answered" : app_result_name(call->result);
 	struct out o;
 
-	out_init_grow(&o, 64 * 1024);
+	out_init_grow(&o, 4 << 20); /* a group may have hundreds of legs */
 	out_chr(&o, '{');
 	member_str(&o, "call", call->id);
 	member_str(&o, "domain", call->domain);

@@ -152,7 +152,7 @@ static uint32_t wav_duration_ms(const char *path)
 	return byte_rate ? (uint32_t)((uint64_t)(st.st_size - WAV_HEADER) * 1000 / byte_rate) : 0;
 }
 
-struct left_over { struct calls *cs; char side[600]; };
+struct left_over { char side[600]; };
 
 static void on_left_over_safe(int err, void *arg)
 {
@@ -163,58 +163,111 @@ static void on_left_over_safe(int err, void *arg)
 	free(l);
 }
 
-static void deliver_left_over(struct calls *cs, const char *wav)
+/* Without a side file nobody wanted it kept, as a greeting that its owner was still listening to. */
+static void drop(struct calls *cs, const char *wav, const char *side, uint32_t duration_ms)
 {
-	struct left_over *l = calloc(1, sizeof(*l));
-	json_t *root, *doc;
-	const char *kind;
-	char *text = NULL;
-	uint32_t duration_ms = wav_duration_ms(wav);
+	log_info(cs->p.log, "left over recording %s dropped duration_ms=%u", wav, duration_ms);
+	unlink(wav);
+	unlink(side);
+}
 
-	if (!l)
+static void deliver(struct calls *cs, const char *wav, const char *side, json_t *root, uint32_t duration_ms)
+{
+	const char *kind = json_string_value(json_object_get(root, "kind"));
+	json_t *doc = json_object_get(root, "doc");
+	struct left_over *l = calloc(1, sizeof(*l));
+	char *text;
+
+	if (!kind || !json_is_object(doc) || !l) {
+		log_error(cs->p.log, "left over recording %s stays: its side file makes no sense", wav);
+		free(l);
 		return;
-	l->cs = cs;
-	snprintf(l->side, sizeof(l->side), "%s.json", wav);
-	root = json_load_file(l->side, 0, NULL);
-	kind = json_string_value(json_object_get(root, "kind"));
-	doc = json_object_get(root, "doc");
-	if (!kind || !json_is_object(doc) || duration_ms < SHORTEST_MS) {
-		log_warn(cs->p.log, "left over recording %s dropped duration_ms=%u", wav, duration_ms);
-		unlink(wav);
-		unlink(l->side);
+	}
+	json_object_set_new(doc, "duration_ms", json_integer(duration_ms));
+	text = json_dumps(doc, JSON_COMPACT);
+	snprintf(l->side, sizeof(l->side), "%s", side);
+	if (!text || outbox_add(cs->p.outbox, kind, text, wav, on_left_over_safe, l) != 0) {
+		log_error(cs->p.log, "left over recording %s stays: it can't be delivered now", wav);
+		free(l);
 	} else {
-		json_object_set_new(doc, "duration_ms", json_integer(duration_ms));
-		text = json_dumps(doc, JSON_COMPACT);
 		log_info(cs->p.log, "left over recording %s delivered kind=%s duration_ms=%u", wav, kind, duration_ms);
 	}
-	if (!text || outbox_add(cs->p.outbox, kind, text, wav, on_left_over_safe, l) != 0)
-		free(l);
 	free(text);
+}
+
+static void recover(struct calls *cs, const char *wav)
+{
+	uint32_t duration_ms = wav_duration_ms(wav);
+	char side[600];
+	json_t *root;
+
+	snprintf(side, sizeof(side), "%s.json", wav);
+	if (duration_ms < SHORTEST_MS || access(side, F_OK) != 0) {
+		drop(cs, wav, side, duration_ms);
+		return;
+	}
+	root = json_load_file(side, 0, NULL);
+	deliver(cs, wav, side, root, duration_ms);
 	json_decref(root);
+}
+
+/* A side file whose recording is the outbox's already. */
+static void remove_if_alone(const char *side)
+{
+	char wav[560];
+
+	snprintf(wav, sizeof(wav), "%.*s", (int)(strlen(side) - strlen(".json")), side);
+	if (access(wav, F_OK) != 0)
+		unlink(side);
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+	size_t n = strlen(name), k = strlen(end);
+
+	return n > k && !strcmp(name + n - k, end);
+}
+
+/* Calls back for each name in a folder below the spool, which is made if missing. */
+static void each_file(struct calls *cs, const char *folder, void (*fn)(struct calls *cs, const char *path))
+{
+	char path[560];
+	struct dirent **names;
+	int n;
+
+	snprintf(path, sizeof(path), "%.280s/%s", cs->p.spool, folder);
+	mkdir(path, 0700);
+	n = scandir(path, &names, NULL, alphasort);
+	if (n < 0) {
+		log_error(cs->p.log, "spool %s: %s", path, strerror(errno));
+		return;
+	}
+	for (int i = 0; i < n; i++) {
+		snprintf(path, sizeof(path), "%.280s/%s/%.200s", cs->p.spool, folder, names[i]->d_name);
+		if (names[i]->d_name[0] != '.')
+			fn(cs, path);
+		free(names[i]);
+	}
+	free(names);
+}
+
+static void recover_file(struct calls *cs, const char *path)
+{
+	if (ends_with(path, ".wav"))
+		recover(cs, path);
+	else if (ends_with(path, ".wav.json"))
+		remove_if_alone(path);
+}
+
+/* Files for one call, which has ended. */
+static void remove_file(struct calls *cs, const char *path)
+{
+	(void)cs;
+	unlink(path);
 }
 
 void spool_recover(struct calls *cs)
 {
-	char dir[300], path[560];
-	struct dirent *e;
-	DIR *d;
-
-	snprintf(dir, sizeof(dir), "%s/tmp", cs->p.spool);
-	mkdir(dir, 0700);
-	snprintf(dir, sizeof(dir), "%s/recording", cs->p.spool);
-	mkdir(dir, 0700);
-	d = opendir(dir);
-	if (!d) {
-		log_error(cs->p.log, "spool %s: %s", dir, strerror(errno));
-		return;
-	}
-	while ((e = readdir(d)) != NULL) {
-		size_t n = strlen(e->d_name);
-
-		if (n > 4 && !strcmp(e->d_name + n - 4, ".wav")) {
-			snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-			deliver_left_over(cs, path);
-		}
-	}
-	closedir(d);
+	each_file(cs, "tmp", remove_file);
+	each_file(cs, "recording", recover_file);
 }
