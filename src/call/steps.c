@@ -19,6 +19,7 @@ struct str call_var_find(struct str name, void *arg)
 		{ "number", call->number }, { "caller", call->caller.number }, { "caller_name", call->caller.display_name },
 		{ "domain", call->domain }, { "context", call->context }, { "language", call->language },
 		{ "trunk", call->caller.trunk }, { "result", app_result_name(call->result) }, { "call", call->id },
+		{ "timezone", call->timezone },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)

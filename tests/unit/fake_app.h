@@ -207,6 +207,26 @@ void say_file(struct say *s, const char *path)
 	fake_say(s, "%s", path);
 }
 
+void say_number(struct say *s, int64_t n)
+{
+	fake_say(s, "number(%lld)", (long long)n);
+}
+
+void say_digits(struct say *s, const char *digits)
+{
+	fake_say(s, "digits(%s)", digits);
+}
+
+void say_datetime(struct say *s, int64_t unix_s, const char *zone)
+{
+	fake_say(s, "datetime(%lld,%s)", (long long)unix_s, zone);
+}
+
+void say_duration(struct say *s, uint32_t seconds)
+{
+	fake_say(s, "duration(%u)", seconds);
+}
+
 void say_messages(struct say *s, unsigned n, const char *kind)
 {
 	fake_say(s, "%u-%s", n, kind);
