@@ -9,8 +9,9 @@ $(BUILD)/tests/sip/lossy: $(BUILD)/tests/sip/lossy.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SAN) -o $@ $< $(LIB) $(ALL_LIBS)
 
+# Three at a time on two cores: they mostly wait, as phones do.
 test-sip: all prompts $(BUILD)/tests/sip/lossy  ## SIP scenarios against the running server
-	@$(PYTEST) -n 2 tests/sip
+	@$(PYTEST) -n 3 tests/sip
 
 SUITES          += test-sip
 SUITES_SANITIZE += test-sip
