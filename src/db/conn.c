@@ -321,11 +321,33 @@ void conn_run(struct conn *c, struct query *q)
 	send_query(c);
 }
 
+/* Errors of the connection rather than of the query: it leads to a standby, as after a fail-over; what was prepared has been changed
+ * by a migration, or forgotten by a pooler. Another connection may do better. */
+static bool is_connection_stale(const struct query *q, const PGresult *result)
+{
+	static const struct { const char *sqlstate; bool if_prepared; } rows[] = {
+		{ "25006", false }, /* read_only_sql_transaction */
+		{ "0A000", true },  /* cached plan must not change result type */
+		{ "26000", true },  /* prepared statement does not exist */
+	};
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	for (size_t i = 0; sqlstate && i < ARRAY_LEN(rows); i++)
+		if (!strcmp(sqlstate, rows[i].sqlstate) && (q->is_prepared || !rows[i].if_prepared))
+			return true;
+	return false;
+}
+
 static void finish(struct conn *c, PGresult *result)
 {
 	ExecStatusType status = PQresultStatus(result);
 	struct db_rows rows = { result };
 
+	if (is_connection_stale(c->query, result)) {
+		lost(c, -ENOTCONN, PQresultErrorMessage(result));
+		PQclear(result);
+		return;
+	}
 	uv_timer_stop(&c->timer);
 	c->state = CONN_IDLE;
 	c->backoff_ms = 0;
