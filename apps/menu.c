@@ -74,7 +74,7 @@ static enum app_result run(struct call *call)
 			return app_goto(call, m.context, target);
 		}
 		if (n > 0 && app_play(call, m.invalid_prompt ? m.invalid_prompt : "invalid", NULL) < 0)
-			return APP_HANGUP;
+			return app_is_hungup(call) ? APP_HANGUP : APP_FAILED;
 	}
 	app_log(call, "no choice, fallback=%s", m.fallback ? m.fallback : "none");
 	return m.fallback ? app_goto(call, m.context, m.fallback) : APP_TIMEOUT;
