@@ -9,7 +9,7 @@
  *   M S L     speaks for 5 s and presses #; falls silent; until the limit
  *   m q       presses # after half a second; says nothing until the limit of silence
  *   N         speaks for 5 s and hangs up; n after half a second; F the recording fails at once, f in the midst
- * At the end of the script he hangs up.
+ * At the end of the script he hangs up. What waits without asking (wait, echo, music, ring, dial) ends in hang-up if H is next.
  *
  * What happens is written to `log`, words with spaces between: [what is said] with ! and the key that interrupted it, <digits read>,
  * record(kind), discard(file), outbox(kind), goto(number), and SQL by the names of `statements` with its parameters after the first
@@ -36,10 +36,15 @@ struct call {
 	const char *away;             /* names with spaces around; "*": all */
 	const struct app_mailbox *boxes; /* ended by an empty number */
 	const char *pin;              /* of those that have one */
+	const struct app_menu *menu;  /* NULL: there is none */
+	const struct app_group *group;
+	const char *exist;            /* numbers that exist, with spaces around */
+	const enum app_result *dialled; /* what the next calls to others come to */
 	bool is_directory_away, is_disk_full;
 	/* Not NULL: asked instead of rows; adds its rows to r. */
 	void (*query)(struct app_rows *r, const char *sql, unsigned n, const char *const *params);
-	unsigned fail_say;            /* which app_say_new() has no memory; 0: none. The script may lose its way then */
+	unsigned fail_say;            /* which app_say_new() has no memory; 0: none */
+	bool may_stray;               /* keys needn't fit what asks for them, and the log may lose its beginning */
 
 	char log[4096];
 	size_t len;
@@ -61,6 +66,8 @@ static __attribute__((format(printf, 2, 3))) void fake_log(struct call *call, co
 	va_list ap;
 	int n;
 
+	if (call->may_stray && call->len > sizeof(call->log) / 2)
+		call->len = 0;
 	if (call->len)
 		call->log[call->len++] = ' ';
 	va_start(ap, fmt);
@@ -90,10 +97,19 @@ const char *app_var(struct call *call, const char *name)
 	return fake_find(call->vars, name);
 }
 
+int64_t app_arg_int(struct call *call, const char *name)
+{
+	const char *text = app_arg(call, name);
+
+	return text ? strtoll(text, NULL, 10) : 0;
+}
+
 int app_set_var(struct call *call, const char *name, const char *value)
 {
-	assert_string_equal(name, "language");
-	snprintf(call->language, sizeof(call->language), "%s", value);
+	if (!strcmp(name, "language"))
+		snprintf(call->language, sizeof(call->language), "%s", value);
+	else
+		fake_log(call, "%s=%s", name, value);
 	return 0;
 }
 
@@ -114,16 +130,108 @@ bool app_is_hungup(const struct call *call)
 	return call->is_hungup;
 }
 
-int app_answer(struct call *call)
-{
-	return call->is_hungup ? -ECANCELED : 0;
-}
-
 static int fake_hang_up(struct call *call)
 {
 	call->is_hungup = true;
 	fake_log(call, "hangup");
 	return -ECANCELED;
+}
+
+/* Hangs up if that's next. */
+static int fake_wait(struct call *call)
+{
+	if (call->is_hungup)
+		return -ECANCELED;
+	if (call->keys[0] != 'H')
+		return 0;
+	call->keys++;
+	return fake_hang_up(call);
+}
+
+int app_answer(struct call *call)
+{
+	return call->is_hungup ? -ECANCELED : 0;
+}
+
+int app_ring(struct call *call)
+{
+	fake_log(call, "ring");
+	return fake_wait(call);
+}
+
+int app_hangup(struct call *call, int sip_status)
+{
+	fake_log(call, "end(%d)", sip_status);
+	call->is_hungup = true;
+	return 0;
+}
+
+int app_wait(struct call *call, uint32_t ms)
+{
+	fake_log(call, "wait(%u)", ms);
+	return fake_wait(call);
+}
+
+int app_echo(struct call *call, uint32_t ms)
+{
+	fake_log(call, "echo(%u)", ms);
+	return fake_wait(call);
+}
+
+int app_music(struct call *call, const char *music_class, uint32_t ms)
+{
+	fake_log(call, "music(%s,%u)", music_class ? music_class : "-", ms);
+	return music_class && !strcmp(music_class, "none") ? -ENOENT : fake_wait(call);
+}
+
+enum app_result app_dial(struct call *call, const struct app_dial *d)
+{
+	char text[256] = "";
+
+	for (unsigned i = 0; i < d->n; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i ? "&" : "", d->numbers[i]);
+	for (unsigned i = 0; d->delay_s && i < d->n; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "+%u", d->delay_s[i]);
+	fake_log(call, "dial(%s,%u,%s,%s)", text, d->ring_s, d->music_class ? d->music_class : "-", d->trunk ? d->trunk : "-");
+	return fake_wait(call) ? APP_HANGUP : *call->dialled++;
+}
+
+int app_menu_find(struct call *call, const char *number, struct app_menu *out)
+{
+	(void)number;
+	if (call->is_directory_away || !call->menu)
+		return call->is_directory_away ? -EAGAIN : -ENOENT;
+	*out = *call->menu;
+	return 0;
+}
+
+int app_group_find(struct call *call, const char *number, struct app_group *out)
+{
+	(void)number;
+	if (call->is_directory_away || !call->group)
+		return call->is_directory_away ? -EAGAIN : -ENOENT;
+	*out = *call->group;
+	return 0;
+}
+
+bool app_number_exists(struct call *call, const char *context, const char *number)
+{
+	char word[64];
+
+	(void)context;
+	snprintf(word, sizeof(word), " %s ", number);
+	return strstr(call->exist, word) != NULL;
+}
+
+bool app_number_begins(struct call *call, const char *context, const char *digits)
+{
+	char word[64];
+	const char *at;
+
+	(void)context;
+	snprintf(word, sizeof(word), " %s", digits);
+	at = strstr(call->exist, word);
+	return at && at[strlen(word)] != ' ';
 }
 
 int64_t app_now_ms(struct call *call)
@@ -150,8 +258,10 @@ void app_json_str(struct out *o, const char *s)
 
 enum app_result app_goto(struct call *call, const char *context, const char *number)
 {
-	(void)context;
-	fake_log(call, "goto(%s)", number);
+	if (context)
+		fake_log(call, "goto(%s,%s)", number, context);
+	else
+		fake_log(call, "goto(%s)", number);
 	return APP_ANSWERED;
 }
 
@@ -307,10 +417,12 @@ int app_read_digits(struct call *call, const struct app_read *r, char *buf)
 			return fake_hang_up(call);
 		if (key == '_' || (r->terminators && strchr(r->terminators, key)))
 			break;
-		if (!strchr("0123456789*#", key) && !call->fail_say)
+		if (!strchr("0123456789*#", key) && !call->may_stray)
 			fail_msg("key %c where digits are read, after %s", key, call->log);
 		buf[n++] = key;
 		buf[n] = '\0';
+		if (r->is_complete && r->is_complete(buf, r->arg))
+			break;
 	}
 	fake_log(call, "<%s>", buf);
 	return (int)n;
@@ -335,7 +447,7 @@ int app_record(struct call *call, struct app_recording *rec, uint32_t max_ms, ui
 	assert_true(silence_ms && silence_ms < max_ms);
 	while (ends[i].key && ends[i].key != *call->keys)
 		i++;
-	if (*call->keys != ends[i].key && !call->fail_say)
+	if (*call->keys != ends[i].key && !call->may_stray)
 		fail_msg("key %c where the caller is recorded, after %s", *call->keys, call->log);
 	if (*call->keys)
 		call->keys++;

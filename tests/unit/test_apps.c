@@ -1,4 +1,4 @@
-/* test_apps.c - what the small applications do with their arguments, by the script of fake_app.h. */
+/* test_apps.c - what all applications but voicemail do with their arguments and digits, by the script of fake_app.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,8 @@
 
 #include "fake_app.h"
 
-extern const struct app app_say_def;
+extern const struct app app_answer_def, app_dial_def, app_dial_group_def, app_echo_def, app_goto_def, app_hangup_def, app_menu_def,
+	app_music_def, app_playback_def, app_ring_def, app_say_def, app_set_def, app_wait_def;
 
 static const struct {
 	const char *value, *as, *expected;
@@ -71,11 +72,157 @@ static void test_apps_say_ends_with_the_call(void **state)
 	assert_int_equal(say(&without_memory, "1", "number"), APP_FAILED);
 }
 
+/* ---- those that are one operation ---- */
+
+#define ARGS(...) { __VA_ARGS__ }
+
+static const struct {
+	const struct app *app;
+	struct fake_pair args[5];
+	const char *keys, *expected;
+	enum app_result result;
+} simple[] = {
+	{ &app_answer_def, ARGS({ 0 }), "", "", APP_OK },
+	{ &app_answer_def, ARGS({ 0 }), "gone", "", APP_HANGUP },
+	{ &app_ring_def, ARGS({ 0 }), "", "ring", APP_OK },
+	{ &app_ring_def, ARGS({ 0 }), "H", "ring hangup", APP_FAILED },
+	{ &app_hangup_def, ARGS({ "status", "486" }), "", "end(486)", APP_HANGUP },
+	{ &app_hangup_def, ARGS({ "status", "200" }), "", "end(480)", APP_HANGUP },
+	{ &app_hangup_def, ARGS({ "status", "700" }), "", "end(480)", APP_HANGUP },
+	{ &app_wait_def, ARGS({ "seconds", "3" }), "", "wait(3000)", APP_OK },
+	{ &app_wait_def, ARGS({ "seconds", "3" }), "H", "wait(3000) hangup", APP_HANGUP },
+	{ &app_echo_def, ARGS({ "seconds", "0" }), "", "echo(0)", APP_OK },
+	{ &app_echo_def, ARGS({ "seconds", "60" }), "H", "echo(60000) hangup", APP_HANGUP },
+	{ &app_music_def, ARGS({ "seconds", "0" }), "", "music(-,0)", APP_OK },
+	{ &app_music_def, ARGS({ "class", "jazz" }, { "seconds", "5" }), "H", "music(jazz,5000) hangup", APP_HANGUP },
+	{ &app_music_def, ARGS({ "class", "none" }), "", "music(none,0)", APP_FAILED },
+	{ &app_playback_def, ARGS({ "phrases", "hello&beep" }), "", "[hello beep]", APP_OK },
+	{ &app_playback_def, ARGS({ "phrases", "hello" }), "!H", "[hello] hangup", APP_HANGUP },
+	{ &app_set_def, ARGS({ "name", "who" }, { "value", "me" }), "", "who=me", APP_OK },
+	{ &app_goto_def, ARGS({ "number", "400" }), "", "goto(400)", APP_ANSWERED },
+	{ &app_goto_def, ARGS({ "number", "400" }, { "context", "lobby" }), "", "goto(400,lobby)", APP_ANSWERED },
+	{ &app_dial_def, ARGS({ "number", "1001" }, { "ring_s", "0" }), "", "dial(1001,0,-,-)", APP_BUSY },
+	{ &app_dial_def, ARGS({ "number", "&1001&&1002&" }, { "ring_s", "5" }, { "trunk", "t" }, { "music", "m" }), "",
+	  "dial(1001&1002,5,m,t)", APP_BUSY },
+	{ &app_dial_def, ARGS({ "number", "" }), "", "", APP_INVALID },
+	{ &app_dial_def, ARGS({ "number", "&" }), "", "", APP_INVALID },
+};
+
+static void test_apps_simple_ones_do_what_their_arguments_say(void **state)
+{
+	static const enum app_result busy[] = { APP_BUSY };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(simple); i++) {
+		struct call call = { .keys = simple[i].keys, .args = simple[i].args, .dialled = busy,
+				     .is_hungup = !strcmp(simple[i].keys, "gone") };
+
+		assert_int_equal(simple[i].app->run(&call), simple[i].result);
+		assert_string_equal(call.log, simple[i].expected);
+		assert_int_equal(call.nlive, 0);
+	}
+}
+
+/* ---- groups ---- */
+
+static const char *const members[] = { "1004", "1005", "1006" };
+static const uint32_t delays[] = { 0, 5, 10 };
+static const struct app_group at_once = { .n = 3, .numbers = members, .delay_s = delays, .ring_s = 30 };
+static const struct app_group in_sequence = { .n = 3, .numbers = members, .ring_s = 7, .in_sequence = true };
+static const struct app_group nobody = { .ring_s = 30 };
+
+static const struct {
+	const struct app_group *group;
+	enum app_result dialled[3];
+	const char *keys, *expected;
+	enum app_result result;
+	bool is_away;
+} groups[] = {
+	{ &at_once, { APP_ANSWERED }, "", "dial(1004&1005&1006+0+5+10,30,-,-)", APP_ANSWERED, false },
+	{ &at_once, { APP_NO_ANSWER }, "", "dial(1004&1005&1006+0+5+10,30,-,-)", APP_NO_ANSWER, false },
+	{ &in_sequence, { APP_BUSY, APP_ANSWERED }, "", "dial(1004,7,-,-) dial(1005,7,-,-)", APP_ANSWERED, false },
+	{ &in_sequence, { APP_BUSY, APP_MOVED }, "", "dial(1004,7,-,-) dial(1005,7,-,-)", APP_MOVED, false },
+	{ &in_sequence, { APP_BUSY, APP_BUSY, APP_NO_ANSWER }, "", "dial(1004,7,-,-) dial(1005,7,-,-) dial(1006,7,-,-)", APP_NO_ANSWER, false },
+	{ &in_sequence, { APP_BUSY }, "H", "dial(1004,7,-,-) hangup", APP_HANGUP, false },
+	{ &nobody, { APP_BUSY }, "", "", APP_UNAVAILABLE, false },
+	{ NULL, { APP_BUSY }, "", "", APP_INVALID, false },
+	{ &at_once, { APP_BUSY }, "", "", APP_CONGESTION, true },
+};
+
+static void test_apps_dial_group_rings_its_members(void **state)
+{
+	const struct fake_pair args[] = { { "group", "410" }, { 0 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(groups); i++) {
+		struct call call = { .keys = groups[i].keys, .args = args, .group = groups[i].group, .dialled = groups[i].dialled,
+				     .is_directory_away = groups[i].is_away };
+
+		assert_int_equal(app_dial_group_def.run(&call), groups[i].result);
+		assert_string_equal(call.log, groups[i].expected);
+	}
+}
+
+/* ---- menus ---- */
+
+static const struct app_menu_choice choices[] = { { "1", "1002" }, { "2", "1003" }, { "21", "700" }, { "*", "600" } };
+#define MENU .prompt = "hello&beep", .context = "office", .first_timeout_ms = 5000, .digit_timeout_ms = 3000, .retries = 1, \
+	     .nchoices = ARRAY_LEN(choices), .choices = choices
+static const struct app_menu open_menu = { MENU, .dial_extensions = true, .fallback = "1001" };
+static const struct app_menu closed_menu = { MENU, .invalid_prompt = "sorry" };
+
+static const struct {
+	const struct app_menu *menu;
+	const char *keys, *expected;
+	enum app_result result;
+	bool is_away;
+	unsigned fail_say;
+} menus[] = {
+	/* A choice is taken at once if nothing longer begins with it. */
+	{ &closed_menu, "1", "[hello beep] <1> goto(1002,office)", APP_ANSWERED, false, 0 },
+	{ &closed_menu, "2_", "[hello beep] <2> goto(1003,office)", APP_ANSWERED, false, 0 },
+	{ &closed_menu, "21", "[hello beep] <21> goto(700,office)", APP_ANSWERED, false, 0 },
+	{ &closed_menu, "*", "[hello beep] <*> goto(600,office)", APP_ANSWERED, false, 0 },
+	{ &open_menu, "1_", "[hello beep] <1> goto(1002,office)", APP_ANSWERED, false, 0 },
+	{ &open_menu, "1005", "[hello beep] <1005> goto(1005,office)", APP_ANSWERED, false, 0 },
+	{ &open_menu, "*", "[hello beep] <*> goto(600,office)", APP_ANSWERED, false, 0 },
+	/* Asked again, then sent on. */
+	{ &open_menu, "__", "[hello beep] <> [hello beep] <> goto(1001,office)", APP_ANSWERED, false, 0 },
+	{ &closed_menu, "__", "[hello beep] <> [hello beep] <>", APP_TIMEOUT, false, 0 },
+	{ &closed_menu, "5_1", "[hello beep] <5> [sorry] [hello beep] <1> goto(1002,office)", APP_ANSWERED, false, 0 },
+	{ &open_menu, "9_1009_", "[hello beep] <9> [invalid] [hello beep] <1009> [invalid] goto(1001,office)", APP_ANSWERED, false, 0 },
+	/* Gone, unknown, out of memory. */
+	{ &open_menu, "H", "[hello beep] hangup", APP_HANGUP, false, 0 },
+	{ &closed_menu, "5_!H", "[hello beep] <5> [sorry] hangup", APP_HANGUP, false, 0 },
+	{ NULL, "", "", APP_INVALID, false, 0 },
+	{ &open_menu, "", "", APP_CONGESTION, true, 0 },
+	{ &open_menu, "", "", APP_FAILED, false, 1 },
+	{ &closed_menu, "5_", "[hello beep] <5>", APP_FAILED, false, 2 },
+};
+
+static void test_apps_menu_goes_where_its_choices_lead(void **state)
+{
+	const struct fake_pair args[] = { { "menu", "400" }, { 0 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(menus); i++) {
+		struct call call = { .keys = menus[i].keys, .args = args, .menu = menus[i].menu, .exist = " 1004 1005 ",
+				     .is_directory_away = menus[i].is_away, .fail_say = menus[i].fail_say };
+
+		assert_int_equal(app_menu_def.run(&call), menus[i].result);
+		assert_string_equal(call.log, menus[i].expected);
+		assert_int_equal(call.nlive, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_apps_say_speaks_values_of_a_kind),
 		cmocka_unit_test(test_apps_say_ends_with_the_call),
+		cmocka_unit_test(test_apps_simple_ones_do_what_their_arguments_say),
+		cmocka_unit_test(test_apps_dial_group_rings_its_members),
+		cmocka_unit_test(test_apps_menu_goes_where_its_choices_lead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

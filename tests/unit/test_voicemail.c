@@ -599,7 +599,7 @@ static void test_voicemail_without_memory_ends_in_order(void **state)
 
 	(void)state;
 	for (unsigned i = 1; i == 1 || i <= nsays; i++) {
-		struct call call = { .fail_say = i };
+		struct call call = { .fail_say = i, .may_stray = true };
 
 		run_dialogue(&leave, &app_voicemail_def, &call);
 		if (strstr(call.log, "record("))
@@ -608,10 +608,40 @@ static void test_voicemail_without_memory_ends_in_order(void **state)
 	}
 	nsays = 0;
 	for (unsigned i = 1; i == 1 || i <= nsays; i++) {
-		struct call call = { .fail_say = i };
+		struct call call = { .fail_say = i, .may_stray = true };
 
 		run_dialogue(&menu, &app_voicemail_menu_def, &call);
 		nsays = call.nsays;
+	}
+}
+
+/* ---- whatever is pressed ---- */
+
+#define CALLS 20000
+
+/* Callers who press and say anything, with the database away half the time: each call ends, and what was recorded is delivered or
+ * discarded (run_dialogue() looks at that). */
+static void test_voicemail_any_keys_end_in_order(void **state)
+{
+	static const char signs[] = "0123456789*#__HMMSLmqNnFf..!1!2!3!4!5!6!7!9!0!*!#!H01234567";
+	static const char *const away[] = { NULL, NULL, " list ", " sound ", " store delete ", " counts ", "*" };
+	uint64_t seed = 1;
+
+	(void)state;
+	for (unsigned i = 0; i < CALLS; i++) {
+		char keys[41];
+		struct call call = { .may_stray = true };
+
+		for (unsigned k = 0; k < sizeof(keys) - 1; k++) {
+			seed = seed * 6364136223846793005 + 1442695040888963407; /* Knuth, The Art of Computer Programming, 3.3.4 */
+			keys[k] = signs[(seed >> 33) % (sizeof(signs) - 1)];
+		}
+		keys[sizeof(keys) - 1] = '\0';
+		run_dialogue(&(struct dialogue)CASE(keys, APP_OK, NULL, .mailbox = i % 11 ? "1002" : NULL, .caller = i % 5 ? "1002" : "1001",
+						    .away = away[i % ARRAY_LEN(away)], .operator = i % 3 ? NULL : "1009"),
+			     i % 2 ? &app_voicemail_def : &app_voicemail_menu_def, &call);
+		if (call.is_hungup)
+			assert_int_equal(call.result, APP_HANGUP);
 	}
 }
 
@@ -732,6 +762,7 @@ int main(void)
 		cmocka_unit_test(test_voicemail_menus_follow_keys),
 		cmocka_unit_test(test_voicemail_menus_speak_the_mailboxs_language),
 		cmocka_unit_test(test_voicemail_without_memory_ends_in_order),
+		cmocka_unit_test(test_voicemail_any_keys_end_in_order),
 		cmocka_unit_test(test_voicemail_changes_are_made_in_the_database),
 		cmocka_unit_test(test_voicemail_greeting_is_found_in_the_database),
 	};
