@@ -14,12 +14,25 @@ logs=build/log
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES SANITIZE
 export LC_ALL=C.UTF-8
 
+# Servers, databases and phones that a suite has started outlive it when it is cut off: they are known by this in their environment.
+export CORDBOARD_TEST_RUN="$$-$EPOCHREALTIME"
+
+sweep() {
+	local environ
+	for environ in /proc/[0-9]*/environ; do
+		if grep -qzxF "CORDBOARD_TEST_RUN=$CORDBOARD_TEST_RUN" "$environ" 2>/dev/null; then
+			kill -TERM "$(basename "${environ%/environ}")" 2>/dev/null
+		fi
+	done
+}
+
 pid=
 interrupted() {
 	trap '' INT TERM HUP
 	if [ -n "$pid" ]; then
 		kill -TERM "$pid" 2>/dev/null
 		wait "$pid"
+		sweep
 	fi
 	echo "test: interrupted"
 	exit 130
@@ -52,14 +65,18 @@ number_of() {
 }
 
 run_suite() {
-	local suite=${1%@*} name=${1/@/-} make=(make -s "-j$(nproc)") status=0 started=$SECONDS
+	local suite=${1%@*} name=${1/@/-} make=(make -s "-j$(nproc)") limit=${SUITE_SECONDS:-400} status=0 started=$SECONDS
 	log=$logs/$name.log
 	[ "$suite" = "$1" ] || make+=(SANITIZE=1)
 	# In the background, as a wait is what a signal interrupts.
-	timeout -k 10 "${SUITE_SECONDS:-400}" "${make[@]}" "$suite" >"$log" 2>&1 </dev/null &
+	timeout -k 10 "$limit" "${make[@]}" "$suite" >"$log" 2>&1 </dev/null &
 	pid=$!
 	wait "$pid" || status=$?
 	pid=
+	if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
+		echo "$name: longer than $limit s"
+		sweep
+	fi
 	count
 	if [ "$status" -ne 0 ]; then
 		echo "--- $name: the end of $log"
