@@ -18,11 +18,16 @@ export LC_ALL=C.UTF-8
 export CORDBOARD_TEST_RUN="$$-$EPOCHREALTIME"
 
 sweep() {
-	local environ
-	for environ in /proc/[0-9]*/environ; do
-		if grep -qzxF "CORDBOARD_TEST_RUN=$CORDBOARD_TEST_RUN" "$environ" 2>/dev/null; then
-			kill -TERM "$(basename "${environ%/environ}")" 2>/dev/null
-		fi
+	local signal environ left
+	for signal in TERM TERM TERM KILL; do
+		left=0
+		for environ in /proc/[0-9]*/environ; do
+			if grep -qzxF "CORDBOARD_TEST_RUN=$CORDBOARD_TEST_RUN" "$environ" 2>/dev/null; then
+				kill -"$signal" "$(basename "${environ%/environ}")" 2>/dev/null && left=1
+			fi
+		done
+		[ "$left" -eq 1 ] || break
+		sleep 1
 	done
 }
 
