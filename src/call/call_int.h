@@ -63,6 +63,7 @@ struct leg {
 	int cause;                /* Q.850 */
 	bool by_peer;             /* the far end ended it */
 	char reason[128];         /* Reason header value of the far end, passed on */
+	char divert[128];         /* the number a 3xx sent us on to */
 	int64_t started_ms, ringing_ms, answered_ms, ended_ms;
 	struct stream_stats stats;
 };

@@ -189,34 +189,41 @@ static void start_uri(struct dial *d, struct branch *b)
 		branch_end(b, APP_UNAVAILABLE, 480, "Q.850;cause=20;text=\"Unreachable\"");
 }
 
-/* Puts the forward's target in the branch. false: there is none that may be followed. */
-static bool follow_forward(struct dial *d, struct branch *b, const char *reason)
+/* Puts a forward's target in the branch. false: it may not be followed. */
+static bool forward_to(struct dial *d, struct branch *b, const char *reason, const char *target)
 {
 	const struct dir_extension *ext;
-	struct dir_forward f;
 	struct call *call = d->call;
 
-	if (d->p->trunk || b->forwards == CALL_FORWARD_MAX ||
-	    directory_forward(engine(d)->p.directory, call->domain, str_from(b->number), reason, &f) != DIR_FOUND)
+	if (d->p->trunk || b->forwards == CALL_FORWARD_MAX)
 		return false;
-	log_info(engine(d)->p.log, "call=%s number=%s forwarded reason=%s to=%s", call->id, b->number, reason, f.target);
+	log_info(engine(d)->p.log, "call=%s number=%s forwarded reason=%s to=%s", call->id, b->number, reason, target);
 	b->forwards++;
-	if (directory_extension(engine(d)->p.directory, call->domain, str_from(f.target), &ext) != DIR_FOUND) {
+	if (directory_extension(engine(d)->p.directory, call->domain, str_from(target), &ext) != DIR_FOUND) {
 		/* A menu, a mailbox, an outside number: only a whole call can go there, with the class of service of who forwards. */
 		if (d->n > 1 || directory_extension(engine(d)->p.directory, call->domain, str_from(b->number), &ext) != DIR_FOUND)
 			return false;
-		snprintf(d->goto_number, sizeof(d->goto_number), "%s", f.target);
+		snprintf(d->goto_number, sizeof(d->goto_number), "%s", target);
 		snprintf(d->goto_context, sizeof(d->goto_context), "%s", ext->context);
 		branch_end(b, APP_MOVED, 0, "");
 		return true;
 	}
-	snprintf(b->number, sizeof(b->number), "%s", f.target);
+	snprintf(b->number, sizeof(b->number), "%s", target);
 	usage_give(engine(d), b->usage);
 	b->usage = NULL;
 	b->nlegs = 0;
 	b->state = BRANCH_WAITING;
 	b->start_at_ms = 0;
 	return true;
+}
+
+/* The extension's forward for this, if it has one. */
+static bool follow_forward(struct dial *d, struct branch *b, const char *reason)
+{
+	struct dir_forward f;
+
+	return directory_forward(engine(d)->p.directory, d->call->domain, str_from(b->number), reason, &f) == DIR_FOUND &&
+	       forward_to(d, b, reason, f.target);
 }
 
 static void start_extension(struct dial *d, struct branch *b)
@@ -296,10 +303,10 @@ static void forward_after(struct dial *d, struct branch *b)
 		follow_forward(d, b, reasons[b->outcome]);
 }
 
-/* Looks at a ringing branch: over when all legs have ended, one refused for all (6xx), or time is up. */
+/* Looks at a ringing branch: over when all legs have ended, one refused for all (6xx) or diverts (3xx), or time is up. */
 static void branch_check(struct dial *d, struct branch *b)
 {
-	const struct leg *best = NULL;
+	const struct leg *best = NULL, *diverted = NULL;
 	bool is_over = true, is_refused = false;
 
 	for (unsigned i = 0; i < b->nlegs; i++) {
@@ -310,17 +317,19 @@ static void branch_check(struct dial *d, struct branch *b)
 			continue;
 		}
 		is_refused = is_refused || leg->status >= 600;
+		diverted = leg->divert[0] && !leg->is_outside ? leg : diverted;
 		if (!best || rank(result_of_status(leg->status)) > rank(result_of_status(best->status)))
 			best = leg;
 	}
-	if (is_over || is_refused)
-		branch_end(b, branch_outcome(best), best->status, best->reason);
+	if (is_over || is_refused || diverted) /* a 3xx without its Contact would tell the caller nothing */
+		branch_end(b, branch_outcome(best), best->status < 400 ? 480 : best->status, best->reason);
 	else if (timers_now(engine(d)->p.timers) >= b->ring_until_ms)
 		branch_end(b, APP_NO_ANSWER, 480, "Q.850;cause=19;text=\"No answer\"");
 	else
 		return;
 	branch_close_legs(b, b->outcome == APP_NO_ANSWER ? "Q.850;cause=19;text=\"No answer\"" : NULL, NULL);
-	forward_after(d, b);
+	if (!diverted || is_refused || !forward_to(d, b, "diverted", diverted->divert))
+		forward_after(d, b);
 }
 
 /* ---- the whole ---- */

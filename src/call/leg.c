@@ -378,6 +378,18 @@ static bool on_request(struct session *s, struct strans *st, const struct sip_ms
 	return true;
 }
 
+/* 3xx: the user part of the first Contact is a number of the domain, as far as phones go that divert (RFC 3261 §21.3). */
+static void take_divert(struct leg *leg, const struct sip_msg *m)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct sip_addr contact;
+	struct str element;
+
+	if (m->is_request || m->status / 100 != 3 || !sip_msg_element_next(m, SIP_HDR_CONTACT, &it, &element) ||
+	    sip_addr_parse(&contact, element) != 0 || sip_unescape(contact.uri.user, leg->divert, sizeof(leg->divert)) != 0)
+		leg->divert[0] = '\0';
+}
+
 static void on_closed(struct session *s, enum session_end how, int status, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;
@@ -388,6 +400,8 @@ static void on_closed(struct session *s, enum session_end how, int status, const
 	leg->session = NULL;
 	if (reason.n && reason.n < sizeof(leg->reason))
 		str_copy(reason, leg->reason, sizeof(leg->reason));
+	if (m)
+		take_divert(leg, m);
 	leg->by_peer = how == SESSION_BYE_RECEIVED || (how == SESSION_REJECTED && !leg->is_caller) ||
 		       (how == SESSION_CANCELLED && leg->is_caller);
 	if (!leg->status)
