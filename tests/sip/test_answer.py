@@ -1,0 +1,193 @@
+"""Answers that come otherwise than planned: forks, diversions, offers without answers (RFC 3261 §13, §21.3; RFC 3311; RFC 3264)."""
+import re
+
+import pytest
+
+from rtp import Rtp
+from sip import Dialog, Phone, media_of, sdp
+
+
+@pytest.fixture
+def pair(office):
+    with Phone(office, "1001") as caller, Phone(office, "1002") as callee:
+        assert callee.register().status == 200
+        yield caller, callee
+        callee.unregister()
+
+
+def connect(caller, callee):
+    here = caller.invite("91002")
+    there = callee.answer_invite()
+    there.answer()
+    here.answered = here.expect(200)
+    here.ack(here.answered)
+    return here, there
+
+
+def hang_up(here, there):
+    here.send("BYE")
+    there.take_bye()
+    here.expect(200)
+
+
+def test_second_answer_of_a_fork_is_hung_up(pair):
+    """RFC 3261 §13.2.2.4: a proxy behind us rang two; each 200 gets its ACK, and the one too many a BYE."""
+    caller, callee = pair
+    here, there = connect(caller, callee)
+    other = Dialog.of_invite(callee, there.invite)
+    other.answer()
+    bye = other.expect("BYE")
+    assert bye.to_tag == other.tag
+    other.reply(200, "OK", bye)
+    caller.expect_none(0.2)
+    hang_up(here, there)
+
+
+def test_answer_of_another_fork_than_the_one_that_rang(pair):
+    caller, callee = pair
+    here = caller.invite("91002")
+    there = callee.answer_invite()
+    there.ring()
+    here.expect(180)
+    other = Dialog.of_invite(callee, there.invite)
+    other.answer()
+    ok = here.expect(200)
+    here.ack(ok)
+    here.send("BYE")
+    assert other.take_bye().to_tag == other.tag
+    here.expect(200)
+
+
+def test_late_offer_without_an_answer_ends_the_call(pair):
+    """RFC 3261 §13.2.1: the ACK must have it."""
+    caller, callee = pair
+    here = caller.invite("91002", "")
+    there = callee.answer_invite()
+    there.answer()
+    here.ack(here.expect(200))
+    bye = here.expect("BYE")
+    here.reply(200, "OK", bye)
+    there.take_bye()
+
+
+def test_late_offer_to_the_server_itself(office):
+    with Phone(office, "1001") as caller, Rtp(caller.addr) as a:
+        here = caller.invite("600", "")
+        ok = here.expect(200)
+        here.ack(ok, sdp(caller.addr, a.port, [(0, "PCMU/8000")]))
+        a.payload = b"\x2c" * 160
+        a.start(media_of(ok.body))
+        a.wait(lambda: sum(p.payload == a.payload for p in a.received) > 10)
+        here.bye()
+
+
+def test_update_of_an_offer_without_an_answer_gets_491(pair):
+    """RFC 3311 §5.2: one offer at a time."""
+    caller, callee = pair
+    here = caller.invite("91002")
+    there = callee.answer_invite()
+    there.ring()
+    here.expect(180)
+    here.send("UPDATE", sdp(caller.addr, 40002, version=2))
+    assert here.expect(491, 500, 504).status in (491, 500)
+    there.answer()
+    ok = here.expect(200)
+    here.ack(ok)
+    hang_up(here, there)
+
+
+def test_secure_media_is_not_pretended(pair):
+    """RTP/SAVP that we don't do is 488, not answered in clear."""
+    caller, callee = pair
+    here = caller.invite("91002", sdp(caller.addr, 40000).replace("RTP/AVP", "RTP/SAVP"))
+    here.ack(here.expect(488))
+
+
+def test_stream_may_be_closed_and_opened_again(pair):
+    """RFC 3264 §8.2: port 0, and the call goes on."""
+    caller, callee = pair
+    with Rtp(caller.addr) as a, Rtp(callee.addr) as b:
+        here, there = connect(caller, callee)
+        here.send("INVITE", re.sub("m=audio [0-9]+", "m=audio 0", sdp(caller.addr, a.port, version=2)))
+        m = here.expect(200, 488)
+        here.ack(m)
+        if m.status == 200:
+            assert "m=audio 0 " in m.body
+        here.send("INVITE", sdp(caller.addr, a.port, version=3))
+        ok = here.expect(200)
+        here.ack(ok)
+        a.start(media_of(ok.body))
+        b.start(media_of(there.invite.body))
+        a.wait_received(10)
+        b.wait_received(10)
+        hang_up(here, there)
+
+
+def test_media_address_of_the_other_family(office):
+    with Phone(office, "1001") as caller:
+        here = caller.invite("600", sdp("::1", 40000))
+        m = here.expect(200, 488)
+        here.ack(m)
+        if m.status == 200:
+            here.bye()
+
+
+@pytest.mark.parametrize("target,is_followed", [("1003", True), ("600", True), ("1002", False), ("5555", False)])
+def test_phone_diverts(office, target, is_followed):
+    """302: the button on the phone. To another extension, or to whatever its user may dial; not round in circles."""
+    with Phone(office, "1001") as caller, Phone(office, "1002") as callee, Phone(office, "1003") as other:
+        callee.register()
+        other.register()
+        here = caller.invite("91002")
+        for _ in range(6 if target == "1002" else 1):                        # five forwards are followed, no more
+            there = callee.answer_invite()
+            there.reply(302, "Moved Temporarily", headers=[f"Contact: <sip:{target}@{callee.uri_host}>"], contact=False)
+            there.expect("ACK")
+        if target == "1003":
+            to = other.answer_invite()
+            to.answer()
+            here.ack(here.expect(200))
+            hang_up(here, to)
+        elif is_followed:
+            here.ack(here.expect(200))
+            here.bye()
+        else:
+            here.ack(here.expect(404, 480))
+            callee.expect_none(0.1)
+        callee.unregister()
+        other.unregister()
+
+
+def test_answer_without_a_description(pair):
+    caller, callee = pair
+    here = caller.invite("91002")
+    there = callee.answer_invite()
+    there.reply(200, "OK")
+    there.expect("ACK")
+    there.take_bye()
+    m = here.expect(*range(400, 700))
+    here.ack(m)
+
+
+def test_repeated_provisional(pair):
+    caller, callee = pair
+    here = caller.invite("91002")
+    there = callee.answer_invite()
+    for _ in range(3):
+        there.ring()
+    here.expect(180)
+    caller.expect_none(0.2)
+    there.answer()
+    here.ack(here.expect(200))
+    hang_up(here, there)
+
+
+def test_prack_and_refer_are_refused(pair):
+    caller, callee = pair
+    here, there = connect(caller, callee)
+    for method in ("PRACK", "REFER", "MESSAGE"):
+        here.send(method)
+        assert here.expect(405, 501).get("Allow")
+    here.send("NOTIFY", headers=["Event: talk"])
+    here.expect(*range(400, 600))
+    hang_up(here, there)
