@@ -45,6 +45,7 @@ class Sipp:
                  keys=None, fill=None, csv=None, calls=1, rate=10, at_once=None, timeout=20, args=()):
         self.office = office
         self.scenario = scenario
+        target = target or office.target(family)
         self.addr = addr or (own_address() if family == 4 else office.addr6)
         self.port = port or (5060 if family == 4 else free_port6())
         self.host = self.addr if family == 4 else f"[{self.addr}]"
@@ -57,7 +58,7 @@ class Sipp:
         # What the digest is made for: the Request-URI (RFC 7616 §3.4.6). SIPp's own idea has no user in it.
         auth_uri = (f"{words['dial']}@" if "dial" in words else "") + office.target(family)
         self.fill = fill or {}
-        self.command = ["sipp", target or office.target(family), "-sf", "scenario.xml", "-i", self.addr,
+        self.command = ["sipp", target, "-sf", "scenario.xml", "-i", self.addr,
                         "-p", str(self.port), "-ci", self.addr if family == 4 else office.addr, "-mi", self.addr, "-t", transport, "-m", str(calls), "-r", str(rate),
                         "-au", user, "-ap", password or f"s{user}", "-auth_uri", auth_uri,
                         "-nostdin", "-skip_rlimit", "-timeout", f"{self.timeout}s", "-timeout_error", "-f", "1s",
