@@ -191,3 +191,55 @@ def test_prack_and_refer_are_refused(pair):
     here.send("NOTIFY", headers=["Event: talk"])
     here.expect(*range(400, 600))
     hang_up(here, there)
+
+
+@pytest.mark.parametrize("answer_first", [True, False])
+def test_cancel_crosses_the_answer(pair, answer_first):
+    """RFC 3261 §9.1, §15: whoever comes first, both sides end up at peace: in a call or out of it."""
+    caller, callee = pair
+    for _ in range(8):
+        here = caller.invite("91002")
+        there = callee.answer_invite()
+        there.ring()
+        here.expect(180)
+        if answer_first:
+            there.reply(200, "OK", body=sdp(callee.addr, 40000))
+            here.cancel()
+        else:
+            here.cancel()
+            there.reply(200, "OK", body=sdp(callee.addr, 40000))
+        finals = [caller.expect(200, 487, call_id=here.call_id) for _ in range(2)]
+        assert [m.cseq_method for m in finals].count("CANCEL") == 1
+        final = here.learn(next(m for m in finals if m.cseq_method == "INVITE"))
+        here.ack(final)
+        assert there.expect("ACK", "CANCEL").method                          # its 200 is acknowledged in any case
+        if final.status == 200:
+            here.send("BYE")
+            here.expect(200)
+        seen = []
+        while "BYE" not in seen:
+            m = there.expect("ACK", "CANCEL", "BYE")
+            seen.append(m.method)
+            if m.method != "ACK":
+                there.reply(200 if m.method == "BYE" else 481, "X", m)
+
+
+def test_calls_in_both_directions_at_once(office):
+    """Two phones call each other in the same moment; both answer."""
+    with Phone(office, "1001") as one, Phone(office, "1002") as other:
+        one.register()
+        other.register()
+        first, second = Dialog(one, f"sip:91002@{one.uri_host}"), Dialog(other, f"sip:91001@{other.uri_host}")
+        first.send_invite(sdp(one.addr, 40000))
+        second.send_invite(sdp(other.addr, 40000))
+        calls = [(first, other.answer_invite(skip=(100,))), (second, one.answer_invite(skip=(100,)))]
+        for _, there in calls:
+            there.reply(200, "OK", body=sdp(there.phone.addr, 40002))
+        for here, _ in calls:
+            here.ack(here.expect(200, skip=(100, "ACK")))
+        for here, there in calls:
+            here.send("BYE")
+            there.reply(200, "OK", there.expect("BYE", skip=("ACK",)))
+            here.expect(200, skip=("ACK",))
+        one.unregister()
+        other.unregister()
