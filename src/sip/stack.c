@@ -33,11 +33,25 @@ static void reply_stateless(struct sip_stack *s, const struct sip_msg *m, const 
 	out_fini(&o);
 }
 
+/* §8.1.3.3: a response with a Via behind ours was meant for whoever that is. */
+static bool is_astray(const struct sip_msg *m)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct str via;
+
+	return sip_msg_element_next(m, SIP_HDR_VIA, &it, &via) && sip_msg_element_next(m, SIP_HDR_VIA, &it, &via);
+}
+
 static void receive_response(struct sip_stack *s, struct sip_msg *m, const struct sip_source *src)
 {
-	struct ctrans *ct = ctrans_find(s, m);
+	struct ctrans *ct;
 
 	s->n.responses++;
+	if (is_astray(m)) {
+		s->n.stray_responses++;
+		return;
+	}
+	ct = ctrans_find(s, m);
 	if (ct) {
 		ctrans_receive(ct, m);
 		return;
