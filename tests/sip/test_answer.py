@@ -4,7 +4,7 @@ import re
 import pytest
 
 from rtp import Rtp
-from sip import Dialog, Phone, media_of, sdp
+from sip import Dialog, Message, Phone, media_of, sdp
 
 
 @pytest.fixture
@@ -243,3 +243,33 @@ def test_calls_in_both_directions_at_once(office):
             here.expect(200, skip=("ACK",))
         one.unregister()
         other.unregister()
+
+
+def test_response_that_is_for_somebody_else_is_dropped(pair):
+    """RFC 3261 §8.1.3.3: with a second Via it has gone astray; §17.1.3: and one of another transaction is none of ours."""
+    caller, callee = pair
+    here = caller.invite("91002")
+    there = callee.answer_invite()
+    good = there.invite["Via"]
+    for wrong in (f"{good}, SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx", good.replace("branch=z9hG4bK", "branch=z9hG4bKz")):
+        busy = Message(str(there.invite).replace(good, wrong, 1).encode(), there.invite.source)
+        callee.reply(busy, 486, "Busy Here", tag=there.tag)
+    there.ring()
+    here.expect(180)
+    callee.expect_none(0.1, skip=("INVITE",))                                # no ACK for what doesn't exist
+    there.answer()
+    here.ack(here.expect(200))
+    hang_up(here, there)
+
+
+def test_route_to_ourselves_is_no_detour(pair):
+    """Phones with an outbound proxy put it into Route, and the proxy is us."""
+    caller, callee = pair
+    route = [f"Route: <sip:{caller.uri_host};lr>"]
+    here = caller.invite("91002", headers=route)
+    there = callee.answer_invite()
+    there.answer()
+    here.ack(here.expect(200))
+    here.send("BYE", headers=route)
+    assert there.take_bye().get("Route") is None
+    here.expect(200)
