@@ -29,9 +29,11 @@ def menus(office):
         DELETE FROM pbx.menu WHERE number IN ('420', '421')""")
 
 
-def answers(phone, caller):
-    """It rings, is answered, and caller and it hear each other."""
+def answers(phone, caller, rings_s=0):
+    """It rings, as the caller hears when it rings long enough, is answered, and they hear each other."""
     phone.wait("CALL_INCOMING")
+    if rings_s:
+        assert caller.tone_ms(caller.listens(rings_s)) > 500
     phone.accept()
     phone.wait_sound()
     since = caller.mark()
@@ -47,8 +49,8 @@ def test_main_menu_speaks_and_a_digit_interrupts_it(phones):
     a.call("400")
     a.hears(MAIN.part(0, 4))
     a.press("1")
-    answers(b, a)
-    # It had 20 s more to say.
+    answers(b, a, rings_s=1.5)
+    # The prompt had 20 s more to say.
     assert not a.look_for(MAIN.part(6, 10)).same
     a.hangup()
     b.wait("CALL_CLOSED")

@@ -43,8 +43,9 @@ def test_message_outlasts_a_power_cut_in_its_midst(own_phones, own_office, tmp_p
     assert is_said(stored(own_office, "1003"), HIS, tmp_path)
 
 
-def test_registrations_outlast_a_restart(own_phones, own_office):
-    a, b = own_phones("1001"), own_phones("1002")
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_registrations_outlast_a_restart(own_phones, own_office, transport):
+    a, b = own_phones("1001", transport=transport), own_phones("1002", transport=transport)
     own_office.restart()
     connect(a, b, "1002")
     talk(a, b)
