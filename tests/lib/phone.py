@@ -302,7 +302,7 @@ class Phone:
     def dial(self, number):
         self._next_call()
         uri = number if number.startswith("sip:") else f"sip:{number}@{self.office.target(self.family)}"
-        self.command("dial", f"{uri};transport={self.transport}" if self.transport != "udp" else uri)
+        self.command("dial", uri)        # it adds the account's transport
 
     def accept(self):
         self._next_call()
