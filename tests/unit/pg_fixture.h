@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <fcntl.h>
 #include <libpq-fe.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,39 +40,46 @@ static inline const struct log *pg_quiet(void)
 	return &log;
 }
 
-/* Runs pgtmp; what it prints goes to answer. */
-static inline int pg_tmp(const char *verb, const char *option, char *answer, size_t size)
+static inline void pg_tmp(const char *verb)
 {
 	char command[700];
-	FILE *f;
 
-	snprintf(command, sizeof(command), "'%s' %s '%s' %s", pg.pgtmp, verb, pg.dir, option);
-	f = popen(command, "r");
-	if (!f)
-		return -1;
-	answer[0] = '\0';
-	if (fgets(answer, (int)size, f))
-		answer[strcspn(answer, "\n")] = '\0';
-	return pclose(f);
+	snprintf(command, sizeof(command), "'%s' %s '%s' >/dev/null", pg.pgtmp, verb, pg.dir);
+	assert_int_equal(system(command), 0);
 }
 
-/* In a session of its own, so that a signal for the test's process group doesn't end it too. */
-static inline void pg_guard(void)
+/* The guardian starts the cluster, says where it is, and stops it when we have gone, even while it was starting. It has a session of its
+ * own, so that a signal for the test's process group doesn't end it too. */
+static inline void pg_guard(const char *option)
 {
-	static const char script[] = "cat >/dev/null; \"$0\" stop \"$1\"; rm -rf \"$1\"";
-	int ends[2];
+	static const char script[] =
+		"\"$0\" start \"$1\" $2 >&3 3>&- </dev/null; exec 3>&-; cat >/dev/null; \"$0\" stop \"$1\"; rm -rf \"$1\"";
+	int alive[2], answer[2];
+	FILE *f;
 
-	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(alive, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(answer, O_CLOEXEC), 0);
 	pg.guardian = fork();
 	assert_true(pg.guardian >= 0);
 	if (!pg.guardian) {
 		setsid();
-		dup2(ends[0], STDIN_FILENO);
-		execl("/bin/sh", "sh", "-c", script, pg.pgtmp, pg.dir, (char *)NULL);
+		dup2(alive[0], STDIN_FILENO);
+		if (answer[1] == 3)
+			fcntl(3, F_SETFD, 0);
+		else
+			dup2(answer[1], 3);
+		execl("/bin/sh", "sh", "-c", script, pg.pgtmp, pg.dir, option, (char *)NULL);
 		_exit(127);
 	}
-	close(ends[0]);
-	pg.alive = ends[1];
+	close(alive[0]);
+	close(answer[1]);
+	pg.alive = alive[1];
+	f = fdopen(answer[0], "r");
+	assert_non_null(f);
+	if (!fgets(pg.conninfo, sizeof(pg.conninfo), f))
+		fail_msg("no database");
+	fclose(f);
+	pg.conninfo[strcspn(pg.conninfo, "\n")] = '\0';
 }
 
 static inline void pg_forget_conn(void)
@@ -94,17 +102,13 @@ static inline int pg_stop(void)
 /* As a power cut, and back again. */
 static inline void pg_down(void)
 {
-	char answer[300];
-
 	pg_forget_conn();
-	assert_int_equal(pg_tmp("down", "", answer, sizeof(answer)), 0);
+	pg_tmp("down");
 }
 
 static inline void pg_up(void)
 {
-	char answer[300];
-
-	assert_int_equal(pg_tmp("up", "", answer, sizeof(answer)), 0);
+	pg_tmp("up");
 }
 
 static inline void pg_on_notice(void *arg, const PGresult *result)
@@ -162,8 +166,7 @@ static inline int pg_start(const char *option)
 	strcpy(pg.dir, "/tmp/pgtest-XXXXXX");
 	assert_non_null(mkdtemp(pg.dir));
 	assert_int_equal(chmod(pg.dir, 0755), 0); /* root's cluster runs as another user */
-	pg_guard();
-	assert_int_equal(pg_tmp("start", option, pg.conninfo, sizeof(pg.conninfo)), 0);
+	pg_guard(option);
 	at = strstr(pg.conninfo, " user=");
 	assert_non_null(at);
 	snprintf(pg.superuser, sizeof(pg.superuser), "%.*s user=postgres", (int)(at - pg.conninfo), pg.conninfo);
