@@ -132,6 +132,7 @@ struct call {
 	struct call_block *blocks;
 	char **temp_files;
 	unsigned ntemp_files, depth;
+	bool is_looping;              /* routes lead into each other: none is entered, no step run any more */
 	enum app_result result;
 
 	/* For the final answer and the record. */

@@ -175,7 +175,7 @@ static enum app_result run_route(struct call *call, const struct route *route)
 	const struct step *steps;
 	unsigned n = route_steps(route, &steps);
 
-	for (unsigned i = 0; i < n && !call->is_hungup; i++) {
+	for (unsigned i = 0; i < n && !call->is_hungup && !call->is_looping; i++) {
 		if (steps[i].condition && !plan_condition_holds(steps[i].condition, call_var_find, call))
 			continue;
 		call_set_result(call, run_step(call, &steps[i]));
@@ -192,7 +192,11 @@ enum app_result steps_run(struct call *call, const char *context, const char *nu
 	struct route *route;
 	enum app_result r;
 
+	/* The way back out must not go in again: two routes that enter each other twice would be entered a million times. */
+	if (call->is_looping)
+		return APP_FAILED;
 	if (call->depth == CALL_GOTO_MAX) {
+		call->is_looping = true;
 		log_warn(cs->p.log, "call=%s more than %d routes entered one from the other", call->id, CALL_GOTO_MAX);
 		return APP_FAILED;
 	}

@@ -1,0 +1,53 @@
+"""What a hostile peer or an unlucky administrator can do, and what it must not do to others."""
+import contextlib
+import socket
+import time
+
+from office import SLOW
+from sip import Phone
+
+
+def answers(office, proto="udp"):
+    """How long an OPTIONS takes, in seconds."""
+    begun = time.monotonic()
+    with Phone(office, "1009", proto=proto) as phone:
+        assert phone.ask("OPTIONS").status == 200
+    return time.monotonic() - begun
+
+
+def refused(phone, number):
+    """Calls what can't be reached; returns the status."""
+    call = phone.invite(number)
+    m = call.expect(*range(300, 700), skip=range(100, 200), timeout=20)
+    call.ack(m)
+    return m.status
+
+
+CIRCLE = """
+INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '811', 'a'), ('office', 'office', '812', 'b');
+INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES
+    ('office', 'office', '811', 1, 'goto', '{"number": "812"}'), ('office', 'office', '811', 2, 'goto', '{"number": "812"}'),
+    ('office', 'office', '812', 1, 'goto', '{"number": "811"}'), ('office', 'office', '812', 2, 'goto', '{"number": "811"}');
+"""
+
+
+def test_routes_in_a_circle_delay_nobody(office):
+    """Two steps in each: without an end to it they would be entered a million times."""
+    office.change(CIRCLE)
+    mark = len(office.log)
+    with Phone(office, "1001") as phone:
+        begun = time.monotonic()
+        assert refused(phone, "811") == 500
+        assert time.monotonic() - begun < 1.5 * SLOW
+    assert office.log.count("routes entered one from the other", mark) == 1
+    office.change("DELETE FROM pbx.route WHERE domain = 'office' AND pattern IN ('811', '812')")
+
+
+def test_connections_that_say_nothing_or_half_of_it(office):
+    half = b"INVITE sip:1001@cordboard SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bKhalf\r\nContent-Length: 60000\r\n\r\nv=0"
+    with contextlib.ExitStack() as stack:
+        for i in range(300):
+            connection = stack.enter_context(socket.create_connection(office.sockaddr()))
+            connection.sendall(half[:i])
+        assert max(answers(office), answers(office, "tcp")) < 2 * SLOW
+    assert answers(office, "tcp") < 2 * SLOW
