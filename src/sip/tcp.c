@@ -6,8 +6,18 @@
 #define LOG_MODULE "tcp"
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "sip/transport_int.h"
+
+unsigned tcp_conns_max(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur / 2 >= TCP_CONNS_MAX)
+		return TCP_CONNS_MAX;
+	return (unsigned)(r.rlim_cur / 2);
+}
 
 static void on_conn_closed(uv_handle_t *handle)
 {
@@ -36,11 +46,8 @@ static void conn_close(struct tcp_conn *c)
 
 static struct tcp_conn *conn_new(struct transport *t)
 {
-	struct tcp_conn *c;
+	struct tcp_conn *c = calloc(1, sizeof(*c));
 
-	if (HASH_COUNT(t->conns) >= TCP_CONNS_MAX)
-		return NULL;
-	c = calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
 	c->transport = t;
@@ -110,6 +117,7 @@ static void take_messages(struct tcp_conn *c)
 		}
 		if (n == 0)
 			break;
+		c->is_used = true;
 		transport_receive(t, c->buf + at, (size_t)n, &src);
 		at += (size_t)n;
 	}
@@ -155,20 +163,38 @@ static int conn_start(struct tcp_conn *c)
 	return uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
 }
 
+static bool is_full(struct transport *t)
+{
+	bool is = HASH_COUNT(t->conns) >= t->conns_max;
+
+	if (is && !t->is_full_told)
+		log_warn(t->log, "%u TCP connections: no more are taken", t->conns_max);
+	t->is_full_told = is;
+	return is;
+}
+
 static void on_connection(uv_stream_t *server, int status)
 {
 	struct listener *l = server->data;
+	struct transport *t = l->transport;
 	struct tcp_conn *c;
 	int len = sizeof(c->peer);
+	bool is_one_too_many;
 
-	if (status < 0 || l->transport->is_closing)
+	if (status < 0 || t->is_closing)
 		return;
-	c = conn_new(l->transport);
-	if (!c) {
-		log_warn(l->transport->log, "too many connections");
+	is_one_too_many = is_full(t);
+	c = conn_new(t);
+	if (!c)
+		return;
+	if (is_one_too_many) {
+		/* Taken and closed: libuv stops listening while one isn't taken. */
+		c->is_silent = true;
+		uv_accept(server, (uv_stream_t *)&c->tcp);
+		conn_close(c);
 		return;
 	}
-	l->transport->n.tcp_accepted++;
+	t->n.tcp_accepted++;
 	if (uv_accept(server, (uv_stream_t *)&c->tcp) != 0 || uv_tcp_getpeername(&c->tcp, &c->peer.sa, &len) != 0 || conn_start(c) != 0)
 		conn_close(c);
 }
@@ -200,7 +226,7 @@ static void on_connect(uv_connect_t *req, int status)
 
 static struct tcp_conn *conn_open(struct transport *t, const union sockaddr_any *to)
 {
-	struct tcp_conn *c = conn_new(t);
+	struct tcp_conn *c = is_full(t) ? NULL : conn_new(t);
 
 	if (!c)
 		return NULL;
@@ -272,6 +298,7 @@ int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes,
 			return -EHOSTUNREACH;
 	}
 	c->last_ms = uv_now(t->loop);
+	c->is_used = true;
 	if (flow)
 		*flow = c->id;
 	return conn_write(c, bytes);
@@ -283,7 +310,8 @@ void tcp_sweep(struct transport *t)
 	struct tcp_conn *c, *next;
 
 	HASH_ITER(hh, t->conns, c, next) {
-		if ((c->partial_since_ms && now - c->partial_since_ms > TCP_PARTIAL_MAX_MS) || now - c->last_ms > TCP_IDLE_MAX_MS)
+		if ((c->partial_since_ms && now - c->partial_since_ms > TCP_PARTIAL_MAX_MS) ||
+		    now - c->last_ms > (c->is_used ? TCP_IDLE_MAX_MS : TCP_SILENT_MAX_MS))
 			conn_close(c);
 	}
 }

@@ -237,6 +237,7 @@ int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log
 	t->h = *h;
 	t->arg = arg;
 	t->next_id = FLOW_FIRST_CONN;
+	t->conns_max = tcp_conns_max();
 	err = uv_timer_init(loop, &t->sweep);
 	if (err) {
 		free(t->udp_buf);

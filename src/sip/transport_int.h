@@ -5,10 +5,11 @@
 
 #include "sip/transport.h"
 
-#define TCP_CONNS_MAX 20000
+#define TCP_CONNS_MAX 20000          /* and no more than half of the descriptors: the rest is for media */
 #define TCP_BUFFER_MIN 4096
 #define TCP_UNSENT_MAX (256 * 1024)  /* a peer that doesn't read for so long is gone */
 #define TCP_PARTIAL_MAX_MS 30000     /* a message must be whole by then: slow writers hold no memory */
+#define TCP_SILENT_MAX_MS 60000      /* one that has never said anything: connecting alone holds nothing for long */
 #define TCP_IDLE_MAX_MS (3600 * 1000 + 60000) /* a little more than the longest registration */
 #define TCP_SWEEP_MS 5000
 #define FLOW_FIRST_CONN 1000         /* below: listeners */
@@ -39,6 +40,7 @@ struct tcp_conn {
 	uint64_t last_ms, partial_since_ms; /* partial_since_ms 0: nothing is pending */
 	size_t crlf_len;             /* line ends seen where a message could begin */
 	bool is_closing;
+	bool is_used;                /* a message came or went */
 	bool is_silent;              /* nobody knows its id: its end isn't told */
 };
 
@@ -51,6 +53,8 @@ struct transport {
 	void *arg;
 	struct listener *listeners;
 	struct tcp_conn *conns;
+	unsigned conns_max;
+	bool is_full_told;               /* once each time it fills up */
 	uint64_t next_id;
 	uv_timer_t sweep;
 	struct transport_counters n;
@@ -66,6 +70,7 @@ bool transport_receive(struct transport *t, char *buf, size_t len, const struct 
 void transport_handle_closed(struct transport *t);
 struct listener *transport_listener(const struct transport *t, int family);
 
+unsigned tcp_conns_max(void);
 int tcp_listen(struct listener *l);
 int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
 void tcp_close_all(struct transport *t);

@@ -635,33 +635,72 @@ static void test_transport_tcp_peer_that_does_not_read_is_bounded(void **state)
 /* What isn't a whole message in time is no peer; the limits are moved, not waited for. */
 static void test_transport_tcp_slow_and_idle_connections_are_closed(void **state)
 {
-	static const struct { const char *bytes; bool is_partial; } rows[] = { { "OPTIONS sip:a@x SI", true }, { "\r\n", false } };
+	static const struct { const char *bytes; bool is_partial; uint64_t max_ms; } rows[] = {
+		{ "OPTIONS sip:a@x SI", true, TCP_PARTIAL_MAX_MS },
+		{ "\r\n", false, TCP_SILENT_MAX_MS },
+		{ NULL, false, TCP_IDLE_MAX_MS }, /* a message: one who may wait for calls */
+	};
+	char buf[1024];
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct fx *fx = fx_new(v4, 1);
-		uint64_t back = rows[i].is_partial ? TCP_PARTIAL_MAX_MS : TCP_IDLE_MAX_MS;
 		struct tcp_conn *c;
 
 		peer_connect(fx, "127.0.0.1");
-		peer_write(fx, rows[i].bytes, strlen(rows[i].bytes));
+		if (rows[i].bytes)
+			peer_write(fx, rows[i].bytes, strlen(rows[i].bytes));
+		else
+			peer_write(fx, buf, message(buf, sizeof(buf), "used", 0));
 		pump(fx, transport_counters(fx->t)->tcp_accepted, 1u);
 		settle(fx);
 		c = fx->t->conns;
 		assert_non_null(c);
 		assert_int_equal(c->partial_since_ms != 0, rows[i].is_partial);
+		/* They may wrap: only differences count. */
+		if (rows[i].is_partial)
+			c->partial_since_ms = uv_now(&fx->loop) - rows[i].max_ms;
+		else
+			c->last_ms = uv_now(&fx->loop) - rows[i].max_ms;
 		tcp_sweep(fx->t);
 		assert_int_equal(fx->nclosed, 0);
+		assert_false(c->is_closing);
 		if (rows[i].is_partial)
-			c->partial_since_ms = c->partial_since_ms > back ? c->partial_since_ms - back - 1 : 1;
+			c->partial_since_ms--;
 		else
-			c->last_ms -= back + 1; /* may wrap: only differences count */
-		if (uv_now(&fx->loop) > back || !rows[i].is_partial) {
-			tcp_sweep(fx->t);
-			pump(fx, fx->nclosed, 1u);
-		}
+			c->last_ms--;
+		tcp_sweep(fx->t);
+		pump(fx, fx->nclosed, 1u);
 		fx_free(fx);
 	}
+}
+
+/* Who comes when all places are taken is thrown out at once, and the next finds one that has become free. */
+static void test_transport_tcp_full_goes_on_listening(void **state)
+{
+	struct fx *fx = fx_new(v4, 1);
+	char buf[1024];
+	int first;
+
+	(void)state;
+	fx->t->conns_max = 1;
+	peer_connect(fx, "127.0.0.1");
+	first = fx->peer;
+	pump(fx, transport_counters(fx->t)->tcp_accepted, 1u);
+	for (unsigned i = 0; i < 3; i++) {
+		peer_connect(fx, "127.0.0.1");
+		pump(fx, peer_sees_end(fx), true);
+		close(fx->peer);
+	}
+	assert_int_equal(transport_counters(fx->t)->tcp_accepted, 1);
+	assert_int_equal(fx->nclosed, 0);
+	close(first);
+	fx->peer = -1;
+	pump(fx, fx->nclosed, 1u);
+	peer_connect(fx, "127.0.0.1");
+	peer_write(fx, buf, message(buf, sizeof(buf), "free", 0));
+	pump(fx, fx->ngot, 1u);
+	fx_free(fx);
 }
 
 /* ---- ends ---- */
@@ -734,6 +773,7 @@ int main(void)
 		cmocka_unit_test(test_transport_tcp_refused_connection_ends_the_flow),
 		cmocka_unit_test(test_transport_tcp_peer_that_does_not_read_is_bounded),
 		cmocka_unit_test(test_transport_tcp_slow_and_idle_connections_are_closed),
+		cmocka_unit_test(test_transport_tcp_full_goes_on_listening),
 		cmocka_unit_test(test_transport_close_inside_its_own_handler),
 		cmocka_unit_test(test_transport_close_drops_connections_and_what_they_hold),
 	};
