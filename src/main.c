@@ -461,6 +461,7 @@ int main(int argc, char **argv)
 	if (config_load(&pbx.config, path) != 0)
 		return 2;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file as large as is allowed is an error of that file's writer */
 	mallopt(M_TRIM_THRESHOLD, HEAP_SLACK);
 	err = start(&pbx);
 	if (err) {
