@@ -37,15 +37,16 @@ static inline void addr_set_port(struct addr *a, uint16_t port)
 		a->v6.sin6_port = htons(port);
 }
 
-/* An address that packets can be sent to: a family, a port, and not the wildcard (which is how old
- * SDP writes hold, RFC 3264 §8.4). */
+/* An address that packets can be sent to: a family, a port, not the wildcard (which is how old SDP writes hold,
+ * RFC 3264 §8.4) and nothing that is many peers: a call has one, and a network is no target for its sound. */
 static inline bool addr_is_set(const struct addr *a)
 {
 	if (addr_port(a) == 0)
 		return false;
 	if (a->sa.sa_family == AF_INET)
-		return a->v4.sin_addr.s_addr != 0;
-	return !IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr);
+		return a->v4.sin_addr.s_addr != 0 && a->v4.sin_addr.s_addr != INADDR_BROADCAST &&
+		       !IN_MULTICAST(ntohl(a->v4.sin_addr.s_addr));
+	return !IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr) && !IN6_IS_ADDR_MULTICAST(&a->v6.sin6_addr);
 }
 
 static inline bool addr_same_host(const struct addr *a, const struct addr *b)

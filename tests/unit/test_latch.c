@@ -184,6 +184,28 @@ static void test_latch_target_is_signalled_until_locked(void **state)
 	assert_null(latch_target(&l));
 }
 
+/* What is signalled by who doesn't know better, or does. */
+static void test_latch_target_is_one_peer(void **state)
+{
+	static const struct { const char *host; bool is_target; } rows[] = {
+		{ "10.0.0.1", true }, { "0.0.0.0", false }, { "224.0.0.1", false }, { "239.255.255.255", false },
+		{ "255.255.255.255", false }, { "2001:db8::1", true }, { "::", false }, { "ff02::1", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bool is_ip6 = strchr(rows[i].host, ':') != NULL;
+		struct latch l = { 0 };
+		struct addr a = { 0 };
+
+		a.sa.sa_family = is_ip6 ? AF_INET6 : AF_INET;
+		assert_int_equal(inet_pton(a.sa.sa_family, rows[i].host, is_ip6 ? (void *)&a.v6.sin6_addr : (void *)&a.v4.sin_addr), 1);
+		addr_set_port(&a, 4000);
+		latch_signal(&l, &a, false);
+		assert_int_equal(latch_target(&l) != NULL, rows[i].is_target);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +215,7 @@ int main(void)
 		cmocka_unit_test(test_latch_learns_anew_only_when_told),
 		cmocka_unit_test(test_latch_media_before_the_answer_is_only_a_guess),
 		cmocka_unit_test(test_latch_target_is_signalled_until_locked),
+		cmocka_unit_test(test_latch_target_is_one_peer),
 	};
 
 	return cmocka_run_group_tests_name("latch", tests, NULL, NULL);
