@@ -158,6 +158,10 @@ class Office:
 
     def start_server(self, seconds=20):
         """Starts it and waits for its line "ready"."""
+        self.spawn_server()
+        self.wait_ready(seconds)
+
+    def spawn_server(self):
         env = dict(os.environ)
         env.setdefault("ASAN_OPTIONS", "detect_leaks=1:detect_stack_use_after_return=0")
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
@@ -166,6 +170,8 @@ class Office:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([SERVER, "--config", self.dir / "cordboard.conf"], stdout=subprocess.PIPE, stderr=log,
                                             stdin=subprocess.DEVNULL, env=env, start_new_session=True)
+
+    def wait_ready(self, seconds=20):
         end = time.monotonic() + seconds * SLOW
         while b"ready" not in self.stdout:
             left = end - time.monotonic()

@@ -398,3 +398,26 @@ def test_digits_lead_through_the_menu(office, way):
         here.bye()
         there.take_bye()
         callee.unregister()
+
+
+def test_quality_is_on_record(office, cdrs):
+    """Loss and jitter of what came, loss and delay as the other side reports them (RFC 3550 §6.4), in the record of the leg."""
+    with talk(office) as (here, there):
+        here.rtp.start()
+        there.rtp.start()
+        there.rtp.wait_received(20)
+        with here.rtp.lock:
+            here.rtp.seq = (here.rtp.seq + 5) & 0xFFFF                       # five that never were
+            here.rtp.ts += 5 * 160
+        there.rtp.wait_received(20)
+        here.rtp.wait(lambda: here.rtp.reports, seconds=12)
+        sender_ssrc, ntp_high, ntp_low = struct.unpack("!III", here.rtp.reports[0][4:16])
+        last_sr = (ntp_high << 16 | ntp_low >> 16) & 0xFFFFFFFF
+        block = struct.pack("!IIIIII", sender_ssrc, 30 << 24 | 7, 1000, 80, last_sr, 0)
+        here.rtp.rtcp.sendto(struct.pack("!BBHI", 0x81, 201, 7, here.rtp.ssrc) + block, (here.peer[0], here.peer[1] + 1))
+        there.rtp.wait_received(10)
+    caller, callee = cdrs.next().legs
+    assert (caller.lost, caller.remote_lost) == (5, 7)
+    assert (callee.lost, callee.remote_lost) == (0, 0)
+    assert 0 < caller.rtt_us < 5_000_000
+    assert 0 <= caller.jitter_us <= caller.max_jitter_us < 1_000_000

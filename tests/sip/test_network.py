@@ -123,6 +123,28 @@ def test_media_goes_on_and_calls_are_made_without_a_database(own_office):
     assert rows[0][1]
 
 
+def test_start_without_a_database(own_office):
+    """Nothing is known yet, so nobody is refused for good: 503, and when to come back. With the database it begins to work."""
+    own_office.stop_server()
+    own_office.database_down()
+    own_office.spawn_server()
+    with Phone(own_office, "1001") as phone:
+        def told():
+            phone.send(phone.request("REGISTER", f"sip:{phone.domain}", to=f"<sip:1001@{phone.domain}>"))
+            return phone.receive(0.2)                                        # nothing, as long as there is no socket
+        m = wait_until(told)
+        assert m.status == 503
+        assert int(m["Retry-After"]) > 0
+        while phone.receive(0.3):                                            # the answers of the others
+            pass
+        call = phone.invite("600", auth=False)
+        call.ack(call.expect(503))
+        assert phone.ask("OPTIONS").status == 200
+        own_office.database_up()
+        own_office.wait_ready()
+        assert phone.register().status == 200
+
+
 def test_stop_hangs_up(own_office):
     """SIGTERM: those who talk are told, those who ring as well, and what was is on record."""
     with Phone(own_office, "1001") as caller, Phone(own_office, "1002") as callee, Phone(own_office, "1003") as ringing, \
