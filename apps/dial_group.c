@@ -6,7 +6,9 @@ static enum app_result ring_in_sequence(struct call *call, const struct app_grou
 	enum app_result r = APP_UNAVAILABLE;
 
 	for (unsigned i = 0; i < g->n; i++) {
-		r = app_dial(call, &(struct app_dial){ .numbers = &g->numbers[i], .n = 1, .ring_s = g->ring_s });
+		uint32_t own_s = g->each_ring_s ? g->each_ring_s[i] : 0;
+
+		r = app_dial(call, &(struct app_dial){ .numbers = &g->numbers[i], .n = 1, .ring_s = own_s ? own_s : g->ring_s });
 		if (r == APP_ANSWERED || r == APP_HANGUP || r == APP_MOVED)
 			break;
 	}
@@ -24,7 +26,8 @@ static enum app_result run(struct call *call)
 		return APP_UNAVAILABLE;
 	if (g.in_sequence)
 		return ring_in_sequence(call, &g);
-	return app_dial(call, &(struct app_dial){ .numbers = g.numbers, .n = g.n, .delay_s = g.delay_s, .ring_s = g.ring_s });
+	return app_dial(call, &(struct app_dial){ .numbers = g.numbers, .n = g.n, .delay_s = g.delay_s, .each_ring_s = g.each_ring_s,
+						  .ring_s = g.ring_s });
 }
 
 static const struct app_param params[] = {

@@ -137,7 +137,8 @@ struct app_dial {
 	const char *const *numbers;   /* extensions of the domain, or SIP URIs */
 	unsigned n;
 	const uint32_t *delay_s;      /* NULL: all at once; else when each begins to ring */
-	uint32_t ring_s;              /* 0: the extension's own */
+	uint32_t ring_s;              /* 0: the extension's own; who it forwards to rings as long again */
+	const uint32_t *each_ring_s;  /* not NULL: how long each rings, 0 as all; all together then for ring_s, forwards included */
 	const char *music_class;      /* NULL: the caller hears the phone's ringback, else music (answers early media) */
 	const char *trunk;            /* not NULL: numbers are dialled through this trunk */
 };
@@ -167,7 +168,13 @@ struct app_menu {
 };
 int app_menu_find(struct call *call, const char *number, struct app_menu *out); /* strings copied into the call */
 
-struct app_group { unsigned n; const char *const *numbers; const uint32_t *delay_s; uint32_t ring_s; bool in_sequence; };
+struct app_group {
+	unsigned n;
+	const char *const *numbers;
+	const uint32_t *delay_s, *each_ring_s; /* as in app_dial */
+	uint32_t ring_s;                       /* in all, or in sequence: each */
+	bool in_sequence;
+};
 int app_group_find(struct call *call, const char *number, struct app_group *out);
 
 /* A query: parks until the answer. sql is static text with $1...; rows are the application's until app_rows_free.

@@ -402,22 +402,24 @@ int app_group_find(struct call *call, const char *number, struct app_group *out)
 {
 	const struct dir_group *g;
 	const char **numbers;
-	uint32_t *delays;
+	uint32_t *delays, *rings;
 	int err = answer_code(directory_group(call->calls->p.directory, call->domain, str_from(number), &g));
 
 	if (err)
 		return err;
 	numbers = call_alloc(call, (g->nmembers + 1) * sizeof(*numbers));
 	delays = call_alloc(call, (g->nmembers + 1) * sizeof(*delays));
-	if (!numbers || !delays)
+	rings = call_alloc(call, (g->nmembers + 1) * sizeof(*rings));
+	if (!numbers || !delays || !rings)
 		return -ENOMEM;
 	for (unsigned i = 0; i < g->nmembers; i++) {
 		numbers[i] = call_strdup(call, g->members[i].number);
 		delays[i] = g->members[i].delay_s;
+		rings[i] = g->members[i].ring_s;
 		if (!numbers[i])
 			return -ENOMEM;
 	}
-	*out = (struct app_group){ .n = g->nmembers, .numbers = numbers, .delay_s = delays, .ring_s = g->ring_s,
-				   .in_sequence = !strcmp(g->strategy, "sequence") };
+	*out = (struct app_group){ .n = g->nmembers, .numbers = numbers, .delay_s = delays, .each_ring_s = rings,
+				   .ring_s = g->ring_s, .in_sequence = !strcmp(g->strategy, "sequence") };
 	return 0;
 }

@@ -19,6 +19,7 @@ struct branch {
 	enum branch_state state;
 	char number[128];
 	uint64_t start_at_ms, ring_until_ms;
+	uint32_t ring_s;      /* at most, from when it begins; 0: the extension's own time */
 	unsigned forwards, nlegs;
 	struct leg *legs[BRANCH_LEGS_MAX];
 	struct usage *usage;
@@ -32,6 +33,7 @@ struct dial {
 	const struct app_dial *p;
 	unsigned n;
 	struct branch *branches;
+	uint64_t until_ms;    /* no longer in all */
 	bool is_ringing;      /* the caller was told */
 	char goto_number[128], goto_context[64]; /* a forward to something that isn't an extension */
 };
@@ -90,6 +92,13 @@ static int resolve(struct call *call, const char *uri_text, struct sip_dest *out
 }
 
 /* ---- branches ---- */
+
+static uint64_t ring_until(const struct dial *d, uint32_t ring_s)
+{
+	uint64_t at = call_deadline(d->call, ring_s * 1000);
+
+	return at < d->until_ms ? at : d->until_ms;
+}
 
 static void branch_end(struct branch *b, enum app_result outcome, int status, const char *reason)
 {
@@ -241,7 +250,7 @@ static void start_extension(struct dial *d, struct branch *b)
 		branch_end(b, found == DIR_ABSENT ? APP_INVALID : APP_CONGESTION, found == DIR_ABSENT ? 404 : 503, "");
 		return;
 	}
-	b->ring_until_ms = call_deadline(call, (d->p->ring_s ? d->p->ring_s : ext->ring_s) * 1000);
+	b->ring_until_ms = ring_until(d, b->ring_s ? b->ring_s : ext->ring_s);
 	if (!usage_take(engine(d), &b->usage, call->domain, b->number, ext->call_limit)) {
 		branch_end(b, APP_BUSY, 486, "Q.850;cause=17;text=\"Call limit reached\"");
 		return;
@@ -255,7 +264,7 @@ static void start_extension(struct dial *d, struct branch *b)
 static void branch_start(struct dial *d, struct branch *b)
 {
 	b->state = BRANCH_RINGING;
-	b->ring_until_ms = call_deadline(d->call, d->p->ring_s * 1000);
+	b->ring_until_ms = ring_until(d, b->ring_s);
 	if (d->p->trunk)
 		start_trunk(d, b);
 	else if (!strncasecmp(b->number, "sip:", 4) || !strncasecmp(b->number, "sips:", 5))
@@ -472,11 +481,16 @@ static void prepare(struct dial *d)
 {
 	uint64_t now = timers_now(engine(d)->p.timers);
 
+	d->until_ms = d->p->each_ring_s && d->p->ring_s ? now + (uint64_t)d->p->ring_s * 1000 : UINT64_MAX;
 	for (unsigned i = 0; i < d->n; i++) {
 		struct branch *b = &d->branches[i];
+		uint32_t own_s = d->p->each_ring_s ? d->p->each_ring_s[i] : 0;
 
 		snprintf(b->number, sizeof(b->number), "%s", d->p->numbers[i]);
+		b->ring_s = own_s ? own_s : d->p->ring_s;
 		b->start_at_ms = now + (d->p->delay_s ? (uint64_t)d->p->delay_s[i] * 1000 : 0);
+		if (b->start_at_ms >= d->until_ms)
+			branch_end(b, APP_UNAVAILABLE, 480, "");
 	}
 }
 
