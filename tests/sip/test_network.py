@@ -1,5 +1,6 @@
 """Calls between networks that differ, through connections that break, restarts and a database that is away; and through trunks."""
 import socket
+import time
 
 import pytest
 
@@ -248,6 +249,70 @@ def test_group_rings_all_its_members(office):
         here.expect(200)
         one.unregister()
         other.unregister()
+
+
+def test_members_of_a_group_ring_at_their_times(office):
+    """One comes later, one stops earlier, and the group ends when it says."""
+    office.change("UPDATE pbx.ring_group SET ring_s = 3 WHERE number = '410'")
+    office.change("UPDATE pbx.ring_group_member SET ring_s = 1 WHERE (number, member) = ('410', '1004')")
+    office.change("UPDATE pbx.ring_group_member SET delay_s = 2 WHERE (number, member) = ('410', '1006')")
+    try:
+        with Phone(office, "1001") as caller, Phone(office, "1004") as short, Phone(office, "1005") as plain, \
+                Phone(office, "1006") as late:
+            def ring(phone):
+                there = phone.answer_invite()
+                there.ring()
+                return there, time.monotonic()
+
+            def stop(there):
+                there.reply(200, "OK", there.expect("CANCEL"))
+                at = time.monotonic()
+                there.reply(487)
+                there.expect("ACK")
+                return at
+            for phone in (short, plain, late):
+                phone.register()
+            start = time.monotonic()
+            here = caller.invite("410")
+            (a, _), (b, _) = ring(short), ring(plain)
+            assert 0.9 < stop(a) - start < 2
+            c, at = ring(late)
+            assert 1.9 < at - start < 3
+            assert 2.9 < stop(b) - start < 5
+            stop(c)
+            here.ack(here.expect(480, skip=(100, 180)))
+            for phone in (short, plain, late):
+                phone.unregister()
+    finally:
+        office.change("UPDATE pbx.ring_group SET ring_s = 20 WHERE number = '410'")
+        office.change("UPDATE pbx.ring_group_member SET ring_s = NULL, delay_s = 0 WHERE number = '410'")
+
+
+def test_group_rings_one_after_the_other(office):
+    office.change("UPDATE pbx.ring_group SET strategy = 'sequence' WHERE number = '410'")
+    office.change("UPDATE pbx.ring_group_member SET ring_s = 1 WHERE number = '410'")
+    try:
+        with Phone(office, "1001") as caller, Phone(office, "1004") as one, Phone(office, "1006") as other:
+            one.register()
+            other.register()
+            here = caller.invite("410")
+            a = one.answer_invite()
+            a.ring()
+            other.expect_none(0.3)
+            a.reply(200, "OK", a.expect("CANCEL"))
+            a.reply(487)
+            a.expect("ACK")
+            b = other.answer_invite()
+            b.answer()
+            here.ack(here.expect(200, skip=(100, 180)))
+            here.send("BYE")
+            b.take_bye()
+            here.expect(200)
+            one.unregister()
+            other.unregister()
+    finally:
+        office.change("UPDATE pbx.ring_group SET strategy = 'all' WHERE number = '410'")
+        office.change("UPDATE pbx.ring_group_member SET ring_s = NULL WHERE number = '410'")
 
 
 # ---- trunks ----
