@@ -119,29 +119,20 @@ static void lose_soon(struct conn *c)
 
 /* ---- connecting ---- */
 
-/* The server gives a statement up soon after we did: else each that waits for a lock would keep a connection of the server's. */
-static void limit_statements(const struct conn *c, PGconn *pg)
-{
-	char sql[64];
-
-	snprintf(sql, sizeof(sql), "SET statement_timeout = %lu", (unsigned long)c->query_timeout_ms + 1000);
-	PQclear(PQexec(pg, sql));
-}
-
 static void on_work(uv_work_t *work)
 {
 	struct conn *c = work->data;
-	char timeout[16];
-	/* What stands before "dbname" are defaults that the connection string may override. A peer that has vanished is noticed
-	 * within some 20 s, also where nothing is sent: the connection that listens. */
-	const char *keywords[] = { "connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-				   "fallback_application_name", "dbname", NULL };
-	const char *values[] = { timeout, "10", "3", "3", "20000", "cordboard", c->conninfo, NULL };
+	char timeout[16], options[60];
+	/* What stands before "dbname" are defaults that the connection string may override. The server gives a statement up soon after
+	 * we did: else each that waits for a lock would keep one of its connections. A peer that has vanished is noticed within some
+	 * 20 s, also where nothing is sent: the connection that listens. */
+	const char *keywords[] = { "connect_timeout", "options", "keepalives_idle", "keepalives_interval", "keepalives_count",
+				   "tcp_user_timeout", "fallback_application_name", "dbname", NULL };
+	const char *values[] = { timeout, options, "10", "3", "3", "20000", "cordboard", c->conninfo, NULL };
 
 	snprintf(timeout, sizeof(timeout), "%u", c->connect_timeout_s);
+	snprintf(options, sizeof(options), "-c statement_timeout=%lu", (unsigned long)c->query_timeout_ms + 1000);
 	c->connected = PQconnectdbParams(keywords, values, 1);
-	if (PQstatus(c->connected) == CONNECTION_OK)
-		limit_statements(c, c->connected);
 }
 
 /* What the server has to say besides: warnings are for the operator, the rest for who debugs. */

@@ -53,7 +53,8 @@ static inline void pg_tmp(const char *verb)
 static inline void pg_guard(const char *option)
 {
 	static const char script[] =
-		"\"$0\" start \"$1\" $2 >&3 3>&- </dev/null; exec 3>&-; cat >/dev/null; \"$0\" stop \"$1\"; rm -rf \"$1\"";
+		"\"$0\" start \"$1\" $2 >&3 3>&- </dev/null; exec 3>&-; cat >/dev/null;"
+		" kill -CONT $(head -n 1 \"$1/pgtmp/db/postmaster.pid\") 2>/dev/null; \"$0\" stop \"$1\"; rm -rf \"$1\"";
 	int alive[2], answer[2];
 	FILE *f;
 
@@ -97,6 +98,22 @@ static inline int pg_stop(void)
 	close(pg.alive);
 	waitpid(pg.guardian, &status, 0);
 	return status;
+}
+
+/* Process id of the server. */
+static inline pid_t pg_server(void)
+{
+	char path[100];
+	int pid = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/pgtmp/db/postmaster.pid", pg.dir);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%d", &pid), 1);
+	fclose(f);
+	assert_true(pid > 1);
+	return pid;
 }
 
 /* As a power cut, and back again. */

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <signal.h>
 
 #include "db/db.h"
 #include "pg_fixture.h"
@@ -677,6 +678,28 @@ static void test_db_close_while_connecting(void **state)
 	assert_int_equal(k.err, -ECANCELED);
 }
 
+/* The server doesn't answer who connects: it ends when the connection's time is over. */
+static void test_db_close_while_the_server_hangs(void **state)
+{
+	struct ask k;
+	pid_t server;
+
+	(void)state;
+	server = pg_server();
+	kill(server, SIGSTOP);
+	bed = (struct bed){ .is_returned = true };
+	uv_loop_init(&bed.loop);
+	db_new(&bed.db, &(struct db_params){ .loop = &bed.loop, .conninfo = pg.conninfo, .nconns = 2, .connect_timeout_s = 2 });
+	ask(&k, "SELECT 1");
+	for (int i = 0; i < 10; i++)
+		uv_run(&bed.loop, UV_RUN_NOWAIT);
+	db_close(bed.db, pg_set, &bed.is_closed);
+	pg_wait(&bed.loop, pg_is_set, &bed.is_closed);
+	kill(server, SIGCONT);
+	assert_int_equal(k.err, -ECANCELED);
+	pg_loop_end(&bed.loop);
+}
+
 static void on_answer_close(uint64_t id, const struct db_answer *a, void *arg)
 {
 	(void)id;
@@ -729,6 +752,7 @@ int main(void)
 		cmocka_unit_test(test_db_start_waits_for_the_first_connection), cmocka_unit_test(test_db_start_gives_up_in_time),
 		cmocka_unit_test(test_db_new_refuses_bad_conninfo), cmocka_unit_test(test_db_new_takes_uri),
 		cmocka_unit_test(test_db_close_cancels_what_waits), cmocka_unit_test(test_db_close_while_connecting),
+		cmocka_unit_test(test_db_close_while_the_server_hangs),
 		cmocka_unit_test(test_db_close_inside_a_callback),
 	};
 

@@ -318,6 +318,20 @@ static void test_directory_before_loading_is_unknown(void **state)
 	assert_int_equal(bed.nloads, 0);
 }
 
+static void test_directory_loads_when_the_database_comes(void **state)
+{
+	(void)state;
+	pg_down();
+	open_empty();
+	for (int i = 0; i < 20; i++)
+		uv_run(&bed.loop, UV_RUN_NOWAIT);
+	expect("extension 1001", "unknown");
+	pg_up();
+	pg_wait(&bed.loop, is_loaded, NULL);
+	expect("extension 1001", "office 1001 'Olive Operator' office ring=20 limit=none alg=1 en default mailbox");
+	close_directory();
+}
+
 static void test_directory_loads_the_demo_office(void **state)
 {
 	static const struct expect rows[] = {
@@ -679,6 +693,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_directory_before_loading_is_unknown), cmocka_unit_test(test_directory_loads_the_demo_office),
+		cmocka_unit_test(test_directory_loads_when_the_database_comes),
 		cmocka_unit_test(test_directory_rolled_back_is_never_in_force), cmocka_unit_test(test_directory_tells_of_what_it_does_not_keep),
 		cmocka_unit_test(test_directory_domain_change_reaches_extensions),
 		cmocka_unit_test(test_directory_takes_changes_by_the_thousands),
