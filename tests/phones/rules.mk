@@ -5,7 +5,7 @@
 
 test-phones: all prompts  ## real phones: calls, hold, voicemail, menus
 	@$(MAKE) --no-print-directory SANITIZE= TSAN= build/tests/media/compare
-	@$(PYTEST) -n 4 tests/phones
+	@$(PYTEST) -n 6 tests/phones
 
 SUITES          += test-phones
 SUITES_SANITIZE += test-phones
