@@ -433,7 +433,8 @@ class Dialog:
         self.phone.send(self.ack_text)
 
     def cancel(self, headers=()):
-        self.phone.send(self.text("CANCEL", headers=headers, cseq=self.invite_cseq, branch=self.invite_branch, to=f"<{self.uri}>", uri=self.uri))
+        self.phone.send(self.text("CANCEL", headers=headers, cseq=self.invite_cseq, branch=self.invite_branch, to=f"<{self.uri}>",
+                                  uri=self.uri))
 
     def reply(self, status, reason="X", m=None, **kwargs):
         return self.phone.reply(m or self.invite, status, reason, tag=self.tag, **kwargs)

@@ -10,7 +10,6 @@ replaced by what `fill` has for it: SIPp wants to see the status of a response w
 import contextlib
 import itertools
 import os
-import re
 import socket
 import subprocess
 import time
@@ -42,7 +41,7 @@ def is_bound(addr, port, proto):
 
 class Sipp:
     def __init__(self, office, scenario, user="1001", password=None, family=4, transport="u1", addr=None, port=None, target=None,
-                 keys=None, fill=None, csv=None, calls=1, rate=10, at_once=None, timeout=20, args=()):
+                 keys=None, fill=None, csv=None, calls=1, rate=10, timeout=20, args=()):
         self.office = office
         self.scenario = scenario
         target = target or office.target(family)
@@ -59,13 +58,12 @@ class Sipp:
         auth_uri = (f"{words['dial']}@" if "dial" in words else "") + office.target(family)
         self.fill = fill or {}
         self.command = ["sipp", target, "-sf", "scenario.xml", "-i", self.addr,
-                        "-p", str(self.port), "-ci", self.addr if family == 4 else office.addr, "-mi", self.addr, "-t", transport, "-m", str(calls), "-r", str(rate),
+                        "-p", str(self.port), "-ci", self.addr if family == 4 else office.addr, "-mi", self.addr,
+                        "-t", transport, "-m", str(calls), "-r", str(rate),
                         "-au", user, "-ap", password or f"s{user}", "-auth_uri", auth_uri,
                         "-nostdin", "-skip_rlimit", "-timeout", f"{self.timeout}s", "-timeout_error", "-f", "1s",
                         "-trace_err", "-error_file", "errors", "-trace_msg", "-message_file", "messages",
                         "-trace_screen", "-screen_file", "screen", "-trace_logs", "-log_file", "logs"]
-        if at_once:
-            self.command += ["-l", str(at_once)]
         for name, value in words.items():
             self.command += ["-key", name, str(value)]
         self.csv = csv
@@ -112,10 +110,6 @@ class Sipp:
     @property
     def messages(self):
         return self.text("messages")
-
-    def wait_message(self, pattern, seconds=10):
-        """Waits until it has sent or received something that matches; returns the match."""
-        return wait_until(lambda: re.search(pattern, self.messages), seconds)
 
     def logs(self):
         return "\n".join(f"---- {name}\n{self.text(name)[-size:]}" for name, size in

@@ -1,5 +1,5 @@
 """What the SIP tests add to the demo office: 9 and an extension's number rings it, with nothing behind that, so that the caller is
-told what became of it. 8 and the number: its digits play music meanwhile."""
+told what became of it."""
 import types
 
 import pytest

@@ -145,7 +145,8 @@ def test_compact_forms_and_folding(phone):
 def test_several_vias_come_back_in_order(phone):
     text = phone.request("OPTIONS")
     first = text.split("\r\n")[1]
-    text = text.replace(first, f"{first}, SIP/2.0/TCP a.example;branch=z9hG4bKa\r\nv: SIP/2.0/UDP b.example;branch=z9hG4bKb;received=192.0.2.7")
+    text = text.replace(first, f"{first}, SIP/2.0/TCP a.example;branch=z9hG4bKa\r\n"
+                               "v: SIP/2.0/UDP b.example;branch=z9hG4bKb;received=192.0.2.7")
     m = once(phone, text)
     vias = ", ".join(m.all("Via"))
     assert vias.index("a.example") < vias.index("b.example")

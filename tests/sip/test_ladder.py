@@ -5,7 +5,7 @@ import pytest
 
 from office import wait_until
 from rtp import Rtp
-from sip import Dialog, Message, Phone, media_of, sdp, token
+from sip import Dialog, Message, Phone, media_of, sdp
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from office import ROOT, own_address
 from rtp import Rtp
 from sip import Phone, media_of, sdp, token
 
-PIECES = [b"\r\n", b"\r\n\r\n", b" ", b"\t", b";", b",", b'"', b"<", b">", b"@", b":", b"\\", b"%00", b"\0", b"\xff", b"=", b"9" * 40, b"a" * 300,
-          b";tag=", b";branch=", b"SIP/2.0", b"-1", b"4294967296", b"\r\n ", b"[", b"]", b"::", b"%"]
+PIECES = [b"\r\n", b"\r\n\r\n", b" ", b"\t", b";", b",", b'"', b"<", b">", b"@", b":", b"\\", b"%00", b"\0", b"\xff", b"=",
+          b"9" * 40, b"a" * 300, b";tag=", b";branch=", b"SIP/2.0", b"-1", b"4294967296", b"\r\n ", b"[", b"]", b"::", b"%"]
 
 
 def bend(rng, data):

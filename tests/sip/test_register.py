@@ -17,6 +17,12 @@ def test_register_refresh_query_unregister(office, family, transport):
     assert "no contact left: true" in run.text("logs")
 
 
+def test_many_phones_register_at_once(office):
+    rows = [(number, f"[authentication username={number} password=s{number}]") for number in range(1001, 1011)]
+    sipp(office, "register_many.xml", csv=rows, calls=len(rows), rate=100)
+    office.wait_sql("SELECT count(*) = 0 FROM pbx.binding")
+
+
 @pytest.fixture
 def phone(office):
     """Unregisters what it registered."""
