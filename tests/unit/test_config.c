@@ -239,7 +239,8 @@ static void test_config_missing_keys_are_all_told(void **state)
 
 	(void)state;
 	assert_int_equal(load(&c, ""), -EINVAL);
-	assert_string_equal(said, "conf: database: is missing\nconf: spool: is missing\nconf: prompts: is missing\nconf: sip.listen: is missing\n");
+	assert_string_equal(said, "conf: database: is missing\nconf: spool: is missing\nconf: prompts: is missing\n"
+				  "conf: sip.listen: is missing\n");
 }
 
 static void test_config_included_file_has_its_own_lines(void **state)
@@ -313,7 +314,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config_least_takes_defaults), cmocka_unit_test(test_config_every_key_is_read),
 		cmocka_unit_test(test_config_bad_value_is_refused_with_its_line), cmocka_unit_test(test_config_bad_sip_is_refused_with_its_line),
-		cmocka_unit_test(test_config_default_expires_keeps_to_the_bounds), cmocka_unit_test(test_config_missing_keys_are_all_told), cmocka_unit_test(test_config_included_file_has_its_own_lines),
+		cmocka_unit_test(test_config_default_expires_keeps_to_the_bounds),
+		cmocka_unit_test(test_config_missing_keys_are_all_told), cmocka_unit_test(test_config_included_file_has_its_own_lines),
 		cmocka_unit_test(test_config_file_that_is_not_there), cmocka_unit_test(test_config_sample_loads),
 	};
 

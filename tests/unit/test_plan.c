@@ -178,7 +178,8 @@ static void test_plan_includes_are_walked_in_order_each_once(void **state)
 		{ "ia", "21", "ia/_2!" },    /* its own wins, however general */
 		{ "ia", "31", "ib/_X." },    /* the first included one wins over what is more specific further on */
 		{ "ia", "4", "id/4" },       /* b, d, c: depth first */
-		{ "ia", "5", "ic/5" }, { "ib", "5", "ic/5" }, { "ic", "31", "ic/31" }, { "ic", "32", "id/_3X" }, { "id", "5", "ic/5" }, { "id", "6", "absent" },
+		{ "ia", "5", "ic/5" }, { "ib", "5", "ic/5" }, { "ic", "31", "ic/31" }, { "ic", "32", "id/_3X" },
+		{ "id", "5", "ic/5" }, { "id", "6", "absent" },
 	};
 
 	PGconn *super = PQconnectdb(pg.superuser);
@@ -293,7 +294,8 @@ static void test_plan_route_in_use_outlives_its_change(void **state)
 
 	(void)state;
 	pg_sql("INSERT INTO pbx.route (domain, context, pattern) VALUES ('office', 'office', '801');"
-	       "INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES ('office', 'office', '801', 1, 'wait', '{\"seconds\": 1}')");
+	       "INSERT INTO pbx.step (domain, context, pattern, position, app, args)"
+	       " VALUES ('office', 'office', '801', 1, 'wait', '{\"seconds\": 1}')");
 	open_loaded();
 	assert_int_equal(plan_match(bed.plan, "office", "office", STR("801"), &r), DIR_FOUND);
 	pg_sql("DELETE FROM pbx.route WHERE pattern = '801'");

@@ -49,7 +49,8 @@ static void random_pattern(struct out *o)
 {
 	static const char *const positions[] = { "0", "1", "2", "9", "*", "#", "+", "X", "X", "Z", "N" };
 	static const char *const letters[] = { "1", "0", "23", "*", "a", "B", "sales", ".", "-", "_", "+", "#" };
-	static const char *const rubbish[] = { "", "_", "[", "]", "!", ".", " ", "x", "_X", "\xc3\xa4", "\"", "\\", "[]", "[5-3]", "[a]", "[-1]", "\n" };
+	static const char *const rubbish[] = { "", "_", "[", "]", "!", ".", " ", "x", "_X", "\xc3\xa4", "\"", "\\", "[]", "[5-3]", "[a]",
+					       "[-1]", "\n" };
 	unsigned n = rng_below(&rng, 6);
 
 	out_reset(o);
@@ -482,7 +483,8 @@ static void test_plan_property_dialplans_route_the_same(void **state)
 
 static void random_condition(struct out *o)
 {
-	static const char *const parts[] = { "result", "a", "A", "_x1", "1", "=", "=", "=", "!=", "!", ",", ",", " ", " ", " ", " and ", " and ", "and",
+	static const char *const parts[] = { "result", "a", "A", "_x1", "1", "=", "=", "=", "!=", "!", ",", ",", " ", " ", " ", " and ", " and ",
+					     "and",
 					     "busy", "_10XX", "and", "\t", "\xc3\xa4", "or", "" };
 	unsigned n;
 
@@ -538,7 +540,8 @@ static struct str template_var(struct str name, void *arg)
 
 static void test_plan_property_templates_substitute_alike(void **state)
 {
-	static const char *const parts[] = { "${a}", "${b1}", "${e}", "${none}", "${a:12345}", "${b1:1:2}", "${a:2:", "${a:", "${b1:", "${none:-", "${e:-", "${", "}", "}", "}", ":", "1", "2",
+	static const char *const parts[] = { "${a}", "${b1}", "${e}", "${none}", "${a:12345}", "${b1:1:2}", "${a:2:", "${a:", "${b1:",
+					     "${none:-", "${e:-", "${", "}", "}", "}", ":", "1", "2",
 					     "0", "99", "12345", "-", "x", " ", "$", "a", "{", "\xe2\x82\xac" };
 	struct texts templates = { 0 };
 	struct out t;
