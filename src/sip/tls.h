@@ -1,0 +1,56 @@
+/* tls.h - TLS over a stream that somebody else reads and writes (RFC 5246, RFC 8446; SIP: RFC 3261 §26.3, RFC 5922).
+ *
+ * A struct tls turns the peer's bytes into plain ones and plain ones into bytes for the peer, and touches no socket:
+ *   wire -> tls_receive() -> tls_read() -> us        us -> tls_write() -> tls_output() -> wire
+ * After each of tls_new(), tls_receive(), tls_read(), tls_write() and tls_close(), what tls_output() has is to be sent.
+ * What is written during the handshake waits for its end.
+ *
+ * Certificates are a context's. It can be loaded anew at any time; connections go on with what they began with.
+ *
+ * Owner:  whoever made it; a context must outlive the making of its connections only.
+ * Thread: loop thread.
+ * Errors: -EPROTO broken or refused by the peer, -EACCES the peer's certificate won't do, -ECONNRESET the peer has closed it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/log.h"
+#include "base/str.h"
+
+struct tls_context;
+
+struct tls_context_params {
+	const struct log *log;
+	const char *cert, *key;  /* PEM files, the chain in cert; NULL: none (a client's side needs none) */
+	const char *ca;          /* PEM file of authorities; NULL: the system's */
+	bool asks_client;        /* server's side: asks for a certificate, takes none for an answer */
+	bool needs_client;       /* server's side: refuses who has none that is good */
+	bool checks_server;      /* client's side: refuses servers whose certificate isn't good for the name called */
+};
+
+int tls_context_new(struct tls_context **out, const struct tls_context_params *p);
+/* Reads the files again. When they are broken the former ones stay in force and the error is logged. */
+int tls_context_reload(struct tls_context *c);
+void tls_context_free(struct tls_context *c);
+
+struct tls;
+
+int tls_accept(struct tls **out, struct tls_context *c);
+/* name: the domain called, for SNI and to be checked against (RFC 5922 §7.2); NULL: neither. */
+int tls_connect(struct tls **out, struct tls_context *c, const char *name);
+void tls_free(struct tls *t);
+
+int tls_receive(struct tls *t, const char *bytes, size_t n);
+ssize_t tls_read(struct tls *t, char *buf, size_t size);  /* 0: nothing now */
+int tls_write(struct tls *t, struct str plain);           /* copied; -ENOBUFS: too much while shaking hands */
+void tls_close(struct tls *t);                            /* says goodbye (close_notify) */
+struct str tls_output(const struct tls *t);               /* valid until anything else is called */
+void tls_output_sent(struct tls *t);
+
+bool tls_is_established(const struct tls *t);
+/* Has the peer shown a certificate that its authority vouches for and that names this domain (RFC 5922 §7.1)? */
+bool tls_peer_is(const struct tls *t, const char *domain);
+const char *tls_version(const struct tls *t);             /* "TLSv1.3" */

@@ -1,0 +1,77 @@
+/* certs.h - certificates for tests, made on the spot: an authority and what it signs. */
+#pragma once
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+
+struct authority { EVP_PKEY *key; X509 *cert; };
+
+static inline X509 *cert_new(EVP_PKEY *key, const char *cn, const X509 *issuer)
+{
+	X509 *x = X509_new();
+	X509_NAME *name = X509_get_subject_name(x);
+
+	X509_set_version(x, 2);
+	ASN1_INTEGER_set(X509_get_serialNumber(x), 1 + (long)((unsigned char)cn[0]));
+	X509_gmtime_adj(X509_getm_notBefore(x), -3600);
+	X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)cn, -1, -1, 0);
+	X509_set_issuer_name(x, issuer ? X509_get_subject_name(issuer) : name);
+	X509_set_pubkey(x, key);
+	return x;
+}
+
+static inline void cert_extend(X509 *x, int nid, const char *value)
+{
+	X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
+
+	assert_non_null(e);
+	X509_add_ext(x, e, -1);
+	X509_EXTENSION_free(e);
+}
+
+static inline void authority_init(struct authority *a, const char *name)
+{
+	a->key = EVP_EC_gen("P-256");
+	a->cert = cert_new(a->key, name, NULL);
+	cert_extend(a->cert, NID_basic_constraints, "critical,CA:TRUE");
+	assert_true(X509_sign(a->cert, a->key, EVP_sha256()) > 0);
+}
+
+static inline void authority_fini(struct authority *a)
+{
+	X509_free(a->cert);
+	EVP_PKEY_free(a->key);
+}
+
+static inline void authority_save(const struct authority *a, const char *path)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_true(PEM_write_X509(f, a->cert));
+	fclose(f);
+}
+
+/* Certificate and key in one file. alt: subjectAltName in OpenSSL's notation, or NULL. */
+static inline void authority_issue(const struct authority *a, const char *cn, const char *alt, const char *path)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *x = cert_new(key, cn, a->cert);
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	if (alt)
+		cert_extend(x, NID_subject_alt_name, alt);
+	assert_true(X509_sign(x, a->key, EVP_sha256()) > 0);
+	assert_true(PEM_write_X509(f, x) && PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL));
+	fclose(f);
+	X509_free(x);
+	EVP_PKEY_free(key);
+}

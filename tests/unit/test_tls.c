@@ -1,0 +1,323 @@
+/* TLS between two ends in memory: handshakes, data in any pieces, certificates and names (RFC 5922), renewal. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sip/tls.h"
+#include "certs.h"
+
+struct bed {
+	struct authority ca, other;
+	char dir[64], ca_path[96], path[96], path2[96];
+};
+
+static int bed_setup(void **state)
+{
+	struct bed *b = calloc(1, sizeof(*b));
+
+	strcpy(b->dir, "/tmp/test-tls-XXXXXX");
+	assert_non_null(mkdtemp(b->dir));
+	snprintf(b->ca_path, sizeof(b->ca_path), "%s/ca.pem", b->dir);
+	snprintf(b->path, sizeof(b->path), "%s/one.pem", b->dir);
+	snprintf(b->path2, sizeof(b->path2), "%s/two.pem", b->dir);
+	authority_init(&b->ca, "Authority");
+	authority_init(&b->other, "Other");
+	authority_save(&b->ca, b->ca_path);
+	*state = b;
+	return 0;
+}
+
+static int bed_teardown(void **state)
+{
+	struct bed *b = *state;
+
+	unlink(b->ca_path);
+	unlink(b->path);
+	unlink(b->path2);
+	rmdir(b->dir);
+	authority_fini(&b->ca);
+	authority_fini(&b->other);
+	free(b);
+	return 0;
+}
+
+/* Carries what `from` has to `to` in pieces of at most `piece` bytes. */
+static int carry(struct tls *from, struct tls *to, size_t piece)
+{
+	struct str out = tls_output(from);
+	int err = 0;
+
+	while (out.n && !err) {
+		size_t n = out.n < piece ? out.n : piece;
+
+		err = tls_receive(to, out.p, n);
+		out.p += n;
+		out.n -= n;
+	}
+	tls_output_sent(from);
+	return err;
+}
+
+/* Until nobody has anything to say, or one refuses. */
+static int converse(struct tls *a, struct tls *b, size_t piece)
+{
+	int err = 0;
+
+	while (!err && (tls_output(a).n || tls_output(b).n)) {
+		err = carry(a, b, piece);
+		if (!err)
+			err = carry(b, a, piece);
+	}
+	return err;
+}
+
+static void ends(const struct tls_context_params *server, const struct tls_context_params *client, const char *name,
+		 struct tls **s, struct tls **c)
+{
+	struct tls_context *sc, *cc;
+
+	assert_int_equal(tls_context_new(&sc, server), 0);
+	assert_int_equal(tls_context_new(&cc, client), 0);
+	assert_int_equal(tls_accept(s, sc), 0);
+	assert_int_equal(tls_connect(c, cc, name), 0);
+	tls_context_free(sc);
+	tls_context_free(cc);
+}
+
+static void test_tls_carries_both_ways_in_any_pieces(void **state)
+{
+	static const size_t pieces[] = { 1, 7, 1000, 100000 };
+	struct bed *b = *state;
+	char big[40000], buf[50000];
+
+	authority_issue(&b->ca, "pbx.example.com", "DNS:pbx.example.com", b->path);
+	for (size_t i = 0; i < sizeof(big); i++)
+		big[i] = (char)(i * 7 + i / 251);
+	for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
+		struct tls *s, *c;
+		size_t got = 0;
+		ssize_t n;
+
+		ends(&(struct tls_context_params){ .cert = b->path },
+		     &(struct tls_context_params){ .ca = b->ca_path, .checks_server = true }, "pbx.example.com", &s, &c);
+		/* what is written before the handshake waits for it */
+		assert_int_equal(tls_write(c, str_from("REGISTER")), 0);
+		assert_int_equal(tls_read(s, buf, sizeof(buf)), 0);
+		assert_int_equal(converse(s, c, pieces[i]), 0);
+		assert_true(tls_is_established(s) && tls_is_established(c));
+		assert_string_equal(tls_version(c), "TLSv1.3");
+		assert_int_equal(tls_read(s, buf, sizeof(buf)), 8);
+		assert_memory_equal(buf, "REGISTER", 8);
+		assert_int_equal(tls_read(s, buf, sizeof(buf)), 0);
+		assert_int_equal(tls_write(s, (struct str){ big, sizeof(big) }), 0);
+		assert_int_equal(converse(s, c, pieces[i]), 0);
+		while ((n = tls_read(c, buf + got, sizeof(buf) - got)) > 0)
+			got += (size_t)n;
+		assert_int_equal(n, 0);
+		assert_int_equal(got, sizeof(big));
+		assert_memory_equal(buf, big, sizeof(big));
+		tls_close(s);
+		converse(s, c, pieces[i]);
+		assert_int_equal(tls_read(c, buf, sizeof(buf)), -ECONNRESET);
+		tls_free(s);
+		tls_free(c);
+	}
+}
+
+static void test_tls_bounds_what_waits_for_the_handshake(void **state)
+{
+	struct bed *b = *state;
+	struct tls *s, *c;
+	char big[30000] = "";
+	int err = 0;
+
+	authority_issue(&b->ca, "a", NULL, b->path);
+	ends(&(struct tls_context_params){ .cert = b->path }, &(struct tls_context_params){ 0 }, NULL, &s, &c);
+	for (int i = 0; i < 5 && !err; i++)
+		err = tls_write(c, (struct str){ big, sizeof(big) });
+	assert_int_equal(err, -ENOBUFS);
+	tls_free(s);
+	tls_free(c);
+}
+
+/* RFC 5922 §7.1, §7.2: which names a certificate stands for. */
+static void test_tls_server_must_be_who_was_called(void **state)
+{
+	static const struct { const char *cn, *alt, *called; int err; } v[] = {
+		{ "x", "DNS:example.com", "example.com", 0 },
+		{ "x", "DNS:example.com", "EXAMPLE.com", 0 },
+		{ "x", "URI:sip:example.com", "example.com", 0 },
+		{ "x", "URI:SIP:example.com", "example.com", 0 },
+		{ "x", "URI:sip:a.example.com,URI:sip:example.com", "example.com", 0 },
+		{ "x", "URI:https:example.com,DNS:example.com", "example.com", 0 },    /* other schemes don't count */
+		{ "x", "IP:192.0.2.7", "192.0.2.7", 0 },
+		{ "example.com", NULL, "example.com", 0 },                             /* no alternative name: the common name */
+		{ "example.com", "DNS:other.com", "example.com", -EACCES },
+		{ "x", "DNS:*.example.com", "pbx.example.com", -EACCES },              /* no wildcards */
+		{ "x", "DNS:example.com", "pbx.example.com", -EACCES },
+		{ "x", "URI:sip:alice@example.com", "example.com", -EACCES },          /* a user isn't his domain */
+		{ "x", "URI:sip:other.com,DNS:example.com", "example.com", -EACCES },  /* SIP URIs alone count where there are any */
+	};
+	struct bed *b = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		struct tls *s, *c;
+
+		authority_issue(&b->ca, v[i].cn, v[i].alt, b->path);
+		ends(&(struct tls_context_params){ .cert = b->path },
+		     &(struct tls_context_params){ .ca = b->ca_path, .checks_server = true }, v[i].called, &s, &c);
+		if (converse(s, c, 9999) != v[i].err)
+			fail_msg("case %zu", i);
+		tls_free(s);
+		tls_free(c);
+	}
+}
+
+static void test_tls_stranger_is_refused_only_where_checked(void **state)
+{
+	struct bed *b = *state;
+	struct tls *s, *c;
+
+	authority_issue(&b->other, "example.com", NULL, b->path);
+	ends(&(struct tls_context_params){ .cert = b->path },
+	     &(struct tls_context_params){ .ca = b->ca_path, .checks_server = true }, "example.com", &s, &c);
+	assert_int_equal(converse(s, c, 9999), -EACCES);
+	tls_free(s);
+	tls_free(c);
+	ends(&(struct tls_context_params){ .cert = b->path }, &(struct tls_context_params){ .ca = b->ca_path }, "example.com", &s, &c);
+	assert_int_equal(converse(s, c, 9999), 0);
+	assert_false(tls_peer_is(c, "example.com"));
+	tls_free(s);
+	tls_free(c);
+}
+
+static void test_tls_client_certificate_by_choice(void **state)
+{
+	struct bed *b = *state;
+	struct tls *s, *c;
+
+	authority_issue(&b->ca, "pbx", NULL, b->path);
+	/* Asked for and absent: served all the same, as nobody. */
+	ends(&(struct tls_context_params){ .cert = b->path, .ca = b->ca_path, .asks_client = true },
+	     &(struct tls_context_params){ .ca = b->ca_path }, NULL, &s, &c);
+	assert_int_equal(converse(s, c, 9999), 0);
+	assert_false(tls_peer_is(s, "trunk.example.com"));
+	tls_free(s);
+	tls_free(c);
+	/* Needed and absent. */
+	ends(&(struct tls_context_params){ .cert = b->path, .ca = b->ca_path, .needs_client = true },
+	     &(struct tls_context_params){ .ca = b->ca_path }, NULL, &s, &c);
+	assert_true(converse(s, c, 9999) < 0);
+	tls_free(s);
+	tls_free(c);
+	/* Needed and good. */
+	authority_issue(&b->ca, "trunk", "URI:sip:trunk.example.com", b->path2);
+	ends(&(struct tls_context_params){ .cert = b->path, .ca = b->ca_path, .needs_client = true },
+	     &(struct tls_context_params){ .ca = b->ca_path, .cert = b->path2 }, NULL, &s, &c);
+	assert_int_equal(converse(s, c, 9999), 0);
+	assert_true(tls_peer_is(s, "trunk.example.com"));
+	assert_false(tls_peer_is(s, "example.com"));
+	tls_free(s);
+	tls_free(c);
+	/* Needed and somebody else's. */
+	authority_issue(&b->other, "trunk", "URI:sip:trunk.example.com", b->path2);
+	ends(&(struct tls_context_params){ .cert = b->path, .ca = b->ca_path, .needs_client = true },
+	     &(struct tls_context_params){ .ca = b->ca_path, .cert = b->path2 }, NULL, &s, &c);
+	assert_int_equal(converse(s, c, 9999), -EACCES);
+	tls_free(s);
+	tls_free(c);
+}
+
+static bool serves_name(struct tls_context *server, struct tls_context *client, const char *name)
+{
+	struct tls *s, *c;
+	int err;
+
+	assert_int_equal(tls_accept(&s, server), 0);
+	assert_int_equal(tls_connect(&c, client, name), 0);
+	err = converse(s, c, 9999);
+	tls_free(s);
+	tls_free(c);
+	return err == 0;
+}
+
+static void test_tls_certificate_renewed_while_connected(void **state)
+{
+	struct bed *b = *state;
+	struct tls_context *server, *client;
+	struct tls *s, *c;
+	char buf[16];
+	FILE *f;
+
+	authority_issue(&b->ca, "old", "DNS:old.example.com", b->path);
+	assert_int_equal(tls_context_new(&server, &(struct tls_context_params){ .cert = b->path }), 0);
+	assert_int_equal(tls_context_new(&client, &(struct tls_context_params){ .ca = b->ca_path, .checks_server = true }), 0);
+	assert_int_equal(tls_accept(&s, server), 0);
+	assert_int_equal(tls_connect(&c, client, "old.example.com"), 0);
+	assert_int_equal(converse(s, c, 9999), 0);
+	authority_issue(&b->ca, "new", "DNS:new.example.com", b->path);
+	assert_int_equal(tls_context_reload(server), 0);
+	assert_true(serves_name(server, client, "new.example.com"));
+	assert_false(serves_name(server, client, "old.example.com"));
+	/* Broken files change nothing. */
+	f = fopen(b->path, "w");
+	fputs("-----BEGIN CERTIFICATE-----\nnonsense\n", f);
+	fclose(f);
+	assert_true(tls_context_reload(server) < 0);
+	assert_true(serves_name(server, client, "new.example.com"));
+	/* Who was connected before still is. */
+	assert_int_equal(tls_write(c, str_from("still here")), 0);
+	assert_int_equal(converse(s, c, 9999), 0);
+	assert_int_equal(tls_read(s, buf, sizeof(buf)), 10);
+	tls_free(s);
+	tls_free(c);
+	tls_context_free(server);
+	tls_context_free(client);
+}
+
+static void test_tls_refuses_what_isnt_tls(void **state)
+{
+	static const char sip[] = "OPTIONS sip:a@b SIP/2.0\r\n\r\n";
+	struct bed *b = *state;
+	struct tls *s, *c;
+
+	authority_issue(&b->ca, "a", NULL, b->path);
+	ends(&(struct tls_context_params){ .cert = b->path }, &(struct tls_context_params){ 0 }, NULL, &s, &c);
+	assert_int_equal(tls_receive(s, sip, strlen(sip)), -EPROTO);
+	tls_free(s);
+	tls_free(c);
+}
+
+static void test_tls_context_refuses_bad_files(void **state)
+{
+	struct bed *b = *state;
+	struct tls_context *c;
+
+	authority_issue(&b->ca, "a", NULL, b->path);
+	authority_issue(&b->ca, "b", NULL, b->path2);
+	assert_int_equal(tls_context_new(&c, &(struct tls_context_params){ .cert = "/nowhere.pem" }), -EINVAL);
+	assert_int_equal(tls_context_new(&c, &(struct tls_context_params){ .cert = b->path, .key = b->path2 }), -EINVAL);
+	assert_int_equal(tls_context_new(&c, &(struct tls_context_params){ .ca = "/nowhere.pem" }), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_tls_carries_both_ways_in_any_pieces, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_bounds_what_waits_for_the_handshake, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_server_must_be_who_was_called, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_stranger_is_refused_only_where_checked, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_client_certificate_by_choice, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_certificate_renewed_while_connected, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_refuses_what_isnt_tls, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_context_refuses_bad_files, bed_setup, bed_teardown),
+	};
+
+	return cmocka_run_group_tests_name("tls", tests, NULL, NULL);
+}
