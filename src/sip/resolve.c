@@ -37,18 +37,24 @@ static int choose(const struct sip_uri *uri, enum sip_proto *proto, uint16_t *po
 {
 	struct str transport = STR_NULL;
 
-	if (uri->scheme == SIP_SCHEME_SIPS)
-		return -EPROTONOSUPPORT;
-	if (uri->scheme != SIP_SCHEME_SIP || str_empty(uri->host))
+	if ((uri->scheme != SIP_SCHEME_SIP && uri->scheme != SIP_SCHEME_SIPS) || str_empty(uri->host))
 		return -EINVAL;
 	*proto = SIP_UDP;
 	if (sip_param_find(uri->params, "transport", &transport)) {
 		if (str_ieqz(transport, "tcp"))
 			*proto = SIP_TCP;
+		else if (str_ieqz(transport, "tls")) /* deprecated by RFC 3261 §26.2.2, and what phones write */
+			*proto = SIP_TLS;
 		else if (!str_ieqz(transport, "udp"))
 			return -EPROTONOSUPPORT;
 	}
-	*port = uri->port ? uri->port : 5060;
+	/* RFC 3261 §19.1.2, RFC 5630 §3.1: sips is TLS, whatever carries it; over UDP there is none. */
+	if (uri->scheme == SIP_SCHEME_SIPS) {
+		if (*proto == SIP_UDP && !str_empty(transport))
+			return -EPROTONOSUPPORT;
+		*proto = SIP_TLS;
+	}
+	*port = uri->port ? uri->port : *proto == SIP_TLS ? 5061 : 5060;
 	return 0;
 }
 

@@ -1,4 +1,4 @@
-/* tcp.c - TCP connections: framing, reuse, keep-alives, and limits on what a peer may hold (RFC 3261 §18, RFC 5626 §4.4.1).
+/* tcp.c - TCP and TLS connections: framing, reuse, keep-alives, and limits on what a peer may hold (RFC 3261 §18, RFC 5626 §4.4.1).
  *
  * A connection's bytes are gathered until sip_msg_frame() finds a whole message. A connection that isn't SIP, that takes too
  * long over one message or doesn't read what it is sent is closed.
@@ -27,6 +27,7 @@ static void on_conn_closed(uv_handle_t *handle)
 	/* Told here and not in conn_close(): who sends isn't called back. */
 	if (!c->is_silent && !t->is_closing && t->h.on_flow_closed)
 		t->h.on_flow_closed(c->id, t->arg);
+	tls_free(c->tls);
 	free(c->buf);
 	free(c);
 	transport_handle_closed(t);
@@ -39,6 +40,16 @@ static void conn_close(struct tcp_conn *c)
 	if (c->is_closing)
 		return;
 	c->is_closing = true;
+	if (c->tls) {
+		struct str goodbye;
+		uv_buf_t buf;
+
+		tls_close(c->tls);
+		goodbye = tls_output(c->tls);
+		buf = uv_buf_init((char *)goodbye.p, (unsigned)goodbye.n);
+		if (goodbye.n)
+			uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
+	}
 	HASH_DEL(t->conns, c);
 	t->n.tcp_closed++;
 	uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
@@ -62,38 +73,53 @@ static struct tcp_conn *conn_new(struct transport *t)
 
 /* ---- receiving ---- */
 
+/* Room for plain bytes behind those that are there. */
+static bool make_room(struct tcp_conn *c)
+{
+	size_t size = c->size ? c->size * 2 : TCP_BUFFER_MIN;
+	char *p;
+
+	if (c->size - c->len >= TCP_BUFFER_MIN / 2)
+		return true;
+	p = realloc(c->buf, size);
+	if (!p)
+		return false;
+	c->buf = p;
+	c->size = size;
+	return true;
+}
+
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
 	struct tcp_conn *c = handle->data;
 
 	(void)suggested;
-	if (c->size - c->len < TCP_BUFFER_MIN / 2) {
-		size_t size = c->size ? c->size * 2 : TCP_BUFFER_MIN;
-		char *p = realloc(c->buf, size);
-
-		if (!p) {
-			*buf = uv_buf_init(NULL, 0);
-			return;
-		}
-		c->buf = p;
-		c->size = size;
-	}
-	*buf = uv_buf_init(c->buf + c->len, (unsigned)(c->size - c->len));
+	if (c->tls)
+		*buf = uv_buf_init(c->transport->tls_buf, TLS_READ);
+	else if (make_room(c))
+		*buf = uv_buf_init(c->buf + c->len, (unsigned)(c->size - c->len));
+	else
+		*buf = uv_buf_init(NULL, 0);
 }
+
+static int conn_write(struct tcp_conn *c, struct str bytes);
 
 static void send_pong(struct tcp_conn *c)
 {
-	uv_buf_t pong = uv_buf_init("\r\n", 2);
-
 	c->transport->n.keepalives++;
-	uv_try_write((uv_stream_t *)&c->tcp, &pong, 1);
+	conn_write(c, str_from("\r\n"));
+}
+
+static enum sip_proto conn_proto(const struct tcp_conn *c)
+{
+	return c->tls ? SIP_TLS : SIP_TCP;
 }
 
 /* Takes whole messages off the front. A handler may close the connection. */
 static void take_messages(struct tcp_conn *c)
 {
 	struct transport *t = c->transport;
-	struct sip_source src = { .proto = SIP_TCP, .peer = c->peer, .local = c->local, .flow = c->id };
+	struct sip_source src = { .proto = conn_proto(c), .peer = c->peer, .local = c->local, .flow = c->id };
 	size_t at = 0;
 
 	while (at < c->len && !c->is_closing) {
@@ -137,20 +163,51 @@ static void take_messages(struct tcp_conn *c)
 	}
 }
 
+static int flush_tls(struct tcp_conn *c);
+
+static int take_tls(struct tcp_conn *c, const char *bytes, size_t n)
+{
+	int err = tls_receive(c->tls, bytes, n), sent;
+
+	while (!err && !c->is_closing) {
+		ssize_t got = make_room(c) ? tls_read(c->tls, c->buf + c->len, c->size - c->len) : -ENOMEM;
+
+		if (got < 0)
+			err = (int)got;
+		if (got <= 0)
+			break;
+		c->len += (size_t)got;
+		take_messages(c);
+	}
+	/* Also what tells the peer why it is refused. */
+	sent = c->is_closing ? 0 : flush_tls(c);
+	return err ? err : sent;
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	struct tcp_conn *c = stream->data;
 
-	(void)buf;
 	if (n < 0) {
 		conn_close(c);
 		return;
 	}
 	if (n == 0)
 		return;
-	c->len += (size_t)n;
 	c->last_ms = uv_now(c->transport->loop);
-	take_messages(c);
+	if (!c->tls) {
+		c->len += (size_t)n;
+		take_messages(c);
+		return;
+	}
+	int err = take_tls(c, buf->base, (size_t)n);
+	if (err && !c->is_closing) {
+		char text[SOCKADDR_TEXT_MAX];
+
+		log_debug(c->transport->log, "flow=%llu peer=%s closed: %s", (unsigned long long)c->id, sockaddr_print(&c->peer, text),
+			  strerror(-err));
+		conn_close(c);
+	}
 }
 
 static int conn_start(struct tcp_conn *c)
@@ -179,15 +236,17 @@ static void on_connection(uv_stream_t *server, int status)
 	struct transport *t = l->transport;
 	struct tcp_conn *c;
 	int len = sizeof(c->peer);
-	bool is_one_too_many;
+	bool is_refused;
 
 	if (status < 0 || t->is_closing)
 		return;
-	is_one_too_many = is_full(t);
+	is_refused = is_full(t);
 	c = conn_new(t);
 	if (!c)
 		return;
-	if (is_one_too_many) {
+	if (!is_refused && l->tls)
+		is_refused = tls_accept(&c->tls, l->tls) != 0;
+	if (is_refused) {
 		/* Taken and closed: libuv stops listening while one isn't taken. */
 		c->is_silent = true;
 		uv_accept(server, (uv_stream_t *)&c->tcp);
@@ -224,15 +283,16 @@ static void on_connect(uv_connect_t *req, int status)
 		conn_close(c);
 }
 
-static struct tcp_conn *conn_open(struct transport *t, const union sockaddr_any *to)
+static struct tcp_conn *conn_open(struct transport *t, const struct sip_dest *to)
 {
 	struct tcp_conn *c = is_full(t) ? NULL : conn_new(t);
 
 	if (!c)
 		return NULL;
-	c->peer = *to;
+	c->peer = to->addr;
 	c->connect.data = c;
-	if (uv_tcp_connect(&c->connect, &c->tcp, &to->sa, on_connect) != 0) {
+	if ((to->proto == SIP_TLS && (!t->tls_client || tls_connect(&c->tls, t->tls_client, NULL) != 0)) ||
+	    uv_tcp_connect(&c->connect, &c->tcp, &to->addr.sa, on_connect) != 0) {
 		c->is_silent = true;
 		conn_close(c);
 		return NULL;
@@ -251,7 +311,7 @@ static void on_written(uv_write_t *req, int status)
 		conn_close(c);
 }
 
-static int conn_write(struct tcp_conn *c, struct str bytes)
+static int wire_write(struct tcp_conn *c, struct str bytes)
 {
 	uv_stream_t *stream = (uv_stream_t *)&c->tcp;
 	uv_buf_t buf = uv_buf_init((char *)bytes.p, (unsigned)bytes.n);
@@ -280,6 +340,25 @@ static int conn_write(struct tcp_conn *c, struct str bytes)
 	return n;
 }
 
+static int flush_tls(struct tcp_conn *c)
+{
+	struct str out = tls_output(c->tls);
+	int err = out.n ? wire_write(c, out) : 0;
+
+	tls_output_sent(c->tls);
+	return err;
+}
+
+static int conn_write(struct tcp_conn *c, struct str bytes)
+{
+	int err;
+
+	if (!c->tls)
+		return wire_write(c, bytes);
+	err = tls_write(c->tls, bytes);
+	return err ? err : flush_tls(c);
+}
+
 int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow)
 {
 	struct tcp_conn *c = NULL;
@@ -290,10 +369,10 @@ int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes,
 			return -ENOTCONN;
 	} else {
 		for (c = t->conns; c; c = c->hh.next)
-			if (sockaddr_eq(&c->peer, &dest->addr))
+			if (conn_proto(c) == dest->proto && sockaddr_eq(&c->peer, &dest->addr))
 				break;
 		if (!c)
-			c = conn_open(t, &dest->addr);
+			c = conn_open(t, dest);
 		if (!c)
 			return -EHOSTUNREACH;
 	}

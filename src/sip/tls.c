@@ -9,12 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #define WAITING_MAX (64 * 1024) /* plain bytes kept until the handshake is over: a few messages */
 
 struct tls_context {
 	struct tls_context_params p;
 	char *cert, *key, *ca;
+	struct timespec changed;  /* the latest change of the files read */
 	SSL_CTX *ssl;
 };
 
@@ -81,6 +83,26 @@ static int context_load(const struct tls_context *c, SSL_CTX **out)
 	return 0;
 }
 
+static bool is_later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
+/* By the time of change, which renaming a new file into place sets as well. */
+static struct timespec files_changed(const struct tls_context *c)
+{
+	const char *const paths[] = { c->cert, c->key, c->ca };
+	struct timespec latest = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		struct stat st;
+
+		if (paths[i] && stat(paths[i], &st) == 0 && is_later(&st.st_ctim, &latest))
+			latest = st.st_ctim;
+	}
+	return latest;
+}
+
 static int copy_path(char **to, const char *from)
 {
 	*to = from ? strdup(from) : NULL;
@@ -100,8 +122,10 @@ int tls_context_new(struct tls_context **out, const struct tls_context_params *p
 		err = copy_path(&c->key, p->key ? p->key : p->cert);
 	if (!err)
 		err = copy_path(&c->ca, p->ca);
-	if (!err)
+	if (!err) {
+		c->changed = files_changed(c);
 		err = context_load(c, &c->ssl);
+	}
 	if (err) {
 		tls_context_free(c);
 		return err;
@@ -112,15 +136,25 @@ int tls_context_new(struct tls_context **out, const struct tls_context_params *p
 
 int tls_context_reload(struct tls_context *c)
 {
+	struct timespec changed = files_changed(c);
 	SSL_CTX *ssl;
 	int err = context_load(c, &ssl);
 
+	c->changed = changed; /* broken files are not tried, and logged, over and over */
 	if (err)
 		return err;
 	/* Connections hold the former one themselves. */
 	SSL_CTX_free(c->ssl);
 	c->ssl = ssl;
 	return 0;
+}
+
+void tls_context_refresh(struct tls_context *c)
+{
+	struct timespec changed = files_changed(c);
+
+	if (is_later(&changed, &c->changed) && tls_context_reload(c) == 0)
+		log_info(c->p.log, "certificate %s read again", c->cert ? c->cert : "-");
 }
 
 void tls_context_free(struct tls_context *c)

@@ -34,6 +34,8 @@ struct tls_context_params {
 int tls_context_new(struct tls_context **out, const struct tls_context_params *p);
 /* Reads the files again. When they are broken the former ones stay in force and the error is logged. */
 int tls_context_reload(struct tls_context *c);
+/* The same if a file has changed since it was read. */
+void tls_context_refresh(struct tls_context *c);
 void tls_context_free(struct tls_context *c);
 
 struct tls;

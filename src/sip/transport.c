@@ -23,8 +23,10 @@ void transport_handle_closed(struct transport *t)
 		struct listener *l = t->listeners;
 
 		t->listeners = l->next;
+		tls_context_free(l->tls);
 		free(l);
 	}
+	tls_context_free(t->tls_client);
 	free(t->udp_buf);
 	free(t);
 }
@@ -141,8 +143,10 @@ static void on_listener_handle_closed(uv_handle_t *handle)
 	struct listener *l = handle->data;
 	struct transport *t = l->transport;
 
-	if (--l->handles == 0 && !l->is_listening)
+	if (--l->handles == 0 && !l->is_listening) {
+		tls_context_free(l->tls);
 		free(l);
+	}
 	transport_handle_closed(t);
 }
 
@@ -163,50 +167,94 @@ static bool is_wildcard(const union sockaddr_any *a)
 					   : a->v4.sin_addr.s_addr == htonl(INADDR_ANY);
 }
 
-static int listener_open(struct transport *t, const union sockaddr_any *addr, struct listener **out)
+/* Takes over the TLS context, also when it fails. */
+static int listener_open(struct transport *t, const union sockaddr_any *addr, struct tls_context *tls, struct listener **out)
 {
 	struct listener *l = calloc(1, sizeof(*l));
-	int len = sizeof(l->addr), err;
+	int len = sizeof(l->addr), err = 0;
 
-	if (!l)
+	if (!l) {
+		tls_context_free(tls);
 		return -ENOMEM;
+	}
 	l->transport = t;
+	l->tls = tls;
 	l->addr = *addr;
 	l->is_wildcard = is_wildcard(addr);
-	err = udp_listen(l);
-	if (!err)
+	if (!tls)
+		err = udp_listen(l);
+	if (!err && !tls)
 		err = uv_udp_getsockname(&l->udp, &l->addr.sa, &len);
 	if (!err)
 		err = tcp_listen(l);
+	if (!err && tls)
+		err = uv_tcp_getsockname(&l->tcp, &l->addr.sa, &len);
 	l->is_listening = !err;
 	if (!err)
 		*out = l;
 	else if (l->handles)
 		listener_close(l); /* freed with its last handle */
-	else
+	else {
+		tls_context_free(tls);
 		free(l);
+	}
 	return err;
+}
+
+static void listener_add(struct transport *t, struct listener *l)
+{
+	struct listener **end = &t->listeners;
+
+	l->id = 1;
+	for (; *end; end = &(*end)->next)
+		l->id++;
+	*end = l;
 }
 
 int transport_listen(struct transport *t, const char *addr, uint16_t port)
 {
 	/* The port the kernel picks for UDP may be taken for TCP: then another one. */
 	unsigned tries = port ? 1 : PORT_TRIES;
-	struct listener *l = NULL, **end = &t->listeners;
+	struct listener *l = NULL;
 	union sockaddr_any any;
 	int err = sockaddr_parse(&any, str_from(addr), port);
 
 	if (err)
 		return err;
 	do
-		err = listener_open(t, &any, &l);
+		err = listener_open(t, &any, NULL, &l);
 	while (err == UV_EADDRINUSE && --tries);
+	if (!err)
+		listener_add(t, l);
+	return err;
+}
+
+int transport_listen_tls(struct transport *t, const struct transport_tls *p)
+{
+	const struct tls_context_params server = {
+		.log = t->log, .cert = p->cert, .key = p->key, .ca = p->ca, .asks_client = p->asks_client, .needs_client = p->needs_client,
+	};
+	/* Phones show certificates of their own making. Whom we call by name is for the caller to check. */
+	const struct tls_context_params client = { .log = t->log, .cert = p->cert, .key = p->key, .ca = p->ca };
+	struct tls_context *ours, *theirs;
+	struct listener *l;
+	union sockaddr_any any;
+	int err = sockaddr_parse(&any, str_from(p->addr), p->port);
+
+	if (!err)
+		err = tls_context_new(&ours, &client);
 	if (err)
 		return err;
-	l->id = 1;
-	for (; *end; end = &(*end)->next)
-		l->id++;
-	*end = l;
+	err = tls_context_new(&theirs, &server);
+	if (!err)
+		err = listener_open(t, &any, theirs, &l);
+	if (err) {
+		tls_context_free(ours);
+		return err;
+	}
+	listener_add(t, l);
+	tls_context_free(t->tls_client);
+	t->tls_client = ours;
 	return 0;
 }
 
@@ -215,9 +263,24 @@ uint16_t transport_port(const struct transport *t)
 	return t->listeners ? sockaddr_port(&t->listeners->addr) : 0;
 }
 
+uint16_t transport_tls_port(const struct transport *t)
+{
+	for (const struct listener *l = t->listeners; l; l = l->next)
+		if (l->tls)
+			return sockaddr_port(&l->addr);
+	return 0;
+}
+
 static void on_sweep(uv_timer_t *timer)
 {
-	tcp_sweep(timer->data);
+	struct transport *t = timer->data;
+
+	tcp_sweep(t);
+	for (struct listener *l = t->listeners; l; l = l->next)
+		if (l->tls)
+			tls_context_refresh(l->tls);
+	if (t->tls_client)
+		tls_context_refresh(t->tls_client);
 }
 
 int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log, const struct transport_handler *h, void *arg)
@@ -276,10 +339,10 @@ const struct transport_counters *transport_counters(const struct transport *t)
 
 /* ---- sending ---- */
 
-struct listener *transport_listener(const struct transport *t, int family)
+struct listener *transport_listener(const struct transport *t, int family, enum sip_proto proto)
 {
 	for (struct listener *l = t->listeners; l; l = l->next)
-		if (l->addr.sa.sa_family == family)
+		if (l->addr.sa.sa_family == family && (l->tls != NULL) == (proto == SIP_TLS))
 			return l;
 	return NULL;
 }
@@ -290,7 +353,7 @@ static struct listener *listener_for(const struct transport *t, const struct sip
 		for (struct listener *l = t->listeners; l; l = l->next)
 			if (l->id == dest->flow && l->addr.sa.sa_family == dest->addr.sa.sa_family)
 				return l;
-	return transport_listener(t, dest->addr.sa.sa_family);
+	return transport_listener(t, dest->addr.sa.sa_family, dest->proto);
 }
 
 int transport_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow)
@@ -300,7 +363,7 @@ int transport_send(struct transport *t, const struct sip_dest *dest, struct str 
 
 	if (t->is_closing)
 		return -ENOTCONN;
-	if (dest->proto == SIP_TCP) {
+	if (dest->proto == SIP_TCP || dest->proto == SIP_TLS) {
 		err = tcp_send(t, dest, bytes, flow);
 	} else if (dest->proto == SIP_UDP) {
 		l = listener_for(t, dest);

@@ -1,6 +1,6 @@
-/* transport.h - bytes to messages and back: UDP and TCP (RFC 3261 §18, RFC 3581, RFC 5626 §4.4.1).
+/* transport.h - bytes to messages and back: UDP, TCP and TLS (RFC 3261 §18, §26.3, RFC 3581, RFC 5626 §4.4.1).
  *
- * A flow is one path to a peer: a UDP pair of addresses or a TCP connection. Flows are found again by
+ * A flow is one path to a peer: a UDP pair of addresses or a TCP or TLS connection. Flows are found again by
  * id, so that somebody who keeps an id over time never holds a dead pointer.
  *
  * Owner:  struct transport belongs to the stack. Flows belong to the transport.
@@ -25,7 +25,7 @@ union sockaddr_any {
 struct sip_dest {
 	enum sip_proto proto;
 	union sockaddr_any addr;
-	uint64_t flow;        /* !=0: this connection (TCP) or listener (UDP) and no other; 0: any */
+	uint64_t flow;        /* !=0: this connection (TCP, TLS) or listener (UDP) and no other; 0: any */
 };
 
 struct sip_source {
@@ -39,7 +39,7 @@ struct transport;
 struct transport_handler {
 	/* m is valid until the handler returns. err.status != 0: m is broken but answerable. */
 	void (*on_message)(struct sip_msg *m, const struct sip_msg_error *err, const struct sip_source *src, void *arg);
-	/* A TCP flow has ended; its id will not be used again. */
+	/* A connection has ended; its id will not be used again. */
 	void (*on_flow_closed)(uint64_t flow, void *arg);
 };
 
@@ -52,10 +52,21 @@ int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log
 /* Binds UDP and TCP on addr ("0.0.0.0", "::", "127.0.0.1") and port. "::" is IPv6 only: dual stack is two
  * listeners. Negative errno when busy. port 0 picks a free one for both protocols. */
 int transport_listen(struct transport *t, const char *addr, uint16_t port);
+/* TLS on addr and port, with a certificate. asks and needs: of client certificates, see tls.h. The files are looked at every few
+ * seconds and read again when they have changed. Once for each address; the certificate and authorities of the last call are
+ * those that we call others with. */
+struct transport_tls {
+	const char *addr;
+	uint16_t port;
+	const char *cert, *key, *ca;  /* PEM files; key NULL: in cert; ca NULL: the system's */
+	bool asks_client, needs_client;
+};
+int transport_listen_tls(struct transport *t, const struct transport_tls *p);
 uint16_t transport_port(const struct transport *t); /* of the first listener */
+uint16_t transport_tls_port(const struct transport *t); /* of the first TLS listener, 0: none */
 void transport_close(struct transport *t); /* asynchronous; frees itself */
 
-/* Sends bytes (copied when they can't go at once). To a TCP dest without a flow it reuses an open connection to that address or
+/* Sends bytes (copied when they can't go at once). To a TCP or TLS dest without a flow it reuses an open connection to that address or
  * opens one. *flow (may be NULL) gets the flow used. 0; -ENOTCONN the flow is gone; -EHOSTUNREACH no listener of that family;
  * -ENOBUFS the peer doesn't read. */
 int transport_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow);

@@ -3,10 +3,12 @@
 
 #include <uthash.h>
 
+#include "sip/tls.h"
 #include "sip/transport.h"
 
 #define TCP_CONNS_MAX 20000          /* and no more than half of the descriptors: the rest is for media */
 #define TCP_BUFFER_MIN 4096
+#define TLS_READ 16384
 #define TCP_UNSENT_MAX (256 * 1024)  /* a peer that doesn't read for so long is gone */
 #define TCP_PARTIAL_MAX_MS 30000     /* a message must be whole by then: slow writers hold no memory */
 #define TCP_SILENT_MAX_MS 60000      /* one that has never said anything: connecting alone holds nothing for long */
@@ -19,11 +21,12 @@
 struct listener {
 	struct listener *next;
 	struct transport *transport;
+	struct tls_context *tls;         /* TLS only; NULL: UDP and TCP */
 	uint64_t id;
 	union sockaddr_any addr;         /* as bound, with its port */
 	bool is_wildcard;
 	bool is_listening;               /* in the transport's list, freed with it; else freed with its last handle */
-	unsigned handles;                /* open ones of its two */
+	unsigned handles;                /* open ones of its two; a TLS listener has no UDP */
 	uv_udp_t udp;
 	uv_tcp_t tcp;
 };
@@ -34,8 +37,9 @@ struct tcp_conn {
 	uint64_t id;
 	uv_tcp_t tcp;
 	uv_connect_t connect;
+	struct tls *tls;                 /* NULL: plain TCP */
 	union sockaddr_any peer, local;
-	char *buf;
+	char *buf;                       /* plain bytes */
 	size_t len, size;
 	uint64_t last_ms, partial_since_ms; /* partial_since_ms 0: nothing is pending */
 	size_t crlf_len;             /* line ends seen where a message could begin */
@@ -60,6 +64,8 @@ struct transport {
 	struct transport_counters n;
 	struct local_entry locals[LOCAL_CACHE];
 	char *udp_buf;                   /* room for a batch of datagrams */
+	char tls_buf[TLS_READ];          /* what came off the wire, until it is decrypted */
+	struct tls_context *tls_client;  /* for connections that we open; NULL: we don't speak TLS */
 	struct sip_msg msg;              /* the one being received */
 	unsigned handles;                /* open libuv handles: freed at 0 */
 	bool is_closing;
@@ -68,7 +74,7 @@ struct transport {
 /* Parses and hands up one whole message; false when it wasn't one. */
 bool transport_receive(struct transport *t, char *buf, size_t len, const struct sip_source *src);
 void transport_handle_closed(struct transport *t);
-struct listener *transport_listener(const struct transport *t, int family);
+struct listener *transport_listener(const struct transport *t, int family, enum sip_proto proto);
 
 unsigned tcp_conns_max(void);
 int tcp_listen(struct listener *l);

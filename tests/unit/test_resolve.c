@@ -25,7 +25,10 @@ static void test_resolve_literal_takes_transport_and_port_of_uri(void **state)
 		{ "sip:a@example.com", -EAGAIN, 0, "" },
 		{ "sip:a@127.0.0.1;transport=sctp", -EPROTONOSUPPORT, 0, "" },
 		{ "sip:a@127.0.0.1;transport=ws", -EPROTONOSUPPORT, 0, "" },
-		{ "sips:a@127.0.0.1", -EPROTONOSUPPORT, 0, "" },
+		{ "sip:a@127.0.0.1;transport=tls", 0, SIP_TLS, "127.0.0.1:5061" },
+		{ "sips:a@127.0.0.1", 0, SIP_TLS, "127.0.0.1:5061" },
+		{ "sips:a@127.0.0.1:5071;transport=tcp", 0, SIP_TLS, "127.0.0.1:5071" },
+		{ "sips:a@127.0.0.1;transport=udp", -EPROTONOSUPPORT, 0, "" },
 		{ "tel:+123", -EINVAL, 0, "" },
 		{ "mailto:a@b", -EINVAL, 0, "" },
 	};
