@@ -10,7 +10,7 @@
 
 #include "base/str.h"
 
-enum key_type { KEY_TEXT, KEY_TEXT_OR_EMPTY, KEY_LEVEL, KEY_U32, KEY_U16, KEY_LISTEN };
+enum key_type { KEY_TEXT, KEY_TEXT_OR_EMPTY, KEY_LEVEL, KEY_U32, KEY_U16, KEY_CLIENT, KEY_LISTEN };
 
 struct key {
 	const char *group, *name; /* group NULL: top level */
@@ -29,11 +29,16 @@ static const struct key keys[] = {
 	{ NULL, "database", KEY_TEXT, AT(database), 0, 0, NULL },
 	{ NULL, "spool", KEY_TEXT, AT(spool), 0, 0, NULL },
 	{ NULL, "prompts", KEY_TEXT, AT(prompts), 0, 0, NULL },
-	{ "sip", "listen", KEY_LISTEN, 0, 0, 0, NULL },
+	{ "sip", "listen", KEY_LISTEN, AT(listen), 0, 0, NULL },
 	{ "sip", "min_expires", KEY_U32, AT(min_expires_s), 1, 86400, "60" },
 	{ "sip", "max_expires", KEY_U32, AT(max_expires_s), 1, 604800, "3600" },
 	{ "sip", "default_expires", KEY_U32, AT(default_expires_s), 1, 604800, "600" },
 	{ "sip", "nonce_life", KEY_U32, AT(nonce_life_s), 1, 86400, "300" },
+	{ "tls", "listen", KEY_LISTEN, AT(tls_listen), 0, 0, "" },
+	{ "tls", "cert", KEY_TEXT_OR_EMPTY, AT(tls_cert), 0, 0, "" },
+	{ "tls", "key", KEY_TEXT_OR_EMPTY, AT(tls_key), 0, 0, "" },
+	{ "tls", "ca", KEY_TEXT_OR_EMPTY, AT(tls_ca), 0, 0, "" },
+	{ "tls", "client", KEY_CLIENT, AT(tls_client), 0, 0, "no" },
 	{ "media", "workers", KEY_U32, AT(media_workers), 0, 256, "0" },
 	{ "media", "port_min", KEY_U16, AT(port_min), 1024, 65534, "16384" },
 	{ "media", "port_max", KEY_U16, AT(port_max), 1025, 65535, "32767" },
@@ -74,10 +79,12 @@ static bool is_address(const char *text)
 	return inet_pton(AF_INET, text, buf) == 1 || inet_pton(AF_INET6, text, buf) == 1;
 }
 
-static void read_listen(struct reader *r, config_setting_t *s)
+static void read_listen(struct reader *r, const struct key *k, config_setting_t *s)
 {
+	struct config_listen *l = field(r, k);
+
 	if (!config_setting_is_list(s) || !config_setting_length(s)) {
-		complain(r, s, "sip.listen", "must be a list like ( { addr = \"0.0.0.0\"; port = 5060; } )");
+		complain_key(r, s, k, "must be a list like ( { addr = \"0.0.0.0\"; port = 5060; } )");
 		return;
 	}
 	for (int i = 0; i < config_setting_length(s); i++) {
@@ -87,20 +94,32 @@ static void read_listen(struct reader *r, config_setting_t *s)
 
 		if (!config_setting_is_group(one) || config_setting_length(one) != 2 || !config_setting_lookup_string(one, "addr", &addr) ||
 		    !config_setting_lookup_int(one, "port", &port) || port < 1 || port > 65535) {
-			complain(r, one, "sip.listen", "each needs addr = \"...\" and port = 1..65535 and nothing else");
+			complain_key(r, one, k, "each needs addr = \"...\" and port = 1..65535 and nothing else");
 			continue;
 		}
 		if (!is_address(addr)) {
-			complain(r, one, "sip.listen", "addr must be an IPv4 or IPv6 address");
+			complain_key(r, one, k, "addr must be an IPv4 or IPv6 address");
 			continue;
 		}
-		if (r->c->nlisten == CONFIG_LISTEN_MAX) {
-			complain(r, one, "sip.listen", "too many");
+		if (l->n == CONFIG_LISTEN_MAX) {
+			complain_key(r, one, k, "too many");
 			return;
 		}
-		r->c->listen[r->c->nlisten].addr = strdup(addr);
-		r->c->listen[r->c->nlisten++].port = (uint16_t)port;
+		l->at[l->n].addr = strdup(addr);
+		l->at[l->n++].port = (uint16_t)port;
 	}
+}
+
+static int client_parse(const char *text, enum config_client *out)
+{
+	static const char *const names[] = { "no", "ask", "need" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (!strcmp(text, names[i])) {
+			*out = (enum config_client)i;
+			return 0;
+		}
+	return -EINVAL;
 }
 
 static void set_number(struct reader *r, const config_setting_t *s, const struct key *k, int64_t v)
@@ -122,6 +141,9 @@ static void set_text(struct reader *r, const config_setting_t *s, const struct k
 	if (k->type == KEY_LEVEL) {
 		if (log_level_parse(text, field(r, k)) != 0)
 			complain_key(r, s, k, "must be error, warn, info or debug");
+	} else if (k->type == KEY_CLIENT) {
+		if (client_parse(text, field(r, k)) != 0)
+			complain_key(r, s, k, "must be no, ask or need");
 	} else if (k->type == KEY_TEXT && !text[0]) {
 		complain_key(r, s, k, "must not be empty");
 	} else {
@@ -131,16 +153,18 @@ static void set_text(struct reader *r, const config_setting_t *s, const struct k
 
 static void read_key(struct reader *r, const struct key *k, config_setting_t *s)
 {
-	bool is_text = k->type == KEY_TEXT || k->type == KEY_TEXT_OR_EMPTY || k->type == KEY_LEVEL;
+	bool is_text = k->type == KEY_TEXT || k->type == KEY_TEXT_OR_EMPTY || k->type == KEY_LEVEL || k->type == KEY_CLIENT;
 
 	if (!s && !k->def)
 		complain_key(r, NULL, k, "is missing");
+	else if (!s && k->type == KEY_LISTEN)
+		return;
 	else if (!s && is_text)
 		set_text(r, NULL, k, k->def);
 	else if (!s)
 		set_number(r, NULL, k, atoll(k->def));
 	else if (k->type == KEY_LISTEN)
-		read_listen(r, s);
+		read_listen(r, k, s);
 	else if (is_text && config_setting_type(s) == CONFIG_TYPE_STRING)
 		set_text(r, s, k, config_setting_get_string(s));
 	else if (!is_text && (config_setting_type(s) == CONFIG_TYPE_INT || config_setting_type(s) == CONFIG_TYPE_INT64))
@@ -195,6 +219,8 @@ static void check_pairs(struct reader *r, const config_t *file)
 				       c->default_expires_s > c->max_expires_s ? c->max_expires_s : c->default_expires_s;
 	else if (c->min_expires_s > c->default_expires_s || c->default_expires_s > c->max_expires_s)
 		complain(r, config_lookup(file, "sip"), "sip.default_expires", "must be between min_expires and max_expires");
+	if (c->tls_listen.n && !c->tls_cert[0])
+		complain(r, config_lookup(file, "tls"), "tls.cert", "is needed to listen");
 	if (c->port_max <= c->port_min)
 		complain(r, config_lookup(file, "media"), "media.port_max", "must be above port_min");
 }
@@ -240,6 +266,12 @@ int config_load(struct config *c, const char *path)
 	return r.err;
 }
 
+static void free_listen(struct config_listen *l)
+{
+	for (unsigned i = 0; i < l->n; i++)
+		free(l->at[i].addr);
+}
+
 void config_fini(struct config *c)
 {
 	free(c->node);
@@ -247,7 +279,10 @@ void config_fini(struct config *c)
 	free(c->database);
 	free(c->spool);
 	free(c->prompts);
-	for (unsigned i = 0; i < c->nlisten; i++)
-		free(c->listen[i].addr);
+	free(c->tls_cert);
+	free(c->tls_key);
+	free(c->tls_ca);
+	free_listen(&c->listen);
+	free_listen(&c->tls_listen);
 	*c = (struct config){ 0 };
 }

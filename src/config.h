@@ -11,11 +11,20 @@
 
 #define CONFIG_LISTEN_MAX 16
 
+struct config_listen {
+	unsigned n;
+	struct { char *addr; uint16_t port; } at[CONFIG_LISTEN_MAX];
+};
+
+enum config_client { CLIENT_IGNORED, CLIENT_ASKED, CLIENT_NEEDED }; /* client certificates: "no", "ask", "need" */
+
 struct config {
 	char *node, *user, *database, *spool, *prompts;
 	enum log_level log_level;
-	unsigned nlisten;
-	struct { char *addr; uint16_t port; } listen[CONFIG_LISTEN_MAX];
+	struct config_listen listen;
+	struct config_listen tls_listen;    /* n 0: no TLS */
+	char *tls_cert, *tls_key, *tls_ca;  /* "": the key is in cert; the system's authorities */
+	enum config_client tls_client;
 	uint32_t min_expires_s, max_expires_s, default_expires_s, nonce_life_s;
 	unsigned media_workers;
 	uint16_t port_min, port_max;

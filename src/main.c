@@ -259,6 +259,12 @@ static int make_rest(struct pbx *p)
 	return err;
 }
 
+static void print_addresses(const struct config_listen *l, const char *what)
+{
+	for (unsigned i = 0; i < l->n; i++)
+		printf(" %s %s %u", l->at[i].addr, what, l->at[i].port);
+}
+
 static void on_ready_poll(uv_timer_t *timer)
 {
 	struct pbx *p = timer->data;
@@ -268,8 +274,8 @@ static void on_ready_poll(uv_timer_t *timer)
 	uv_timer_stop(timer);
 	p->is_ready = true;
 	printf("ready: SIP on");
-	for (unsigned i = 0; i < p->config.nlisten; i++)
-		printf(" %s port %u", p->config.listen[i].addr, p->config.listen[i].port);
+	print_addresses(&p->config.listen, "port");
+	print_addresses(&p->config.tls_listen, "TLS port");
 	printf("\n");
 	fflush(stdout);
 }
@@ -340,6 +346,41 @@ static uint64_t messages_received(void *arg)
 	return transport_counters(sip_ua_transport(p->ua))->received;
 }
 
+static int complain_listen(const char *addr, uint16_t port, int err)
+{
+	fprintf(stderr, "can't listen on %s port %u: %s\n", addr, port, uv_strerror(err));
+	return err;
+}
+
+static const char *path_or_null(const char *path)
+{
+	return path[0] ? path : NULL;
+}
+
+/* While we are still root: also the certificate's key is read here. Renewed, it must be readable for the user we go on as. */
+static int listen_all(struct pbx *p)
+{
+	const struct config *c = &p->config;
+	struct transport *t = sip_ua_transport(p->ua);
+
+	for (unsigned i = 0; i < c->listen.n; i++) {
+		int err = transport_listen(t, c->listen.at[i].addr, c->listen.at[i].port);
+
+		if (err)
+			return complain_listen(c->listen.at[i].addr, c->listen.at[i].port, err);
+	}
+	for (unsigned i = 0; i < c->tls_listen.n; i++) {
+		int err = transport_listen_tls(t, &(struct transport_tls){
+			.addr = c->tls_listen.at[i].addr, .port = c->tls_listen.at[i].port, .cert = c->tls_cert,
+			.key = path_or_null(c->tls_key), .ca = path_or_null(c->tls_ca), .asks_client = c->tls_client == CLIENT_ASKED,
+			.needs_client = c->tls_client == CLIENT_NEEDED });
+
+		if (err)
+			return complain_listen(c->tls_listen.at[i].addr, c->tls_listen.at[i].port, err);
+	}
+	return 0;
+}
+
 static int make_sip(struct pbx *p)
 {
 	struct sip_ua_params params = {
@@ -351,12 +392,8 @@ static int make_sip(struct pbx *p)
 	params.resolver = p->resolver;
 	if (!err)
 		err = sip_ua_new(&p->ua, &params);
-	for (unsigned i = 0; i < p->config.nlisten && !err; i++) {
-		err = transport_listen(sip_ua_transport(p->ua), p->config.listen[i].addr, p->config.listen[i].port);
-		if (err)
-			fprintf(stderr, "can't listen on %s port %u: %s\n", p->config.listen[i].addr, p->config.listen[i].port,
-				uv_strerror(err));
-	}
+	if (!err)
+		err = listen_all(p);
 	if (!err) {
 		sip_ua_handle(p->ua, SIP_INVITE, reply_not_ready, p);
 		sip_ua_handle(p->ua, SIP_REGISTER, reply_not_ready, p);

@@ -3,7 +3,7 @@
 `office` is one server for all tests of a pytest process (of an xdist worker), for tests that leave no trace: what they register
 they take away, what they set in SQL they set back. `own_office` is a server of the test's own. Both have the demo office with
 password sN for extension N. Each server listens on a loopback address of its own, so that ports never collide: 127.x.y.z,
-port 5060, UDP and TCP; and on ::1 with a free port.
+port 5060, UDP and TCP, and 5061, TLS; and on ::1 with a free port.
 
 A test fails when the server ended by itself, with another status than 0, or with a report of a sanitizer.
 
@@ -30,6 +30,7 @@ BUILD = BUILD if BUILD.is_absolute() else ROOT / BUILD
 SERVER = BUILD / "cordboard"
 PROMPTS = ROOT / "build" / "prompts"
 IS_SANITIZED = "sanitize" in BUILD.name or "tsan" in BUILD.name
+TLS_PORT = 5061
 SLOW = 3 if IS_SANITIZED else 1          # how much longer things may take
 
 REPORT = re.compile(r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed|stack smashing")
@@ -138,7 +139,8 @@ class Office:
         first = random.randrange(16384, 32000, 400)
         top = {"node": "test", "user": "", "log_level": "debug", "database": self.conninfo, "spool": self.dir / "spool",
                "prompts": PROMPTS}
-        groups = {"sip": {}, "media": {"workers": 2, "port_min": first, "port_max": first + 399}}
+        self._make_certificate()
+        groups = {"sip": {}, "tls": {"cert": self.dir / "cert.pem"}, "media": {"workers": 2, "port_min": first, "port_max": first + 399}}
         for name, value in self.settings.items():
             if isinstance(value, dict):
                 groups[name].update(value)
@@ -150,11 +152,19 @@ class Office:
         text = [line(n, v) for n, v in top.items()]
         for group, values in groups.items():
             lines = [line(n, v) for n, v in values.items()]
-            if group == "sip":
-                ends = ", ".join(f"{{ addr = {quote(a)}; port = {p}; }}" for a, p in listen)
+            if group in ("sip", "tls"):
+                ends = ", ".join(f"{{ addr = {quote(a)}; port = {p}; }}" for a, p in (listen if group == "sip" else [(self.addr, TLS_PORT)]))
                 lines.append(f"listen = ( {ends} );")
             text.append(f"{group} = {{ {' '.join(lines)} }};")
         (self.dir / "cordboard.conf").write_text("\n".join(text) + "\n")
+
+    def _make_certificate(self):
+        """One of its own making, with the key in the same file."""
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                        "-subj", "/CN=test", "-addext", f"subjectAltName=IP:{self.addr}", "-keyout", self.dir / "key.pem",
+                        "-out", self.dir / "cert.pem"], check=True, capture_output=True, timeout=60)
+        with open(self.dir / "cert.pem", "a") as cert:
+            cert.write((self.dir / "key.pem").read_text())
 
     def start_server(self, seconds=20):
         """Starts it and waits for its line "ready"."""

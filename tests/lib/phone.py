@@ -25,7 +25,7 @@ import tempfile
 import time
 import wave
 
-from office import PROMPTS, ROOT, SLOW, OfficeError, own_address, wait_until
+from office import PROMPTS, ROOT, SLOW, TLS_PORT, OfficeError, own_address, wait_until
 
 COMPARE = ROOT / "build/tests/media/compare"      # a tool; it needn't be slow because the server is a sanitizer build
 CLIPS = ROOT / "build/tests/phones/clips"
@@ -200,8 +200,11 @@ class Phone:
         with contextlib.suppress(OSError):
             return socket.create_connection((self.addr, 4444), timeout=5)
 
+    def _server(self):
+        return f"{self.office.addr}:{TLS_PORT}" if self.transport == "tls" else self.office.target(self.family)
+
     def register(self, wait="REGISTER_OK"):
-        host = self.office.target(self.family)
+        host = self._server()
         names = ",".join(f"{name}/{RATE_HZ[name]}/1" for name in self.codecs)
         self.command("uanew", f"<sip:{self.number}@{host};transport={self.transport}>;auth_pass={self.password};regint=600"
                               f";audio_codecs={names};mwi={'yes' if self.mwi else 'no'}")
@@ -301,7 +304,7 @@ class Phone:
 
     def dial(self, number):
         self._next_call()
-        uri = number if number.startswith("sip:") else f"sip:{number}@{self.office.target(self.family)}"
+        uri = number if number.startswith("sip:") else f"sip:{number}@{self._server()}"
         self.command("dial", uri)        # it adds the account's transport
 
     def accept(self):

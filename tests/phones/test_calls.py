@@ -29,7 +29,7 @@ def talk(a, b):
     return at_a, at_b
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 def test_two_phones_hear_each_other(phones, office, transport):
     a, b = phones("1001", transport=transport), phones("1002", transport=transport)
     office.wait_sql("SELECT count(*) = 2 AND bool_and(proto = %s) FROM pbx.binding", transport)

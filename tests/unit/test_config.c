@@ -74,9 +74,9 @@ static void test_config_least_takes_defaults(void **state)
 	assert_string_equal(c.database, "d");
 	assert_string_equal(c.spool, "s");
 	assert_string_equal(c.prompts, "p");
-	assert_int_equal(c.nlisten, 1);
-	assert_string_equal(c.listen[0].addr, "::1");
-	assert_int_equal(c.listen[0].port, 5060);
+	assert_int_equal(c.listen.n, 1);
+	assert_string_equal(c.listen.at[0].addr, "::1");
+	assert_int_equal(c.listen.at[0].port, 5060);
 	assert_int_equal(c.min_expires_s, 60);
 	assert_int_equal(c.max_expires_s, 3600);
 	assert_int_equal(c.default_expires_s, 600);
@@ -95,6 +95,7 @@ static void test_config_every_key_is_read(void **state)
 		"node = \"n\"; user = \"u\"; log_level = \"debug\"; database = \"host=x dbname=\\\"y\\\"\"; spool = \"/s\"; prompts = \"/p\";\n"
 		"sip = { listen = ( { addr = \"0.0.0.0\"; port = 1; }, { port = 65535; addr = \"::\"; } );\n"
 		"  min_expires = 1; max_expires = 604800; default_expires = 2; nonce_life = 86400; };\n"
+		"tls = { listen = ( { addr = \"::1\"; port = 5061; } ); cert = \"/c\"; key = \"/k\"; ca = \"/a\"; client = \"need\"; };\n"
 		"media = { workers = 256; port_min = 1024; port_max = 0xffff; timeout_s = 0; };\n";
 	struct config c;
 
@@ -107,15 +108,22 @@ static void test_config_every_key_is_read(void **state)
 	assert_string_equal(c.database, "host=x dbname=\"y\"");
 	assert_string_equal(c.spool, "/s");
 	assert_string_equal(c.prompts, "/p");
-	assert_int_equal(c.nlisten, 2);
-	assert_string_equal(c.listen[0].addr, "0.0.0.0");
-	assert_int_equal(c.listen[0].port, 1);
-	assert_string_equal(c.listen[1].addr, "::");
-	assert_int_equal(c.listen[1].port, 65535);
+	assert_int_equal(c.listen.n, 2);
+	assert_string_equal(c.listen.at[0].addr, "0.0.0.0");
+	assert_int_equal(c.listen.at[0].port, 1);
+	assert_string_equal(c.listen.at[1].addr, "::");
+	assert_int_equal(c.listen.at[1].port, 65535);
 	assert_int_equal(c.min_expires_s, 1);
 	assert_int_equal(c.max_expires_s, 604800);
 	assert_int_equal(c.default_expires_s, 2);
 	assert_int_equal(c.nonce_life_s, 86400);
+	assert_int_equal(c.tls_listen.n, 1);
+	assert_string_equal(c.tls_listen.at[0].addr, "::1");
+	assert_int_equal(c.tls_listen.at[0].port, 5061);
+	assert_string_equal(c.tls_cert, "/c");
+	assert_string_equal(c.tls_key, "/k");
+	assert_string_equal(c.tls_ca, "/a");
+	assert_int_equal(c.tls_client, CLIENT_NEEDED);
 	assert_int_equal(c.media_workers, 256);
 	assert_int_equal(c.port_min, 1024);
 	assert_int_equal(c.port_max, 65535);
@@ -128,6 +136,11 @@ static void test_config_bad_value_is_refused_with_its_line(void **state)
 {
 	static const struct { const char *text, *said; } rows[] = {
 		{ "nod = \"x\";", "conf:3: nod: unknown key\n" },
+		{ "tls = { client = \"maybe\"; };", "conf:3: tls.client: must be no, ask or need\n" },
+		{ "tls = { cert = 1; };", "conf:3: tls.cert: must be a text in quotes\n" },
+		{ "tls = { listen = ( ); cert = \"c\"; };",
+		  "conf:3: tls.listen: must be a list like ( { addr = \"0.0.0.0\"; port = 5060; } )\n" },
+		{ "tls = { listen = ( { addr = \"::\"; port = 5061; } ); };", "conf:3: tls.cert: is needed to listen\n" },
 		{ "port = 5060;", "conf:3: port: unknown key\n" },
 		{ "sips = { };", "conf:3: sips: unknown key\n" },
 		{ "media = { threads = 2; };", "conf:3: threads: unknown key\n" },
@@ -286,7 +299,7 @@ static void test_config_sample_loads(void **state)
 	strcat(path, "/config/cordboard.conf");
 	assert_int_equal(load_path(&c, path), 0);
 	assert_string_equal(said, "");
-	assert_int_equal(c.nlisten, 2);
+	assert_int_equal(c.listen.n, 2);
 	config_fini(&c);
 }
 
