@@ -22,7 +22,7 @@ UNIT_SRC  := $(shell find tests/unit -name 'test_*.c' 2>/dev/null | sort)
 UNIT_BIN  := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRC))
 
 # Debian packages: to build and run, and what tests need besides.
-DEPS_BUILD := gcc make pkg-config libuv1-dev libpq-dev libsndfile1-dev libspandsp-dev libssl-dev libjansson-dev \
+DEPS_BUILD := gcc make pkg-config libuv1-dev libpq-dev libsndfile1-dev libspandsp-dev libssl-dev openssl libjansson-dev \
 	libconfig-dev libspeexdsp-dev uthash-dev postgresql-15 postgresql-client-15 \
 	asterisk-core-sounds-en-g722 asterisk-moh-opsound-g722
 DEPS_TEST  := libcmocka-dev sox clang libclang-rt-14-dev sip-tester baresip-core postgresql-15-pgtap \
@@ -87,7 +87,7 @@ deps-test: deps  ## those that the tests need, too
 	@config/deps.sh $(DEPS_TEST)
 
 # Building comes after deps even with -j: without the packages there is nothing to compile against.
-run: deps  ## build and run it: RUN_DIR, SIP_ADDR, SIP_PORT, RTP_PORTS, DEMO_SECRET, DATABASE_URL
+run: deps  ## build and run it: RUN_DIR, SIP_ADDR, SIP_PORT, TLS_PORT, RTP_PORTS, DEMO_SECRET, DATABASE_URL
 	@$(MAKE) --no-print-directory all prompts
 	@CORDBOARD=$(abspath $(BUILD)/cordboard) PROMPTS_DIR=$(abspath $(PROMPTS_DIR)) exec config/run.sh
 

@@ -6,7 +6,7 @@
 #
 # RUN_DIR (var)              where everything is kept; several instances have several
 # SIP_ADDR (all addresses)   addresses to listen on, several with spaces or commas between them
-# SIP_PORT (5060)  RTP_PORTS (16384-32767)
+# SIP_PORT (5060)  TLS_PORT (5061; none if SIP_PORT is another)  RTP_PORTS (16384-32767)
 # DEMO_SECRET                extension N of the demo office gets this and N as its password, instead of a random one
 # DATABASE_URL               an existing PostgreSQL database, in place of a private one
 # CORDBOARD, PROMPTS_DIR     the server, and the converted prompts
@@ -17,6 +17,9 @@ run_dir=${RUN_DIR:-$root/var}
 server=${CORDBOARD:-$root/build/cordboard}
 prompts=${PROMPTS_DIR:-$root/build/prompts}
 sip_port=${SIP_PORT:-5060}
+# An instance beside the one on the usual port takes no second port unless it is told which.
+tls_port=${TLS_PORT-}
+[ -n "$tls_port" ] || [ "$sip_port" != 5060 ] || tls_port=5061
 rtp_ports=${RTP_PORTS:-16384-32767}
 
 fail() {
@@ -108,13 +111,29 @@ make_reachable() {
 	fi
 }
 
+# A certificate of our own making, until one is put in its place. The server reads it again when it changes, after dropping root.
+certify() {
+	[ -n "$tls_port" ] || return 0
+	local cert=$state/cert.pem key=$state/key.pem
+	if [ ! -e "$cert" ]; then
+		(
+			umask 077
+			openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=$(uname -n)" \
+				-addext "subjectAltName=DNS:$(uname -n)" -keyout "$key" -out "$cert.new" 2>/dev/null
+		) || fail "openssl makes no certificate"
+		mv "$cert.new" "$cert"
+	fi
+	! am_root || chown "$user:" "$cert" "$key"
+}
+
 configure() {
-	local addrs=${SIP_ADDR:-0.0.0.0} addr listen=
+	local addrs=${SIP_ADDR:-0.0.0.0} addr listen='' tls_listen=''
 	if [ -z "${SIP_ADDR:-}" ] && grep -qs . /proc/net/if_inet6; then
 		addrs='0.0.0.0 ::'
 	fi
 	for addr in ${addrs//,/ }; do
 		listen+="${listen:+, }{ addr = $(quote "$addr"); port = $sip_port; }"
+		tls_listen+="${tls_listen:+, }{ addr = $(quote "$addr"); port = $tls_port; }"
 	done
 	config=$run_dir/cordboard.conf
 	install -m 600 /dev/null "$config"
@@ -127,6 +146,7 @@ configure() {
 		spool = $(quote "$state/spool");
 		prompts = $(quote "$prompts");
 		sip = { listen = ( $listen ); };
+		${tls_port:+tls = { listen = ( $tls_listen ); cert = $(quote "$state/cert.pem"); key = $(quote "$state/key.pem"); \};}
 		media = { port_min = ${rtp_ports%-*}; port_max = ${rtp_ports#*-}; };
 	END
 }
@@ -151,7 +171,7 @@ caught_by_make() {
 # Where phones find it, for a person to read.
 tell() {
 	local addrs=${SIP_ADDR:-$(hostname -I 2>/dev/null || true)}
-	echo "Phones register at ${addrs:-this machine}, port $sip_port, UDP or TCP.$(
+	echo "Phones register at ${addrs:-this machine}, port $sip_port, UDP or TCP${tls_port:+, or port $tls_port, TLS}.$(
 		[ ! -e "$run_dir/accounts.txt" ] || echo " Their accounts: $run_dir/accounts.txt")"
 }
 
@@ -180,6 +200,7 @@ serve() {
 
 run() {
 	[[ $sip_port =~ ^[0-9]{1,5}$ ]] || fail "SIP_PORT is no port: $sip_port"
+	[[ $tls_port =~ ^[0-9]{0,5}$ ]] || fail "TLS_PORT is no port: $tls_port"
 	[[ $rtp_ports =~ ^[0-9]{1,5}-[0-9]{1,5}$ ]] || fail "RTP_PORTS should be like 16384-32767: $rtp_ports"
 	[ -x "$server" ] || fail "$server is not built"
 	lock || fail "an instance already runs in $run_dir"
@@ -191,6 +212,7 @@ run() {
 	CORDBOARD=$server "$root/sql/setup.sh" "$conninfo"
 	demo
 	make_reachable
+	certify
 	configure
 	tell
 	serve
