@@ -1,6 +1,4 @@
 """The dialplan: who may dial what, and what takes effect while the server runs."""
-import pytest
-
 from phone import prompt
 from test_calls import connect, talk
 
