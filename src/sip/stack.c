@@ -19,7 +19,7 @@ int stack_send(struct sip_stack *s, const struct sip_dest *dest, struct str byte
 /* Answers without keeping anything: for requests too broken, or too cheap, for a transaction. */
 static void reply_stateless(struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src, int status, const char *reason)
 {
-	struct sip_reply r = { .status = status, .reason = reason };
+	struct sip_reply r = { .status = status, .reason = reason, .hdrs = str_from(status == 503 ? "Retry-After: 10\r\n" : "") };
 	struct sip_dest dest;
 	char tag[17];
 	struct out o;
@@ -118,6 +118,12 @@ static void receive_request(struct sip_stack *s, struct sip_msg *m, const struct
 		reply_stateless(s, m, src, 482, "Merged Request");
 		return;
 	}
+	/* What would begin something is refused at no cost; what belongs to a dialog goes on. */
+	if (s->strans_bytes > s->strans_bytes_max && !m->to.tag.n) {
+		s->n.shed++;
+		reply_stateless(s, m, src, 503, NULL);
+		return;
+	}
 	if (strans_new(&st, s, m, src) != 0) {
 		reply_stateless(s, m, src, 503, NULL);
 		return;
@@ -165,6 +171,7 @@ int sip_stack_new(struct sip_stack **out, const struct sip_stack_params *p, cons
 	s->p = *p;
 	s->h = *h;
 	s->arg = arg;
+	s->strans_bytes_max = STRANS_BYTES_MAX;
 	if (p->loop) {
 		err = transport_new(&s->transport, p->loop, p->log, &handler, s);
 		if (err) {

@@ -59,7 +59,7 @@ void sip_stack_receive(struct sip_stack *s, struct sip_msg *m, const struct sip_
 
 struct sip_stack_counters {
 	uint64_t requests, responses, retransmissions_received, retransmissions_sent, ctrans_timeouts, strans_timeouts,
-		 malformed, stray_responses, merged;
+		 malformed, stray_responses, merged, shed;
 	unsigned ctrans_live, strans_live;
 };
 const struct sip_stack_counters *sip_stack_counters(const struct sip_stack *s);

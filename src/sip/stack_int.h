@@ -7,6 +7,7 @@
 
 #define SIP_BRANCH_COOKIE "z9hG4bK"
 #define SIP_KEY_MAX 512              /* a transaction's key; longer branches belong to nobody we know */
+#define STRANS_BYTES_MAX (256u << 20) /* held by server transactions, most of which only wait: a flood takes no more */
 #define SIP_TIMER_B_MS (64 * SIP_T1_MS)
 #define SIP_TIMER_D_MS 32000         /* RFC 3261 table 4: at least 32 s over UDP */
 
@@ -17,6 +18,8 @@ struct sip_stack {
 	struct transport *transport;
 	struct ctrans *ctrans;       /* by branch and method */
 	struct strans *strans;       /* by key */
+	size_t strans_bytes;         /* what they hold: themselves, requests and responses */
+	size_t strans_bytes_max;
 	struct strans *merge;        /* the same, by From tag, Call-ID and CSeq: RFC 3261 §8.2.2.2 */
 	struct sip_stack_counters n;
 };

@@ -33,7 +33,7 @@ static const enum st other_next[ST_COUNT][EV_COUNT] = {
 struct strans {
 	UT_hash_handle hh, hh_merge;
 	struct sip_stack *stack;
-	struct sip_msg *msg;     /* NULL soon after the final response of a success: it would lie there for half a minute */
+	struct sip_msg *msg;     /* NULL soon after the final response: it would lie there for half a minute */
 	uint16_t via_port;
 	struct sip_source src;
 	struct sip_dest dest;
@@ -133,10 +133,31 @@ static enum st next_state(const struct strans *st, enum ev ev)
 	return (st->is_invite ? invite_next : other_next)[st->state][ev];
 }
 
-/* Answered, and not with what is to be repeated by timer G: what is left to do needs the response alone. */
+/* Answered: what is left to do needs the response alone. */
 static bool is_msg_done(const struct strans *st)
 {
-	return st->state == ST_ACCEPTED || (st->state == ST_COMPLETED && !st->is_invite);
+	return st->state == ST_COMPLETED || st->state == ST_CONFIRMED || st->state == ST_ACCEPTED;
+}
+
+static bool has_timer_g(const struct strans *st)
+{
+	return st->state == ST_COMPLETED && st->is_invite && !is_reliable(st->src.proto);
+}
+
+static void drop_msg(struct strans *st)
+{
+	if (st->msg)
+		st->stack->strans_bytes -= st->msg->raw.n;
+	sip_msg_release(st->msg);
+	st->msg = NULL;
+}
+
+static void drop_last(struct strans *st)
+{
+	st->stack->strans_bytes -= st->last_len;
+	free(st->last);
+	st->last = NULL;
+	st->last_len = 0;
 }
 
 static void strans_free(struct strans *st)
@@ -149,9 +170,10 @@ static void strans_free(struct strans *st)
 	if (st->is_in_merge)
 		HASH_DELETE(hh_merge, s->merge, st);
 	s->n.strans_live--;
-	sip_msg_release(st->msg);
+	s->strans_bytes -= sizeof(*st);
+	drop_msg(st);
+	drop_last(st);
 	sip_msg_release(st->cancel);
-	free(st->last);
 	free(st);
 }
 
@@ -159,14 +181,12 @@ static void on_timer_g(void *arg)
 {
 	struct strans *st = arg;
 
-	if (is_msg_done(st)) {
-		sip_msg_release(st->msg);
-		st->msg = NULL;
-	} else if (st->cancel) {
+	if (is_msg_done(st))
+		drop_msg(st);
+	else if (st->cancel)
 		tell_cancel(st);
-	} else {
+	if (has_timer_g(st))
 		strans_event(st, EV_TIMER_G);
-	}
 }
 
 static void on_timer_end(void *arg)
@@ -214,6 +234,7 @@ int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m
 	}
 	st->is_busy = true;
 	s->n.strans_live++;
+	s->strans_bytes += sizeof(*st) + st->msg->raw.n;
 	*out = st;
 	return 0;
 }
@@ -268,8 +289,6 @@ static void enter(struct strans *st, enum st state)
 	case ST_COMPLETED:
 		if (st->is_invite) {
 			st->g_ms = SIP_T1_MS;
-			if (!reliable)
-				timer_start(w, &st->timer_g, st->g_ms);
 			timer_start(w, &st->timer_end, SIP_TIMER_B_MS);          /* H */
 		} else {
 			timer_start(w, &st->timer_end, reliable ? 0 : SIP_TIMER_B_MS); /* J */
@@ -284,7 +303,9 @@ static void enter(struct strans *st, enum st state)
 	default:
 		break;
 	}
-	if (is_msg_done(st))
+	if (has_timer_g(st))
+		timer_start(w, &st->timer_g, st->g_ms);
+	else if (is_msg_done(st))
 		timer_start(w, &st->timer_g, 0); /* who is just answering may still look at it */
 }
 
@@ -426,11 +447,12 @@ int strans_reply(struct strans *st, const struct sip_reply *r)
 	/* The tag of one response is that of all, and of the 200 to a CANCEL (§9.2). */
 	if (r->to_tag.n && r->to_tag.n < sizeof(st->tag))
 		str_copy(r->to_tag, st->tag, sizeof(st->tag));
-	free(st->last);
+	drop_last(st);
 	st->last = realloc(o.p, o.len); /* it may stay for half a minute: not longer than needed */
 	if (!st->last)
 		st->last = o.p;
 	st->last_len = o.len;
+	st->stack->strans_bytes += o.len;
 	strans_event(st, ev);
 	return 0;
 }

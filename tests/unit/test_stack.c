@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include "sip/stack_int.h"
+
 #define COMMON                                                                                             \
 	"Max-Forwards: 70\r\nFrom: <sip:a@192.0.2.10>;tag=theirs\r\nTo: <sip:us@192.0.2.200>\r\n"           \
 	"Call-ID: call1\r\nContact: <sip:a@192.0.2.10:5062>\r\n"
@@ -135,6 +137,53 @@ static void test_stack_merged_request_is_forgotten_with_its_transaction(void **s
 	receive(fx, "OPTIONS", "SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKc", "OPTIONS", 1);
 	assert_int_equal(fx->nrequests, 2);
 	fx_free(fx);
+}
+
+/* A flood holds no more than so much: what would begin something is told to come back, what is under way goes on. */
+static void test_stack_flood_is_shed_and_dialogs_go_on(void **state)
+{
+	struct fx *fx = fx_new(SIP_UDP);
+
+	(void)state;
+	receive(fx, "INVITE", "SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKa", "INVITE", 1);
+	assert_int_equal(fx->nrequests, 1);
+	fx->stack->strans_bytes_max = fx->stack->strans_bytes - 1;
+	receive(fx, "INVITE", "SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKb", "INVITE", 2);
+	assert_int_equal(fx->nrequests, 1);
+	assert_string_equal(fx_sent_text(fx, 0), "100 503");
+	assert_true(str_eqz(sip_msg_value(fx_sent(fx, 1), SIP_HDR_RETRY_AFTER), "10"));
+	assert_int_equal(sip_stack_counters(fx->stack)->shed, 1);
+	assert_int_equal(sip_stack_counters(fx->stack)->strans_live, 1);
+	fx_receive(fx,
+		   "BYE sip:us@192.0.2.200 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bKd\r\n"
+		   "From: <sip:a@x>;tag=t\r\nTo: <sip:b@x>;tag=u\r\nCall-ID: c\r\nCSeq: 1 BYE\r\n\r\n");
+	assert_int_equal(fx->nrequests, 2);
+	strans_reply_simple(fx->st, 200, NULL);
+	/* There is room again. */
+	fx->stack->strans_bytes_max = STRANS_BYTES_MAX;
+	receive(fx, "INVITE", "SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKe", "INVITE", 3);
+	assert_int_equal(fx->nrequests, 3);
+	fx_free(fx);
+}
+
+/* Whatever path a transaction takes, what it held is given back. */
+static void test_stack_bytes_held_are_given_back(void **state)
+{
+	static const int statuses[] = { 200, 486 };
+	static const char *const methods[] = { "INVITE", "OPTIONS" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(statuses) * ARRAY_LEN(methods); i++) {
+		struct fx *fx = fx_new(SIP_UDP);
+
+		receive(fx, methods[i % 2], "SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKa", methods[i % 2], 1);
+		assert_true(fx->stack->strans_bytes > 200);
+		strans_reply_simple(fx->st, statuses[i / 2], NULL);
+		fx_advance(fx, 128 * SIP_T1_MS);
+		assert_int_equal(sip_stack_counters(fx->stack)->strans_live, 0);
+		assert_int_equal(fx->stack->strans_bytes, 0);
+		fx_free(fx);
+	}
 }
 
 /* ---- what belongs to nothing ---- */
@@ -596,6 +645,8 @@ int main(void)
 		cmocka_unit_test(test_stack_cancel_without_cookie_finds_its_invite),
 		cmocka_unit_test(test_stack_merged_request_is_482),
 		cmocka_unit_test(test_stack_merged_request_is_forgotten_with_its_transaction),
+		cmocka_unit_test(test_stack_flood_is_shed_and_dialogs_go_on),
+		cmocka_unit_test(test_stack_bytes_held_are_given_back),
 		cmocka_unit_test(test_stack_stray_ack_goes_up_and_is_never_answered),
 		cmocka_unit_test(test_stack_late_response_is_dropped_but_2xx_of_invite),
 		cmocka_unit_test(test_stack_response_is_matched_by_branch_and_method),

@@ -620,6 +620,25 @@ static void test_strans_keeps_its_request_until_it_is_answered(void **state)
 	fx_free(fx);
 }
 
+/* Refusals wait for their ACK half a minute: a flood of large requests must not lie there meanwhile. */
+static void test_strans_refused_request_is_not_kept(void **state)
+{
+	static const enum sip_proto protos[] = { SIP_UDP, SIP_TCP };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(protos); i++) {
+		struct fx *fx = fx_new(protos[i]);
+		struct user u;
+
+		open_transaction(fx, &u, "INVITE");
+		reply(fx, &u, 486);
+		assert_non_null(strans_msg(u.st));
+		fx_advance(fx, SIP_T1_MS);
+		assert_null(strans_msg(u.st));
+		fx_free(fx);
+	}
+}
+
 static void test_strans_stack_close_drops_all_silently(void **state)
 {
 	static const struct { const char *method; int events[2]; } rows[] = {
@@ -659,6 +678,7 @@ int main(void)
 		cmocka_unit_test(test_strans_may_be_answered_inside_on_cancel),
 		cmocka_unit_test(test_strans_transport_error_ends_it),
 		cmocka_unit_test(test_strans_keeps_its_request_until_it_is_answered),
+		cmocka_unit_test(test_strans_refused_request_is_not_kept),
 		cmocka_unit_test(test_strans_stack_close_drops_all_silently),
 	};
 
