@@ -41,7 +41,7 @@ int app_answer(struct call *call)
 	if (leg->state != LEG_ANSWERED)
 		err = leg_answer(leg);
 	if (err) {
-		call->reject_status = err == -EPROTO ? 488 : 500;
+		call->reject_status = status_of_error(err);
 		return err;
 	}
 	if (!call->answered_ms) {

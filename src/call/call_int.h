@@ -169,6 +169,7 @@ void usage_give(struct calls *cs, struct usage *u);
 /* cause.c: RFC 3326, Q.850 and SIP codes. */
 int cause_of_status(int status);
 int status_of_result(enum app_result r);
+int status_of_error(int err);                       /* of a caller that can't be answered */
 enum app_result result_of_status(int status);
 int cause_of_reason(struct str reason_value);        /* Q.850 cause of a Reason header, 0: none */
 

@@ -2,6 +2,8 @@
  *
  * Tables after RFC 3398 §7.2.4.1 and §8.2.6.1 (SIP and ISUP) and RFC 3326 (Reason).
  */
+#include <errno.h>
+
 #include "call/call_int.h"
 
 #define Q850_NORMAL 16
@@ -60,6 +62,22 @@ enum app_result result_of_status(int status)
 		return APP_CONGESTION;
 	default:
 		return APP_FAILED;
+	}
+}
+
+int status_of_error(int err)
+{
+	switch (err) {
+	case -EPROTO:
+		return 488;
+	case -EADDRINUSE: /* no media port is free */
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOBUFS:
+	case -ENOMEM:
+		return 503;
+	default:
+		return 500;
 	}
 }
 

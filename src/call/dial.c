@@ -427,7 +427,7 @@ static enum app_result talk(struct dial *d, struct leg *callee)
 	if (err) {
 		log_warn(engine(d)->p.log, "call=%s caller can't be answered: %s", call->id, uv_strerror(err));
 		leg_close(callee, 0, "SIP;cause=488");
-		call->reject_status = err == -EPROTO ? 488 : 500;
+		call->reject_status = status_of_error(err);
 		return APP_HANGUP;
 	}
 	if (!call->answered_ms) {

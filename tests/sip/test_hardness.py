@@ -1,7 +1,10 @@
 """What a hostile peer or an unlucky administrator can do, and what it must not do to others."""
 import contextlib
+import resource
 import socket
 import time
+
+import pytest
 
 from office import SLOW
 from sip import Phone
@@ -51,3 +54,35 @@ def test_connections_that_say_nothing_or_half_of_it(office):
             connection.sendall(half[:i])
         assert max(answers(office), answers(office, "tcp")) < 2 * SLOW
     assert answers(office, "tcp") < 2 * SLOW
+
+
+@pytest.mark.office(media={"workers": 1, "port_min": 20000, "port_max": 20019})
+def test_without_a_media_port_callers_are_told_to_come_back(own_office):
+    """Ten streams fit; who comes then gets 503, and a place when one is free."""
+    with contextlib.ExitStack() as stack:
+        calls = []
+        for user in [f"{1001 + i % 8}" for i in range(10)]:
+            phone = stack.enter_context(Phone(own_office, user))
+            calls.append(phone.invite("700"))
+            calls[-1].ack(calls[-1].expect(200))
+        late = stack.enter_context(Phone(own_office, "1009"))
+        assert refused(late, "700") == 503
+        calls[0].bye()
+        own_office.wait_sql("SELECT count(*) = 2 FROM pbx.cdr")
+        call = late.invite("700")
+        call.ack(call.expect(200))
+        for call in [*calls[1:], call]:
+            call.bye()
+
+
+def test_a_file_that_may_not_grow_ends_nothing(own_office):
+    """Neither the log nor the journal of records can be written: calls go on, and the record comes when it can."""
+    process = own_office.process.pid
+    with Phone(own_office, "1001") as phone:
+        resource.prlimit(process, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        call = phone.invite("700")
+        call.ack(call.expect(200))
+        call.bye()
+        assert answers(own_office) < 2 * SLOW
+        resource.prlimit(process, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    own_office.wait_sql("SELECT count(*) = 1 FROM pbx.cdr WHERE result = 'answered'")

@@ -95,10 +95,23 @@ static void test_usage_holds_the_limit_of_each(void **state)
 	assert_null(cs.usages);
 }
 
+static void test_cause_status_of_error_tells_lack_from_fault(void **state)
+{
+	static const struct { int err, status; } rows[] = {
+		{ -EPROTO, 488 }, { -EADDRINUSE, 503 }, { -EMFILE, 503 }, { -ENOMEM, 503 }, { -EINVAL, 500 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(status_of_error(rows[i].err), rows[i].status);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cause_of_status_follows_rfc3398), cmocka_unit_test(test_cause_result_of_status_and_back),
+		cmocka_unit_test(test_cause_of_status_follows_rfc3398),
+		cmocka_unit_test(test_cause_status_of_error_tells_lack_from_fault),
+		cmocka_unit_test(test_cause_result_of_status_and_back),
 		cmocka_unit_test(test_cause_of_reason_finds_q850), cmocka_unit_test(test_usage_holds_the_limit_of_each),
 	};
 
