@@ -31,6 +31,8 @@
 #define TASK_STACK (64 * 1024)
 #define LOG_BUFFER (64 * 1024)
 #define HEAP_SLACK (4 << 20)  /* kept at the heap's top, so that it isn't given back and asked for again with every call */
+#define TRIM_CHECK_MS 5000
+#define TRIM_WORTH 200        /* transactions, 4 KiB each with what belongs to them */
 
 struct pbx {
 	struct config config;
@@ -56,7 +58,8 @@ struct pbx {
 	struct calls *calls;
 	struct directory_watcher watcher;
 	uv_signal_t sigint, sigterm, sigusr1;
-	uv_timer_t ready;
+	uv_timer_t ready, trim;
+	unsigned peak;               /* transactions alive, since the heap was trimmed */
 	struct timer stop_timer;
 	bool is_ready, is_stopping;
 	unsigned closing;
@@ -121,6 +124,7 @@ static void close_signals(struct pbx *p)
 	uv_close((uv_handle_t *)&p->sigusr1, NULL);
 	uv_close((uv_handle_t *)&p->ready, NULL);
 	uv_close((uv_handle_t *)&p->log_flush, NULL);
+	uv_close((uv_handle_t *)&p->trim, NULL);
 }
 
 static void on_db_closed(void *arg)
@@ -219,6 +223,21 @@ static void on_counters(uv_signal_t *signal, int number)
 		 timers_count(p->timers), media.streams, media.sockets_open, media.sockets_pooled, outbox_waiting(p->outbox),
 		 (unsigned long long)calls.total, (unsigned long long)calls.answered, (unsigned long long)calls.refused,
 		 (unsigned long long)sip->requests, (unsigned long long)media.packets_received);
+}
+
+/* Transactions live for half a minute, so a busy hour leaves a heap full of holes. When most of them have gone, so does the memory. */
+static void on_trim(uv_timer_t *timer)
+{
+	struct pbx *p = timer->data;
+	const struct sip_stack_counters *sip = sip_stack_counters(sip_ua_stack(p->ua));
+	unsigned live = sip->strans_live + sip->ctrans_live;
+
+	if (live > p->peak)
+		p->peak = live;
+	if (p->is_stopping || p->peak < TRIM_WORTH || live > p->peak / 4)
+		return;
+	malloc_trim(0);
+	p->peak = live;
 }
 
 /* ---- the start ---- */
@@ -451,6 +470,9 @@ static int start(struct pbx *p)
 		err = make_database(p);
 	if (err)
 		return err;
+	uv_timer_init(&p->loop, &p->trim);
+	p->trim.data = p;
+	uv_timer_start(&p->trim, on_trim, TRIM_CHECK_MS, TRIM_CHECK_MS);
 	uv_timer_init(&p->loop, &p->ready);
 	p->ready.data = p;
 	uv_signal_init(&p->loop, &p->sigint);
