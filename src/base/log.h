@@ -28,10 +28,12 @@ static inline bool log_on(const struct log *log, enum log_level level)
 
 /* Each .c defines LOG_MODULE before including this header. */
 #ifdef LOG_MODULE
-#define log_error(log, ...) log_write(log, LOG_ERROR, LOG_MODULE, __VA_ARGS__)
-#define log_warn(log, ...) log_write(log, LOG_WARN, LOG_MODULE, __VA_ARGS__)
-#define log_info(log, ...) log_write(log, LOG_INFO, LOG_MODULE, __VA_ARGS__)
-#define log_debug(log, ...) log_write(log, LOG_DEBUG, LOG_MODULE, __VA_ARGS__)
+/* What isn't logged isn't evaluated. */
+#define log_at(log, level, ...) (log_on(log, level) ? log_write(log, level, LOG_MODULE, __VA_ARGS__) : (void)0)
+#define log_error(log, ...) log_at(log, LOG_ERROR, __VA_ARGS__)
+#define log_warn(log, ...) log_at(log, LOG_WARN, __VA_ARGS__)
+#define log_info(log, ...) log_at(log, LOG_INFO, __VA_ARGS__)
+#define log_debug(log, ...) log_at(log, LOG_DEBUG, __VA_ARGS__)
 #endif
 
 /* "error", "warn", "info", "debug"; -EINVAL otherwise. */

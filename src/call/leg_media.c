@@ -216,7 +216,7 @@ static void on_stream_closed(struct stream *s, const struct stream_stats *final,
 	leg->stream = NULL;
 	leg->stats = *final;
 	if (codec)
-		snprintf(leg->codec, sizeof(leg->codec), "%s", codec->name);
+		str_put(leg->codec, sizeof(leg->codec), codec->name);
 	if (leg == leg->call->caller_leg && (leg->call->is_playing || leg->call->is_recording)) {
 		leg->call->is_playing = false;
 		leg->call->is_recording = false;
@@ -296,7 +296,7 @@ void leg_configure(struct leg *leg)
 	c.ptime_ms = a->ptime_ms;
 	c.relearn = strcmp(a->addr, leg->media_addr) != 0 || a->port != leg->media_port;
 	c.expect_rtp = leg->state == LEG_ANSWERED && (a->dir & SDP_RECVONLY) && !a->remote_hold;
-	snprintf(leg->media_addr, sizeof(leg->media_addr), "%s", a->addr);
+	str_put(leg->media_addr, sizeof(leg->media_addr), a->addr);
 	leg->media_port = a->port;
 	stream_configure(leg->stream, &c);
 }

@@ -42,7 +42,7 @@ int app_set_var(struct call *call, const char *name, const char *value)
 	char *copy;
 
 	if (!strcmp(name, "language")) {
-		snprintf(call->language, sizeof(call->language), "%s", value);
+		str_put(call->language, sizeof(call->language), value);
 		return 0;
 	}
 	LL_FOREACH(call->vars, v)
@@ -209,21 +209,21 @@ enum app_result steps_run(struct call *call, const char *context, const char *nu
 	case DIR_FOUND:
 		break;
 	}
-	snprintf(outer_number, sizeof(outer_number), "%s", call->number);
-	snprintf(outer_context, sizeof(outer_context), "%s", call->context);
+	str_put(outer_number, sizeof(outer_number), call->number);
+	str_put(outer_context, sizeof(outer_context), call->context);
 	if (call->number != number)
-		snprintf(call->number, sizeof(call->number), "%s", number);
+		str_put(call->number, sizeof(call->number), number);
 	if (call->context != context)
-		snprintf(call->context, sizeof(call->context), "%s", context);
+		str_put(call->context, sizeof(call->context), context);
 	if (call->depth++ == 0) {
-		snprintf(call->route, sizeof(call->route), "%s", route_pattern(route));
-		snprintf(call->route_context, sizeof(call->route_context), "%s", route_context(route));
+		str_put(call->route, sizeof(call->route), route_pattern(route));
+		str_put(call->route_context, sizeof(call->route_context), route_context(route));
 	}
 	call_set_result(call, APP_OK);
 	r = run_route(call, route);
 	call->depth--;
-	snprintf(call->number, sizeof(call->number), "%s", outer_number);
-	snprintf(call->context, sizeof(call->context), "%s", outer_context);
+	str_put(call->number, sizeof(call->number), outer_number);
+	str_put(call->context, sizeof(call->context), outer_context);
 	route_release(route);
 	return r;
 }

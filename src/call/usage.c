@@ -13,9 +13,9 @@ bool usage_take(struct calls *cs, struct usage **out, const char *domain, const 
 {
 	char key[160];
 	struct usage *u;
-	int len = snprintf(key, sizeof(key), "%s/%s", domain, name);
+	int len = str_join(key, sizeof(key), domain, '/', str_from(name));
 
-	if (len < 0 || (size_t)len >= sizeof(key))
+	if (len < 0)
 		return false;
 	HASH_FIND(hh, cs->usages, key, (unsigned)len, u);
 	if ((u ? u->n : 0) >= limit)

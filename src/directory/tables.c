@@ -336,11 +336,11 @@ static enum dir_answer find(struct directory *d, enum dir_table t, const char *d
 {
 	char key[KEY_MAX];
 	struct dir_row *r;
-	int n = snprintf(key, sizeof(key), "%s/%.*s", domain, STR_ARG(name));
+	int n = str_join(key, sizeof(key), domain, '/', name);
 
 	if (!d->is_loaded)
 		return DIR_UNKNOWN;
-	if (n < 0 || (size_t)n >= sizeof(key))
+	if (n < 0)
 		return DIR_ABSENT;
 	HASH_FIND(hh, d->rows[t], key, (unsigned)n, r);
 	*out = r;

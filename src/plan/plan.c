@@ -148,9 +148,9 @@ static struct context *context_find(const struct copy *copy, const char *domain,
 {
 	char key[200];
 	struct context *c = NULL;
-	int n = snprintf(key, sizeof(key), "%s/%.*s", domain, STR_ARG(name));
+	int n = str_join(key, sizeof(key), domain, '/', name);
 
-	if (n > 0 && (size_t)n < sizeof(key))
+	if (n > 0)
 		HASH_FIND(hh, copy->contexts, key, (unsigned)n, c);
 	return c;
 }

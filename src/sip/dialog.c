@@ -497,8 +497,9 @@ void dialog_print_request(const struct dialog *d, struct out *o, enum sip_method
 	bool has_tag = d->is_established && *d->remote_tag;
 
 	print_route_set(d, o, uri);
-	out_fmt(o, "Max-Forwards: %u\r\n", max_forwards ? max_forwards : MAX_FORWARDS);
-	out_z(o, "From: ");
+	out_z(o, "Max-Forwards: ");
+	out_u64(o, max_forwards ? max_forwards : MAX_FORWARDS);
+	out_z(o, "\r\nFrom: ");
 	out_z(o, d->local);
 	out_z(o, ";tag=");
 	out_z(o, d->local_tag);

@@ -54,6 +54,56 @@ static void test_str_trim_and_compare(void **state)
 	assert_true(str_istarts(STR("SIPS:x"), STR("sips:")));
 }
 
+static void test_str_put_and_join_keep_their_bounds(void **state)
+{
+	char buf[6];
+
+	(void)state;
+	str_put(buf, sizeof(buf), "abcde");
+	assert_string_equal(buf, "abcde");
+	str_put(buf, sizeof(buf), "abcdefgh");
+	assert_string_equal(buf, "abcde");
+	str_put(buf, sizeof(buf), buf + 2);
+	assert_string_equal(buf, "cde");
+	str_put(buf, sizeof(buf), NULL);
+	assert_string_equal(buf, "");
+	assert_int_equal(str_join(buf, sizeof(buf), "ab", '/', STR("cd")), 5);
+	assert_string_equal(buf, "ab/cd");
+	assert_int_equal(str_join(buf, sizeof(buf), "", '/', STR_NULL), 1);
+	assert_string_equal(buf, "/");
+	assert_int_equal(str_join(buf, sizeof(buf), "ab", '/', STR("cde")), -ENOSPC);
+}
+
+static void test_out_prints_numbers_and_formats_at_the_edge(void **state)
+{
+	static const struct { int64_t v; const char *text; } v[] = {
+		{ 0, "0" }, { -1, "-1" }, { INT64_MAX, "9223372036854775807" }, { INT64_MIN, "-9223372036854775808" },
+	};
+	char buf[32];
+	struct out o;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		out_init(&o, buf, sizeof(buf));
+		out_i64(&o, v[i].v);
+		assert_true(str_eqz(out_view(&o), v[i].text));
+	}
+	/* a NUL of printf's must fit behind what it writes, though the writer doesn't keep it */
+	out_init(&o, buf, 5);
+	out_fmt(&o, "%d", 1234);
+	assert_true(out_ok(&o) && str_eqz(out_view(&o), "1234"));
+	out_fmt(&o, "%d", 5);
+	assert_false(out_ok(&o));
+	assert_int_equal(o.len, 4);
+	out_init_grow(&o, 5000);
+	for (unsigned i = 0; i < 400; i++)
+		out_fmt(&o, "%u,", 100000 + i); /* grows on the way */
+	assert_true(out_ok(&o));
+	assert_int_equal(o.len, 2800);
+	assert_memory_equal(o.p + 2793, "100399,", 7);
+	out_fini(&o);
+}
+
 static void test_out_remembers_overflow(void **state)
 {
 	char buf[8];
@@ -127,6 +177,8 @@ int main(void)
 		cmocka_unit_test(test_str_cut_walks_a_list),
 		cmocka_unit_test(test_str_to_u32_bounds),
 		cmocka_unit_test(test_str_trim_and_compare),
+		cmocka_unit_test(test_str_put_and_join_keep_their_bounds),
+		cmocka_unit_test(test_out_prints_numbers_and_formats_at_the_edge),
 		cmocka_unit_test(test_out_remembers_overflow),
 		cmocka_unit_test(test_out_grows_to_its_limit),
 		cmocka_unit_test(test_rng_uuid_and_range),
