@@ -517,6 +517,7 @@ static void test_outbox_damaged_journal_costs_only_the_damage(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		unsigned expected;
 
+		remove_dir(state);
 		make_dir(state);
 		open_outbox(nowhere);
 		for (unsigned k = 0; k < 3; k++)
@@ -538,9 +539,7 @@ static void test_outbox_damaged_journal_costs_only_the_damage(void **state)
 		deliver_all();
 		assert_int_equal(pg_int("SELECT count(*) FROM pbx.binding"), expected + 1);
 		assert_int_equal(pg_int("SELECT count(*) FROM pbx.binding WHERE cseq = 10"), 1);
-		remove_dir(state);
 	}
-	make_dir(state);
 }
 
 static void touch(const char *name, const char *text)
