@@ -59,6 +59,7 @@ struct leg {
 	char codec[16];
 	char media_addr[64];      /* as signalled, to notice a change */
 	uint16_t media_port;
+	enum codec_id codec_id;   /* what we send */
 	int status;               /* SIP code it ended with, 0 for BYE */
 	int cause;                /* Q.850 */
 	bool by_peer;             /* the far end ended it */

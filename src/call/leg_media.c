@@ -270,6 +270,18 @@ static void add_recv(struct stream_config *c, const char *name, uint32_t clock_h
 	c->recv[c->nrecv++].pt = pt;
 }
 
+/* Switched off with port 0 (RFC 3264 §8.2): nothing goes to where the audio was, and nothing is missed from there. */
+static void close_audio(struct leg *leg)
+{
+	const struct stream_config c = {
+		.dir = STREAM_INACTIVE, .codec = leg->codec_id, .dtmf_send_pt = -1, .dtmf_recv_pt = -1, .ptime_ms = PTIME_MS,
+	};
+
+	leg->media_addr[0] = '\0'; /* switched on again, the source is learned anew */
+	leg->media_port = 0;
+	stream_configure(leg->stream, &c);
+}
+
 void leg_configure(struct leg *leg)
 {
 	const struct oa_agreed *a = oa_agreed(leg->oa);
@@ -277,15 +289,19 @@ void leg_configure(struct leg *leg)
 	const struct codec *codec;
 
 	leg->remote_hold = a->remote_hold;
-	if (!leg->stream || !a->has_audio)
+	if (!leg->stream)
 		return;
+	if (!a->has_audio) {
+		close_audio(leg);
+		return;
+	}
 	codec = codec_find(a->codec.name, a->codec.clock_hz);
 	if (!codec)
 		return;
 	set_remote(&c.remote, a, a->port);
 	set_remote(&c.remote_rtcp, a, a->rtcp_port);
 	c.dir = (a->dir & SDP_SENDONLY ? STREAM_SEND : 0) | (a->dir & SDP_RECVONLY ? STREAM_RECV : 0);
-	c.codec = codec->id;
+	c.codec = leg->codec_id = codec->id;
 	c.send_pt = a->send_pt;
 	add_recv(&c, a->codec.name, a->codec.clock_hz, a->recv_pt);
 	for (unsigned i = 0; i < a->ncommon; i++)

@@ -1,5 +1,6 @@
 """What is heard: RTP through calls made by SIP (RFC 3264, 3550, 4733, 7362)."""
 import contextlib
+import re
 import struct
 import time
 
@@ -283,6 +284,26 @@ def test_held_stream_may_be_silent(own_office):
         here.rtp.stop()
         there.rtp.wait_received(120, seconds=6)                              # 2.4 s of music, and nobody hung up
         assert here.phone.receive(0.01) is None
+
+
+@pytest.mark.office(media={"timeout_s": 1})
+def test_stream_that_is_off_is_silent_both_ways(own_office):
+    """RFC 3264 §8.2: nothing goes to a stream with port 0, and nobody hangs up because nothing comes from it."""
+    with talk(own_office) as (here, there):
+        here.rtp.start()
+        there.rtp.start()
+        here.rtp.wait_received(10)
+        here.dialog.send("INVITE", re.sub("m=audio [0-9]+", "m=audio 0", sdp(here.phone.addr, here.rtp.port, version=2)))
+        ok = here.dialog.expect(200)
+        here.dialog.ack(ok)
+        assert "m=audio 0 " in ok.body
+        here.rtp.stop()
+        sent = there.rtp.sent
+        wait_until(lambda: there.rtp.sent >= sent + 10)
+        received = len(here.rtp.received)
+        wait_until(lambda: there.rtp.sent >= sent + 110)                     # 2 s
+        assert here.phone.receive(0.01) is None
+        assert len(here.rtp.received) == received
 
 
 def test_rtcp_reports_come(office):
