@@ -172,6 +172,7 @@ int cause_of_status(int status);
 int status_of_result(enum app_result r);
 int status_of_error(int err);                       /* of a caller that can't be answered */
 enum app_result result_of_status(int status);
+int status_to_pass(int status, bool is_outside);     /* what the caller is told when a leg of his call ended with it */
 int cause_of_reason(struct str reason_value);        /* Q.850 cause of a Reason header, 0: none */
 
 /* spool.c: recordings under way live in the spool with a side file that says what they are. */

@@ -23,6 +23,20 @@ int cause_of_status(int status)
 	return status >= 400 ? 31 /* normal, unspecified */ : Q850_NORMAL;
 }
 
+int status_to_pass(int status, bool is_outside)
+{
+	/* About what was asked for, not about how we asked. 401 and 407 would challenge the caller with nothing, 405, 415, 420
+	 * and their like tell of methods, bodies and options of another dialog (RFC 3261 §21.4). */
+	static const int16_t passed[] = { 403, 404, 408, 410, 480, 483, 484, 485, 486, 488, 500, 501, 502, 503, 504, 580 };
+
+	if (status >= 600)
+		return status;
+	for (size_t i = 0; i < ARRAY_LEN(passed); i++)
+		if (passed[i] == status)
+			return status;
+	return is_outside && status >= 400 ? 502 : 480;
+}
+
 static const int statuses[APP_RESULT_COUNT] = {
 	[APP_OK] = 480, [APP_BUSY] = 486, [APP_NO_ANSWER] = 480, [APP_UNAVAILABLE] = 480, [APP_DECLINED] = 603,
 	[APP_INVALID] = 404, [APP_CONGESTION] = 503, [APP_TIMEOUT] = 408, [APP_FAILED] = 500, [APP_HANGUP] = 487,

@@ -331,7 +331,7 @@ static void branch_check(struct dial *d, struct branch *b)
 			best = leg;
 	}
 	if (is_over || is_refused || diverted) /* a 3xx without its Contact would tell the caller nothing */
-		branch_end(b, branch_outcome(best), best->status < 400 ? 480 : best->status, best->reason);
+		branch_end(b, branch_outcome(best), status_to_pass(best->status, best->is_outside), best->reason);
 	else if (timers_now(engine(d)->p.timers) >= b->ring_until_ms)
 		branch_end(b, APP_NO_ANSWER, 480, "Q.850;cause=19;text=\"No answer\"");
 	else

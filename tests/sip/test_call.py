@@ -45,7 +45,8 @@ def test_caller_gives_up(office, cdrs):
 @pytest.mark.parametrize("status,phrase,told,result,cause", [
     (486, "Busy Here", 486, "busy", 17), (600, "Busy Everywhere", 600, "busy", 17), (603, "Decline", 603, "declined", 21),
     (480, "Temporarily Unavailable", 480, "unavailable", 18), (404, "Not Found", 404, "unavailable", 1),
-    (500, "Broken", 500, "unavailable", 41)])
+    (500, "Broken", 500, "unavailable", 41), (407, "Proxy Authentication Required", 480, "unavailable", 18),
+    (420, "Bad Extension", 480, "unavailable", 18)])
 def test_refusal_reaches_the_caller(office, cdrs, status, phrase, told, result, cause):
     with callee(office, "refuse.xml", fill={"status": status}, keys={"phrase": phrase, "more": "Subject: x"}):
         run = sipp(office, "call_refused.xml", keys={"dial": "91002"})

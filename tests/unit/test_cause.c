@@ -48,6 +48,23 @@ static void test_cause_result_of_status_and_back(void **state)
 	assert_string_equal(app_result_name(APP_RESULT_COUNT), "failed");
 }
 
+/* A final response of one dialog isn't that of the other: what speaks of the request itself stays there. */
+static void test_cause_status_to_pass_speaks_of_the_call(void **state)
+{
+	static const struct { int status, phone, outside; } rows[] = {
+		{ 486, 486, 486 }, { 404, 404, 404 }, { 488, 488, 488 }, { 500, 500, 500 }, { 503, 503, 503 }, { 600, 600, 600 },
+		{ 603, 603, 603 }, { 401, 480, 502 }, { 407, 480, 502 }, { 405, 480, 502 }, { 415, 480, 502 }, { 420, 480, 502 },
+		{ 423, 480, 502 }, { 481, 480, 502 }, { 487, 480, 502 }, { 491, 480, 502 }, { 505, 480, 502 }, { 302, 480, 480 },
+		{ 0, 480, 480 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(status_to_pass(rows[i].status, false), rows[i].phone);
+		assert_int_equal(status_to_pass(rows[i].status, true), rows[i].outside);
+	}
+}
+
 /* RFC 3326 §2 */
 static void test_cause_of_reason_finds_q850(void **state)
 {
@@ -112,6 +129,7 @@ int main(void)
 		cmocka_unit_test(test_cause_of_status_follows_rfc3398),
 		cmocka_unit_test(test_cause_status_of_error_tells_lack_from_fault),
 		cmocka_unit_test(test_cause_result_of_status_and_back),
+		cmocka_unit_test(test_cause_status_to_pass_speaks_of_the_call),
 		cmocka_unit_test(test_cause_of_reason_finds_q850), cmocka_unit_test(test_usage_holds_the_limit_of_each),
 	};
 
