@@ -28,6 +28,8 @@
 
 #define READY_POLL_MS 20
 #define STOP_MAX_MS 5000      /* a peer or disk that doesn't come to an end is left behind */
+#define HOUSEKEEPING_FIRST_MS (5 * 60 * 1000)
+#define HOUSEKEEPING_MS (3600 * 1000)
 #define TASK_STACK (64 * 1024)
 #define LOG_BUFFER (64 * 1024)
 #define HEAP_SLACK (4 << 20)  /* kept at the heap's top, so that it isn't given back and asked for again with every call */
@@ -60,7 +62,7 @@ struct pbx {
 	uv_signal_t sigint, sigterm, sigusr1;
 	uv_timer_t ready, trim;
 	unsigned peak;               /* transactions alive, since the heap was trimmed */
-	struct timer stop_timer;
+	struct timer stop_timer, housekeeping;
 	bool is_ready, is_stopping;
 	unsigned closing;
 	char outbox_dir[600];
@@ -165,6 +167,7 @@ static void close_parts(void *arg)
 		mwi_stop(p->mwi);
 	if (p->registrar)
 		registrar_close(p->registrar);
+	timer_stop(p->timers, &p->housekeeping);
 	p->closing = 4;
 	plan_close(p->plan, on_part_closed, p);
 	directory_close(p->directory, on_part_closed, p);
@@ -278,6 +281,15 @@ static int make_rest(struct pbx *p)
 	return err;
 }
 
+static void on_housekeeping(void *arg)
+{
+	struct pbx *p = arg;
+
+	/* What it can't do now, it does next time. */
+	db_query(p->db, "SELECT pbx.housekeeping()", 0, NULL, NULL, NULL);
+	timer_start(p->timers, &p->housekeeping, HOUSEKEEPING_MS);
+}
+
 static void print_addresses(const struct config_listen *l, const char *what)
 {
 	for (unsigned i = 0; i < l->n; i++)
@@ -311,6 +323,7 @@ static void on_change(const char *table, const char *key, void *arg)
 		stop(p);
 		return;
 	}
+	timer_start(p->timers, &p->housekeeping, HOUSEKEEPING_FIRST_MS);
 	uv_timer_start(&p->ready, on_ready_poll, 0, READY_POLL_MS);
 }
 
@@ -473,6 +486,7 @@ static int start(struct pbx *p)
 	uv_timer_init(&p->loop, &p->trim);
 	p->trim.data = p;
 	uv_timer_start(&p->trim, on_trim, TRIM_CHECK_MS, TRIM_CHECK_MS);
+	timer_init(&p->housekeeping, on_housekeeping, p);
 	uv_timer_init(&p->loop, &p->ready);
 	p->ready.data = p;
 	uv_signal_init(&p->loop, &p->sigint);

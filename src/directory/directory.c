@@ -42,7 +42,8 @@ static bool failed(struct directory *d, const struct db_answer *a)
 /* ---- loading ---- */
 
 static const char start_sql[] =
-	"SELECT coalesce((SELECT max(seq) FROM pbx.change), 0), (SELECT encode(value, 'hex') FROM pbx.secret WHERE name = 'node')";
+	"SELECT coalesce((SELECT max(seq) FROM pbx.change), 0), (SELECT encode(value, 'hex') FROM pbx.secret WHERE name = 'node'),"
+	" coalesce((SELECT min(seq) FROM pbx.change), 0)";
 
 /* They wait for those of the other tables: what is changed together comes into force together. */
 static void take_rows(struct directory *d, const struct db_rows *rows)
@@ -94,18 +95,21 @@ static void take_secret(struct directory *d, struct str hex)
 static void on_start(uint64_t id, const struct db_answer *a, void *arg)
 {
 	struct directory *d = arg;
-	int64_t seq;
+	int64_t seq, first;
 
 	(void)id;
 	if (failed(d, a) || !db_rows_count(a->rows))
 		return;
 	seq = strtoll(db_rows_get(a->rows, 0, 0).p, NULL, 10);
 	d->is_check_due = false;
-	if (d->is_loaded && seq >= d->seq) {
+	first = strtoll(db_rows_get(a->rows, 0, 2).p, NULL, 10);
+	if (d->is_loaded && seq >= d->seq && first <= d->seq + 1) {
 		read_changes(d);
 		return;
 	}
-	if (d->is_loaded)
+	if (d->is_loaded && seq >= d->seq)
+		log_warn(d->log, "cut off since change %lld, the log begins at %lld: loading all of it", (long long)d->seq, (long long)first);
+	else if (d->is_loaded)
 		log_warn(d->log, "the database has gone back from change %lld to %lld: loading all of it", (long long)d->seq, (long long)seq);
 	/* The copy stays in use meanwhile. */
 	d->seq = seq;

@@ -632,6 +632,22 @@ static void test_directory_loads_anew_when_the_database_went_back(void **state)
 	close_directory();
 }
 
+/* Cut off for longer than the log is kept: what it no longer tells is read from the tables. */
+static void test_directory_loads_anew_when_the_log_begins_later(void **state)
+{
+	(void)state;
+	open_directory();
+	catch_up();
+	pg_sql("%s", kick);
+	pg_sql("UPDATE pbx.extension SET display_name = 'Unseen' WHERE number = '1008'");
+	pg_sql("UPDATE pbx.extension SET display_name = 'Seen' WHERE number = '1009'");
+	pg_sql("DELETE FROM pbx.change WHERE seq < (SELECT max(seq) FROM pbx.change)");
+	expect_soon("extension 1008", "office 1008 'Unseen' office ring=20 limit=none alg=1 en default mailbox");
+	expect("extension 1009", "office 1009 'Seen' office ring=20 limit=none alg=1 en default mailbox");
+	assert_int_equal(bed.nloads, 2);
+	close_directory();
+}
+
 /* ---- algorithms for those who may not exist ---- */
 
 static void test_directory_algorithms_of_strangers_are_as_of_the_known(void **state)
@@ -704,6 +720,7 @@ int main(void)
 		cmocka_unit_test(test_directory_closes_with_a_query_under_way),
 		cmocka_unit_test(test_directory_change_is_in_force_after_commit),
 		cmocka_unit_test(test_directory_loads_anew_when_the_database_went_back),
+		cmocka_unit_test(test_directory_loads_anew_when_the_log_begins_later),
 	};
 
 	return cmocka_run_group_tests_name("directory", tests, setup, teardown);
