@@ -144,6 +144,7 @@ static void take_messages(struct tcp_conn *c)
 		if (n == 0)
 			break;
 		c->is_used = true;
+		c->last_ms = uv_now(t->loop);
 		transport_receive(t, c->buf + at, (size_t)n, &src);
 		at += (size_t)n;
 	}
@@ -194,7 +195,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	}
 	if (n == 0)
 		return;
-	c->last_ms = uv_now(c->transport->loop);
+	if (c->is_used) /* line ends or a handshake byte by byte buy nobody time */
+		c->last_ms = uv_now(c->transport->loop);
 	if (!c->tls) {
 		c->len += (size_t)n;
 		take_messages(c);
