@@ -178,6 +178,15 @@ static void add_header(struct parser *p, struct str line)
 	m->nhdrs++;
 }
 
+/* A CR alone ends no line here, but may where the value is passed on to. */
+static void clear_cr(struct str line)
+{
+	char *at = (char *)line.p, *end = at + line.n;
+
+	while ((at = memchr(at, '\r', (size_t)(end - at))) != NULL)
+		*at = ' ';
+}
+
 /* Reads header lines up to the empty one. */
 static void parse_headers(struct parser *p)
 {
@@ -200,6 +209,7 @@ static void parse_headers(struct parser *p)
 			memset(gap, ' ', (size_t)(next - gap));
 			line.n = (size_t)(more.p + more.n - line.p);
 		}
+		clear_cr(line);
 		add_header(p, line);
 	}
 	fail(p, 400, "Header section doesn't end");

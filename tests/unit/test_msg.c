@@ -159,6 +159,15 @@ static void test_msg_lists_split_outside_quotes(void **state)
 	assert_false(sip_msg_has_token(&msg, SIP_HDR_SUPPORTED, "100rel"));
 }
 
+/* What is passed on to another leg must not become a header of its own there. */
+static void test_msg_lone_cr_becomes_a_space(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("BYE sip:y SIP/2.0\r\n" COMMON "CSeq: 1 BYE\r\nReason: SIP;text=\"a\rRoute: <sip:b>\"\r\r\n \rc\r\n\r\n"), 0);
+	assert_true(str_eqz(sip_msg_value(&msg, SIP_HDR_REASON), "SIP;text=\"a Route: <sip:b>\"     c"));
+	assert_true(str_empty(sip_msg_value(&msg, SIP_HDR_ROUTE)));
+}
+
 static void test_msg_hold_outlives_the_buffer(void **state)
 {
 	struct sip_msg *held, *again;
@@ -245,6 +254,7 @@ int main(void)
 		cmocka_unit_test(test_msg_broken_requests_are_told_why),
 		cmocka_unit_test(test_msg_without_via_or_sense_is_dropped),
 		cmocka_unit_test(test_msg_lists_split_outside_quotes),
+		cmocka_unit_test(test_msg_lone_cr_becomes_a_space),
 		cmocka_unit_test(test_msg_hold_outlives_the_buffer),
 		cmocka_unit_test(test_msg_frame_is_split_invariant),
 		cmocka_unit_test(test_msg_frame_refuses),
