@@ -9,6 +9,7 @@ A test fails when the server ended by itself, with another status than 0, or wit
 
 Environment: BUILD (build or build-sanitize) says which server.
 """
+import ctypes
 import os
 import pathlib
 import random
@@ -36,8 +37,17 @@ SLOW = 3 if IS_SANITIZED else 1          # how much longer things may take
 REPORT = re.compile(r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed|stack smashing")
 
 
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
 class OfficeError(AssertionError):
     pass
+
+
+def end_with_us():
+    """For a child before its exec: it ends when the tests do, also when they are killed."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def wait_until(what, seconds=10, every=0.02):
@@ -179,7 +189,8 @@ class Office:
         self.starts += 1
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([SERVER, "--config", self.dir / "cordboard.conf"], stdout=subprocess.PIPE, stderr=log,
-                                            stdin=subprocess.DEVNULL, env=env, start_new_session=True)
+                                            stdin=subprocess.DEVNULL, env=env, start_new_session=True,
+                                            preexec_fn=end_with_us)
 
     def wait_ready(self, seconds=20):
         end = time.monotonic() + seconds * SLOW

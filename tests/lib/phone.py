@@ -25,7 +25,7 @@ import tempfile
 import time
 import wave
 
-from office import PROMPTS, ROOT, SLOW, TLS_PORT, OfficeError, own_address, wait_until
+from office import PROMPTS, ROOT, SLOW, TLS_PORT, OfficeError, end_with_us, own_address, wait_until
 
 COMPARE = ROOT / "build/tests/media/compare"      # a tool; it needn't be slow because the server is a sanitizer build
 CLIPS = ROOT / "build/tests/phones/clips"
@@ -184,7 +184,7 @@ class Phone:
         self._next_call()
         with open(self.dir / "log", "wb") as log:
             self.process = subprocess.Popen(["baresip", "-s", "-v", "-f", self.dir], stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=subprocess.STDOUT, start_new_session=True)
+                                            stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=end_with_us)
         try:
             self.socket = wait_until(self._connect)
             if register:
