@@ -253,13 +253,8 @@ struct refusal { int status; const char *hdrs; };
 /* The checks that need no call. status 0: go on. */
 static struct refusal check_invite(struct calls *cs, const struct sip_msg *m)
 {
-	struct str type, params;
-
 	if (cs->is_closing || (cs->p.max_calls && cs->n.live >= cs->p.max_calls))
 		return (struct refusal){ 503, "Retry-After: 10\r\n" };
-	sip_token_params(sip_msg_value(m, SIP_HDR_CONTENT_TYPE), &type, &params);
-	if (m->body.n && !str_ieqz(type, "application/sdp"))
-		return (struct refusal){ 415, "Accept: application/sdp\r\n" };
 	if (m->ruri.scheme == SIP_SCHEME_OTHER)
 		return (struct refusal){ 416, NULL };
 	if (!m->ruri.user.n)
@@ -284,7 +279,7 @@ static int begin(struct call *call, struct strans *st, const struct sip_msg *m)
 	if (err)
 		return err == -EINVAL ? 400 : 500;
 	all.ncodecs = leg_codecs(NULL, codecs);
-	if (m->body.n && oa_offered(leg->oa, &all, common) == 0)
+	if (oa_state(leg->oa) == OA_REMOTE_OFFER && oa_offered(leg->oa, &all, common) == 0)
 		return 488;
 	return task_start(&call->task, cs->p.tasks, run_call, on_task_end, call) ? 503 : 0;
 }

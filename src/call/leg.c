@@ -95,10 +95,16 @@ static void leg_set_state(struct leg *leg, enum leg_state state)
 
 /* ---- out ---- */
 
+/* The description of a message, which may stand among other parts. */
+static struct str sdp_of(const struct sip_msg *m)
+{
+	return sip_msg_part(m, "application/sdp");
+}
+
 int leg_accept(struct leg *leg, struct strans *st, const struct sip_msg *m)
 {
-	if (m->body.n) {
-		int err = oa_take_offer(leg->oa, m->body);
+	if (sdp_of(m).n) {
+		int err = oa_take_offer(leg->oa, sdp_of(m));
 
 		if (err)
 			return err;
@@ -240,7 +246,7 @@ static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
 
 	(void)s;
 	leg_set_state(leg, LEG_RINGING);
-	if (m->body.n && !leg->has_early_media && oa_take_early_answer(leg->oa, m->body) == 0) {
+	if (sdp_of(m).n && !leg->has_early_media && oa_take_early_answer(leg->oa, sdp_of(m)) == 0) {
 		leg->has_early_media = true;
 		leg_configure(leg);
 	}
@@ -250,7 +256,7 @@ static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
 static void on_answer(struct session *s, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;
-	int err = m->body.n ? oa_take_answer(leg->oa, m->body) : -EPROTO;
+	int err = sdp_of(m).n ? oa_take_answer(leg->oa, sdp_of(m)) : -EPROTO;
 
 	session_ack(s, NULL, STR_NULL);
 	leg->is_acked = true;
@@ -275,7 +281,7 @@ static void on_ack(struct session *s, const struct sip_msg *m, void *arg)
 	free(leg->local_sdp);
 	leg->local_sdp = NULL;
 	if (oa_state(leg->oa) == OA_LOCAL_OFFER) {
-		if (!m->body.n || oa_take_answer(leg->oa, m->body) != 0) {
+		if (!sdp_of(m).n || oa_take_answer(leg->oa, sdp_of(m)) != 0) {
 			/* RFC 3261 §13.2.2.4: an ACK without the answer leaves no session to have. */
 			session_close(s, 488, "Reason: SIP;cause=488;text=\"No answer in ACK\"\r\n");
 			return;
@@ -302,7 +308,7 @@ static void on_reoffer(struct session *s, struct strans *st, const struct sip_ms
 	}
 	err = session_local_addr(s, &local);
 	if (!err && has_offer)
-		err = oa_take_offer(leg->oa, m->body);
+		err = oa_take_offer(leg->oa, sdp_of(m));
 	if (!err)
 		err = has_offer ? leg_write_answer(leg, &local, leg->partner, &o) : leg_write_offer(leg, &local, leg->partner, &o);
 	if (err) {
@@ -322,7 +328,7 @@ static void on_reoffer_done(struct session *s, int status, const struct sip_msg 
 	struct leg *leg = arg;
 
 	(void)s;
-	if (status / 100 != 2 || !m || !m->body.n || oa_take_answer(leg->oa, m->body) != 0)
+	if (status / 100 != 2 || !m || !sdp_of(m).n || oa_take_answer(leg->oa, sdp_of(m)) != 0)
 		oa_rollback(leg->oa);
 	else
 		leg_configure(leg);

@@ -123,6 +123,10 @@ bool sip_msg_hdr_next(const struct sip_msg *m, enum sip_hdr_id id, struct sip_hd
 /* True when a comma list of tokens (Require, Supported, Allow) names token. */
 bool sip_msg_has_token(const struct sip_msg *m, enum sip_hdr_id id, const char *token);
 
+/* The body, or the first part of a multipart one, of this type ("application/sdp"); STR_NULL when there is none. A body without
+ * Content-Type is taken for it. */
+struct str sip_msg_part(const struct sip_msg *m, const char *type);
+
 /* Structured values. -EINVAL when malformed. */
 int sip_addr_parse(struct sip_addr *out, struct str value);
 int sip_via_parse(struct sip_via *out, struct str value);

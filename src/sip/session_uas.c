@@ -31,7 +31,7 @@ static int offer_new(struct session *s, struct strans *st, const struct sip_msg 
 	u->method = m->method;
 	u->cseq = m->cseq.seq;
 	u->is_initial = is_initial;
-	u->had_offer = m->body.n > 0;
+	u->had_offer = sip_msg_part(m, "application/sdp").n > 0;
 	timer_init(&u->timer, on_repeat, u);
 	strans_set_handler(st, &uas_handler, u);
 	DL_APPEND(s->uas, u);
@@ -347,7 +347,7 @@ static int refusal(const struct session *s, bool is_invite, bool has_offer)
 
 void uas_reoffer(struct session *s, struct strans *st, const struct sip_msg *m)
 {
-	bool has_offer = m->body.n > 0;
+	bool has_offer = sip_msg_part(m, "application/sdp").n > 0;
 	int status = refusal(s, m->method == SIP_INVITE, has_offer);
 
 	if (status == 500)

@@ -285,7 +285,7 @@ class Phone:
             lines.append(f"Content-Type: {ctype}")
         return "\r\n".join(lines) + f"\r\nContent-Length: {len(body.encode())}\r\n\r\n{body}"
 
-    def reply(self, m, status, reason="X", headers=(), body="", tag=None, contact=True, to=None):
+    def reply(self, m, status, reason="X", headers=(), body="", tag=None, contact=True, to=None, ctype="application/sdp"):
         """Answers a request; returns the text, for retransmissions."""
         lines = [f"SIP/2.0 {status} {reason}"] + [f"Via: {v}" for v in m.all("Via")] + [f"Record-Route: {v}" for v in m.all("Record-Route")]
         to_value = m["To"] + (f";tag={tag}" if tag and not m.to_tag else "")
@@ -294,7 +294,7 @@ class Phone:
             lines.append(f"Contact: {self.contact}")
         lines += list(headers)
         if body:
-            lines.append("Content-Type: application/sdp")
+            lines.append(f"Content-Type: {ctype}")
         text = "\r\n".join(lines) + f"\r\nContent-Length: {len(body.encode())}\r\n\r\n{body}"
         self.send(text, to or m.source)
         return text

@@ -158,6 +158,36 @@ def test_phone_diverts(office, target, is_followed):
         other.unregister()
 
 
+def in_parts(description):
+    """As gateways send it: among what isn't for us (RFC 5621)."""
+    return ("preamble\r\n--b 1\r\nContent-Type: application/ISUP;version=itu-t92+\r\nContent-Disposition: signal;handling=optional\r\n\r\n"
+            f"\x01\x02\r\n--b 1\r\nContent-Type: application/sdp\r\n\r\n{description}\r\n--b 1--\r\n")
+
+
+def test_descriptions_stand_among_other_parts(pair):
+    caller, callee = pair
+    kind = 'multipart/mixed;boundary="b 1"'
+    here = Dialog(caller, f"sip:91002@{caller.uri_host}")
+    for auth in (False, True):
+        text = here.text("INVITE", in_parts(sdp(caller.addr, 40000)), here.authorized("INVITE") if auth else ())
+        caller.send(text.replace("Content-Type: application/sdp", f"Content-Type: {kind}", 1))
+        if not auth:
+            m = here.expect(401)
+            here.ack(m)
+            caller.credentials.take(m)
+    there = callee.answer_invite()
+    there.reply(183, "Progress", body="ringing", ctype="text/plain")
+    there.reply(200, "OK", body=in_parts(sdp(callee.addr, 40000)), ctype=kind)
+    there.expect("ACK")
+    here.ack(here.expect(200, skip=(100, 180, 183)))
+    text = here.text("INVITE", in_parts(sdp(caller.addr, 40002, version=2)))
+    caller.send(text.replace("Content-Type: application/sdp", f"Content-Type: {kind}", 1))
+    ok = here.expect(200)
+    assert "m=audio " in ok.body
+    here.ack(ok)
+    hang_up(here, there)
+
+
 def test_answer_without_a_description(pair):
     caller, callee = pair
     here = caller.invite("91002")
