@@ -48,6 +48,16 @@ static char *name_addr(struct str display, struct str uri, bool is_raw)
 	return text;
 }
 
+/* What may stand in a Request-URI: all but the headers (RFC 3261 §19.1.1). */
+static struct str without_headers(const struct sip_uri *uri)
+{
+	struct str text = uri->text;
+
+	if (uri->headers.p)
+		text.n = (size_t)(uri->headers.p - 1 - text.p);
+	return text;
+}
+
 int dialog_contact_of(const struct sip_msg *m, struct sip_uri *out)
 {
 	struct sip_hdr_iter it = { 0 };
@@ -59,6 +69,7 @@ int dialog_contact_of(const struct sip_msg *m, struct sip_uri *out)
 	if ((a.uri.scheme != SIP_SCHEME_SIP && a.uri.scheme != SIP_SCHEME_SIPS) || str_empty(a.uri.host))
 		return -ENOENT;
 	*out = a.uri;
+	out->text = without_headers(&a.uri);
 	return 0;
 }
 
@@ -134,6 +145,9 @@ static void use_address(struct dialog *d, struct sip_dest dest, bool names_trans
 			dest.proto = src->proto;
 		if (dest.proto == src->proto)
 			dest.flow = src->flow;
+		/* A Contact can't name the link; a link-local address leads nowhere without it. */
+		if (dest.addr.sa.sa_family == AF_INET6)
+			dest.addr.v6.sin6_scope_id = src->peer.v6.sin6_scope_id;
 	} else if (!*d->routes && is_unroutable(&dest.addr)) {
 		dest = source_dest(src);
 	}
@@ -485,10 +499,7 @@ static void print_route_set(const struct dialog *d, struct out *o, struct str *u
 	}
 	str_cut(&rest, '\n');
 	print_routes(o, rest, d->target);
-	*uri = first.uri.text;
-	ptrdiff_t headers = str_find_chr(*uri, '?'); /* not allowed in a Request-URI (§19.1.1) */
-	if (headers >= 0)
-		uri->n = (size_t)headers;
+	*uri = without_headers(&first.uri);
 }
 
 void dialog_print_request(const struct dialog *d, struct out *o, enum sip_method method, const char *method_name,

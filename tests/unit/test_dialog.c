@@ -160,13 +160,15 @@ static void test_dialog_route_set_loose_and_strict(void **state)
 		/* strict: the first route becomes the Request-URI, the target ends the Route (§12.2.1.1) */
 		{ "Record-Route: <sip:127.0.0.3>, <sip:127.0.0.4;lr>\r\n", "sip:127.0.0.3",
 		  "Route: <sip:127.0.0.4;lr>, <sip:bob@127.0.0.2>\r\n" },
+		{ "Record-Route: <sip:a?b@127.0.0.3>\r\n", "sip:a?b@127.0.0.3", "Route: <sip:bob@127.0.0.2>\r\n" },
 		{ "Record-Route: <sip:127.0.0.3;a=b?Subject=x>\r\n", "sip:127.0.0.3;a=b", "Route: <sip:bob@127.0.0.2>\r\n" },
 	};
 
 	source(f, SIP_UDP, "127.0.0.2", 5060);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char buf[4096], expected[512];
-		assert_int_equal(accept_invite(f, "<sip:bob@127.0.0.2>", rows[i].record_route), 0);
+		/* the Contact's headers stay behind */
+		assert_int_equal(accept_invite(f, i % 2 ? "<sip:bob@127.0.0.2?Subject=x>" : "<sip:bob@127.0.0.2>", rows[i].record_route), 0);
 		request(f, SIP_BYE, buf, sizeof(buf));
 		snprintf(expected, sizeof(expected), "%s\n%sMax-Forwards", rows[i].uri, rows[i].route);
 		assert_memory_equal(buf, expected, strlen(expected));
@@ -221,6 +223,19 @@ static void test_dialog_destination_follows_target_route_or_flow(void **state)
 		assert_int_equal(f->d.dest.flow, rows[i].on_flow ? 77 : 0);
 		dialog_fini(&f->d);
 	}
+}
+
+/* RFC 4007 §11: only the receiver's own address says on which link the peer is. */
+static void test_dialog_destination_keeps_the_link(void **state)
+{
+	struct fixture *f = *state;
+
+	source(f, SIP_UDP, "fe80::5", 40000);
+	f->src.peer.v6.sin6_scope_id = 3;
+	assert_int_equal(accept_invite(f, "<sip:b@[fe80::5]:5070>", ""), 0);
+	assert_int_equal(sockaddr_port(&f->d.dest.addr), 5070);
+	assert_int_equal(f->d.dest.addr.v6.sin6_scope_id, 3);
+	dialog_fini(&f->d);
 }
 
 static void test_dialog_name_looked_up_meanwhile_source(void **state)
@@ -362,6 +377,7 @@ int main(void)
 		T(uac_first_request_and_next),
 		T(route_set_loose_and_strict),
 		T(destination_follows_target_route_or_flow),
+		T(destination_keeps_the_link),
 		T(name_looked_up_meanwhile_source),
 		T(flow_moves_and_is_lost),
 		T(found_by_call_id_and_tag),
