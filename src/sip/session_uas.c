@@ -244,6 +244,7 @@ int session_accept(struct session **out, struct sip_ua *ua, struct strans *st, c
 		free(s);
 		return err;
 	}
+	strans_set_tag(st, str_from(s->dialog.local_tag));
 	ua->nsessions++;
 	*out = s;
 	return 0;

@@ -421,6 +421,12 @@ struct sip_stack *strans_stack(const struct strans *st)
 	return st->stack;
 }
 
+void strans_set_tag(struct strans *st, struct str tag)
+{
+	if (tag.n && tag.n < sizeof(st->tag))
+		str_copy(tag, st->tag, sizeof(st->tag));
+}
+
 static enum ev event_of_status(int status)
 {
 	return status < 200 ? EV_SEND_1XX : status < 300 ? EV_SEND_2XX : EV_SEND_3XX_6XX;
@@ -445,8 +451,7 @@ int strans_reply(struct strans *st, const struct sip_reply *r)
 		return -EMSGSIZE;
 	}
 	/* The tag of one response is that of all, and of the 200 to a CANCEL (§9.2). */
-	if (r->to_tag.n && r->to_tag.n < sizeof(st->tag))
-		str_copy(r->to_tag, st->tag, sizeof(st->tag));
+	strans_set_tag(st, r->to_tag);
 	drop_last(st);
 	st->last = realloc(o.p, o.len); /* it may stay for half a minute: not longer than needed */
 	if (!st->last)

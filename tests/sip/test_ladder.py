@@ -340,7 +340,9 @@ def test_cancel_before_anyone_rang(pair):
     here = caller.invite("91002")
     there = callee.answer_invite()
     here.cancel()
-    assert {caller.expect(200, 487, call_id=here.call_id).status for _ in range(2)} == {200, 487}
+    answers = [caller.expect(200, 487, call_id=here.call_id) for _ in range(2)]
+    assert {m.status for m in answers} == {200, 487}
+    assert answers[0].to_tag == answers[1].to_tag                            # RFC 3261 §9.2
     # RFC 3261 §9.1: no CANCEL before a provisional response
     callee.expect_none(0.2, skip=("INVITE",))
     there.ring()
