@@ -309,6 +309,30 @@ static bool is_hopeless(const struct db_answer *a)
 	return a->err == -EINVAL && a->sqlstate && !strncmp(a->sqlstate, "22", 2);
 }
 
+/* Refused for a reason that may pass, such as a right that was taken away. Records of calls are in no order, and wait behind the
+ * rest: what has its place in order, where a phone is, must not wait for them. */
+static void stand_back(struct lane *l, unsigned n)
+{
+	struct entry *first = l->entries, *last = first->prev, *e, *next;
+	bool is_over = false;
+
+	if (n > 1) {
+		l->nalone = n; /* which of them is it? */
+		return;
+	}
+	if (first->file || strcmp(first->kind, "cdr") != 0)
+		return;
+	l->nalone = 0;
+	for (e = first; !is_over; e = next) {
+		next = e->next;
+		is_over = e == last;
+		if (e->state == ENTRY_SAVED && !strcmp(e->kind, "cdr")) {
+			DL_DELETE(l->entries, e);
+			DL_APPEND(l->entries, e);
+		}
+	}
+}
+
 static void on_taken(uint64_t id, const struct db_answer *a, void *arg)
 {
 	struct lane *l = arg;
@@ -324,6 +348,8 @@ static void on_taken(uint64_t id, const struct db_answer *a, void *arg)
 		log_error(o->p.log, "the database refuses %u entries: %s", n, a->message ? a->message : "");
 	if (a->err && !is_hopeless(a)) {
 		retry_later(l);
+		if (a->err == -EINVAL && n)
+			stand_back(l, n);
 		return;
 	}
 	DL_FOREACH_SAFE(l->entries, e, next) {

@@ -86,3 +86,19 @@ def test_a_file_that_may_not_grow_ends_nothing(own_office):
         assert answers(own_office) < 2 * SLOW
         resource.prlimit(process, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     own_office.wait_sql("SELECT count(*) = 1 FROM pbx.cdr WHERE result = 'answered'")
+
+
+def test_records_that_are_refused_hold_up_no_registration(own_office):
+    """A table that can't be written, for a reason that may pass: its entries wait, the others don't, and none is lost."""
+    own_office.sql("ALTER TABLE pbx.cdr RENAME TO cdr_elsewhere")
+    with Phone(own_office, "1001") as phone, Phone(own_office, "1002") as other:
+        for _ in range(3):
+            assert refused(phone, "999999") == 404
+        own_office.wait_log("the database refuses")
+        assert refused(phone, "999999") == 404
+        assert phone.register().status == 200
+        assert refused(phone, "999999") == 404
+        assert other.register().status == 200
+        own_office.wait_sql("SELECT count(*) = 2 FROM pbx.binding", seconds=15)
+        own_office.sql("ALTER TABLE pbx.cdr_elsewhere RENAME TO cdr")
+        own_office.wait_sql("SELECT count(*) = 5 FROM pbx.cdr", seconds=15)
