@@ -22,19 +22,27 @@ struct str {
 #define STR_NULL ((struct str){ NULL, 0 })
 #define STR_ARG(s) (int)(s).n, ((s).p ? (s).p : "")
 
-static inline struct str str_from(const char *z)
+/* Always inlined: of a literal the compiler then knows the length, and most comparisons end with that. */
+#define STR_INLINE static inline __attribute__((always_inline))
+
+STR_INLINE struct str str_from(const char *z)
 {
 	return (struct str){ z, z ? strlen(z) : 0 };
 }
 
-static inline bool str_eq(struct str a, struct str b)
+STR_INLINE bool str_eq(struct str a, struct str b)
 {
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
 bool str_ieq(struct str a, struct str b); /* ASCII case folded */
-static inline bool str_eqz(struct str a, const char *z) { return str_eq(a, str_from(z)); }
-static inline bool str_ieqz(struct str a, const char *z) { return str_ieq(a, str_from(z)); }
+STR_INLINE bool str_eqz(struct str a, const char *z) { return str_eq(a, str_from(z)); }
+STR_INLINE bool str_ieqz(struct str a, const char *z)
+{
+	struct str b = str_from(z);
+
+	return a.n == b.n && str_ieq(a, b);
+}
 bool str_starts(struct str s, struct str prefix);
 bool str_istarts(struct str s, struct str prefix);
 
