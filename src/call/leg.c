@@ -256,7 +256,8 @@ static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
 static void on_answer(struct session *s, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;
-	int err = sdp_of(m).n ? oa_take_answer(leg->oa, sdp_of(m)) : -EPROTO;
+	/* RFC 3261 §13.2.1 wants the answer in the 2xx again; gateways that gave it in a 183 leave it out. */
+	int err = sdp_of(m).n ? oa_take_answer(leg->oa, sdp_of(m)) : oa_keep_early_answer(leg->oa);
 
 	session_ack(s, NULL, STR_NULL);
 	leg->is_acked = true;

@@ -48,6 +48,7 @@ struct oa {
 	struct oa_agreed agreed;
 	struct oa_agreed before;     /* what oa_rollback goes back to */
 	bool was_complete;
+	bool is_early;               /* their answer came in a provisional response, and stands until the 2xx has another */
 };
 
 struct oa *oa_new(uint64_t sess_id)
@@ -96,6 +97,7 @@ const struct oa_agreed *oa_agreed(const struct oa *oa)
 /* The one place where the state changes: what belongs to the exchange under way goes when it ends. */
 static void set_state(struct oa *oa, enum oa_state state)
 {
+	oa->is_early = false;
 	if (state == OA_IDLE) {
 		free(oa->offer);
 		oa->offer = NULL;
@@ -759,7 +761,20 @@ static int keep_offered_section(struct oa *oa)
 
 int oa_take_early_answer(struct oa *oa, struct str text)
 {
-	return take_answer(oa, text);
+	int err = take_answer(oa, text);
+
+	if (!err)
+		oa->is_early = true;
+	return err;
+}
+
+int oa_keep_early_answer(struct oa *oa)
+{
+	int err = oa->is_early ? keep_offered_section(oa) : -EPROTO;
+
+	if (!err)
+		set_state(oa, OA_IDLE);
+	return err;
 }
 
 int oa_take_answer(struct oa *oa, struct str text)

@@ -78,5 +78,7 @@ int oa_take_answer(struct oa *oa, struct str text);
 /* As oa_take_answer, but the offer stays open: SDP in an unreliable provisional response announces the answer to come (RFC 6337
  * §3.1.1). oa_agreed() shows it; the 2xx's answer replaces it. */
 int oa_take_early_answer(struct oa *oa, struct str text);
+/* The 2xx came without a description: the early answer was it. -EPROTO when there was none. */
+int oa_keep_early_answer(struct oa *oa);
 /* The offer failed (4xx, 491) or was withdrawn: back to what was agreed before. */
 void oa_rollback(struct oa *oa);

@@ -199,6 +199,22 @@ def test_answer_without_a_description(pair):
     here.ack(m)
 
 
+def test_answer_in_the_provisional_alone(pair):
+    caller, callee = pair
+    here = caller.invite("91002")
+    there = callee.answer_invite()
+    there.reply(183, "Progress", body=sdp(callee.addr, 40000))
+    here.expect(183)
+    there.reply(200, "OK")
+    there.expect("ACK")
+    here.ack(here.expect(200))
+    there.send("INVITE", sdp(callee.addr, 40002, version=2))
+    ok = there.expect(200)
+    assert "m=audio " in ok.body
+    there.ack(ok)
+    hang_up(here, there)
+
+
 def test_repeated_provisional(pair):
     caller, callee = pair
     here = caller.invite("91002")

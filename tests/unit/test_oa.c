@@ -347,6 +347,16 @@ static void test_oa_early_answer_leaves_offer_open(void **state)
 	oa_rollback(oa);
 	assert_false(oa_is_complete(oa));
 	assert_false(oa_agreed(oa)->has_audio);
+	assert_int_equal(oa_keep_early_answer(oa), -EPROTO);
+	/* nothing follows it: it was the answer, of this offer and no other */
+	offer(oa, &local);
+	assert_int_equal(oa_keep_early_answer(oa), -EPROTO);
+	assert_int_equal(oa_take_early_answer(oa, STR(THEIRS "m=audio 4000 RTP/AVP 0\r\n")), 0);
+	assert_int_equal(oa_keep_early_answer(oa), 0);
+	assert_int_equal(oa_state(oa), OA_IDLE);
+	assert_int_equal(oa_agreed(oa)->port, 4000);
+	offer(oa, &local);
+	assert_int_equal(oa_keep_early_answer(oa), -EPROTO);
 	oa_free(oa);
 }
 
