@@ -128,7 +128,8 @@ static int parse_display_and_uri(struct sip_addr *a, struct str s, struct str *t
 		}
 		i = (size_t)angle;
 		a->display = str_trim((struct str){ s.p, i });
-		if (str_find_chr(a->display, '"') >= 0)
+		/* Only a quoted string has escapes; this text is quoted when it is written back, and a '\\' would undo the quote. */
+		if (str_find_chr(a->display, '"') >= 0 || str_find_chr(a->display, '\\') >= 0)
 			return -EINVAL;
 	}
 	s = str_from_at(s, i + 1);

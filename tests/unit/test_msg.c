@@ -137,6 +137,20 @@ static void test_msg_without_via_or_sense_is_dropped(void **state)
 	}
 }
 
+/* RFC 3261 §25.1: display-name is tokens or a quoted string. */
+static void test_msg_display_name_without_quotes_has_no_escapes(void **state)
+{
+	static const char *const good[] = { "J R <sip:a@b>", "\"J\\\\\" <sip:a@b>", "\"\\\"\" <sip:a@b>", "<sip:a@b>" };
+	static const char *const bad[] = { "J\\ <sip:a@b>", "J\\\" <sip:a@b>", "J\" <sip:a@b>", "\"J\\\" <sip:a@b>" };
+	struct sip_addr a;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_int_equal(sip_addr_parse(&a, str_from(good[i])), 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(sip_addr_parse(&a, str_from(bad[i])), -EINVAL);
+}
+
 static void test_msg_lists_split_outside_quotes(void **state)
 {
 	struct sip_hdr_iter it = { 0 };
@@ -296,6 +310,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_msg_part_is_found_among_others),
+		cmocka_unit_test(test_msg_display_name_without_quotes_has_no_escapes),
 		cmocka_unit_test(test_msg_torture_4475_3_1_1_1_is_read),
 		cmocka_unit_test(test_msg_broken_requests_are_told_why),
 		cmocka_unit_test(test_msg_without_via_or_sense_is_dropped),
