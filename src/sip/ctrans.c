@@ -111,14 +111,15 @@ static void make_branch(struct sip_stack *s, char branch[32])
 	rng_token(s->p.rng, branch + sizeof(SIP_BRANCH_COOKIE) - 1, 16);
 }
 
-/* ACK of a non-2xx and CANCEL: the INVITE's URI, Via, From, Call-ID, Route, its CSeq number (§9.1, §17.1.1.3). */
+/* ACK of a non-2xx and CANCEL: the INVITE's URI, Via, From, Call-ID, Route, its CSeq number (§9.1, §17.1.1.3),
+ * and its Session-ID (RFC 7989 §6: that of a CANCEL is the INVITE's). */
 static int write_copy(struct out *o, const struct ctrans *ct, const char *method, struct str to, struct str hdrs)
 {
 	struct sip_msg *m = malloc(sizeof(*m));
 	char *bytes = malloc(ct->request_len);
 	struct sip_msg_error err;
 	struct sip_hdr_iter it = { 0 };
-	struct str route;
+	struct str route, session_id;
 	int r = -ENOMEM;
 
 	if (m && bytes) {
@@ -133,6 +134,9 @@ static int write_copy(struct out *o, const struct ctrans *ct, const char *method
 		out_fmt(o, "Call-ID: %.*s\r\nCSeq: %u %s\r\nMax-Forwards: 70\r\n", STR_ARG(m->call_id), m->cseq.seq, method);
 		while (sip_msg_hdr_next(m, SIP_HDR_ROUTE, &it, &route))
 			out_fmt(o, "Route: %.*s\r\n", STR_ARG(route));
+		session_id = sip_msg_value(m, SIP_HDR_SESSION_ID);
+		if (session_id.n)
+			out_fmt(o, "Session-ID: %.*s\r\n", STR_ARG(session_id));
 		out_str(o, hdrs);
 		out_z(o, "Content-Length: 0\r\n\r\n");
 		r = out_ok(o) ? 0 : -EMSGSIZE;

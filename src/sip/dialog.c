@@ -218,6 +218,11 @@ int dialog_local_addr(const struct dialog *d, union sockaddr_any *out)
 	return ua_local(d->ua, &d->dest, out);
 }
 
+int dialog_set_hdrs(struct dialog *d, struct str hdrs)
+{
+	return replace(&d->hdrs, hdrs);
+}
+
 /* ---- making ---- */
 
 static int routes_from(const struct sip_msg *m, bool is_reversed, char **out)
@@ -309,6 +314,8 @@ int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 	d->source = (struct sip_source){ .proto = p->dest.proto, .peer = p->dest.addr, .flow = p->dest.flow };
 	d->dest = p->dest;
 	err = routes_given(p->route, &d->routes);
+	if (!err && p->hdrs.n)
+		err = dialog_set_hdrs(d, p->hdrs);
 	if (!err)
 		err = copy_auth(d, p->auth_user, p->auth_password);
 	if (!err && !(d->call_id && d->remote_tag && d->local && d->remote && d->target && d->contact_user))
@@ -368,6 +375,8 @@ int dialog_init_fork(struct dialog *d, const struct dialog *like, const struct s
 	d->source = like->source;
 	d->dest = like->dest;
 	err = like->auth ? copy_auth(d, like->auth->user, like->auth->password) : 0;
+	if (!err && like->hdrs)
+		err = dialog_set_hdrs(d, str_from(like->hdrs));
 	if (!(d->call_id && d->remote_tag && d->local && d->remote && d->target && d->routes && d->contact_user))
 		err = -ENOMEM;
 	if (!err)
@@ -386,7 +395,7 @@ void dialog_fini(struct dialog *d)
 		sip_resolve_cancel(d->ua->resolver, d->resolving);
 	d->resolving = 0;
 	char **const fields[] = { &d->call_id, &d->remote_tag, &d->local, &d->remote, &d->target, &d->routes,
-				  &d->contact_user };
+				  &d->contact_user, &d->hdrs };
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
 		free(*fields[i]);
 		*fields[i] = NULL;
@@ -527,6 +536,8 @@ void dialog_print_request(const struct dialog *d, struct out *o, enum sip_method
 	out_chr(o, ' ');
 	out_z(o, method_name);
 	out_z(o, "\r\n");
+	if (d->hdrs)
+		out_z(o, d->hdrs);
 	/* the target refreshing methods, and those that make a dialog (RFC 3261 table 2, RFC 6665, RFC 3515) */
 	if (method == SIP_INVITE || method == SIP_UPDATE || method == SIP_NOTIFY || method == SIP_SUBSCRIBE ||
 	    method == SIP_REFER)

@@ -49,6 +49,7 @@ struct dialog {
 	char *target;
 	char *routes;                     /* in the order of our requests, each ends in '\n' */
 	char *contact_user;               /* "" for none */
+	char *hdrs;                       /* whole lines in all its requests and responses; NULL: none */
 	struct dialog_auth *auth;         /* NULL: we have no credentials */
 	struct sip_source source;         /* where the peer's last request came from; UAC: where ours went first */
 	struct sip_dest dest;
@@ -56,7 +57,7 @@ struct dialog {
 };
 
 struct dialog_params {                    /* for a UAC; what session_params say */
-	struct str target, from_display, from_uri, to_display, to_uri, route, contact_user, call_id;
+	struct str target, from_display, from_uri, to_display, to_uri, route, contact_user, call_id, hdrs;
 	const char *auth_user, *auth_password;
 	struct sip_dest dest;
 };
@@ -80,6 +81,8 @@ int dialog_early(struct dialog *d, const struct sip_msg *m);
 int dialog_establish(struct dialog *d, const struct sip_msg *m);
 /* A target refresh, request or response. Without a usable Contact nothing changes. */
 int dialog_refresh_target(struct dialog *d, const struct sip_msg *m);
+/* Other lines for all its requests and responses from now on; copied. */
+int dialog_set_hdrs(struct dialog *d, struct str hdrs);
 /* A request of the peer was accepted that came from src. */
 void dialog_seen_from(struct dialog *d, const struct sip_source *src);
 /* Does it come from the address the peer has used so far? */

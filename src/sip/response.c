@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 
+#include "sip/sessid.h"
 #include "sip/stack_int.h"
 
 static void write_top_via(struct out *o, const struct sip_msg *m, const struct sip_source *src)
@@ -79,6 +80,15 @@ static void write_to(struct out *o, const struct sip_msg *m, const struct sip_re
 	out_z(o, "\r\n");
 }
 
+/* Who is answered before anybody else is in the session is told back his own half of its name (RFC 7989 §7). */
+static void write_session_id(struct out *o, const struct sip_msg *m)
+{
+	char local[SESSID_LEN + 1], remote[SESSID_LEN + 1];
+
+	if (sessid_of(m, local, remote))
+		sessid_print(o, SESSID_NIL, local);
+}
+
 void write_end(struct out *o, const char *name, const char *server, const char *ctype, struct str body)
 {
 	if (server)
@@ -93,7 +103,7 @@ void write_end(struct out *o, const char *name, const char *server, const char *
 }
 
 void response_write(struct out *o, const struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src,
-		    const struct sip_reply *r, const char *own_tag)
+		    const struct sip_reply *r, const char *own_tag, struct str always)
 {
 	bool makes_dialog = r->status > 100 && r->status < 300 && (m->method == SIP_INVITE || m->method == SIP_SUBSCRIBE);
 
@@ -111,6 +121,10 @@ void response_write(struct out *o, const struct sip_stack *s, const struct sip_m
 		copy_headers(o, m, SIP_HDR_RECORD_ROUTE);
 	if (r->status == 100)
 		copy_headers(o, m, SIP_HDR_TIMESTAMP);
+	if (always.n)
+		out_str(o, always);
+	else
+		write_session_id(o, m);
 	out_str(o, r->hdrs);
 	write_end(o, "Server", s->p.server, r->ctype, r->body);
 }

@@ -384,6 +384,15 @@ const struct dialog_usage session_usage = {
 	.drop = drop,
 };
 
+int session_set_hdrs(struct session *s, struct str hdrs)
+{
+	int err = dialog_set_hdrs(&s->dialog, hdrs);
+
+	if (!err)
+		uas_set_hdrs(s, hdrs);
+	return err;
+}
+
 /* ---- what it is ---- */
 
 enum session_state session_state(const struct session *s)

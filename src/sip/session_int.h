@@ -111,5 +111,6 @@ bool uas_is_pending(const struct session *s);    /* an offer of the peer without
 bool uas_awaits_ack(const struct session *s);
 bool uas_initial_awaits_ack(const struct session *s);
 void uas_reject_pending(struct session *s, int status, const char *reason, const char *hdrs);
+void uas_set_hdrs(struct session *s, struct str hdrs);
 void uas_repeat_progress(struct session *s);
 void uas_free_all(struct session *s);

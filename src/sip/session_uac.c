@@ -56,6 +56,7 @@ int session_invite(struct session **out, struct sip_ua *ua, const struct session
 		.route = p->route,
 		.contact_user = p->contact_user,
 		.call_id = p->call_id,
+		.hdrs = p->dialog_hdrs,
 		.auth_user = p->auth_user,
 		.auth_password = p->auth_password,
 		.dest = p->dest,

@@ -141,6 +141,16 @@ static int reply(struct uas_offer *u, int status, const char *reason, const char
 	return err;
 }
 
+void uas_set_hdrs(struct session *s, struct str hdrs)
+{
+	struct uas_offer *u;
+
+	DL_FOREACH(s->uas, u) {
+		if (u->st)
+			strans_set_hdrs(u->st, hdrs);
+	}
+}
+
 /* RFC 3261 §13.3.1.4: the 2xx is repeated over any transport, for a hop behind the next may lose it. */
 static void await_ack(struct uas_offer *u)
 {

@@ -27,7 +27,7 @@ static void reply_stateless(struct sip_stack *s, const struct sip_msg *m, const 
 	response_dest(&dest, m, src);
 	rng_token(s->p.rng, tag, sizeof(tag) - 1);
 	out_init_grow(&o, SIP_MSG_MAX);
-	response_write(&o, s, m, src, &r, tag);
+	response_write(&o, s, m, src, &r, tag, STR_NULL);
 	if (out_ok(&o))
 		stack_send(s, &dest, out_view(&o), NULL);
 	out_fini(&o);
@@ -82,6 +82,8 @@ static void receive_cancel(struct sip_stack *s, struct sip_msg *m, const struct 
 
 	if (strans_new(&st, s, m, src) != 0)
 		return;
+	if (invite)
+		strans_set_hdrs(st, strans_hdrs(invite));
 	strans_reply(st, &r);
 	strans_after_request(st);
 	if (invite)

@@ -83,6 +83,10 @@ struct sip_stack *strans_stack(const struct strans *st);
 /* The To tag its responses get from now on, where a reply names none; that of the 200 to a CANCEL too (RFC 3261 §9.2). */
 void strans_set_tag(struct strans *st, struct str tag);
 
+/* Whole header lines that all its responses have from now on, that of the 200 to a CANCEL too; copied. Without memory they are
+ * missing. */
+void strans_set_hdrs(struct strans *st, struct str hdrs);
+
 /* Sends a response. hdrs: whole header lines, each ending in CRLF (Contact, Allow, ...; not Via, From, To,
  * Call-ID, CSeq, Content-*, Server, which are written here). reason NULL: the standard phrase. to_tag: put on
  * To when it has none; STR_NULL makes a stable one. ctype NULL: no body. Record-Route is copied into

@@ -43,12 +43,13 @@ void strans_request_again(struct strans *st);
 bool strans_ack(struct strans *st);  /* false: the ACK of a 2xx, for the session */
 void strans_cancel(struct strans *st, const struct sip_msg *cancel);
 struct str strans_to_tag(const struct strans *st); /* that its responses have or will have */
+struct str strans_hdrs(const struct strans *st);   /* those of strans_set_hdrs() */
 void strans_after_request(struct strans *st);
 void strans_free_all(struct sip_stack *s);
 
-/* response.c: writes a response to a request as RFC 3261 §8.2.6 says. */
+/* response.c: writes a response to a request as RFC 3261 §8.2.6 says. always: whole lines that stand in all responses to it. */
 void response_write(struct out *o, const struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src,
-		    const struct sip_reply *r, const char *own_tag);
+		    const struct sip_reply *r, const char *own_tag, struct str always);
 /* The last part of any message: who speaks (server may be NULL), Content-* and the body (ctype NULL: none). */
 void write_end(struct out *o, const char *name, const char *server, const char *ctype, struct str body);
 /* Where it goes (RFC 3261 §18.2.2, RFC 3581 §4). */

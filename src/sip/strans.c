@@ -45,6 +45,7 @@ struct strans {
 	bool has_failed;         /* couldn't send: timer_end brings EV_TRANSPORT */
 	struct sip_msg *cancel;  /* a CANCEL that nobody could be told of yet; timer_g brings it */
 	char tag[17];
+	char *hdrs;              /* in all its responses; NULL: none */
 	char *last;              /* response last sent */
 	size_t last_len;
 	uint32_t g_ms;
@@ -150,6 +151,8 @@ static void drop_msg(struct strans *st)
 		st->stack->strans_bytes -= st->msg->raw.n;
 	sip_msg_release(st->msg);
 	st->msg = NULL;
+	free(st->hdrs);
+	st->hdrs = NULL;
 }
 
 static void drop_last(struct strans *st)
@@ -427,6 +430,17 @@ void strans_set_tag(struct strans *st, struct str tag)
 		str_copy(tag, st->tag, sizeof(st->tag));
 }
 
+void strans_set_hdrs(struct strans *st, struct str hdrs)
+{
+	free(st->hdrs);
+	st->hdrs = hdrs.n ? str_dup(hdrs) : NULL;
+}
+
+struct str strans_hdrs(const struct strans *st)
+{
+	return str_from(st->hdrs);
+}
+
 static enum ev event_of_status(int status)
 {
 	return status < 200 ? EV_SEND_1XX : status < 300 ? EV_SEND_2XX : EV_SEND_3XX_6XX;
@@ -445,7 +459,7 @@ int strans_reply(struct strans *st, const struct sip_reply *r)
 	if (!st->is_invite && r->status > 100 && r->status < 200)
 		return -EINVAL;
 	out_init_grow(&o, SIP_MSG_MAX);
-	response_write(&o, st->stack, st->msg, &st->src, r, st->tag);
+	response_write(&o, st->stack, st->msg, &st->src, r, st->tag, str_from(st->hdrs));
 	if (!out_ok(&o)) {
 		out_fini(&o);
 		return -EMSGSIZE;

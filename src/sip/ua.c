@@ -249,6 +249,8 @@ static void in_dialog(struct sip_ua *ua, struct strans *st, const struct sip_msg
 		strans_reply_simple(st, 481, NULL);
 		return;
 	}
+	if (d->hdrs)
+		strans_set_hdrs(st, str_from(d->hdrs));
 	if (!dialog_take_seq(d, m)) {
 		strans_reply(st, &(struct sip_reply){ .status = 500, .reason = "CSeq Out Of Order" });
 		return;

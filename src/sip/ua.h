@@ -95,6 +95,7 @@ struct session_params {           /* UAC; all is copied */
 	struct str contact_user;      /* user part of our Contact, may be empty */
 	struct str call_id;           /* empty: made */
 	struct str hdrs;              /* further whole header lines */
+	struct str dialog_hdrs;       /* lines for all requests and responses, as by session_set_hdrs() */
 	const char *ctype;
 	struct str body;
 	uint8_t max_forwards;         /* 0: 70 */
@@ -131,6 +132,10 @@ int session_request(struct session *s, const char *method, const char *hdrs, con
 void session_close(struct session *s, int status, const char *hdrs);
 /* Forgets the handler: no more calls, the session ends itself as by session_close. */
 void session_detach(struct session *s, int status, const char *hdrs);
+
+/* Whole header lines (Session-ID) that all requests and responses of the dialog have from now on, those of its other usages
+ * and forks too; copied. -ENOMEM: as before. */
+int session_set_hdrs(struct session *s, struct str hdrs);
 
 enum session_state { SESSION_ST_CALLING, SESSION_ST_RECEIVED, SESSION_ST_EARLY, SESSION_ST_CONFIRMED, SESSION_ST_TERMINATED };
 enum session_state session_state(const struct session *s);

@@ -373,6 +373,73 @@ static void test_session_late_offer_answer_in_ack(void **state)
 	assert_all_gone(f);
 }
 
+/* ---- headers of the dialog ---- */
+
+static void invite_with_hdrs(struct fixture *f)
+{
+	struct session_params p = params(f);
+
+	p.dialog_hdrs = STR("X-Name: 1\r\n");
+	assert_int_equal(session_invite(&f->a.s, f->w->ends[0].ua, &p, &handler, &f->a), 0);
+	f->w->needs = "X-Name: 1\r\n";
+	wire_flush(f->w);
+	assert_int_equal(session_set_hdrs(f->b.s, STR("X-Name: 1\r\n")), 0);
+	wire_settle(f->w);
+}
+
+static void test_session_dialog_hdrs_in_all_messages(void **state)
+{
+	struct fixture *f = *state;
+
+	invite_with_hdrs(f);
+	ring(f);
+	answer(f);
+	assert_int_equal(session_reinvite(f->b.s, NULL, SDP_TYPE, STR(SDP)), 0);
+	wire_run(f->w, 1000);
+	inject(f, &f->b, &f->w->ends[0].addr, "MESSAGE", 70, "", ""); /* 405 */
+	inject(f, &f->b, &f->w->ends[0].addr, "UPDATE", 71, "Require: x\r\n", ""); /* 420 */
+	assert_ladder(f->w, "A INVITE, B 100 INVITE, B 180 INVITE, B 200 INVITE, A ACK, B INVITE, A 200 INVITE, "
+			    "B ACK, B 405 MESSAGE, B 420 UPDATE");
+	session_close(f->b.s, 0, NULL);
+	wire_settle(f->w);
+	assert_ladder(f->w, "B BYE, A 200 BYE");
+	assert_all_gone(f);
+}
+
+static void test_session_dialog_hdrs_change(void **state)
+{
+	struct fixture *f = *state;
+
+	invite_with_hdrs(f);
+	assert_int_equal(session_set_hdrs(f->b.s, STR("X-Name: 2\r\n")), 0);
+	f->w->needs = "X-Name: 2\r\n";
+	assert_int_equal(session_progress(f->b.s, 180, NULL, NULL, STR_NULL), 0);
+	assert_int_equal(session_set_hdrs(f->a.s, STR("X-Name: 2\r\n")), 0);
+	answer(f);
+	session_close(f->a.s, 0, NULL);
+	wire_settle(f->w);
+	assert_all_gone(f);
+}
+
+/* RFC 7989 §6: also in the CANCEL, its 200, the 487 and the ACK of that. */
+static void test_session_session_id_when_cancelled(void **state)
+{
+	struct fixture *f = *state;
+	struct session_params p = params(f);
+
+	p.dialog_hdrs = STR("Session-ID: 11111111111111111111111111111111;remote=00000000000000000000000000000000\r\n");
+	f->w->needs = "Session-ID: ";
+	assert_int_equal(session_invite(&f->a.s, f->w->ends[0].ua, &p, &handler, &f->a), 0);
+	wire_flush(f->w);
+	assert_int_equal(session_set_hdrs(f->b.s, STR("Session-ID: 2222\r\n")), 0);
+	wire_settle(f->w);
+	ring(f);
+	session_close(f->a.s, 0, NULL);
+	wire_settle(f->w);
+	assert_ladder(f->w, "A INVITE, B 100 INVITE, B 180 INVITE, A CANCEL, B 200 CANCEL, B 487 INVITE, A ACK");
+	assert_all_gone(f);
+}
+
 /* ---- cancel ---- */
 
 static void test_session_cancel_ends_both(void **state)
@@ -1234,6 +1301,9 @@ int main(void)
 		T(rejected_tells_status),
 		T(close_unanswered_rejects_480),
 		T(late_offer_answer_in_ack),
+		T(dialog_hdrs_in_all_messages),
+		T(dialog_hdrs_change),
+		T(session_id_when_cancelled),
 		T(cancel_ends_both),
 		T(cancel_crosses_200_ack_and_bye),
 		T(cancel_crosses_200_lost_ack_sent_again),

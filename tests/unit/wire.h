@@ -55,6 +55,7 @@ struct wire {
 	char ladder[WIRE_LADDER];
 	char fork_to[WIRE_ENDS + 1]; /* packets to 127.0.0.9 go to all of these */
 	unsigned loss_percent, double_percent;
+	const char *needs;           /* every packet but a 100 must have this text; NULL: none */
 };
 
 static inline uint64_t wire_mono(void *arg)
@@ -115,6 +116,8 @@ static inline int wire_send(const struct sip_dest *dest, struct str bytes, void 
 
 	wire_label(bytes.p, bytes.n, label, sizeof(label));
 	snprintf(from->last, sizeof(from->last), "%.*s", STR_ARG(bytes));
+	if (w->needs && strncmp(label, "100", 3) && !strstr(from->last, w->needs))
+		fail_msg("without \"%s\": %s", w->needs, from->last);
 	for (size_t i = 0; i < WIRE_RULES && !is_lost && !is_held; i++) {
 		if (w->rules[i].count > 0 && w->rules[i].from == from->name && !strcmp(w->rules[i].label, label)) {
 			w->rules[i].count--;
