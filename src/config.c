@@ -10,7 +10,7 @@
 
 #include "base/str.h"
 
-enum key_type { KEY_TEXT, KEY_TEXT_OR_EMPTY, KEY_LEVEL, KEY_U32, KEY_U16, KEY_CLIENT, KEY_LISTEN };
+enum key_type { KEY_TEXT, KEY_TEXT_OR_EMPTY, KEY_LEVEL, KEY_YES, KEY_U32, KEY_U16, KEY_CLIENT, KEY_LISTEN };
 
 struct key {
 	const char *group, *name; /* group NULL: top level */
@@ -39,6 +39,7 @@ static const struct key keys[] = {
 	{ "tls", "key", KEY_TEXT_OR_EMPTY, AT(tls_key), 0, 0, "" },
 	{ "tls", "ca", KEY_TEXT_OR_EMPTY, AT(tls_ca), 0, 0, "" },
 	{ "tls", "client", KEY_CLIENT, AT(tls_client), 0, 0, "no" },
+	{ "tls", "verify_server", KEY_YES, AT(tls_verify_server), 0, 0, "yes" },
 	{ "media", "workers", KEY_U32, AT(media_workers), 0, 256, "0" },
 	{ "media", "port_min", KEY_U16, AT(port_min), 1024, 65534, "16384" },
 	{ "media", "port_max", KEY_U16, AT(port_max), 1025, 65535, "32767" },
@@ -144,6 +145,10 @@ static void set_text(struct reader *r, const config_setting_t *s, const struct k
 	} else if (k->type == KEY_CLIENT) {
 		if (client_parse(text, field(r, k)) != 0)
 			complain_key(r, s, k, "must be no, ask or need");
+	} else if (k->type == KEY_YES) {
+		*(bool *)field(r, k) = !strcmp(text, "yes");
+		if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
+			complain_key(r, s, k, "must be yes or no");
 	} else if (k->type == KEY_TEXT && !text[0]) {
 		complain_key(r, s, k, "must not be empty");
 	} else {
@@ -153,7 +158,7 @@ static void set_text(struct reader *r, const config_setting_t *s, const struct k
 
 static void read_key(struct reader *r, const struct key *k, config_setting_t *s)
 {
-	bool is_text = k->type == KEY_TEXT || k->type == KEY_TEXT_OR_EMPTY || k->type == KEY_LEVEL || k->type == KEY_CLIENT;
+	bool is_text = k->type != KEY_U32 && k->type != KEY_U16 && k->type != KEY_LISTEN;
 
 	if (!s && !k->def)
 		complain_key(r, NULL, k, "is missing");

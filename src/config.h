@@ -25,6 +25,7 @@ struct config {
 	struct config_listen tls_listen;    /* n 0: no TLS */
 	char *tls_cert, *tls_key, *tls_ca;  /* "": the key is in cert; the system's authorities */
 	enum config_client tls_client;
+	bool tls_verify_server;
 	uint32_t min_expires_s, max_expires_s, default_expires_s, nonce_life_s;
 	unsigned media_workers;
 	uint16_t port_min, port_max;

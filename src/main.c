@@ -405,7 +405,7 @@ static int listen_all(struct pbx *p)
 		int err = transport_listen_tls(t, &(struct transport_tls){
 			.addr = c->tls_listen.at[i].addr, .port = c->tls_listen.at[i].port, .cert = c->tls_cert,
 			.key = path_or_null(c->tls_key), .ca = path_or_null(c->tls_ca), .asks_client = c->tls_client == CLIENT_ASKED,
-			.needs_client = c->tls_client == CLIENT_NEEDED });
+			.needs_client = c->tls_client == CLIENT_NEEDED, .checks_server = c->tls_verify_server });
 
 		if (err)
 			return complain_listen(c->tls_listen.at[i].addr, c->tls_listen.at[i].port, err);

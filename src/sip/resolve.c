@@ -20,6 +20,7 @@ struct lookup {
 	uint64_t id;
 	enum sip_proto proto;
 	uint16_t port;
+	uint32_t name;       /* TLS */
 	sip_resolve_fn *fn; /* NULL: cancelled */
 	void *arg;
 };
@@ -27,6 +28,7 @@ struct lookup {
 struct resolver {
 	uv_loop_t *loop;
 	const struct log *log;
+	struct transport *transport;
 	struct lookup *lookups;
 	uint64_t last_id;
 	bool is_closing;
@@ -84,6 +86,11 @@ int resolver_new(struct resolver **out, uv_loop_t *loop, const struct log *log)
 	return 0;
 }
 
+void resolver_set_transport(struct resolver *r, struct transport *t)
+{
+	r->transport = t;
+}
+
 static void free_if_done(struct resolver *r)
 {
 	if (r->is_closing && !r->lookups)
@@ -111,7 +118,7 @@ static unsigned take_addresses(const struct lookup *l, const struct addrinfo *re
 	for (const struct addrinfo *ai = res; ai && n < SIP_RESOLVE_MAX; ai = ai->ai_next) {
 		if (ai->ai_addrlen > sizeof(dests[n].addr))
 			continue;
-		dests[n] = (struct sip_dest){ .proto = l->proto };
+		dests[n] = (struct sip_dest){ .proto = l->proto, .name = l->name };
 		memcpy(&dests[n].addr, ai->ai_addr, ai->ai_addrlen);
 		sockaddr_set_port(&dests[n].addr, l->port);
 		n++;
@@ -152,6 +159,8 @@ int sip_resolve(struct resolver *r, const struct sip_uri *uri, sip_resolve_fn *f
 		name = (struct str){ name.p + 1, name.n - 2 };
 	if (!err && str_copy(name, host, sizeof(host)))
 		err = -EINVAL;
+	if (!err && l->proto == SIP_TLS && r->transport)
+		err = transport_name(r->transport, name, &l->name);
 	l->resolver = r;
 	l->fn = fn;
 	l->arg = arg;

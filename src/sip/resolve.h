@@ -19,6 +19,8 @@ int sip_resolve_literal(struct sip_dest *out, const struct sip_uri *uri);
 typedef void sip_resolve_fn(uint64_t id, const struct sip_dest *dests, unsigned n, void *arg);
 struct resolver;
 int resolver_new(struct resolver **out, uv_loop_t *loop, const struct log *log);
+/* Names of servers called over TLS are kept there; without one they have none, which suits unit tests alone. */
+void resolver_set_transport(struct resolver *r, struct transport *t);
 void resolver_close(struct resolver *r);
 int sip_resolve(struct resolver *r, const struct sip_uri *uri, sip_resolve_fn *fn, void *arg, uint64_t *id);
 void sip_resolve_cancel(struct resolver *r, uint64_t id);

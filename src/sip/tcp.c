@@ -185,6 +185,20 @@ static int take_tls(struct tcp_conn *c, const char *bytes, size_t n)
 	return err ? err : sent;
 }
 
+static void log_broken(const struct tcp_conn *c, int err)
+{
+	struct transport *t = c->transport;
+	char text[SOCKADDR_TEXT_MAX];
+	const char *name = c->name ? hostnames_text(t->names, c->name) : NULL;
+
+	sockaddr_print(&c->peer, text);
+	if (err == -EACCES && c->is_ours)
+		log_warn(t->log, "flow=%llu peer=%s: its certificate isn't good for %s", (unsigned long long)c->id, text,
+			 name ? name : "its address");
+	else
+		log_debug(t->log, "flow=%llu peer=%s closed: %s", (unsigned long long)c->id, text, strerror(-err));
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	struct tcp_conn *c = stream->data;
@@ -204,10 +218,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	}
 	int err = take_tls(c, buf->base, (size_t)n);
 	if (err && !c->is_closing) {
-		char text[SOCKADDR_TEXT_MAX];
-
-		log_debug(c->transport->log, "flow=%llu peer=%s closed: %s", (unsigned long long)c->id, sockaddr_print(&c->peer, text),
-			  strerror(-err));
+		log_broken(c, err);
 		conn_close(c);
 	}
 }
@@ -285,6 +296,19 @@ static void on_connect(uv_connect_t *req, int status)
 		conn_close(c);
 }
 
+static int conn_start_tls(struct tcp_conn *c, uint32_t name)
+{
+	struct transport *t = c->transport;
+	char text[SOCKADDR_TEXT_MAX];
+	const char *called = name ? hostnames_text(t->names, name) : sockaddr_print_host(&c->peer, text);
+
+	if (!called || !t->tls_client)
+		return -EHOSTUNREACH;
+	c->is_ours = true;
+	c->name = name;
+	return tls_connect(&c->tls, t->tls_client, called);
+}
+
 static struct tcp_conn *conn_open(struct transport *t, const struct sip_dest *to)
 {
 	struct tcp_conn *c = is_full(t) ? NULL : conn_new(t);
@@ -293,7 +317,7 @@ static struct tcp_conn *conn_open(struct transport *t, const struct sip_dest *to
 		return NULL;
 	c->peer = to->addr;
 	c->connect.data = c;
-	if ((to->proto == SIP_TLS && (!t->tls_client || tls_connect(&c->tls, t->tls_client, NULL) != 0)) ||
+	if ((to->proto == SIP_TLS && conn_start_tls(c, to->name) != 0) ||
 	    uv_tcp_connect(&c->connect, &c->tcp, &to->addr.sa, on_connect) != 0) {
 		c->is_silent = true;
 		conn_close(c);
@@ -371,7 +395,7 @@ int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes,
 			return -ENOTCONN;
 	} else {
 		for (c = t->conns; c; c = c->hh.next)
-			if (conn_proto(c) == dest->proto && sockaddr_eq(&c->peer, &dest->addr))
+			if (conn_proto(c) == dest->proto && c->name == dest->name && sockaddr_eq(&c->peer, &dest->addr))
 				break;
 		if (!c)
 			c = conn_open(t, dest);

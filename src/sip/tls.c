@@ -2,6 +2,7 @@
 #define LOG_MODULE "tls"
 #include "sip/tls.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -24,6 +25,7 @@ struct tls {
 	SSL *ssl;
 	BIO *in, *out;      /* the SSL's */
 	bool checks_peer;
+	char *name;         /* called; NULL: none, or we were called */
 	char *waiting;      /* written before the end of the handshake */
 	size_t nwaiting;
 };
@@ -218,11 +220,6 @@ static int verdict(struct tls *t, int r)
 	}
 }
 
-static const char *name_called(const struct tls *t)
-{
-	return SSL_get_ex_data(t->ssl, 0);
-}
-
 static int flush_waiting(struct tls *t)
 {
 	char *plain = t->waiting;
@@ -246,26 +243,35 @@ static int shake_hands(struct tls *t)
 	err = verdict(t, SSL_do_handshake(t->ssl));
 	if (err || !SSL_is_init_finished(t->ssl))
 		return err;
-	if (t->checks_peer && (SSL_get_verify_result(t->ssl) != X509_V_OK || (name_called(t) && !tls_peer_is(t, name_called(t)))))
+	if (t->checks_peer && (SSL_get_verify_result(t->ssl) != X509_V_OK || (t->name && !tls_peer_is(t, t->name))))
 		return -EACCES;
 	return flush_waiting(t);
+}
+
+static bool is_address(const char *name)
+{
+	unsigned char buf[sizeof(struct in6_addr)];
+
+	return inet_pton(AF_INET, name, buf) == 1 || inet_pton(AF_INET6, name, buf) == 1;
 }
 
 int tls_connect(struct tls **out, struct tls_context *c, const char *name)
 {
 	struct tls *t;
-	char *copy = name ? strdup(name) : NULL;
-	int err = name && !copy ? -ENOMEM : tls_new(&t, c);
+	int err = tls_new(&t, c);
 
-	if (err) {
-		free(copy);
+	if (err)
 		return err;
-	}
 	t->checks_peer = c->p.checks_server;
-	SSL_set_ex_data(t->ssl, 0, copy);
 	SSL_set_connect_state(t->ssl);
-	if (name)
-		SSL_set_tlsext_host_name(t->ssl, name);
+	if (name) {
+		t->name = strdup(name);
+		/* RFC 6066 §3: no addresses */
+		if (!t->name || (!is_address(name) && SSL_set_tlsext_host_name(t->ssl, name) != 1)) {
+			tls_free(t);
+			return -ENOMEM;
+		}
+	}
 	err = shake_hands(t); /* makes the ClientHello */
 	if (err) {
 		tls_free(t);
@@ -279,8 +285,8 @@ void tls_free(struct tls *t)
 {
 	if (!t)
 		return;
-	free(SSL_get_ex_data(t->ssl, 0));
 	SSL_free(t->ssl); /* and its BIOs */
+	free(t->name);
 	free(t->waiting);
 	free(t);
 }

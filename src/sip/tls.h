@@ -41,7 +41,7 @@ void tls_context_free(struct tls_context *c);
 struct tls;
 
 int tls_accept(struct tls **out, struct tls_context *c);
-/* name: the domain called, for SNI and to be checked against (RFC 5922 §7.2); NULL: neither. */
+/* name: the domain or address called, for SNI (names alone) and to be checked against (RFC 5922 §7.2); NULL: neither. */
 int tls_connect(struct tls **out, struct tls_context *c, const char *name);
 void tls_free(struct tls *t);
 

@@ -27,6 +27,7 @@ void transport_handle_closed(struct transport *t)
 		free(l);
 	}
 	tls_context_free(t->tls_client);
+	hostnames_free(t->names);
 	free(t->udp_buf);
 	free(t);
 }
@@ -234,8 +235,9 @@ int transport_listen_tls(struct transport *t, const struct transport_tls *p)
 	const struct tls_context_params server = {
 		.log = t->log, .cert = p->cert, .key = p->key, .ca = p->ca, .asks_client = p->asks_client, .needs_client = p->needs_client,
 	};
-	/* Phones show certificates of their own making. Whom we call by name is for the caller to check. */
-	const struct tls_context_params client = { .log = t->log, .cert = p->cert, .key = p->key, .ca = p->ca };
+	const struct tls_context_params client = {
+		.log = t->log, .cert = p->cert, .key = p->key, .ca = p->ca, .checks_server = p->checks_server,
+	};
 	struct tls_context *ours, *theirs;
 	struct listener *l;
 	union sockaddr_any any;
@@ -290,8 +292,14 @@ int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log
 
 	if (!t)
 		return -ENOMEM;
+	err = hostnames_new(&t->names);
+	if (err) {
+		free(t);
+		return err;
+	}
 	t->udp_buf = malloc(UDP_BATCH * UDP_SLOT);
 	if (!t->udp_buf) {
+		hostnames_free(t->names);
 		free(t);
 		return -ENOMEM;
 	}
@@ -303,6 +311,7 @@ int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log
 	t->conns_max = tcp_conns_max();
 	err = uv_timer_init(loop, &t->sweep);
 	if (err) {
+		hostnames_free(t->names);
 		free(t->udp_buf);
 		free(t);
 		return err;
@@ -354,6 +363,11 @@ static struct listener *listener_for(const struct transport *t, const struct sip
 			if (l->id == dest->flow && l->addr.sa.sa_family == dest->addr.sa.sa_family)
 				return l;
 	return transport_listener(t, dest->addr.sa.sa_family, dest->proto);
+}
+
+int transport_name(struct transport *t, struct str host, uint32_t *name)
+{
+	return hostnames_id(t->names, host, name);
 }
 
 int transport_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow)

@@ -25,6 +25,7 @@ union sockaddr_any {
 struct sip_dest {
 	enum sip_proto proto;
 	union sockaddr_any addr;
+	uint32_t name;        /* TLS: whom we mean to reach there, see transport_name(); 0: whoever has that address */
 	uint64_t flow;        /* !=0: this connection (TCP, TLS) or listener (UDP) and no other; 0: any */
 };
 
@@ -53,22 +54,28 @@ int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log
  * listeners. Negative errno when busy. port 0 picks a free one for both protocols. */
 int transport_listen(struct transport *t, const char *addr, uint16_t port);
 /* TLS on addr and port, with a certificate. asks and needs: of client certificates, see tls.h. The files are looked at every few
- * seconds and read again when they have changed. Once for each address; the certificate and authorities of the last call are
- * those that we call others with. */
+ * seconds and read again when they have changed. Once for each address; the certificate, the authorities and checks_server of
+ * the last call are those that we call others with.
+ * checks_server: a connection that we open carries nothing until the server has shown a certificate that an authority vouches
+ * for and that is made out to the name of the dest, or to its address where it has none (RFC 5922 §7.2); else it ends. */
 struct transport_tls {
 	const char *addr;
 	uint16_t port;
 	const char *cert, *key, *ca;  /* PEM files; key NULL: in cert; ca NULL: the system's */
-	bool asks_client, needs_client;
+	bool asks_client, needs_client, checks_server;
 };
 int transport_listen_tls(struct transport *t, const struct transport_tls *p);
 uint16_t transport_port(const struct transport *t); /* of the first listener */
 uint16_t transport_tls_port(const struct transport *t); /* of the first TLS listener, 0: none */
 void transport_close(struct transport *t); /* asynchronous; frees itself */
 
-/* Sends bytes (copied when they can't go at once). To a TCP or TLS dest without a flow it reuses an open connection to that address or
- * opens one. *flow (may be NULL) gets the flow used. 0; -ENOTCONN the flow is gone; -EHOSTUNREACH no listener of that family;
- * -ENOBUFS the peer doesn't read. */
+/* A name for sip_dest.name: the host of the URI before it was looked up (RFC 5922 §4). Numbers of names that are long out of use may
+ * be forgotten: a dest with such a one can't be sent to and is to be looked up anew. -EINVAL, -ENOMEM. */
+int transport_name(struct transport *t, struct str host, uint32_t *name);
+
+/* Sends bytes (copied when they can't go at once). To a TCP or TLS dest without a flow it reuses an open connection to that address,
+ * which must have been opened for the same name, or opens one. *flow (may be NULL) gets the flow used. 0; -ENOTCONN the flow is gone; -EHOSTUNREACH no listener of that family or
+ * a name forgotten; -ENOBUFS the peer doesn't read. */
 int transport_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
 
 /* Our address as the peer at dest sees it, for Via sent-by and Contact: the listener's, or where that is

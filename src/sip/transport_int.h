@@ -3,6 +3,7 @@
 
 #include <uthash.h>
 
+#include "sip/hostnames.h"
 #include "sip/tls.h"
 #include "sip/transport.h"
 
@@ -38,6 +39,7 @@ struct tcp_conn {
 	uv_tcp_t tcp;
 	uv_connect_t connect;
 	struct tls *tls;                 /* NULL: plain TCP */
+	uint32_t name;                   /* TLS that we opened: for whom; 0: for the address */
 	union sockaddr_any peer, local;
 	char *buf;                       /* plain bytes */
 	size_t len, size;
@@ -45,6 +47,7 @@ struct tcp_conn {
 	size_t crlf_len;             /* line ends seen where a message could begin */
 	bool is_closing;
 	bool is_used;                /* a message came or went */
+	bool is_ours;                /* TLS: we called */
 	bool is_silent;              /* nobody knows its id: its end isn't told */
 };
 
@@ -66,6 +69,7 @@ struct transport {
 	char *udp_buf;                   /* room for a batch of datagrams */
 	char tls_buf[TLS_READ];          /* what came off the wire, until it is decrypted */
 	struct tls_context *tls_client;  /* for connections that we open; NULL: we don't speak TLS */
+	struct hostnames *names;         /* of servers called over TLS */
 	struct sip_msg msg;              /* the one being received */
 	unsigned handles;                /* open libuv handles: freed at 0 */
 	bool is_closing;

@@ -95,6 +95,8 @@ int sip_ua_new(struct sip_ua **out, const struct sip_ua_params *p)
 		free(ua);
 		return err;
 	}
+	if (ua->resolver && sip_stack_transport(ua->stack))
+		resolver_set_transport(ua->resolver, sip_stack_transport(ua->stack));
 	for (size_t i = 0; i < ARRAY_LEN(built_in); i++)
 		ua->allows[built_in[i]] = true;
 	write_allow(ua);

@@ -95,7 +95,8 @@ static void test_config_every_key_is_read(void **state)
 		"node = \"n\"; user = \"u\"; log_level = \"debug\"; database = \"host=x dbname=\\\"y\\\"\"; spool = \"/s\"; prompts = \"/p\";\n"
 		"sip = { listen = ( { addr = \"0.0.0.0\"; port = 1; }, { port = 65535; addr = \"::\"; } );\n"
 		"  min_expires = 1; max_expires = 604800; default_expires = 2; nonce_life = 86400; };\n"
-		"tls = { listen = ( { addr = \"::1\"; port = 5061; } ); cert = \"/c\"; key = \"/k\"; ca = \"/a\"; client = \"need\"; };\n"
+		"tls = { listen = ( { addr = \"::1\"; port = 5061; } ); cert = \"/c\"; key = \"/k\"; ca = \"/a\"; client = \"need\";\n"
+		"verify_server = \"no\"; };\n"
 		"media = { workers = 256; port_min = 1024; port_max = 0xffff; timeout_s = 0; };\n";
 	struct config c;
 
@@ -124,6 +125,7 @@ static void test_config_every_key_is_read(void **state)
 	assert_string_equal(c.tls_key, "/k");
 	assert_string_equal(c.tls_ca, "/a");
 	assert_int_equal(c.tls_client, CLIENT_NEEDED);
+	assert_false(c.tls_verify_server);
 	assert_int_equal(c.media_workers, 256);
 	assert_int_equal(c.port_min, 1024);
 	assert_int_equal(c.port_max, 65535);
@@ -137,6 +139,8 @@ static void test_config_bad_value_is_refused_with_its_line(void **state)
 	static const struct { const char *text, *said; } rows[] = {
 		{ "nod = \"x\";", "conf:3: nod: unknown key\n" },
 		{ "tls = { client = \"maybe\"; };", "conf:3: tls.client: must be no, ask or need\n" },
+		{ "tls = { verify_server = \"perhaps\"; };", "conf:3: tls.verify_server: must be yes or no\n" },
+		{ "tls = { verify_server = true; };", "conf:3: tls.verify_server: must be a text in quotes\n" },
 		{ "tls = { cert = 1; };", "conf:3: tls.cert: must be a text in quotes\n" },
 		{ "tls = { listen = ( ); cert = \"c\"; };",
 		  "conf:3: tls.listen: must be a list like ( { addr = \"0.0.0.0\"; port = 5060; } )\n" },

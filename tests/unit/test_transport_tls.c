@@ -29,7 +29,7 @@ struct fx {
 	uv_loop_t loop;
 	uv_timer_t tick;
 	struct authority ca;
-	char dir[64], cert[96];
+	char dir[64], cert[96], ca_path[96];
 	struct side a, b;
 	int peer;
 	char in[4096];
@@ -79,16 +79,19 @@ static int side_listen(const struct fx *fx, struct side *s, const char *addr)
 	return transport_listen_tls(s->t, &(struct transport_tls){ .addr = addr, .cert = fx->cert });
 }
 
+static const struct transport_handler handler = { .on_message = on_message, .on_flow_closed = on_flow_closed };
+
 static int fx_setup(void **state)
 {
-	static const struct transport_handler handler = { .on_message = on_message, .on_flow_closed = on_flow_closed };
 	struct fx *fx = calloc(1, sizeof(*fx));
 
 	fx->peer = -1;
 	strcpy(fx->dir, "/tmp/test-transport-tls-XXXXXX");
 	assert_non_null(mkdtemp(fx->dir));
 	snprintf(fx->cert, sizeof(fx->cert), "%s/cert.pem", fx->dir);
+	snprintf(fx->ca_path, sizeof(fx->ca_path), "%s/ca.pem", fx->dir);
 	authority_init(&fx->ca, "Authority");
+	authority_save(&fx->ca, fx->ca_path);
 	authority_issue(&fx->ca, "pbx", "DNS:pbx.example.com", fx->cert);
 	uv_loop_init(&fx->loop);
 	uv_timer_init(&fx->loop, &fx->tick);
@@ -115,6 +118,7 @@ static int fx_teardown(void **state)
 	assert_int_equal(uv_loop_close(&fx->loop), 0);
 	authority_fini(&fx->ca);
 	unlink(fx->cert);
+	unlink(fx->ca_path);
 	rmdir(fx->dir);
 	free(fx);
 	return 0;
@@ -230,6 +234,72 @@ static void test_transport_tls_end_of_a_connection_is_told(void **state)
 	assert_int_equal(transport_new(&fx->a.t, &fx->loop, NULL, &(struct transport_handler){ 0 }, NULL), 0);
 }
 
+/* RFC 5922 §7.2: nothing is sent to a server that isn't the one called. */
+static void test_transport_tls_server_must_be_the_one_called(void **state)
+{
+	static const struct { const char *names, *called; bool is_good; } v[] = {
+		{ "DNS:pbx.example.com", "pbx.example.com", true },
+		{ "DNS:pbx.example.com", "PBX.example.com.", true },
+		{ "DNS:pbx.example.com", "example.com", false },
+		{ "DNS:*.example.com", "pbx.example.com", false }, /* §7.2: no wildcards */
+		{ "URI:sip:example.com,DNS:pbx.example.com", "example.com", true },
+		{ "URI:sip:example.com,DNS:pbx.example.com", "pbx.example.com", false }, /* §7.1: with a URI the DNS names don't count */
+		{ "DNS:pbx.example.com", NULL, false }, /* called by address */
+		{ "IP:127.0.0.1", NULL, true },
+		{ "IP:127.0.0.9", NULL, false },
+	};
+	struct fx *fx = *state;
+	char buf[1024];
+
+	assert_int_equal(transport_listen_tls(fx->b.t, &(struct transport_tls){
+		.addr = "127.0.0.2", .cert = fx->cert, .ca = fx->ca_path, .checks_server = true }), 0);
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		struct side server = { 0 };
+		struct sip_dest to;
+
+		authority_issue(&fx->ca, "server", v[i].names, fx->cert);
+		assert_int_equal(transport_new(&server.t, &fx->loop, NULL, &handler, &server), 0);
+		assert_int_equal(side_listen(fx, &server, "127.0.0.1"), 0);
+		to = dest_of(&server, "127.0.0.1");
+		if (v[i].called)
+			assert_int_equal(transport_name(fx->b.t, str_from(v[i].called), &to.name), 0);
+		fx->b.nclosed = 0;
+		assert_int_equal(transport_send(fx->b.t, &to, (struct str){ buf, message(buf, sizeof(buf), 0) }, NULL), 0);
+		if (v[i].is_good)
+			pump(fx, server.ngot, 1u);
+		else
+			pump(fx, fx->b.nclosed, 1u);
+		assert_int_equal(server.ngot, v[i].is_good);
+		transport_close(server.t);
+		pump(fx, fx->b.nclosed, 1u);
+	}
+}
+
+static void test_transport_tls_connection_is_reused_for_the_same_name_alone(void **state)
+{
+	struct fx *fx = *state;
+	struct sip_dest to = dest_of(&fx->a, "127.0.0.1"), other = to, by_address = to;
+	uint64_t first, flow;
+	char buf[1024];
+	size_t n = message(buf, sizeof(buf), 0);
+
+	assert_int_equal(side_listen(fx, &fx->b, "127.0.0.2"), 0);
+	assert_int_equal(transport_name(fx->b.t, STR("one.example.com"), &to.name), 0);
+	assert_int_equal(transport_name(fx->b.t, STR("two.example.com"), &other.name), 0);
+	assert_int_equal(transport_send(fx->b.t, &to, (struct str){ buf, n }, &first), 0);
+	assert_int_equal(transport_send(fx->b.t, &to, (struct str){ buf, n }, &flow), 0);
+	assert_int_equal(flow, first);
+	assert_int_equal(transport_send(fx->b.t, &other, (struct str){ buf, n }, &flow), 0);
+	assert_int_not_equal(flow, first);
+	assert_int_equal(transport_send(fx->b.t, &by_address, (struct str){ buf, n }, &flow), 0);
+	assert_int_not_equal(flow, first);
+	pump(fx, fx->a.ngot, 4u);
+	assert_int_equal(transport_counters(fx->a.t)->tcp_accepted, 3);
+	/* A number that was never given. */
+	to.name = 4711;
+	assert_int_equal(transport_send(fx->b.t, &to, (struct str){ buf, n }, NULL), -EHOSTUNREACH);
+}
+
 /* RFC 5626 §4.4.1, encrypted like all else. */
 static void test_transport_tls_ping_is_answered(void **state)
 {
@@ -268,6 +338,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_transport_tls_over_ipv6, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_transport_tls_closes_what_speaks_something_else, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_transport_tls_end_of_a_connection_is_told, fx_setup, fx_teardown),
+		cmocka_unit_test_setup_teardown(test_transport_tls_server_must_be_the_one_called, fx_setup, fx_teardown),
+		cmocka_unit_test_setup_teardown(test_transport_tls_connection_is_reused_for_the_same_name_alone, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_transport_tls_ping_is_answered, fx_setup, fx_teardown),
 	};
 
