@@ -359,6 +359,29 @@ int dialog_init_uas(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 	return 0;
 }
 
+int dialog_init_kept(struct dialog *d, struct sip_ua *ua, const struct dialog_usage *usage, const struct subscription_kept *k)
+{
+	*d = (struct dialog){ .ua = ua, .is_established = true, .local_seq = k->local_seq, .remote_seq = k->remote_seq,
+			      .has_remote_seq = true, .source = { .proto = k->proto, .peer = k->peer } };
+	if (k->local_tag.n != DIALOG_TAG_LEN || dialog_find(ua, k->call_id, k->local_tag))
+		return -EINVAL;
+	memcpy(d->local_tag, k->local_tag.p, DIALOG_TAG_LEN);
+	d->call_id = str_dup(k->call_id);
+	d->remote_tag = str_dup(k->remote_tag);
+	d->local = str_dup(k->local);
+	d->remote = str_dup(k->remote);
+	d->target = str_dup(k->target);
+	d->routes = str_dup(k->routes);
+	d->contact_user = str_dup(k->contact_user);
+	if (!(d->call_id && d->remote_tag && d->local && d->remote && d->target && d->routes && d->contact_user)) {
+		dialog_fini(d);
+		return -ENOMEM;
+	}
+	choose_dest(d);
+	table_add(d, usage);
+	return 0;
+}
+
 int dialog_init_fork(struct dialog *d, const struct dialog *like, const struct sip_msg *m)
 {
 	int err;

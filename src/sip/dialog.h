@@ -66,6 +66,8 @@ int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 /* From a request that forms a dialog; it has a Contact. */
 int dialog_init_uas(struct dialog *d, struct sip_ua *ua, const struct dialog_usage *usage, const struct sip_msg *m,
 		    const struct sip_source *src);
+/* One of a former process. -EINVAL: not a tag of ours, or in use. */
+int dialog_init_kept(struct dialog *d, struct sip_ua *ua, const struct dialog_usage *usage, const struct subscription_kept *k);
 /* The same dialog seen with another fork's 2xx: not in the table, for its ACK and BYE. */
 int dialog_init_fork(struct dialog *d, const struct dialog *like, const struct sip_msg *m);
 void dialog_fini(struct dialog *d);

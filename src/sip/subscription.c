@@ -8,6 +8,7 @@
  * waits, for an older one has lost its interest. Like a session it frees itself from a 0 ms timer.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "sip/request.h"
@@ -28,7 +29,7 @@ struct subscription {
 	char *next_ctype, *next_body; /* the state that waits */
 	size_t next_len;
 	uint64_t expires_at_ms;
-	uint32_t max_expires_s;
+	uint32_t min_expires_s, max_expires_s;
 	uint8_t state;
 	bool is_notifying, has_next, is_told;
 	char reason[16];
@@ -151,6 +152,13 @@ static void notified(struct subscription *sub)
 	}
 	if (sub->state == ENDED)
 		timer_start(sub->dialog.ua->timers, &sub->reaper, 0);
+	else if (!sub->is_notifying && sub->handler->on_notified)
+		sub->handler->on_notified(sub, sub->arg);
+}
+
+bool subscription_is_notifying(const struct subscription *sub)
+{
+	return sub->is_notifying;
 }
 
 /* RFC 6665 §4.2.2: who answers like this has forgotten the subscription. */
@@ -232,6 +240,15 @@ static bool is_same_event(const struct subscription *sub, const struct sip_msg *
 	return str_eq(ours, theirs) && str_eq(our_id, their_id);
 }
 
+/* RFC 6665 §4.2.1.1 */
+static void refuse_brief(const struct subscription *sub, struct strans *st)
+{
+	char min_expires[48];
+
+	snprintf(min_expires, sizeof(min_expires), "Min-Expires: %u\r\n", sub->min_expires_s);
+	strans_reply_simple(st, 423, min_expires);
+}
+
 static void on_resubscribe(struct subscription *sub, struct strans *st, const struct sip_msg *m)
 {
 	int64_t wanted_s = sip_msg_expires(m, DEFAULT_EXPIRES_S);
@@ -248,6 +265,13 @@ static void on_resubscribe(struct subscription *sub, struct strans *st, const st
 		strans_reply(st, &(struct sip_reply){ .status = 400, .reason = "Malformed Expires" });
 		return;
 	}
+	if (wanted_s > 0 && wanted_s < sub->min_expires_s) {
+		refuse_brief(sub, st);
+		return;
+	}
+	if (!dialog_is_own_flow(&sub->dialog, strans_source(st)) && sub->handler->on_authorize &&
+	    !sub->handler->on_authorize(sub, st, m, sub->arg))
+		return;
 	uint32_t expires_s = wanted_s < sub->max_expires_s ? (uint32_t)wanted_s : sub->max_expires_s;
 	dialog_seen_from(&sub->dialog, strans_source(st));
 	dialog_refresh_target(&sub->dialog, m);
@@ -292,6 +316,20 @@ static const struct dialog_usage subscription_usage = {
 	.drop = drop,
 };
 
+static struct subscription *sub_new(uint32_t expires_s, const struct subscription_handler *h, void *arg)
+{
+	struct subscription *sub = calloc(1, sizeof(*sub));
+
+	if (!sub)
+		return NULL;
+	sub->handler = h;
+	sub->arg = arg;
+	sub->max_expires_s = expires_s > MAX_EXPIRES_S ? expires_s : MAX_EXPIRES_S;
+	timer_init(&sub->expiry, on_expiry, sub);
+	timer_init(&sub->reaper, on_reaper, sub);
+	return sub;
+}
+
 int subscription_accept(struct subscription **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m,
 			uint32_t expires_s, const struct subscription_handler *h, void *arg)
 {
@@ -300,14 +338,9 @@ int subscription_accept(struct subscription **out, struct sip_ua *ua, struct str
 
 	if (!sip_msg_has(m, SIP_HDR_EVENT))
 		return -EINVAL;
-	sub = calloc(1, sizeof(*sub));
+	sub = sub_new(expires_s, h, arg);
 	if (!sub)
 		return -ENOMEM;
-	sub->handler = h;
-	sub->arg = arg;
-	sub->max_expires_s = expires_s > MAX_EXPIRES_S ? expires_s : MAX_EXPIRES_S;
-	timer_init(&sub->expiry, on_expiry, sub);
-	timer_init(&sub->reaper, on_reaper, sub);
 	err = dialog_init_uas(&sub->dialog, ua, &subscription_usage, m, strans_source(st));
 	if (err) {
 		free(sub);
@@ -318,6 +351,49 @@ int subscription_accept(struct subscription **out, struct sip_ua *ua, struct str
 	if (err) {
 		sub_free(sub);
 		return err;
+	}
+	set_expiry(sub, expires_s);
+	*out = sub;
+	return 0;
+}
+
+void subscription_limit(struct subscription *sub, uint32_t min_s, uint32_t max_s)
+{
+	sub->min_expires_s = min_s;
+	sub->max_expires_s = max_s;
+}
+
+/* ---- from one process to the next ---- */
+
+void subscription_keep(const struct subscription *sub, struct subscription_kept *out)
+{
+	const struct dialog *d = &sub->dialog;
+
+	*out = (struct subscription_kept){
+		.call_id = str_from(d->call_id), .local_tag = str_from(d->local_tag), .remote_tag = str_from(d->remote_tag),
+		.local = str_from(d->local), .remote = str_from(d->remote), .target = str_from(d->target),
+		.contact_user = str_from(d->contact_user), .event = str_from(sub->event), .routes = str_from(d->routes),
+		.local_seq = d->local_seq, .remote_seq = d->remote_seq, .proto = d->source.proto, .peer = d->source.peer,
+	};
+}
+
+int subscription_restore(struct subscription **out, struct sip_ua *ua, const struct subscription_kept *k, uint32_t expires_s,
+			 const struct subscription_handler *h, void *arg)
+{
+	struct subscription *sub = sub_new(expires_s, h, arg);
+	int err;
+
+	if (!sub)
+		return -ENOMEM;
+	err = dialog_init_kept(&sub->dialog, ua, &subscription_usage, k);
+	if (err) {
+		free(sub);
+		return err;
+	}
+	sub->event = str_dup(k->event);
+	if (!sub->event) {
+		sub_free(sub);
+		return -ENOMEM;
 	}
 	set_expiry(sub, expires_s);
 	*out = sub;

@@ -156,6 +156,11 @@ struct subscription;
 struct subscription_handler {
 	/* Send full state by subscription_notify. expires_s 0: the last one. */
 	void (*on_refresh)(struct subscription *sub, uint32_t expires_s, void *arg);
+	/* May be NULL: no NOTIFY is under way any more, and none waits. */
+	void (*on_notified)(struct subscription *sub, void *arg);
+	/* May be NULL: may this SUBSCRIBE refresh it, which comes from another address than those before? false: the handler has
+	 * answered (challenge). */
+	bool (*on_authorize)(struct subscription *sub, struct strans *st, const struct sip_msg *m, void *arg);
 	/* Exactly once, last: expired, ended (by us too), peer gone. */
 	void (*on_closed)(struct subscription *sub, void *arg);
 };
@@ -163,7 +168,26 @@ struct subscription_handler {
  * subscription_notify. expires_s 0: one state and no more. -EINVAL without Event or Contact: the caller still has to answer. */
 int subscription_accept(struct subscription **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m,
 			uint32_t expires_s, const struct subscription_handler *h, void *arg);
+/* What a refresh may ask for: less than min_s (but 0) gets 423, more than max_s gets max_s, as does one that asks for nothing. */
+void subscription_limit(struct subscription *sub, uint32_t min_s, uint32_t max_s);
 /* NOTIFY with state active (or terminated when the subscription has ended). One at a time: while one is under way the
  * newest body waits. -ENOTCONN: it has ended. */
 int subscription_notify(struct subscription *sub, const char *ctype, struct str body);
 void subscription_close(struct subscription *sub, const char *reason); /* NOTIFY terminated;reason= */
+/* A NOTIFY is under way. */
+bool subscription_is_notifying(const struct subscription *sub);
+
+/* What another process needs to go on with a subscription: texts of its dialog, as they are in its requests. */
+struct subscription_kept {
+	struct str call_id, local_tag, remote_tag, local, remote, target, contact_user, event;
+	struct str routes;              /* a line each */
+	uint32_t local_seq, remote_seq; /* of the last NOTIFY and the last SUBSCRIBE */
+	enum sip_proto proto;           /* where the last SUBSCRIBE came from */
+	union sockaddr_any peer;
+};
+/* The texts are the subscription's: valid until the next of its events. */
+void subscription_keep(const struct subscription *sub, struct subscription_kept *out);
+/* Takes up one that was kept; *k is copied. The next NOTIFY has a CSeq above k->local_seq. The caller sends the state. -EINVAL: a tag
+ * that we didn't make, or is in use. */
+int subscription_restore(struct subscription **out, struct sip_ua *ua, const struct subscription_kept *k, uint32_t expires_s,
+			 const struct subscription_handler *h, void *arg);

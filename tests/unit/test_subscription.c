@@ -9,6 +9,9 @@ struct fixture {
 	char events[512];
 	const char *notify_on_refresh;
 	const char *close_on_refresh;
+	const struct subscription_handler *handler;
+	const char *from;        /* where the subscriber speaks from, NULL: its address */
+	bool refuses;
 	char to_tag[64];
 	unsigned branch, call;
 };
@@ -34,13 +37,37 @@ static void on_closed(struct subscription *sub, void *arg)
 	strcat(f->events, "closed;");
 }
 
+static void on_notified(struct subscription *sub, void *arg)
+{
+	struct fixture *f = arg;
+
+	assert_false(subscription_is_notifying(sub));
+	strcat(f->events, "notified;");
+}
+
+static bool on_authorize(struct subscription *sub, struct strans *st, const struct sip_msg *m, void *arg)
+{
+	struct fixture *f = arg;
+
+	(void)sub;
+	(void)m;
+	strcat(f->events, "authorize;");
+	if (f->refuses)
+		strans_reply_simple(st, 401, NULL);
+	return !f->refuses;
+}
+
+static const struct subscription_handler watchful = {
+	.on_refresh = on_refresh, .on_closed = on_closed, .on_notified = on_notified, .on_authorize = on_authorize,
+};
+
 static const struct subscription_handler handler = { .on_refresh = on_refresh, .on_closed = on_closed };
 
 static void on_subscribe(struct strans *st, const struct sip_msg *m, void *arg)
 {
 	struct fixture *f = arg;
 
-	assert_int_equal(subscription_accept(&f->sub, f->end->ua, st, m, f->grant_s, &handler, f), 0);
+	assert_int_equal(subscription_accept(&f->sub, f->end->ua, st, m, f->grant_s, f->handler, f), 0);
 }
 
 static int setup(void **state)
@@ -50,6 +77,7 @@ static int setup(void **state)
 	f->w = wire_new(1);
 	f->end = wire_end(f->w, 'A');
 	f->grant_s = 600;
+	f->handler = &handler;
 	sip_ua_handle(f->end->ua, SIP_SUBSCRIBE, on_subscribe, f);
 	*state = f;
 	return 0;
@@ -75,7 +103,10 @@ static void subscribe(struct fixture *f, uint32_t cseq, const char *event, const
 			 "Event: %s\r\n%sContent-Length: 0\r\n\r\n",
 			 ++f->branch, *f->to_tag ? ";tag=" : "", f->to_tag, f->call, cseq,
 			 event, hdrs);
-	wire_receive(f->end, &wire_end(f->w, 'B')->addr, SIP_UDP, text, (size_t)n);
+	union sockaddr_any from = wire_end(f->w, 'B')->addr;
+	if (f->from)
+		assert_int_equal(sockaddr_parse(&from, str_from(f->from), 5062), 0);
+	wire_receive(f->end, &from, SIP_UDP, text, (size_t)n);
 	wire_flush(f->w);
 	const char *tag = strstr(wire_header(f->end->last, "To", buf, sizeof(buf)), "tag=");
 	if (tag && !*f->to_tag)
@@ -313,6 +344,107 @@ static void test_subscription_failed_notify_ends_or_not(void **state)
 	assert_int_equal(timers_count(f->w->timers), 0);
 }
 
+static void test_subscription_refresh_too_brief_gets_423(void **state)
+{
+	struct fixture *f = *state;
+
+	subscribe(f, 1, "message-summary", "Expires: 600\r\n");
+	subscription_limit(f->sub, 60, 900);
+	subscribe(f, 2, "message-summary", "Expires: 59\r\n");
+	assert_header(f, "Min-Expires", "60");
+	assert_ladder(f->w, "A 200 SUBSCRIBE, A 423 SUBSCRIBE");
+	assert_string_equal(f->events, "");
+	subscribe(f, 3, "message-summary", "Expires: 7200\r\n");
+	assert_header(f, "Expires", "900");
+	subscribe(f, 4, "message-summary", "");
+	assert_header(f, "Expires", "900");
+	subscribe(f, 5, "message-summary", "Expires: 60\r\n");
+	assert_header(f, "Expires", "60");
+}
+
+static void test_subscription_refresh_from_elsewhere_is_authorized(void **state)
+{
+	struct fixture *f = *state;
+
+	f->handler = &watchful;
+	subscribe(f, 1, "message-summary", "Expires: 600\r\n");
+	subscribe(f, 2, "message-summary", "Expires: 600\r\n");
+	assert_string_equal(f->events, "refresh 600;");
+	f->from = "127.0.0.3";
+	f->refuses = true;
+	subscribe(f, 3, "message-summary", "Expires: 0\r\n");
+	assert_string_equal(f->events, "refresh 600;authorize;");
+	assert_non_null(strstr(f->end->last, "SIP/2.0 401"));
+	f->refuses = false;
+	subscribe(f, 4, "message-summary", "Expires: 600\r\n");
+	assert_string_equal(f->events, "refresh 600;authorize;authorize;refresh 600;");
+}
+
+static void test_subscription_tells_when_notified(void **state)
+{
+	struct fixture *f = *state;
+
+	f->handler = &watchful;
+	subscribe(f, 1, "message-summary", "Expires: 600\r\n");
+	notify(f, "one");
+	notify(f, "two");
+	assert_true(subscription_is_notifying(f->sub));
+	answer(f, 200);
+	assert_string_equal(f->events, ""); /* "two" is under way */
+	answer(f, 200);
+	assert_string_equal(f->events, "notified;");
+}
+
+static void test_subscription_kept_goes_on_elsewhere(void **state)
+{
+	struct fixture *f = *state;
+	struct subscription_kept k;
+	struct subscription *other;
+	char event[64], call_id[64], tag[32], remote_tag[32], uris[3][128];
+
+	f->handler = &watchful;
+	subscribe(f, 1, "message-summary;id=7", "Expires: 600\r\n");
+	notify(f, "one");
+	answer(f, 200);
+	f->events[0] = '\0';
+	subscription_keep(f->sub, &k);
+	assert_int_equal(k.local_seq, 1);
+	assert_int_equal(k.remote_seq, 1);
+	/* In use here */
+	assert_int_equal(subscription_restore(&other, f->end->ua, &k, 300, &watchful, f), -EINVAL);
+	/* A new process knows what was written down, and that the CSeq was below 100 */
+	struct { struct str *field; char *buf; size_t size; } texts[] = {
+		{ &k.event, event, sizeof(event) }, { &k.call_id, call_id, sizeof(call_id) }, { &k.local_tag, tag, sizeof(tag) },
+		{ &k.remote_tag, remote_tag, sizeof(remote_tag) }, { &k.local, uris[0], sizeof(uris[0]) },
+		{ &k.remote, uris[1], sizeof(uris[1]) }, { &k.target, uris[2], sizeof(uris[2]) },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		assert_int_equal(str_copy(*texts[i].field, texts[i].buf, texts[i].size), 0);
+		*texts[i].field = str_from(texts[i].buf);
+	}
+	k.routes = STR("<sip:127.0.0.2:5062;lr>\n");
+	k.contact_user = STR("1001");
+	k.local_seq = 100;
+	wire_free(f->w);
+	f->w = wire_new(1);
+	f->end = wire_end(f->w, 'A');
+	assert_int_equal(subscription_restore(&f->sub, f->end->ua, &k, 300, &watchful, f), 0);
+	notify(f, "again");
+	assert_ladder(f->w, "A NOTIFY");
+	assert_header(f, "CSeq", "101 NOTIFY");
+	assert_header(f, "Event", "message-summary;id=7");
+	assert_header(f, "Subscription-State", "active;expires=300");
+	assert_header(f, "Route", "<sip:127.0.0.2:5062;lr>");
+	answer(f, 200);
+	assert_string_equal(f->events, "notified;");
+	/* The subscriber refreshes as if nothing had been */
+	subscribe(f, 2, "message-summary;id=7", "Expires: 0\r\n");
+	assert_string_equal(f->events, "notified;refresh 0;");
+	/* A tag that can't be ours */
+	k.local_tag = STR("short");
+	assert_int_equal(subscription_restore(&other, f->end->ua, &k, 300, &watchful, f), -EINVAL);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_subscription_##name, setup, teardown)
@@ -324,6 +456,10 @@ int main(void)
 		T(unsubscribed_last_state_sent),
 		T(unsubscribed_owner_silent_ends_anyway),
 		T(fetch_gets_one_state),
+		T(refresh_too_brief_gets_423),
+		T(refresh_from_elsewhere_is_authorized),
+		T(tells_when_notified),
+		T(kept_goes_on_elsewhere),
 		T(closed_by_owner),
 		T(closed_inside_refresh),
 		T(failed_notify_ends_or_not),
