@@ -54,6 +54,9 @@ struct leg {
 	bool has_early_media;
 	bool is_acked;
 	bool remote_hold;
+	enum sdp_dir wish, described; /* the direction our next description wishes; the last one's */
+	bool wants_reoffer;       /* to be offered anew as soon as that may be */
+	int reoffer_status;       /* how the last offer of ours went: 200, or why it was refused; 0: none yet, or under way */
 	char *local_sdp;          /* our answer, repeated in every response until the ACK */
 	char peer[64];            /* the number or trunk at its far end */
 	char codec[16];
@@ -89,6 +92,14 @@ void leg_bridge(struct leg *a, struct leg *b);
 void leg_unbridge(struct leg *leg);
 /* Sets what both hear, from who is on hold. */
 void leg_update_bridge(struct leg *leg);
+/* Offers an answered leg anew what it is now: its partner's codecs first, our address, the direction of leg->wish. At once, or
+ * as soon as what is under way has ended: an offer of the peer, one of ours (then once more, with what is true by then), the ACK
+ * of our 200, the wait after a 491. So it may be called at any time and as often as wanted. How it went: leg_is_reoffering() turns
+ * false, reoffer_status is set, the bridge is brought up to date (leg_update_bridge) and call_wake() called; a refusal leaves what
+ * was agreed before, an answer that ends the dialog (481, 408) ends the leg. Never calls back before it returns.
+ * -ENOTCONN: not answered yet, or ended; other errors: it couldn't be sent. */
+int leg_reoffer(struct leg *leg);
+bool leg_is_reoffering(const struct leg *leg);
 bool leg_has_media(const struct leg *leg);
 void leg_ringback(struct leg *leg);                  /* plays ringing to an answered caller */
 const char *leg_music_class(const struct leg *leg);

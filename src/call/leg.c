@@ -2,7 +2,7 @@
  *
  * Events arrive from the session (sip) and the stream (media); each changes the leg and wakes the call's task,
  * which decides. A leg is gone when both its session and its stream have closed; only then are its statistics whole.
- * What a leg says in SDP and what its stream does is in leg_media.c.
+ * What a leg says in SDP and what its stream does is in leg_media.c, offers after the first in leg_offer.c.
  */
 #define LOG_MODULE "leg"
 #include <stdlib.h>
@@ -28,6 +28,7 @@ struct leg *leg_new(struct call *call, bool is_caller)
 	leg->call = call;
 	leg->id = ++call->nlegs_made;
 	leg->is_caller = is_caller;
+	leg->wish = leg->described = SDP_SENDRECV;
 	leg->started_ms = call_now_ms(call);
 	leg->oa = oa_new(((uint64_t)rng_u32(call->calls->p.rng) << 16) | leg->id);
 	if (!leg->oa) {
@@ -95,16 +96,10 @@ static void leg_set_state(struct leg *leg, enum leg_state state)
 
 /* ---- out ---- */
 
-/* The description of a message, which may stand among other parts. */
-static struct str sdp_of(const struct sip_msg *m)
-{
-	return sip_msg_part(m, "application/sdp");
-}
-
 int leg_accept(struct leg *leg, struct strans *st, const struct sip_msg *m)
 {
-	if (sdp_of(m).n) {
-		int err = oa_take_offer(leg->oa, sdp_of(m));
+	if (leg_sdp_of(m).n) {
+		int err = oa_take_offer(leg->oa, leg_sdp_of(m));
 
 		if (err)
 			return err;
@@ -246,7 +241,7 @@ static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
 
 	(void)s;
 	leg_set_state(leg, LEG_RINGING);
-	if (sdp_of(m).n && !leg->has_early_media && oa_take_early_answer(leg->oa, sdp_of(m)) == 0) {
+	if (leg_sdp_of(m).n && !leg->has_early_media && oa_take_early_answer(leg->oa, leg_sdp_of(m)) == 0) {
 		leg->has_early_media = true;
 		leg_configure(leg);
 	}
@@ -257,7 +252,7 @@ static void on_answer(struct session *s, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;
 	/* RFC 3261 §13.2.1 wants the answer in the 2xx again; gateways that gave it in a 183 leave it out. */
-	int err = sdp_of(m).n ? oa_take_answer(leg->oa, sdp_of(m)) : oa_keep_early_answer(leg->oa);
+	int err = leg_sdp_of(m).n ? oa_take_answer(leg->oa, leg_sdp_of(m)) : oa_keep_early_answer(leg->oa);
 
 	session_ack(s, NULL, STR_NULL);
 	leg->is_acked = true;
@@ -271,68 +266,29 @@ static void on_answer(struct session *s, const struct sip_msg *m, void *arg)
 	}
 	leg_set_state(leg, LEG_ANSWERED);
 	leg_configure(leg);
+	leg_offer_waiting(leg);
 	call_wake(leg->call);
 }
 
 static void on_ack(struct session *s, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;
+	const char *codec_before = oa_agreed(leg->oa)->codec.name;
 
 	leg->is_acked = true;
 	free(leg->local_sdp);
 	leg->local_sdp = NULL;
 	if (oa_state(leg->oa) == OA_LOCAL_OFFER) {
-		if (!sdp_of(m).n || oa_take_answer(leg->oa, sdp_of(m)) != 0) {
+		if (!leg_sdp_of(m).n || oa_take_answer(leg->oa, leg_sdp_of(m)) != 0) {
 			/* RFC 3261 §13.2.2.4: an ACK without the answer leaves no session to have. */
 			session_close(s, 488, "Reason: SIP;cause=488;text=\"No answer in ACK\"\r\n");
 			return;
 		}
 		leg_configure(leg);
 		leg_update_bridge(leg);
+		leg_align_partner(leg, codec_before);
 	}
-	call_wake(leg->call);
-}
-
-static void on_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg)
-{
-	struct leg *leg = arg;
-	char sdp[4096];
-	struct out o;
-	union sockaddr_any local;
-	int err;
-
-	out_init(&o, sdp, sizeof(sdp));
-	/* An UPDATE without a body refreshes the target and nothing else. */
-	if (!has_offer && m->method == SIP_UPDATE) {
-		session_reply_offer(s, st, 200, NULL, NULL, STR_NULL);
-		return;
-	}
-	err = session_local_addr(s, &local);
-	if (!err && has_offer)
-		err = oa_take_offer(leg->oa, sdp_of(m));
-	if (!err)
-		err = has_offer ? leg_write_answer(leg, &local, leg->partner, &o) : leg_write_offer(leg, &local, leg->partner, &o);
-	if (err) {
-		session_reply_offer(s, st, err == -EBUSY ? 491 : err == -EINVAL ? 400 : 488, NULL, NULL, STR_NULL);
-		return;
-	}
-	session_reply_offer(s, st, 200, NULL, "application/sdp", out_view(&o));
-	if (has_offer) {
-		leg_configure(leg);
-		leg_update_bridge(leg);
-		call_wake(leg->call);
-	}
-}
-
-static void on_reoffer_done(struct session *s, int status, const struct sip_msg *m, void *arg)
-{
-	struct leg *leg = arg;
-
-	(void)s;
-	if (status / 100 != 2 || !m || !sdp_of(m).n || oa_take_answer(leg->oa, sdp_of(m)) != 0)
-		oa_rollback(leg->oa);
-	else
-		leg_configure(leg);
+	leg_offer_waiting(leg);
 	call_wake(leg->call);
 }
 
@@ -452,8 +408,8 @@ static const struct session_handler session_handler = {
 	.on_progress = on_progress,
 	.on_answer = on_answer,
 	.on_ack = on_ack,
-	.on_reoffer = on_reoffer,
-	.on_reoffer_done = on_reoffer_done,
+	.on_reoffer = leg_on_reoffer,
+	.on_reoffer_done = leg_on_reoffer_done,
 	.on_request = on_request,
 	.on_closed = on_closed,
 	.on_authorize = on_authorize,

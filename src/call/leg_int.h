@@ -15,6 +15,16 @@ int leg_open_stream(struct leg *leg, const union sockaddr_any *local, const stru
 /* Descriptions. codec_of: the leg whose codecs we would like to share, or NULL. */
 int leg_write_offer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o);
 int leg_write_answer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o);
+/* leg_offer.c: offers after the first, both ways. */
+void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg);
+void leg_on_reoffer_done(struct session *s, int status, const struct sip_msg *m, void *arg);
+/* Something an offer may have waited for has happened. */
+void leg_offer_waiting(struct leg *leg);
+/* The peer has changed the codec (from `before`, NULL: there was none): the partner is asked for the same, which spares the
+ * transcoding. */
+void leg_align_partner(struct leg *leg, const char *before);
+struct str leg_sdp_of(const struct sip_msg *m);
+
 /* Makes local_sdp for the caller's INVITE, once. -ENOTSUP: it had no offer; -EPROTO: no codec in common. */
 int leg_make_answer(struct leg *leg);
 int leg_make_late_offer(struct leg *leg);

@@ -62,7 +62,7 @@ static void fill_local(struct oa_local *l, struct oa_codec *codecs, char addr[SO
 		.addr_is_ip6 = local->sa.sa_family == AF_INET6,
 		.port = stream_port(leg->stream),
 		.rtcp_port = (uint16_t)(stream_port(leg->stream) + 1),
-		.dir = SDP_SENDRECV,
+		.dir = leg->wish,
 		.ptime_ms = PTIME_MS,
 		.ncodecs = leg_codecs(codec_of, codecs),
 		.codecs = codecs,
@@ -77,6 +77,7 @@ int leg_write_offer(struct leg *leg, const union sockaddr_any *local, const stru
 	char addr[SOCKADDR_TEXT_MAX];
 
 	fill_local(&l, codecs, addr, leg, local, codec_of);
+	leg->described = l.dir;
 	return oa_offer(leg->oa, &l, o);
 }
 
@@ -87,6 +88,7 @@ int leg_write_answer(struct leg *leg, const union sockaddr_any *local, const str
 	char addr[SOCKADDR_TEXT_MAX];
 
 	fill_local(&l, codecs, addr, leg, local, codec_of);
+	leg->described = l.dir;
 	/* Only a partner is a reason to prefer our order to theirs. */
 	return oa_answer(leg->oa, &l, codec_of != NULL, o);
 }
@@ -367,22 +369,45 @@ int leg_music(struct leg *leg, const char *music_class)
 	return n ? 0 : -ENOMEM;
 }
 
+/* The direction a leg should have is told to its peer when it is another than he was told last. */
+static void wish_dir(struct leg *leg, enum sdp_dir dir)
+{
+	leg->wish = dir;
+	if (leg->described != dir && leg->state == LEG_ANSWERED)
+		leg_reoffer(leg);
+}
+
+/* Who was put on hold hears our music. Without any he gets what the holder sends, his own music perhaps, and is told so. */
+static void hold(struct leg *holder, struct leg *held)
+{
+	stream_unbridge(holder->stream);
+	wish_dir(holder, SDP_SENDRECV);
+	if (leg_music(held, leg_music_class(held)) == 0) {
+		wish_dir(held, SDP_SENDRECV);
+		return;
+	}
+	stream_bridge(holder->stream, held->stream);
+	wish_dir(held, sdp_dir_reverse(oa_agreed(holder->oa)->dir));
+}
+
 void leg_update_bridge(struct leg *leg)
 {
 	struct leg *other = leg->partner;
 
 	if (!other || !leg->stream || !other->stream)
 		return;
-	if (!leg->remote_hold && !other->remote_hold) {
+	if (leg->remote_hold && other->remote_hold) {
+		stream_unbridge(leg->stream);
+	} else if (leg->remote_hold) {
+		hold(leg, other);
+	} else if (other->remote_hold) {
+		hold(other, leg);
+	} else {
 		stream_bridge(leg->stream, other->stream);
-		return;
+		/* He who passes on a hold hears of its end; the direction of each then is his own affair. */
+		wish_dir(leg, SDP_SENDRECV);
+		wish_dir(other, SDP_SENDRECV);
 	}
-	stream_unbridge(leg->stream);
-	/* Who was put on hold hears music; who holds hears nothing. */
-	if (leg->remote_hold && !other->remote_hold)
-		leg_music(other, leg_music_class(other));
-	if (other->remote_hold && !leg->remote_hold)
-		leg_music(leg, leg_music_class(leg));
 }
 
 void leg_bridge(struct leg *a, struct leg *b)

@@ -69,7 +69,7 @@ struct session {
 	struct timer timer;           /* the one long wait of the state: see session_timer() */
 	int end_status;
 	uint8_t state, end, retries;
-	bool is_told, waits_to_bye, is_cancelling, peer_reoffered;
+	bool is_told, waits_to_bye, is_cancelling;
 };
 
 extern const struct dialog_usage session_usage;
@@ -101,6 +101,7 @@ void uac_ack_all(struct session *s);             /* what our owner didn't ACK, b
 void uac_cancel(struct session *s, struct str hdrs);
 void uac_retry_now(struct session *s);           /* the wait after 491 is over */
 void uac_retry_drop(struct session *s);
+void uac_retry_overtaken(struct session *s);     /* the peer makes an offer during it */
 void uac_free_all(struct session *s);
 
 /* ---- session_uas.c ---- */

@@ -273,6 +273,12 @@ void uac_stray_2xx(struct session *s, const struct sip_msg *m)
 
 /* ---- re-INVITE ---- */
 
+bool session_can_offer(const struct session *s)
+{
+	return s->state == SESSION_ST_CONFIRMED && !s->retry && !uac_is_pending(s) && !uac_owes_ack(s) &&
+	       !uas_is_pending(s) && !uas_awaits_ack(s);
+}
+
 int session_reinvite(struct session *s, const char *hdrs, const char *ctype, struct str body)
 {
 	const struct request_params p = {
@@ -285,7 +291,7 @@ int session_reinvite(struct session *s, const char *hdrs, const char *ctype, str
 
 	if (s->state != SESSION_ST_CONFIRMED)
 		return -ENOTCONN;
-	if (s->retry || uac_is_pending(s) || uac_owes_ack(s) || uas_is_pending(s) || uas_awaits_ack(s))
+	if (!session_can_offer(s))
 		return -EBUSY;
 	s->retries = 0;
 	return offer_send(s, &p, false);
@@ -317,6 +323,16 @@ static void tell_reoffer_done(struct session *s, int status, const struct sip_ms
 		s->handler->on_reoffer_done(s, status, m, s->arg);
 }
 
+/* The peer offers something itself: what ours said was written for the session before it, so our owner must offer anew. */
+void uac_retry_overtaken(struct session *s)
+{
+	if (!s->retry)
+		return;
+	timer_stop(s->dialog.ua->timers, &s->timer);
+	uac_retry_drop(s);
+	tell_reoffer_done(s, 491, NULL);
+}
+
 void uac_retry_now(struct session *s)
 {
 	struct uac_offer *u = s->retry;
@@ -325,13 +341,6 @@ void uac_retry_now(struct session *s)
 		return;
 	if (uas_is_pending(s) || uas_awaits_ack(s)) {
 		retry_wait(s);
-		return;
-	}
-	/* The peer's own re-INVITE went through meanwhile: what ours offers was written for the session before
-	 * it (and its o= version has been used), so our owner must offer anew. */
-	if (s->peer_reoffered) {
-		uac_retry_drop(s);
-		tell_reoffer_done(s, 491, NULL);
 		return;
 	}
 	s->retry = NULL;
@@ -352,7 +361,6 @@ static void on_reinvite_failed(struct uac_offer *u, int status, const struct sip
 		s->retries++;
 		DL_DELETE(s->uac, u);
 		s->retry = u;
-		s->peer_reoffered = false;
 		retry_wait(s);
 		return;
 	}

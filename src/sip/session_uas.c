@@ -356,6 +356,15 @@ static int refusal(const struct session *s, bool is_invite, bool has_offer)
 	return 0;
 }
 
+static void tell_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer)
+{
+	if (has_offer || m->method == SIP_INVITE)
+		uac_retry_overtaken(s);
+	/* told, our owner may have ended it: then all was answered */
+	if (s->state != SESSION_ST_TERMINATED && s->handler->on_reoffer)
+		s->handler->on_reoffer(s, st, m, has_offer, s->arg);
+}
+
 void uas_reoffer(struct session *s, struct strans *st, const struct sip_msg *m)
 {
 	bool has_offer = sip_msg_part(m, "application/sdp").n > 0;
@@ -370,7 +379,7 @@ void uas_reoffer(struct session *s, struct strans *st, const struct sip_msg *m)
 	else if (offer_new(s, st, m, false))
 		ua_reply_retry_after(s->dialog.ua, st, 503);
 	else
-		s->handler->on_reoffer(s, st, m, has_offer, s->arg);
+		tell_reoffer(s, st, m, has_offer);
 }
 
 int session_reply_offer(struct session *s, struct strans *st, int status, const char *hdrs, const char *ctype, struct str body)
@@ -389,8 +398,6 @@ int session_reply_offer(struct session *s, struct strans *st, int status, const 
 	err = reply(u, status, NULL, hdrs, ctype, body);
 	if (err || status < 200)
 		return err;
-	if (status < 300 && body.n > 0)
-		s->peer_reoffered = true;
 	if (status < 300 && u->method == SIP_INVITE)
 		await_ack(u);
 	else

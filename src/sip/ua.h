@@ -72,8 +72,9 @@ struct session_handler {
 	void (*on_reoffer)(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg);
 	/* Our re-INVITE was answered: m its final response (NULL on a local failure), status its code. A 2xx has been ACKed,
 	 * unless the re-INVITE was without offer: then session_ack() must follow, with the answer. 491 is retried by
-	 * the session after the time RFC 3261 §14.1 gives and not told, but for two cases: the peer changed the session
-	 * while we waited (491 with m NULL: what we would repeat is out of date, offer anew), or it said 491 ten times.
+	 * the session after the time RFC 3261 §14.1 gives and not told, but for two cases: the peer offers something itself
+	 * while we wait (491 with m NULL, told before its on_reoffer: what we would repeat is out of date, offer anew when
+	 * the peer's exchange is over), or it said 491 ten times.
 	 * When the answer ends the dialog (481, 408 ...) only on_closed is called. */
 	void (*on_reoffer_done)(struct session *s, int status, const struct sip_msg *m, void *arg);
 	/* INFO, NOTIFY, MESSAGE, REFER ... inside the dialog. NULL handler or false: 405 is sent by the session. Answer through st. */
@@ -119,6 +120,8 @@ int session_answer(struct session *s, const char *hdrs, const char *ctype, struc
 int session_reject(struct session *s, int status, const char *reason, const char *hdrs);
 /* UAC: acknowledges the 2xx, with an answer when the 2xx had the offer. */
 int session_ack(struct session *s, const char *ctype, struct str body);
+/* May session_reinvite() be called now? Not while an offer is under way either way, or a 2xx awaits its ACK. */
+bool session_can_offer(const struct session *s);
 /* Either side, confirmed: re-INVITE. body empty: without offer. -EBUSY: one is under way (ours or theirs). */
 int session_reinvite(struct session *s, const char *hdrs, const char *ctype, struct str body);
 /* Answers on_reoffer: 200 with a body (status 200) or an error status. */

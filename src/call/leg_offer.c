@@ -1,0 +1,171 @@
+/* leg_offer.c - a leg's offers and answers after the first: the peer's re-INVITE or UPDATE, and ours (RFC 3261 §14, RFC 3311).
+ *
+ * An offer of ours is made of what the leg is at the moment it is sent; so one that has to wait is a flag, not a text, and an
+ * offer that the peer's own overtook is simply made again. When it may be sent, the session knows.
+ */
+#define LOG_MODULE "leg"
+
+#include "call/leg_int.h"
+#include "base/log.h"
+
+/* The description of a message, which may stand among other parts. */
+struct str leg_sdp_of(const struct sip_msg *m)
+{
+	return sip_msg_part(m, "application/sdp");
+}
+
+/* ---- ours ---- */
+
+static int offer_now(struct leg *leg)
+{
+	union sockaddr_any local;
+	struct out o;
+	char id[64];
+	int err;
+
+	leg->wants_reoffer = false;
+	err = session_local_addr(leg->session, &local);
+	if (!err)
+		err = leg_open_stream(leg, &local, leg->partner);
+	out_init_grow(&o, SDP_TEXT_MAX);
+	if (!err)
+		err = leg_write_offer(leg, &local, leg->partner, &o);
+	if (!err)
+		err = session_reinvite(leg->session, NULL, "application/sdp", out_view(&o));
+	out_fini(&o);
+	if (err) {
+		oa_rollback(leg->oa);
+		log_warn(leg->call->calls->p.log, "%s can't be offered anew: %s", leg_log_id(leg, id), uv_strerror(err));
+	}
+	return err;
+}
+
+void leg_offer_waiting(struct leg *leg)
+{
+	if (leg->wants_reoffer && leg->session && oa_state(leg->oa) == OA_IDLE && session_can_offer(leg->session))
+		offer_now(leg);
+}
+
+int leg_reoffer(struct leg *leg)
+{
+	if (leg->state != LEG_ANSWERED || !leg->session)
+		return -ENOTCONN;
+	leg->wants_reoffer = true;
+	leg->reoffer_status = 0;
+	if (oa_state(leg->oa) == OA_IDLE && session_can_offer(leg->session))
+		return offer_now(leg);
+	return 0;
+}
+
+bool leg_is_reoffering(const struct leg *leg)
+{
+	return leg->session && leg->state == LEG_ANSWERED && (leg->wants_reoffer || oa_state(leg->oa) == OA_LOCAL_OFFER);
+}
+
+void leg_on_reoffer_done(struct session *s, int status, const struct sip_msg *m, void *arg)
+{
+	struct leg *leg = arg;
+	bool is_overtaken = status == 491 && !m;
+	char id[64];
+
+	(void)s;
+	if (status / 100 == 2 && (!leg_sdp_of(m).n || oa_take_answer(leg->oa, leg_sdp_of(m)) != 0))
+		status = 488; /* agreed to, but with nothing to be had from it */
+	if (status / 100 != 2)
+		oa_rollback(leg->oa);
+	else
+		leg_configure(leg);
+	leg->reoffer_status = status;
+	leg->wants_reoffer = leg->wants_reoffer || is_overtaken;
+	if (status / 100 != 2 && !is_overtaken)
+		log_info(leg->call->calls->p.log, "%s offer refused status=%d", leg_log_id(leg, id), status);
+	leg_update_bridge(leg);
+	leg_offer_waiting(leg);
+	call_wake(leg->call);
+}
+
+/* ---- theirs ---- */
+
+static int refusal_of(int err)
+{
+	switch (err) {
+	case -EBUSY:
+		return 491;
+	case -EINVAL:
+		return 400;
+	case -ENOMEM:
+	case -ENOSPC:
+		return 500;
+	default:
+		return 488;
+	}
+}
+
+static int write_reply(struct leg *leg, struct session *s, const struct sip_msg *m, bool has_offer, struct out *o)
+{
+	union sockaddr_any local;
+	int err = session_local_addr(s, &local);
+
+	if (!err && has_offer)
+		err = oa_take_offer(leg->oa, leg_sdp_of(m));
+	if (!err)
+		err = has_offer ? leg_write_answer(leg, &local, leg->partner, o) : leg_write_offer(leg, &local, leg->partner, o);
+	if (err && err != -EBUSY)
+		oa_rollback(leg->oa);
+	return err;
+}
+
+void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg)
+{
+	struct leg *leg = arg;
+	const char *codec_before = oa_agreed(leg->oa)->codec.name;
+	struct out o;
+	int err;
+
+	/* An UPDATE without a body refreshes the target and nothing else. */
+	if (!has_offer && m->method == SIP_UPDATE) {
+		session_reply_offer(s, st, 200, NULL, NULL, STR_NULL);
+		return;
+	}
+	out_init_grow(&o, SDP_TEXT_MAX);
+	err = write_reply(leg, s, m, has_offer, &o);
+	if (err)
+		session_reply_offer(s, st, refusal_of(err), NULL, NULL, STR_NULL);
+	else
+		session_reply_offer(s, st, 200, NULL, "application/sdp", out_view(&o));
+	out_fini(&o);
+	if (err || !has_offer)
+		return;
+	leg_configure(leg);
+	leg_update_bridge(leg);
+	leg_align_partner(leg, codec_before);
+	leg_offer_waiting(leg);
+	call_wake(leg->call);
+}
+
+/* ---- the other leg, as far as it is concerned ---- */
+
+/* Could it take this codec? One that answered with a single codec may know others. */
+static bool may_take(const struct oa_agreed *a, const struct oa_codec *c)
+{
+	for (unsigned i = 0; i < a->ncommon; i++)
+		if (!strcmp(a->common[i].name, c->name) && a->common[i].clock_hz == c->clock_hz)
+			return true;
+	return a->ncommon == 1;
+}
+
+void leg_align_partner(struct leg *leg, const char *before)
+{
+	const struct oa_agreed *ours = oa_agreed(leg->oa), *theirs;
+	struct leg *other = leg->partner;
+
+	if (!other || other->state != LEG_ANSWERED || !oa_is_complete(other->oa))
+		return;
+	theirs = oa_agreed(other->oa);
+	if (!ours->has_audio || !theirs->has_audio || !strcmp(ours->codec.name, theirs->codec.name))
+		return;
+	if (before && !strcmp(ours->codec.name, before))
+		return;
+	if (may_take(theirs, &ours->codec))
+		leg_reoffer(other);
+}
