@@ -135,3 +135,27 @@ int str_join(char *buf, size_t size, const char *a, char c, struct str b)
 	buf[n + 1 + b.n] = '\0';
 	return (int)(n + 1 + b.n);
 }
+
+unsigned str_utf8_len(struct str s)
+{
+	static const struct { unsigned char from, to, second_from, second_to; unsigned n; } forms[] = {
+		{ 0x01, 0x7f, 0x00, 0xff, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+		{ 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+		{ 0xf4, 0xf4, 0x80, 0x8f, 4 },
+	};
+	const unsigned char *p = (const unsigned char *)s.p;
+
+	for (size_t i = 0; s.n && i < ARRAY_LEN(forms); i++) {
+		if (p[0] < forms[i].from || p[0] > forms[i].to)
+			continue;
+		if (forms[i].n == 1)
+			return 1;
+		if (s.n < forms[i].n || p[1] < forms[i].second_from || p[1] > forms[i].second_to)
+			return 0;
+		for (unsigned k = 2; k < forms[i].n; k++)
+			if ((p[k] & 0xc0) != 0x80)
+				return 0;
+		return forms[i].n;
+	}
+	return 0;
+}

@@ -72,5 +72,8 @@ int str_copy(struct str s, char *buf, size_t size);
 void str_put(char *buf, size_t size, const char *z);
 /* a, c, b, NUL-terminated: a key. Returns its length, or -ENOSPC. */
 int str_join(char *buf, size_t size, const char *a, char c, struct str b);
+/* Length of the UTF-8 character at the front, 0: none begins there. RFC 3629 §4: no surrogates, nothing longer than it need be, and
+ * no NUL. */
+unsigned str_utf8_len(struct str s);
 /* True for "" or NULL. */
 static inline bool str_empty(struct str s) { return s.n == 0; }

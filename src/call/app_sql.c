@@ -254,28 +254,6 @@ int app_outbox(struct call *call, const char *kind, const char *doc, struct app_
 	return p.err;
 }
 
-/* Length of the character at p, 0: none begins there. RFC 3629 §4: no surrogates, nothing longer than it need be. */
-static unsigned utf8_len(const unsigned char *p)
-{
-	static const struct { unsigned char from, to, second_from, second_to; unsigned n; } forms[] = {
-		{ 0x01, 0x7f, 0x00, 0xff, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
-		{ 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
-		{ 0xf4, 0xf4, 0x80, 0x8f, 4 },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-		if (p[0] < forms[i].from || p[0] > forms[i].to)
-			continue;
-		if (p[1] < forms[i].second_from || p[1] > forms[i].second_to)
-			return 0;
-		for (unsigned k = 2; k < forms[i].n; k++)
-			if ((p[k] & 0xc0) != 0x80)
-				return 0;
-		return forms[i].n;
-	}
-	return 0;
-}
-
 void app_json_str(struct out *o, const char *s)
 {
 	const unsigned char *p = (const unsigned char *)s;
@@ -291,7 +269,7 @@ void app_json_str(struct out *o, const char *s)
 		p += plain;
 		if (!*p)
 			break;
-		n = utf8_len(p);
+		n = str_utf8_len((struct str){ (const char *)p, 4 }); /* stops at the final NUL */
 
 		if (*p == '"' || *p == '\\') {
 			out_fmt(o, "\\%c", *p);

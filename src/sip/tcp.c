@@ -6,18 +6,8 @@
 #define LOG_MODULE "tcp"
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #include "sip/transport_int.h"
-
-unsigned tcp_conns_max(void)
-{
-	struct rlimit r;
-
-	if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur / 2 >= TCP_CONNS_MAX)
-		return TCP_CONNS_MAX;
-	return (unsigned)(r.rlim_cur / 2);
-}
 
 static void on_conn_closed(uv_handle_t *handle)
 {
@@ -51,6 +41,8 @@ static void conn_close(struct tcp_conn *c)
 			uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
 	}
 	HASH_DEL(t->conns, c);
+	if (c->is_counted)
+		gate_leave(t->gate, &c->peer);
 	t->n.tcp_closed++;
 	uv_close((uv_handle_t *)&c->tcp, on_conn_closed);
 }
@@ -233,14 +225,17 @@ static int conn_start(struct tcp_conn *c)
 	return uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
 }
 
-static bool is_full(struct transport *t)
+/* Taken off the queue in any case: libuv stops listening while one isn't taken. */
+static int accept_conn(struct listener *l, struct tcp_conn *c)
 {
-	bool is = HASH_COUNT(t->conns) >= t->conns_max;
+	int len = sizeof(c->peer), err = uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&c->tcp);
 
-	if (is && !t->is_full_told)
-		log_warn(t->log, "%u TCP connections: no more are taken", t->conns_max);
-	t->is_full_told = is;
-	return is;
+	if (!err)
+		err = uv_tcp_getpeername(&c->tcp, &c->peer.sa, &len);
+	if (err)
+		return err;
+	c->is_counted = gate_enter(c->transport->gate, &c->peer);
+	return c->is_counted ? 0 : -ECONNREFUSED;
 }
 
 static void on_connection(uv_stream_t *server, int status)
@@ -248,26 +243,19 @@ static void on_connection(uv_stream_t *server, int status)
 	struct listener *l = server->data;
 	struct transport *t = l->transport;
 	struct tcp_conn *c;
-	int len = sizeof(c->peer);
-	bool is_refused;
 
 	if (status < 0 || t->is_closing)
 		return;
-	is_refused = is_full(t);
 	c = conn_new(t);
 	if (!c)
 		return;
-	if (!is_refused && l->tls)
-		is_refused = tls_accept(&c->tls, l->tls) != 0;
-	if (is_refused) {
-		/* Taken and closed: libuv stops listening while one isn't taken. */
+	if (accept_conn(l, c) != 0 || (l->tls && tls_accept(&c->tls, l->tls) != 0)) {
 		c->is_silent = true;
-		uv_accept(server, (uv_stream_t *)&c->tcp);
 		conn_close(c);
 		return;
 	}
 	t->n.tcp_accepted++;
-	if (uv_accept(server, (uv_stream_t *)&c->tcp) != 0 || uv_tcp_getpeername(&c->tcp, &c->peer.sa, &len) != 0 || conn_start(c) != 0)
+	if (conn_start(c) != 0)
 		conn_close(c);
 }
 
@@ -311,13 +299,14 @@ static int conn_start_tls(struct tcp_conn *c, uint32_t name)
 
 static struct tcp_conn *conn_open(struct transport *t, const struct sip_dest *to)
 {
-	struct tcp_conn *c = is_full(t) ? NULL : conn_new(t);
+	struct tcp_conn *c = conn_new(t);
 
 	if (!c)
 		return NULL;
 	c->peer = to->addr;
+	c->is_counted = gate_enter(t->gate, &c->peer);
 	c->connect.data = c;
-	if ((to->proto == SIP_TLS && conn_start_tls(c, to->name) != 0) ||
+	if (!c->is_counted || (to->proto == SIP_TLS && conn_start_tls(c, to->name) != 0) ||
 	    uv_tcp_connect(&c->connect, &c->tcp, &to->addr.sa, on_connect) != 0) {
 		c->is_silent = true;
 		conn_close(c);

@@ -170,6 +170,31 @@ void tls_context_free(struct tls_context *c)
 	free(c);
 }
 
+/* The first thing in a handshake: it goes on with what c has now. */
+static int on_hello(SSL *ssl, int *alert, void *arg)
+{
+	const struct tls_context *c = arg;
+
+	SSL_set_SSL_CTX(ssl, c->ssl);
+	if (c->p.needs_client)
+		SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	else if (c->p.asks_client)
+		SSL_set_verify(ssl, SSL_VERIFY_PEER, go_on);
+	(void)alert;
+	return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+void tls_context_serve(const struct tls_context *c, void *ssl_ctx)
+{
+	SSL_CTX *ssl = ssl_ctx;
+
+	SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
+	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	SSL_CTX_set_session_id_context(ssl, (const unsigned char *)"sip", 3);
+	SSL_CTX_set_tlsext_servername_callback(ssl, NULL);
+	SSL_CTX_set_client_hello_cb(ssl, on_hello, (void *)c);
+}
+
 /* ---- connections ---- */
 
 static int tls_new(struct tls **out, struct tls_context *c)

@@ -36,6 +36,9 @@ int tls_context_new(struct tls_context **out, const struct tls_context_params *p
 int tls_context_reload(struct tls_context *c);
 /* The same if a file has changed since it was read. */
 void tls_context_refresh(struct tls_context *c);
+/* Makes the SSL_CTX of a library that does the server's side itself show and ask what c would, also after it has been read again. c
+ * must outlive it. */
+void tls_context_serve(const struct tls_context *c, void *ssl_ctx);
 void tls_context_free(struct tls_context *c);
 
 struct tls;

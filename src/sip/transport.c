@@ -15,6 +15,22 @@
 #define PORT_TRIES 32                /* of port 0 */
 #define UDP_SOCKET_BUFFER (4 << 20)  /* a burst of some thousand requests */
 
+static void listener_free(struct listener *l)
+{
+	tls_context_free(l->tls);
+	free(l->origins);
+	free(l);
+}
+
+static void transport_free(struct transport *t)
+{
+	tls_context_free(t->tls_client);
+	hostnames_free(t->names);
+	gate_free(t->gate);
+	free(t->udp_buf);
+	free(t);
+}
+
 void transport_handle_closed(struct transport *t)
 {
 	if (--t->handles)
@@ -23,13 +39,9 @@ void transport_handle_closed(struct transport *t)
 		struct listener *l = t->listeners;
 
 		t->listeners = l->next;
-		tls_context_free(l->tls);
-		free(l);
+		listener_free(l);
 	}
-	tls_context_free(t->tls_client);
-	hostnames_free(t->names);
-	free(t->udp_buf);
-	free(t);
+	transport_free(t);
 }
 
 bool transport_receive(struct transport *t, char *buf, size_t len, const struct sip_source *src)
@@ -144,16 +156,16 @@ static void on_listener_handle_closed(uv_handle_t *handle)
 	struct listener *l = handle->data;
 	struct transport *t = l->transport;
 
-	if (--l->handles == 0 && !l->is_listening) {
-		tls_context_free(l->tls);
-		free(l);
-	}
+	if (handle == (uv_handle_t *)&l->poll)
+		close(l->fd);
+	if (--l->handles == 0 && !l->is_listening)
+		listener_free(l);
 	transport_handle_closed(t);
 }
 
 static void listener_close(struct listener *l)
 {
-	uv_handle_t *all[] = { (uv_handle_t *)&l->udp, (uv_handle_t *)&l->tcp };
+	uv_handle_t *all[] = { (uv_handle_t *)&l->udp, (uv_handle_t *)&l->tcp, (uv_handle_t *)&l->poll };
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (all[i]->data && !uv_is_closing(all[i]))
@@ -168,37 +180,48 @@ static bool is_wildcard(const union sockaddr_any *a)
 					   : a->v4.sin_addr.s_addr == htonl(INADDR_ANY);
 }
 
+static int listener_start(struct listener *l)
+{
+	int len = sizeof(l->addr), err = 0;
+
+	if (l->proto == SIP_WS || l->proto == SIP_WSS)
+		return ws_listen(l);
+	if (l->proto == SIP_UDP)
+		err = udp_listen(l);
+	if (!err && l->proto == SIP_UDP)
+		err = uv_udp_getsockname(&l->udp, &l->addr.sa, &len);
+	if (!err)
+		err = tcp_listen(l);
+	if (!err && l->proto == SIP_TLS)
+		err = uv_tcp_getsockname(&l->tcp, &l->addr.sa, &len);
+	return err;
+}
+
 /* Takes over the TLS context, also when it fails. */
-static int listener_open(struct transport *t, const union sockaddr_any *addr, struct tls_context *tls, struct listener **out)
+static int listener_open(struct transport *t, enum sip_proto proto, const union sockaddr_any *addr, struct tls_context *tls,
+			 const char *origins, struct listener **out)
 {
 	struct listener *l = calloc(1, sizeof(*l));
-	int len = sizeof(l->addr), err = 0;
+	int err;
 
 	if (!l) {
 		tls_context_free(tls);
 		return -ENOMEM;
 	}
 	l->transport = t;
+	l->proto = proto;
 	l->tls = tls;
+	l->origins = origins ? strdup(origins) : NULL;
 	l->addr = *addr;
 	l->is_wildcard = is_wildcard(addr);
-	if (!tls)
-		err = udp_listen(l);
-	if (!err && !tls)
-		err = uv_udp_getsockname(&l->udp, &l->addr.sa, &len);
-	if (!err)
-		err = tcp_listen(l);
-	if (!err && tls)
-		err = uv_tcp_getsockname(&l->tcp, &l->addr.sa, &len);
+	err = origins && !l->origins ? -ENOMEM : listener_start(l);
 	l->is_listening = !err;
 	if (!err)
 		*out = l;
 	else if (l->handles)
 		listener_close(l); /* freed with its last handle */
-	else {
-		tls_context_free(tls);
-		free(l);
-	}
+	else
+		listener_free(l);
 	return err;
 }
 
@@ -223,7 +246,7 @@ int transport_listen(struct transport *t, const char *addr, uint16_t port)
 	if (err)
 		return err;
 	do
-		err = listener_open(t, &any, NULL, &l);
+		err = listener_open(t, SIP_UDP, &any, NULL, NULL, &l);
 	while (err == UV_EADDRINUSE && --tries);
 	if (!err)
 		listener_add(t, l);
@@ -249,7 +272,7 @@ int transport_listen_tls(struct transport *t, const struct transport_tls *p)
 		return err;
 	err = tls_context_new(&theirs, &server);
 	if (!err)
-		err = listener_open(t, &any, theirs, &l);
+		err = listener_open(t, SIP_TLS, &any, theirs, NULL, &l);
 	if (err) {
 		tls_context_free(ours);
 		return err;
@@ -260,17 +283,61 @@ int transport_listen_tls(struct transport *t, const struct transport_tls *p)
 	return 0;
 }
 
+int transport_listen_ws(struct transport *t, const struct transport_ws *p)
+{
+	const struct transport_tls *cert = p->tls;
+	struct tls_context *tls = NULL;
+	struct listener *l;
+	union sockaddr_any any;
+	int err = sockaddr_parse(&any, str_from(p->addr), p->port);
+
+	if (!err && cert)
+		err = tls_context_new(&tls, &(struct tls_context_params){
+			.log = t->log, .cert = cert->cert, .key = cert->key, .ca = cert->ca, .asks_client = cert->asks_client,
+			.needs_client = cert->needs_client });
+	if (!err)
+		err = listener_open(t, cert ? SIP_WSS : SIP_WS, &any, tls, p->origins, &l);
+	if (!err)
+		listener_add(t, l);
+	return err;
+}
+
+/* The first one's. */
+static uint16_t port_of(const struct transport *t, enum sip_proto proto)
+{
+	for (const struct listener *l = t->listeners; l; l = l->next)
+		if (l->proto == proto)
+			return sockaddr_port(&l->addr);
+	return 0;
+}
+
 uint16_t transport_port(const struct transport *t)
 {
-	return t->listeners ? sockaddr_port(&t->listeners->addr) : 0;
+	return port_of(t, SIP_UDP);
 }
 
 uint16_t transport_tls_port(const struct transport *t)
 {
-	for (const struct listener *l = t->listeners; l; l = l->next)
+	return port_of(t, SIP_TLS);
+}
+
+uint16_t transport_ws_port(const struct transport *t, bool is_secure)
+{
+	return port_of(t, is_secure ? SIP_WSS : SIP_WS);
+}
+
+void transport_limit(struct transport *t, unsigned conns, unsigned per_address)
+{
+	gate_limits(t->gate, conns, per_address);
+}
+
+void transport_refresh(struct transport *t)
+{
+	for (struct listener *l = t->listeners; l; l = l->next)
 		if (l->tls)
-			return sockaddr_port(&l->addr);
-	return 0;
+			tls_context_refresh(l->tls);
+	if (t->tls_client)
+		tls_context_refresh(t->tls_client);
 }
 
 static void on_sweep(uv_timer_t *timer)
@@ -278,11 +345,8 @@ static void on_sweep(uv_timer_t *timer)
 	struct transport *t = timer->data;
 
 	tcp_sweep(t);
-	for (struct listener *l = t->listeners; l; l = l->next)
-		if (l->tls)
-			tls_context_refresh(l->tls);
-	if (t->tls_client)
-		tls_context_refresh(t->tls_client);
+	ws_sweep(t, uv_now(t->loop));
+	transport_refresh(t);
 }
 
 int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log, const struct transport_handler *h, void *arg)
@@ -292,30 +356,21 @@ int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log
 
 	if (!t)
 		return -ENOMEM;
-	err = hostnames_new(&t->names);
-	if (err) {
-		free(t);
-		return err;
-	}
 	t->udp_buf = malloc(UDP_BATCH * UDP_SLOT);
-	if (!t->udp_buf) {
-		hostnames_free(t->names);
-		free(t);
-		return -ENOMEM;
+	err = t->udp_buf ? hostnames_new(&t->names) : -ENOMEM;
+	if (!err)
+		err = gate_new(&t->gate, log);
+	if (!err)
+		err = uv_timer_init(loop, &t->sweep);
+	if (err) {
+		transport_free(t);
+		return err;
 	}
 	t->loop = loop;
 	t->log = log;
 	t->h = *h;
 	t->arg = arg;
 	t->next_id = FLOW_FIRST_CONN;
-	t->conns_max = tcp_conns_max();
-	err = uv_timer_init(loop, &t->sweep);
-	if (err) {
-		hostnames_free(t->names);
-		free(t->udp_buf);
-		free(t);
-		return err;
-	}
 	t->handles = 1;
 	t->sweep.data = t;
 	uv_timer_start(&t->sweep, on_sweep, TCP_SWEEP_MS, TCP_SWEEP_MS);
@@ -338,6 +393,7 @@ void transport_close(struct transport *t)
 		listener_close(l);
 	}
 	tcp_close_all(t);
+	ws_close(t);
 	uv_close((uv_handle_t *)&t->sweep, on_sweep_closed);
 }
 
@@ -351,7 +407,7 @@ const struct transport_counters *transport_counters(const struct transport *t)
 struct listener *transport_listener(const struct transport *t, int family, enum sip_proto proto)
 {
 	for (struct listener *l = t->listeners; l; l = l->next)
-		if (l->addr.sa.sa_family == family && (l->tls != NULL) == (proto == SIP_TLS))
+		if (l->addr.sa.sa_family == family && l->proto == (proto == SIP_TCP ? SIP_UDP : proto))
 			return l;
 	return NULL;
 }
@@ -385,7 +441,9 @@ int transport_send(struct transport *t, const struct sip_dest *dest, struct str 
 		if (flow)
 			*flow = l ? l->id : 0;
 	} else {
-		err = -EPROTONOSUPPORT;
+		err = ws_send(t, dest, bytes);
+		if (flow)
+			*flow = dest->flow;
 	}
 	if (err)
 		t->n.send_errors++;

@@ -1,7 +1,8 @@
-/* transport.h - bytes to messages and back: UDP, TCP and TLS (RFC 3261 §18, §26.3, RFC 3581, RFC 5626 §4.4.1).
+/* transport.h - bytes to messages and back: UDP, TCP, TLS and WebSocket (RFC 3261 §18, §26.3, RFC 3581, RFC 5626 §4.4.1, RFC 7118).
  *
- * A flow is one path to a peer: a UDP pair of addresses or a TCP or TLS connection. Flows are found again by
- * id, so that somebody who keeps an id over time never holds a dead pointer.
+ * A flow is one path to a peer: a UDP pair of addresses, or a TCP, TLS or WebSocket connection. Flows are found again by
+ * id, so that somebody who keeps an id over time never holds a dead pointer. A WebSocket is opened by the peer alone: it is
+ * reached by its flow or not at all.
  *
  * Owner:  struct transport belongs to the stack. Flows belong to the transport.
  * Thread: loop thread.
@@ -26,7 +27,7 @@ struct sip_dest {
 	enum sip_proto proto;
 	union sockaddr_any addr;
 	uint32_t name;        /* TLS: whom we mean to reach there, see transport_name(); 0: whoever has that address */
-	uint64_t flow;        /* !=0: this connection (TCP, TLS) or listener (UDP) and no other; 0: any */
+	uint64_t flow;        /* !=0: this connection (TCP, TLS, WS, WSS) or listener (UDP) and no other; 0: any, for WS and WSS none */
 };
 
 struct sip_source {
@@ -65,8 +66,21 @@ struct transport_tls {
 	bool asks_client, needs_client, checks_server;
 };
 int transport_listen_tls(struct transport *t, const struct transport_tls *p);
-uint16_t transport_port(const struct transport *t); /* of the first listener */
+/* WebSocket (RFC 7118) on addr and port; with tls, of which the certificate and what it asks of clients counts, secure WebSocket.
+ * origins: the sites whose scripts may connect ("https://a.example https://b.example"), NULL or "": any; who names none may always. */
+struct transport_ws {
+	const char *addr;
+	uint16_t port;
+	const char *origins;
+	const struct transport_tls *tls;
+};
+int transport_listen_ws(struct transport *t, const struct transport_ws *p);
+uint16_t transport_port(const struct transport *t); /* of the first listener on UDP and TCP */
 uint16_t transport_tls_port(const struct transport *t); /* of the first TLS listener, 0: none */
+uint16_t transport_ws_port(const struct transport *t, bool is_secure); /* of the first such listener, 0: none */
+/* How many connections, TCP, TLS and WebSocket together, there may be: in all, and from one address (of IPv6: from one /64). 0: the
+ * default. */
+void transport_limit(struct transport *t, unsigned conns, unsigned per_address);
 void transport_close(struct transport *t); /* asynchronous; frees itself */
 
 /* A name for sip_dest.name: the host of the URI before it was looked up (RFC 5922 §4). Numbers of names that are long out of use may

@@ -1,4 +1,4 @@
-/* transport_int.h - between transport.c (listeners, flows by id) and tcp.c (connections). */
+/* transport_int.h - between transport.c (listeners, flows by id), tcp.c and ws.c (connections) and gate.c (how many). */
 #pragma once
 
 #include <uthash.h>
@@ -7,7 +7,8 @@
 #include "sip/tls.h"
 #include "sip/transport.h"
 
-#define TCP_CONNS_MAX 20000          /* and no more than half of the descriptors: the rest is for media */
+#define CONNS_MAX 20000              /* and no more than half of the descriptors: the rest is for media */
+#define CONNS_PER_ADDRESS_MAX 2000   /* a large office behind one address, and no reason to refuse all others */
 #define TCP_BUFFER_MIN 4096
 #define TLS_READ 16384
 #define TCP_UNSENT_MAX (256 * 1024)  /* a peer that doesn't read for so long is gone */
@@ -15,21 +16,32 @@
 #define TCP_SILENT_MAX_MS 60000      /* one that has never said anything: connecting alone holds nothing for long */
 #define TCP_IDLE_MAX_MS (3600 * 1000 + 60000) /* a little more than the longest registration */
 #define TCP_SWEEP_MS 5000
+#define WS_HANDSHAKE_MAX_MS 10000    /* TLS and HTTP */
+#define WS_PING_MS 30000             /* a WebSocket that is silent for so long is asked, */
+#define WS_DEAD_MS (2 * WS_PING_MS + 2 * TCP_SWEEP_MS) /* and one that doesn't answer is gone */
 #define FLOW_FIRST_CONN 1000         /* below: listeners */
 #define LOCAL_CACHE 256
 #define LOCAL_CACHE_MS 30000
 
+struct lws_vhost;
+struct ws;
+
 struct listener {
 	struct listener *next;
 	struct transport *transport;
-	struct tls_context *tls;         /* TLS only; NULL: UDP and TCP */
+	enum sip_proto proto;            /* SIP_UDP: and TCP */
+	struct tls_context *tls;         /* TLS and WSS */
+	char *origins;                   /* WS and WSS: who may connect, NULL: anybody */
+	struct lws_vhost *vhost;         /* WS and WSS */
+	int fd;                          /* WS and WSS: the socket below poll */
 	uint64_t id;
 	union sockaddr_any addr;         /* as bound, with its port */
 	bool is_wildcard;
 	bool is_listening;               /* in the transport's list, freed with it; else freed with its last handle */
-	unsigned handles;                /* open ones of its two; a TLS listener has no UDP */
+	unsigned handles;                /* open ones of these; TLS has no UDP, a WebSocket poll alone */
 	uv_udp_t udp;
 	uv_tcp_t tcp;
+	uv_poll_t poll;
 };
 
 struct tcp_conn {
@@ -46,6 +58,7 @@ struct tcp_conn {
 	uint64_t last_ms, partial_since_ms; /* partial_since_ms 0: nothing is pending */
 	size_t crlf_len;             /* line ends seen where a message could begin */
 	bool is_closing;
+	bool is_counted;             /* by the gate */
 	bool is_used;                /* a message came or went */
 	bool is_ours;                /* TLS: we called */
 	bool is_silent;              /* nobody knows its id: its end isn't told */
@@ -60,8 +73,8 @@ struct transport {
 	void *arg;
 	struct listener *listeners;
 	struct tcp_conn *conns;
-	unsigned conns_max;
-	bool is_full_told;               /* once each time it fills up */
+	struct ws *ws;                   /* NULL: no WebSockets */
+	struct gate *gate;
 	uint64_t next_id;
 	uv_timer_t sweep;
 	struct transport_counters n;
@@ -78,10 +91,24 @@ struct transport {
 /* Parses and hands up one whole message; false when it wasn't one. */
 bool transport_receive(struct transport *t, char *buf, size_t len, const struct sip_source *src);
 void transport_handle_closed(struct transport *t);
+void transport_refresh(struct transport *t); /* certificates that have changed */
 struct listener *transport_listener(const struct transport *t, int family, enum sip_proto proto);
 
-unsigned tcp_conns_max(void);
+/* gate.c: how many connections there are, in all and from one address (of IPv6 a /64). */
+struct gate;
+int gate_new(struct gate **out, const struct log *log);
+void gate_free(struct gate *g);
+void gate_limits(struct gate *g, unsigned conns, unsigned per_address); /* 0: the default */
+/* One more from there? Each that may enter leaves when it ends. */
+bool gate_enter(struct gate *g, const union sockaddr_any *peer);
+void gate_leave(struct gate *g, const union sockaddr_any *peer);
+
 int tcp_listen(struct listener *l);
 int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
 void tcp_close_all(struct transport *t);
 void tcp_sweep(struct transport *t);
+
+int ws_listen(struct listener *l);
+int ws_send(struct transport *t, const struct sip_dest *dest, struct str bytes);
+void ws_sweep(struct transport *t, uint64_t now_ms);
+void ws_close(struct transport *t);

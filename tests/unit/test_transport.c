@@ -321,7 +321,7 @@ static void test_transport_send_without_listener_is_refused(void **state)
 	sockaddr_parse(&dest.addr, STR("::1"), 5060);
 	assert_int_equal(transport_send_checked(fx, &dest, STR("x"), NULL), -EHOSTUNREACH);
 	dest.proto = SIP_WS;
-	assert_int_equal(transport_send_checked(fx, &dest, STR("x"), NULL), -EPROTONOSUPPORT);
+	assert_int_equal(transport_send_checked(fx, &dest, STR("x"), NULL), -EHOSTUNREACH);
 	dest.proto = SIP_TCP;
 	dest.flow = 123456789;
 	assert_int_equal(transport_send_checked(fx, &dest, STR("x"), NULL), -ENOTCONN);
@@ -687,7 +687,7 @@ static void test_transport_tcp_full_goes_on_listening(void **state)
 	int first;
 
 	(void)state;
-	fx->t->conns_max = 1;
+	transport_limit(fx->t, 1, 0);
 	peer_connect(fx, "127.0.0.1");
 	first = fx->peer;
 	pump(fx, transport_counters(fx->t)->tcp_accepted, 1u);
