@@ -259,16 +259,19 @@ static const char node_sql[] =
 static int make_rest(struct pbx *p)
 {
 	struct digest_server_params digest = { .clock = &clock_system, .rng = &p->rng, .nonce_life_s = p->config.nonce_life_s };
+	struct registrar_params registrar;
 	int err = directory_secret(p->directory, digest.key) ? digest_server_new(&p->digest, &digest) : -EINVAL;
 
 	if (err)
 		return err;
 	p->auth = (struct auth){ .directory = p->directory, .digest = p->digest, .log = &p->log };
 	db_query(p->db, node_sql, 2, (struct db_param[]){ DB_TEXT(p->config.node), DB_TEXT(CORDBOARD_VERSION) }, NULL, NULL);
-	err = registrar_new(&p->registrar, &(struct registrar_params){
+	registrar = (struct registrar_params){
 		.ua = p->ua, .directory = p->directory, .db = p->db, .outbox = p->outbox, .digest = p->digest, .timers = p->timers,
 		.clock = &clock_system, .rng = &p->rng, .log = &p->log, .node = p->config.node, .min_expires_s = p->config.min_expires_s,
-		.max_expires_s = p->config.max_expires_s, .default_expires_s = p->config.default_expires_s });
+		.max_expires_s = p->config.max_expires_s, .default_expires_s = p->config.default_expires_s };
+	memcpy(registrar.key, digest.key, sizeof(registrar.key));
+	err = registrar_new(&p->registrar, &registrar);
 	if (!err)
 		err = mwi_new(&p->mwi, &(struct mwi_params){ .ua = p->ua, .directory = p->directory, .db = p->db, .auth = &p->auth,
 							      .timers = p->timers, .log = &p->log });

@@ -108,6 +108,7 @@ static void call_free(struct call *call)
 		free(v);
 	}
 	call_free_blocks(call);
+	free(call->gruu);
 	DL_DELETE(cs->live, call);
 	cs->n.live--;
 	free(call);
@@ -248,6 +249,29 @@ static void drop_visual_separators(char *number)
 	*to = '\0';
 }
 
+/* One phone of an extension of this domain may have been dialled (RFC 5627 §5.3). Returns a status to refuse with, or 0. */
+static int take_gruu(struct call *call, const struct sip_uri *uri)
+{
+	struct registrar_gruu g;
+
+	switch (registrar_gruu_find(call->calls->p.registrar, call->domain, uri, &g)) {
+	case 0:
+		break;
+	case -ENOENT:
+		return 0;
+	default:
+		return 404;
+	}
+	if (strcmp(g.domain, call->domain) != 0)
+		return 404;
+	call->gruu = malloc(sizeof(g));
+	if (!call->gruu)
+		return 503;
+	*call->gruu = g;
+	str_put(call->number, sizeof(call->number), g.number);
+	return 0;
+}
+
 struct refusal { int status; const char *hdrs; };
 
 /* The checks that need no call. status 0: go on. */
@@ -315,6 +339,13 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 	}
 	if (m->ruri.scheme == SIP_SCHEME_TEL)
 		drop_visual_separators(call->number);
+	status = take_gruu(call, &m->ruri);
+	if (status) {
+		strans_reply_simple(st, status, NULL);
+		usage_give(cs, usage);
+		call_free(call);
+		return;
+	}
 	call->max_forwards = m->max_forwards < 0 ? 70 : (uint8_t)m->max_forwards;
 	if (who.trunk[0])
 		set_trunk_caller(call, m);

@@ -66,6 +66,7 @@ struct leg {
 	int status;               /* SIP code it ended with, 0 for BYE */
 	int cause;                /* Q.850 */
 	bool by_peer;             /* the far end ended it */
+	bool has_failed;          /* nobody answered: transport error or timeout */
 	char reason[128];         /* Reason header value of the far end, passed on */
 	char divert[128];         /* the number a 3xx sent us on to */
 	int64_t started_ms, ringing_ms, answered_ms, ended_ms;
@@ -78,6 +79,7 @@ int leg_accept(struct leg *leg, struct strans *st, const struct sip_msg *m);
 struct leg_dial {
 	struct str target;
 	struct sip_dest dest;
+	struct str route;         /* value of Route; may be empty */
 	const char *from_user, *from_display, *to_user; /* From and To carry our own address as host */
 	const char *auth_user, *auth_password;
 	struct leg *near;         /* its future partner: codec order and worker */
@@ -127,6 +129,7 @@ struct call {
 	char domain[64], context[64], number[128], language[16], music_class[64], timezone[64];
 	struct leg *legs, *caller_leg;
 	unsigned nlegs_made;
+	struct registrar_gruu *gruu;  /* the caller dialled one phone of number; NULL: all of it */
 
 	/* Set by events of the caller's leg, read by operations. */
 	bool is_hungup;

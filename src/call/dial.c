@@ -1,16 +1,16 @@
 /* dial.c - rings numbers, joins the caller to the first who answers, and waits for the end.
  *
- * Each number dialled is a branch: an extension with all its contacts, or one target through a trunk. A branch ends
+ * Each number dialled is a branch: an extension with its contacts (targets.c: which ring now, which next), or one target
+ * through a trunk. A branch ends
  * when all its legs have, or when it has rung long enough; then its extension's forward for that outcome may set it going
  * again with another number. The first leg to answer wins; the others are cancelled as "completed elsewhere".
  */
 #define LOG_MODULE "dial"
 #include <stdlib.h>
 
-#include "call/call_int.h"
+#include "call/targets.h"
 #include "base/log.h"
 
-#define BRANCH_LEGS_MAX 16   /* contacts rung at once for one number; the registrar's default limit is 10 */
 #define ELSEWHERE "SIP;cause=200;text=\"Call completed elsewhere\""
 
 enum branch_state { BRANCH_WAITING, BRANCH_RINGING, BRANCH_ENDED };
@@ -19,9 +19,12 @@ struct branch {
 	enum branch_state state;
 	char number[128];
 	uint64_t start_at_ms, ring_until_ms;
+	uint64_t group_until_ms; /* then the phones of the next lower q, if there are any, have their turn */
 	uint32_t ring_s;      /* at most, from when it begins; 0: the extension's own time */
 	unsigned forwards, nlegs;
-	struct leg *legs[BRANCH_LEGS_MAX];
+	struct leg *legs[TARGETS_MAX];
+	struct target *rung[TARGETS_MAX]; /* whom a leg rings; NULL: no contact of an extension */
+	struct targets *targets;
 	struct usage *usage;
 	enum app_result outcome;
 	int status;
@@ -108,13 +111,17 @@ static void branch_end(struct branch *b, enum app_result outcome, int status, co
 	snprintf(b->reason, sizeof(b->reason), "%s", reason);
 }
 
-static void ring_one(struct dial *d, struct branch *b, const char *target, const struct sip_dest *dest,
-		     bool is_outside, const struct dir_trunk *trunk)
+/* Whom to ring: target is a URI; contact (of an extension) or trunk may be NULL. */
+struct ring { const char *target; const struct sip_dest *dest; struct target *contact; bool is_outside; const struct dir_trunk *trunk; };
+
+static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 {
+	const struct dir_trunk *trunk = r->trunk;
 	struct call *call = d->call;
 	struct leg_dial p = {
-		.target = str_from(target),
-		.dest = *dest,
+		.target = str_from(r->target),
+		.dest = *r->dest,
+		.route = str_from(r->contact ? r->contact->route : NULL),
 		.from_user = call->caller.number[0] ? call->caller.number : "anonymous",
 		.from_display = call->caller.display_name,
 		.to_user = b->number,
@@ -125,22 +132,23 @@ static void ring_one(struct dial *d, struct branch *b, const char *target, const
 	struct leg *leg;
 	int err;
 
-	if (b->nlegs == BRANCH_LEGS_MAX)
+	if (b->nlegs == TARGETS_MAX)
 		return;
 	leg = leg_new(call, false);
 	if (!leg)
 		return;
-	leg->is_outside = is_outside;
+	leg->is_outside = r->is_outside;
 	snprintf(leg->peer, sizeof(leg->peer), "%.63s", trunk ? trunk->name : b->number);
 	err = leg_dial(leg, &p);
 	if (err) {
-		log_warn(engine(d)->p.log, "call=%s leg=%u target=%s: %s", call->id, leg->id, target, uv_strerror(err));
+		log_warn(engine(d)->p.log, "call=%s leg=%u target=%s: %s", call->id, leg->id, r->target, uv_strerror(err));
 		leg->status = err == -EADDRINUSE ? 503 : 480;
 		leg->cause = cause_of_status(leg->status);
 		leg_close(leg, leg->status, NULL);
 		return;
 	}
-	log_info(engine(d)->p.log, "call=%s leg=%u ringing target=%s", call->id, leg->id, target);
+	log_info(engine(d)->p.log, "call=%s leg=%u ringing target=%s", call->id, leg->id, r->target);
+	b->rung[b->nlegs] = r->contact;
 	b->legs[b->nlegs++] = leg;
 }
 
@@ -185,7 +193,7 @@ static void start_trunk(struct dial *d, struct branch *b)
 		return;
 	}
 	target[o.len] = '\0';
-	ring_one(d, b, target, &dest, true, trunk);
+	ring_one(d, b, &(struct ring){ .target = target, .dest = &dest, .is_outside = true, .trunk = trunk });
 }
 
 static void start_uri(struct dial *d, struct branch *b)
@@ -193,7 +201,7 @@ static void start_uri(struct dial *d, struct branch *b)
 	struct sip_dest dest;
 
 	if (resolve(d->call, b->number, &dest) == 0)
-		ring_one(d, b, b->number, &dest, true, NULL);
+		ring_one(d, b, &(struct ring){ .target = b->number, .dest = &dest, .is_outside = true });
 	else
 		branch_end(b, APP_UNAVAILABLE, 480, "Q.850;cause=20;text=\"Unreachable\"");
 }
@@ -221,6 +229,7 @@ static bool forward_to(struct dial *d, struct branch *b, const char *reason, con
 	usage_give(engine(d), b->usage);
 	b->usage = NULL;
 	b->nlegs = 0;
+	b->targets = NULL;
 	b->state = BRANCH_WAITING;
 	b->start_at_ms = 0;
 	return true;
@@ -233,6 +242,65 @@ static bool follow_forward(struct dial *d, struct branch *b, const char *reason)
 
 	return directory_forward(engine(d)->p.directory, d->call->domain, str_from(b->number), reason, &f) == DIR_FOUND &&
 	       forward_to(d, b, reason, f.target);
+}
+
+/* Where a contact is: its flow, or through the proxies it registered through (RFC 3327). */
+static bool ring_target(struct dial *d, struct branch *b, struct target *t)
+{
+	unsigned n = b->nlegs;
+	struct sip_dest dest = t->dest;
+	char hop[TARGET_URI_MAX];
+
+	if (t->route) {
+		if (target_first_hop(t, hop) != 0 || resolve(d->call, hop, &dest) != 0)
+			return false;
+		target_use_flow(t, &dest);
+	}
+	ring_one(d, b, &(struct ring){ .target = t->contact, .dest = &dest, .contact = t });
+	return b->nlegs > n;
+}
+
+/* The same, or where its flow has gone already, another one of the phone. */
+static bool ring_phone(struct dial *d, struct branch *b, struct target *t)
+{
+	for (; t; t = targets_other_flow(b->targets, t)) {
+		t->state = TARGET_RUNG;
+		if (ring_target(d, b, t))
+			return true;
+		t->state = TARGET_FAILED;
+	}
+	return false;
+}
+
+/* Rings the contacts whose turn it is; false: there are none any more. */
+static bool ring_group(struct dial *d, struct branch *b)
+{
+	uint64_t now = timers_now(engine(d)->p.timers);
+	bool any = false;
+
+	b->group_until_ms = UINT64_MAX;
+	while (!any && b->targets && targets_next_group(b->targets)) {
+		for (struct target *t = b->targets->first; t; t = t->next)
+			if (t->state == TARGET_CHOSEN)
+				any |= ring_phone(d, b, t);
+		if (any && b->ring_until_ms != UINT64_MAX && b->ring_until_ms > now && targets_groups(b->targets))
+			b->group_until_ms = now + (b->ring_until_ms - now) / (targets_groups(b->targets) + 1);
+	}
+	return any;
+}
+
+/* The flow that a leg was sent over has failed, and the phone has another: that rings in its place (RFC 5626 §7). */
+static bool ring_other_flow(struct dial *d, struct branch *b, unsigned i)
+{
+	struct call *call = d->call;
+	struct target *t = b->rung[i];
+
+	if (!t || t->state != TARGET_RUNG || !leg_is_flow_failure(b->legs[i]))
+		return false;
+	t->state = TARGET_FAILED;
+	if (b->legs[i]->status == 430)
+		registrar_flow_failed(engine(d)->p.registrar, &(struct binding_key){ call->domain, b->number, t->contact, t->instance, t->reg_id });
+	return ring_phone(d, b, targets_other_flow(b->targets, t));
 }
 
 static void start_extension(struct dial *d, struct branch *b)
@@ -255,15 +323,15 @@ static void start_extension(struct dial *d, struct branch *b)
 		branch_end(b, APP_BUSY, 486, "Q.850;cause=17;text=\"Call limit reached\"");
 		return;
 	}
-	for (const struct binding *c = registrar_find(engine(d)->p.registrar, call->domain, str_from(b->number)); c; c = c->next)
-		ring_one(d, b, c->contact, &c->dest, false, NULL);
-	if (!b->nlegs)
+	b->targets = targets_of(call, b->number);
+	if (!ring_group(d, b))
 		branch_end(b, APP_UNAVAILABLE, 480, "Q.850;cause=20;text=\"Not registered\"");
 }
 
 static void branch_start(struct dial *d, struct branch *b)
 {
 	b->state = BRANCH_RINGING;
+	b->group_until_ms = UINT64_MAX;
 	b->ring_until_ms = ring_until(d, b->ring_s);
 	if (d->p->trunk)
 		start_trunk(d, b);
@@ -312,16 +380,28 @@ static void forward_after(struct dial *d, struct branch *b)
 		follow_forward(d, b, reasons[b->outcome]);
 }
 
+/* Those who had their time stop ringing, the next ones begin. */
+static void next_group(struct dial *d, struct branch *b)
+{
+	unsigned n = b->nlegs;
+
+	if (!ring_group(d, b))
+		return;
+	for (unsigned i = 0; i < n; i++)
+		if (b->legs[i]->state != LEG_ENDED)
+			leg_close(b->legs[i], 0, "Q.850;cause=19;text=\"No answer\"");
+}
+
 /* Looks at a ringing branch: over when all legs have ended, one refused for all (6xx) or diverts (3xx), or time is up. */
 static void branch_check(struct dial *d, struct branch *b)
 {
 	const struct leg *best = NULL, *diverted = NULL;
 	bool is_over = true, is_refused = false;
 
-	for (unsigned i = 0; i < b->nlegs; i++) {
+	for (unsigned i = 0; i < b->nlegs; i++) { /* more may come meanwhile */
 		const struct leg *leg = b->legs[i];
 
-		if (leg->state != LEG_ENDED) {
+		if (leg->state != LEG_ENDED || ring_other_flow(d, b, i)) {
 			is_over = false;
 			continue;
 		}
@@ -330,10 +410,14 @@ static void branch_check(struct dial *d, struct branch *b)
 		if (!best || rank(result_of_status(leg->status)) > rank(result_of_status(best->status)))
 			best = leg;
 	}
+	if (is_over && !is_refused && !diverted && ring_group(d, b))
+		return;
 	if (is_over || is_refused || diverted) /* a 3xx without its Contact would tell the caller nothing */
 		branch_end(b, branch_outcome(best), status_to_pass(best->status, best->is_outside), best->reason);
 	else if (timers_now(engine(d)->p.timers) >= b->ring_until_ms)
 		branch_end(b, APP_NO_ANSWER, 480, "Q.850;cause=19;text=\"No answer\"");
+	else if (timers_now(engine(d)->p.timers) >= b->group_until_ms)
+		return next_group(d, b);
 	else
 		return;
 	branch_close_legs(b, b->outcome == APP_NO_ANSWER ? "Q.850;cause=19;text=\"No answer\"" : NULL, NULL);
@@ -352,10 +436,25 @@ static struct leg *answered_leg(const struct dial *d)
 	return NULL;
 }
 
+/* The one that rings alone. */
+static struct leg *only_leg(const struct branch *b)
+{
+	struct leg *only = NULL;
+
+	for (unsigned i = 0; i < b->nlegs; i++) {
+		if (b->legs[i]->state == LEG_ENDED)
+			continue;
+		if (only)
+			return NULL;
+		only = b->legs[i];
+	}
+	return only;
+}
+
 /* What the caller hears while it rings: the far end's early media when there is only one, music, or the ringing of his own phone. */
 static void tell_caller(struct dial *d)
 {
-	struct leg *caller = d->call->caller_leg, *only = d->n == 1 && d->branches[0].nlegs == 1 ? d->branches[0].legs[0] : NULL;
+	struct leg *caller = d->call->caller_leg, *only = d->n == 1 ? only_leg(&d->branches[0]) : NULL;
 	bool any = false;
 
 	if (d->p->music_class && !d->is_ringing && (caller->state == LEG_ANSWERED || leg_early_media(caller) == 0)) {
@@ -388,6 +487,8 @@ static uint64_t next_deadline(const struct dial *d)
 		const struct branch *b = &d->branches[i];
 		uint64_t t = b->state == BRANCH_WAITING ? b->start_at_ms : b->state == BRANCH_RINGING ? b->ring_until_ms : UINT64_MAX;
 
+		if (b->state == BRANCH_RINGING && b->group_until_ms < t)
+			t = b->group_until_ms;
 		at = t < at ? t : at;
 	}
 	return at;

@@ -147,6 +147,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 		err = -EINVAL;
 	if (err)
 		goto out;
+	p.route = d->route;
 	p.from_display = str_from(d->from_display ? d->from_display : "");
 	p.from_uri = out_view(&from_out);
 	p.to_uri = out_view(&to_out);
@@ -367,6 +368,7 @@ static void on_closed(struct session *s, enum session_end how, int status, const
 		take_divert(leg, m);
 	leg->by_peer = how == SESSION_BYE_RECEIVED || (how == SESSION_REJECTED && !leg->is_caller) ||
 		       (how == SESSION_CANCELLED && leg->is_caller);
+	leg->has_failed = !m && !leg->is_cancelled && (how == SESSION_TIMEOUT || how == SESSION_FAILED);
 	if (!leg->status)
 		leg->status = how == SESSION_TIMEOUT ? 408 : how == SESSION_FAILED ? 503 : status;
 	if (cause_of_reason(reason))

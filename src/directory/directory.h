@@ -19,12 +19,16 @@ enum dir_answer { DIR_FOUND, DIR_ABSENT, DIR_UNKNOWN };
 
 struct directory;
 
+/* When an extension hides who it is. */
+enum dir_anonymous { DIR_NEVER, DIR_OUTSIDE /* from trunks */, DIR_ALWAYS };
+
 struct dir_domain {
 	const char *domain, *realm, *timezone, *language;
 	const char *music_class;         /* default music */
 	unsigned algorithms;             /* enum digest_alg bits: 1 MD5, 2 SHA-256 */
 	bool is_default;
 	char default_context[64];
+	const char *caller_id;           /* number shown outside; NULL: none */
 };
 
 struct dir_extension {
@@ -33,6 +37,10 @@ struct dir_extension {
 	uint32_t call_limit;             /* calls at once; 0: none allowed ... UINT32_MAX: no limit */
 	unsigned algorithms;             /* own or the domain's */
 	bool has_mailbox;
+	const char *caller_id;           /* number shown outside; NULL: the trunk's or the domain's */
+	enum dir_anonymous anonymous;    /* own or the domain's */
+	unsigned nidentities;
+	const char *const *identities;   /* further numbers it may call as */
 };
 
 struct dir_credential {
@@ -46,7 +54,15 @@ struct dir_trunk {
 	const char *domain, *name, *context, *uri; /* uri: where calls to it go, NULL: none */
 	const char *auth_user, *auth_password;
 	uint32_t call_limit;
+	bool is_trusted;                 /* inside the trust domain of RFC 3325 */
+	/* How callers are named to it, besides From; asserted and rpid to a trusted one alone. */
+	bool has_asserted, has_preferred, has_rpid;
+	const char *caller_id;           /* number shown to it; NULL: the domain's */
 };
+
+/* Headers passed from one leg to the other besides those that always are. */
+struct dir_pass_header { const char *header; bool is_out; }; /* out: to the trunk, else from it */
+struct dir_pass { unsigned n; const struct dir_pass_header *headers; };
 
 struct dir_group_member { const char *number; uint32_t delay_s, ring_s; };
 struct dir_group {
@@ -99,6 +115,8 @@ unsigned directory_algorithms_for(struct directory *d, const char *domain, struc
 enum dir_answer directory_forward(struct directory *d, const char *domain, struct str number, const char *reason, struct dir_forward *out);
 enum dir_answer directory_trunk(struct directory *d, const char *domain, struct str name, const struct dir_trunk **out);
 enum dir_answer directory_trunk_by_address(struct directory *d, const struct sockaddr *addr, const struct dir_trunk **out); /* longest prefix */
+/* Those of a trunk; trunk NULL: of all trunks and between phones. */
+enum dir_answer directory_pass(struct directory *d, const char *domain, const char *trunk, const struct dir_pass **out);
 enum dir_answer directory_group(struct directory *d, const char *domain, struct str number, const struct dir_group **out);
 enum dir_answer directory_menu(struct directory *d, const char *domain, struct str number, const struct dir_menu **out);
 enum dir_answer directory_mailbox(struct directory *d, const char *domain, struct str number, const struct dir_mailbox **out);

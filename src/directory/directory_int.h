@@ -7,7 +7,8 @@
 #include "directory/directory.h"
 
 enum dir_table {
-	DIR_DOMAIN, DIR_EXTENSION, DIR_CREDENTIAL, DIR_FORWARD, DIR_TRUNK, DIR_GROUP, DIR_MENU, DIR_MAILBOX, DIR_MUSIC, DIR_TABLE_COUNT
+	DIR_DOMAIN, DIR_EXTENSION, DIR_CREDENTIAL, DIR_FORWARD, DIR_TRUNK, DIR_GROUP, DIR_MENU, DIR_MAILBOX, DIR_MUSIC, DIR_PASS,
+	DIR_TABLE_COUNT
 };
 
 struct dir_address { union { struct in_addr v4; struct in6_addr v6; } addr; int family; unsigned bits; };
@@ -33,6 +34,7 @@ struct dir_row {
 		struct dir_menu menu;
 		struct dir_mailbox mailbox;
 		struct dir_music music;
+		struct dir_pass pass;
 	};
 };
 

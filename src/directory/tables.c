@@ -57,16 +57,41 @@ static int fill_domain(struct directory *d, struct dir_row *r)
 	r->domain = (struct dir_domain){ .domain = r->v[0], .realm = r->v[1], .timezone = r->v[2], .language = r->v[3],
 					 .music_class = r->v[4], .algorithms = algorithms(r->v[5]), .is_default = is_true(r->v[7]) };
 	snprintf(r->domain.default_context, sizeof(r->domain.default_context), "%s", or_empty(r->v[6]));
+	r->domain.caller_id = r->v[8];
+	return 0;
+}
+
+static enum dir_anonymous anonymous(const char *text)
+{
+	return !text || !strcmp(text, "never") ? DIR_NEVER : !strcmp(text, "outside") ? DIR_OUTSIDE : DIR_ALWAYS;
+}
+
+/* The texts of a list, in r->list. */
+static int fill_list(struct dir_row *r, char *rest, unsigned n)
+{
+	const char **list = calloc(n + 1, sizeof(*list));
+
+	if (!list)
+		return -ENOMEM;
+	for (unsigned i = 0; i < n; i++)
+		list[i] = cut(&rest, '\x1e');
+	r->list = list;
 	return 0;
 }
 
 static int fill_extension(struct directory *d, struct dir_row *r)
 {
+	unsigned n = count_elements(r->v[12]);
+
 	(void)d;
+	if (n && fill_list(r, r->v[12], n) != 0)
+		return -ENOMEM;
 	r->extension = (struct dir_extension){ .domain = r->v[0], .number = r->v[1], .display_name = or_empty(r->v[2]), .context = r->v[3],
 					       .ring_s = number_or(r->v[4], 20), .call_limit = number_or(r->v[5], UINT32_MAX),
 					       .algorithms = algorithms(r->v[6]), .language = or_empty(r->v[7]),
-					       .music_class = or_empty(r->v[8]), .has_mailbox = is_true(r->v[9]) };
+					       .music_class = or_empty(r->v[8]), .has_mailbox = is_true(r->v[9]),
+					       .caller_id = r->v[10], .anonymous = anonymous(r->v[11]), .nidentities = n,
+					       .identities = r->list };
 	return 0;
 }
 
@@ -102,7 +127,11 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 
 	(void)d;
 	r->trunk = (struct dir_trunk){ .domain = r->v[0], .name = r->v[1], .context = r->v[2], .uri = r->v[3], .auth_user = r->v[4],
-				       .auth_password = r->v[5], .call_limit = number_or(r->v[6], UINT32_MAX) };
+				       .auth_password = r->v[5], .call_limit = number_or(r->v[6], UINT32_MAX), .caller_id = r->v[10] };
+	r->trunk.is_trusted = is_true(r->v[8]);
+	r->trunk.has_asserted = r->trunk.is_trusted && (!strcmp(r->v[9], "pai") || !strcmp(r->v[9], "both"));
+	r->trunk.has_rpid = r->trunk.is_trusted && (!strcmp(r->v[9], "rpid") || !strcmp(r->v[9], "both"));
+	r->trunk.has_preferred = !strcmp(r->v[9], "ppi");
 	r->addresses = calloc(n + 1, sizeof(*r->addresses));
 	if (!r->addresses)
 		return -ENOMEM;
@@ -168,17 +197,32 @@ static int fill_mailbox(struct directory *d, struct dir_row *r)
 
 static int fill_music(struct directory *d, struct dir_row *r)
 {
-	char *rest = r->v[2];
+	unsigned n = count_elements(r->v[2]);
+
+	(void)d;
+	if (fill_list(r, r->v[2], n) != 0)
+		return -ENOMEM;
+	r->music = (struct dir_music){ .domain = r->v[0], .class_name = r->v[1], .nfiles = n, .files = r->list };
+	return 0;
+}
+
+static int fill_pass(struct directory *d, struct dir_row *r)
+{
+	char *rest = r->v[0];
 	unsigned n = count_elements(rest);
-	const char **list = calloc(n + 1, sizeof(*list));
+	struct dir_pass_header *list = calloc(n + 1, sizeof(*list));
 
 	(void)d;
 	if (!list)
 		return -ENOMEM;
-	for (unsigned i = 0; i < n; i++)
-		list[i] = cut(&rest, '\x1e');
+	for (unsigned i = 0; i < n; i++) {
+		char *one = cut(&rest, '\x1e');
+
+		list[i].is_out = !strcmp(cut(&one, '\x1f'), "out");
+		list[i].header = or_empty(one);
+	}
 	r->list = list;
-	r->music = (struct dir_music){ .domain = r->v[0], .class_name = r->v[1], .nfiles = n, .files = list };
+	r->pass = (struct dir_pass){ .n = n, .headers = list };
 	return 0;
 }
 
@@ -187,12 +231,14 @@ static int fill_music(struct directory *d, struct dir_row *r)
 /* The first column is the key in pbx.change. */
 const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 	[DIR_DOMAIN] = { "domain",
-		"SELECT domain, domain, realm, timezone, language, music_class, algorithms, default_context, is_default FROM pbx.domain"
+		"SELECT domain, domain, realm, timezone, language, music_class, algorithms, default_context, is_default, caller_id"
+		" FROM pbx.domain"
 		WANTED("domain"), fill_domain },
 	[DIR_EXTENSION] = { "extension",
 		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"
 		" coalesce(e.algorithms, d.algorithms), coalesce(e.language, d.language), coalesce(e.music_class, d.music_class),"
-		" EXISTS (SELECT FROM pbx.mailbox AS m WHERE (m.domain, m.number) = (e.domain, e.number))"
+		" EXISTS (SELECT FROM pbx.mailbox AS m WHERE (m.domain, m.number) = (e.domain, e.number)),"
+		" e.caller_id, coalesce(e.anonymous, d.anonymous), array_to_string(e.identities, E'\\x1e')"
 		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)"
 		" WHERE ($1::text[] IS NULL OR e.domain || '/' || e.number = ANY($1) OR e.domain = ANY($1)) AND e.enabled", fill_extension },
 	[DIR_CREDENTIAL] = { "credential",
@@ -203,8 +249,8 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		WANTED("domain || '/' || number || '/' || reason") " AND enabled", fill_forward },
 	[DIR_TRUNK] = { "trunk",
 		"SELECT t.domain || '/' || t.name, t.domain, t.name, t.context, t.uri, t.auth_user, t.auth_password, t.call_limit,"
-		" (SELECT string_agg(a.address::text, E'\\x1e') FROM pbx.trunk_address AS a WHERE (a.domain, a.name) = (t.domain, t.name))"
-		" FROM pbx.trunk AS t" WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
+		" (SELECT string_agg(a.address::text, E'\\x1e') FROM pbx.trunk_address AS a WHERE (a.domain, a.name) = (t.domain, t.name)),"
+		" t.trusted, t.identity, t.caller_id FROM pbx.trunk AS t" WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
 	[DIR_GROUP] = { "ring_group",
 		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"
 		" (SELECT string_agg(m.member || E'\\x1f' || m.delay_s || E'\\x1f' || coalesce(m.ring_s::text, ''), E'\\x1e' ORDER BY m.position, m.member)"
@@ -223,6 +269,9 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		"SELECT m.domain || '/' || m.class, m.domain, m.class,"
 		" (SELECT string_agg(f.path, E'\\x1e' ORDER BY f.position) FROM pbx.music_file AS f WHERE (f.domain, f.class) = (m.domain, m.class))"
 		" FROM pbx.music_class AS m" WANTED("m.domain || '/' || m.class"), fill_music },
+	[DIR_PASS] = { "pass_header",
+		"SELECT concat_ws('/', domain, trunk), string_agg(direction || E'\\x1f' || header, E'\\x1e' ORDER BY direction, lower(header))"
+		" FROM pbx.pass_header" WANTED("concat_ws('/', domain, trunk)") " GROUP BY domain, trunk", fill_pass },
 };
 
 /* ---- rows ---- */
@@ -373,6 +422,25 @@ enum dir_answer directory_music(struct directory *d, const char *domain, const c
 	if (a == DIR_FOUND)
 		*out = &r->music;
 	return a;
+}
+
+enum dir_answer directory_pass(struct directory *d, const char *domain, const char *trunk, const struct dir_pass **out)
+{
+	struct dir_row *r = NULL;
+	char key[KEY_MAX];
+	int n;
+
+	if (!d->is_loaded)
+		return DIR_UNKNOWN;
+	if (!d->rows[DIR_PASS])
+		return DIR_ABSENT;
+	if (!trunk)
+		HASH_FIND_STR(d->rows[DIR_PASS], domain, r);
+	else if ((n = str_join(key, sizeof(key), domain, '/', str_from(trunk))) > 0)
+		HASH_FIND(hh, d->rows[DIR_PASS], key, (unsigned)n, r);
+	if (r)
+		*out = &r->pass;
+	return r ? DIR_FOUND : DIR_ABSENT;
 }
 
 enum dir_answer directory_domain(struct directory *d, const char *domain, const struct dir_domain **out)

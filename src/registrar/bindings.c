@@ -1,106 +1,15 @@
-/* bindings.c - the table of bindings: found by extension and by connection, expired by timer, kept in pbx.binding.
+/* bindings.c - the table of bindings: found by extension, by connection and by temporary GRUU, expired by timer.
  *
- * Memory is what counts while we run; the database has a copy for the next start. A refresh that only moves the expiry is
- * not written each time: the copy must hold until the phone's next refresh, so it is renewed when less than half of the
- * granted time is left in it. Phones that refresh every half minute (NAT) so cost next to nothing.
- *
- * What a REGISTER may do to the table is registrar.c's to know.
+ * Memory is what counts while we run; the database has a copy for the next start (kept.c). What a REGISTER may do to
+ * the table is register.c's to know.
  */
 #define LOG_MODULE "registrar"
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "registrar/registrar_int.h"
-
-#define LOAD_RETRY_MS 2000
-#define EXPIRES_TEXT_MAX 24
-
-/* As pbx.binding has them. */
-static const char *const proto_names[] = {
-	[SIP_UDP] = "udp", [SIP_TCP] = "tcp", [SIP_TLS] = "tls", [SIP_WS] = "ws", [SIP_WSS] = "wss",
-};
-
-struct flow {
-	uint64_t id;
-	struct entry *first;
-	UT_hash_handle hh;
-};
-
-struct watcher {
-	void (*fn)(const char *domain, const char *number, void *arg);
-	void *arg;
-};
-
-struct bindings {
-	struct registrar_params p;
-	char *node;
-	struct aor *aors;
-	struct flow *flows;
-	unsigned count;
-	struct watcher watchers[REGISTRAR_WATCHERS_MAX];
-	unsigned nwatchers;
-	bool is_loaded;
-	uint64_t load_query;       /* 0: none under way */
-	struct timer load_retry;
-};
-
-/* ---- keeping ---- */
-
-/* NULL and bytes that aren't UTF-8 become null: a header that a phone made up must not cost it its registration. */
-static json_t *json_text(const char *z)
-{
-	json_t *text = z ? json_string(z) : NULL;
-
-	return text ? text : json_null();
-}
-
-static void keep(struct bindings *bs, const struct entry *e, bool is_removed)
-{
-	char address[SOCKADDR_TEXT_MAX];
-	json_t *doc;
-	char *text;
-
-	if (!bs->p.outbox)
-		return;
-	doc = json_pack("{s:o, s:o, s:o, s:b}", "domain", json_text(e->aor->domain), "number", json_text(e->aor->number), "contact",
-			json_text(e->b.contact), "remove", is_removed);
-	if (doc && !is_removed)
-		json_object_update_new(doc, json_pack("{s:o, s:o, s:I, s:i, s:I, s:s, s:s, s:o, s:o}",
-						      "instance", json_text(e->b.instance), "call_id", json_text(e->b.call_id),
-						      "cseq", (json_int_t)e->b.cseq, "q_milli", (int)e->b.q_milli,
-						      "expires_ms", (json_int_t)e->b.expires_at_ms,
-						      "proto", proto_names[e->b.dest.proto],
-						      "address", sockaddr_print(&e->b.dest.addr, address),
-						      "user_agent", json_text(e->b.user_agent), "node", json_text(bs->node)));
-	text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
-	if (!text || outbox_add(bs->p.outbox, "binding", text, NULL, NULL, NULL) != 0)
-		log_warn(bs->p.log, "binding of %s isn't kept, it ends with this process", e->aor->key);
-	free(text);
-	json_decref(doc);
-}
-
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? !strcmp(a, b) : a == b;
-}
-
-/* True when the kept copy of what is now e would mislead a start within the time granted. */
-static bool must_keep(const struct entry *e, const struct entry *old, int64_t now_ms)
-{
-	if (!old || !old->kept_expires_ms)
-		return true;
-	if (strcmp(e->b.contact, old->b.contact) || !same_text(e->b.instance, old->b.instance) || strcmp(e->b.call_id, old->b.call_id) ||
-	    e->b.q_milli != old->b.q_milli || e->b.dest.proto != old->b.dest.proto || !sockaddr_eq(&e->b.dest.addr, &old->b.dest.addr) ||
-	    strcmp(e->b.user_agent, old->b.user_agent))
-		return true;
-	/* Shortened: the copy would outlive it. */
-	if (e->b.expires_at_ms < old->kept_expires_ms)
-		return true;
-	return old->kept_expires_ms - now_ms < (e->b.expires_at_ms - now_ms) / 2;
-}
 
 /* ---- entries ---- */
 
@@ -112,20 +21,30 @@ static void on_expired(void *arg)
 	bindings_remove(e);
 }
 
+static char *copy_or_null(const char *z, bool *ok)
+{
+	char *copy = z ? strdup(z) : NULL;
+
+	*ok = *ok && (copy || !z);
+	return copy;
+}
+
 struct entry *bindings_entry_new(struct bindings *bs, const struct binding *b)
 {
 	struct entry *e = calloc(1, sizeof(*e));
+	bool ok = true;
 
 	if (!e)
 		return NULL;
 	e->b = *b;
 	e->b.next = NULL;
 	e->of = bs;
-	e->b.contact = strdup(b->contact);
-	e->b.call_id = strdup(b->call_id);
-	e->b.instance = b->instance ? strdup(b->instance) : NULL;
+	e->b.contact = copy_or_null(b->contact, &ok);
+	e->b.call_id = copy_or_null(b->call_id, &ok);
+	e->b.instance = copy_or_null(b->instance, &ok);
+	e->b.path = copy_or_null(b->path, &ok);
 	timer_init(&e->expiry, on_expired, e);
-	if (!e->b.contact || !e->b.call_id || (b->instance && !e->b.instance)) {
+	if (!ok) {
 		bindings_entry_free(e);
 		return NULL;
 	}
@@ -139,51 +58,84 @@ void bindings_entry_free(struct entry *e)
 	free(e->b.contact);
 	free(e->b.call_id);
 	free(e->b.instance);
+	free(e->b.path);
 	free(e);
 }
 
-static bool is_connection(const struct sip_dest *d)
+/* ---- found by a number ---- */
+
+/* 0: it belongs to none of this kind. A connection to a proxy is the proxy's: what is behind it doesn't go with it. */
+static uint64_t group_id(const struct entry *e, enum group_kind kind)
 {
-	return d->proto != SIP_UDP && d->flow;
+	if (kind == GROUP_GRUU)
+		return e->b.gruu_id;
+	return e->b.dest.proto != SIP_UDP && !e->b.path ? e->b.dest.flow : 0;
 }
 
-static int flow_add(struct bindings *bs, struct entry *e)
+static struct group *group_find(const struct bindings *bs, enum group_kind kind, uint64_t id)
 {
-	struct flow *f;
+	struct group *g = NULL;
 
-	if (!is_connection(&e->b.dest))
+	HASH_FIND(hh, bs->groups[kind], &id, sizeof(id), g);
+	return g;
+}
+
+static int group_add(struct bindings *bs, struct entry *e, enum group_kind kind)
+{
+	uint64_t id = group_id(e, kind);
+	struct group *g;
+
+	if (!id)
 		return 0;
-	HASH_FIND(hh, bs->flows, &e->b.dest.flow, sizeof(f->id), f);
-	if (!f) {
-		f = calloc(1, sizeof(*f));
-		if (!f)
+	g = group_find(bs, kind, id);
+	if (!g) {
+		g = calloc(1, sizeof(*g));
+		if (!g)
 			return -ENOMEM;
-		f->id = e->b.dest.flow;
-		HASH_ADD(hh, bs->flows, id, sizeof(f->id), f);
+		g->id = id;
+		HASH_ADD(hh, bs->groups[kind], id, sizeof(g->id), g);
 	}
-	e->flow_next = f->first;
-	e->flow_pprev = &f->first;
-	if (f->first)
-		f->first->flow_pprev = &e->flow_next;
-	f->first = e;
+	e->in[kind].next = g->first;
+	e->in[kind].pprev = &g->first;
+	if (g->first)
+		g->first->in[kind].pprev = &e->in[kind].next;
+	g->first = e;
 	return 0;
 }
 
-static void flow_remove(struct bindings *bs, struct entry *e)
+static void group_remove(struct bindings *bs, struct entry *e, enum group_kind kind)
 {
-	struct flow *f;
+	struct group *g;
 
-	if (!e->flow_pprev)
+	if (!e->in[kind].pprev)
 		return;
-	*e->flow_pprev = e->flow_next;
-	if (e->flow_next)
-		e->flow_next->flow_pprev = e->flow_pprev;
-	e->flow_pprev = NULL;
-	HASH_FIND(hh, bs->flows, &e->b.dest.flow, sizeof(f->id), f);
-	if (f && !f->first) {
-		HASH_DEL(bs->flows, f);
-		free(f);
+	*e->in[kind].pprev = e->in[kind].next;
+	if (e->in[kind].next)
+		e->in[kind].next->in[kind].pprev = e->in[kind].pprev;
+	e->in[kind].pprev = NULL;
+	g = group_find(bs, kind, group_id(e, kind));
+	if (g && !g->first) {
+		HASH_DEL(bs->groups[kind], g);
+		free(g);
 	}
+}
+
+static int groups_add(struct bindings *bs, struct entry *e)
+{
+	int err = group_add(bs, e, GROUP_FLOW);
+
+	if (!err)
+		err = group_add(bs, e, GROUP_GRUU);
+	if (err)
+		group_remove(bs, e, GROUP_FLOW);
+	return err;
+}
+
+const struct entry *bindings_of_gruu_id(const struct bindings *bs, uint64_t id)
+{
+	const struct group *g = group_find(bs, GROUP_GRUU, id);
+
+	return g ? g->first : NULL;
 }
 
 /* ---- addresses of record ---- */
@@ -241,16 +193,50 @@ static void aor_drop_if_empty(struct bindings *bs, struct aor *aor)
 	free(aor);
 }
 
-struct entry *bindings_entry(const struct aor *aor, struct str contact)
+bool binding_has_instance(const struct binding *b, struct str instance)
 {
-	struct sip_uri want, have;
+	return b->instance && str_ieqz(instance, b->instance); /* RFC 8141: of a UUID the case doesn't count */
+}
 
-	if (!aor || sip_uri_parse(&want, contact) != 0)
+bool binding_is_same_instance(const struct binding *a, const struct binding *b)
+{
+	return b->instance && binding_has_instance(a, str_from(b->instance));
+}
+
+/* How well a binding fits what a Contact names; 0: not at all. Another instance at an equal URI is another phone, behind
+ * another NAT with the same addresses. */
+static unsigned fit(const struct binding *b, const struct contact_key *key, const struct sip_uri *uri)
+{
+	struct sip_uri have;
+
+	if (key->reg_id && b->reg_id == key->reg_id && binding_has_instance(b, key->instance))
+		return 4;
+	if (key->reg_id && b->reg_id && binding_has_instance(b, key->instance))
+		return 0; /* another flow of the phone */
+	if (key->instance.n && b->instance && !binding_has_instance(b, key->instance))
+		return 0;
+	if (sip_uri_parse(&have, str_from(b->contact)) != 0 || !sip_uri_eq(uri, &have))
+		return 0;
+	return key->instance.n && b->instance ? 3 : !key->instance.n && !b->instance ? 2 : 1;
+}
+
+struct entry *bindings_entry(const struct aor *aor, const struct contact_key *key)
+{
+	struct binding *best = NULL;
+	struct sip_uri uri;
+	unsigned best_fit = 0;
+
+	if (!aor || sip_uri_parse(&uri, key->uri) != 0)
 		return NULL;
-	for (struct binding *b = aor->first; b; b = b->next)
-		if (sip_uri_parse(&have, str_from(b->contact)) == 0 && sip_uri_eq(&want, &have))
-			return container_of(b, struct entry, b);
-	return NULL;
+	for (struct binding *b = aor->first; b; b = b->next) {
+		unsigned n = fit(b, key, &uri);
+
+		if (n > best_fit) {
+			best_fit = n;
+			best = b;
+		}
+	}
+	return best ? container_of(best, struct entry, b) : NULL;
 }
 
 static void link_entry(struct aor *aor, struct entry *e)
@@ -276,7 +262,8 @@ static void unlink_entry(struct entry *e)
 	e->aor->count--;
 	e->of->count--;
 	timer_stop(e->of->p.timers, &e->expiry);
-	flow_remove(e->of, e);
+	for (enum group_kind kind = 0; kind < GROUP_KINDS; kind++)
+		group_remove(e->of, e, kind);
 }
 
 static void tell(struct bindings *bs, const char *domain, const char *number)
@@ -290,7 +277,7 @@ int bindings_put(struct bindings *bs, const char *domain, const char *number, st
 	struct aor *aor = aor_get(bs, domain, number);
 	int64_t now_ms = clock_wall_ms(bs->p.clock);
 
-	if (!aor || flow_add(bs, e) != 0) {
+	if (!aor || groups_add(bs, e) != 0) {
 		if (aor)
 			aor_drop_if_empty(bs, aor);
 		bindings_entry_free(e);
@@ -302,11 +289,10 @@ int bindings_put(struct bindings *bs, const char *domain, const char *number, st
 	timer_start(bs->p.timers, &e->expiry, e->b.expires_at_ms > now_ms ? (uint64_t)(e->b.expires_at_ms - now_ms) : 0);
 	if (e->kept_expires_ms) {
 		/* came from the database */
-	} else if (must_keep(e, old, now_ms)) {
-		/* The row's key is the text: an equal URI in another spelling is another row. */
-		if (old && strcmp(old->b.contact, e->b.contact) != 0)
-			keep(bs, old, true);
-		keep(bs, e, false);
+	} else if (kept_must_write(e, old, now_ms)) {
+		if (old && kept_is_other_row(e, old))
+			kept_write(bs, old, true);
+		kept_write(bs, e, false);
 		e->kept_expires_ms = e->b.expires_at_ms;
 	} else {
 		e->kept_expires_ms = old->kept_expires_ms;
@@ -325,7 +311,7 @@ void bindings_remove(struct entry *e)
 
 	snprintf(domain, sizeof(domain), "%s", aor->domain);
 	snprintf(number, sizeof(number), "%s", aor->number);
-	keep(bs, e, true);
+	kept_write(bs, e, true);
 	unlink_entry(e);
 	bindings_entry_free(e);
 	aor_drop_if_empty(bs, aor);
@@ -334,135 +320,12 @@ void bindings_remove(struct entry *e)
 
 void bindings_flow_closed(struct bindings *bs, uint64_t flow)
 {
-	struct flow *f;
+	struct group *g;
 
-	for (;;) {
-		HASH_FIND(hh, bs->flows, &flow, sizeof(flow), f);
-		if (!f)
-			return;
-		log_info(bs->p.log, "connection closed aor=%s contact=%s", f->first->aor->key, f->first->b.contact);
-		bindings_remove(f->first);
+	while ((g = group_find(bs, GROUP_FLOW, flow))) {
+		log_info(bs->p.log, "connection closed aor=%s contact=%s", g->first->aor->key, g->first->b.contact);
+		bindings_remove(g->first);
 	}
-}
-
-/* ---- reading back ---- */
-
-static const char load_sql[] =
-	"SELECT domain, number, contact, instance, call_id, cseq, q_milli,"
-	" (extract(epoch FROM expires) * 1000)::bigint, proto, address, user_agent"
-	" FROM pbx.binding WHERE expires > now()";
-
-static int proto_of(struct str name, enum sip_proto *out)
-{
-	for (size_t i = 0; i < ARRAY_LEN(proto_names); i++)
-		if (str_eqz(name, proto_names[i])) {
-			*out = (enum sip_proto)i;
-			return 0;
-		}
-	return -EINVAL;
-}
-
-/* "192.0.2.1:5060", "[2001:db8::1]:5060" */
-static int address_of(struct str text, union sockaddr_any *out)
-{
-	uint32_t port;
-	size_t colon = text.n;
-
-	while (colon && text.p[colon - 1] != ':')
-		colon--;
-	if (!colon || str_to_u32(str_from_at(text, colon), UINT16_MAX, &port) != 0)
-		return -EINVAL;
-	return sockaddr_parse(out, (struct str){ text.p, colon - 1 }, (uint16_t)port);
-}
-
-/* A connection is gone with the process that had it; a phone that isn't behind a NAT may be called at the address in its
- * contact. One that is opens a new connection and registers anew. */
-static void redirect_connection(struct sip_dest *dest, const char *contact)
-{
-	union sockaddr_any addr;
-	struct sip_uri uri;
-
-	if (dest->proto == SIP_UDP || sip_uri_parse(&uri, str_from(contact)) != 0)
-		return;
-	if (sockaddr_parse(&addr, uri.host, uri.port ? uri.port : uri.scheme == SIP_SCHEME_SIPS ? 5061 : 5060) == 0)
-		dest->addr = addr;
-}
-
-struct row {
-	char domain[64], number[64], contact[BINDING_CONTACT_MAX], instance[256], call_id[256];
-};
-
-static int read_row(const struct db_rows *rows, int i, struct row *row, struct binding *b)
-{
-	char expires[EXPIRES_TEXT_MAX];
-	uint32_t q;
-
-	*b = (struct binding){ .contact = row->contact, .call_id = row->call_id };
-	if (str_copy(db_rows_get(rows, i, 0), row->domain, sizeof(row->domain)) ||
-	    str_copy(db_rows_get(rows, i, 1), row->number, sizeof(row->number)) ||
-	    str_copy(db_rows_get(rows, i, 2), row->contact, sizeof(row->contact)) ||
-	    str_copy(db_rows_get(rows, i, 3), row->instance, sizeof(row->instance)) ||
-	    str_copy(db_rows_get(rows, i, 4), row->call_id, sizeof(row->call_id)) ||
-	    str_to_u32(db_rows_get(rows, i, 5), UINT32_MAX, &b->cseq) || str_to_u32(db_rows_get(rows, i, 6), 1000, &q) ||
-	    str_copy(db_rows_get(rows, i, 7), expires, sizeof(expires)) || proto_of(db_rows_get(rows, i, 8), &b->dest.proto) ||
-	    address_of(db_rows_get(rows, i, 9), &b->dest.addr))
-		return -EINVAL;
-	if (row->instance[0])
-		b->instance = row->instance;
-	b->q_milli = (uint16_t)q;
-	b->expires_at_ms = strtoll(expires, NULL, 10);
-	snprintf(b->user_agent, sizeof(b->user_agent), "%.*s", STR_ARG(db_rows_get(rows, i, 10)));
-	redirect_connection(&b->dest, b->contact);
-	return 0;
-}
-
-static void load_row(struct bindings *bs, const struct db_rows *rows, int i)
-{
-	struct row row;
-	struct binding b;
-	struct entry *e;
-
-	if (read_row(rows, i, &row, &b) != 0) {
-		log_warn(bs->p.log, "a row of pbx.binding makes no sense: %.*s/%.*s", STR_ARG(db_rows_get(rows, i, 0)),
-			 STR_ARG(db_rows_get(rows, i, 1)));
-		return;
-	}
-	/* What has registered since we started knows better. */
-	if (b.expires_at_ms <= clock_wall_ms(bs->p.clock) ||
-	    bindings_entry(bindings_find(bs, row.domain, str_from(row.number)), str_from(b.contact)))
-		return;
-	e = bindings_entry_new(bs, &b);
-	if (!e)
-		return;
-	e->kept_expires_ms = b.expires_at_ms;
-	bindings_put(bs, row.domain, row.number, e, NULL);
-}
-
-static void on_rows(uint64_t id, const struct db_answer *a, void *arg)
-{
-	struct bindings *bs = arg;
-
-	(void)id;
-	bs->load_query = 0;
-	if (a->err) {
-		if (a->err == -EINVAL)
-			log_error(bs->p.log, "bindings can't be read: %s", a->message ? a->message : "");
-		timer_start(bs->p.timers, &bs->load_retry, LOAD_RETRY_MS);
-		return;
-	}
-	for (int i = 0; i < db_rows_count(a->rows); i++)
-		load_row(bs, a->rows, i);
-	bs->is_loaded = true;
-	log_info(bs->p.log, "bindings=%u read", bs->count);
-}
-
-static void start_load(void *arg)
-{
-	struct bindings *bs = arg;
-
-	bs->load_query = db_query(bs->p.db, load_sql, 0, NULL, on_rows, bs);
-	if (!bs->load_query)
-		timer_start(bs->p.timers, &bs->load_retry, LOAD_RETRY_MS);
 }
 
 /* ---- the table ---- */
@@ -479,11 +342,7 @@ int bindings_new(struct bindings **out, const struct registrar_params *p)
 		free(bs);
 		return -ENOMEM;
 	}
-	timer_init(&bs->load_retry, start_load, bs);
-	if (p->db)
-		start_load(bs);
-	else
-		bs->is_loaded = true;
+	kept_load(bs);
 	*out = bs;
 	return 0;
 }

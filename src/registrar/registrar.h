@@ -1,4 +1,4 @@
-/* registrar.h - where an extension can be reached now (RFC 3261 §10).
+/* registrar.h - where an extension can be reached now (RFC 3261 §10, RFC 3327, RFC 5626, RFC 5627).
  *
  * Bindings live in memory, each change goes through the outbox to pbx.binding, and they are read back at start. A look-up
  * never waits. REGISTER is authenticated by auth.h like everything else.
@@ -27,17 +27,23 @@ struct registrar_params {
 	uint32_t min_expires_s, max_expires_s, default_expires_s; /* 0: 60, 3600, 600 */
 	unsigned max_contacts;       /* per AoR; 0: 10 */
 	const char *node;            /* our name in pbx.node, kept with each binding; NULL: none */
+	unsigned char key[32];       /* secret, the same on all nodes and after a restart: temporary GRUUs are sealed with it */
 };
 
 struct binding {
 	char *contact;               /* URI text as registered */
-	char *instance;              /* +sip.instance or NULL */
+	char *instance;              /* +sip.instance or NULL: "<urn:uuid:...>" */
+	char *path;                  /* Path as a value of Route, or NULL (RFC 3327) */
 	char *call_id;
+	uint32_t reg_id;             /* which flow of its instance it is (RFC 5626); 0: none */
+	uint64_t gruu_id;            /* what its temporary GRUUs mean; 0 without instance */
 	uint32_t cseq;
 	uint16_t q_milli;            /* 0..1000, 1000 when absent */
 	int64_t expires_at_ms;       /* wall clock */
-	struct sip_dest dest;        /* where requests to it go: the source it registered from (RFC 3581), its flow if it is a connection */
+	struct sip_dest dest;        /* where requests to it go: the source it registered from (RFC 3581), its flow if it is a connection.
+				      * With a path: where the REGISTER came from; requests go to the first URI of the path */
 	char user_agent[64];
+	bool is_unreachable;         /* it doesn't answer when asked: others are called first */
 	struct binding *next;
 };
 
@@ -48,8 +54,20 @@ int registrar_new(struct registrar **out, const struct registrar_params *p);
 void registrar_close(struct registrar *r);
 /* The kept bindings have been read. Until then a REGISTER that removes is put off (503), since what it removes may be read later. */
 bool registrar_is_loaded(const struct registrar *r);
-/* Live bindings of an extension, best q first; NULL: none. Valid until the loop callback returns or the task parks. */
+/* Live bindings of an extension, best q first, then who registered last; NULL: none. Valid until the loop callback returns or the
+ * task parks. Of several with one instance only one may ring at a time (RFC 5626 §7). */
 const struct binding *registrar_find(struct registrar *r, const char *domain, struct str number);
+bool binding_is_same_instance(const struct binding *a, const struct binding *b); /* false when one of them has none */
+
+/* What was sent to this flow was answered 430, or can't be sent: it is gone (RFC 5626 §7). Nothing if there is no such binding. */
+struct binding_key { const char *domain, *number, *contact, *instance; uint32_t reg_id; }; /* instance NULL: none */
+void registrar_flow_failed(struct registrar *r, const struct binding_key *key);
+
+/* The phone that a GRUU means (RFC 5627). */
+struct registrar_gruu { char domain[64], number[64], instance[256]; };
+/* -ENOENT: uri is no GRUU. -ESTALE: it was one, or never: 404. With 0 the phone may be registered or not. domain: the one that
+ * uri's host means. */
+int registrar_gruu_find(struct registrar *r, const char *domain, const struct sip_uri *uri, struct registrar_gruu *out);
 unsigned registrar_count(const struct registrar *r);
 /* Told when an extension's set of bindings changed (not of refreshes), after it has. At most REGISTRAR_WATCHERS_MAX. */
 #define REGISTRAR_WATCHERS_MAX 8

@@ -66,10 +66,23 @@ int sip_ua_support(struct sip_ua *ua, const char *option_tag)
 	return 0;
 }
 
-static bool is_supported(const struct sip_ua *ua, struct str tag)
+int sip_ua_support_in(struct sip_ua *ua, enum sip_method method, const char *option_tag)
+{
+	if (ua->nmethod_tags == UA_OPTION_TAGS_MAX)
+		return -ENOSPC;
+	ua->method_tags[ua->nmethod_tags].method = method;
+	ua->method_tags[ua->nmethod_tags++].tag = option_tag;
+	return 0;
+}
+
+static bool is_supported(const struct sip_ua *ua, enum sip_method method, struct str tag)
 {
 	for (unsigned i = 0; i < ua->noption_tags; i++) {
 		if (str_ieqz(tag, ua->option_tags[i]))
+			return true;
+	}
+	for (unsigned i = 0; i < ua->nmethod_tags; i++) {
+		if (ua->method_tags[i].method == method && str_ieqz(tag, ua->method_tags[i].tag))
 			return true;
 	}
 	return false;
@@ -200,7 +213,7 @@ static bool refuse_required(struct sip_ua *ua, struct strans *st, const struct s
 
 	out_init(&o, hdrs, sizeof(hdrs) - 3);
 	while (sip_msg_element_next(m, SIP_HDR_REQUIRE, &it, &tag)) {
-		if (str_empty(tag) || is_supported(ua, tag))
+		if (str_empty(tag) || is_supported(ua, m->method, tag))
 			continue;
 		out_z(&o, has_unsupported ? ", " : "Unsupported: ");
 		out_str(&o, tag);

@@ -45,6 +45,8 @@ void sip_ua_allow_in_dialog(struct sip_ua *ua, enum sip_method method);
 /* An extension somebody above implements: goes into Supported, and a Require that names it isn't refused with
  * 420. The text must live as long as ua. -ENOSPC when there are too many. */
 int sip_ua_support(struct sip_ua *ua, const char *option_tag);
+/* The same for requests of one method outside dialogs alone; whoever handles it says so in its own Supported. */
+int sip_ua_support_in(struct sip_ua *ua, enum sip_method method, const char *option_tag);
 /* Told of every TCP flow that ends (registrar: bindings). At most one. */
 void sip_ua_on_flow_closed(struct sip_ua *ua, void (*fn)(uint64_t flow, void *arg), void *arg);
 unsigned sip_ua_sessions(const struct sip_ua *ua);

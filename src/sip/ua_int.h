@@ -25,6 +25,11 @@ struct sip_ua {
 	bool allows[SIP_METHOD_COUNT];
 	const char *option_tags[UA_OPTION_TAGS_MAX];
 	unsigned noption_tags;
+	struct {
+		enum sip_method method;
+		const char *tag;
+	} method_tags[UA_OPTION_TAGS_MAX]; /* those of one method */
+	unsigned nmethod_tags;
 	char allow[UA_ALLOW_MAX];         /* "Allow: ...\r\n" */
 	char supported[UA_ALLOW_MAX];     /* "Supported: ...\r\n" or "" */
 	void (*on_flow_closed)(uint64_t flow, void *arg);

@@ -1,6 +1,6 @@
 -- What servers hand over is taken once, whatever it is.
 BEGIN;
-SELECT plan(27);
+SELECT plan(33);
 
 -- the warnings of what is refused
 SET LOCAL client_min_messages = error;
@@ -41,6 +41,19 @@ SELECT results_eq($$ SELECT cseq, q_milli, expires, proto, address, user_agent F
 	$$ VALUES (2::bigint, 1000, '2023-11-14 22:14:20+00'::timestamptz, 'tcp', '[2001:db8::1]:5060', 'phone') $$, 'is as it was last');
 SELECT ok(pbx.outbox_take(pg_temp.id(7), 'binding', '{"domain": "office", "number": "1001", "contact": "sip:1001@192.0.2.1", "remove": true}'), 'removed');
 SELECT is_empty('SELECT * FROM pbx.binding', 'it is gone');
+
+-- bindings of phones that say who they are (RFC 5626): one contact, three rows
+SELECT ok(bool_and(pbx.outbox_take(gen_random_uuid(), 'binding', jsonb_build_object('domain', 'office', 'number', '1001', 'contact', 'sip:1001@192.168.1.2',
+	'instance', i, 'reg_id', r, 'path', p, 'gruu_id', '00000000000000ff', 'remove', false, 'call_id', 'a', 'cseq', 1, 'expires_ms', 1700000000000, 'proto', 'tls',
+	'address', '192.0.2.1:5060'))), 'bindings of two phones with equal addresses, one with two connections')
+	FROM (VALUES ('<urn:a>', 1, NULL), ('<urn:a>', 2, '<sip:p;lr>'), ('<urn:b>', 1, NULL)) AS v(i, r, p);
+SELECT results_eq($$ SELECT instance, reg_id, path, gruu_id FROM pbx.binding ORDER BY 1, 2 $$, $$ VALUES ('<urn:a>', 1, NULL, '00000000000000ff'),
+	('<urn:a>', 2, '<sip:p;lr>', '00000000000000ff'), ('<urn:b>', 1, NULL, '00000000000000ff') $$, 'are three');
+SELECT ok(pbx.outbox_take(gen_random_uuid(), 'binding', '{"domain": "office", "number": "1001", "contact": "sip:1001@192.168.1.2", "instance": "<urn:a>", "reg_id": 2,
+	"remove": true}'), 'one removed');
+SELECT results_eq($$ SELECT instance, reg_id FROM pbx.binding ORDER BY 1, 2 $$, $$ VALUES ('<urn:a>', 1), ('<urn:b>', 1) $$, 'leaves two');
+SELECT throws_like($$ UPDATE pbx.binding SET reg_id = -1 $$, '%binding_reg_id_check%', 'reg-ids');
+SELECT throws_like($$ UPDATE pbx.binding SET gruu_id = 'x' $$, '%binding_gruu_id_check%', 'and GRUU ids are checked');
 
 -- greeting
 SELECT ok(pbx.outbox_take(pg_temp.id(8), 'greeting', '{"domain": "office", "number": "1001", "kind": "busy", "duration_ms": 1}', '\x01'), 'a greeting');

@@ -95,6 +95,47 @@ static enum dir_answer print_trunk(char *buf, size_t size, const char *name)
 	return a;
 }
 
+/* Who an extension is to others. */
+static enum dir_answer print_shown(char *buf, size_t size, const char *number)
+{
+	static const char *const when[] = { "never", "outside", "always" };
+	const struct dir_extension *e;
+	const struct dir_domain *d;
+	enum dir_answer a = directory_extension(bed.directory, "office", str_from(number), &e);
+	int n;
+
+	if (a != DIR_FOUND || directory_domain(bed.directory, "office", &d) != DIR_FOUND)
+		return a;
+	n = snprintf(buf, size, "%s/%s %s", or_none(e->caller_id), or_none(d->caller_id), when[e->anonymous]);
+	for (unsigned i = 0; i < e->nidentities; i++)
+		n += snprintf(buf + n, size - (size_t)n, " %s", e->identities[i]);
+	return a;
+}
+
+/* What a trunk is told and believed. */
+static enum dir_answer print_boundary(char *buf, size_t size, const char *name)
+{
+	const struct dir_trunk *t;
+	enum dir_answer a = directory_trunk(bed.directory, "office", str_from(name), &t);
+
+	if (a == DIR_FOUND)
+		snprintf(buf, size, "%s%s%s%s %s", t->is_trusted ? "trusted" : "", t->has_asserted ? " pai" : "",
+			 t->has_preferred ? " ppi" : "", t->has_rpid ? " rpid" : "", or_none(t->caller_id));
+	return a;
+}
+
+/* "" is for all trunks. */
+static enum dir_answer print_pass(char *buf, size_t size, const char *name)
+{
+	const struct dir_pass *p;
+	enum dir_answer a = directory_pass(bed.directory, "office", *name ? name : NULL, &p);
+	int n = 0;
+
+	for (unsigned i = 0; a == DIR_FOUND && i < p->n; i++)
+		n += snprintf(buf + n, size - (size_t)n, "%s%s:%s", i ? " " : "", p->headers[i].is_out ? "out" : "in", p->headers[i].header);
+	return a;
+}
+
 static enum dir_answer print_address(char *buf, size_t size, const char *address)
 {
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
@@ -198,6 +239,7 @@ static const char *describe(const char *what)
 		{ "extension ", print_extension }, { "credential ", print_credential }, { "forward ", print_forward },
 		{ "trunk ", print_trunk }, { "address ", print_address }, { "group ", print_group }, { "menu ", print_menu },
 		{ "mailbox ", print_mailbox }, { "music ", print_music }, { "domain ", print_domain }, { "host ", print_host },
+		{ "shown ", print_shown }, { "boundary ", print_boundary }, { "pass ", print_pass },
 	};
 	static char buf[600];
 
@@ -304,7 +346,8 @@ static void catch_up(void)
 static void test_directory_before_loading_is_unknown(void **state)
 {
 	static const char *const rows[] = { "extension 1001", "credential 1001", "forward 1001/busy", "trunk x", "address 192.0.2.1",
-					    "group 410", "menu 400", "mailbox 1001", "music default", "domain office", "host office" };
+					    "group 410", "menu 400", "mailbox 1001", "music default", "domain office", "host office",
+					    "pass x", "pass " };
 	unsigned char secret[32];
 
 	(void)state;
@@ -421,6 +464,18 @@ static void test_directory_change_is_in_force_after_commit(void **state)
 		{ "SELECT 1", "address 2001:db8:1::5", "provider", NULL }, { "SELECT 1", "address 2001:db8:1:ffff::1", "near", NULL },
 		{ "SELECT 1", "address 2001:db8:2::5", "absent", NULL }, { "SELECT 1", "address ::ffff:198.51.100.7", "absent", NULL },
 		{ "DELETE FROM pbx.trunk_address WHERE name = 'near'", "address 198.51.100.8", "provider", "trunk office/near" },
+		{ "SELECT 1", "boundary near", " -", NULL },
+		{ "UPDATE pbx.trunk SET trusted = true, caller_id = '+431' WHERE name = 'near'", "boundary near", "trusted pai +431",
+		  "trunk office/near" },
+		{ "UPDATE pbx.trunk SET identity = 'both' WHERE name = 'near'", "boundary near", "trusted pai rpid +431", "trunk office/near" },
+		{ "UPDATE pbx.trunk SET identity = 'ppi', trusted = false, caller_id = NULL WHERE name = 'near'", "boundary near", " ppi -",
+		  "trunk office/near" },
+		{ "INSERT INTO pbx.pass_header VALUES ('office', 'near', 'out', 'X-B'), ('office', 'near', 'in', 'x-C'),"
+		  " ('office', 'near', 'in', 'X-A')", "pass near", "in:X-A in:x-C out:X-B", "pass_header office/near" },
+		{ "INSERT INTO pbx.pass_header VALUES ('office', NULL, 'in', 'X-D')", "pass ", "in:X-D", "pass_header office" },
+		{ "DELETE FROM pbx.pass_header WHERE header = 'x-C'", "pass near", "in:X-A out:X-B", "pass_header office/near" },
+		{ "UPDATE pbx.pass_header SET trunk = NULL WHERE header = 'X-B'", "pass ", "in:X-D out:X-B", "pass_header office;" },
+		{ "SELECT 1", "pass near", "in:X-A", NULL },
 		{ "DELETE FROM pbx.trunk", "address 198.51.100.8", "absent", "trunk office/provider" },
 		{ "UPDATE pbx.ring_group SET strategy = 'sequence', ring_s = 9 WHERE number = '410'", "group 410",
 		  "410 Sales sequence ring=9 1004+0/0 1005+0/0 1006+0/0", "ring_group office/410" },
@@ -436,6 +491,14 @@ static void test_directory_change_is_in_force_after_commit(void **state)
 		{ "DELETE FROM pbx.music_file WHERE position > 2; UPDATE pbx.music_file SET path = 'a b.wav' WHERE position = 1",
 		  "music default", "default a b.wav music/macroform-robot_dity.wav", "music_class office/default" },
 		{ "DELETE FROM pbx.music_file", "music default", "default", "music_class office/default" },
+		{ "SELECT 1", "pass near", "absent", NULL },
+		{ "DELETE FROM pbx.pass_header", "pass ", "absent", "pass_header office" },
+		{ "SELECT 1", "shown 1001", "-/- never", NULL },
+		{ "UPDATE pbx.domain SET anonymous = 'outside', caller_id = '+43100'", "shown 1001", "-/+43100 outside", "domain office" },
+		{ "UPDATE pbx.extension SET anonymous = 'always', caller_id = '+431001', identities = '{sales,+43199}' WHERE number = '1001'",
+		  "shown 1001", "+431001/+43100 always sales +43199", "extension office/1001" },
+		{ "UPDATE pbx.extension SET anonymous = 'never', identities = '{}' WHERE number = '1001'", "shown 1001", "+431001/+43100 never",
+		  "extension office/1001" },
 	};
 
 	(void)state;

@@ -1,189 +1,9 @@
 /* test_registrar.c - REGISTER by RFC 3261 §10.3, and what is kept of it. Authentication has its own test. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
-#include <jansson.h>
-
-#include "registrar/registrar_int.h"
-#include "fake_strans.h"
-
-#define START_MS 1700000000000 /* Tue, 14 Nov 2023 22:13:20 GMT */
-
-static int64_t now_ms;
-static struct timers *timers;
-static struct registrar *registrar;
-static unsigned nchanges;        /* told to the watcher */
-static unsigned cseq;            /* of the next request */
-
-/* ---- the seams ---- */
-
-static sip_ua_request_fn *request_fn;
-static void *request_arg;
-static void (*flow_closed_fn)(uint64_t flow, void *arg);
-static void *flow_closed_arg;
-
-void sip_ua_handle(struct sip_ua *ua, enum sip_method method, sip_ua_request_fn *fn, void *arg)
-{
-	(void)ua;
-	assert_int_equal(method, SIP_REGISTER);
-	request_fn = fn;
-	request_arg = arg;
-}
-
-void sip_ua_on_flow_closed(struct sip_ua *ua, void (*fn)(uint64_t flow, void *arg), void *arg)
-{
-	(void)ua;
-	flow_closed_fn = fn;
-	flow_closed_arg = arg;
-}
-
-enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip_msg *m, struct auth_identity *out)
-{
-	(void)a;
-	if (sip_msg_has(m, SIP_HDR_PRIORITY)) { /* the test's sign for a stranger */
-		strans_reply_simple(st, 401, NULL);
-		return AUTH_ANSWERED;
-	}
-	*out = (struct auth_identity){ .domain = "office" };
-	str_copy(m->to.uri.user, out->number, sizeof(out->number));
-	return AUTH_OK;
-}
-
-static struct { char kind[16], doc[2048]; } kept[64];
-static unsigned nkept;
-
-int outbox_add(struct outbox *o, const char *kind, const char *doc, const char *file, void (*fn)(int err, void *arg), void *arg)
-{
-	(void)o;
-	(void)fn;
-	(void)arg;
-	assert_null(file);
-	assert_true(nkept < ARRAY_LEN(kept));
-	snprintf(kept[nkept].kind, sizeof(kept[0].kind), "%s", kind);
-	snprintf(kept[nkept++].doc, sizeof(kept[0].doc), "%s", doc);
-	return 0;
-}
-
-struct db_rows { int n; const char *const (*cell)[11]; };
-static db_fn *load_fn;
-static void *load_arg;
-static unsigned nqueries;
-static uint64_t forgotten;
-
-uint64_t db_query(struct db *db, const char *sql, unsigned n, const struct db_param *params, db_fn *fn, void *arg)
-{
-	(void)db;
-	(void)params;
-	assert_int_equal(n, 0);
-	assert_non_null(strstr(sql, "pbx.binding"));
-	load_fn = fn;
-	load_arg = arg;
-	return ++nqueries;
-}
-
-void db_forget(struct db *db, uint64_t id)
-{
-	(void)db;
-	forgotten = id;
-}
-
-int db_rows_count(const struct db_rows *r)
-{
-	return r->n;
-}
-
-struct str db_rows_get(const struct db_rows *r, int row, int col)
-{
-	return str_from(r->cell[row][col]);
-}
-
-/* ---- helpers ---- */
-
-static uint64_t clock_mono(void *arg)
-{
-	(void)arg;
-	return (uint64_t)(now_ms - START_MS);
-}
-
-static int64_t clock_wall(void *arg)
-{
-	(void)arg;
-	return now_ms;
-}
-
-static const struct clock test_clock = { .mono_ms = clock_mono, .wall_ms = clock_wall };
-
-static void pass(unsigned s)
-{
-	now_ms += (int64_t)s * 1000;
-	timers_run(timers, (uint64_t)(now_ms - START_MS));
-}
-
-static void on_change(const char *domain, const char *number, void *arg)
-{
-	assert_string_equal(domain, "office");
-	assert_true(strlen(number) == 4);
-	(*(unsigned *)arg)++;
-}
-
-static void start(struct db *db)
-{
-	struct registrar_params p = {
-		.timers = timers, .clock = &test_clock, .outbox = (struct outbox *)&nkept, .db = db, .max_contacts = 3, .node = "n1",
-	};
-
-	assert_int_equal(registrar_new(&registrar, &p), 0);
-	registrar_watch(registrar, on_change, &nchanges);
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	now_ms = START_MS;
-	timers = timers_new(0);
-	nkept = nchanges = nqueries = 0;
-	cseq = 1;
-	start(NULL);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	registrar_close(registrar);
-	assert_int_equal(timers_count(timers), 0);
-	timers_free(timers);
-	return 0;
-}
-
-static int submit_full(struct strans *st, const char *number, const char *call_id, unsigned seq, const char *lines, enum sip_proto proto, uint64_t flow)
-{
-	char text[16384];
-	int n = snprintf(text, sizeof(text),
-			 "REGISTER sip:office SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKx;rport\r\nFrom: <sip:%s@office>;tag=1\r\n"
-			 "To: <sip:%s@office>\r\nCall-ID: %s\r\nCSeq: %u REGISTER\r\n%sContent-Length: 0\r\n\r\n",
-			 number, number, call_id, seq, lines);
-
-	assert_true(n > 0 && (size_t)n < sizeof(text));
-	fake_strans_init(st, text);
-	st->source.proto = proto;
-	st->source.flow = flow;
-	request_fn(st, st->msg, request_arg);
-	fake_strans_fini(st);
-	assert_int_equal(st->nreplies, 1);
-	return st->status;
-}
-
-/* One more REGISTER of 1001's phone. */
-static int submit(struct strans *st, const char *lines)
-{
-	return submit_full(st, "1001", "phone-a", cseq++, lines, SIP_UDP, 1);
-}
+#include "registrar_fixture.h"
 
 /* ---- tests ---- */
+
+#define SUPPORTED "Supported: path, outbound, gruu\r\n"
 
 static void test_registrar_fetch_add_refresh_remove(void **state)
 {
@@ -192,10 +12,10 @@ static void test_registrar_fetch_add_refresh_remove(void **state)
 
 	(void)state;
 	assert_int_equal(submit(&st, ""), 200);
-	assert_string_equal(st.hdrs, "Date: Tue, 14 Nov 2023 22:13:20 GMT\r\n");
+	assert_string_equal(st.hdrs, SUPPORTED "Date: Tue, 14 Nov 2023 22:13:20 GMT\r\n");
 	assert_int_equal(submit(&st, "Contact: \"Alice\" <sip:1001@10.0.0.5:5060;transport=udp>;expires=300;q=0.5\r\nUser-Agent: Phone/1\r\n"), 200);
 	assert_string_equal(st.hdrs, "Contact: <sip:1001@10.0.0.5:5060;transport=udp>;expires=300;q=0.500\r\n"
-				     "Date: Tue, 14 Nov 2023 22:13:20 GMT\r\n");
+				     SUPPORTED "Date: Tue, 14 Nov 2023 22:13:20 GMT\r\n");
 	b = registrar_find(registrar, "office", STR("1001"));
 	assert_non_null(b);
 	assert_int_equal(b->q_milli, 500);
@@ -209,7 +29,7 @@ static void test_registrar_fetch_add_refresh_remove(void **state)
 	assert_non_null(strstr(st.hdrs, ";expires=200;"));
 	assert_int_equal(submit(&st, "Contact: <sip:1001@10.0.0.5:5060;Transport=UDP>\r\nExpires: 400\r\n"), 200);
 	assert_string_equal(st.hdrs, "Contact: <sip:1001@10.0.0.5:5060;Transport=UDP>;expires=400\r\n"
-				     "Date: Tue, 14 Nov 2023 22:15:00 GMT\r\n");
+				     SUPPORTED "Date: Tue, 14 Nov 2023 22:15:00 GMT\r\n");
 	assert_int_equal(nchanges, 1);
 	assert_int_equal(registrar_count(registrar), 1);
 	assert_int_equal(submit(&st, "Contact: <sip:1001@10.0.0.5:5060;transport=udp>;expires=0\r\n"), 200);
@@ -416,15 +236,6 @@ static void test_registrar_connection_takes_its_bindings_along(void **state)
 	assert_int_equal(registrar_count(registrar), 1);
 }
 
-static json_t *kept_doc(unsigned i)
-{
-	json_t *doc = json_loads(kept[i].doc, 0, NULL);
-
-	assert_string_equal(kept[i].kind, "binding");
-	assert_non_null(doc);
-	return doc;
-}
-
 static void test_registrar_keeps_what_matters(void **state)
 {
 	struct strans st;
@@ -483,15 +294,15 @@ static void test_registrar_keeps_what_matters(void **state)
 
 static void test_registrar_reads_back_at_start(void **state)
 {
-	static const char *const cells[][11] = {
-		{ "office", "1001", "sip:a@h", NULL, "old", "7", "1000", "1700000100000", "udp", "192.0.2.20:5070", "Phone" },
+	static const char *const cells[][BINDING_COLUMNS] = {
+		{ "office", "1001", "sip:a@h", NULL, "old", "7", "1000", "1700000100000", "udp", "192.0.2.20:5070", "Phone", "0", NULL, NULL, "n1" },
 		{ "office", "1001", "sip:b@10.0.0.9:5090;transport=tcp", "<urn:x>", "old", "7", "500", "1700000200000", "tcp",
-		  "[2001:db8::1]:40000", "" },
-		{ "office", "1001", "sip:gone@h", NULL, "old", "7", "1000", "1699999999999", "udp", "192.0.2.20:5070", "" },
-		{ "office", "1001", "sip:new@h", NULL, "old", "7", "1000", "1700000100000", "udp", "192.0.2.20:5070", "" },
-		{ "office", "1001", "sip:bad@h", NULL, "old", "-7", "1000", "1700000100000", "udp", "192.0.2.20:5070", "" },
-		{ "office", "1001", "sip:bad@h", NULL, "old", "7", "1000", "1700000100000", "carrier pigeon", "192.0.2.20:5070", "" },
-		{ "office", "1001", "sip:bad@h", NULL, "old", "7", "1000", "1700000100000", "udp", "nowhere", "" },
+		  "[2001:db8::1]:40000", "", "0", NULL, NULL, "n1" },
+		{ "office", "1001", "sip:gone@h", NULL, "old", "7", "1000", "1699999999999", "udp", "192.0.2.20:5070", "", "0", NULL, NULL, "n1" },
+		{ "office", "1001", "sip:new@h", NULL, "old", "7", "1000", "1700000100000", "udp", "192.0.2.20:5070", "", "0", NULL, NULL, "n1" },
+		{ "office", "1001", "sip:bad@h", NULL, "old", "-7", "1000", "1700000100000", "udp", "192.0.2.20:5070", "", "0", NULL, NULL, "n1" },
+		{ "office", "1001", "sip:bad@h", NULL, "old", "7", "1000", "1700000100000", "carrier pigeon", "192.0.2.20:5070", "", "0", NULL, NULL, "n1" },
+		{ "office", "1001", "sip:bad@h", NULL, "old", "7", "1000", "1700000100000", "udp", "nowhere", "", "0", NULL, NULL, "n1" },
 	};
 	const struct db_rows rows = { ARRAY_LEN(cells), cells };
 	const struct db_answer away = { .err = -ENOTCONN }, answer = { .rows = &rows };

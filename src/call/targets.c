@@ -1,0 +1,130 @@
+/* targets.c - the contacts of an extension as a list to be rung through. */
+#include "call/targets.h"
+
+#include <strings.h>
+
+static bool is_meant(const struct call *call, const char *number, const struct binding *b)
+{
+	const struct registrar_gruu *g = call->gruu;
+
+	return !g || strcmp(g->number, number) != 0 || (b->instance && !strcasecmp(b->instance, g->instance));
+}
+
+static struct target *copy(struct call *call, const struct binding *b)
+{
+	struct target *t = call_alloc(call, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->dest = b->dest;
+	t->reg_id = b->reg_id;
+	t->q_milli = b->q_milli;
+	t->contact = call_strdup(call, b->contact);
+	t->route = b->path ? call_strdup(call, b->path) : NULL;
+	t->instance = b->instance ? call_strdup(call, b->instance) : NULL;
+	return t->contact && (t->route || !b->path) && (t->instance || !b->instance) ? t : NULL;
+}
+
+struct targets *targets_of(struct call *call, const char *number)
+{
+	const struct binding *all = registrar_find(call->calls->p.registrar, call->domain, str_from(number));
+	struct targets *ts = all ? call_alloc(call, sizeof(*ts)) : NULL;
+	struct target **end;
+	bool is_one_reachable = false;
+	unsigned n = 0;
+
+	if (!ts)
+		return NULL;
+	for (const struct binding *b = all; b; b = b->next)
+		is_one_reachable |= !b->is_unreachable && is_meant(call, number, b);
+	end = &ts->first;
+	for (const struct binding *b = all; b && n < TARGETS_MAX; b = b->next) {
+		if (!is_meant(call, number, b) || (is_one_reachable && b->is_unreachable))
+			continue;
+		*end = copy(call, b);
+		if (!*end)
+			return NULL;
+		end = &(*end)->next;
+		n++;
+	}
+	return ts->first ? ts : NULL;
+}
+
+static bool is_same_phone(const struct target *a, const struct target *b)
+{
+	return a->instance && b->instance && a->reg_id && b->reg_id && !strcasecmp(a->instance, b->instance);
+}
+
+bool targets_next_group(struct targets *ts)
+{
+	const struct target *best = NULL;
+
+	/* By falling q, so the first that waits is the best. */
+	for (struct target *t = ts->first; t; t = t->next) {
+		if (t->state != TARGET_WAITING || (best && t->q_milli < best->q_milli))
+			continue;
+		if (!best)
+			best = t;
+		t->state = TARGET_CHOSEN;
+		for (struct target *u = ts->first; u; u = u->next)
+			if (u->state == TARGET_WAITING && is_same_phone(t, u))
+				u->state = TARGET_SPARE;
+	}
+	return best != NULL;
+}
+
+unsigned targets_groups(const struct targets *ts)
+{
+	const struct target *last = NULL;
+	unsigned n = 0;
+
+	for (const struct target *t = ts->first; t; t = t->next) {
+		if (t->state != TARGET_WAITING)
+			continue;
+		n += !last || t->q_milli != last->q_milli;
+		last = t;
+	}
+	return n;
+}
+
+struct target *targets_other_flow(struct targets *ts, const struct target *failed)
+{
+	for (struct target *t = ts->first; t; t = t->next)
+		if (t->state == TARGET_SPARE && is_same_phone(t, failed))
+			return t;
+	return NULL;
+}
+
+int target_first_hop(const struct target *t, char uri[TARGET_URI_MAX])
+{
+	struct str rest = str_from(t->route);
+	struct sip_addr a;
+	size_t n = 0;
+	bool is_quoted = false;
+	int depth = 0;
+
+	/* The first element of the list: a comma may stand in a URI or in quotes. */
+	while (n < rest.n && (rest.p[n] != ',' || depth > 0 || is_quoted)) {
+		depth += rest.p[n] == '<' ? 1 : rest.p[n] == '>' ? -1 : 0;
+		is_quoted ^= rest.p[n] == '"';
+		n++;
+	}
+	if (sip_addr_parse(&a, (struct str){ rest.p, n }) != 0)
+		return -EINVAL;
+	return str_copy(a.uri.text, uri, TARGET_URI_MAX);
+}
+
+void target_use_flow(const struct target *t, struct sip_dest *dest)
+{
+	if (dest->proto != t->dest.proto || !sockaddr_host_eq(&dest->addr, &t->dest.addr))
+		return;
+	dest->flow = t->dest.flow;
+	if (dest->proto != SIP_UDP)
+		dest->addr = t->dest.addr;
+}
+
+/* RFC 5626 §7: 430, no answer at all, or nothing could be sent. */
+bool leg_is_flow_failure(const struct leg *leg)
+{
+	return leg->status == 430 || leg->has_failed;
+}

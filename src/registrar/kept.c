@@ -1,0 +1,255 @@
+/* kept.c - the bindings in pbx.binding: written as they change, read back at start.
+ *
+ * A refresh that only moves the expiry is not written each time: the copy must hold until the phone's next refresh, so
+ * it is renewed when less than half of the granted time is left in it. Phones that refresh every half minute (NAT) so
+ * cost next to nothing.
+ */
+#define LOG_MODULE "registrar"
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "registrar/registrar_int.h"
+
+#define LOAD_RETRY_MS 2000
+#define EXPIRES_TEXT_MAX 24
+#define GRUU_ID_TEXT 17        /* 64 bits in hex */
+
+/* As pbx.binding has them. */
+static const char *const proto_names[] = {
+	[SIP_UDP] = "udp", [SIP_TCP] = "tcp", [SIP_TLS] = "tls", [SIP_WS] = "ws", [SIP_WSS] = "wss",
+};
+
+/* ---- writing ---- */
+
+/* NULL and bytes that aren't UTF-8 become null: a header that a phone made up must not cost it its registration. */
+static json_t *json_text(const char *z)
+{
+	json_t *text = z ? json_string(z) : NULL;
+
+	return text ? text : json_null();
+}
+
+/* 64 bits are more than JSON's numbers, as some read them, hold: as text. */
+static json_t *json_gruu_id(const struct binding *b, char buf[GRUU_ID_TEXT])
+{
+	if (!b->gruu_id)
+		return json_null();
+	snprintf(buf, GRUU_ID_TEXT, "%016llx", (unsigned long long)b->gruu_id);
+	return json_text(buf);
+}
+
+void kept_write(struct bindings *bs, const struct entry *e, bool is_removed)
+{
+	char address[SOCKADDR_TEXT_MAX], gruu_id[GRUU_ID_TEXT];
+	json_t *doc;
+	char *text;
+
+	if (!bs->p.outbox)
+		return;
+	doc = json_pack("{s:o, s:o, s:o, s:o, s:I, s:b}", "domain", json_text(e->aor->domain), "number", json_text(e->aor->number),
+			"contact", json_text(e->b.contact), "instance", json_text(e->b.instance), "reg_id", (json_int_t)e->b.reg_id,
+			"remove", is_removed);
+	if (doc && !is_removed)
+		json_object_update_new(doc, json_pack("{s:o, s:o, s:o, s:I, s:i, s:I, s:s, s:s, s:o, s:o}",
+						      "path", json_text(e->b.path), "gruu_id", json_gruu_id(&e->b, gruu_id),
+						      "call_id", json_text(e->b.call_id),
+						      "cseq", (json_int_t)e->b.cseq, "q_milli", (int)e->b.q_milli,
+						      "expires_ms", (json_int_t)e->b.expires_at_ms,
+						      "proto", proto_names[e->b.dest.proto],
+						      "address", sockaddr_print(&e->b.dest.addr, address),
+						      "user_agent", json_text(e->b.user_agent), "node", json_text(bs->node)));
+	text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+	if (!text || outbox_add(bs->p.outbox, "binding", text, NULL, NULL, NULL) != 0)
+		log_warn(bs->p.log, "binding of %s isn't kept, it ends with this process", e->aor->key);
+	free(text);
+	json_decref(doc);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+bool kept_is_other_row(const struct entry *e, const struct entry *old)
+{
+	return strcmp(e->b.contact, old->b.contact) || !same_text(e->b.instance, old->b.instance) || e->b.reg_id != old->b.reg_id;
+}
+
+bool kept_must_write(const struct entry *e, const struct entry *old, int64_t now_ms)
+{
+	if (!old || !old->kept_expires_ms)
+		return true;
+	if (kept_is_other_row(e, old) || !same_text(e->b.path, old->b.path) || strcmp(e->b.call_id, old->b.call_id) ||
+	    e->b.gruu_id != old->b.gruu_id ||
+	    e->b.q_milli != old->b.q_milli || e->b.dest.proto != old->b.dest.proto || !sockaddr_eq(&e->b.dest.addr, &old->b.dest.addr) ||
+	    strcmp(e->b.user_agent, old->b.user_agent))
+		return true;
+	/* Shortened: the copy would outlive it. */
+	if (e->b.expires_at_ms < old->kept_expires_ms)
+		return true;
+	return old->kept_expires_ms - now_ms < (e->b.expires_at_ms - now_ms) / 2;
+}
+
+/* ---- reading back ---- */
+
+static const char load_sql[] =
+	"SELECT domain, number, contact, instance, call_id, cseq, q_milli,"
+	" (extract(epoch FROM expires) * 1000)::bigint, proto, address, user_agent, reg_id, path, gruu_id, node"
+	" FROM pbx.binding WHERE expires > now() ORDER BY expires";
+
+static int proto_of(struct str name, enum sip_proto *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(proto_names); i++)
+		if (str_eqz(name, proto_names[i])) {
+			*out = (enum sip_proto)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+/* "192.0.2.1:5060", "[2001:db8::1]:5060" */
+static int address_of(struct str text, union sockaddr_any *out)
+{
+	uint32_t port;
+	size_t colon = text.n;
+
+	while (colon && text.p[colon - 1] != ':')
+		colon--;
+	if (!colon || str_to_u32(str_from_at(text, colon), UINT16_MAX, &port) != 0)
+		return -EINVAL;
+	return sockaddr_parse(out, (struct str){ text.p, colon - 1 }, (uint16_t)port);
+}
+
+/* A connection is gone with the process that had it, and with it what was registered over it: a flow (RFC 5626), a browser. */
+static bool is_gone(const struct bindings *bs, const struct binding *b, struct str node)
+{
+	if (b->path || b->dest.proto == SIP_UDP || !bs->node || !str_eqz(node, bs->node))
+		return false;
+	return b->reg_id || b->dest.proto == SIP_WS || b->dest.proto == SIP_WSS;
+}
+
+/* But a phone that isn't behind a NAT may be called at the address in its contact. One that is opens a new connection and
+ * registers anew. */
+static void redirect_connection(struct binding *b)
+{
+	union sockaddr_any addr;
+	struct sip_uri uri;
+
+	if (b->path || b->dest.proto == SIP_UDP || sip_uri_parse(&uri, str_from(b->contact)) != 0)
+		return;
+	if (sockaddr_parse(&addr, uri.host, uri.port ? uri.port : uri.scheme == SIP_SCHEME_SIPS ? 5061 : 5060) == 0)
+		b->dest.addr = addr;
+}
+
+struct row {
+	char domain[64], number[64], contact[BINDING_CONTACT_MAX], instance[BINDING_INSTANCE_MAX + 1], call_id[BINDING_CALL_ID_MAX + 1];
+	char path[BINDING_PATH_MAX];
+};
+
+static int read_row(const struct db_rows *rows, int i, struct row *row, struct binding *b)
+{
+	char expires[EXPIRES_TEXT_MAX], gruu_id[GRUU_ID_TEXT];
+	uint32_t q;
+
+	*b = (struct binding){ .contact = row->contact, .call_id = row->call_id };
+	if (str_copy(db_rows_get(rows, i, 0), row->domain, sizeof(row->domain)) ||
+	    str_copy(db_rows_get(rows, i, 1), row->number, sizeof(row->number)) ||
+	    str_copy(db_rows_get(rows, i, 2), row->contact, sizeof(row->contact)) ||
+	    str_copy(db_rows_get(rows, i, 3), row->instance, sizeof(row->instance)) ||
+	    str_copy(db_rows_get(rows, i, 4), row->call_id, sizeof(row->call_id)) ||
+	    str_to_u32(db_rows_get(rows, i, 5), UINT32_MAX, &b->cseq) || str_to_u32(db_rows_get(rows, i, 6), 1000, &q) ||
+	    str_copy(db_rows_get(rows, i, 7), expires, sizeof(expires)) || proto_of(db_rows_get(rows, i, 8), &b->dest.proto) ||
+	    address_of(db_rows_get(rows, i, 9), &b->dest.addr) || str_to_u32(db_rows_get(rows, i, 11), REG_ID_MAX, &b->reg_id) ||
+	    str_copy(db_rows_get(rows, i, 12), row->path, sizeof(row->path)) ||
+	    str_copy(db_rows_get(rows, i, 13), gruu_id, sizeof(gruu_id)))
+		return -EINVAL;
+	if (row->path[0])
+		b->path = row->path;
+	b->gruu_id = strtoull(gruu_id, NULL, 16);
+	if (row->instance[0])
+		b->instance = row->instance;
+	b->q_milli = (uint16_t)q;
+	b->expires_at_ms = strtoll(expires, NULL, 10);
+	snprintf(b->user_agent, sizeof(b->user_agent), "%.*s", STR_ARG(db_rows_get(rows, i, 10)));
+	redirect_connection(b);
+	return 0;
+}
+
+/* What stands for the row already: the phone, or somebody at its contact, has registered since. */
+static const struct entry *known_entry(const struct aor *aor, const struct binding *b)
+{
+	const struct contact_key key = { str_from(b->contact), str_from(b->instance), b->reg_id };
+	const struct entry *e = bindings_entry(aor, &key);
+
+	for (const struct binding *have = aor ? aor->first : NULL; have && !e; have = have->next)
+		if (binding_is_same_instance(have, b) && !(have->reg_id && b->reg_id))
+			e = container_of(have, struct entry, b);
+	return e;
+}
+
+static void load_row(struct bindings *bs, const struct db_rows *rows, int i)
+{
+	const struct entry *known;
+	struct row row;
+	struct binding b;
+	struct entry *e;
+
+	if (read_row(rows, i, &row, &b) != 0) {
+		log_warn(bs->p.log, "a row of pbx.binding makes no sense: %.*s/%.*s", STR_ARG(db_rows_get(rows, i, 0)),
+			 STR_ARG(db_rows_get(rows, i, 1)));
+		return;
+	}
+	if (b.expires_at_ms <= clock_wall_ms(bs->p.clock))
+		return;
+	e = bindings_entry_new(bs, &b);
+	if (!e)
+		return;
+	/* What has registered since we started knows better. */
+	known = known_entry(bindings_find(bs, row.domain, str_from(row.number)), &b);
+	if (known && !kept_is_other_row(e, known)) {
+		bindings_entry_free(e);
+		return;
+	}
+	e->kept_expires_ms = b.expires_at_ms;
+	if (bindings_put(bs, row.domain, row.number, e, NULL) == 0 && (known || is_gone(bs, &b, db_rows_get(rows, i, 14))))
+		bindings_remove(e);
+}
+
+static void on_rows(uint64_t id, const struct db_answer *a, void *arg)
+{
+	struct bindings *bs = arg;
+
+	(void)id;
+	bs->load_query = 0;
+	if (a->err) {
+		if (a->err == -EINVAL)
+			log_error(bs->p.log, "bindings can't be read: %s", a->message ? a->message : "");
+		timer_start(bs->p.timers, &bs->load_retry, LOAD_RETRY_MS);
+		return;
+	}
+	for (int i = 0; i < db_rows_count(a->rows); i++)
+		load_row(bs, a->rows, i);
+	bs->is_loaded = true;
+	log_info(bs->p.log, "bindings=%u read", bs->count);
+}
+
+static void start_load(void *arg)
+{
+	struct bindings *bs = arg;
+
+	bs->load_query = db_query(bs->p.db, load_sql, 0, NULL, on_rows, bs);
+	if (!bs->load_query)
+		timer_start(bs->p.timers, &bs->load_retry, LOAD_RETRY_MS);
+}
+
+void kept_load(struct bindings *bs)
+{
+	timer_init(&bs->load_retry, start_load, bs);
+	if (bs->p.db)
+		start_load(bs);
+	else
+		bs->is_loaded = true;
+}

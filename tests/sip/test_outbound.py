@@ -1,0 +1,200 @@
+"""Which of an extension's contacts a call rings, and by which way (RFC 3261 §16.6, RFC 3327, RFC 5626, RFC 5627)."""
+import re
+
+import pytest
+
+from sip import Phone, uri_of
+
+URN = "urn:uuid:00000000-0000-1000-8000-00000000000{}"
+
+
+def instance(letter):
+    return f'+sip.instance="<{URN.format(letter)}>"'
+
+
+@pytest.fixture
+def phones(office):
+    """Makes phones of 1003 and others; what they registered goes with the test."""
+    made = []
+
+    def make(user="1003", **kwargs):
+        made.append(Phone(office, user, **kwargs))
+        return made[-1]
+    try:
+        yield make
+    finally:
+        for user in {p.user for p in made}:
+            with Phone(office, user) as last:
+                last.unregister()
+        for p in made:
+            p.close()
+
+
+def register(phone, params="", **kwargs):
+    m = phone.register([phone.contact + params], **kwargs)
+    assert m.status == 200, str(m)
+    return m
+
+
+def refuse(phone, status, **kwargs):
+    dialog = phone.answer_invite(**kwargs)
+    dialog.reply(status, "No")
+    dialog.expect("ACK")
+    return dialog
+
+
+def hang_up(call, callee):
+    """The caller gives up; the phone is told."""
+    call.cancel()
+    call.expect(200, skip=(100, 180))
+    m = callee.phone.expect("CANCEL")
+    callee.phone.reply(m, 200)
+    callee.reply(487)
+    callee.expect("ACK")
+    call.ack(call.expect(487))
+
+
+def test_restarted_phone_rings_once(phones):
+    before, after, caller = phones(), phones(), phones("1001")
+    register(before, ";" + instance("a"))
+    register(after, ";" + instance("a"))
+    call = caller.invite("91003")
+    rung = after.answer_invite()
+    rung.ring()
+    call.expect(180)
+    before.expect_none()
+    hang_up(call, rung)
+
+
+def test_lower_q_rings_when_higher_refused(phones):
+    first, second, caller = phones(), phones(), phones("1001")
+    register(first, ";q=0.9")
+    register(second, ";q=0.1")
+    call = caller.invite("91003")
+    rung = first.answer_invite()
+    second.expect_none()
+    rung.reply(486, "Busy")
+    rung.expect("ACK")
+    other = second.answer_invite()
+    other.answer()
+    call.ack(call.expect(200, skip=(100, 180)))
+    call.bye()
+    other.take_bye()
+
+
+def test_lower_q_has_its_turn_when_higher_does_not_answer(phones):
+    first, second, caller = phones(), phones(), phones("1001")
+    register(first, ";q=0.9")
+    register(second, ";q=0.1")
+    first.office.change("UPDATE pbx.extension SET ring_s = 2 WHERE (domain, number) = ('office', '1003')")
+    try:
+        call = caller.invite("91003")
+        rung = first.answer_invite()
+        rung.ring()
+        other = second.answer_invite()
+        first.reply(first.expect("CANCEL"), 200)
+        rung.reply(487)
+        rung.expect("ACK")
+        other.answer()
+        call.ack(call.expect(200, skip=(100, 180)))
+        call.bye()
+        other.take_bye()
+    finally:
+        first.office.change("UPDATE pbx.extension SET ring_s = 20 WHERE (domain, number) = ('office', '1003')")
+
+
+def flow(phone, n):
+    m = register(phone, f";reg-id={n};{instance('a')}", headers=["Supported: outbound, path"])
+    assert m["Require"] == "outbound" and f";reg-id={n}" in str(m)
+    return m
+
+
+@pytest.mark.parametrize("proto", ["udp", "tcp"])
+def test_second_flow_rings_when_the_first_fails(phones, proto):
+    """RFC 5626 §7: one flow at a time, the newest first; 430 takes it away."""
+    old, new, caller = phones(proto=proto), phones(proto=proto), phones("1001")
+    flow(old, 1)
+    assert ("Flow-Timer" in str(flow(new, 2))) == (proto == "tcp")
+    call = caller.invite("91003")
+    refuse(new, 430)
+    rung = old.answer_invite()
+    rung.ring()
+    call.expect(180)
+    hang_up(call, rung)
+    assert [uri_of(v) for v in old.register([]).all("Contact")] == [uri_of(old.contact)]
+
+
+def test_phone_that_refused_is_not_asked_again_by_its_other_flow(phones):
+    old, new, caller = phones(), phones(), phones("1001")
+    flow(old, 1)
+    flow(new, 2)
+    call = caller.invite("91003")
+    refuse(new, 486)
+    call.ack(call.expect(486, skip=(100, 180)))
+    old.expect_none()
+
+
+def test_flow_goes_with_its_connection(phones):
+    old, new, caller = phones(proto="tcp"), phones(proto="tcp"), phones("1001")
+    flow(old, 1)
+    flow(new, 2)
+    mark = len(new.office.log)
+    new.close()
+    new.office.wait_log("connection closed aor=office/1003", mark)
+    call = caller.invite("91003")
+    rung = old.answer_invite()
+    rung.ring()
+    call.expect(180)
+    hang_up(call, rung)
+
+
+@pytest.mark.parametrize("proto", ["udp", "tcp"])
+def test_call_takes_the_path(phones, proto):
+    """RFC 3327: to the proxy, with the path as its Route; the INVITE is for the contact."""
+    proxy, caller = phones(proto=proto), phones("1001")
+    way = f"<sip:token@{proxy.host}:{proxy.port};lr{';transport=tcp' if proto == 'tcp' else ''}>"
+    contact = "<sip:1003@192.0.2.77:5099;x=y>"
+    m = proxy.register([contact], headers=[f"Path: {way}, <sip:edge.invalid;lr;ob>", "Supported: path"])
+    assert m.status == 200 and m["Path"] == f"{way},<sip:edge.invalid;lr;ob>"
+    proxy.office.wait_sql("SELECT count(*) = 1 FROM pbx.binding WHERE number = '1003' AND path = %s", m["Path"])
+    call = caller.invite("91003")
+    rung = proxy.answer_invite()
+    assert rung.invite.start == "INVITE sip:1003@192.0.2.77:5099;x=y SIP/2.0"
+    assert ",".join(rung.invite.all("Route")).replace(", ", ",") == m["Path"]
+    rung.ring()
+    call.expect(180)
+    hang_up(call, rung)
+
+
+def test_unknown_extension_is_refused_and_ours_are_not(phones):
+    phone = phones()
+    m = phone.register(headers=["Require: path, outbound, gruu"])
+    assert m.status == 200 and m["Supported"] == "path, outbound, gruu"
+    m = phone.register(headers=["Require: path, postcards"])
+    assert (m.status, m["Unsupported"]) == (420, "postcards")
+
+
+def gruus_of(m, letter):
+    contact = next(v for v in m.all("Contact") if URN.format(letter) in v)
+    return re.search(r'pub-gruu="([^"]+)"', contact).group(1), re.search(r'temp-gruu="([^"]+)"', contact).group(1)
+
+
+@pytest.mark.parametrize("kind", ["public", "temporary"])
+def test_call_to_a_gruu_rings_that_phone_alone(phones, kind):
+    meant, other, caller = phones(), phones(), phones("1001")
+    register(other, ";" + instance("b"))
+    public, temporary = gruus_of(register(meant, ";" + instance("a"), headers=["Supported: gruu"]), "a")
+    assert public.endswith(";gr=" + URN.format("a")) and "1003" not in temporary
+    call = caller.invite(None, uri=public if kind == "public" else temporary)
+    rung = meant.answer_invite()
+    rung.ring()
+    call.expect(180)
+    other.expect_none()
+    hang_up(call, rung)
+
+
+def test_gruu_that_is_none_is_not_found(phones):
+    caller = phones("1001")
+    for uri in ("sip:1003@cordboard;gr", "sip:tgruu.aaaaaaaaaaaaaaaaaaaaaaaaaa@cordboard;gr"):
+        call = caller.invite(None, uri=uri)
+        call.ack(call.expect(404))
