@@ -63,7 +63,7 @@ struct pbx {
 	uv_timer_t ready, trim;
 	unsigned peak;               /* transactions alive, since the heap was trimmed */
 	struct timer stop_timer, housekeeping;
-	bool is_ready, is_stopping;
+	bool is_stopping;
 	unsigned closing;
 	char outbox_dir[600];
 };
@@ -153,11 +153,6 @@ static void on_part_closed(void *arg)
 		db_close(p->db, on_db_closed, p);
 }
 
-static void on_outbox_closed(void *arg)
-{
-	on_part_closed(arg);
-}
-
 static void close_parts(void *arg)
 {
 	struct pbx *p = arg;
@@ -172,7 +167,7 @@ static void close_parts(void *arg)
 	plan_close(p->plan, on_part_closed, p);
 	directory_close(p->directory, on_part_closed, p);
 	media_close(p->media, on_part_closed, p);
-	outbox_close(p->outbox, on_outbox_closed, p);
+	outbox_close(p->outbox, on_part_closed, p);
 }
 
 static void on_stop_overdue(void *arg)
@@ -306,7 +301,6 @@ static void on_ready_poll(uv_timer_t *timer)
 	if (!plan_is_loaded(p->plan) || !registrar_is_loaded(p->registrar))
 		return;
 	uv_timer_stop(timer);
-	p->is_ready = true;
 	printf("ready: SIP on");
 	print_addresses(&p->config.listen, "port");
 	print_addresses(&p->config.tls_listen, "TLS port");
@@ -342,8 +336,10 @@ static int drop_root(const struct config *c)
 		return -EINVAL;
 	}
 	if (initgroups(pw->pw_name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0) {
-		fprintf(stderr, "can't become %s: %s\n", c->user, strerror(errno));
-		return -errno;
+		int err = -errno;
+
+		fprintf(stderr, "can't become %s: %s\n", c->user, strerror(-err));
+		return err;
 	}
 	return 0;
 }

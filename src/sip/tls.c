@@ -51,7 +51,7 @@ static int load_files(const struct tls_context *c, SSL_CTX *ssl)
 	return 0;
 }
 
-/* The chain is looked at when the handshake is over (peer_verdict): a client without a certificate may be good enough. */
+/* The chain is looked at when the handshake is over (shake_hands): a client without a certificate may be good enough. */
 static int go_on(int ok, X509_STORE_CTX *store)
 {
 	(void)ok;
