@@ -1,8 +1,8 @@
 /* ear.c - what a session hears, as sound.
  *
- * Most streams need none: a relay doesn't listen. There is one while the session is recorded, while its partner speaks
- * another codec, or while digits must be heard as tones because the peer has no telephone events. Packets go
- * into the jitter buffer as they come; each 20 ms two frames are taken out and given to whoever wants them.
+ * Most streams need none: a relay doesn't listen. There is one while the session's partner speaks another codec, or
+ * while digits must be heard as tones because the peer has no telephone events. Packets go into the jitter buffer as they
+ * come; each 20 ms two frames are taken out and given to whoever wants them. (A recording has a buffer of its own: tape.c.)
  */
 #define LOG_MODULE "media"
 #include "media/media_int.h"
@@ -49,7 +49,7 @@ void ear_free(struct rtp_session *s)
 
 void ear_update(struct rtp_session *s)
 {
-	bool wanted = s->recording || transcodes(s) || detects(s);
+	bool wanted = transcodes(s) || detects(s);
 
 	if (!wanted) {
 		ear_free(s);
@@ -106,7 +106,7 @@ void ear_packet(struct rtp_session *s, const struct rtp_packet *h, const uint8_t
 
 bool ear_needs_tick(const struct rtp_session *s)
 {
-	return s->recording || (s->ear && s->ear->jitter && !jitter_is_idle(s->ear->jitter));
+	return s->ear && s->ear->jitter && !jitter_is_idle(s->ear->jitter);
 }
 
 static void speak_to_partner(struct rtp_session *s, const int16_t *pcm, size_t n, uint32_t rate_hz)
@@ -164,11 +164,8 @@ void ear_tick(struct rtp_session *s)
 		heard |= jitter_get(e->jitter, pcm + n) != JITTER_IDLE;
 		n *= 2;
 	}
-	if (s->recording)
-		recording_frame(s, heard ? pcm : NULL, n, rate_hz);
-	/* The recording may have been all that an ear was needed for. */
-	if (!heard || !s->ear) {
-		if (s->to && !heard)
+	if (!heard) {
+		if (s->to)
 			s->to->tx.resync |= transcodes(s);
 		return;
 	}

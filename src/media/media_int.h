@@ -279,6 +279,7 @@ bool rtp_session_may_send(const struct rtp_session *s);
 
 /* relay.c: packets in, and on to the partner */
 void relay_readable(struct rtp_session *s);
+void relay_drain(struct rtp_session *s);                 /* all that has come so far */
 
 /* report.c */
 void report_start(struct rtp_session *s);
@@ -316,7 +317,7 @@ void mouth_free(struct rtp_session *s);
 /* Numbers and sends one packet of our own: payload lies RTP_HEADER_LEN into packet. */
 void mouth_send(struct rtp_session *s, uint8_t *packet, size_t payload_len);
 
-/* ear.c: what a session hears, as sound: for its recording, a partner with another codec, the detector of digits */
+/* ear.c: what a session hears, as sound: for a partner with another codec, the detector of digits */
 void ear_update(struct rtp_session *s);                  /* allocates or frees it, as it is wanted */
 void ear_packet(struct rtp_session *s, const struct rtp_packet *h, const uint8_t *payload, const struct codec *codec);
 void ear_source_changed(struct rtp_session *s);
@@ -329,5 +330,7 @@ uint32_t ear_concealed_ms(const struct rtp_session *s);
 void recording_start(struct rtp_session *s, struct command *c);
 void recording_stop(struct rtp_session *s, enum record_end end); /* nothing without one */
 void recording_digit(struct rtp_session *s, char digit);
-/* The next 20 ms at rate_hz; NULL: nothing was heard. May end the recording. */
-void recording_frame(struct rtp_session *s, const int16_t *pcm, size_t nsamples, uint32_t rate_hz);
+/* These may end the recording. */
+void recording_packet(struct rtp_session *s, const struct rtp_packet *h, const uint8_t *payload, const struct codec *codec);
+void recording_tick(struct rtp_session *s);              /* each 20 ms, while there is one */
+void recording_source_changed(struct rtp_session *s);

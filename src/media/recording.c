@@ -1,4 +1,7 @@
 /* recording.c - a session's recording: when it ends, and what of it was speech. The file is recorder.c's.
+ *
+ * It takes packets as they come, beside the jitter buffer: that one lets go what comes too late to be heard, a recording has time
+ * (tape.c).
  */
 #define LOG_MODULE "media"
 #include "media/media_int.h"
@@ -6,57 +9,26 @@
 #include <stdlib.h>
 
 #include "media/resample.h"
+#include "media/tape.h"
 
 #define FRAME_MS 20
-#define FRAME_SAMPLES_MAX 320
+#define SAMPLES_MAX 320        /* of a piece of tape, at 16 kHz */
 #define TALK_LEVEL 256 /* mean of |sample|, about -42 dBov: above line noise, below a whisper */
 
 struct recording {
 	struct recorder *recorder;
+	struct tape *tape;
+	struct decoder *decoder;
+	enum codec_id codec;                      /* that of the decoder */
 	uint32_t max_ms, silence_ms;
-	uint32_t duration_ms, talk_ms, silent_ms; /* all, speech, silence at the end */
+	uint64_t nsamples;                        /* in the file */
+	int64_t talk, silent;                     /* speech, silence at the end: in TAPE_HZ */
 	struct resampler *resampler;              /* after a change of codec */
 	uint32_t resampler_hz;
 	char stop_digits[STOP_DIGITS_MAX + 1];
 };
 
-void recording_stop(struct rtp_session *s, enum record_end end)
-{
-	struct recording *r = s->recording;
-
-	if (!r)
-		return;
-	s->recording = NULL;
-	recorder_finish(r->recorder, end, r->talk_ms);
-	resampler_free(r->resampler);
-	free(r);
-	ear_update(s);
-}
-
-void recording_start(struct rtp_session *s, struct command *c)
-{
-	const struct codec *codec = codec_get(s->rx_codec ? s->rx_codec : s->config.recv[0].codec);
-	struct recording *r = calloc(1, sizeof(*r));
-
-	recording_stop(s, RECORD_STOPPED);
-	if (!r) {
-		recorder_finish(c->record.recorder, RECORD_FAILED, 0);
-		return;
-	}
-	r->recorder = c->record.recorder;
-	r->max_ms = c->record.max_ms;
-	r->silence_ms = c->record.silence_ms;
-	memcpy(r->stop_digits, c->record.stop_digits, sizeof(r->stop_digits));
-	recorder_open(r->recorder, codec->rate_hz);
-	s->recording = r;
-	ear_update(s);
-}
-
-void recording_digit(struct rtp_session *s, char digit)
-{
-	if (s->recording && digit && strchr(s->recording->stop_digits, digit))
-		recording_stop(s, RECORD_DIGIT);
-}
+static uint32_t ms_of(int64_t units) { return (uint32_t)(units / (TAPE_HZ / 1000)); }
 
 static bool is_talk(const int16_t *pcm, size_t n)
 {
@@ -81,34 +53,156 @@ static const int16_t *at_file_rate(struct recording *r, const int16_t *pcm, size
 		if (!r->resampler)
 			return NULL;
 	}
-	*n = resampler_run(r->resampler, pcm, *n, buf, FRAME_SAMPLES_MAX);
+	*n = resampler_run(r->resampler, pcm, *n, buf, SAMPLES_MAX);
 	return buf;
 }
 
-void recording_frame(struct rtp_session *s, const int16_t *pcm, size_t nsamples, uint32_t rate_hz)
+/* Decodes a piece of sound; returns samples at *rate_hz, 0 without memory. */
+static size_t decode(struct recording *r, const struct tape_piece *p, int16_t *pcm, uint32_t *rate_hz)
 {
-	static const int16_t silence[FRAME_SAMPLES_MAX];
-	struct recording *r = s->recording;
-	int16_t buf[FRAME_SAMPLES_MAX];
+	ptrdiff_t n, skip;
 
-	if (pcm && is_talk(pcm, nsamples)) {
-		r->talk_ms += FRAME_MS;
-		r->silent_ms = 0;
+	if (r->codec != p->codec) {
+		decoder_free(r->decoder);
+		r->decoder = decoder_new(p->codec);
+		r->codec = r->decoder ? p->codec : CODEC_NONE;
+	}
+	if (!r->decoder)
+		return 0;
+	*rate_hz = codec_get(p->codec)->rate_hz;
+	n = decoder_run(r->decoder, p->payload, p->len, pcm, SAMPLES_MAX);
+	skip = (ptrdiff_t)(p->skip * *rate_hz / TAPE_HZ);
+	if (n <= skip)
+		return 0;
+	memmove(pcm, pcm + skip, (size_t)(n - skip) * sizeof(*pcm));
+	return (size_t)(n - skip);
+}
+
+/* The file never gets longer than it may. */
+static int write_samples(struct recording *r, const int16_t *pcm, size_t n)
+{
+	uint64_t max = (uint64_t)r->max_ms * recorder_rate(r->recorder) / 1000;
+
+	if (r->max_ms && n > max - r->nsamples)
+		n = (size_t)(max - r->nsamples);
+	r->nsamples += n;
+	return n ? recorder_write(r->recorder, pcm, n) : 0;
+}
+
+static int write_piece(struct recording *r, const struct tape_piece *p)
+{
+	static const int16_t silence[SAMPLES_MAX];
+	int64_t file_hz = recorder_rate(r->recorder);
+	int16_t pcm[SAMPLES_MAX], buf[SAMPLES_MAX];
+	const int16_t *out = NULL;
+	uint32_t rate_hz = 0;
+	size_t n = p->codec != CODEC_NONE ? decode(r, p, pcm, &rate_hz) : 0;
+
+	if (n > 0 && is_talk(pcm, n)) {
+		r->talk += p->end - p->pos;
+		r->silent = 0;
 	} else {
-		r->silent_ms += FRAME_MS;
+		r->silent += p->end - p->pos;
 	}
-	pcm = pcm ? at_file_rate(r, pcm, &nsamples, rate_hz, buf) : NULL;
-	if (!pcm) {
-		pcm = silence;
-		nsamples = recorder_rate(r->recorder) * FRAME_MS / 1000;
+	if (n > 0)
+		out = at_file_rate(r, pcm, &n, rate_hz, buf);
+	if (!out) {
+		out = silence;
+		n = (size_t)(p->end * file_hz / TAPE_HZ - p->pos * file_hz / TAPE_HZ);
 	}
-	if (recorder_write(r->recorder, pcm, nsamples) < 0) {
-		recording_stop(s, RECORD_FAILED);
+	return write_samples(r, out, n);
+}
+
+/* Nothing that has come is left out, and it lasts until now. */
+static enum record_end take_rest(struct recording *r, enum record_end end)
+{
+	struct tape_piece p;
+
+	while (end != RECORD_FAILED && end != RECORD_SILENCE && tape_take(r->tape, true, &p)) {
+		if (write_piece(r, &p) < 0)
+			end = RECORD_FAILED;
+	}
+	return end;
+}
+
+void recording_stop(struct rtp_session *s, enum record_end end)
+{
+	struct recording *r = s->recording;
+
+	if (!r)
+		return;
+	s->recording = NULL;
+	end = take_rest(r, end);
+	recorder_finish(r->recorder, end, ms_of(r->talk));
+	tape_free(r->tape);
+	decoder_free(r->decoder);
+	resampler_free(r->resampler);
+	free(r);
+	rtp_session_update_tick(s);
+}
+
+void recording_start(struct rtp_session *s, struct command *c)
+{
+	const struct codec *codec = codec_get(s->rx_codec ? s->rx_codec : s->config.recv[0].codec);
+	struct recording *r = calloc(1, sizeof(*r));
+	struct tape *tape = r ? tape_new() : NULL;
+
+	recording_stop(s, RECORD_STOPPED);
+	if (!tape) {
+		free(r);
+		recorder_finish(c->record.recorder, RECORD_FAILED, 0);
 		return;
 	}
-	r->duration_ms += FRAME_MS;
-	if (r->max_ms && r->duration_ms >= r->max_ms)
+	r->recorder = c->record.recorder;
+	r->tape = tape;
+	r->max_ms = c->record.max_ms;
+	r->silence_ms = c->record.silence_ms;
+	memcpy(r->stop_digits, c->record.stop_digits, sizeof(r->stop_digits));
+	recorder_open(r->recorder, codec->rate_hz);
+	s->recording = r;
+	rtp_session_update_tick(s);
+}
+
+void recording_digit(struct rtp_session *s, char digit)
+{
+	if (s->recording && digit && strchr(s->recording->stop_digits, digit))
+		recording_stop(s, RECORD_DIGIT);
+}
+
+/* Writes what is due, and ends the recording when it is time. */
+static void go_on(struct rtp_session *s)
+{
+	struct recording *r = s->recording;
+	struct tape_piece p;
+
+	while (tape_take(r->tape, false, &p)) {
+		if (write_piece(r, &p) < 0) {
+			recording_stop(s, RECORD_FAILED);
+			return;
+		}
+		if (r->silence_ms && ms_of(r->silent) >= r->silence_ms) {
+			recording_stop(s, RECORD_SILENCE);
+			return;
+		}
+	}
+	if (r->max_ms && ms_of(tape_present(r->tape)) >= r->max_ms)
 		recording_stop(s, RECORD_LIMIT);
-	else if (r->silence_ms && r->silent_ms >= r->silence_ms)
-		recording_stop(s, RECORD_SILENCE);
+}
+
+void recording_packet(struct rtp_session *s, const struct rtp_packet *h, const uint8_t *payload, const struct codec *codec)
+{
+	if (s->recording && tape_put(s->recording->tape, codec->id, h->ts, payload, h->len) == 0)
+		go_on(s);
+}
+
+void recording_source_changed(struct rtp_session *s)
+{
+	if (s->recording)
+		tape_reset(s->recording->tape);
+}
+
+void recording_tick(struct rtp_session *s)
+{
+	tape_pass(s->recording->tape, FRAME_MS);
+	go_on(s);
 }

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#define DRAIN_MAX 1000 /* packets: more than a socket holds */
+
 /* The codec of a payload type we agreed to receive; CODEC_NONE: we did not. */
 static enum codec_id codec_of(const struct rtp_session *s, uint8_t pt)
 {
@@ -120,6 +122,8 @@ static void audio_in(struct rtp_session *s, uint8_t *packet, struct rtp_packet *
 	}
 	rtp_rx_jitter(&s->rx, h->ts, s->worker->now_us, codec->clock_hz);
 	ear_packet(s, h, packet + h->offset, codec);
+	if (s->recording)
+		recording_packet(s, h, packet + h->offset, codec);
 	if (to && to->config.codec == codec->id)
 		relay_audio(to, packet, h, codec);
 }
@@ -130,6 +134,7 @@ static void source_in_changed(struct rtp_session *s)
 	struct dtmf_digit d;
 
 	ear_source_changed(s);
+	recording_source_changed(s);
 	if (dtmf_in_reset(&s->digit_in, s->config.dtmf_clock_hz, &d))
 		rtp_session_digit(s, &d);
 }
@@ -184,26 +189,38 @@ static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const st
 	packet_accepted(s, packet, &h);
 }
 
-void relay_readable(struct rtp_session *s)
+/* Takes in one packet; false: there is none. */
+static bool receive(struct rtp_session *s)
 {
 	struct worker *w = s->worker;
+	bool check = !s->is_connected || s->is_sifting;
+	struct addr from;
+	socklen_t len = sizeof(from);
+	ssize_t n;
 
-	do {
-		bool check = !s->is_connected || s->is_sifting;
-		struct addr from;
-		socklen_t len = sizeof(from);
-		ssize_t n;
-
-		if (check) {
-			memset(&from, 0, sizeof(from));
-			n = recvfrom(s->rtp.fd, w->packet, sizeof(w->packet), MSG_DONTWAIT, &from.sa, &len);
-		} else {
-			n = recv(s->rtp.fd, w->packet, sizeof(w->packet), MSG_DONTWAIT);
-		}
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			s->is_sifting = false; /* what was queued before connect() is gone */
-		if (n <= 0)
-			return;
+	if (check) {
+		memset(&from, 0, sizeof(from));
+		n = recvfrom(s->rtp.fd, w->packet, sizeof(w->packet), MSG_DONTWAIT, &from.sa, &len);
+	} else {
+		n = recv(s->rtp.fd, w->packet, sizeof(w->packet), MSG_DONTWAIT);
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		s->is_sifting = false; /* what was queued before connect() is gone */
+		return false;
+	}
+	if (n > 0) /* else an ICMP error, which was before the next packet, or nothing in one */
 		packet_in(s, w->packet, (size_t)n, check ? &from : NULL);
-	} while (s->is_sifting);
+	return true;
+}
+
+void relay_readable(struct rtp_session *s)
+{
+	while (receive(s) && s->is_sifting)
+		;
+}
+
+void relay_drain(struct rtp_session *s)
+{
+	for (int i = 0; i < DRAIN_MAX && receive(s); i++)
+		;
 }

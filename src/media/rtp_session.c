@@ -264,10 +264,18 @@ static void rtp_session_leave(struct rtp_session *s, enum event_type type)
 	worker_emit(w, &s->up);
 }
 
+/* What lies in the socket was said before. */
+static void end_recording(struct rtp_session *s, enum record_end end)
+{
+	if (s->recording)
+		relay_drain(s);
+	recording_stop(s, end);
+}
+
 static void rtp_session_close(struct rtp_session *s)
 {
 	report_bye(s);
-	recording_stop(s, RECORD_CLOSED);
+	end_recording(s, RECORD_CLOSED);
 	source_none(s);
 	source_unbridge(s);
 	ear_free(s);
@@ -293,7 +301,7 @@ void rtp_session_command(struct worker *w, struct command *c)
 	case CMD_MUSIC: player_music(s, c); break;
 	case CMD_TONES: source_tones(s, c->tones.cadence, c->tones.n); break;
 	case CMD_RECORD: recording_start(s, c); break;
-	case CMD_RECORD_STOP: recording_stop(s, RECORD_STOPPED); break;
+	case CMD_RECORD_STOP: end_recording(s, RECORD_STOPPED); break;
 	case CMD_DIGIT: digits_add(s, c->digit.digit, c->digit.ms); break;
 	case CMD_RELEASE: rtp_session_leave(s, EV_RELEASED); break;
 	case CMD_ADOPT: rtp_session_attach(w, s); break;

@@ -107,7 +107,7 @@ static void tones_tick(struct rtp_session *s)
 
 bool source_needs_tick(const struct rtp_session *s)
 {
-	return s->player || s->tones || digits_are_pending(s) || ear_needs_tick(s);
+	return s->player || s->tones || s->recording || digits_are_pending(s) || ear_needs_tick(s);
 }
 
 void source_tick(struct rtp_session *s)
@@ -123,4 +123,6 @@ void source_tick(struct rtp_session *s)
 		tones_tick(s);
 	if (s->ear)
 		ear_tick(s);
+	if (s->recording)
+		recording_tick(s);
 }

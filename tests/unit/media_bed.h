@@ -27,7 +27,7 @@
 #include "media/rtcp.h"
 #include "media/rtp.h"
 
-#define DEADLINE_MS 5000
+#define DEADLINE_MS 30000 /* a busy machine turns a bed by hand in five times real time */
 #define PEER_MAX 4096
 
 /* ---- the test's own end of the wire ---- */

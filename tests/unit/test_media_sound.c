@@ -546,6 +546,7 @@ static void test_media_record_ends_for_each_reason(void **state)
 	assert_int_equal(wav_read(file, heard, SAMPLES_MAX, &rate_hz), 1600); /* silence has its time, too */
 
 	record(x->s, file, 0, 300, NULL);
+	settle(b, x->s);
 	sweep(said, 4000, 8000);
 	peer_talk(b, p, stream_port(x->s), CODEC_PCMA, said, 4000);
 	assert_int_equal(x->nrecord, 1);
@@ -580,6 +581,61 @@ static void test_media_record_ends_for_each_reason(void **state)
 	free(x);
 	peer_free(p);
 	bed_free(b);
+}
+
+/* A sender on a busy machine: it stands still, then sends all at once. What it said before it pressed the key, or before the
+ * stream's end, is in the file however late it was. */
+static void test_media_record_loses_nothing_of_a_burst(void **state)
+{
+	static const struct { unsigned stall_ms; bool presses; } v[] = { { 100, true }, { 400, true }, { 900, true }, { 300, false }, { 900, false } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
+		struct seen *x = stream_make(b, NULL);
+		struct peer *p = peer_new(100, 0, 11);
+		struct encoder *e = encoder_new(CODEC_PCMU);
+		size_t late = 2 * 8000 - v[i].stall_ms * 8, middle = late / 320 * 160, n;
+		uint32_t rate_hz;
+
+		stream_setup(x->s, p->port, CODEC_PCMU);
+		record(x->s, path_of("burst.wav"), 0, 0, "#");
+		settle(b, x->s);
+		sweep(said, 2 * 8000, 8000);
+		peer_talk(b, p, stream_port(x->s), CODEC_PCMU, said, middle);
+		for (size_t at = middle; at < late; at += 160) { /* in the middle a burst of 100 ms */
+			uint8_t payload[160];
+
+			if (at - middle == 800)
+				turn_for_ms(b, 100);
+			encoder_run(e, said + at, 160, payload);
+			peer_send_raw(p, stream_port(x->s), 0, false, p->ts, payload, sizeof(payload));
+			p->ts += 160;
+			if (at - middle >= 1600)
+				turn_for_ms(b, 20);
+		}
+		turn_for_ms(b, v[i].stall_ms);
+		for (size_t at = late; at < 2 * 8000; at += 160) {
+			uint8_t payload[160];
+
+			encoder_run(e, said + at, 160, payload);
+			peer_send_raw(p, stream_port(x->s), 0, false, p->ts, payload, sizeof(payload));
+			p->ts += 160;
+		}
+		if (v[i].presses)
+			peer_press(p, stream_port(x->s), '#', 60);
+		else
+			stream_record_stop(x->s); /* while all that lies in the socket */
+		WAIT_FOR(b, x->nrecord == 1);
+		assert_int_equal(x->record.end, v[i].presses ? RECORD_DIGIT : RECORD_STOPPED);
+		n = wav_read(path_of("burst.wav"), heard, SAMPLES_MAX, &rate_hz);
+		assert_in_range(n, 2 * 8000, 2 * 8000 + 8 * 200);
+		assert_true(correlation(said, 2 * 8000, heard, n, 1600) > 0.995);
+		encoder_free(e);
+		stream_end(b, x);
+		peer_free(p);
+		bed_free(b);
+	}
 }
 
 static void test_media_record_and_play_move_with_their_stream(void **state)
@@ -707,6 +763,7 @@ int main(void)
 		cmocka_unit_test(test_media_digit_is_heard_without_events),
 		cmocka_unit_test(test_media_record_is_what_was_said),
 		cmocka_unit_test(test_media_record_ends_for_each_reason),
+		cmocka_unit_test(test_media_record_loses_nothing_of_a_burst),
 		cmocka_unit_test(test_media_record_and_play_move_with_their_stream),
 		cmocka_unit_test(test_media_sound_on_threads_ends_once),
 	};
