@@ -31,6 +31,7 @@ COMPARE = ROOT / "build/tests/media/compare"      # a tool; it needn't be slow b
 CLIPS = ROOT / "build/tests/phones/clips"
 SILENCE_S = 180                # behind each clip; no call of a test lasts longer
 RATE_HZ = {"PCMU": 8000, "PCMA": 8000, "G722": 16000}
+AUDIO_BUFFER_S = 0.2           # between its microphone and the packets
 WAV_HEADER = 44                # of the files that sndfile writes
 # On a machine so busy that phones stall, jitter buffers conceal and skip. Other sounds are below 0.5 still.
 MIN_CORR = 0.7
@@ -172,6 +173,7 @@ class Phone:
             f"call_max_calls {self.max_calls}",
             "rtp_ports 6000-16000",
             "jitter_buffer_delay 1-20",
+            f"audio_buffer 20-{int(AUDIO_BUFFER_S * 1000)}",
             # Its clips of ringing would be played into the receiver.
             f"audio_path {self.dir}", "ringback_disabled yes", "menu_bell no", "statmode_default off",
             "audio_player aubridge,receiver",
@@ -354,13 +356,12 @@ class Phone:
 
     def say(self, clip):
         """Begins to say it, now, and is silent behind it. Returns what wait_said() wants."""
-        path = self._microphone(clip)
-        before = self.spoken.seconds
-        self.command("ausrc", f"aufile,{path}")
-        return before + clip.seconds
+        self.command("ausrc", f"aufile,{self._microphone(clip)}")
+        # On a busy machine it has gone on being silent until it got to the command, and some of that waits to be sent.
+        return self.spoken.seconds + clip.seconds + AUDIO_BUFFER_S
 
     def wait_said(self, until):
-        wait_until(lambda: self.spoken.seconds >= until + 0.1, seconds=15)
+        wait_until(lambda: self.spoken.seconds >= until, seconds=15)
 
     def says(self, clip):
         """Says it, to its end."""
