@@ -408,6 +408,30 @@ def test_in_dialog_request_from_elsewhere_is_challenged(pair, office):
     hang_up(here, there)
 
 
+@pytest.mark.parametrize("claims", ["1003", "1001"])
+def test_in_dialog_request_with_somebody_elses_credentials_is_refused(pair, office, claims):
+    """Good credentials, of another extension than the leg's: 403, whoever the From says it is."""
+    caller, callee = pair
+    here, there = connect(caller, callee)
+    with Phone(office, "1003") as thief:
+        taken = Dialog(thief, here.uri)
+        taken.__dict__.update({k: v for k, v in here.__dict__.items() if k != "phone"}, phone=thief)
+        taken.local = f"<sip:{claims}@{thief.domain}>"
+        taken.cseq += 5
+        for _ in range(2):
+            taken.send("INVITE", sdp(thief.addr, 40000), taken.authorized("INVITE"))
+            m = taken.expect(*range(200, 700))
+            taken.ack(m)
+            if m.status == 401:
+                thief.credentials.take(m)
+        assert m.status == 403, m
+        taken.send("INFO", headers=taken.authorized("INFO"))
+        assert taken.expect(*range(200, 700)).status == 403
+    callee.expect_none(0.2)                                                  # nothing of it gets through
+    here.cseq += 20
+    hang_up(here, there)
+
+
 def test_unknown_method_in_a_dialog(pair):
     caller, callee = pair
     here, there = connect(caller, callee)
