@@ -2,8 +2,8 @@
  *
  * Packets are cut into slots of at most 20 ms, found by their timestamp. next_ts is what shall be heard next; it
  * moves by 10 ms with every jitter_get() while playing, so the distance from it to the newest packet is the
- * delay. The delay grows by letting next_ts stand still for a frame (the frame is concealed), and shrinks by
- * letting it jump over one.
+ * delay. The delay grows by letting next_ts stand still for a frame (the frame is concealed), or by going back to what
+ * comes just after it was concealed, and shrinks by letting it jump over a frame.
  */
 #include "media/jitter.h"
 
@@ -39,6 +39,7 @@ struct jitter {
 	uint32_t newest_ts;    /* end of the newest slot */
 	uint32_t waited_ms;    /* FILLING: since the first packet */
 	uint32_t missing_ms;   /* PLAYING: concealed in a row */
+	uint32_t skipped;      /* and how far next_ts has moved on meanwhile */
 	uint32_t hold_ms;      /* to let the delay grow by */
 	uint32_t target_ms;
 	uint32_t calm, fat;    /* frames since the last late packet; with too much buffered */
@@ -87,7 +88,7 @@ void jitter_reset(struct jitter *j)
 		j->slots[i].used = false;
 	j->state = EMPTY;
 	j->nfifo = 0;
-	j->hold_ms = j->missing_ms = j->waited_ms = j->fat = 0;
+	j->hold_ms = j->missing_ms = j->skipped = j->waited_ms = j->fat = 0;
 }
 
 void jitter_get_stats(const struct jitter *j, struct jitter_stats *out)
@@ -112,6 +113,22 @@ static void late(struct jitter *j, uint32_t behind_units)
 	behind_ms = behind_ms / 10 * 10;
 	j->target_ms += behind_ms;
 	j->hold_ms = behind_ms;
+}
+
+/* What should have been heard while we concealed comes now: so it is heard now, and all from here on so much later. Nothing
+ * is lost then, where leaving it out would cost a gap and waiting for the rest another. */
+static bool go_back(struct jitter *j, uint32_t ts)
+{
+	uint32_t behind = j->next_ts - ts;
+
+	if (behind > j->skipped || j->target_ms + ms_of_units(j, behind) > JITTER_MAX_MS)
+		return false;
+	j->stats.late++;
+	j->calm = 0;
+	j->skipped -= behind;
+	j->target_ms += (ms_of_units(j, behind) + 9) / 10 * 10;
+	j->next_ts = ts;
+	return true;
 }
 
 static struct slot *slot_for(struct jitter *j, uint32_t ts)
@@ -143,7 +160,7 @@ static void put_slot(struct jitter *j, uint32_t ts, const uint8_t *payload, size
 {
 	struct slot *s;
 
-	if (j->state == PLAYING && (int32_t)(ts + units - j->next_ts) <= 0) {
+	if (j->state == PLAYING && (int32_t)(ts - j->next_ts) < 0 && !go_back(j, ts) && (int32_t)(ts + units - j->next_ts) <= 0) {
 		late(j, j->next_ts - (ts + units));
 		return;
 	}
@@ -282,12 +299,13 @@ static void adapt(struct jitter *j)
 enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm)
 {
 	size_t need = j->codec->rate_hz / 100;
+	uint32_t missing;
 	struct slot *s;
 
 	if (j->state == FILLING) {
 		if (j->waited_ms >= j->target_ms || buffered_ms(j) > j->target_ms + SLOT_MS) {
 			j->state = PLAYING;
-			j->missing_ms = j->hold_ms = 0;
+			j->missing_ms = j->hold_ms = j->skipped = 0;
 		}
 		j->waited_ms += 10;
 	}
@@ -307,7 +325,7 @@ enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm)
 		if (!s)
 			break;
 		slot_play(j, s);
-		j->missing_ms = 0;
+		j->missing_ms = j->skipped = 0;
 	}
 	if (j->nfifo >= need) {
 		fifo_take(j, pcm, need);
@@ -319,7 +337,9 @@ enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm)
 		memset(pcm, 0, need * sizeof(*pcm));
 		return JITTER_IDLE;
 	}
-	j->next_ts += ((uint32_t)(need - j->nfifo)) / (j->codec->rate_hz / j->codec->clock_hz);
+	missing = (uint32_t)(need - j->nfifo) / (j->codec->rate_hz / j->codec->clock_hz);
+	j->next_ts += missing;
+	j->skipped += missing;
 	conceal(j, need);
 	fifo_take(j, pcm, need);
 	return JITTER_CONCEALED;
