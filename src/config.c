@@ -34,6 +34,10 @@ static const struct key keys[] = {
 	{ "sip", "max_expires", KEY_U32, AT(max_expires_s), 1, 604800, "3600" },
 	{ "sip", "default_expires", KEY_U32, AT(default_expires_s), 1, 604800, "600" },
 	{ "sip", "nonce_life", KEY_U32, AT(nonce_life_s), 1, 86400, "300" },
+	{ "sip", "next_target_ms", KEY_U32, AT(next_target_ms), 500, 32000, "4000" },
+	{ "sip", "avoid_s", KEY_U32, AT(avoid_s), 1, 3600, "30" },
+	{ "dns", "servers", KEY_TEXT_OR_EMPTY, AT(dns_servers), 0, 0, "" },
+	{ "dns", "timeout_ms", KEY_U32, AT(dns_timeout_ms), 100, 30000, "2000" },
 	{ "tls", "listen", KEY_LISTEN, AT(tls_listen), 0, 0, "" },
 	{ "tls", "cert", KEY_TEXT_OR_EMPTY, AT(tls_cert), 0, 0, "" },
 	{ "tls", "key", KEY_TEXT_OR_EMPTY, AT(tls_key), 0, 0, "" },
@@ -284,6 +288,7 @@ void config_fini(struct config *c)
 	free(c->database);
 	free(c->spool);
 	free(c->prompts);
+	free(c->dns_servers);
 	free(c->tls_cert);
 	free(c->tls_key);
 	free(c->tls_ca);

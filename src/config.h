@@ -27,6 +27,9 @@ struct config {
 	enum config_client tls_client;
 	bool tls_verify_server;
 	uint32_t min_expires_s, max_expires_s, default_expires_s, nonce_life_s;
+	char *dns_servers;                  /* "": those of the system */
+	uint32_t dns_timeout_ms;
+	uint32_t next_target_ms, avoid_s;
 	unsigned media_workers;
 	uint16_t port_min, port_max;
 	uint32_t media_timeout_s;

@@ -418,8 +418,12 @@ static int make_sip(struct pbx *p)
 		.stack = { .loop = &p->loop, .timers = p->timers, .rng = &p->rng, .clock = &clock_system, .log = &p->log,
 			   .server = "Cordboard/" CORDBOARD_VERSION },
 	};
-	int err = resolver_new(&p->resolver, &p->loop, &p->log);
+	int err = resolver_new(&p->resolver, &(struct resolver_params){
+		.loop = &p->loop, .log = &p->log, .rng = &p->rng, .servers = p->config.dns_servers, .timeout_ms = p->config.dns_timeout_ms,
+		.avoid_s = p->config.avoid_s });
 
+	if (err == -EINVAL)
+		fprintf(stderr, "dns.servers: \"%s\" are no addresses\n", p->config.dns_servers);
 	params.resolver = p->resolver;
 	if (!err)
 		err = sip_ua_new(&p->ua, &params);

@@ -97,6 +97,7 @@ static void test_config_every_key_is_read(void **state)
 		"  min_expires = 1; max_expires = 604800; default_expires = 2; nonce_life = 86400; };\n"
 		"tls = { listen = ( { addr = \"::1\"; port = 5061; } ); cert = \"/c\"; key = \"/k\"; ca = \"/a\"; client = \"need\";\n"
 		"verify_server = \"no\"; };\n"
+		"dns = { servers = \"127.0.0.1:5353\"; timeout_ms = 500; };\n"
 		"media = { workers = 256; port_min = 1024; port_max = 0xffff; timeout_s = 0; };\n";
 	struct config c;
 
@@ -126,6 +127,10 @@ static void test_config_every_key_is_read(void **state)
 	assert_string_equal(c.tls_ca, "/a");
 	assert_int_equal(c.tls_client, CLIENT_NEEDED);
 	assert_false(c.tls_verify_server);
+	assert_string_equal(c.dns_servers, "127.0.0.1:5353");
+	assert_int_equal(c.dns_timeout_ms, 500);
+	assert_int_equal(c.next_target_ms, 4000);
+	assert_int_equal(c.avoid_s, 30);
 	assert_int_equal(c.media_workers, 256);
 	assert_int_equal(c.port_min, 1024);
 	assert_int_equal(c.port_max, 65535);
@@ -141,6 +146,7 @@ static void test_config_bad_value_is_refused_with_its_line(void **state)
 		{ "tls = { client = \"maybe\"; };", "conf:3: tls.client: must be no, ask or need\n" },
 		{ "tls = { verify_server = \"perhaps\"; };", "conf:3: tls.verify_server: must be yes or no\n" },
 		{ "tls = { verify_server = true; };", "conf:3: tls.verify_server: must be a text in quotes\n" },
+		{ "dns = { timeout_ms = 50; };", "conf:3: dns.timeout_ms: must be between 100 and 30000\n" },
 		{ "tls = { cert = 1; };", "conf:3: tls.cert: must be a text in quotes\n" },
 		{ "tls = { listen = ( ); cert = \"c\"; };",
 		  "conf:3: tls.listen: must be a list like ( { addr = \"0.0.0.0\"; port = 5060; } )\n" },

@@ -245,7 +245,7 @@ static void test_dialog_name_looked_up_meanwhile_source(void **state)
 	uv_loop_t loop;
 
 	assert_int_equal(uv_loop_init(&loop), 0);
-	assert_int_equal(resolver_new(&f->ua->resolver, &loop, NULL), 0);
+	assert_int_equal(resolver_new(&f->ua->resolver, &(struct resolver_params){ .loop = &loop }), 0);
 	source(f, SIP_UDP, "127.0.0.2", 40000);
 	assert_int_equal(accept_invite(f, "<sip:b@localhost:5070>", ""), 0);
 	assert_string_equal(sockaddr_print(&f->d.dest.addr, text), "127.0.0.2:40000");
@@ -265,6 +265,7 @@ static void test_dialog_name_looked_up_meanwhile_source(void **state)
 	uv_run(&loop, UV_RUN_DEFAULT);
 	resolver_close(f->ua->resolver);
 	f->ua->resolver = NULL;
+	uv_run(&loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&loop), 0);
 }
 
