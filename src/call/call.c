@@ -201,6 +201,7 @@ static struct call *call_new(struct calls *cs, const struct auth_identity *who)
 		str_put(call->language, sizeof(call->language), domain->language);
 		str_put(call->music_class, sizeof(call->music_class), domain->music_class);
 		str_put(call->timezone, sizeof(call->timezone), domain->timezone);
+		call->timing = (struct session_timing){ domain->session_expires_s, domain->session_min_s };
 	}
 	if (who->number[0] && directory_extension(cs->p.directory, call->domain, str_from(who->number), &ext) == DIR_FOUND) {
 		str_put(call->language, sizeof(call->language), ext->language);
@@ -272,6 +273,8 @@ static int take_gruu(struct call *call, const struct sip_uri *uri)
 	return 0;
 }
 
+#define BEGIN_HDRS_MAX 32
+
 struct refusal { int status; const char *hdrs; };
 
 /* The checks that need no call. status 0: go on. */
@@ -286,14 +289,41 @@ static struct refusal check_invite(struct calls *cs, const struct sip_msg *m)
 	return (struct refusal){ 0, NULL };
 }
 
-static int begin(struct call *call, struct strans *st, const struct sip_msg *m)
+struct session_timing call_timing(const struct call *call, const struct dir_trunk *trunk)
+{
+	struct session_timing t = call->timing;
+
+	if (trunk && trunk->session_expires_s != UINT32_MAX)
+		t.expires_s = trunk->session_expires_s;
+	return t;
+}
+
+static struct session_timing caller_timing(const struct call *call)
+{
+	const struct dir_trunk *trunk = NULL;
+
+	if (call->caller.trunk[0] &&
+	    directory_trunk(call->calls->p.directory, call->domain, str_from(call->caller.trunk), &trunk) != DIR_FOUND)
+		trunk = NULL;
+	return call_timing(call, trunk);
+}
+
+/* 0 or the status to refuse it with, and then perhaps a header line. */
+static int begin(struct call *call, struct strans *st, const struct sip_msg *m, char hdrs[static BEGIN_HDRS_MAX])
 {
 	struct calls *cs = call->calls;
 	struct oa_codec codecs[OA_CODECS_MAX], common[OA_CODECS_MAX];
 	struct oa_local all = { .codecs = codecs };
-	struct leg *leg = leg_new(call, true);
+	struct session_timing timing = caller_timing(call);
+	uint32_t min_s = session_min_expires(m, &timing);
+	struct leg *leg;
 	int err;
 
+	if (min_s) {
+		snprintf(hdrs, BEGIN_HDRS_MAX, "Min-SE: %u\r\n", min_s);
+		return 422;
+	}
+	leg = leg_new(call, true);
 	if (!leg)
 		return 500;
 	call->caller_leg = leg;
@@ -302,6 +332,7 @@ static int begin(struct call *call, struct strans *st, const struct sip_msg *m)
 	err = leg_accept(leg, st, m);
 	if (err)
 		return err == -EINVAL ? 400 : 500;
+	session_set_timing(leg->session, &timing);
 	all.ncodecs = leg_codecs(NULL, codecs);
 	if (oa_state(leg->oa) == OA_REMOTE_OFFER && oa_offered(leg->oa, &all, common) == 0)
 		return 488;
@@ -314,6 +345,7 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 	struct auth_identity who = { 0 };
 	struct usage *usage = NULL;
 	struct refusal no = check_invite(cs, m);
+	char hdrs[BEGIN_HDRS_MAX] = "";
 	struct call *call;
 	int status;
 
@@ -350,7 +382,7 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 	if (who.trunk[0])
 		set_trunk_caller(call, m);
 	cs->n.total++;
-	status = begin(call, st, m);
+	status = begin(call, st, m, hdrs);
 	if (call->caller_leg)
 		call->caller_leg->usage = usage;
 	else
@@ -366,7 +398,7 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 		leg_close(call->caller_leg, status, NULL);
 		return;
 	}
-	strans_reply_simple(st, status, NULL);
+	strans_reply_simple(st, status, hdrs);
 	if (call->caller_leg)
 		leg_close(call->caller_leg, status, NULL);
 	else

@@ -83,6 +83,7 @@ struct leg_dial {
 	const char *from_user, *from_display, *to_user; /* From and To carry our own address as host */
 	const char *auth_user, *auth_password;
 	struct leg *near;         /* its future partner: codec order and worker */
+	struct session_timing timing;
 };
 int leg_dial(struct leg *leg, const struct leg_dial *d);
 int leg_ring(struct leg *leg);                       /* 180 */
@@ -152,6 +153,7 @@ struct call {
 
 	/* For the final answer and the record. */
 	uint8_t max_forwards;         /* of the caller's INVITE */
+	struct session_timing timing; /* the domain's */
 	int reject_status;
 	char reject_reason[128];
 	char route[128], route_context[64];
@@ -165,6 +167,8 @@ int64_t call_now_ms(const struct call *call);        /* wall clock */
 int call_wait(struct call *call, uint64_t until_ms);
 void call_wake(struct call *call);
 uint64_t call_deadline(const struct call *call, uint32_t after_ms); /* 0: never */
+/* The session timer of a leg over this trunk, NULL: of an extension's. */
+struct session_timing call_timing(const struct call *call, const struct dir_trunk *trunk);
 /* A leg has gone for good. */
 void call_leg_gone(struct call *call, struct leg *leg);
 void call_digit(struct call *call, struct leg *leg, char digit);

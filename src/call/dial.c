@@ -128,6 +128,7 @@ static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 		.auth_user = trunk ? trunk->auth_user : NULL,
 		.auth_password = trunk ? trunk->auth_password : NULL,
 		.near = call->caller_leg,
+		.timing = call_timing(call, trunk),
 	};
 	struct leg *leg;
 	int err;

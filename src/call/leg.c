@@ -155,6 +155,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	p.body = out_view(&sdp_out);
 	p.auth_user = d->auth_user;
 	p.auth_password = d->auth_password;
+	p.timing = d->timing;
 	p.max_forwards = leg->call->max_forwards - 1;
 	err = session_invite(&leg->session, cs->p.ua, &p, &session_handler, leg);
 out:
@@ -406,7 +407,15 @@ static bool on_authorize(struct session *s, struct strans *st, const struct sip_
 	return false;
 }
 
+/* Its refresh is our description once more. */
+static void on_refresh(struct session *s, void *arg)
+{
+	(void)s;
+	leg_reoffer(arg);
+}
+
 static const struct session_handler session_handler = {
+	.on_refresh = on_refresh,
 	.on_progress = on_progress,
 	.on_answer = on_answer,
 	.on_ack = on_ack,

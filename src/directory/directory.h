@@ -29,6 +29,7 @@ struct dir_domain {
 	bool is_default;
 	char default_context[64];
 	const char *caller_id;           /* number shown outside; NULL: none */
+	uint32_t session_expires_s, session_min_s; /* session timer (RFC 4028); 0: none asked for */
 };
 
 struct dir_extension {
@@ -58,6 +59,7 @@ struct dir_trunk {
 	/* How callers are named to it, besides From; asserted and rpid to a trusted one alone. */
 	bool has_asserted, has_preferred, has_rpid;
 	const char *caller_id;           /* number shown to it; NULL: the domain's */
+	uint32_t session_expires_s;      /* UINT32_MAX: the domain's */
 };
 
 /* Headers passed from one leg to the other besides those that always are. */

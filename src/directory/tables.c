@@ -55,7 +55,8 @@ static int fill_domain(struct directory *d, struct dir_row *r)
 {
 	(void)d;
 	r->domain = (struct dir_domain){ .domain = r->v[0], .realm = r->v[1], .timezone = r->v[2], .language = r->v[3],
-					 .music_class = r->v[4], .algorithms = algorithms(r->v[5]), .is_default = is_true(r->v[7]) };
+					 .music_class = r->v[4], .algorithms = algorithms(r->v[5]), .is_default = is_true(r->v[7]),
+					 .session_expires_s = number_or(r->v[9], 0), .session_min_s = number_or(r->v[10], 0) };
 	snprintf(r->domain.default_context, sizeof(r->domain.default_context), "%s", or_empty(r->v[6]));
 	r->domain.caller_id = r->v[8];
 	return 0;
@@ -128,6 +129,7 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	(void)d;
 	r->trunk = (struct dir_trunk){ .domain = r->v[0], .name = r->v[1], .context = r->v[2], .uri = r->v[3], .auth_user = r->v[4],
 				       .auth_password = r->v[5], .call_limit = number_or(r->v[6], UINT32_MAX), .caller_id = r->v[10] };
+	r->trunk.session_expires_s = number_or(r->v[11], UINT32_MAX);
 	r->trunk.is_trusted = is_true(r->v[8]);
 	r->trunk.has_asserted = r->trunk.is_trusted && (!strcmp(r->v[9], "pai") || !strcmp(r->v[9], "both"));
 	r->trunk.has_rpid = r->trunk.is_trusted && (!strcmp(r->v[9], "rpid") || !strcmp(r->v[9], "both"));
@@ -231,8 +233,8 @@ static int fill_pass(struct directory *d, struct dir_row *r)
 /* The first column is the key in pbx.change. */
 const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 	[DIR_DOMAIN] = { "domain",
-		"SELECT domain, domain, realm, timezone, language, music_class, algorithms, default_context, is_default, caller_id"
-		" FROM pbx.domain"
+		"SELECT domain, domain, realm, timezone, language, music_class, algorithms, default_context, is_default, caller_id,"
+		" session_expires_s, session_min_s FROM pbx.domain"
 		WANTED("domain"), fill_domain },
 	[DIR_EXTENSION] = { "extension",
 		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"
@@ -250,7 +252,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 	[DIR_TRUNK] = { "trunk",
 		"SELECT t.domain || '/' || t.name, t.domain, t.name, t.context, t.uri, t.auth_user, t.auth_password, t.call_limit,"
 		" (SELECT string_agg(a.address::text, E'\\x1e') FROM pbx.trunk_address AS a WHERE (a.domain, a.name) = (t.domain, t.name)),"
-		" t.trusted, t.identity, t.caller_id FROM pbx.trunk AS t" WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
+		" t.trusted, t.identity, t.caller_id, t.session_expires_s FROM pbx.trunk AS t" WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
 	[DIR_GROUP] = { "ring_group",
 		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"
 		" (SELECT string_agg(m.member || E'\\x1f' || m.delay_s || E'\\x1f' || coalesce(m.ring_s::text, ''), E'\\x1e' ORDER BY m.position, m.member)"

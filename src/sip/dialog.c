@@ -568,6 +568,8 @@ void dialog_print_request(const struct dialog *d, struct out *o, enum sip_method
 	if (method == SIP_INVITE || method == SIP_UPDATE) {
 		out_z(o, d->ua->allow);
 		out_z(o, d->ua->supported);
+		if (d->usage && d->usage->print_request)
+			d->usage->print_request(d, o);
 	}
 }
 

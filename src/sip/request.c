@@ -90,11 +90,24 @@ static int send_again(struct request *r)
 
 int request_resend(struct request *r)
 {
+	if (!r->hdrs)
+		return -EINVAL; /* not kept */
 	r->has_final = false;
 	r->answered_challenges = 0;
 	free(r->auth);
 	r->auth = NULL;
 	return send_again(r);
+}
+
+void request_drop_content(struct request *r)
+{
+	char **const fields[] = { &r->hdrs, &r->ctype, &r->body };
+
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		free(*fields[i]);
+		*fields[i] = NULL;
+	}
+	r->body_len = 0;
 }
 
 void request_cancel(struct request *r, struct str hdrs)

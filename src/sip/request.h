@@ -49,6 +49,8 @@ struct request {
 int request_start(struct request *r, struct dialog *d, const struct request_params *p, const struct request_handler *h);
 /* Once more, as a new transaction with the next CSeq (after 491). Needs keeps_content. */
 int request_resend(struct request *r);
+/* It won't be sent again. */
+void request_drop_content(struct request *r);
 /* CANCEL of an INVITE without a final response. Challenges are no longer answered. */
 void request_cancel(struct request *r, struct str hdrs);
 /* No more calls; the transaction ends alone. */

@@ -45,6 +45,7 @@ int session_alloc(struct session **out, const struct session_handler *h, void *a
 	s->arg = arg;
 	timer_init(&s->reaper, on_reaper, s);
 	timer_init(&s->timer, session_timer, s);
+	timer_setup(s);
 	*out = s;
 	return 0;
 }
@@ -203,6 +204,7 @@ static bool terminate(struct session *s, enum session_end how, int status)
 	s->end = (uint8_t)how;
 	s->end_status = status;
 	timer_stop(s->dialog.ua->timers, &s->timer);
+	timer_end(s);
 	uac_retry_drop(s);
 	uas_reject_pending(s, 487, NULL, NULL);
 	return true;
@@ -235,6 +237,7 @@ static void session_free(struct session *s)
 
 	timer_stop(ua->timers, &s->reaper);
 	timer_stop(ua->timers, &s->timer);
+	timer_end(s);
 	DL_FOREACH_SAFE(s->reqs, q, next)
 		req_free(q);
 	uac_retry_drop(s);
@@ -377,7 +380,13 @@ static void drop(struct dialog *d)
 	session_free(container_of(d, struct session, dialog));
 }
 
+static void print_request(const struct dialog *d, struct out *o)
+{
+	timer_print_request(container_of(d, struct session, dialog), o);
+}
+
 const struct dialog_usage session_usage = {
+	.print_request = print_request,
 	.on_request = on_request,
 	.on_ack = on_ack,
 	.on_stray_2xx = on_stray_2xx,

@@ -2,6 +2,7 @@
  *
  * session.c        life: state, end, reaping, what both roles do alike
  * session_uac.c    our INVITEs and re-INVITEs: answers, forks, ACKs, CANCEL
+ * session_timer.c  refreshes and expiry (RFC 4028)
  * session_uas.c    the peer's INVITEs, re-INVITEs and UPDATEs: answers, 2xx until ACK, glare
  *
  * How it ends: session_end() makes the state TERMINATED and tells on_closed, at once or from a 0 ms timer. What the
@@ -54,6 +55,15 @@ struct session_req {
 	void *arg;
 };
 
+struct session_timer {
+	uint32_t want_s, min_s;       /* what we ask for */
+	uint32_t interval_s;          /* agreed; 0: none */
+	bool is_refresher, peer_updates; /* we refresh; the peer allows UPDATE */
+	uint8_t nraises;              /* 422s followed */
+	uint64_t bye_at_ms;
+	struct timer timer;           /* half the interval, then bye_at_ms */
+};
+
 struct session {
 	struct dialog dialog;
 	const struct session_handler *handler; /* of nothing but NULLs once detached */
@@ -67,6 +77,7 @@ struct session {
 	char *bye_hdrs;               /* for a BYE that waits for an ACK */
 	struct timer reaper;          /* 0 ms: tells the end, frees */
 	struct timer timer;           /* the one long wait of the state: see session_timer() */
+	struct session_timer st;
 	int end_status;
 	uint8_t state, end, retries;
 	bool is_told, waits_to_bye, is_cancelling;
@@ -103,6 +114,21 @@ void uac_retry_now(struct session *s);           /* the wait after 491 is over *
 void uac_retry_drop(struct session *s);
 void uac_retry_overtaken(struct session *s);     /* the peer makes an offer during it */
 void uac_free_all(struct session *s);
+
+/* ---- session_timer.c ---- */
+
+void timer_setup(struct session *s);
+void timer_end(struct session *s);
+/* Session-Expires of our INVITEs and UPDATEs. */
+void timer_print_request(const struct session *s, struct out *o);
+/* A 2xx to one of them: what has been agreed; the interval begins. */
+void timer_take_2xx(struct session *s, const struct sip_msg *m);
+/* A 422: true when it is worth to ask again, with the longer interval. */
+bool timer_raise(struct session *s, const struct sip_msg *m);
+/* The peer's re-INVITE or UPDATE m asks for too short an interval: true, and answered 422. */
+bool timer_refuse(struct session *s, struct strans *st, const struct sip_msg *m);
+/* Into our 2xx to the peer's INVITE or UPDATE m; the interval begins. */
+void timer_print_2xx(struct session *s, const struct sip_msg *m, struct out *o);
 
 /* ---- session_uas.c ---- */
 

@@ -67,6 +67,7 @@ int session_invite(struct session **out, struct sip_ua *ua, const struct session
 		.ctype = p->body.n > 0 ? p->ctype : NULL,
 		.body = p->body,
 		.max_forwards = p->max_forwards,
+		.keeps_content = p->timing.expires_s > 0, /* a 422 may want it again */
 	};
 	struct session *s = NULL;
 	int err = session_alloc(&s, h, arg);
@@ -79,6 +80,7 @@ int session_invite(struct session **out, struct sip_ua *ua, const struct session
 		free(s);
 		return err;
 	}
+	session_set_timing(s, &p->timing);
 	err = offer_send(s, &rp, true);
 	if (err) {
 		dialog_fini(&s->dialog);
@@ -235,6 +237,8 @@ static void on_answer(struct uac_offer *u, const struct sip_msg *m)
 		return;
 	}
 	u->is_answered = true;
+	request_drop_content(&u->req);
+	timer_take_2xx(s, m);
 	timer_stop(s->dialog.ua->timers, &s->timer);
 	session_set_state(s, SESSION_ST_CONFIRMED);
 	if (s->handler->on_answer)
@@ -250,6 +254,8 @@ static void on_reanswer(struct uac_offer *u, const struct sip_msg *m)
 		return;
 	}
 	u->is_answered = true;
+	request_drop_content(&u->req);
+	timer_take_2xx(s, m);
 	dialog_refresh_target(&s->dialog, m);
 	/* Without an offer in the INVITE the 2xx has it, and the ACK waits for our owner's answer. */
 	if (u->had_offer || s->state == SESSION_ST_TERMINATED)
@@ -364,6 +370,8 @@ static void on_reinvite_failed(struct uac_offer *u, int status, const struct sip
 		retry_wait(s);
 		return;
 	}
+	if (timer_raise(s, m) && s->state == SESSION_ST_CONFIRMED && request_resend(&u->req) == 0)
+		return;
 	offer_free(u);
 	if (!session_failed_by(s, status, m))
 		tell_reoffer_done(s, status, m);
@@ -399,6 +407,8 @@ static void on_response(struct request *r, const struct sip_msg *m)
 			on_reanswer(u, m);
 	} else if (!u->is_initial) {
 		on_reinvite_failed(u, m->status, m);
+	} else if (s->state != SESSION_ST_TERMINATED && timer_raise(s, m) && request_resend(&u->req) == 0) {
+		return; /* 422: asked again, for longer */
 	} else {
 		offer_free(u);
 		session_end(s, SESSION_REJECTED, m->status, m);

@@ -126,6 +126,8 @@ static int reply(struct uas_offer *u, int status, const char *reason, const char
 		out_z(&o, d->ua->allow);
 		if (status >= 200)
 			out_z(&o, d->ua->supported);
+		if (status >= 200 && (u->method == SIP_INVITE || u->method == SIP_UPDATE) && strans_msg(u->st))
+			timer_print_2xx(s, strans_msg(u->st), &o);
 	}
 	out_z(&o, hdrs ? hdrs : "");
 	if (out_ok(&o))
@@ -374,6 +376,8 @@ void uas_reoffer(struct session *s, struct strans *st, const struct sip_msg *m)
 		ua_reply_retry_after(s->dialog.ua, st, 500);
 	else if (status)
 		strans_reply_simple(st, status, NULL);
+	else if (timer_refuse(s, st, m))
+		return;
 	else if (!s->handler->on_reoffer)
 		strans_reply_simple(st, 488, NULL);
 	else if (offer_new(s, st, m, false))

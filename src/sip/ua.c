@@ -113,6 +113,7 @@ int sip_ua_new(struct sip_ua **out, const struct sip_ua_params *p)
 	for (size_t i = 0; i < ARRAY_LEN(built_in); i++)
 		ua->allows[built_in[i]] = true;
 	write_allow(ua);
+	sip_ua_support(ua, "timer"); /* session_timer.c */
 	*out = ua;
 	return 0;
 }

@@ -81,12 +81,21 @@ struct session_handler {
 	void (*on_reoffer_done)(struct session *s, int status, const struct sip_msg *m, void *arg);
 	/* INFO, NOTIFY, MESSAGE, REFER ... inside the dialog. NULL handler or false: 405 is sent by the session. Answer through st. */
 	bool (*on_request)(struct session *s, struct strans *st, const struct sip_msg *m, void *arg);
+	/* The session timer wants a re-INVITE that changes nothing (session_reinvite with the session as it is). NULL: one without
+	 * offer is sent. A peer that allows UPDATE is asked by that, and nobody hears of it. */
+	void (*on_refresh)(struct session *s, void *arg);
 	/* Exactly once, last. status: SIP code that ended it (0 for BYE), m: the message, or NULL. */
 	void (*on_closed)(struct session *s, enum session_end how, int status, const struct sip_msg *m, void *arg);
 	/* May be NULL: may this in-dialog request pass? Called for requests other than ACK, CANCEL and BYE that come from
 	 * another address than the dialog's own flow. false: the handler has answered (challenge). Those that pass
 	 * move the flow: where the last request came from is where ours go, if the peer is behind NAT. */
 	bool (*on_authorize)(struct session *s, struct strans *st, const struct sip_msg *m, void *arg);
+};
+
+/* Session timer (RFC 4028). */
+struct session_timing {
+	uint32_t expires_s;           /* the interval asked for; 0: none is, but one that the peer asks for is kept */
+	uint32_t min_s;               /* shorter ones are refused with 422; at least 90 */
 };
 
 struct session_params {           /* UAC; all is copied */
@@ -103,6 +112,7 @@ struct session_params {           /* UAC; all is copied */
 	struct str body;
 	uint8_t max_forwards;         /* 0: 70 */
 	const char *auth_user, *auth_password; /* answers 401/407 once; NULL: no */
+	struct session_timing timing;
 	uint32_t timeout_ms;          /* 0: none. No final answer within: CANCEL, then on_closed TIMEOUT */
 };
 
@@ -112,6 +122,11 @@ int session_invite(struct session **out, struct sip_ua *ua, const struct session
  * caller still has to answer st. */
 int session_accept(struct session **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m,
 		   const struct session_handler *h, void *arg);
+
+/* 0, or the Min-SE of the 422 with which this INVITE must be refused (RFC 4028 §9). */
+uint32_t session_min_expires(const struct sip_msg *m, const struct session_timing *t);
+/* UAS, before the answer. */
+void session_set_timing(struct session *s, const struct session_timing *t);
 
 /* UAS: 101..199. body may be empty. Repeated every minute until the answer (RFC 3261 §13.3.1.1). These three: -EALREADY when
  * the INVITE has been answered or the session has ended. */

@@ -21,6 +21,9 @@ struct side {
 	struct strans *reoffer;
 	const char *do_at;        /* event at which to do it */
 	enum what what;
+	struct session_timing timing;
+	bool refuses_short, raises_422;
+	uint32_t answers_422;
 	char body[256];           /* of the last message that had one */
 	struct digest_server *digest; /* challenges INVITEs */
 	char ha1[65];
@@ -129,7 +132,14 @@ static bool on_authorize(struct session *s, struct strans *st, const struct sip_
 	return !sd->refuses_authorize;
 }
 
+static void on_refresh(struct session *s, void *arg)
+{
+	did(arg, "timer", -1);
+	assert_int_equal(session_reinvite(s, NULL, SDP_TYPE, STR(SDP)), 0);
+}
+
 static const struct session_handler handler = {
+	.on_refresh = on_refresh,
 	.on_progress = on_progress, .on_answer = on_answer, .on_ack = on_ack, .on_reoffer = on_reoffer,
 	.on_reoffer_done = on_reoffer_done, .on_request = on_request, .on_closed = on_closed,
 	.on_authorize = on_authorize,
@@ -155,11 +165,21 @@ static bool challenge_passes(struct side *sd, struct strans *st, const struct si
 static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 {
 	struct side *sd = arg;
+	uint32_t min_s = sd->refuses_short ? session_min_expires(m, &sd->timing) : sd->answers_422;
 
+	if (min_s) {
+		char line[32];
+
+		snprintf(line, sizeof(line), "Min-SE: %u\r\n", min_s);
+		strans_reply_simple(st, 422, line);
+		sd->answers_422 += sd->raises_422 ? 100 : 0;
+		return;
+	}
 	if (sd->digest && !challenge_passes(sd, st, m))
 		return;
 	keep_body(sd, m);
 	assert_int_equal(session_accept(&sd->s, wire_end(sd->w, sd->name)->ua, st, m, &handler, sd), 0);
+	session_set_timing(sd->s, &sd->timing);
 	did(sd, "invite", -1);
 }
 
@@ -1129,6 +1149,167 @@ static void test_session_challenge_answered_once(void **state)
 	assert_all_gone(f);
 }
 
+/* ---- session timers (RFC 4028) ---- */
+
+static void establish_timed(struct fixture *f, uint32_t a_s, uint32_t b_s)
+{
+	struct session_params p = params(f);
+
+	p.timing = (struct session_timing){ .expires_s = a_s };
+	f->b.timing = (struct session_timing){ .expires_s = b_s };
+	assert_int_equal(session_invite(&f->a.s, f->w->ends[0].ua, &p, &handler, &f->a), 0);
+	wire_settle(f->w);
+	answer(f);
+	assert_int_equal(session_state(f->b.s), SESSION_ST_CONFIRMED);
+	f->w->ladder[0] = f->a.events[0] = f->b.events[0] = '\0';
+}
+
+static void test_session_timer_callee_refreshes_by_update(void **state)
+{
+	struct fixture *f = *state;
+	char buf[128];
+
+	establish_timed(f, 1800, 600);
+	wire_run(f->w, 299000); /* the 200 took 1 ms */
+	assert_ladder(f->w, "");
+	wire_run(f->w, 1500);
+	assert_ladder(f->w, "B UPDATE, A 200 UPDATE");
+	assert_string_equal(wire_header(f->w->ends[1].last, "Session-Expires", buf, sizeof(buf)), "600;refresher=uac");
+	assert_string_equal(wire_header(f->w->ends[0].last, "Session-Expires", buf, sizeof(buf)), "600;refresher=uac");
+	assert_string_equal(wire_header(f->w->ends[0].last, "Require", buf, sizeof(buf)), "timer");
+	assert_events(&f->a, "refresh");
+	wire_run(f->w, 300000);
+	assert_ladder(f->w, "B UPDATE, A 200 UPDATE");
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+}
+
+static void test_session_timer_peer_gone_ends_it(void **state)
+{
+	struct fixture *f = *state;
+
+	establish_timed(f, 600, 1800);
+	/* B, who would refresh, has fallen silent: a third of the interval, at most 32 s, before its end A says BYE */
+	wire_lose(f->w, 'B', "UPDATE", 100);
+	wire_lose(f->w, 'B', "BYE", 100);
+	wire_run(f->w, 567000);
+	assert_events(&f->a, "");
+	/* B had no answer to its UPDATE: for it the dialog ended with that (RFC 5057) */
+	assert_events(&f->b, "timeout 408");
+	wire_run(f->w, 2000);
+	assert_events(&f->a, "timeout 408");
+	assert_all_gone(f);
+}
+
+static void test_session_timer_422_asked_again(void **state)
+{
+	struct fixture *f = *state;
+	struct session_params p = params(f);
+	char buf[128];
+
+	f->b.refuses_short = true;
+	f->b.timing = (struct session_timing){ .expires_s = 3600, .min_s = 1200 };
+	p.timing = (struct session_timing){ .expires_s = 600 };
+	assert_int_equal(session_invite(&f->a.s, f->w->ends[0].ua, &p, &handler, &f->a), 0);
+	wire_settle(f->w);
+	assert_ladder(f->w, "A INVITE, B 422 INVITE, A ACK, A INVITE, B 100 INVITE");
+	assert_string_equal(f->b.body, SDP);
+	answer(f);
+	assert_string_equal(wire_header(f->w->ends[1].last, "Session-Expires", buf, sizeof(buf)), "1200;refresher=uas");
+	assert_events(&f->a, "answer");
+	f->w->ladder[0] = '\0';
+	/* a refresh as well: B now wants more */
+	wire_run(f->w, 590000);
+	inject(f, &f->b, &f->w->ends[0].addr, "UPDATE", 9,
+	       "Contact: <sip:1001@127.0.0.1:5061>\r\nSupported: timer\r\nSession-Expires: 300\r\n", "");
+	assert_int_equal(strncmp(f->w->ends[1].last, "SIP/2.0 422 ", 12), 0);
+	assert_string_equal(wire_header(f->w->ends[1].last, "Min-SE", buf, sizeof(buf)), "1200");
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+}
+
+static void test_session_timer_422_without_end_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct session_params p = params(f);
+
+	p.timing = (struct session_timing){ .expires_s = 600 };
+	f->b.answers_422 = 100; /* less than we ask for: nonsense */
+	assert_int_equal(session_invite(&f->a.s, f->w->ends[0].ua, &p, &handler, &f->a), 0);
+	wire_settle(f->w);
+	assert_ladder(f->w, "A INVITE, B 422 INVITE, A ACK");
+	assert_events(&f->a, "rejected 422");
+	f->b.answers_422 = 1000;
+	f->b.raises_422 = true; /* always more */
+	assert_int_equal(session_invite(&f->a.s, f->w->ends[0].ua, &p, &handler, &f->a), 0);
+	wire_settle(f->w);
+	assert_events(&f->a, "rejected 422");
+	assert_all_gone(f);
+}
+
+static void test_session_timer_as_the_peer_asks(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *hdrs, *expires, *require; /* RFC 4028 §9, table 2 */
+		uint32_t want_s;
+	} rows[] = {
+		{ "Supported: timer\r\nSession-Expires: 300;refresher=uac\r\n", "300;refresher=uac", "timer", 1800 },
+		{ "Supported: timer\r\nSession-Expires: 300;refresher=uas\r\n", "300;refresher=uas", "timer", 1800 },
+		{ "k: timer\r\nx: 3600\r\n", "1800;refresher=uas", "timer", 1800 },
+		{ "Supported: timer\r\nSession-Expires: 3600;refresher=uac\r\nMin-SE: 2000\r\n", "2000;refresher=uac", "timer", 1800 },
+		{ "Supported: timer\r\n", "1800;refresher=uas", "timer", 1800 },
+		{ "Supported: timer\r\n", "", "", 0 },
+		{ "Supported: timer\r\nSession-Expires: 300\r\n", "300;refresher=uas", "timer", 0 },
+		{ "Session-Expires: 60\r\n", "60;refresher=uas", "", 1800 }, /* a proxy's wish: the caller can't refresh */
+		{ "", "", "", 1800 },
+		{ "Supported: timer\r\nSession-Expires: x\r\n", "1800;refresher=uas", "timer", 1800 },
+	};
+	char buf[128];
+
+	establish(f);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char hdrs[256];
+
+		session_set_timing(f->b.s, &(struct session_timing){ .expires_s = rows[i].want_s });
+		snprintf(hdrs, sizeof(hdrs), "Contact: <sip:1001@127.0.0.1:5061>\r\n%s", rows[i].hdrs);
+		inject(f, &f->b, &f->w->ends[0].addr, "UPDATE", 10 + 2 * (uint32_t)i, hdrs, "");
+		assert_string_equal(wire_header(f->w->ends[1].last, "Session-Expires", buf, sizeof(buf)), rows[i].expires);
+		assert_string_equal(wire_header(f->w->ends[1].last, "Require", buf, sizeof(buf)), rows[i].require);
+		/* each row from a session without a timer */
+		session_set_timing(f->b.s, &(struct session_timing){ 0 });
+		inject(f, &f->b, &f->w->ends[0].addr, "UPDATE", 11 + 2 * (uint32_t)i,
+		       "Contact: <sip:1001@127.0.0.1:5061>\r\nSupported: timer\r\nSession-Expires: 400;refresher=uac\r\n", "");
+		inject(f, &f->b, &f->w->ends[0].addr, "UPDATE", 11 + 2 * (uint32_t)i,
+		       "Contact: <sip:1001@127.0.0.1:5061>\r\n", "");
+		assert_string_equal(wire_header(f->w->ends[1].last, "Session-Expires", buf, sizeof(buf)), "");
+	}
+	session_close(f->b.s, 0, NULL); /* A's own CSeq is behind */
+	assert_all_gone(f);
+}
+
+static void test_session_timer_refreshes_by_reinvite_where_update_is_unknown(void **state)
+{
+	struct fixture *f = *state;
+
+	establish(f);
+	inject(f, &f->b, &f->w->ends[0].addr, "UPDATE", 10,
+	       "Contact: <sip:1001@127.0.0.1:5061>\r\nAllow: INVITE, ACK, BYE\r\nSupported: timer\r\n"
+	       "Session-Expires: 300;refresher=uas\r\n", "");
+	f->b.events[0] = f->w->ladder[0] = '\0';
+	wire_run(f->w, 150500);
+	assert_ladder(f->w, "B INVITE, A 200 INVITE, B ACK");
+	assert_events(&f->b, "timer, done 200");
+	/* the 200 allowed UPDATE; refused, the session lasts to the end of the interval, no longer */
+	f->a.reoffer_status = 488;
+	wire_run(f->w, 267000);
+	assert_ladder(f->w, "B UPDATE, A 488 UPDATE");
+	assert_events(&f->b, "");
+	wire_run(f->w, 1000);
+	assert_events(&f->b, "timeout 408");
+	assert_all_gone(f);
+}
+
 /* ---- the owner's freedom ---- */
 
 static void test_session_closed_or_detached_in_any_callback(void **state)
@@ -1335,6 +1516,12 @@ int main(void)
 		T(old_cseq_500),
 		T(foreign_address_must_be_authorized),
 		T(challenge_answered_once),
+		T(timer_callee_refreshes_by_update),
+		T(timer_peer_gone_ends_it),
+		T(timer_422_asked_again),
+		T(timer_422_without_end_is_told),
+		T(timer_as_the_peer_asks),
+		T(timer_refreshes_by_reinvite_where_update_is_unknown),
 		T(closed_or_detached_in_any_callback),
 		T(any_loss_and_order_ends_clean),
 		T(detached_hears_nothing),

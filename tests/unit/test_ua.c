@@ -69,7 +69,7 @@ static void test_ua_answers_by_rule(void **state)
 		/* §11.2 */
 		{ "OPTIONS", "", "", "", 200, "\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, UPDATE, SUBSCRIBE\r\n" },
 		{ "OPTIONS", "", "", "", 200, "\r\nAccept: application/sdp\r\n" },
-		{ "OPTIONS", "", "", "", 200, "\r\nSupported: path\r\n" },
+		{ "OPTIONS", "", "", "", 200, "\r\nSupported: timer, path\r\n" },
 		{ "OPTIONS", "", "Max-Forwards: 0\r\n", "", 200, "" },
 		/* §8.2.1 and RFC 3261 §21.5.2 */
 		{ "MESSAGE", "", "", "", 405, "\r\nAllow: INVITE" },
@@ -86,7 +86,7 @@ static void test_ua_answers_by_rule(void **state)
 		{ "INFO", "", "", "", 481, "" },
 		{ "NOTIFY", "", "", "", 481, "" },
 		/* §8.2.2.3 */
-		{ "INVITE", "", CONTACT "Require: path, 100rel\r\nRequire: Frob\r\n", "", 420, "\r\nUnsupported: 100rel, Frob\r\n" },
+		{ "INVITE", "", CONTACT "Require: path, foo\r\nRequire: Frob\r\n", "", 420, "\r\nUnsupported: foo, Frob\r\n" },
 		{ "OPTIONS", "", "Require: frob\r\n", "", 420, "\r\nUnsupported: frob\r\n" },
 		{ "OPTIONS", "", "Require: path\r\n", "", 200, "" },
 		/* §16.3, RFC 7332 */
@@ -154,8 +154,11 @@ static void test_ua_option_tags_have_a_limit(void **state)
 {
 	struct fixture *f = *state;
 
-	for (int i = 0; i < 16; i++)
-		assert_int_equal(sip_ua_support(f->ua, "x"), 0);
+	int n = 0;
+
+	while (n < 100 && sip_ua_support(f->ua, "x") == 0)
+		n++;
+	assert_in_range(n, 8, 16);
 	assert_int_equal(sip_ua_support(f->ua, "x"), -ENOSPC);
 }
 
