@@ -20,7 +20,7 @@
 #include "call/calls.h"
 #include "call/app.h"
 #include "config.h"
-#include "presence/mwi.h"
+#include "presence/presence.h"
 
 #ifndef CORDBOARD_VERSION
 #define CORDBOARD_VERSION "0.1"
@@ -56,7 +56,7 @@ struct pbx {
 	struct digest_server *digest;
 	struct auth auth;
 	struct registrar *registrar;
-	struct mwi *mwi;
+	struct presence *presence;
 	struct calls *calls;
 	struct directory_watcher watcher;
 	uv_signal_t sigint, sigterm, sigusr1;
@@ -134,7 +134,7 @@ static void on_db_closed(void *arg)
 	struct pbx *p = arg;
 
 	sip_ua_close(p->ua);
-	mwi_free(p->mwi);
+	presence_free(p->presence);
 	calls_free(p->calls);
 	digest_server_free(p->digest);
 	resolver_close(p->resolver);
@@ -158,8 +158,8 @@ static void close_parts(void *arg)
 	struct pbx *p = arg;
 
 	timer_stop(p->timers, &p->stop_timer);
-	if (p->mwi)
-		mwi_stop(p->mwi);
+	if (p->presence)
+		presence_stop(p->presence);
 	if (p->registrar)
 		registrar_close(p->registrar);
 	timer_stop(p->timers, &p->housekeeping);
@@ -268,14 +268,16 @@ static int make_rest(struct pbx *p)
 	memcpy(registrar.key, digest.key, sizeof(registrar.key));
 	err = registrar_new(&p->registrar, &registrar);
 	if (!err)
-		err = mwi_new(&p->mwi, &(struct mwi_params){ .ua = p->ua, .directory = p->directory, .db = p->db, .auth = &p->auth,
-							      .timers = p->timers, .log = &p->log });
-	if (!err)
 		err = calls_new(&p->calls, &(struct calls_params){
 			.loop = &p->loop, .ua = p->ua, .resolver = p->resolver, .media = p->media, .directory = p->directory,
 			.plan = p->plan, .registrar = p->registrar, .auth = &p->auth, .db = p->db, .outbox = p->outbox,
 			.tasks = p->tasks, .timers = p->timers, .rng = &p->rng, .clock = &clock_system, .log = &p->log,
 			.prompts = p->config.prompts, .spool = p->config.spool });
+	if (!err)
+		err = presence_new(&p->presence, &(struct presence_params){
+			.ua = p->ua, .directory = p->directory, .db = p->db, .outbox = p->outbox, .auth = &p->auth, .calls = p->calls,
+			.registrar = p->registrar, .timers = p->timers, .clock = &clock_system, .rng = &p->rng, .log = &p->log,
+			.node = p->config.node });
 	return err;
 }
 

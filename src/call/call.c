@@ -336,6 +336,7 @@ static int begin(struct call *call, struct strans *st, const struct sip_msg *m, 
 	all.ncodecs = leg_codecs(NULL, codecs);
 	if (oa_state(leg->oa) == OA_REMOTE_OFFER && oa_offered(leg->oa, &all, common) == 0)
 		return 488;
+	leg_tell(leg);
 	return task_start(&call->task, cs->p.tasks, run_call, on_task_end, call) ? 503 : 0;
 }
 

@@ -26,6 +26,9 @@ struct calls {
 	bool is_closing;
 	void (*on_closed)(void *arg);
 	void *on_closed_arg;
+	void (*on_line)(const struct call_line *line, void *arg); /* NULL: nobody watches */
+	void *on_line_arg;
+	uint64_t nlines;          /* legs that there have been */
 	char beep[300];           /* path of the beep */
 };
 
@@ -42,6 +45,7 @@ struct leg {
 	struct leg *next;         /* in call->legs, in order of creation */
 	struct call *call;
 	unsigned id;              /* 1 is the caller */
+	uint64_t line_id;         /* for who watches; stays when the leg moves to another call */
 	bool is_caller;           /* we are its UAS */
 	bool is_outside;          /* a trunk or a URI: no extension of ours */
 	enum leg_state state;
@@ -111,6 +115,9 @@ int leg_music(struct leg *leg, const char *music_class);
 
 /* Our codecs, best first, for an offer or answer; those that `partner` has agreed on come first. */
 unsigned leg_codecs(const struct leg *partner, struct oa_codec out[OA_CODECS_MAX]);
+
+/* watch.c: tells who watches. Whoever moves a leg to another call, or joins it anew, tells of it. */
+void leg_tell(const struct leg *leg);
 
 /* ---- calls ---- */
 

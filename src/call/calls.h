@@ -50,4 +50,23 @@ int calls_new(struct calls **out, const struct calls_params *p);
 /* Refuses new calls and hangs up the live ones; done is called, once, when the last has gone. */
 void calls_close(struct calls *cs, void (*done)(void *arg), void *arg);
 void calls_free(struct calls *cs); /* after done */
+
+/* A leg of an extension, for lamps (RFC 4235). Texts are valid until the callback returns. */
+enum call_line_state { CALL_LINE_TRYING, CALL_LINE_EARLY, CALL_LINE_CONFIRMED, CALL_LINE_TERMINATED };
+struct call_line {
+	uint64_t id;              /* of the leg, also when it moves to another call; never used again by this process */
+	const char *domain, *number;
+	enum call_line_state state;
+	bool is_initiator;        /* the extension called */
+	/* Of our dialog with its phone; empty once terminated, and phone_tag as long as the phone has said nothing. Who picks a call up
+	 * says them in Replaces as the phone would: to-tag the phone's, from-tag ours. */
+	struct str call_id, our_tag, phone_tag;
+	const char *peer_number, *peer_name; /* at the other end; may be "" */
+};
+/* Told of every leg of an extension: when its dialog begins, when its state or its other end changes. fn must not touch the call. At
+ * most one; NULL: nobody, and then it costs nothing. */
+void calls_watch(struct calls *cs, void (*fn)(const struct call_line *line, void *arg), void *arg);
+/* All live legs of an extension now. */
+void calls_each_line(const struct calls *cs, const char *domain, const char *number,
+		     void (*fn)(const struct call_line *line, void *arg), void *arg);
 const struct calls_counters *calls_counters(const struct calls *cs);

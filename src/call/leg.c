@@ -29,6 +29,7 @@ struct leg *leg_new(struct call *call, bool is_caller)
 	leg->id = ++call->nlegs_made;
 	leg->is_caller = is_caller;
 	leg->wish = leg->described = SDP_SENDRECV;
+	leg->line_id = ++call->calls->nlines;
 	leg->started_ms = call_now_ms(call);
 	leg->oa = oa_new(((uint64_t)rng_u32(call->calls->p.rng) << 16) | leg->id);
 	if (!leg->oa) {
@@ -92,6 +93,7 @@ static void leg_set_state(struct leg *leg, enum leg_state state)
 		leg->ended_ms = now;
 		give_usage(leg); /* who hangs up may dial again at once, though media is still being closed */
 	}
+	leg_tell(leg);
 }
 
 /* ---- out ---- */
@@ -158,6 +160,8 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	p.timing = d->timing;
 	p.max_forwards = leg->call->max_forwards - 1;
 	err = session_invite(&leg->session, cs->p.ua, &p, &session_handler, leg);
+	if (!err)
+		leg_tell(leg);
 out:
 	out_fini(&sdp_out);
 	return err;

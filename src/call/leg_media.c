@@ -414,6 +414,8 @@ void leg_bridge(struct leg *a, struct leg *b)
 {
 	a->partner = b;
 	b->partner = a;
+	leg_tell(a);
+	leg_tell(b);
 	leg_update_bridge(a);
 }
 

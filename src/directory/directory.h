@@ -42,6 +42,8 @@ struct dir_extension {
 	enum dir_anonymous anonymous;    /* own or the domain's */
 	unsigned nidentities;
 	const char *const *identities;   /* further numbers it may call as */
+	bool presence_hidden;            /* nobody else may watch it */
+	bool sees_peers;                 /* lamps show it with whom others talk */
 };
 
 struct dir_credential {
@@ -88,6 +90,9 @@ struct dir_mailbox {
 	uint32_t max_messages, max_message_s;
 };
 
+/* What is said of a number besides its calls; NULL: nothing. lamp: idle, ringing, busy; status: open, closed. */
+struct dir_note { const char *domain, *number, *lamp, *status, *activity, *note; };
+
 struct dir_music { const char *domain, *class_name; unsigned nfiles; const char *const *files; };
 
 int directory_new(struct directory **out, uv_loop_t *loop, struct db *db, const struct log *log);
@@ -122,6 +127,7 @@ enum dir_answer directory_pass(struct directory *d, const char *domain, const ch
 enum dir_answer directory_group(struct directory *d, const char *domain, struct str number, const struct dir_group **out);
 enum dir_answer directory_menu(struct directory *d, const char *domain, struct str number, const struct dir_menu **out);
 enum dir_answer directory_mailbox(struct directory *d, const char *domain, struct str number, const struct dir_mailbox **out);
+enum dir_answer directory_note(struct directory *d, const char *domain, struct str number, const struct dir_note **out);
 enum dir_answer directory_music(struct directory *d, const char *domain, const char *class_name, const struct dir_music **out);
 /* A key of 32 secret bytes kept in the database (pbx.secret), the same on all nodes: nonces, algorithm choice. false until loaded. */
 bool directory_secret(struct directory *d, unsigned char out[32]);

@@ -7,7 +7,7 @@
 #include "directory/directory.h"
 
 enum dir_table {
-	DIR_DOMAIN, DIR_EXTENSION, DIR_CREDENTIAL, DIR_FORWARD, DIR_TRUNK, DIR_GROUP, DIR_MENU, DIR_MAILBOX, DIR_MUSIC, DIR_PASS,
+	DIR_DOMAIN, DIR_EXTENSION, DIR_CREDENTIAL, DIR_FORWARD, DIR_TRUNK, DIR_GROUP, DIR_MENU, DIR_MAILBOX, DIR_MUSIC, DIR_PASS, DIR_NOTE,
 	DIR_TABLE_COUNT
 };
 
@@ -35,6 +35,7 @@ struct dir_row {
 		struct dir_mailbox mailbox;
 		struct dir_music music;
 		struct dir_pass pass;
+		struct dir_note note;
 	};
 };
 

@@ -92,7 +92,8 @@ static int fill_extension(struct directory *d, struct dir_row *r)
 					       .algorithms = algorithms(r->v[6]), .language = or_empty(r->v[7]),
 					       .music_class = or_empty(r->v[8]), .has_mailbox = is_true(r->v[9]),
 					       .caller_id = r->v[10], .anonymous = anonymous(r->v[11]), .nidentities = n,
-					       .identities = r->list };
+					       .identities = r->list, .presence_hidden = is_true(r->v[13]),
+					       .sees_peers = is_true(r->v[14]) };
 	return 0;
 }
 
@@ -228,6 +229,13 @@ static int fill_pass(struct directory *d, struct dir_row *r)
 	return 0;
 }
 
+static int fill_note(struct directory *d, struct dir_row *r)
+{
+	(void)d;
+	r->note = (struct dir_note){ r->v[0], r->v[1], r->v[2], r->v[3], r->v[4], r->v[5] };
+	return 0;
+}
+
 #define WANTED(key) " WHERE ($1::text[] IS NULL OR " key " = ANY($1))"
 
 /* The first column is the key in pbx.change. */
@@ -240,7 +248,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"
 		" coalesce(e.algorithms, d.algorithms), coalesce(e.language, d.language), coalesce(e.music_class, d.music_class),"
 		" EXISTS (SELECT FROM pbx.mailbox AS m WHERE (m.domain, m.number) = (e.domain, e.number)),"
-		" e.caller_id, coalesce(e.anonymous, d.anonymous), array_to_string(e.identities, E'\\x1e')"
+		" e.caller_id, coalesce(e.anonymous, d.anonymous), array_to_string(e.identities, E'\\x1e'), e.presence_hidden, e.sees_peers"
 		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)"
 		" WHERE ($1::text[] IS NULL OR e.domain || '/' || e.number = ANY($1) OR e.domain = ANY($1)) AND e.enabled", fill_extension },
 	[DIR_CREDENTIAL] = { "credential",
@@ -274,6 +282,9 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 	[DIR_PASS] = { "pass_header",
 		"SELECT concat_ws('/', domain, trunk), string_agg(direction || E'\\x1f' || header, E'\\x1e' ORDER BY direction, lower(header))"
 		" FROM pbx.pass_header" WANTED("concat_ws('/', domain, trunk)") " GROUP BY domain, trunk", fill_pass },
+	[DIR_NOTE] = { "presence_note",
+		"SELECT domain || '/' || number, domain, number, lamp, status, activity, note FROM pbx.presence_note"
+		WANTED("domain || '/' || number"), fill_note },
 };
 
 /* ---- rows ---- */
@@ -415,6 +426,7 @@ LOOKUP(directory_trunk, DIR_TRUNK, dir_trunk, trunk)
 LOOKUP(directory_group, DIR_GROUP, dir_group, group)
 LOOKUP(directory_menu, DIR_MENU, dir_menu, menu)
 LOOKUP(directory_mailbox, DIR_MAILBOX, dir_mailbox, mailbox)
+LOOKUP(directory_note, DIR_NOTE, dir_note, note)
 
 enum dir_answer directory_music(struct directory *d, const char *domain, const char *class_name, const struct dir_music **out)
 {

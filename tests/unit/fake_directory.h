@@ -14,7 +14,9 @@
 struct directory {
 	bool is_unknown;             /* nothing is loaded */
 	unsigned algorithms;         /* of every extension */
+	const struct dir_note *note; /* the only one; NULL: none */
 	struct directory_watcher *watcher;
+	struct directory_watcher *watchers; /* all, the last one first */
 };
 
 static const struct dir_domain fake_domain = {
@@ -113,7 +115,26 @@ enum dir_answer directory_mailbox(struct directory *d, const char *domain, struc
 	return DIR_FOUND;
 }
 
+enum dir_answer directory_note(struct directory *d, const char *domain, struct str number, const struct dir_note **out)
+{
+	if (d->is_unknown)
+		return DIR_UNKNOWN;
+	if (!d->note || strcmp(d->note->domain, domain) != 0 || !str_eqz(number, d->note->number))
+		return DIR_ABSENT;
+	*out = d->note;
+	return DIR_FOUND;
+}
+
 void directory_watch(struct directory *d, struct directory_watcher *w)
 {
 	d->watcher = w;
+	w->next = d->watchers;
+	d->watchers = w;
+}
+
+/* Tells all watchers of a change. */
+static inline void fake_directory_tell(struct directory *d, const char *table, const char *key)
+{
+	for (struct directory_watcher *w = d->watchers; w; w = w->next)
+		w->on_change(table, key, w->arg);
 }

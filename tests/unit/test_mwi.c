@@ -9,72 +9,9 @@
 #include "presence/mwi.h"
 #include "fake_directory.h"
 #include "fake_strans.h"
+#include "fake_subscription.h"
 
 /* ---- the seams ---- */
-
-static sip_ua_request_fn *request_fn;
-static void *request_arg;
-
-void sip_ua_handle(struct sip_ua *ua, enum sip_method method, sip_ua_request_fn *fn, void *arg)
-{
-	(void)ua;
-	assert_int_equal(method, SIP_SUBSCRIBE);
-	request_fn = fn;
-	request_arg = arg;
-}
-
-enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip_msg *m, struct auth_identity *out)
-{
-	(void)a;
-	if (str_eqz(m->from.uri.user, "stranger")) {
-		strans_reply_simple(st, 401, NULL);
-		return AUTH_ANSWERED;
-	}
-	*out = (struct auth_identity){ .domain = "office" };
-	if (str_eqz(m->from.uri.user, "trunk"))
-		strcpy(out->trunk, "provider");
-	else
-		str_copy(str_eqz(m->from.uri.user, "bob") ? STR("1002") : m->from.uri.user, out->number, sizeof(out->number));
-	return AUTH_OK;
-}
-
-struct subscription {
-	const struct subscription_handler *h;
-	void *arg;
-	uint32_t expires_s;
-	unsigned notified;
-	char ctype[64], body[512], closed[32];
-};
-static struct subscription subs[40];
-static unsigned nsubs;
-static int accept_err;
-
-int subscription_accept(struct subscription **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m,
-			uint32_t expires_s, const struct subscription_handler *h, void *arg)
-{
-	(void)ua;
-	(void)m;
-	if (accept_err)
-		return accept_err;
-	assert_true(nsubs < ARRAY_LEN(subs));
-	subs[nsubs] = (struct subscription){ .h = h, .arg = arg, .expires_s = expires_s };
-	*out = &subs[nsubs++];
-	strans_reply_simple(st, 200, NULL);
-	return 0;
-}
-
-int subscription_notify(struct subscription *sub, const char *ctype, struct str body)
-{
-	sub->notified++;
-	snprintf(sub->ctype, sizeof(sub->ctype), "%s", ctype);
-	snprintf(sub->body, sizeof(sub->body), "%.*s", STR_ARG(body));
-	return 0;
-}
-
-void subscription_close(struct subscription *sub, const char *reason)
-{
-	snprintf(sub->closed, sizeof(sub->closed), "%s", reason);
-}
 
 struct db_rows { int n; const char *fresh, *saved; };
 static bool is_db_up;
@@ -145,28 +82,37 @@ static void fail_query(int err)
 
 static struct directory directory;
 static struct timers *timers;
+static struct events *events;
 static struct mwi *mwi;
 
 static int setup(void **state)
 {
 	struct mwi_params p = { .directory = &directory };
+	struct events_params ep = { .directory = &directory, .clock = &clock_system };
 
 	(void)state;
 	fake_directory_init(&directory);
 	timers = timers_new(0);
 	p.timers = timers;
-	nsubs = nqueries = 0;
+	fake_subscriptions_reset();
+	nqueries = 0;
 	pending = 0;
-	accept_err = 0;
 	is_db_up = true;
-	return mwi_new(&mwi, &p);
+	ep.timers = timers;
+	assert_int_equal(events_new(&events, &ep), 0);
+	p.events = events;
+	assert_int_equal(mwi_new(&mwi, &p), 0);
+	events_start(events);
+	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
+	events_stop(events);
 	mwi_stop(mwi);
 	assert_int_equal(timers_count(timers), 0);
+	events_free(events);
 	mwi_free(mwi);
 	timers_free(timers);
 	return 0;
@@ -180,18 +126,14 @@ static int subscribe(struct strans *st, const char *user, const char *box, const
 		 "SUBSCRIBE sip:%s%soffice SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKx\r\nFrom: <sip:%s@office>;tag=1\r\n"
 		 "To: <sip:%s@pbx.example>\r\nCall-ID: c\r\nCSeq: 1 SUBSCRIBE\r\nContact: <sip:x@192.0.2.10>\r\n%sContent-Length: 0\r\n\r\n",
 		 box, box[0] ? "@" : "", user, user, lines);
-	fake_strans_init(st, text);
-	request_fn(st, st->msg, request_arg);
-	fake_strans_fini(st);
-	assert_int_equal(st->nreplies, 1);
-	return st->status;
+	return fake_request(st, text);
 }
 
 #define MWI "Event: message-summary\r\n"
 
 static void change(const char *table, const char *key)
 {
-	directory.watcher->on_change(table, key, directory.watcher->arg);
+	fake_directory_tell(&directory, table, key);
 }
 
 /* ---- tests ---- */
@@ -242,13 +184,13 @@ static void test_mwi_subscribe_fails_cleanly(void **state)
 	directory.is_unknown = false;
 	accept_err = -ENOMEM;
 	assert_int_equal(subscribe(&st, "1001", "1001", MWI), 500);
-	assert_int_equal(mwi_subscriptions(mwi), 0);
+	assert_int_equal(events_count(events), 0);
 	accept_err = 0;
 	for (int i = 0; i < 32; i++)
 		assert_int_equal(subscribe(&st, "1001", "1001", MWI), 200);
 	assert_int_equal(subscribe(&st, "1001", "1001", MWI), 503);
 	assert_int_equal(subscribe(&st, "bob", "1002", MWI), 200);
-	assert_int_equal(mwi_subscriptions(mwi), 33);
+	assert_int_equal(events_count(events), 33);
 }
 
 static void test_mwi_notify_tells_counts(void **state)
@@ -357,7 +299,7 @@ static void test_mwi_counts_outlive_watchers(void **state)
 	subscribe(&st, "1001", "1001", MWI);
 	answer("1", "0");
 	subs[0].h->on_closed(&subs[0], subs[0].arg);
-	assert_int_equal(mwi_subscriptions(mwi), 0);
+	assert_int_equal(events_count(events), 0);
 	subscribe(&st, "1001", "1001", MWI);
 	assert_int_equal(nqueries, 1);
 	assert_int_equal(subs[1].notified, 1);
@@ -384,16 +326,19 @@ static void test_mwi_stop_ends_subscriptions(void **state)
 	(void)state;
 	subscribe(&st, "1001", "1001", MWI);
 	subscribe(&st, "bob", "1002", MWI);
+	events_stop(events);
 	mwi_stop(mwi);
 	assert_string_equal(subs[0].closed, "deactivated");
 	assert_string_equal(subs[1].closed, "deactivated");
-	assert_null(request_fn);
+	assert_null(request_fns[SIP_SUBSCRIBE]);
 	assert_int_equal(forgotten, 2);
 	/* One says goodbye, the other isn't heard of again; changes are no longer of interest */
 	subs[0].h->on_closed(&subs[0], subs[0].arg);
 	change("*", "");
 	assert_int_equal(nqueries, 2);
+	events_stop(events);
 	mwi_stop(mwi);
+	events_free(NULL);
 	mwi_free(NULL);
 }
 

@@ -1,0 +1,88 @@
+/* watch.c - tells who watches calls what state the extensions' legs are in.
+ *
+ * A leg is told of when its dialog begins and at each change of its state or of who is at the other end. With nobody watching that
+ * costs a look at a pointer.
+ */
+#include "call/call_int.h"
+
+static enum call_line_state line_state(const struct leg *leg)
+{
+	switch (leg->state) {
+	case LEG_NEW:
+		return CALL_LINE_TRYING;
+	case LEG_RINGING:
+		return CALL_LINE_EARLY;
+	case LEG_ANSWERED:
+		return CALL_LINE_CONFIRMED;
+	case LEG_ENDED:
+		break;
+	}
+	return CALL_LINE_TERMINATED;
+}
+
+/* Whom it talks with, or will: the leg it is joined with; before that what was dialled, or who called. */
+static void fill_peer(const struct leg *leg, struct call_line *line)
+{
+	const struct call *call = leg->call;
+	const struct leg *other = leg->partner;
+
+	line->peer_name = "";
+	if (other ? other->is_caller : !leg->is_caller) {
+		line->peer_number = call->caller.number;
+		line->peer_name = call->caller.display_name;
+	} else if (other && !other->is_outside) {
+		line->peer_number = other->peer;
+	} else {
+		line->peer_number = call->number;
+	}
+}
+
+static void fill(const struct leg *leg, struct call_line *line)
+{
+	*line = (struct call_line){ .id = leg->line_id, .domain = leg->call->domain, .number = leg->peer, .state = line_state(leg),
+				    .is_initiator = leg->is_caller };
+	if (leg->session) {
+		line->call_id = session_call_id(leg->session);
+		line->our_tag = session_local_tag(leg->session);
+		line->phone_tag = session_remote_tag(leg->session);
+	}
+	fill_peer(leg, line);
+}
+
+static bool is_line(const struct leg *leg)
+{
+	return !leg->is_outside && leg->peer[0] && (leg->session || leg->state == LEG_ENDED);
+}
+
+void leg_tell(const struct leg *leg)
+{
+	const struct calls *cs = leg->call->calls;
+	struct call_line line;
+
+	if (!cs->on_line || !is_line(leg))
+		return;
+	fill(leg, &line);
+	cs->on_line(&line, cs->on_line_arg);
+}
+
+void calls_watch(struct calls *cs, void (*fn)(const struct call_line *line, void *arg), void *arg)
+{
+	cs->on_line = fn;
+	cs->on_line_arg = arg;
+}
+
+void calls_each_line(const struct calls *cs, const char *domain, const char *number,
+		     void (*fn)(const struct call_line *line, void *arg), void *arg)
+{
+	struct call_line line;
+
+	for (const struct call *call = cs->live; call; call = call->next) {
+		if (strcmp(call->domain, domain) != 0)
+			continue;
+		for (const struct leg *leg = call->legs; leg; leg = leg->next)
+			if (leg->state != LEG_ENDED && is_line(leg) && !strcmp(leg->peer, number)) {
+				fill(leg, &line);
+				fn(&line, arg);
+			}
+	}
+}

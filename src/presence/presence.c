@@ -1,0 +1,61 @@
+/* presence.c - wires the parts of this folder: the notifier and its packages. */
+#include "presence/presence.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "presence/dialog_info.h"
+#include "presence/events.h"
+#include "presence/lines.h"
+#include "presence/mwi.h"
+
+struct presence {
+	struct events *events;
+	struct lines *lines;
+	struct mwi *mwi;
+	struct dialog_info *dialog_info;
+};
+
+int presence_new(struct presence **out, const struct presence_params *p)
+{
+	struct presence *pr = calloc(1, sizeof(*pr));
+	int err;
+
+	if (!pr)
+		return -ENOMEM;
+	err = lines_new(&pr->lines, p->calls, p->timers);
+	if (!err)
+		err = events_new(&pr->events, &(struct events_params){
+			.ua = p->ua, .directory = p->directory, .auth = p->auth, .timers = p->timers, .clock = p->clock, .rng = p->rng,
+			.log = p->log, .db = p->db, .outbox = p->outbox, .node = p->node });
+	if (!err)
+		err = mwi_new(&pr->mwi, &(struct mwi_params){ .events = pr->events, .directory = p->directory, .db = p->db,
+							      .timers = p->timers, .log = p->log });
+	if (!err)
+		err = dialog_info_new(&pr->dialog_info, pr->events, p->directory, pr->lines);
+	*out = pr; /* what has been made is ended as ever */
+	if (!err)
+		events_start(pr->events);
+	return err;
+}
+
+void presence_stop(struct presence *p)
+{
+	if (p->events)
+		events_stop(p->events);
+	if (p->mwi)
+		mwi_stop(p->mwi);
+	if (p->lines)
+		lines_stop(p->lines);
+}
+
+void presence_free(struct presence *p)
+{
+	if (!p)
+		return;
+	events_free(p->events);
+	dialog_info_free(p->dialog_info);
+	mwi_free(p->mwi);
+	lines_free(p->lines);
+	free(p);
+}
