@@ -9,8 +9,11 @@ PKGS      := libuv libpq sndfile spandsp openssl jansson libconfig speexdsp libw
 CFLAGS    ?= -O2 -g
 comma     := ,
 SAN       := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)$(if $(TSAN),-fsanitize=thread -fno-omit-frame-pointer)
+# The server is optimised as a whole, which saves a tenth of the instructions of a call and takes ten seconds more to link (LTO= : without).
+# Only gcc's plain build; the tests link the same objects as they are.
+LTO       ?= $(if $(findstring clang,$(CC))$(SAN),,-flto=auto)
 WARN      := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
-ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(SAN) -D_GNU_SOURCE -Isrc $(shell pkg-config --cflags $(PKGS))
+ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(SAN) $(if $(LTO),$(LTO) -ffat-lto-objects) -D_GNU_SOURCE -Isrc $(shell pkg-config --cflags $(PKGS))
 ALL_LIBS   = $(shell pkg-config --libs $(PKGS)) -lresolv -lm -lpthread
 
 SRC_CORE  := $(filter-out src/main.c,$(shell find src -name '*.c' | sort))
@@ -46,7 +49,7 @@ all: $(BUILD)/cordboard  ## build the server
 
 $(BUILD)/cordboard: $(BUILD)/src/main.o $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(SAN) -o $@ $< $(LIB) $(ALL_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(SAN) $(LTO) -o $@ $< $(LIB) $(ALL_LIBS)
 
 $(LIB): $(OBJ_CORE) $(OBJ_APPS)
 	$(call say,AR,$@)
@@ -60,7 +63,7 @@ $(BUILD)/%.o: %.c
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(SAN) -o $@ $< $(LIB) $(ALL_LIBS) -lcmocka
+	$(Q)$(CC) $(SAN) -fno-lto -o $@ $< $(LIB) $(ALL_LIBS) -lcmocka
 
 # Suites of `make test`, and those that run in the sanitizer build, too; the rules of a suite add it.
 SUITES          := layers lint clang test-unit

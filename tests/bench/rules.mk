@@ -4,7 +4,7 @@
 
 $(BUILD)/tests/bench/rtpload: $(BUILD)/tests/bench/rtpload.o
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(SAN) -o $@ $^ -lm
+	$(Q)$(CC) $(SAN) -fno-lto -o $@ $^ -lm
 
 bench: all $(BUILD)/tests/bench/rtpload  ## CPU a call and a packet, memory a call, against their budgets
 	@BUILD=$(BUILD) /usr/bin/python3 -B tests/bench/run.py $(BENCH_FLAGS)

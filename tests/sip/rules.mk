@@ -7,7 +7,7 @@ PYTEST  = BUILD=$(BUILD) $(PYTHON) -B -m pytest -q -p no:cacheprovider
 
 $(BUILD)/tests/sip/lossy: $(BUILD)/tests/sip/lossy.o $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(SAN) -o $@ $< $(LIB) $(ALL_LIBS)
+	$(Q)$(CC) $(SAN) -fno-lto -o $@ $< $(LIB) $(ALL_LIBS)
 
 # Three at a time on two cores: they mostly wait, as phones do.
 test-sip: all prompts $(BUILD)/tests/sip/lossy  ## SIP scenarios against the running server
