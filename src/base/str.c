@@ -11,6 +11,9 @@ static inline unsigned char lower(unsigned char c)
 
 static bool mem_ieq(const char *a, const char *b, size_t n)
 {
+	/* Most are written alike. */
+	if (n == 0 || memcmp(a, b, n) == 0)
+		return true;
 	for (size_t i = 0; i < n; i++)
 		if (lower((unsigned char)a[i]) != lower((unsigned char)b[i]))
 			return false;
@@ -30,22 +33,6 @@ bool str_starts(struct str s, struct str prefix)
 bool str_istarts(struct str s, struct str prefix)
 {
 	return s.n >= prefix.n && mem_ieq(s.p, prefix.p, prefix.n);
-}
-
-static bool is_space(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-struct str str_trim(struct str s)
-{
-	while (s.n && is_space(s.p[0])) {
-		s.p++;
-		s.n--;
-	}
-	while (s.n && is_space(s.p[s.n - 1]))
-		s.n--;
-	return s;
 }
 
 ptrdiff_t str_find_chr(struct str s, char c)
@@ -115,8 +102,10 @@ int str_copy(struct str s, char *buf, size_t size)
 
 void str_put(char *buf, size_t size, const char *z)
 {
-	size_t n = z ? strnlen(z, size - 1) : 0;
+	size_t n = 0;
 
+	while (n + 1 < size && z && z[n])
+		n++;
 	if (n)
 		memmove(buf, z, n);
 	buf[n] = '\0';

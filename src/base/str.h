@@ -46,8 +46,22 @@ STR_INLINE bool str_ieqz(struct str a, const char *z)
 bool str_starts(struct str s, struct str prefix);
 bool str_istarts(struct str s, struct str prefix);
 
+static inline bool str_is_space(char c)
+{
+	return c <= ' ' && (c == ' ' || c == '\t' || c == '\r' || c == '\n');
+}
+
 /* Without white space (space, tab, CR, LF) at either end. */
-struct str str_trim(struct str s);
+static inline struct str str_trim(struct str s)
+{
+	while (s.n && str_is_space(s.p[0])) {
+		s.p++;
+		s.n--;
+	}
+	while (s.n && str_is_space(s.p[s.n - 1]))
+		s.n--;
+	return s;
+}
 /* From byte i (clamped) to the end. */
 static inline struct str str_from_at(struct str s, size_t i)
 {

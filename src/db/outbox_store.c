@@ -35,9 +35,8 @@ struct entry *entry_new(const char *id, struct str kind, struct str doc, const c
 		return NULL;
 	}
 	/* A line is an entry: JSON has no need of line ends. */
-	for (char *p = e->doc; *p; p++)
-		if (*p == '\n' || *p == '\r')
-			*p = ' ';
+	for (char *p = e->doc; (p = strpbrk(p, "\r\n")) != NULL; p++)
+		*p = ' ';
 	snprintf(e->id, sizeof(e->id), "%.*s", OUTBOX_ID_LEN, id);
 	return e;
 }

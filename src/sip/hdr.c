@@ -41,6 +41,8 @@ static size_t element_end(struct str s, size_t i)
 {
 	bool in_angle = false;
 
+	if (i >= s.n || !memchr(s.p + i, ',', s.n - i))
+		return s.n;
 	while (i < s.n) {
 		if (s.p[i] == '"') {
 			i = skip_quoted(s, i);
@@ -165,6 +167,21 @@ int sip_addr_parse(struct sip_addr *out, struct str value)
 
 /* ---- Via, CSeq ---- */
 
+/* Of a parameter that stands twice the first counts. */
+static void take_via_params(struct sip_via *v)
+{
+	struct str params = v->params, name, value;
+
+	while (sip_param_next(&params, &name, &value)) {
+		if (!v->branch.p && str_ieqz(name, "branch"))
+			v->branch = value;
+		else if (!v->received.p && str_ieqz(name, "received"))
+			v->received = value;
+		else if (str_ieqz(name, "rport"))
+			v->has_rport = true;
+	}
+}
+
 int sip_via_parse(struct sip_via *out, struct str value)
 {
 	struct sip_via v = { 0 };
@@ -209,9 +226,7 @@ int sip_via_parse(struct sip_via *out, struct str value)
 	}
 	if (!v.host.n || str_find_chr(v.host, ' ') >= 0)
 		return -EINVAL;
-	sip_param_find(v.params, "branch", &v.branch);
-	sip_param_find(v.params, "received", &v.received);
-	v.has_rport = sip_param_find(v.params, "rport", NULL);
+	take_via_params(&v);
 	*out = v;
 	return 0;
 }

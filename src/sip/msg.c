@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sip/chars.h"
+
 /* Headers whose second appearance makes a message ambiguous (RFC 4475 §3.3.8: multiple values for single-value headers). */
 static const bool is_single[SIP_HDR_COUNT] = {
 	[SIP_HDR_FROM] = true, [SIP_HDR_TO] = true, [SIP_HDR_CALL_ID] = true, [SIP_HDR_CSEQ] = true,
@@ -29,19 +31,9 @@ static void fail(struct parser *p, int status, const char *reason)
 	p->err->reason = reason;
 }
 
-static bool is_token_char(unsigned char c)
-{
-	static const char more[] = "-.!%*_+`'~";
-
-	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c && memchr(more, c, sizeof(more) - 1));
-}
-
 static bool is_token(struct str s)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (!is_token_char((unsigned char)s.p[i]))
-			return false;
-	return s.n > 0;
+	return s.n > 0 && sip_chars_are(s, SIP_CH_TOKEN);
 }
 
 /* The next line without its end; false when there is no line end any more. A CR alone ends nothing. */
@@ -333,7 +325,7 @@ static bool is_start_line(struct str line)
 	line = str_trim(line);
 	if (str_istarts(line, STR("SIP/")))
 		return true;
-	return line.n > 8 && str_istarts(str_from_at(line, line.n - 7), STR("SIP/")) && is_token_char((unsigned char)line.p[0]);
+	return line.n > 8 && str_istarts(str_from_at(line, line.n - 7), STR("SIP/")) && sip_char_is(line.p[0], SIP_CH_TOKEN);
 }
 
 ptrdiff_t sip_msg_frame(const char *buf, size_t len, size_t *skip)

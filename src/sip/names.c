@@ -22,105 +22,115 @@ enum sip_method sip_method_parse(struct str name)
 	return SIP_OTHER;
 }
 
-/* Name and compact form (RFC 3261 §7.3.3, RFC 3265, 3515, 3892, 4028, 5627 ...), '\0' without. */
-struct hdr_name {
-	const char *name;
-	unsigned char len;
-	char first;   /* lower case */
-	char compact;
-};
+/* Each with its first and last letter, lower case. */
+#define HEADERS(X) \
+	X(VIA, "Via", 'v', 'a') \
+	X(FROM, "From", 'f', 'm') \
+	X(TO, "To", 't', 'o') \
+	X(CALL_ID, "Call-ID", 'c', 'd') \
+	X(CSEQ, "CSeq", 'c', 'q') \
+	X(CONTACT, "Contact", 'c', 't') \
+	X(MAX_FORWARDS, "Max-Forwards", 'm', 's') \
+	X(CONTENT_LENGTH, "Content-Length", 'c', 'h') \
+	X(CONTENT_TYPE, "Content-Type", 'c', 'e') \
+	X(ROUTE, "Route", 'r', 'e') \
+	X(RECORD_ROUTE, "Record-Route", 'r', 'e') \
+	X(EXPIRES, "Expires", 'e', 's') \
+	X(MIN_EXPIRES, "Min-Expires", 'm', 's') \
+	X(AUTHORIZATION, "Authorization", 'a', 'n') \
+	X(PROXY_AUTHORIZATION, "Proxy-Authorization", 'p', 'n') \
+	X(WWW_AUTHENTICATE, "WWW-Authenticate", 'w', 'e') \
+	X(PROXY_AUTHENTICATE, "Proxy-Authenticate", 'p', 'e') \
+	X(REQUIRE, "Require", 'r', 'e') \
+	X(PROXY_REQUIRE, "Proxy-Require", 'p', 'e') \
+	X(SUPPORTED, "Supported", 's', 'd') \
+	X(UNSUPPORTED, "Unsupported", 'u', 'd') \
+	X(ALLOW, "Allow", 'a', 'w') \
+	X(ALLOW_EVENTS, "Allow-Events", 'a', 's') \
+	X(ACCEPT, "Accept", 'a', 't') \
+	X(EVENT, "Event", 'e', 't') \
+	X(SUBSCRIPTION_STATE, "Subscription-State", 's', 'e') \
+	X(REFER_TO, "Refer-To", 'r', 'o') \
+	X(REFERRED_BY, "Referred-By", 'r', 'y') \
+	X(REPLACES, "Replaces", 'r', 's') \
+	X(RACK, "RAck", 'r', 'k') \
+	X(RSEQ, "RSeq", 'r', 'q') \
+	X(SESSION_EXPIRES, "Session-Expires", 's', 's') \
+	X(MIN_SE, "Min-SE", 'm', 'e') \
+	X(REASON, "Reason", 'r', 'n') \
+	X(RETRY_AFTER, "Retry-After", 'r', 'r') \
+	X(USER_AGENT, "User-Agent", 'u', 't') \
+	X(SERVER, "Server", 's', 'r') \
+	X(WARNING, "Warning", 'w', 'g') \
+	X(P_ASSERTED_IDENTITY, "P-Asserted-Identity", 'p', 'y') \
+	X(P_PREFERRED_IDENTITY, "P-Preferred-Identity", 'p', 'y') \
+	X(REMOTE_PARTY_ID, "Remote-Party-ID", 'r', 'd') \
+	X(PRIVACY, "Privacy", 'p', 'y') \
+	X(DIVERSION, "Diversion", 'd', 'n') \
+	X(HISTORY_INFO, "History-Info", 'h', 'o') \
+	X(ALERT_INFO, "Alert-Info", 'a', 'o') \
+	X(CALL_INFO, "Call-Info", 'c', 'o') \
+	X(PATH, "Path", 'p', 'h') \
+	X(SERVICE_ROUTE, "Service-Route", 's', 'e') \
+	X(SESSION_ID, "Session-ID", 's', 'd') \
+	X(SUBJECT, "Subject", 's', 't') \
+	X(DATE, "Date", 'd', 'e') \
+	X(TIMESTAMP, "Timestamp", 't', 'p') \
+	X(CONTENT_DISPOSITION, "Content-Disposition", 'c', 'n') \
+	X(CONTENT_ENCODING, "Content-Encoding", 'c', 'g') \
+	X(MIME_VERSION, "MIME-Version", 'm', 'n') \
+	X(SIP_ETAG, "SIP-ETag", 's', 'g') \
+	X(SIP_IF_MATCH, "SIP-If-Match", 's', 'h') \
+	X(USER_TO_USER, "User-to-User", 'u', 'r') \
+	X(IN_REPLY_TO, "In-Reply-To", 'i', 'o') \
+	X(ORGANIZATION, "Organization", 'o', 'n') \
+	X(PRIORITY, "Priority", 'p', 'y')
 
-#define NAME(s, f, c) { s, sizeof(s) - 1, f, c }
+#define NAME(id, name, first, last) [SIP_HDR_##id] = { name, sizeof(name) - 1 },
+static const struct str hdr_names[SIP_HDR_COUNT] = { [SIP_HDR_OTHER] = { "", 0 }, HEADERS(NAME) };
 
-static const struct hdr_name hdr_names[SIP_HDR_COUNT] = {
-	[SIP_HDR_OTHER] = NAME("", '\0', '\0'),
-	[SIP_HDR_VIA] = NAME("Via", 'v', 'v'),
-	[SIP_HDR_FROM] = NAME("From", 'f', 'f'),
-	[SIP_HDR_TO] = NAME("To", 't', 't'),
-	[SIP_HDR_CALL_ID] = NAME("Call-ID", 'c', 'i'),
-	[SIP_HDR_CSEQ] = NAME("CSeq", 'c', '\0'),
-	[SIP_HDR_CONTACT] = NAME("Contact", 'c', 'm'),
-	[SIP_HDR_MAX_FORWARDS] = NAME("Max-Forwards", 'm', '\0'),
-	[SIP_HDR_CONTENT_LENGTH] = NAME("Content-Length", 'c', 'l'),
-	[SIP_HDR_CONTENT_TYPE] = NAME("Content-Type", 'c', 'c'),
-	[SIP_HDR_ROUTE] = NAME("Route", 'r', '\0'),
-	[SIP_HDR_RECORD_ROUTE] = NAME("Record-Route", 'r', '\0'),
-	[SIP_HDR_EXPIRES] = NAME("Expires", 'e', '\0'),
-	[SIP_HDR_MIN_EXPIRES] = NAME("Min-Expires", 'm', '\0'),
-	[SIP_HDR_AUTHORIZATION] = NAME("Authorization", 'a', '\0'),
-	[SIP_HDR_PROXY_AUTHORIZATION] = NAME("Proxy-Authorization", 'p', '\0'),
-	[SIP_HDR_WWW_AUTHENTICATE] = NAME("WWW-Authenticate", 'w', '\0'),
-	[SIP_HDR_PROXY_AUTHENTICATE] = NAME("Proxy-Authenticate", 'p', '\0'),
-	[SIP_HDR_REQUIRE] = NAME("Require", 'r', '\0'),
-	[SIP_HDR_PROXY_REQUIRE] = NAME("Proxy-Require", 'p', '\0'),
-	[SIP_HDR_SUPPORTED] = NAME("Supported", 's', 'k'),
-	[SIP_HDR_UNSUPPORTED] = NAME("Unsupported", 'u', '\0'),
-	[SIP_HDR_ALLOW] = NAME("Allow", 'a', '\0'),
-	[SIP_HDR_ALLOW_EVENTS] = NAME("Allow-Events", 'a', 'u'),
-	[SIP_HDR_ACCEPT] = NAME("Accept", 'a', '\0'),
-	[SIP_HDR_EVENT] = NAME("Event", 'e', 'o'),
-	[SIP_HDR_SUBSCRIPTION_STATE] = NAME("Subscription-State", 's', '\0'),
-	[SIP_HDR_REFER_TO] = NAME("Refer-To", 'r', 'r'),
-	[SIP_HDR_REFERRED_BY] = NAME("Referred-By", 'r', 'b'),
-	[SIP_HDR_REPLACES] = NAME("Replaces", 'r', '\0'),
-	[SIP_HDR_RACK] = NAME("RAck", 'r', '\0'),
-	[SIP_HDR_RSEQ] = NAME("RSeq", 'r', '\0'),
-	[SIP_HDR_SESSION_EXPIRES] = NAME("Session-Expires", 's', 'x'),
-	[SIP_HDR_MIN_SE] = NAME("Min-SE", 'm', '\0'),
-	[SIP_HDR_REASON] = NAME("Reason", 'r', '\0'),
-	[SIP_HDR_RETRY_AFTER] = NAME("Retry-After", 'r', '\0'),
-	[SIP_HDR_USER_AGENT] = NAME("User-Agent", 'u', '\0'),
-	[SIP_HDR_SERVER] = NAME("Server", 's', '\0'),
-	[SIP_HDR_WARNING] = NAME("Warning", 'w', '\0'),
-	[SIP_HDR_P_ASSERTED_IDENTITY] = NAME("P-Asserted-Identity", 'p', '\0'),
-	[SIP_HDR_P_PREFERRED_IDENTITY] = NAME("P-Preferred-Identity", 'p', '\0'),
-	[SIP_HDR_REMOTE_PARTY_ID] = NAME("Remote-Party-ID", 'r', '\0'),
-	[SIP_HDR_PRIVACY] = NAME("Privacy", 'p', '\0'),
-	[SIP_HDR_DIVERSION] = NAME("Diversion", 'd', '\0'),
-	[SIP_HDR_HISTORY_INFO] = NAME("History-Info", 'h', '\0'),
-	[SIP_HDR_ALERT_INFO] = NAME("Alert-Info", 'a', '\0'),
-	[SIP_HDR_CALL_INFO] = NAME("Call-Info", 'c', '\0'),
-	[SIP_HDR_PATH] = NAME("Path", 'p', '\0'),
-	[SIP_HDR_SERVICE_ROUTE] = NAME("Service-Route", 's', '\0'),
-	[SIP_HDR_SESSION_ID] = NAME("Session-ID", 's', '\0'),
-	[SIP_HDR_SUBJECT] = NAME("Subject", 's', 's'),
-	[SIP_HDR_DATE] = NAME("Date", 'd', '\0'),
-	[SIP_HDR_TIMESTAMP] = NAME("Timestamp", 't', '\0'),
-	[SIP_HDR_CONTENT_DISPOSITION] = NAME("Content-Disposition", 'c', '\0'),
-	[SIP_HDR_CONTENT_ENCODING] = NAME("Content-Encoding", 'c', 'e'),
-	[SIP_HDR_MIME_VERSION] = NAME("MIME-Version", 'm', '\0'),
-	[SIP_HDR_SIP_ETAG] = NAME("SIP-ETag", 's', '\0'),
-	[SIP_HDR_SIP_IF_MATCH] = NAME("SIP-If-Match", 's', '\0'),
-	[SIP_HDR_USER_TO_USER] = NAME("User-to-User", 'u', '\0'),
-	[SIP_HDR_IN_REPLY_TO] = NAME("In-Reply-To", 'i', '\0'),
-	[SIP_HDR_ORGANIZATION] = NAME("Organization", 'o', '\0'),
-	[SIP_HDR_PRIORITY] = NAME("Priority", 'p', '\0'),
-};
+/* A look-up without a search: length, first and last letter have a slot of their own for each name. A new name for which that isn't so
+ * doesn't compile (-Woverride-init): then other factors are to be found. */
+#define SLOT_OF(len, first, last) (((len) + (first) * 38u + (last) * 24u) & 255)
+#define SLOT(id, name, first, last) [SLOT_OF(sizeof(name) - 1, first, last)] = SIP_HDR_##id,
+static const unsigned char hdr_slots[256] = { HEADERS(SLOT) };
 
 const char *sip_hdr_name(enum sip_hdr_id id)
 {
-	return hdr_names[(unsigned)id < SIP_HDR_COUNT ? id : SIP_HDR_OTHER].name;
+	return hdr_names[(unsigned)id < SIP_HDR_COUNT ? id : SIP_HDR_OTHER].p;
+}
+
+/* RFC 3261 §7.3.3, RFC 3265, 3515, 3892, 4028, 5627 ... */
+static enum sip_hdr_id parse_compact(char c)
+{
+	switch (c | 0x20) {
+	case 'b': return SIP_HDR_REFERRED_BY;
+	case 'c': return SIP_HDR_CONTENT_TYPE;
+	case 'e': return SIP_HDR_CONTENT_ENCODING;
+	case 'f': return SIP_HDR_FROM;
+	case 'i': return SIP_HDR_CALL_ID;
+	case 'k': return SIP_HDR_SUPPORTED;
+	case 'l': return SIP_HDR_CONTENT_LENGTH;
+	case 'm': return SIP_HDR_CONTACT;
+	case 'o': return SIP_HDR_EVENT;
+	case 'r': return SIP_HDR_REFER_TO;
+	case 's': return SIP_HDR_SUBJECT;
+	case 't': return SIP_HDR_TO;
+	case 'u': return SIP_HDR_ALLOW_EVENTS;
+	case 'v': return SIP_HDR_VIA;
+	case 'x': return SIP_HDR_SESSION_EXPIRES;
+	default: return SIP_HDR_OTHER;
+	}
 }
 
 enum sip_hdr_id sip_hdr_parse(struct str name)
 {
-	char first;
+	enum sip_hdr_id id;
 
-	if (name.n == 0)
-		return SIP_HDR_OTHER;
-	first = (char)(name.p[0] | 0x20);
-	if (name.n == 1) {
-		for (unsigned i = 1; i < SIP_HDR_COUNT; i++)
-			if (hdr_names[i].compact == first)
-				return (enum sip_hdr_id)i;
-		return SIP_HDR_OTHER;
-	}
-	/* Length and first letter leave at most a few names to compare. */
-	for (unsigned i = 1; i < SIP_HDR_COUNT; i++)
-		if (hdr_names[i].len == name.n && hdr_names[i].first == first &&
-		    str_ieq(name, (struct str){ hdr_names[i].name, hdr_names[i].len }))
-			return (enum sip_hdr_id)i;
-	return SIP_HDR_OTHER;
+	if (name.n < 2)
+		return name.n ? parse_compact(name.p[0]) : SIP_HDR_OTHER;
+	id = hdr_slots[SLOT_OF(name.n, (unsigned char)(name.p[0] | 0x20), (unsigned char)(name.p[name.n - 1] | 0x20))];
+	return str_ieq(name, hdr_names[id]) ? id : SIP_HDR_OTHER;
 }
 
 static const struct { int status; const char *reason; } reasons[] = {

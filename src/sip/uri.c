@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#include "sip/chars.h"
+
 static bool is_alpha(char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -18,23 +20,15 @@ static int hex_value(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool is_unreserved(char c)
-{
-	return is_alpha(c) || is_digit(c) || (c && strchr("-_.!~*'()", c));
-}
-
-/* Characters of a set and whole escapes. Bytes above 127 are let pass: phones put UTF-8 there. */
-static bool all_of(struct str s, const char *more)
+/* Characters of a set and whole escapes. */
+static bool all_of(struct str s, enum sip_char what)
 {
 	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if (c == '%') {
-			if (i + 2 >= s.n || hex_value(s.p[i + 1]) < 0 || hex_value(s.p[i + 2]) < 0)
-				return false;
-			i += 2;
-		} else if (!is_unreserved(c) && !((unsigned char)c & 0x80) && !(c && strchr(more, c)))
+		if (sip_char_is(s.p[i], what))
+			continue;
+		if (s.p[i] != '%' || i + 2 >= s.n || hex_value(s.p[i + 1]) < 0 || hex_value(s.p[i + 2]) < 0)
 			return false;
+		i += 2;
 	}
 	return true;
 }
@@ -51,11 +45,7 @@ static bool is_host(struct str h)
 				return false;
 		return true;
 	}
-	/* Underscores are no host name, but Windows networks have them. */
-	for (size_t i = 0; i < h.n; i++)
-		if (!is_alpha(h.p[i]) && !is_digit(h.p[i]) && !strchr("-._", h.p[i]))
-			return false;
-	return true;
+	return sip_chars_are(h, SIP_CH_HOST);
 }
 
 static int parse_hostport(struct sip_uri *u, struct str hp)
@@ -97,7 +87,7 @@ static int parse_sip(struct sip_uri *u, struct str rest)
 		rest = str_from_at(rest, (size_t)at + 1);
 		u->user = str_cut(&userinfo, ':');
 		u->password = userinfo.p ? userinfo : STR_NULL;
-		if (u->user.n == 0 || !all_of(u->user, "&=+$,;?/#[]") || !all_of(u->password, "&=+$,"))
+		if (u->user.n == 0 || !all_of(u->user, SIP_CH_USER) || !all_of(u->password, SIP_CH_PASSWORD))
 			return -EINVAL;
 		if (str_find_chr(rest, '@') >= 0 && str_find_chr(rest, '?') < 0)
 			return -EINVAL;
@@ -106,14 +96,14 @@ static int parse_sip(struct sip_uri *u, struct str rest)
 	if (at >= 0) {
 		u->headers = str_from_at(rest, (size_t)at + 1);
 		rest.n = (size_t)at;
-		if (!all_of(u->headers, "[]/?:+$&=@,;\""))
+		if (!all_of(u->headers, SIP_CH_HEADERS))
 			return -EINVAL;
 	}
 	at = str_find_chr(rest, ';');
 	if (at >= 0) {
 		u->params = str_from_at(rest, (size_t)at + 1);
 		rest.n = (size_t)at;
-		if (!all_of(u->params, "[]/:&+$;=@,\""))
+		if (!all_of(u->params, SIP_CH_PARAMS))
 			return -EINVAL;
 	}
 	return parse_hostport(u, rest);
@@ -126,9 +116,17 @@ static int parse_tel(struct sip_uri *u, struct str rest)
 	if (u->user.n == 0)
 		return -EINVAL;
 	for (size_t i = 0; i < u->user.n; i++)
-		if (hex_value(u->user.p[i]) < 0 && !strchr("+-.()*#", u->user.p[i]))
+		if (hex_value(u->user.p[i]) < 0 && !memchr("+-.()*#", u->user.p[i], 7))
+			return -EINVAL; /* not strchr: that finds a NUL too */
+	return all_of(u->params, SIP_CH_PARAMS) ? 0 : -EINVAL;
+}
+
+static int parse_other(struct str scheme, struct str rest)
+{
+	for (size_t i = 0; i < rest.n; i++)
+		if ((unsigned char)rest.p[i] <= ' ' || rest.p[i] == 127 || rest.p[i] == '<' || rest.p[i] == '>')
 			return -EINVAL;
-	return all_of(u->params, "[]/:&+$;=@,\"") ? 0 : -EINVAL;
+	return sip_chars_are(scheme, SIP_CH_SCHEME) ? 0 : -EINVAL;
 }
 
 int sip_uri_parse(struct sip_uri *out, struct str text)
@@ -142,12 +140,6 @@ int sip_uri_parse(struct sip_uri *out, struct str text)
 		return -EINVAL;
 	scheme = (struct str){ text.p, (size_t)colon };
 	rest = str_from_at(text, (size_t)colon + 1);
-	for (size_t i = 0; i < scheme.n; i++)
-		if (!is_alpha(scheme.p[i]) && !is_digit(scheme.p[i]) && !memchr("+-.", scheme.p[i], 3))
-			return -EINVAL; /* not strchr: that finds a NUL too */
-	for (size_t i = 0; i < rest.n; i++)
-		if ((unsigned char)rest.p[i] <= ' ' || rest.p[i] == 127 || rest.p[i] == '<' || rest.p[i] == '>')
-			return -EINVAL;
 	if (rest.n == 0)
 		return -EINVAL;
 	if (str_ieqz(scheme, "sip") || str_ieqz(scheme, "sips")) {
@@ -156,6 +148,8 @@ int sip_uri_parse(struct sip_uri *out, struct str text)
 	} else if (str_ieqz(scheme, "tel")) {
 		u.scheme = SIP_SCHEME_TEL;
 		err = parse_tel(&u, rest);
+	} else {
+		err = parse_other(scheme, rest);
 	}
 	if (!err)
 		*out = u;
@@ -164,24 +158,32 @@ int sip_uri_parse(struct sip_uri *out, struct str text)
 
 /* ---- parameters ---- */
 
-/* Cuts "name[=value]" off a list at sep, not inside quotes. False at the end. */
+/* End of the element that the list begins with: sep not inside quotes, or the end. */
+static size_t param_end(struct str list, char sep)
+{
+	const char *end = memchr(list.p, sep, list.n);
+	size_t n = end ? (size_t)(end - list.p) : list.n, i;
+	bool quoted = false;
+
+	if (!memchr(list.p, '"', n))
+		return n;
+	for (i = 0; i < list.n && (quoted || list.p[i] != sep); i++) {
+		if (quoted && list.p[i] == '\\')
+			i++;
+		else if (list.p[i] == '"')
+			quoted = !quoted;
+	}
+	return i < list.n ? i : list.n;
+}
+
+/* Cuts "name[=value]" off a list. False at the end. */
 static bool param_next(struct str *list, char sep, struct str *name, struct str *value)
 {
 	while (list->n) {
-		bool quoted = false;
-		size_t i = 0;
-		struct str one;
+		size_t end = param_end(*list, sep);
+		struct str one = str_trim((struct str){ list->p, end });
 
-		for (; i < list->n && (quoted || list->p[i] != sep); i++) {
-			if (quoted && list->p[i] == '\\')
-				i++;
-			else if (list->p[i] == '"')
-				quoted = !quoted;
-		}
-		if (i > list->n)
-			i = list->n;
-		one = str_trim((struct str){ list->p, i });
-		*list = str_from_at(*list, i + 1);
+		*list = str_from_at(*list, end + 1);
 		if (!one.n)
 			continue;
 		*name = str_trim(str_cut(&one, '='));
@@ -190,6 +192,8 @@ static bool param_next(struct str *list, char sep, struct str *name, struct str 
 	}
 	return false;
 }
+
+bool sip_param_next(struct str *params, struct str *name, struct str *value) { return param_next(params, ';', name, value); }
 
 bool sip_param_find(struct str params, const char *name, struct str *value)
 {
@@ -349,7 +353,7 @@ void sip_escape_user(struct out *o, struct str user)
 	for (size_t i = 0; i < user.n; i++) {
 		unsigned char c = (unsigned char)user.p[i];
 
-		if (is_unreserved((char)c) || (c && strchr("&=+$,;?/", c))) {
+		if (sip_char_is((char)c, SIP_CH_USER) && c < 128 && c != '#' && c != '[' && c != ']') {
 			out_chr(o, (char)c);
 		} else {
 			out_chr(o, '%');
