@@ -91,7 +91,7 @@ deps-test: deps  ## those that the tests need, too
 	@config/deps.sh $(DEPS_TEST)
 
 # Building comes after deps even with -j: without the packages there is nothing to compile against.
-run: deps  ## build and run it: RUN_DIR, SIP_ADDR, SIP_PORT, TLS_PORT, RTP_PORTS, DEMO_SECRET, DATABASE_URL
+run: deps  ## build and run it: RUN_DIR, SIP_ADDR, SIP_PORT, TLS_PORT, WS_PORT, WSS_PORT, RTP_PORTS, DEMO_SECRET, DATABASE_URL
 	@$(MAKE) --no-print-directory all prompts
 	@CORDBOARD=$(abspath $(BUILD)/cordboard) PROMPTS_DIR=$(abspath $(PROMPTS_DIR)) exec config/run.sh
 

@@ -6,7 +6,8 @@
 #
 # RUN_DIR (var)              where everything is kept; several instances have several
 # SIP_ADDR (all addresses)   addresses to listen on, several with spaces or commas between them
-# SIP_PORT (5060)  TLS_PORT (5061; none if SIP_PORT is another)  RTP_PORTS (16384-32767)
+# SIP_PORT (5060)            TLS_PORT (5061), WS_PORT (5066), WSS_PORT (5067): none if SIP_PORT is another
+# RTP_PORTS (16384-32767)
 # DEMO_SECRET                extension N of the demo office gets this and N as its password, instead of a random one
 # DATABASE_URL               an existing PostgreSQL database, in place of a private one
 # CORDBOARD, PROMPTS_DIR     the server, and the converted prompts
@@ -17,9 +18,12 @@ run_dir=${RUN_DIR:-$root/var}
 server=${CORDBOARD:-$root/build/cordboard}
 prompts=${PROMPTS_DIR:-$root/build/prompts}
 sip_port=${SIP_PORT:-5060}
-# An instance beside the one on the usual port takes no second port unless it is told which.
-tls_port=${TLS_PORT-}
-[ -n "$tls_port" ] || [ "$sip_port" != 5060 ] || tls_port=5061
+# An instance beside the one on the usual port takes no other ports unless it is told which; empty ones are off.
+if [ "$sip_port" = 5060 ]; then
+	tls_port=${TLS_PORT-5061} ws_port=${WS_PORT-5066} wss_port=${WSS_PORT-5067}
+else
+	tls_port=${TLS_PORT-} ws_port=${WS_PORT-} wss_port=${WSS_PORT-}
+fi
 rtp_ports=${RTP_PORTS:-16384-32767}
 
 fail() {
@@ -113,7 +117,7 @@ make_reachable() {
 
 # A certificate of our own making, until one is put in its place. The server reads it again when it changes, after dropping root.
 certify() {
-	[ -n "$tls_port" ] || return 0
+	[ -n "$tls_port$wss_port" ] || return 0
 	local cert=$state/cert.pem key=$state/key.pem
 	if [ ! -e "$cert" ]; then
 		(
@@ -127,13 +131,16 @@ certify() {
 }
 
 configure() {
-	local addrs=${SIP_ADDR:-0.0.0.0} addr listen='' tls_listen=''
+	local addrs=${SIP_ADDR:-0.0.0.0} addr listen='' tls_listen='' ws_listen='' wss_listen='' comma=''
 	if [ -z "${SIP_ADDR:-}" ] && grep -qs . /proc/net/if_inet6; then
 		addrs='0.0.0.0 ::'
 	fi
 	for addr in ${addrs//,/ }; do
-		listen+="${listen:+, }{ addr = $(quote "$addr"); port = $sip_port; }"
-		tls_listen+="${tls_listen:+, }{ addr = $(quote "$addr"); port = $tls_port; }"
+		listen+="$comma{ addr = $(quote "$addr"); port = $sip_port; }"
+		tls_listen+="$comma{ addr = $(quote "$addr"); port = $tls_port; }"
+		ws_listen+="$comma{ addr = $(quote "$addr"); port = $ws_port; }"
+		wss_listen+="$comma{ addr = $(quote "$addr"); port = $wss_port; }"
+		comma=', '
 	done
 	config=$run_dir/cordboard.conf
 	install -m 600 /dev/null "$config"
@@ -146,7 +153,9 @@ configure() {
 		spool = $(quote "$state/spool");
 		prompts = $(quote "$prompts");
 		sip = { listen = ( $listen ); };
-		${tls_port:+tls = { listen = ( $tls_listen ); cert = $(quote "$state/cert.pem"); key = $(quote "$state/key.pem"); \};}
+		tls = { ${tls_port:+listen = ( $tls_listen );} cert = $(quote "$state/cert.pem"); key = $(quote "$state/key.pem"); };
+		${ws_port:+ws = { listen = ( $ws_listen ); \};}
+		${wss_port:+wss = { listen = ( $wss_listen ); \};}
 		media = { port_min = ${rtp_ports%-*}; port_max = ${rtp_ports#*-}; };
 	END
 }
@@ -171,7 +180,7 @@ caught_by_make() {
 # Where phones find it, for a person to read.
 tell() {
 	local addrs=${SIP_ADDR:-$(hostname -I 2>/dev/null || true)}
-	echo "Phones register at ${addrs:-this machine}, port $sip_port, UDP or TCP${tls_port:+, or port $tls_port, TLS}.$(
+	echo "Phones register at ${addrs:-this machine}, port $sip_port, UDP or TCP${tls_port:+, or port $tls_port, TLS}${ws_port:+, or port $ws_port, WebSocket}${wss_port:+, or port $wss_port, WebSocket over TLS}.$(
 		[ ! -e "$run_dir/accounts.txt" ] || echo " Their accounts: $run_dir/accounts.txt")"
 }
 
@@ -201,6 +210,8 @@ serve() {
 run() {
 	[[ $sip_port =~ ^[0-9]{1,5}$ ]] || fail "SIP_PORT is no port: $sip_port"
 	[[ $tls_port =~ ^[0-9]{0,5}$ ]] || fail "TLS_PORT is no port: $tls_port"
+	[[ $ws_port =~ ^[0-9]{0,5}$ ]] || fail "WS_PORT is no port: $ws_port"
+	[[ $wss_port =~ ^[0-9]{0,5}$ ]] || fail "WSS_PORT is no port: $wss_port"
 	[[ $rtp_ports =~ ^[0-9]{1,5}-[0-9]{1,5}$ ]] || fail "RTP_PORTS should be like 16384-32767: $rtp_ports"
 	[ -x "$server" ] || fail "$server is not built"
 	lock || fail "an instance already runs in $run_dir"

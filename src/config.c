@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/str.h"
+#include "sip/networks.h"
 
-enum key_type { KEY_TEXT, KEY_TEXT_OR_EMPTY, KEY_LEVEL, KEY_YES, KEY_U32, KEY_U16, KEY_CLIENT, KEY_LISTEN };
+enum key_type { KEY_TEXT, KEY_TEXT_OR_EMPTY, KEY_LEVEL, KEY_YES, KEY_U32, KEY_U16, KEY_CLIENT, KEY_LISTEN, KEY_LISTENERS };
 
 struct key {
 	const char *group, *name; /* group NULL: top level */
@@ -29,7 +29,10 @@ static const struct key keys[] = {
 	{ NULL, "database", KEY_TEXT, AT(database), 0, 0, NULL },
 	{ NULL, "spool", KEY_TEXT, AT(spool), 0, 0, NULL },
 	{ NULL, "prompts", KEY_TEXT, AT(prompts), 0, 0, NULL },
-	{ "sip", "listen", KEY_LISTEN, AT(listen), 0, 0, NULL },
+	{ NULL, "listen", KEY_LISTENERS, AT(listeners), 0, 0, "" },
+	{ "sip", "listen", KEY_LISTEN, AT(listen), SIP_PROTO_BIT(SIP_UDP) | SIP_PROTO_BIT(SIP_TCP), 0, "" },
+	{ "sip", "connections", KEY_U32, AT(connections), 0, 1000000, "0" },
+	{ "sip", "connections_per_address", KEY_U32, AT(connections_per_address), 0, 1000000, "0" },
 	{ "sip", "min_expires", KEY_U32, AT(min_expires_s), 1, 86400, "60" },
 	{ "sip", "max_expires", KEY_U32, AT(max_expires_s), 1, 604800, "3600" },
 	{ "sip", "default_expires", KEY_U32, AT(default_expires_s), 1, 604800, "600" },
@@ -38,12 +41,16 @@ static const struct key keys[] = {
 	{ "sip", "avoid_s", KEY_U32, AT(avoid_s), 1, 3600, "30" },
 	{ "dns", "servers", KEY_TEXT_OR_EMPTY, AT(dns_servers), 0, 0, "" },
 	{ "dns", "timeout_ms", KEY_U32, AT(dns_timeout_ms), 100, 30000, "2000" },
-	{ "tls", "listen", KEY_LISTEN, AT(tls_listen), 0, 0, "" },
+	{ "tls", "listen", KEY_LISTEN, AT(tls_listen), SIP_PROTO_BIT(SIP_TLS), 0, "" },
 	{ "tls", "cert", KEY_TEXT_OR_EMPTY, AT(tls_cert), 0, 0, "" },
 	{ "tls", "key", KEY_TEXT_OR_EMPTY, AT(tls_key), 0, 0, "" },
 	{ "tls", "ca", KEY_TEXT_OR_EMPTY, AT(tls_ca), 0, 0, "" },
 	{ "tls", "client", KEY_CLIENT, AT(tls_client), 0, 0, "no" },
 	{ "tls", "verify_server", KEY_YES, AT(tls_verify_server), 0, 0, "yes" },
+	{ "ws", "listen", KEY_LISTEN, AT(ws_listen), SIP_PROTO_BIT(SIP_WS), 0, "" },
+	{ "ws", "origins", KEY_TEXT_OR_EMPTY, AT(ws_origins), 0, 0, "" },
+	{ "wss", "listen", KEY_LISTEN, AT(wss_listen), SIP_PROTO_BIT(SIP_WSS), 0, "" },
+	{ "wss", "origins", KEY_TEXT_OR_EMPTY, AT(wss_origins), 0, 0, "" },
 	{ "media", "workers", KEY_U32, AT(media_workers), 0, 256, "0" },
 	{ "media", "port_min", KEY_U16, AT(port_min), 1024, 65534, "16384" },
 	{ "media", "port_max", KEY_U16, AT(port_max), 1025, 65535, "32767" },
@@ -111,7 +118,113 @@ static void read_listen(struct reader *r, const struct key *k, config_setting_t 
 			return;
 		}
 		l->at[l->n].addr = strdup(addr);
+		l->at[l->n].protos = (unsigned)k->min;
 		l->at[l->n++].port = (uint16_t)port;
+	}
+}
+
+/* "udp tcp" */
+static int protos_parse(const char *text, unsigned *out)
+{
+	struct str rest = str_from(text);
+
+	*out = 0;
+	while (rest.n) {
+		struct str one = str_trim(str_cut(&rest, ' '));
+		enum sip_proto p = SIP_UDP;
+
+		while (p <= SIP_WSS && !str_ieqz(one, sip_proto_name(p)))
+			p++;
+		if (p > SIP_WSS)
+			return -EINVAL;
+		*out |= SIP_PROTO_BIT(p);
+	}
+	return *out == SIP_PROTO_BIT(SIP_TLS) || *out == SIP_PROTO_BIT(SIP_WS) || *out == SIP_PROTO_BIT(SIP_WSS) ||
+	       (*out && !(*out & ~(SIP_PROTO_BIT(SIP_UDP) | SIP_PROTO_BIT(SIP_TCP)))) ? 0 : -EINVAL;
+}
+
+/* What is wrong with it, NULL: nothing. */
+static const char *check_listener(const config_setting_t *s, const char *protos, struct config_listener *l, struct networks *networks)
+{
+	static const char *const known[] = { "address", "port", "transports", "external", "external_port", "local_networks", "origins" };
+
+	for (int i = 0; i < config_setting_length(s); i++) {
+		const char *name = config_setting_name(config_setting_get_elem(s, (unsigned)i));
+		size_t k = 0;
+
+		while (k < ARRAY_LEN(known) && strcmp(name, known[k]) != 0)
+			k++;
+		if (k == ARRAY_LEN(known))
+			return "each may have address, port, transports, external, external_port, local_networks and origins";
+	}
+	if (!l->addr || !is_address(l->addr))
+		return "address must be an IPv4 or IPv6 address";
+	if (!l->port)
+		return "port must be 1..65535";
+	if (protos_parse(protos, &l->protos) != 0)
+		return "transports must be \"udp tcp\", \"udp\", \"tcp\", \"tls\", \"ws\" or \"wss\"";
+	if (l->external && (!is_address(l->external) || !strchr(l->external, ':') != !strchr(l->addr, ':')))
+		return "external must be an address of the same family as address";
+	if (l->local_networks && networks_parse(networks, str_from(l->local_networks)) != 0)
+		return "local_networks must be like \"10.0.0.0/8 fd00::/8\"";
+	return NULL;
+}
+
+static uint16_t port_of(config_setting_t *s, const char *name)
+{
+	int port;
+
+	return config_setting_lookup_int(s, name, &port) && port > 0 && port <= 65535 ? (uint16_t)port : 0;
+}
+
+static char *text_of(config_setting_t *s, const char *name)
+{
+	const char *text;
+
+	return config_setting_lookup_string(s, name, &text) && *text ? strdup(text) : NULL;
+}
+
+static void free_listener(struct config_listener *l)
+{
+	free(l->addr);
+	free(l->external);
+	free(l->local_networks);
+	free(l->origins);
+}
+
+static void read_listeners(struct reader *r, const struct key *k, config_setting_t *s)
+{
+	struct config_listen *list = field(r, k);
+	struct networks networks;
+
+	if (!config_setting_is_list(s)) {
+		complain_key(r, s, k, "must be a list like ( { address = \"0.0.0.0\"; port = 5060; transports = \"udp tcp\"; } )");
+		return;
+	}
+	for (int i = 0; i < config_setting_length(s); i++) {
+		config_setting_t *one = config_setting_get_elem(s, (unsigned)i);
+		const char *protos = "udp tcp", *wrong;
+		struct config_listener l;
+
+		if (!config_setting_is_group(one)) {
+			complain_key(r, one, k, "each must be a group { ... }");
+			continue;
+		}
+		if (list->n == CONFIG_LISTEN_MAX) {
+			complain_key(r, one, k, "too many");
+			return;
+		}
+		config_setting_lookup_string(one, "transports", &protos);
+		l = (struct config_listener){ .addr = text_of(one, "address"), .port = port_of(one, "port"),
+					      .external_port = port_of(one, "external_port"), .external = text_of(one, "external"),
+					      .local_networks = text_of(one, "local_networks"), .origins = text_of(one, "origins") };
+		wrong = check_listener(one, protos, &l, &networks);
+		if (wrong) {
+			complain_key(r, one, k, wrong);
+			free_listener(&l);
+			continue;
+		}
+		list->at[list->n++] = l;
 	}
 }
 
@@ -162,16 +275,19 @@ static void set_text(struct reader *r, const config_setting_t *s, const struct k
 
 static void read_key(struct reader *r, const struct key *k, config_setting_t *s)
 {
-	bool is_text = k->type != KEY_U32 && k->type != KEY_U16 && k->type != KEY_LISTEN;
+	bool is_list = k->type == KEY_LISTEN || k->type == KEY_LISTENERS;
+	bool is_text = k->type != KEY_U32 && k->type != KEY_U16 && !is_list;
 
 	if (!s && !k->def)
 		complain_key(r, NULL, k, "is missing");
-	else if (!s && k->type == KEY_LISTEN)
+	else if (!s && is_list)
 		return;
 	else if (!s && is_text)
 		set_text(r, NULL, k, k->def);
 	else if (!s)
 		set_number(r, NULL, k, atoll(k->def));
+	else if (k->type == KEY_LISTENERS)
+		read_listeners(r, k, s);
 	else if (k->type == KEY_LISTEN)
 		read_listen(r, k, s);
 	else if (is_text && config_setting_type(s) == CONFIG_TYPE_STRING)
@@ -216,6 +332,14 @@ static void refuse_unknown(struct reader *r, config_setting_t *group, const char
 	}
 }
 
+static bool needs_certificate(const struct config *c)
+{
+	for (unsigned i = 0; i < c->listeners.n; i++)
+		if (c->listeners.at[i].protos & (SIP_PROTO_BIT(SIP_TLS) | SIP_PROTO_BIT(SIP_WSS)))
+			return true;
+	return false;
+}
+
 /* What must fit together. The line is that of the group. */
 static void check_pairs(struct reader *r, const config_t *file)
 {
@@ -228,8 +352,8 @@ static void check_pairs(struct reader *r, const config_t *file)
 				       c->default_expires_s > c->max_expires_s ? c->max_expires_s : c->default_expires_s;
 	else if (c->min_expires_s > c->default_expires_s || c->default_expires_s > c->max_expires_s)
 		complain(r, config_lookup(file, "sip"), "sip.default_expires", "must be between min_expires and max_expires");
-	if (c->tls_listen.n && !c->tls_cert[0])
-		complain(r, config_lookup(file, "tls"), "tls.cert", "is needed to listen");
+	if (!c->tls_cert[0] && (c->tls_listen.n || c->wss_listen.n || needs_certificate(c)))
+		complain(r, config_lookup(file, c->tls_listen.n ? "tls" : c->wss_listen.n ? "wss" : "listen"), "tls.cert", "is needed to listen");
 	if (c->port_max <= c->port_min)
 		complain(r, config_lookup(file, "media"), "media.port_max", "must be above port_min");
 }
@@ -267,6 +391,8 @@ int config_load(struct config *c, const char *path)
 			group = config_setting_get_member(group, keys[i].group);
 		read_key(&r, &keys[i], group && config_setting_is_group(group) ? config_setting_get_member(group, keys[i].name) : NULL);
 	}
+	if (!config_lookup(&file, "sip.listen") && !config_lookup(&file, "listen"))
+		complain(&r, NULL, "sip.listen", "is missing");
 	if (!r.err)
 		check_pairs(&r, &file);
 	config_destroy(&file);
@@ -278,7 +404,7 @@ int config_load(struct config *c, const char *path)
 static void free_listen(struct config_listen *l)
 {
 	for (unsigned i = 0; i < l->n; i++)
-		free(l->at[i].addr);
+		free_listener(&l->at[i]);
 }
 
 void config_fini(struct config *c)
@@ -292,7 +418,12 @@ void config_fini(struct config *c)
 	free(c->tls_cert);
 	free(c->tls_key);
 	free(c->tls_ca);
+	free(c->ws_origins);
+	free(c->wss_origins);
 	free_listen(&c->listen);
 	free_listen(&c->tls_listen);
+	free_listen(&c->ws_listen);
+	free_listen(&c->wss_listen);
+	free_listen(&c->listeners);
 	*c = (struct config){ 0 };
 }

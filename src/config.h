@@ -13,7 +13,12 @@
 
 struct config_listen {
 	unsigned n;
-	struct { char *addr; uint16_t port; } at[CONFIG_LISTEN_MAX];
+	struct config_listener {
+		char *addr;
+		uint16_t port, external_port;  /* external_port 0: as port */
+		unsigned protos;               /* SIP_PROTO_BIT()s */
+		char *external, *local_networks, *origins; /* NULL: none */
+	} at[CONFIG_LISTEN_MAX];
 };
 
 enum config_client { CLIENT_IGNORED, CLIENT_ASKED, CLIENT_NEEDED }; /* client certificates: "no", "ask", "need" */
@@ -22,7 +27,10 @@ struct config {
 	char *node, *user, *database, *spool, *prompts;
 	enum log_level log_level;
 	struct config_listen listen;
-	struct config_listen tls_listen;    /* n 0: no TLS */
+	struct config_listen tls_listen, ws_listen, wss_listen; /* n 0: none */
+	struct config_listen listeners;     /* of all transports, with all there is to say of each */
+	char *ws_origins, *wss_origins;     /* "": any */
+	uint32_t connections, connections_per_address; /* 0: the default */
 	char *tls_cert, *tls_key, *tls_ca;  /* "": the key is in cert; the system's authorities */
 	enum config_client tls_client;
 	bool tls_verify_server;

@@ -290,10 +290,14 @@ static void on_housekeeping(void *arg)
 	timer_start(p->timers, &p->housekeeping, HOUSEKEEPING_MS);
 }
 
-static void print_addresses(const struct config_listen *l, const char *what)
+static void print_addresses(const struct config_listen *l)
 {
-	for (unsigned i = 0; i < l->n; i++)
-		printf(" %s %s %u", l->at[i].addr, what, l->at[i].port);
+	for (unsigned i = 0; i < l->n; i++) {
+		unsigned protos = l->at[i].protos;
+
+		printf(" %s %sport %u", l->at[i].addr, protos & SIP_PROTO_BIT(SIP_TLS) ? "TLS " : protos & SIP_PROTO_BIT(SIP_WS) ? "WS " :
+		       protos & SIP_PROTO_BIT(SIP_WSS) ? "WSS " : "", l->at[i].port);
+	}
 }
 
 static void on_ready_poll(uv_timer_t *timer)
@@ -304,8 +308,11 @@ static void on_ready_poll(uv_timer_t *timer)
 		return;
 	uv_timer_stop(timer);
 	printf("ready: SIP on");
-	print_addresses(&p->config.listen, "port");
-	print_addresses(&p->config.tls_listen, "TLS port");
+	print_addresses(&p->config.listen);
+	print_addresses(&p->config.tls_listen);
+	print_addresses(&p->config.ws_listen);
+	print_addresses(&p->config.wss_listen);
+	print_addresses(&p->config.listeners);
 	printf("\n");
 	fflush(stdout);
 }
@@ -379,39 +386,46 @@ static uint64_t messages_received(void *arg)
 	return transport_counters(sip_ua_transport(p->ua))->received;
 }
 
-static int complain_listen(const char *addr, uint16_t port, int err)
-{
-	fprintf(stderr, "can't listen on %s port %u: %s\n", addr, port, uv_strerror(err));
-	return err;
-}
-
 static const char *path_or_null(const char *path)
 {
 	return path[0] ? path : NULL;
 }
 
 /* While we are still root: also the certificate's key is read here. Renewed, it must be readable for the user we go on as. */
+static int listen_on(struct pbx *p, const struct config_listen *l, const char *origins)
+{
+	const struct config *c = &p->config;
+	const struct transport_tls tls = {
+		.cert = c->tls_cert, .key = path_or_null(c->tls_key), .ca = path_or_null(c->tls_ca), .asks_client = c->tls_client == CLIENT_ASKED,
+		.needs_client = c->tls_client == CLIENT_NEEDED, .checks_server = c->tls_verify_server,
+	};
+	int err = 0;
+
+	for (unsigned i = 0; i < l->n && !err; i++) {
+		const struct config_listener *at = &l->at[i];
+
+		err = transport_listen_on(sip_ua_transport(p->ua), &(struct transport_listen){
+			.addr = at->addr, .port = at->port, .protos = at->protos, .tls = &tls, .origins = at->origins ? at->origins : origins,
+			.external = at->external, .external_port = at->external_port, .local_networks = at->local_networks });
+		if (err)
+			fprintf(stderr, "can't listen on %s port %u: %s\n", at->addr, at->port, uv_strerror(err));
+	}
+	return err;
+}
+
 static int listen_all(struct pbx *p)
 {
 	const struct config *c = &p->config;
-	struct transport *t = sip_ua_transport(p->ua);
+	int err = listen_on(p, &c->listen, NULL);
 
-	for (unsigned i = 0; i < c->listen.n; i++) {
-		int err = transport_listen(t, c->listen.at[i].addr, c->listen.at[i].port);
-
-		if (err)
-			return complain_listen(c->listen.at[i].addr, c->listen.at[i].port, err);
-	}
-	for (unsigned i = 0; i < c->tls_listen.n; i++) {
-		int err = transport_listen_tls(t, &(struct transport_tls){
-			.addr = c->tls_listen.at[i].addr, .port = c->tls_listen.at[i].port, .cert = c->tls_cert,
-			.key = path_or_null(c->tls_key), .ca = path_or_null(c->tls_ca), .asks_client = c->tls_client == CLIENT_ASKED,
-			.needs_client = c->tls_client == CLIENT_NEEDED, .checks_server = c->tls_verify_server });
-
-		if (err)
-			return complain_listen(c->tls_listen.at[i].addr, c->tls_listen.at[i].port, err);
-	}
-	return 0;
+	transport_limit(sip_ua_transport(p->ua), c->connections, c->connections_per_address);
+	if (!err)
+		err = listen_on(p, &c->tls_listen, NULL);
+	if (!err)
+		err = listen_on(p, &c->ws_listen, c->ws_origins);
+	if (!err)
+		err = listen_on(p, &c->wss_listen, c->wss_origins);
+	return err ? err : listen_on(p, &c->listeners, NULL);
 }
 
 static int make_sip(struct pbx *p)

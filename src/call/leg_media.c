@@ -238,12 +238,14 @@ static const struct stream_handler stream_handler = {
 
 int leg_open_stream(struct leg *leg, const union sockaddr_any *local, const struct leg *near)
 {
-	struct stream_params p = { .local = &local->sa, .near = near ? near->stream : NULL };
+	union sockaddr_any bound = *local;
+	struct stream_params p = { .local = &bound.sa, .near = near ? near->stream : NULL };
 	char id[64];
 	int err;
 
 	if (leg->stream)
 		return 0;
+	transport_behind(sip_ua_transport(leg->call->calls->p.ua), &bound);
 	err = stream_new(&leg->stream, leg->call->calls->p.media, &p, &stream_handler, leg);
 	if (err)
 		log_error(leg->call->calls->p.log, "%s no media port: %s", leg_log_id(leg, id), uv_strerror(err));

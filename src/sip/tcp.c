@@ -234,6 +234,7 @@ static int accept_conn(struct listener *l, struct tcp_conn *c)
 		err = uv_tcp_getpeername(&c->tcp, &c->peer.sa, &len);
 	if (err)
 		return err;
+	c->listener = l->id;
 	c->is_counted = gate_enter(c->transport->gate, &c->peer);
 	return c->is_counted ? 0 : -ECONNREFUSED;
 }
@@ -396,6 +397,14 @@ int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes,
 	if (flow)
 		*flow = c->id;
 	return conn_write(c, bytes);
+}
+
+uint64_t tcp_listener(const struct transport *t, uint64_t flow)
+{
+	const struct tcp_conn *c = NULL;
+
+	HASH_FIND(hh, t->conns, &flow, sizeof(flow), c);
+	return c ? c->listener : 0;
 }
 
 void tcp_sweep(struct transport *t)

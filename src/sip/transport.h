@@ -66,15 +66,24 @@ struct transport_tls {
 	bool asks_client, needs_client, checks_server;
 };
 int transport_listen_tls(struct transport *t, const struct transport_tls *p);
-/* WebSocket (RFC 7118) on addr and port; with tls, of which the certificate and what it asks of clients counts, secure WebSocket.
- * origins: the sites whose scripts may connect ("https://a.example https://b.example"), NULL or "": any; who names none may always. */
-struct transport_ws {
+
+#define SIP_PROTO_BIT(proto) (1u << (proto))
+/* All there is to say of an address and port to listen on. WebSocket (RFC 7118) is served at any path. */
+struct transport_listen {
 	const char *addr;
 	uint16_t port;
-	const char *origins;
-	const struct transport_tls *tls;
+	unsigned protos;              /* SIP_PROTO_BIT()s: UDP, TCP or both, or one of TLS, WS and WSS alone */
+	const struct transport_tls *tls; /* TLS, WSS: the certificate, and what is asked of clients */
+	const char *origins;          /* WS, WSS: the sites whose scripts may connect ("https://a.example https://b.example"), NULL or "": any;
+				       * who names none may always */
+	/* Behind a NAT: the address (of the same family) and port that Via, Contact and session descriptions carry towards peers that
+	 * aren't in local_networks ("10.0.0.0/8 fd00::/8"; NULL or "": private ones). NULL or "": no NAT; port 0: the same. */
+	const char *external;
+	uint16_t external_port;
+	const char *local_networks;
 };
-int transport_listen_ws(struct transport *t, const struct transport_ws *p);
+/* As above; -EINVAL also for a malformed network. */
+int transport_listen_on(struct transport *t, const struct transport_listen *p);
 uint16_t transport_port(const struct transport *t); /* of the first listener on UDP and TCP */
 uint16_t transport_tls_port(const struct transport *t); /* of the first TLS listener, 0: none */
 uint16_t transport_ws_port(const struct transport *t, bool is_secure); /* of the first such listener, 0: none */
@@ -92,9 +101,11 @@ int transport_name(struct transport *t, struct str host, uint32_t *name);
  * a name forgotten; -ENOBUFS the peer doesn't read. */
 int transport_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
 
-/* Our address as the peer at dest sees it, for Via sent-by and Contact: the listener's, or where that is
- * a wildcard the one the kernel routes from (cached for some seconds). -EHOSTUNREACH. */
+/* Our address as the peer at dest sees it, for Via sent-by, Contact and SDP: the listener's, or where that is a wildcard the one the
+ * kernel routes from (cached for some seconds), or the external one. -EHOSTUNREACH. */
 int transport_local(struct transport *t, const struct sip_dest *dest, union sockaddr_any *local);
+/* Turns an external address into the one to bind behind it (maybe a wildcard); leaves others as they are. */
+void transport_behind(const struct transport *t, union sockaddr_any *local);
 const struct transport_counters *transport_counters(const struct transport *t);
 
 /* sockaddr helpers */

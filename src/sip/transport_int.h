@@ -1,9 +1,10 @@
-/* transport_int.h - between transport.c (listeners, flows by id), tcp.c and ws.c (connections) and gate.c (how many). */
+/* transport_int.h - between transport.c (UDP, flows by id), listener.c, tcp.c and ws.c (connections) and gate.c (how many). */
 #pragma once
 
 #include <uthash.h>
 
 #include "sip/hostnames.h"
+#include "sip/networks.h"
 #include "sip/tls.h"
 #include "sip/transport.h"
 
@@ -29,7 +30,7 @@ struct ws;
 struct listener {
 	struct listener *next;
 	struct transport *transport;
-	enum sip_proto proto;            /* SIP_UDP: and TCP */
+	unsigned protos;                 /* UDP, TCP or both, or one of the others */
 	struct tls_context *tls;         /* TLS and WSS */
 	char *origins;                   /* WS and WSS: who may connect, NULL: anybody */
 	struct lws_vhost *vhost;         /* WS and WSS */
@@ -37,6 +38,8 @@ struct listener {
 	uint64_t id;
 	union sockaddr_any addr;         /* as bound, with its port */
 	bool is_wildcard;
+	union sockaddr_any external;     /* what those see who aren't in networks */
+	struct networks *networks;       /* NULL: no NAT */
 	bool is_listening;               /* in the transport's list, freed with it; else freed with its last handle */
 	unsigned handles;                /* open ones of these; TLS has no UDP, a WebSocket poll alone */
 	uv_udp_t udp;
@@ -55,6 +58,7 @@ struct tcp_conn {
 	union sockaddr_any peer, local;
 	char *buf;                       /* plain bytes */
 	size_t len, size;
+	uint64_t listener;           /* that it came to, 0: it is ours */
 	uint64_t last_ms, partial_since_ms; /* partial_since_ms 0: nothing is pending */
 	size_t crlf_len;             /* line ends seen where a message could begin */
 	bool is_closing;
@@ -92,7 +96,13 @@ struct transport {
 bool transport_receive(struct transport *t, char *buf, size_t len, const struct sip_source *src);
 void transport_handle_closed(struct transport *t);
 void transport_refresh(struct transport *t); /* certificates that have changed */
+
+/* listener.c */
 struct listener *transport_listener(const struct transport *t, int family, enum sip_proto proto);
+struct listener *listener_for(const struct transport *t, const struct sip_dest *dest);
+void listener_close(struct listener *l);
+void listener_free(struct listener *l);
+int udp_listen(struct listener *l); /* transport.c */
 
 /* gate.c: how many connections there are, in all and from one address (of IPv6 a /64). */
 struct gate;
@@ -105,10 +115,12 @@ void gate_leave(struct gate *g, const union sockaddr_any *peer);
 
 int tcp_listen(struct listener *l);
 int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
+uint64_t tcp_listener(const struct transport *t, uint64_t flow); /* that the connection came to, 0: none */
 void tcp_close_all(struct transport *t);
 void tcp_sweep(struct transport *t);
 
 int ws_listen(struct listener *l);
 int ws_send(struct transport *t, const struct sip_dest *dest, struct str bytes);
+uint64_t ws_listener(const struct transport *t, uint64_t flow);
 void ws_sweep(struct transport *t, uint64_t now_ms);
 void ws_close(struct transport *t);

@@ -173,7 +173,7 @@ static int confirm_upgrade(struct lws *wsi, const char *to)
 
 static enum sip_proto proto_of(const struct ws_conn *c)
 {
-	return c->listener->proto;
+	return c->listener->tls ? SIP_WSS : SIP_WS;
 }
 
 static int grow(struct ws_conn *c, size_t len)
@@ -279,6 +279,13 @@ int ws_send(struct transport *t, const struct sip_dest *dest, struct str bytes)
 	c->unsent += bytes.n;
 	lws_callback_on_writable(c->wsi);
 	return 0;
+}
+
+uint64_t ws_listener(const struct transport *t, uint64_t flow)
+{
+	const struct ws_conn *c = conn_find(t, flow);
+
+	return c ? c->listener->id : 0;
 }
 
 static int write_next(struct ws_conn *c)

@@ -11,6 +11,7 @@
 
 #include "base/str.h"
 #include "config.h"
+#include "sip/transport.h"
 
 /* libconfig forgets a buffer when it meets a syntax error; the server ends then. */
 const char *__lsan_default_suppressions(void);
@@ -94,10 +95,14 @@ static void test_config_every_key_is_read(void **state)
 	static const char text[] =
 		"node = \"n\"; user = \"u\"; log_level = \"debug\"; database = \"host=x dbname=\\\"y\\\"\"; spool = \"/s\"; prompts = \"/p\";\n"
 		"sip = { listen = ( { addr = \"0.0.0.0\"; port = 1; }, { port = 65535; addr = \"::\"; } );\n"
-		"  min_expires = 1; max_expires = 604800; default_expires = 2; nonce_life = 86400; };\n"
+		"  min_expires = 1; max_expires = 604800; default_expires = 2; nonce_life = 86400; connections = 9; connections_per_address = 3; };\n"
 		"tls = { listen = ( { addr = \"::1\"; port = 5061; } ); cert = \"/c\"; key = \"/k\"; ca = \"/a\"; client = \"need\";\n"
 		"verify_server = \"no\"; };\n"
 		"dns = { servers = \"127.0.0.1:5353\"; timeout_ms = 500; };\n"
+		"ws = { listen = ( { addr = \"127.0.0.1\"; port = 5066; } ); origins = \"https://a\"; };\n"
+		"wss = { listen = ( { addr = \"127.0.0.1\"; port = 5067; } ); origins = \"https://b\"; };\n"
+		"listen = ( { address = \"192.0.2.1\"; port = 5080; }, { address = \"::1\"; port = 1; transports = \"wss\"; external = \"2001:db8::1\";"
+		" external_port = 443; local_networks = \"fd00::/8\"; origins = \"https://c\"; } );\n"
 		"media = { workers = 256; port_min = 1024; port_max = 0xffff; timeout_s = 0; };\n";
 	struct config c;
 
@@ -131,6 +136,23 @@ static void test_config_every_key_is_read(void **state)
 	assert_int_equal(c.dns_timeout_ms, 500);
 	assert_int_equal(c.next_target_ms, 4000);
 	assert_int_equal(c.avoid_s, 30);
+	assert_int_equal(c.connections, 9);
+	assert_int_equal(c.connections_per_address, 3);
+	assert_int_equal(c.listen.at[0].protos, SIP_PROTO_BIT(SIP_UDP) | SIP_PROTO_BIT(SIP_TCP));
+	assert_int_equal(c.ws_listen.at[0].port, 5066);
+	assert_int_equal(c.ws_listen.at[0].protos, SIP_PROTO_BIT(SIP_WS));
+	assert_string_equal(c.ws_origins, "https://a");
+	assert_int_equal(c.wss_listen.at[0].protos, SIP_PROTO_BIT(SIP_WSS));
+	assert_string_equal(c.wss_origins, "https://b");
+	assert_int_equal(c.listeners.n, 2);
+	assert_string_equal(c.listeners.at[0].addr, "192.0.2.1");
+	assert_int_equal(c.listeners.at[0].protos, SIP_PROTO_BIT(SIP_UDP) | SIP_PROTO_BIT(SIP_TCP));
+	assert_null(c.listeners.at[0].external);
+	assert_int_equal(c.listeners.at[1].protos, SIP_PROTO_BIT(SIP_WSS));
+	assert_string_equal(c.listeners.at[1].external, "2001:db8::1");
+	assert_int_equal(c.listeners.at[1].external_port, 443);
+	assert_string_equal(c.listeners.at[1].local_networks, "fd00::/8");
+	assert_string_equal(c.listeners.at[1].origins, "https://c");
 	assert_int_equal(c.media_workers, 256);
 	assert_int_equal(c.port_min, 1024);
 	assert_int_equal(c.port_max, 65535);
@@ -151,6 +173,20 @@ static void test_config_bad_value_is_refused_with_its_line(void **state)
 		{ "tls = { listen = ( ); cert = \"c\"; };",
 		  "conf:3: tls.listen: must be a list like ( { addr = \"0.0.0.0\"; port = 5060; } )\n" },
 		{ "tls = { listen = ( { addr = \"::\"; port = 5061; } ); };", "conf:3: tls.cert: is needed to listen\n" },
+		{ "wss = { listen = ( { addr = \"::\"; port = 5067; } ); };", "conf:3: tls.cert: is needed to listen\n" },
+		{ "listen = 5060;", "conf:3: listen: must be a list like ( { address = \"0.0.0.0\"; port = 5060; transports = \"udp tcp\"; } )\n" },
+		{ "listen = ( 5060 );", "conf:3: listen: each must be a group { ... }\n" },
+		{ "listen = ( { addr = \"::\"; port = 1; } );",
+		  "conf:3: listen: each may have address, port, transports, external, external_port, local_networks and origins\n" },
+		{ "listen = ( { port = 1; } );", "conf:3: listen: address must be an IPv4 or IPv6 address\n" },
+		{ "listen = ( { address = \"::\"; port = 65536; } );", "conf:3: listen: port must be 1..65535\n" },
+		{ "listen = ( { address = \"::\"; port = 1; transports = \"udp tls\"; } );",
+		  "conf:3: listen: transports must be \"udp tcp\", \"udp\", \"tcp\", \"tls\", \"ws\" or \"wss\"\n" },
+		{ "listen = ( { address = \"::\"; port = 1; external = \"192.0.2.1\"; } );",
+		  "conf:3: listen: external must be an address of the same family as address\n" },
+		{ "listen = ( { address = \"::\"; port = 1; local_networks = \"10.0.0.0/33\"; } );",
+		  "conf:3: listen: local_networks must be like \"10.0.0.0/8 fd00::/8\"\n" },
+		{ "listen = ( { address = \"::\"; port = 1; transports = \"tls\"; } );", "conf:3: tls.cert: is needed to listen\n" },
 		{ "port = 5060;", "conf:3: port: unknown key\n" },
 		{ "sips = { };", "conf:3: sips: unknown key\n" },
 		{ "media = { threads = 2; };", "conf:3: threads: unknown key\n" },

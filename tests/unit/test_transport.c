@@ -386,6 +386,47 @@ static void test_transport_local_is_what_the_peer_sees(void **state)
 /* ---- TCP ---- */
 
 /* Any cut of a stream gives the same messages. */
+/* Behind a NAT: those beyond it see the address outside, and media is bound to the one inside. */
+static void test_transport_local_is_external_beyond_the_nat(void **state)
+{
+	static const struct { const char *peer, *local; uint16_t port; } rows[] = {
+		{ "10.1.2.3", "127.0.0.1", 0 }, { "192.0.2.9", "127.0.0.1", 0 }, { "198.51.100.1", "203.0.113.7", 5099 },
+	};
+	struct fx *fx = fx_new(v4, 0);
+	struct transport_listen p = { .addr = "127.0.0.1", .protos = SIP_PROTO_BIT(SIP_UDP), .external = "203.0.113.7", .external_port = 5099,
+				      .local_networks = "10.0.0.0/8, 192.0.2.0/24" };
+	union sockaddr_any local, expected;
+
+	(void)state;
+	assert_int_equal(transport_listen_on(fx->t, &p), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct sip_dest dest = { .proto = SIP_UDP };
+
+		sockaddr_parse(&dest.addr, str_from(rows[i].peer), 5060);
+		assert_int_equal(transport_local(fx->t, &dest, &local), 0);
+		sockaddr_parse(&expected, str_from(rows[i].local), rows[i].port ? rows[i].port : transport_port(fx->t));
+		assert_true(sockaddr_eq(&local, &expected));
+		dest.proto = SIP_TCP; /* isn't served there */
+		assert_int_equal(transport_local(fx->t, &dest, &local), -EHOSTUNREACH);
+	}
+	local = expected;
+	transport_behind(fx->t, &local);
+	sockaddr_parse(&expected, STR("127.0.0.1"), 0);
+	assert_true(sockaddr_host_eq(&local, &expected));
+	sockaddr_parse(&expected, STR("192.0.2.2"), 0);
+	local = expected;
+	transport_behind(fx->t, &local);
+	assert_true(sockaddr_host_eq(&local, &expected));
+	p.external = "2001:db8::1";
+	assert_int_equal(transport_listen_on(fx->t, &p), -EINVAL);
+	p.external = "203.0.113.7";
+	p.local_networks = "10.0.0.0/99";
+	assert_int_equal(transport_listen_on(fx->t, &p), -EINVAL);
+	p.protos |= SIP_PROTO_BIT(SIP_WS);
+	assert_int_equal(transport_listen_on(fx->t, &p), -EINVAL);
+	fx_free(fx);
+}
+
 static void test_transport_tcp_cut_anywhere_gives_the_same_messages(void **state)
 {
 	static const size_t cuts[] = { 1, 2, 3, 7, 64, 211, 1460, 1 << 20 };
@@ -767,6 +808,7 @@ int main(void)
 		cmocka_unit_test(test_transport_send_without_listener_is_refused),
 		cmocka_unit_test(test_transport_listen_busy_port_is_refused),
 		cmocka_unit_test(test_transport_local_is_what_the_peer_sees),
+		cmocka_unit_test(test_transport_local_is_external_beyond_the_nat),
 		cmocka_unit_test(test_transport_tcp_cut_anywhere_gives_the_same_messages),
 		cmocka_unit_test(test_transport_tcp_ping_is_answered),
 		cmocka_unit_test(test_transport_tcp_ping_in_two_pieces_is_answered),

@@ -75,7 +75,7 @@ static int setup(void **state)
 	uv_timer_start(&fx->tick, on_tick, 2, 2);
 	uv_unref((uv_handle_t *)&fx->tick);
 	assert_int_equal(transport_new(&fx->t, &fx->loop, NULL, &handler, fx), 0);
-	assert_int_equal(transport_listen_ws(fx->t, &(struct transport_ws){ .addr = "127.0.0.1", .origins = "https://a.example https://b.example" }), 0);
+	assert_int_equal(transport_listen_on(fx->t, &(struct transport_listen){ .addr = "127.0.0.1", .protos = SIP_PROTO_BIT(SIP_WS), .origins = "https://a.example https://b.example" }), 0);
 	*state = fx;
 	return 0;
 }
@@ -481,7 +481,7 @@ static void test_transport_ws_secure_shows_the_certificate_of_now(void **state)
 	authority_issue(&authority, "pbx", "DNS:old.example.com", cert);
 	authority_save(&authority, ca);
 	assert_int_equal(tls_context_new(&client, &(struct tls_context_params){ .ca = ca }), 0);
-	assert_int_equal(transport_listen_ws(fx->t, &(struct transport_ws){ .addr = "127.0.0.1", .tls = &(struct transport_tls){ .cert = cert } }), 0);
+	assert_int_equal(transport_listen_on(fx->t, &(struct transport_listen){ .addr = "127.0.0.1", .protos = SIP_PROTO_BIT(SIP_WSS), .tls = &(struct transport_tls){ .cert = cert } }), 0);
 	open_secure(fx, client, "old.example.com");
 	peer_frame(fx, 0x81, buf, message(buf, sizeof(buf), 0));
 	pump(fx, fx->ngot, 1u);
@@ -508,12 +508,13 @@ static void test_transport_ws_secure_shows_the_certificate_of_now(void **state)
 static void test_transport_ws_busy_port_is_refused(void **state)
 {
 	struct fx *fx = *state;
-	struct transport_ws p = { .addr = "127.0.0.1", .port = transport_ws_port(fx->t, false) };
+	struct transport_listen p = { .addr = "127.0.0.1", .protos = SIP_PROTO_BIT(SIP_WS), .port = transport_ws_port(fx->t, false) };
 
-	assert_int_equal(transport_listen_ws(fx->t, &p), -EADDRINUSE);
+	assert_int_equal(transport_listen_on(fx->t, &p), -EADDRINUSE);
 	p.tls = &(struct transport_tls){ .cert = "/nowhere/cert.pem" };
+	p.protos = SIP_PROTO_BIT(SIP_WSS);
 	p.port = 0;
-	assert_true(transport_listen_ws(fx->t, &p) < 0);
+	assert_true(transport_listen_on(fx->t, &p) < 0);
 }
 
 #define unit(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
