@@ -204,6 +204,11 @@ def test_codec_may_change_during_a_call(pair):
         ok = here.expect(200)
         here.ack(ok)
         assert "PCMA" in ok.body
+        # The other is asked whether it would change, too; it would not.
+        again = there.expect("INVITE")
+        assert re.search(r"^m=audio \d+ RTP/AVP 8 ", again.body, re.M)
+        there.reply(200, "OK", again, body=sdp(callee.addr, b.port, [(0, "PCMU/8000")], version=2))
+        there.expect("ACK")
         a.pt = 8
         a.wait_received(10, pt=8)
         b.wait_received(10, pt=0)
