@@ -450,6 +450,7 @@ static int make_sip(struct pbx *p)
 		sip_ua_handle(p->ua, SIP_REGISTER, reply_not_ready, p);
 		sip_ua_handle(p->ua, SIP_SUBSCRIBE, reply_not_ready, p);
 		sip_ua_allow_in_dialog(p->ua, SIP_INFO);
+		sip_ua_allow_in_dialog(p->ua, SIP_MESSAGE);
 	}
 	return err;
 }

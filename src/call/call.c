@@ -440,6 +440,9 @@ void calls_close(struct calls *cs, void (*done)(void *arg), void *arg)
 
 void calls_free(struct calls *cs)
 {
+	if (!cs)
+		return;
+	leg_passes_free(cs);
 	free(cs);
 }
 

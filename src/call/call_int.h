@@ -29,6 +29,8 @@ struct calls {
 	void (*on_line)(const struct call_line *line, void *arg); /* NULL: nobody watches */
 	void *on_line_arg;
 	uint64_t nlines;          /* legs that there have been */
+	struct leg_pass *passes;  /* requests passed on and not answered yet */
+	unsigned npasses;
 	char beep[300];           /* path of the beep */
 };
 
@@ -115,6 +117,8 @@ int leg_music(struct leg *leg, const char *music_class);
 
 /* Our codecs, best first, for an offer or answer; those that `partner` has agreed on come first. */
 unsigned leg_codecs(const struct leg *partner, struct oa_codec out[OA_CODECS_MAX]);
+
+void leg_passes_free(struct calls *cs);              /* leg_pass.c: when the sessions are gone */
 
 /* watch.c: tells who watches. Whoever moves a leg to another call, or joins it anew, tells of it. */
 void leg_tell(const struct leg *leg);

@@ -66,6 +66,9 @@ struct call_line {
 /* Told of every leg of an extension: when its dialog begins, when its state or its other end changes. fn must not touch the call. At
  * most one; NULL: nobody, and then it costs nothing. */
 void calls_watch(struct calls *cs, void (*fn)(const struct call_line *line, void *arg), void *arg);
+/* Asks the phone of an extension by a NOTIFY in the dialog of its call, as phones with remote control understand it: event "talk" (take
+ * the call that rings, or is held) or "hold". -ENOENT: it has no such call; -ENOTCONN: its dialog isn't established. */
+int calls_ask_phone(struct calls *cs, const char *domain, const char *number, const char *event);
 /* All live legs of an extension now. */
 void calls_each_line(const struct calls *cs, const char *domain, const char *number,
 		     void (*fn)(const struct call_line *line, void *arg), void *arg);

@@ -331,11 +331,22 @@ static bool on_request(struct session *s, struct strans *st, const struct sip_ms
 	char digit;
 
 	(void)s;
+	if (m->method == SIP_MESSAGE) {
+		if (!leg_pass(leg, st, m))
+			strans_reply(st, &(struct sip_reply){ .status = 480, .reason = "Nobody to read it" });
+		return true;
+	}
 	if (m->method != SIP_INFO)
 		return false;
+	/* RFC 6086 §4.2.2: we have said of no package that we would take it. */
+	if (sip_msg_value_by_name(m, "Info-Package").p) {
+		strans_reply(st, &(struct sip_reply){ .status = 469, .reason = "Bad Info Package", .hdrs = STR("Recv-Info: \r\n") });
+		return true;
+	}
 	digit = info_digit(m, &duration_ms);
 	if (m->body.n && !digit) {
-		strans_reply_simple(st, 415, "Accept: application/dtmf-relay, application/dtmf\r\n");
+		if (!leg_pass(leg, st, m))
+			strans_reply_simple(st, 415, "Accept: application/dtmf-relay, application/dtmf\r\n");
 		return true;
 	}
 	strans_reply_simple(st, 200, NULL);

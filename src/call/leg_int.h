@@ -10,6 +10,9 @@
 const char *leg_log_id(const struct leg *leg, char buf[64]);
 void leg_check_gone(struct leg *leg);
 
+/* leg_pass.c: passes a request of the far end to the leg it is joined with, and the answer back. False: it can't, and hasn't answered. */
+bool leg_pass(struct leg *leg, struct strans *st, const struct sip_msg *m);
+
 /* Takes a stream bound to our address towards the peer; near may be NULL. Nothing if there is one. */
 int leg_open_stream(struct leg *leg, const union sockaddr_any *local, const struct leg *near);
 /* Descriptions. codec_of: the leg whose codecs we would like to share, or NULL. */

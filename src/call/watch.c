@@ -3,6 +3,8 @@
  * A leg is told of when its dialog begins and at each change of its state or of who is at the other end. With nobody watching that
  * costs a look at a pointer.
  */
+#include <errno.h>
+
 #include "call/call_int.h"
 
 static enum call_line_state line_state(const struct leg *leg)
@@ -85,4 +87,35 @@ void calls_each_line(const struct calls *cs, const char *domain, const char *num
 				fn(&line, arg);
 			}
 	}
+}
+
+/* The leg that is meant: to talk the one that rings, else the one that stands; to hold the latter alone. */
+static struct leg *leg_to_ask(const struct calls *cs, const char *domain, const char *number, bool to_talk)
+{
+	struct leg *found = NULL;
+
+	for (const struct call *call = cs->live; call; call = call->next) {
+		if (strcmp(call->domain, domain) != 0)
+			continue;
+		for (struct leg *leg = call->legs; leg; leg = leg->next) {
+			if (!is_line(leg) || leg->state == LEG_ENDED || strcmp(leg->peer, number) != 0)
+				continue;
+			if (to_talk && !leg->is_caller && leg->state == LEG_RINGING)
+				return leg;
+			if (leg->state == LEG_ANSWERED && !found)
+				found = leg;
+		}
+	}
+	return found;
+}
+
+int calls_ask_phone(struct calls *cs, const char *domain, const char *number, const char *event)
+{
+	struct leg *leg = leg_to_ask(cs, domain, number, !strcmp(event, "talk"));
+	char hdrs[128];
+
+	if (!leg)
+		return -ENOENT;
+	snprintf(hdrs, sizeof(hdrs), "Event: %s\r\nSubscription-State: terminated;reason=noresource\r\n", event);
+	return session_request(leg->session, "NOTIFY", hdrs, NULL, STR_NULL, NULL, NULL);
 }

@@ -8,12 +8,14 @@
 #include "presence/events.h"
 #include "presence/lines.h"
 #include "presence/mwi.h"
+#include "presence/phone_request.h"
 
 struct presence {
 	struct events *events;
 	struct lines *lines;
 	struct mwi *mwi;
 	struct dialog_info *dialog_info;
+	struct phone_requests *phone_requests;
 };
 
 int presence_new(struct presence **out, const struct presence_params *p)
@@ -33,6 +35,10 @@ int presence_new(struct presence **out, const struct presence_params *p)
 							      .timers = p->timers, .log = p->log });
 	if (!err)
 		err = dialog_info_new(&pr->dialog_info, pr->events, p->directory, pr->lines);
+	if (!err)
+		err = phone_requests_new(&pr->phone_requests, &(struct phone_requests_params){
+			.ua = p->ua, .directory = p->directory, .db = p->db, .calls = p->calls, .registrar = p->registrar,
+			.log = p->log });
 	*out = pr; /* what has been made is ended as ever */
 	if (!err)
 		events_start(pr->events);
@@ -47,12 +53,15 @@ void presence_stop(struct presence *p)
 		mwi_stop(p->mwi);
 	if (p->lines)
 		lines_stop(p->lines);
+	if (p->phone_requests)
+		phone_requests_stop(p->phone_requests);
 }
 
 void presence_free(struct presence *p)
 {
 	if (!p)
 		return;
+	phone_requests_free(p->phone_requests);
 	events_free(p->events);
 	dialog_info_free(p->dialog_info);
 	mwi_free(p->mwi);

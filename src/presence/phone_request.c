@@ -1,0 +1,147 @@
+/* phone_request.c - takes rows of pbx.phone_request, one query at a time, in the order they were told of. */
+#define LOG_MODULE "phone"
+#include "presence/phone_request.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "base/log.h"
+#include "sip/outside.h"
+
+#define EVENT_MAX 64
+
+struct asked {               /* an extension that has rows */
+	struct asked *next;
+	char domain[64], number[64];
+};
+
+struct phone_requests {
+	struct phone_requests_params p;
+	struct directory_watcher on_change;
+	struct asked *waiting;
+	uint64_t query;      /* 0: none under way */
+	bool is_stopped;
+};
+
+/* ---- asking ---- */
+
+static unsigned notify_contacts(struct phone_requests *pr, const char *domain, const char *number, const char *event)
+{
+	char hdrs[160];
+	unsigned n = 0;
+
+	snprintf(hdrs, sizeof(hdrs), "Event: %s\r\nSubscription-State: terminated;reason=noresource\r\n", event);
+	for (const struct binding *b = registrar_find(pr->p.registrar, domain, str_from(number)); b; b = b->next) {
+		const struct outside_params p = { .method = "NOTIFY", .target = str_from(b->contact), .route = str_from(b->path),
+						  .dest = b->path ? NULL : &b->dest, .from_user = str_from(number),
+						  .hdrs = str_from(hdrs) };
+		struct outside *o;
+
+		n += outside_send(&o, pr->p.ua, &p, NULL, NULL) == 0;
+	}
+	return n;
+}
+
+unsigned phone_request_send(struct phone_requests *pr, const char *domain, const char *number, const char *event)
+{
+	bool is_call = !strcmp(event, "talk") || !strcmp(event, "hold");
+	int err = is_call ? calls_ask_phone(pr->p.calls, domain, number, event) : -ENOTCONN;
+	unsigned n = err == -ENOTCONN ? notify_contacts(pr, domain, number, event) : err == 0;
+
+	log_info(pr->p.log, "asked number=%s/%s event=%s phones=%u", domain, number, event, n);
+	return n;
+}
+
+/* ---- rows ---- */
+
+static const char take_sql[] =
+	"WITH taken AS (DELETE FROM pbx.phone_request WHERE (domain, number) = ($1, $2) RETURNING id, event)"
+	" SELECT event FROM taken ORDER BY id";
+
+static void take_next(struct phone_requests *pr);
+
+static void drop_first(struct phone_requests *pr)
+{
+	struct asked *a = pr->waiting;
+
+	LL_DELETE(pr->waiting, a);
+	free(a);
+}
+
+static void on_rows(uint64_t id, const struct db_answer *a, void *arg)
+{
+	struct phone_requests *pr = arg;
+	struct asked *asked = pr->waiting;
+	char event[EVENT_MAX];
+
+	(void)id;
+	pr->query = 0;
+	if (a->err)
+		log_warn(pr->p.log, "requests for %s/%s can't be taken: %s", asked->domain, asked->number, a->message ? a->message : "");
+	for (int i = 0; !a->err && i < db_rows_count(a->rows); i++)
+		if (str_copy(db_rows_get(a->rows, i, 0), event, sizeof(event)) == 0)
+			phone_request_send(pr, asked->domain, asked->number, event);
+	drop_first(pr);
+	take_next(pr);
+}
+
+static void take_next(struct phone_requests *pr)
+{
+	while (pr->waiting && !pr->query) {
+		const struct db_param params[] = { DB_TEXT(pr->waiting->domain), DB_TEXT(pr->waiting->number) };
+
+		pr->query = db_query(pr->p.db, take_sql, ARRAY_LEN(params), params, on_rows, pr);
+		if (!pr->query)
+			drop_first(pr);
+	}
+}
+
+static void on_change(const char *table, const char *key, void *arg)
+{
+	struct phone_requests *pr = arg;
+	struct str number = str_from(key), domain;
+	struct asked *a;
+
+	if (pr->is_stopped || strcmp(table, "phone_request") != 0)
+		return;
+	a = calloc(1, sizeof(*a));
+	if (!a)
+		return;
+	domain = str_cut(&number, '/');
+	if (str_copy(domain, a->domain, sizeof(a->domain)) || str_copy(number, a->number, sizeof(a->number))) {
+		free(a);
+		return;
+	}
+	LL_APPEND(pr->waiting, a);
+	take_next(pr);
+}
+
+int phone_requests_new(struct phone_requests **out, const struct phone_requests_params *p)
+{
+	struct phone_requests *pr = calloc(1, sizeof(*pr));
+
+	if (!pr)
+		return -ENOMEM;
+	pr->p = *p;
+	pr->on_change = (struct directory_watcher){ .on_change = on_change, .arg = pr };
+	directory_watch(p->directory, &pr->on_change);
+	*out = pr;
+	return 0;
+}
+
+void phone_requests_stop(struct phone_requests *pr)
+{
+	pr->is_stopped = true;
+	if (pr->query)
+		db_forget(pr->p.db, pr->query);
+	pr->query = 0;
+	while (pr->waiting)
+		drop_first(pr);
+}
+
+void phone_requests_free(struct phone_requests *pr)
+{
+	free(pr);
+}
