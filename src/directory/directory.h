@@ -25,7 +25,8 @@ enum dir_anonymous { DIR_NEVER, DIR_OUTSIDE /* from trunks */, DIR_ALWAYS };
 struct dir_domain {
 	const char *domain, *realm, *timezone, *language;
 	const char *music_class;         /* default music */
-	unsigned algorithms;             /* enum digest_alg bits: 1 MD5, 2 SHA-256 */
+	unsigned algorithms;             /* enum digest_alg bits: 1 MD5, 2 SHA-256, 4 SHA-512-256 */
+	unsigned qop;                    /* enum digest_qop bits: 8 auth, 16 auth-int */
 	bool is_default;
 	char default_context[64];
 	const char *caller_id;           /* number shown outside; NULL: none */
@@ -48,7 +49,7 @@ struct dir_extension {
 
 struct dir_credential {
 	const char *domain, *auth_name, *number;
-	const char *ha1_md5, *ha1_sha256; /* NULL: none */
+	const char *ha1_md5, *ha1_sha256, *ha1_sha512_256; /* NULL: none */
 };
 
 struct dir_forward { const char *reason, *target; }; /* reason: always, busy, no_answer, unavailable */

@@ -47,7 +47,7 @@ struct dir_table_def {
 extern const struct dir_table_def dir_tables[DIR_TABLE_COUNT];
 
 /* How many extensions of a domain use which set of algorithms: the domain asked for last. */
-struct dir_algorithms { char domain[64]; unsigned counts[4], total; bool is_known; };
+struct dir_algorithms { char domain[64]; unsigned counts[8], total; bool is_known; };
 
 struct directory {
 	uv_loop_t *loop;

@@ -27,7 +27,17 @@ static unsigned algorithms(const char *list)
 		set |= 1;
 	if (list && strstr(list, "SHA-256"))
 		set |= 2;
+	if (list && strstr(list, "SHA-512-256"))
+		set |= 4;
 	return set;
+}
+
+/* enum digest_qop */
+static unsigned qop(const char *list)
+{
+	bool has_int = list && strstr(list, "auth-int"), has_auth = !list || strstr(list, "auth,") || strstr(list, "auth}");
+
+	return (has_auth ? 8 : 0) | (has_int ? 16 : 0);
 }
 
 /* How many elements a list has. */
@@ -59,6 +69,7 @@ static int fill_domain(struct directory *d, struct dir_row *r)
 					 .session_expires_s = number_or(r->v[9], 0), .session_min_s = number_or(r->v[10], 0) };
 	snprintf(r->domain.default_context, sizeof(r->domain.default_context), "%s", or_empty(r->v[6]));
 	r->domain.caller_id = r->v[8];
+	r->domain.qop = qop(r->v[11]);
 	return 0;
 }
 
@@ -100,7 +111,7 @@ static int fill_extension(struct directory *d, struct dir_row *r)
 static int fill_credential(struct directory *d, struct dir_row *r)
 {
 	(void)d;
-	r->credential = (struct dir_credential){ r->v[0], r->v[1], r->v[2], r->v[3], r->v[4] };
+	r->credential = (struct dir_credential){ r->v[0], r->v[1], r->v[2], r->v[3], r->v[4], r->v[5] };
 	return 0;
 }
 
@@ -242,7 +253,7 @@ static int fill_note(struct directory *d, struct dir_row *r)
 const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 	[DIR_DOMAIN] = { "domain",
 		"SELECT domain, domain, realm, timezone, language, music_class, algorithms, default_context, is_default, caller_id,"
-		" session_expires_s, session_min_s FROM pbx.domain"
+		" session_expires_s, session_min_s, qop FROM pbx.domain"
 		WANTED("domain"), fill_domain },
 	[DIR_EXTENSION] = { "extension",
 		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"
@@ -252,7 +263,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)"
 		" WHERE ($1::text[] IS NULL OR e.domain || '/' || e.number = ANY($1) OR e.domain = ANY($1)) AND e.enabled", fill_extension },
 	[DIR_CREDENTIAL] = { "credential",
-		"SELECT domain || '/' || auth_name, domain, auth_name, number, ha1_md5, ha1_sha256 FROM pbx.credential"
+		"SELECT domain || '/' || auth_name, domain, auth_name, number, ha1_md5, ha1_sha256, ha1_sha512_256 FROM pbx.credential"
 		WANTED("domain || '/' || auth_name"), fill_credential },
 	[DIR_FORWARD] = { "forward",
 		"SELECT domain || '/' || number || '/' || reason, reason, target FROM pbx.forward"
@@ -547,7 +558,7 @@ static const struct dir_algorithms *algorithms_in_use(struct directory *d, const
 	snprintf(u->domain, sizeof(u->domain), "%s", domain);
 	for (const struct dir_row *r = d->rows[DIR_EXTENSION]; r; r = r->hh.next)
 		if (!strcmp(r->extension.domain, domain)) {
-			u->counts[r->extension.algorithms & 3]++;
+			u->counts[r->extension.algorithms & 7]++;
 			u->total++;
 		}
 	return u;
@@ -565,7 +576,7 @@ unsigned directory_algorithms_for(struct directory *d, const char *domain, struc
 	if (!u->total || !HMAC(EVP_sha256(), d->secret, sizeof(d->secret), (const unsigned char *)name.p, name.n, mac, &len))
 		return directory_domain(d, domain, &dom) == DIR_FOUND ? dom->algorithms : 1;
 	pick = ((unsigned)mac[0] << 16 | (unsigned)mac[1] << 8 | mac[2]) % u->total;
-	for (unsigned set = 1; set < 4; set++) {
+	for (unsigned set = 1; set < ARRAY_LEN(u->counts); set++) {
 		if (pick < u->counts[set])
 			return set;
 		pick -= u->counts[set];

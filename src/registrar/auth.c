@@ -43,10 +43,19 @@ static const struct sip_uri *claimed_uri(const struct sip_msg *m)
 	return m->method == SIP_REGISTER ? &m->to.uri : &m->from.uri;
 }
 
+/* Only what a password has been stored for: one set before a hash was known has none of it. */
+static unsigned algorithms_stored(const struct dir_credential *cred, unsigned algs)
+{
+	unsigned stored = (cred->ha1_md5 ? DIGEST_MD5 : 0) | (cred->ha1_sha256 ? DIGEST_SHA256 : 0) |
+			  (cred->ha1_sha512_256 ? DIGEST_SHA512_256 : 0);
+
+	return algs & stored ? algs & stored : algs;
+}
+
 /* What a user of this name is challenged with; *algs is set unless the answer is unknown. */
 static enum dir_answer algorithms_of(struct auth *a, const char *domain, struct str name, unsigned *algs)
 {
-	const struct dir_credential *cred;
+	const struct dir_credential *cred = NULL;
 	const struct dir_extension *ext;
 	enum dir_answer answer = directory_credential(a->directory, domain, name, &cred);
 
@@ -55,7 +64,7 @@ static enum dir_answer algorithms_of(struct auth *a, const char *domain, struct 
 	else if (answer == DIR_ABSENT)
 		answer = directory_extension(a->directory, domain, name, &ext);
 	if (answer == DIR_FOUND)
-		*algs = ext->algorithms;
+		*algs = cred ? algorithms_stored(cred, ext->algorithms) : ext->algorithms;
 	else if (answer == DIR_ABSENT)
 		*algs = directory_algorithms_for(a->directory, domain, name);
 	return answer;
@@ -71,7 +80,7 @@ static enum auth_verdict challenge(const struct check *c, struct str name, bool 
 	if (algorithms_of(c->auth, c->domain->domain, name, &algs) == DIR_UNKNOWN)
 		return unavailable(c->st);
 	out_init(&o, hdrs, sizeof(hdrs));
-	digest_challenge(c->auth->digest, &o, SIP_HDR_WWW_AUTHENTICATE, str_from(c->domain->realm), algs, stale);
+	digest_challenge(c->auth->digest, &o, SIP_HDR_WWW_AUTHENTICATE, str_from(c->domain->realm), algs | c->domain->qop, stale);
 	if (!out_ok(&o))
 		return refuse(c->st, 500, NULL, NULL);
 	r.hdrs = out_view(&o);
@@ -125,8 +134,9 @@ static enum auth_verdict check_digest(const struct check *c, const struct sip_cr
 	    algorithms_of(c->auth, c->domain->domain, given->username, &algs) == DIR_UNKNOWN)
 		return unavailable(c->st);
 	if (cred)
-		secret = (struct digest_secret){ .ha1_md5 = cred->ha1_md5, .ha1_sha256 = cred->ha1_sha256 };
-	switch (digest_check(c->auth->digest, c->m, given, cred ? &secret : NULL, algs)) {
+		secret = (struct digest_secret){ .ha1_md5 = cred->ha1_md5, .ha1_sha256 = cred->ha1_sha256,
+						   .ha1_sha512_256 = cred->ha1_sha512_256 };
+	switch (digest_check(c->auth->digest, c->m, given, cred ? &secret : NULL, algs | c->domain->qop)) {
 	case DIGEST_OK:
 		return cred ? admit(c, cred, out) : challenge(c, given->username, false);
 	case DIGEST_STALE:
@@ -168,10 +178,11 @@ enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip
 	const struct sip_uri *uri = claimed_uri(m);
 	enum dir_answer domain = directory_domain_of_host(a->directory, uri->host, &c.domain), trunk;
 	struct sip_credentials given;
+	char name[DIGEST_USER_MAX];
 
 	if (sip_unescape(uri->user, c.claimed, sizeof(c.claimed)) != 0)
 		c.claimed[0] = '\0';
-	if (domain == DIR_FOUND && digest_find(m, SIP_HDR_AUTHORIZATION, str_from(c.domain->realm), &given))
+	if (domain == DIR_FOUND && digest_find(m, SIP_HDR_AUTHORIZATION, str_from(c.domain->realm), &given, name))
 		return check_digest(&c, &given, out);
 	trunk = find_trunk(&c, out);
 	if (trunk == DIR_FOUND)

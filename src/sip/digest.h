@@ -1,6 +1,8 @@
 /* digest.h - digest authentication, pure (RFC 7616, RFC 8760, RFC 3261 §22).
  *
- * Algorithms MD5 and SHA-256; qop auth. The server side keeps no state for a nonce it hands out: a nonce is
+ * Algorithms MD5, SHA-256 and SHA-512-256; qop auth and auth-int. The client can do their -sess variants and hashed user names,
+ * too; the server offers neither: with a nonce that is used once a session key is no gain, and From names the user anyway.
+ * Texts between quotes come and go with their escapes undone. The server side keeps no state for a nonce it hands out: a nonce is
  * its time and a serial under an HMAC. Only nonces that were used successfully are remembered, with the
  * highest nonce count seen and a window of those below, until they expire, so a replay is refused.
  *
@@ -13,7 +15,11 @@
 #include "base/rng.h"
 #include "sip/msg.h"
 
-enum digest_alg { DIGEST_MD5 = 1, DIGEST_SHA256 = 2 }; /* bits, for sets */
+enum digest_alg { DIGEST_MD5 = 1, DIGEST_SHA256 = 2, DIGEST_SHA512_256 = 4 }; /* bits, for sets; the larger, the stronger */
+#define DIGEST_ALGS 7          /* all of them */
+/* May stand beside them in what is offered; none: auth. auth-int protects the body, too. */
+enum digest_qop { DIGEST_AUTH = 8, DIGEST_AUTH_INT = 16 };
+#define DIGEST_USER_MAX 256    /* a name with escapes, or in RFC 8187's notation, when these are undone */
 
 struct digest_server;
 
@@ -35,28 +41,45 @@ enum digest_verdict {
 
 /* HA1 as hex text, one per algorithm; NULL where there is none. */
 struct digest_secret {
-	const char *ha1_md5, *ha1_sha256;
+	const char *ha1_md5, *ha1_sha256, *ha1_sha512_256;
 };
 
 int digest_server_new(struct digest_server **out, const struct digest_server_params *p);
 void digest_server_free(struct digest_server *d);
-/* The credentials of a request for a realm, first of Authorization or Proxy-Authorization; false when none. */
-bool digest_find(const struct sip_msg *m, enum sip_hdr_id hdr, struct str realm, struct sip_credentials *out);
-/* Checks. secret NULL (unknown user) takes as long as a wrong password and answers DIGEST_FAILED. */
+/* The credentials of a request for a realm, first of Authorization or Proxy-Authorization; false when none. The realm in *out
+ * is the one given here; the user name has its escapes undone, in name if it had any. */
+bool digest_find(const struct sip_msg *m, enum sip_hdr_id hdr, struct str realm, struct sip_credentials *out, char name[DIGEST_USER_MAX]);
+/* Checks. offered: digest_alg bits, digest_qop bits. secret NULL (unknown user) takes as long as a wrong password and answers DIGEST_FAILED. */
 enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *m, const struct sip_credentials *c,
-				 const struct digest_secret *secret, unsigned algs);
-/* Writes one challenge header line per algorithm of algs, strongest first, each with CRLF.
+				 const struct digest_secret *secret, unsigned offered);
+/* Writes one challenge header line per algorithm offered, strongest first, each with CRLF.
  * hdr: SIP_HDR_WWW_AUTHENTICATE or SIP_HDR_PROXY_AUTHENTICATE. */
-void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hdr, struct str realm, unsigned algs,
+void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hdr, struct str realm, unsigned offered,
 		      bool stale);
 
 /* HA1 = H(user:realm:password) as lower-case hex; out has 65 bytes. */
 void digest_ha1(enum digest_alg alg, struct str user, struct str realm, struct str password, char out[65]);
-/* The response value for given parts (RFC 7616 §3.4.1), both sides use it. qop empty: RFC 2069 form. */
+/* The response value for given parts (RFC 7616 §3.4.1). qop empty: RFC 2069 form. */
 void digest_response(enum digest_alg alg, const char *ha1, struct str nonce, struct str nc, struct str cnonce,
 		     struct str qop, struct str method, struct str uri, char out[65]);
 
-/* Client side: answers the strongest challenge of a 401/407 that it can; writes an (Proxy-)Authorization
- * line with CRLF. -ENOENT when none can be answered. nc counts the uses of this nonce, from 1. */
+/* ---- client side ---- */
+
+/* A request that shall be sent again with credentials. */
+struct digest_request {
+	struct str method, uri, body;
+	struct str user, password;
+	uint32_t nc;             /* uses of this nonce, from 1 */
+};
+/* Answers a 401/407: for each realm that asks in it (a proxy that forks hands on what several ask, RFC 3261 §16.7, §22.3) the strongest
+ * challenge that it can; writes (Proxy-)Authorization lines with CRLF. auth-int only where auth isn't offered: proxies
+ * change bodies. -ENOENT when none can be answered. */
+int digest_answer_request(struct out *o, const struct sip_msg *response, const struct digest_request *r, struct rng *rng);
+/* The same for one without a body. */
 int digest_answer(struct out *o, const struct sip_msg *response, struct str method, struct str uri, struct str user,
 		  struct str password, uint32_t nc, struct rng *rng);
+/* When a request that already has credentials (lines as above) is challenged: does another answer make sense? Yes when a nonce was
+ * only too old, or when a realm asks that hasn't been answered. */
+bool digest_asks_anew(const struct sip_msg *response, struct str credentials);
+/* Writes those lines of credentials whose realms don't ask again. */
+void digest_keep_others(struct out *o, const struct sip_msg *response, struct str credentials);

@@ -9,11 +9,11 @@
 
 /* Fetched once: EVP_md5() and its like look the implementation up again at every use. */
 struct digest_engine {
-	EVP_MD *md5, *sha256;
+	EVP_MD *md5, *sha256, *sha512_256;
 	EVP_MD_CTX *ctx;
 };
 
-int digest_engine_init(struct digest_engine *e); /* -ENOMEM, -ENOTSUP (no MD5 or SHA-256 in this OpenSSL) */
+int digest_engine_init(struct digest_engine *e); /* -ENOMEM, -ENOTSUP (a hash is missing in this OpenSSL) */
 void digest_engine_fini(struct digest_engine *e);
 /* H(part:part:...) as lower-case hex. -EIO when OpenSSL refuses; out is then "". */
 int digest_engine_hash(struct digest_engine *e, enum digest_alg alg, const struct str *parts, size_t nparts,
@@ -23,11 +23,15 @@ int digest_engine_hash(struct digest_engine *e, enum digest_alg alg, const struc
 struct digest_input {
 	enum digest_alg alg;
 	struct str ha1, nonce, nc, cnonce, qop, method, uri; /* qop empty: RFC 2069 form */
+	struct str body; /* counts for qop auth-int */
+	bool is_sess;    /* ha1 is that of user, realm and password still */
 };
 int digest_engine_response(struct digest_engine *e, const struct digest_input *in, char out[DIGEST_HEX_MAX]);
 
 const char *digest_alg_name(enum digest_alg alg);
 /* 0 for one we don't speak; an absent algorithm parameter is MD5 (RFC 7616 §3.3). */
-enum digest_alg digest_alg_parse(struct str name);
+enum digest_alg digest_alg_parse(struct str name, bool *is_sess);
 /* Writes s as a quoted-string. */
 void digest_print_quoted(struct out *o, struct str s);
+/* Undoes the escapes of what stood between quotes: s itself when there are none, else what buf has then. STR_NULL: too long. */
+struct str digest_unquote(struct str s, char *buf, size_t size);

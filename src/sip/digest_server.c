@@ -93,17 +93,30 @@ void digest_server_free(struct digest_server *d)
 	free(d);
 }
 
-bool digest_find(const struct sip_msg *m, enum sip_hdr_id hdr, struct str realm, struct sip_credentials *out)
+/* RFC 8187 §3.2: UTF-8'language'text with escapes of its own. */
+static struct str extended_value(struct str s, char *buf, size_t size)
+{
+	if (!str_ieqz(str_cut(&s, '\''), "UTF-8"))
+		return STR_NULL;
+	str_cut(&s, '\'');
+	return s.p && sip_unescape(s, buf, size) == 0 ? str_from(buf) : STR_NULL;
+}
+
+bool digest_find(const struct sip_msg *m, enum sip_hdr_id hdr, struct str realm, struct sip_credentials *out, char name[DIGEST_USER_MAX])
 {
 	struct sip_hdr_iter it = { 0 };
 	struct sip_credentials c;
 	struct str value;
+	char buf[DIGEST_USER_MAX];
 
 	while (sip_msg_hdr_next(m, hdr, &it, &value)) {
-		if (sip_credentials_parse(&c, value) == 0 && str_eq(c.realm, realm)) {
-			*out = c;
-			return true;
-		}
+		if (sip_credentials_parse(&c, value) != 0 || !str_eq(digest_unquote(c.realm, buf, sizeof(buf)), realm))
+			continue;
+		*out = c;
+		out->realm = realm;
+		out->username = c.username.p ? digest_unquote(c.username, name, DIGEST_USER_MAX)
+					     : extended_value(c.username_ext, name, DIGEST_USER_MAX);
+		return true;
 	}
 	return false;
 }
@@ -255,14 +268,34 @@ static bool uri_is_of_request(struct str uri, const struct sip_msg *m)
 	return sip_uri_parse(&u, uri) == 0 && str_eq(u.user, m->ruri.user);
 }
 
-enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *m, const struct sip_credentials *c,
-				 const struct digest_secret *secret, unsigned algs)
+/* What was answered must be among what was offered; without qop (RFC 2069) it is auth. */
+static bool is_offered(const struct sip_credentials *c, enum digest_alg alg, bool is_sess, unsigned offered)
 {
-	static const char no_ha1[2][DIGEST_HEX_MAX] = {
-		"00000000000000000000000000000000",
-		"0000000000000000000000000000000000000000000000000000000000000000",
-	};
-	enum digest_alg alg = digest_alg_parse(c->algorithm);
+	unsigned qop = offered & (DIGEST_AUTH | DIGEST_AUTH_INT) ? offered : offered | DIGEST_AUTH;
+
+	if (is_sess || !(alg & offered & DIGEST_ALGS))
+		return false;
+	if (str_ieqz(c->qop, "auth-int"))
+		return qop & DIGEST_AUTH_INT;
+	return (str_empty(c->qop) || str_ieqz(c->qop, "auth")) && (qop & DIGEST_AUTH);
+}
+
+static const char *secret_ha1(const struct digest_secret *s, enum digest_alg alg)
+{
+	switch (alg) {
+	case DIGEST_SHA512_256: return s->ha1_sha512_256;
+	case DIGEST_SHA256: return s->ha1_sha256;
+	case DIGEST_MD5: break;
+	}
+	return s->ha1_md5;
+}
+
+enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *m, const struct sip_credentials *c,
+				 const struct digest_secret *secret, unsigned offered)
+{
+	static const char no_ha1[] = "0000000000000000000000000000000000000000000000000000000000000000";
+	bool is_sess;
+	enum digest_alg alg = digest_alg_parse(c->algorithm, &is_sess);
 	unsigned char id[NONCE_ID];
 	char expected[DIGEST_HEX_MAX];
 	const char *ha1 = NULL;
@@ -271,28 +304,29 @@ enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *
 
 	if (str_empty(c->nonce) || str_empty(c->response) || str_empty(c->uri) || str_empty(c->username))
 		return DIGEST_MALFORMED;
-	if (!str_empty(c->qop) && (!str_ieqz(c->qop, "auth") || str_empty(c->cnonce) || parse_nc(c->nc, &nc)))
+	if (!str_empty(c->qop) && (str_empty(c->cnonce) || parse_nc(c->nc, &nc)))
 		return DIGEST_MALFORMED;
 	if (!uri_is_of_request(c->uri, m))
 		return DIGEST_MALFORMED;
-	if (!(alg & algs) || !nonce_is_ours(d, c->nonce, c->realm, id, &born_ms))
+	if (!is_offered(c, alg, is_sess, offered) || !nonce_is_ours(d, c->nonce, c->realm, id, &born_ms))
 		return DIGEST_FAILED;
 	int64_t age_ms = clock_wall_ms(d->clock) - born_ms;
 	if (age_ms > d->life_ms || age_ms < -CLOCK_SLACK_MS)
 		return DIGEST_STALE;
 
 	if (secret)
-		ha1 = alg == DIGEST_SHA256 ? secret->ha1_sha256 : secret->ha1_md5;
+		ha1 = secret_ha1(secret, alg);
 	bool is_known = ha1 && *ha1;
 	const struct digest_input in = {
 		.alg = alg,
-		.ha1 = str_from(is_known ? ha1 : no_ha1[alg == DIGEST_SHA256]),
+		.ha1 = is_known ? str_from(ha1) : (struct str){ no_ha1, alg == DIGEST_MD5 ? 32 : 64 },
 		.nonce = c->nonce,
 		.nc = c->nc,
 		.cnonce = c->cnonce,
 		.qop = c->qop,
 		.method = m->method_name,
 		.uri = c->uri,
+		.body = m->body,
 	};
 	if (digest_engine_response(&d->engine, &in, expected))
 		return DIGEST_FAILED;
@@ -311,14 +345,15 @@ enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *
 	}
 }
 
-void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hdr, struct str realm, unsigned algs,
+void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hdr, struct str realm, unsigned offered,
 		      bool stale)
 {
-	static const enum digest_alg strongest_first[] = { DIGEST_SHA256, DIGEST_MD5 };
+	static const enum digest_alg strongest_first[] = { DIGEST_SHA512_256, DIGEST_SHA256, DIGEST_MD5 };
+	const char *qop = !(offered & DIGEST_AUTH_INT) ? "auth" : offered & DIGEST_AUTH ? "auth,auth-int" : "auth-int";
 	char nonce[NONCE_TEXT];
 
 	for (size_t i = 0; i < ARRAY_LEN(strongest_first); i++) {
-		if (!(algs & strongest_first[i]))
+		if (!(offered & strongest_first[i]))
 			continue;
 		if (nonce_print(d, realm, nonce)) {
 			o->overflow = true;
@@ -327,7 +362,7 @@ void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hd
 		out_z(o, sip_hdr_name(hdr));
 		out_z(o, ": Digest realm=");
 		digest_print_quoted(o, realm);
-		out_fmt(o, ", nonce=\"%.*s\", algorithm=%s, qop=\"auth\"%s\r\n", NONCE_TEXT, nonce,
-			digest_alg_name(strongest_first[i]), stale ? ", stale=true" : "");
+		out_fmt(o, ", nonce=\"%.*s\", algorithm=%s, qop=\"%s\"%s\r\n", NONCE_TEXT, nonce,
+			digest_alg_name(strongest_first[i]), qop, stale ? ", stale=true" : "");
 	}
 }

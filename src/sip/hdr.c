@@ -301,16 +301,17 @@ static int parse_auth(struct str value, const struct auth_field *fields, size_t 
 int sip_challenge_parse(struct sip_challenge *out, struct str value)
 {
 	struct sip_challenge c = { 0 };
-	struct str stale = STR_NULL;
+	struct str stale = STR_NULL, userhash = STR_NULL;
 	const struct auth_field fields[] = {
 		{ "realm", &c.realm }, { "nonce", &c.nonce }, { "opaque", &c.opaque }, { "algorithm", &c.algorithm },
-		{ "qop", &c.qop }, { "domain", &c.domain }, { "stale", &stale },
+		{ "qop", &c.qop }, { "domain", &c.domain }, { "stale", &stale }, { "userhash", &userhash },
 	};
 	int err = parse_auth(value, fields, ARRAY_LEN(fields));
 
 	if (err || !c.realm.p || !c.nonce.p)
 		return -EINVAL;
 	c.stale = str_ieqz(stale, "true");
+	c.userhash = str_ieqz(userhash, "true");
 	*out = c;
 	return 0;
 }
@@ -322,11 +323,11 @@ int sip_credentials_parse(struct sip_credentials *out, struct str value)
 	const struct auth_field fields[] = {
 		{ "username", &c.username }, { "realm", &c.realm }, { "nonce", &c.nonce }, { "uri", &c.uri },
 		{ "response", &c.response }, { "algorithm", &c.algorithm }, { "cnonce", &c.cnonce }, { "opaque", &c.opaque },
-		{ "qop", &c.qop }, { "nc", &c.nc }, { "userhash", &userhash },
+		{ "qop", &c.qop }, { "nc", &c.nc }, { "userhash", &userhash }, { "username*", &c.username_ext },
 	};
 	int err = parse_auth(value, fields, ARRAY_LEN(fields));
 
-	if (err || !c.username.p || !c.realm.p || !c.nonce.p || !c.uri.p || !c.response.p)
+	if (err || (!c.username.p && !c.username_ext.p) || !c.realm.p || !c.nonce.p || !c.uri.p || !c.response.p)
 		return -EINVAL;
 	c.userhash = str_ieqz(userhash, "true");
 	*out = c;

@@ -138,13 +138,14 @@ int64_t sip_msg_expires(const struct sip_msg *m, int64_t def);
 
 struct sip_challenge {     /* one WWW-/Proxy-Authenticate, RFC 7616 §3.3 */
 	struct str realm, nonce, opaque, algorithm, qop, domain;
-	bool stale;
+	bool stale, userhash;
 };
 struct sip_credentials {   /* one (Proxy-)Authorization, RFC 7616 §3.4 */
 	struct str username, realm, nonce, uri, response, algorithm, cnonce, opaque, qop, nc;
+	struct str username_ext; /* instead of username: RFC 8187 */
 	bool userhash;
 };
-/* -EINVAL for another scheme than Digest or a malformed value. Quoted values come without quotes. */
+/* -EINVAL for another scheme than Digest or a malformed value. Quoted values come without quotes, with their escapes. */
 int sip_challenge_parse(struct sip_challenge *out, struct str value);
 int sip_credentials_parse(struct sip_credentials *out, struct str value);
 

@@ -6,7 +6,8 @@
 
 #include "sip/digest.h"
 
-#define AUTH_LINE_MAX 2048
+#define AUTH_LINE_MAX 4096
+#define CHALLENGES_MAX 3 /* ours, a proxy's on the way, and a nonce that was too old */
 
 static void on_response(struct ctrans *ct, const struct sip_msg *m, void *arg);
 static void on_terminated(struct ctrans *ct, int err, void *arg);
@@ -131,24 +132,13 @@ void request_fini(struct request *r)
 
 /* ---- challenges ---- */
 
-/* One answer, and another when the server says that only the nonce was too old. */
+/* One answer to each realm that asks on the way, and another when it says that only the nonce was too old. */
 static bool may_answer(const struct request *r, const struct sip_msg *m)
 {
-	struct sip_hdr_iter it = { 0 };
-	struct sip_challenge c;
-	struct str value;
-
 	if ((m->status != 401 && m->status != 407) || !r->dialog->auth || r->is_cancelled || r->has_final)
 		return false;
-	if (r->answered_challenges == 0)
-		return true;
-	if (r->answered_challenges > 1)
-		return false;
-	while (sip_msg_hdr_next(m, m->status == 407 ? SIP_HDR_PROXY_AUTHENTICATE : SIP_HDR_WWW_AUTHENTICATE, &it, &value)) {
-		if (sip_challenge_parse(&c, value) == 0 && c.stale)
-			return true;
-	}
-	return false;
+	return r->answered_challenges == 0 ||
+	       (r->answered_challenges < CHALLENGES_MAX && r->auth && digest_asks_anew(m, str_from(r->auth)));
 }
 
 static int answer_challenge(struct request *r, const struct sip_msg *m)
@@ -164,10 +154,13 @@ static int answer_challenge(struct request *r, const struct sip_msg *m)
 	dialog_print_request(r->dialog, &scratch, r->method, r->method_name, r->cseq, 0, &uri);
 	out_fini(&scratch);
 	out_init(&o, line, sizeof(line));
-	err = digest_answer(&o, m, str_from(r->method_name), uri, str_from(auth->user), str_from(auth->password), 1,
-			    r->dialog->ua->rng);
-	if (err)
-		return err;
+	err = digest_answer_request(&o, m, &(struct digest_request){
+		.method = str_from(r->method_name), .uri = uri, .body = { r->body, r->body_len },
+		.user = str_from(auth->user), .password = str_from(auth->password), .nc = 1 }, r->dialog->ua->rng);
+	if (!err && old)
+		digest_keep_others(&o, m, str_from(old));
+	if (err || !out_ok(&o))
+		return err ? err : -ENOSPC;
 	r->auth = str_dup(out_view(&o));
 	if (!r->auth) {
 		r->auth = old;

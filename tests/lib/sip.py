@@ -105,11 +105,12 @@ def params_of(challenge):
 class Credentials:
     """Answers challenges. The nonce count goes up with each use of a nonce, as RFC 7616 wants."""
 
-    HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+    HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256, "SHA-512-256": lambda data: hashlib.new("sha512_256", data)}
 
     def __init__(self, user, password, algorithm=None):
         self.user, self.password, self.algorithm = user, password, algorithm
         self.challenge, self.count, self.cnonce = None, 0, token()
+        self.qop = "auth"                # auth-int: for requests without a body
 
     def take(self, response):
         """Takes the first challenge it has the algorithm of, as RFC 8760 says, or that of its own choice."""
@@ -129,10 +130,11 @@ class Credentials:
         self.count += 1
         nc = f"{count if count is not None else self.count:08x}"
         ha1 = digest(f"{self.user}:{c['realm']}:{self.password}")
-        good = digest(f"{ha1}:{c['nonce']}:{nc}:{self.cnonce}:auth:{digest(f'{method}:{uri}')}")
+        a2 = f"{method}:{uri}" + (f":{digest('')}" if self.qop == "auth-int" else "")
+        good = digest(f"{ha1}:{c['nonce']}:{nc}:{self.cnonce}:{self.qop}:{digest(a2)}")
         opaque = f', opaque="{c["opaque"]}"' if "opaque" in c else ""
         return (f'Authorization: Digest username="{self.user}", realm="{c["realm"]}", nonce="{c["nonce"]}", uri="{uri}", '
-                f'response="{response or good}", algorithm={name}, cnonce="{self.cnonce}", qop=auth, nc={nc}{opaque}')
+                f'response="{response or good}", algorithm={name}, cnonce="{self.cnonce}", qop={self.qop}, nc={nc}{opaque}')
 
 
 def sdp(addr, port, codecs=((0, "PCMU/8000"), (8, "PCMA/8000"), (101, "telephone-event/8000")), direction=None, version=1,

@@ -59,18 +59,36 @@ def test_challenge_is_as_rfc_7616_wants(phone):
     assert phone.register().status == 200
 
 
-@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])
-def test_both_algorithms_are_offered_where_both_are_set(office, algorithm):
-    """RFC 8760 §2.4: the preferred one comes first; either can be used."""
-    office.change("UPDATE pbx.extension SET algorithms = '{MD5,SHA-256}' WHERE domain = 'office' AND number = '1004'")
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256", "SHA-512-256"])
+def test_all_algorithms_are_offered_where_all_are_set(office, algorithm):
+    """RFC 8760 §2.4: the preferred one comes first; any can be used."""
+    office.change("UPDATE pbx.extension SET algorithms = '{MD5,SHA-256,SHA-512-256}' WHERE domain = 'office' AND number = '1004'")
     try:
         with Phone(office, "1004", algorithm=algorithm) as phone:
             m = phone.register_once()
-            assert [params_of(v).get("algorithm", "MD5") for v in m.all("WWW-Authenticate")] == ["SHA-256", "MD5"]
+            assert [params_of(v).get("algorithm", "MD5") for v in m.all("WWW-Authenticate")] == ["SHA-512-256", "SHA-256", "MD5"]
             assert phone.register().status == 200
             phone.unregister()
     finally:
         office.change("UPDATE pbx.extension SET algorithms = NULL WHERE domain = 'office' AND number = '1004'")
+
+
+@pytest.mark.parametrize("offered", ["auth", "auth-int", "auth,auth-int"])
+def test_qop_is_what_the_domain_offers(office, offered):
+    """RFC 7616 §3.3, §3.4.3."""
+    office.change("UPDATE pbx.domain SET qop = %s WHERE domain = 'office'", f"{{{offered}}}")
+    try:
+        for qop in ("auth", "auth-int"):
+            with Phone(office, "1004") as phone:
+                m = phone.register_once()
+                assert params_of(m["WWW-Authenticate"])["qop"] == offered
+                phone.credentials.qop = qop
+                phone.credentials.take(m)
+                assert phone.register_once().status == (200 if qop in offered.split(",") else 401)
+                phone.credentials.qop = offered.split(",")[-1]
+                phone.unregister()
+    finally:
+        office.change("UPDATE pbx.domain SET qop = '{auth}' WHERE domain = 'office'")
 
 
 def test_algorithm_that_was_not_offered_is_refused(phone):

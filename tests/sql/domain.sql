@@ -1,19 +1,23 @@
 -- Tenants, contexts, the number space.
 BEGIN;
-SELECT plan(30);
+SELECT plan(33);
 
 SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm) VALUES ('Büro', 'x') $$, '%domain_is_a_lower_case_host_name%', 'a domain is a host name');
 SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm) VALUES ('a', 'with "quotes"') $$, '%realm_is_printable_without_quotes%', 'a realm can be quoted in a header');
 SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm, timezone) VALUES ('a', 'x', 'Mars/Olympus') $$, '%timezone_is_known%', 'a time zone exists');
 SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm, timezone) VALUES ('a', 'x', 'FOO3') $$, '%timezone_is_known%', 'a POSIX rule is no time zone');
 SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm, language) VALUES ('a', 'x', '../etc') $$, '%language_is_a_tag%', 'a language is a tag');
-SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm, algorithms) VALUES ('a', 'x', '{SHA-512}') $$, '%algorithms_are_md5_or_sha256%', 'algorithms are known ones');
-SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm, algorithms) VALUES ('a', 'x', '{}') $$, '%algorithms_are_md5_or_sha256%', 'one algorithm is the least');
-SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm, algorithms) VALUES ('a', 'x', '{MD5,MD5}') $$, '%algorithms_are_md5_or_sha256%', 'no algorithm twice');
+SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm, algorithms) VALUES ('a', 'x', '{SHA-512}') $$, '%algorithms_are_known%', 'algorithms are known ones');
+SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm, algorithms) VALUES ('a', 'x', '{}') $$, '%algorithms_are_known%', 'one algorithm is the least');
+SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm, algorithms) VALUES ('a', 'x', '{MD5,MD5}') $$, '%algorithms_are_known%', 'no algorithm twice');
 SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm, is_default) VALUES ('a', 'x', true) $$, '%only_one_domain_is_default%', 'one default domain');
 SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm) VALUES ('a', 'x') $$, '%default_context_exists%', 'its default context exists at COMMIT');
 SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm) VALUES ('a', 'x'); INSERT INTO pbx.context VALUES ('a', 'office') $$,
 	'%music_class_exists%', 'its music class exists at COMMIT');
+SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm, qop) VALUES ('a', 'x', '{auth,int}') $$, '%qop_is_known%', 'qop is a known one');
+SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm, qop) VALUES ('a', 'x', '{}') $$, '%qop_is_known%', 'one qop is the least');
+SELECT t.accepted($$ INSERT INTO pbx.domain (domain, realm, algorithms, qop) VALUES ('a', 'x', '{SHA-512-256,SHA-256,MD5}', '{auth,auth-int}');
+	INSERT INTO pbx.context VALUES ('a', 'office'); INSERT INTO pbx.music_class VALUES ('a', 'default') $$, 'all that digest has');
 SELECT t.accepted($$ INSERT INTO pbx.domain (domain, realm, timezone, algorithms) VALUES ('a', 'x', 'Europe/Vienna', '{SHA-256,MD5}');
 	INSERT INTO pbx.context VALUES ('a', 'office'); INSERT INTO pbx.music_class VALUES ('a', 'default') $$, 'a domain with what it refers to');
 SELECT t.refused($$ UPDATE pbx.domain SET realm = 'other' WHERE domain = 'office' $$, 'domain office: its realm stays "cordboard"', 'a realm stays');

@@ -23,7 +23,7 @@ static const struct dir_domain fake_domain = {
 	.domain = "office", .realm = "cordboard", .timezone = "UTC", .language = "en", .music_class = "default", .algorithms = 1,
 	.is_default = true, .default_context = "office",
 };
-static char fake_ha1[3][2][65];
+static char fake_ha1[3][3][65];
 static struct dir_credential fake_credentials[] = {
 	{ .domain = "office", .auth_name = "1001", .number = "1001" },
 	{ .domain = "office", .auth_name = "bob", .number = "1002" },
@@ -42,8 +42,10 @@ static void fake_directory_init(struct directory *d)
 
 		digest_ha1(DIGEST_MD5, str_from(c->auth_name), STR("cordboard"), STR("secret"), fake_ha1[i][0]);
 		digest_ha1(DIGEST_SHA256, str_from(c->auth_name), STR("cordboard"), STR("secret"), fake_ha1[i][1]);
+		digest_ha1(DIGEST_SHA512_256, str_from(c->auth_name), STR("cordboard"), STR("secret"), fake_ha1[i][2]);
 		c->ha1_md5 = fake_ha1[i][0];
 		c->ha1_sha256 = fake_ha1[i][1];
+		c->ha1_sha512_256 = fake_ha1[i][2];
 	}
 }
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-#include "sip/digest.h"
+#include "sip/digest_int.h"
 
 /* ---- vectors ---- */
 
@@ -24,6 +24,9 @@ static void test_digest_ha1_vectors_match(void **state)
 		{ DIGEST_MD5, "Mufasa", "http-auth@example.org", "Circle of Life", "3d78807defe7de2157e2b0b6573a855f" },
 		{ DIGEST_SHA256, "Mufasa", "http-auth@example.org", "Circle of Life",
 		  "7987c64c30e25f1b74be53f966b49b90f2808aa92faf9a00262392d7b4794232" },
+		/* RFC 7616 §3.9.2 (its HA1, by Python's hashlib) */
+		{ DIGEST_SHA512_256, "J\xc3\xa4s\xc3\xb8n Doe", "api@example.org", "Secret, or not?",
+		  "2d3d9f12c9f3d30011259dc5fecee005ae24de40e3e1f61806d03e65f1e6024f" },
 	};
 
 	(void)state;
@@ -83,7 +86,7 @@ struct fixture {
 	struct clock clock;
 	struct rng rng;
 	int64_t now_ms;
-	char ha1_md5[65], ha1_sha256[65];
+	char ha1_md5[65], ha1_sha256[65], ha1_sha512_256[65];
 	struct digest_secret secret;
 	char challenge[1024];
 	char nonce[128];
@@ -113,7 +116,8 @@ static int setup(void **state)
 	f->server = server_new(f, 7);
 	digest_ha1(DIGEST_MD5, STR("1001"), STR(REALM), STR("secret"), f->ha1_md5);
 	digest_ha1(DIGEST_SHA256, STR("1001"), STR(REALM), STR("secret"), f->ha1_sha256);
-	f->secret = (struct digest_secret){ f->ha1_md5, f->ha1_sha256 };
+	digest_ha1(DIGEST_SHA512_256, STR("1001"), STR(REALM), STR("secret"), f->ha1_sha512_256);
+	f->secret = (struct digest_secret){ f->ha1_md5, f->ha1_sha256, f->ha1_sha512_256 };
 	*state = f;
 	return 0;
 }
@@ -164,9 +168,9 @@ static enum digest_verdict check_secret(struct fixture *f, const struct attempt 
 					unsigned algs)
 {
 	const char *qop = a->qop ? a->qop : "auth", *uri = a->uri ? a->uri : "sip:cord.example";
-	const char *algorithm = a->algorithm ? a->algorithm : a->alg == DIGEST_SHA256 ? "SHA-256" : "MD5";
-	const char *ha1 = a->ha1 ? a->ha1 : a->alg == DIGEST_SHA256 ? f->ha1_sha256 : f->ha1_md5;
-	char response[65], nc[16], extra[128] = "";
+	const char *algorithm = a->algorithm ? a->algorithm : a->alg == DIGEST_SHA512_256 ? "SHA-512-256" : a->alg == DIGEST_SHA256 ? "SHA-256" : "MD5";
+	const char *ha1 = a->ha1 ? a->ha1 : a->alg == DIGEST_SHA512_256 ? f->ha1_sha512_256 : a->alg == DIGEST_SHA256 ? f->ha1_sha256 : f->ha1_md5;
+	char response[65], nc[16], extra[128] = "", name[DIGEST_USER_MAX];
 	struct sip_credentials c;
 
 	snprintf(nc, sizeof(nc), "%08x", a->nc);
@@ -184,13 +188,13 @@ static enum digest_verdict check_secret(struct fixture *f, const struct attempt 
 		 " response=\"%s\", algorithm=%s%s\r\nContent-Length: 0\r\n\r\n",
 		 REALM, f->nonce, uri, response, algorithm, extra);
 	parse(f);
-	assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c));
+	assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c, name));
 	return digest_check(f->server, &f->msg, &c, secret, algs);
 }
 
 static enum digest_verdict check(struct fixture *f, const struct attempt *a)
 {
-	return check_secret(f, a, &f->secret, DIGEST_MD5 | DIGEST_SHA256);
+	return check_secret(f, a, &f->secret, DIGEST_ALGS);
 }
 
 #define MD5_NC(n) &(struct attempt){ .alg = DIGEST_MD5, .nc = (n) }
@@ -199,16 +203,22 @@ static void test_digest_challenge_strongest_algorithm_first(void **state)
 {
 	struct fixture *f = *state;
 
-	challenge(f, DIGEST_MD5 | DIGEST_SHA256, false);
+	challenge(f, DIGEST_ALGS, false);
 	assert_ptr_equal(strstr(f->challenge, "WWW-Authenticate: Digest realm=\"cord.example\", nonce=\""), f->challenge);
 	char *sha = strstr(f->challenge, "algorithm=SHA-256, qop=\"auth\"\r\n");
 	char *md5 = strstr(f->challenge, "algorithm=MD5, qop=\"auth\"\r\n");
+	char *sha512 = strstr(f->challenge, "algorithm=SHA-512-256, qop=\"auth\"\r\n");
 	assert_non_null(sha);
 	assert_non_null(md5);
-	assert_true(sha < md5);
+	assert_non_null(sha512);
+	assert_true(sha512 < sha && sha < md5);
 	challenge(f, DIGEST_MD5, true);
 	assert_null(strstr(f->challenge, "SHA-256"));
 	assert_non_null(strstr(f->challenge, ", stale=true\r\n"));
+	challenge(f, DIGEST_MD5 | DIGEST_AUTH | DIGEST_AUTH_INT, false);
+	assert_non_null(strstr(f->challenge, "qop=\"auth,auth-int\"\r\n"));
+	challenge(f, DIGEST_MD5 | DIGEST_AUTH_INT, false);
+	assert_non_null(strstr(f->challenge, "qop=\"auth-int\"\r\n"));
 }
 
 static void test_digest_check_right_password_ok(void **state)
@@ -218,6 +228,7 @@ static void test_digest_check_right_password_ok(void **state)
 	challenge(f, DIGEST_MD5 | DIGEST_SHA256, false);
 	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .nc = 1 }), DIGEST_OK);
 	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_SHA256, .nc = 2 }), DIGEST_OK);
+	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_SHA512_256, .nc = 4 }), DIGEST_OK);
 	/* an algorithm parameter may be left out for MD5 only by its absence; lower case is the same token */
 	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .algorithm = "md5", .nc = 3 }), DIGEST_OK);
 }
@@ -226,7 +237,7 @@ static void test_digest_check_wrong_or_unknown_fails_alike(void **state)
 {
 	struct fixture *f = *state;
 	static const char zeros[] = "00000000000000000000000000000000";
-	const struct digest_secret none = { NULL, NULL }, only_sha = { NULL, f->ha1_sha256 };
+	const struct digest_secret none = { 0 }, only_sha = { .ha1_sha256 = f->ha1_sha256 };
 	char wrong[65];
 
 	digest_ha1(DIGEST_MD5, STR("1001"), STR(REALM), STR("wrong"), wrong);
@@ -339,6 +350,7 @@ static void test_digest_check_foreign_key_or_realm_fails(void **state)
 	struct fixture *f = *state;
 	struct digest_server *own = f->server, *other = server_new(f, 8), *same = server_new(f, 7);
 	struct sip_credentials c;
+	char name[DIGEST_USER_MAX];
 
 	challenge(f, DIGEST_MD5, false);
 	f->server = other;
@@ -355,8 +367,8 @@ static void test_digest_check_foreign_key_or_realm_fails(void **state)
 	const char *at = strstr(buf, "nonce=\"") + 7;
 	snprintf(f->nonce, sizeof(f->nonce), "%.*s", (int)strcspn(at, "\""), at);
 	assert_int_equal(check(f, MD5_NC(1)), DIGEST_FAILED);
-	assert_false(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR("third.example"), &c));
-	assert_false(digest_find(&f->msg, SIP_HDR_PROXY_AUTHORIZATION, STR(REALM), &c));
+	assert_false(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR("third.example"), &c, name));
+	assert_false(digest_find(&f->msg, SIP_HDR_PROXY_AUTHORIZATION, STR(REALM), &c, name));
 	digest_server_free(other);
 	digest_server_free(same);
 }
@@ -372,6 +384,13 @@ static void test_digest_check_algorithm_not_offered_fails(void **state)
 	assert_int_equal(check_secret(f, &a, &f->secret, DIGEST_MD5), DIGEST_FAILED);
 	a.algorithm = "SHA-256-sess";
 	assert_int_equal(check(f, &a), DIGEST_FAILED);
+	/* nor a qop that wasn't */
+	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .nc = 1, .qop = "auth-int" }), DIGEST_FAILED);
+	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .nc = 1, .qop = "token" }), DIGEST_FAILED);
+	a = (struct attempt){ .alg = DIGEST_MD5, .nc = 1 };
+	assert_int_equal(check_secret(f, &a, &f->secret, DIGEST_MD5 | DIGEST_AUTH_INT), DIGEST_FAILED);
+	a.qop = "";
+	assert_int_equal(check_secret(f, &a, &f->secret, DIGEST_MD5 | DIGEST_AUTH_INT), DIGEST_FAILED);
 	/* MD5 with SHA-256's HA1 */
 	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .ha1 = f->ha1_sha256, .nc = 1 }), DIGEST_FAILED);
 }
@@ -382,7 +401,7 @@ static void test_digest_check_malformed_is_told(void **state)
 
 	challenge(f, DIGEST_MD5, false);
 	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .nc = 0 }), DIGEST_MALFORMED);
-	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .nc = 1, .qop = "auth-int" }), DIGEST_MALFORMED);
+	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .nc = 0, .qop = "auth-int" }), DIGEST_MALFORMED);
 	/* credentials made for another request */
 	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .nc = 1, .uri = "sip:900@cord.example" }),
 			 DIGEST_MALFORMED);
@@ -402,31 +421,201 @@ static void response(struct fixture *f, int status, const char *hdrs)
 	parse(f);
 }
 
+/* Has the server check what the client has written; the request has this body. */
+static enum digest_verdict check_line(struct fixture *f, const char *line, const char *realm, const char *body, unsigned offered)
+{
+	static char request[4096];
+	char name[DIGEST_USER_MAX];
+	struct sip_credentials c;
+	struct sip_msg_error err;
+
+	snprintf(request, sizeof(request),
+		 "REGISTER sip:cord.example SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5062;branch=z9hG4bK1\r\n"
+		 "From: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: a\r\nCSeq: 2 REGISTER\r\n"
+		 "%sContent-Length: %zu\r\n\r\n%s", line, strlen(body), body);
+	assert_int_equal(sip_msg_parse(&f->msg, request, strlen(request), &err), 0);
+	assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, str_from(realm), &c, name));
+	assert_true(str_eq(c.realm, str_from(realm)));
+	return digest_check(f->server, &f->msg, &c, &f->secret, offered);
+}
+
+static const char *answer(struct fixture *f, const char *user, const char *password, const char *body)
+{
+	static char line[4096];
+	const struct digest_request r = { .method = STR("REGISTER"), .uri = STR("sip:cord.example"), .user = str_from(user),
+					  .password = str_from(password), .body = str_from(body), .nc = 1 };
+	struct out o;
+
+	out_init(&o, line, sizeof(line) - 1);
+	assert_int_equal(digest_answer_request(&o, &f->msg, &r, &f->rng), 0);
+	line[o.len] = '\0';
+	return line;
+}
+
 static void test_digest_answer_passes_own_check(void **state)
 {
 	struct fixture *f = *state;
-	static const unsigned sets[] = { DIGEST_MD5, DIGEST_SHA256, DIGEST_MD5 | DIGEST_SHA256 };
+	static const struct { unsigned offered; const char *algorithm, *qop; } rows[] = {
+		{ DIGEST_MD5, "algorithm=MD5,", "qop=auth," },
+		{ DIGEST_SHA256, "algorithm=SHA-256,", "qop=auth," },
+		{ DIGEST_MD5 | DIGEST_SHA256, "algorithm=SHA-256,", "qop=auth," },
+		{ DIGEST_ALGS, "algorithm=SHA-512-256,", "qop=auth," },
+		{ DIGEST_MD5 | DIGEST_AUTH | DIGEST_AUTH_INT, "algorithm=MD5,", "qop=auth," },
+		{ DIGEST_SHA512_256 | DIGEST_AUTH_INT, "algorithm=SHA-512-256,", "qop=auth-int," },
+	};
 
-	for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
-		char line[1024], request[2048];
-		struct sip_credentials c;
-		struct sip_msg_error err;
-		struct out o;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *line;
 
-		challenge(f, sets[i], false);
+		challenge(f, rows[i].offered, false);
 		response(f, 401, f->challenge);
-		out_init(&o, line, sizeof(line) - 1);
-		assert_int_equal(digest_answer(&o, &f->msg, STR("REGISTER"), STR("sip:cord.example"), STR("1001"),
-					       STR("secret"), 1, &f->rng), 0);
-		line[o.len] = '\0';
-		assert_non_null(strstr(line, sets[i] & DIGEST_SHA256 ? "algorithm=SHA-256" : "algorithm=MD5"));
-		snprintf(request, sizeof(request),
-			 "REGISTER sip:cord.example SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5062;branch=z9hG4bK1\r\n"
-			 "From: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: a\r\nCSeq: 2 REGISTER\r\n"
-			 "%sContent-Length: 0\r\n\r\n", line);
-		assert_int_equal(sip_msg_parse(&f->msg, request, strlen(request), &err), 0);
-		assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c));
-		assert_int_equal(digest_check(f->server, &f->msg, &c, &f->secret, sets[i]), DIGEST_OK);
+		line = answer(f, "1001", "secret", "v=0\r\n");
+		assert_non_null(strstr(line, rows[i].algorithm));
+		assert_non_null(strstr(line, rows[i].qop));
+		assert_int_equal(check_line(f, line, REALM, "v=1\r\n", rows[i].offered),
+				 rows[i].offered & DIGEST_AUTH_INT && !(rows[i].offered & DIGEST_AUTH) ? DIGEST_FAILED : DIGEST_OK);
+		if (strstr(rows[i].qop, "int"))
+			assert_int_equal(check_line(f, line, REALM, "v=0\r\n", rows[i].offered), DIGEST_OK);
+	}
+}
+
+/* The examples of RFC 7616 §3.9.1 and §3.9.2 (the latter as erratum 4897 corrects it) and of RFC 2617 §3.5; those of -sess and
+ * auth-int by Python's hashlib. */
+static void test_digest_engine_vectors_match(void **state)
+{
+	static const char nonce[] = "dcd98b7102dd2f0e8b11d0f600bfb0c093", cnonce[] = "0a4f113b";
+	static const struct { enum digest_alg alg; bool is_sess; const char *qop, *response; } rows[] = {
+		{ DIGEST_MD5, false, "auth", "6629fae49393a05397450978507c4ef1" },
+		{ DIGEST_MD5, false, "auth-int", "151b6cabb7e59e0ac757207a039ff3d0" },
+		{ DIGEST_MD5, true, "auth", "8e3825c57e897f5a0dec6c2d4e5059d0" },
+		{ DIGEST_MD5, true, "auth-int", "4dbd7373f7ce11dbff12e1a90d17c6e8" },
+		{ DIGEST_SHA256, false, "auth", "5abdd07184ba512a22c53f41470e5eea7dcaa3a93a59b630c13dfe0a5dc6e38b" },
+		{ DIGEST_SHA256, false, "auth-int", "861b16c488a29cfc9d207f8330f62a8b575d5db831f6e188cb373aeb162507b3" },
+		{ DIGEST_SHA256, true, "auth", "b8822e12417cb7750f4e2b8515f0dcf25b7dd26993e80bee1426201446a7f59b" },
+		{ DIGEST_SHA256, true, "auth-int", "e11cd2ee31166fa69d0ff135cfbf1e13d92e956092f15dbe9af499e19752ba35" },
+		{ DIGEST_SHA512_256, false, "auth", "f23c08ec7334a881f8286e68450ddbd9f0cd91c41481f0e1433604da8113c6dc" },
+		{ DIGEST_SHA512_256, false, "auth-int", "f494a83d8861888dc0a4f73120acb9ab018d2a94e2e560b85c7cac3fbe916042" },
+		{ DIGEST_SHA512_256, true, "auth", "0d21f0db3ec5cda5b850c0afa3bc29b4a3c5a6191959ff1baf511d4b38eb6b1e" },
+		{ DIGEST_SHA512_256, true, "auth-int", "c8cdbaa40abcd6b0fb6e3abc145853639de890ddb4fbb675346665123e8705d9" },
+	};
+	struct digest_engine e;
+	char ha1[65], got[65];
+
+	(void)state;
+	assert_int_equal(digest_engine_init(&e), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct digest_input in = { .alg = rows[i].alg, .is_sess = rows[i].is_sess, .nonce = str_from(nonce), .nc = STR("00000001"),
+					   .cnonce = str_from(cnonce), .qop = str_from(rows[i].qop), .method = STR("GET"),
+					   .uri = STR("/dir/index.html"), .body = STR("v=0\r\n") };
+
+		digest_ha1(rows[i].alg, STR("Mufasa"), STR("testrealm@host.com"), STR("Circle Of Life"), ha1);
+		in.ha1 = str_from(ha1);
+		assert_int_equal(digest_engine_response(&e, &in, got), 0);
+		assert_string_equal(got, rows[i].response);
+	}
+	digest_ha1(DIGEST_SHA512_256, STR("J\xc3\xa4s\xc3\xb8n Doe"), STR("api@example.org"), STR("Secret, or not?"), ha1);
+	digest_response(DIGEST_SHA512_256, ha1, STR("5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK"), STR("00000001"),
+			STR("NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v"), STR("auth"), STR("GET"), STR("/doe.json"), got);
+	assert_string_equal(got, "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5");
+	digest_engine_fini(&e);
+}
+
+/* A user's name as its hash, RFC 7616 §3.9.2 with erratum 4897; and a session's key. */
+static void test_digest_answer_takes_userhash_and_session(void **state)
+{
+	struct fixture *f = *state;
+	const char *line;
+
+	response(f, 401, "WWW-Authenticate: Digest realm=\"api@example.org\", qop=\"auth\", algorithm=SHA-512-256,"
+			 " nonce=\"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK\", opaque=\"HRPC\", charset=UTF-8, userhash=true\r\n");
+	line = answer(f, "J\xc3\xa4s\xc3\xb8n Doe", "Secret, or not?", "");
+	assert_non_null(strstr(line, "username=\"793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b\", userhash=true,"));
+	response(f, 401, "WWW-Authenticate: Digest realm=\"x\", nonce=\"n\", qop=\"auth\", algorithm=MD5-sess\r\n");
+	assert_non_null(strstr(answer(f, "u", "p", ""), ", algorithm=MD5-sess,"));
+}
+
+/* RFC 3261 §22.3: what several have asked comes in one response, and one answer is for all of them. */
+static void test_digest_answer_takes_the_best_of_each_realm(void **state)
+{
+	struct fixture *f = *state;
+	const char *line;
+	char old[4096];
+	struct out o;
+
+	response(f, 407, "Proxy-Authenticate: Digest realm=\"one\", nonce=\"n1\", qop=\"auth\", algorithm=MD5\r\n"
+			 "Proxy-Authenticate: Digest realm=\"two\", nonce=\"n2\", qop=\"auth-int\", algorithm=SHA-256\r\n"
+			 "Proxy-Authenticate: Digest realm=\"one\", nonce=\"n3\", qop=\"auth\", algorithm=SHA-512-256\r\n"
+			 "Proxy-Authenticate: Digest realm=\"one\", nonce=\"n4\", qop=\"auth\", algorithm=SHA-256\r\n"
+			 "Proxy-Authenticate: Basic realm=\"three\"\r\n"
+			 "WWW-Authenticate: Digest realm=\"one\", nonce=\"n5\", qop=\"auth\", algorithm=MD5\r\n");
+	line = answer(f, "u", "p", "");
+	assert_ptr_equal(strstr(line, "Authorization: Digest username=\"u\", realm=\"one\", nonce=\"n5\""), line);
+	assert_non_null(strstr(line, "\r\nProxy-Authorization: Digest username=\"u\", realm=\"one\", nonce=\"n3\""));
+	assert_non_null(strstr(line, "\r\nProxy-Authorization: Digest username=\"u\", realm=\"two\", nonce=\"n2\""));
+	assert_null(strstr(line, "\"n1\""));
+	assert_null(strstr(line, "\"n4\""));
+	/* the next on the way asks: those that are content keep their answers */
+	snprintf(old, sizeof(old), "%s", line);
+	assert_false(digest_asks_anew(&f->msg, str_from(old)));
+	response(f, 407, "Proxy-Authenticate: Digest realm=\"two\", nonce=\"n6\", qop=\"auth\", algorithm=MD5\r\n");
+	assert_false(digest_asks_anew(&f->msg, str_from(old)));
+	response(f, 407, "Proxy-Authenticate: Digest realm=\"two\", nonce=\"n6\", qop=\"auth\", algorithm=MD5, stale=true\r\n");
+	assert_true(digest_asks_anew(&f->msg, str_from(old)));
+	response(f, 407, "Proxy-Authenticate: Digest realm=\"four\", nonce=\"n7\", qop=\"auth\", algorithm=MD5\r\n");
+	assert_true(digest_asks_anew(&f->msg, str_from(old)));
+	out_init(&o, f->challenge, sizeof(f->challenge) - 1);
+	digest_keep_others(&o, &f->msg, str_from(old));
+	assert_int_equal(o.len, strlen(old));
+	response(f, 407, "Proxy-Authenticate: Digest realm=\"two\", nonce=\"n6\", qop=\"auth\", algorithm=MD5, stale=true\r\n");
+	out_init(&o, f->challenge, sizeof(f->challenge) - 1);
+	digest_keep_others(&o, &f->msg, str_from(old));
+	f->challenge[o.len] = '\0';
+	assert_non_null(strstr(f->challenge, "\"n3\""));
+	assert_non_null(strstr(f->challenge, "\"n5\""));
+	assert_null(strstr(f->challenge, "\"two\""));
+}
+
+/* A realm and a name with characters that need escapes between quotes: the password is that of the plain ones. */
+static void test_digest_escapes_are_undone(void **state)
+{
+	struct fixture *f = *state;
+	static const char realm[] = "the \"cord\\board\"";
+	char buf[2048];
+	struct out o;
+
+	digest_ha1(DIGEST_MD5, STR("10\"01"), str_from(realm), STR("secret"), f->ha1_md5);
+	out_init(&o, buf, sizeof(buf) - 1);
+	digest_challenge(f->server, &o, SIP_HDR_WWW_AUTHENTICATE, str_from(realm), DIGEST_MD5, false);
+	buf[o.len] = '\0';
+	assert_non_null(strstr(buf, "realm=\"the \\\"cord\\\\board\\\"\""));
+	response(f, 401, buf);
+	assert_int_equal(check_line(f, answer(f, "10\"01", "secret", ""), realm, "", DIGEST_MD5), DIGEST_OK);
+}
+
+static void test_digest_find_undoes_names(void **state)
+{
+	static const struct { const char *credentials, *name; } rows[] = {
+		{ "username=\"bob\"", "bob" },
+		{ "username=\"b\\\"o\\\\b\"", "b\"o\\b" },
+		{ "username*=UTF-8''J%C3%A4s%C3%B8n%20Doe", "J\xc3\xa4s\xc3\xb8n Doe" }, /* RFC 7616 §3.4.4 */
+		{ "username*=utf-8'de'x", "x" },
+		{ "username*=ISO-8859-1''x", NULL },
+		{ "username*=UTF-8", NULL },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char line[512], name[DIGEST_USER_MAX];
+		struct sip_credentials c;
+
+		snprintf(line, sizeof(line), "Authorization: Digest %s, realm=\"r\", nonce=\"n\", uri=\"sip:cord.example\", response=\"0\"\r\n",
+			 rows[i].credentials);
+		response(f, 200, line);
+		assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR("r"), &c, name));
+		if (rows[i].name)
+			assert_true(str_eq(c.username, str_from(rows[i].name)));
+		else
+			assert_true(str_empty(c.username));
 	}
 }
 
@@ -454,9 +643,9 @@ static void test_digest_answer_impossible_challenge_refused(void **state)
 	static const char *const rows[] = {
 		"",
 		"WWW-Authenticate: Basic realm=\"x\"\r\n",
-		"WWW-Authenticate: Digest realm=\"x\", nonce=\"n\", algorithm=SHA-512-256\r\n",
-		"WWW-Authenticate: Digest realm=\"x\", nonce=\"n\", qop=\"auth-int\"\r\n",
-		"Proxy-Authenticate: Digest realm=\"x\", nonce=\"n\"\r\n", /* not what a 401 carries */
+		"WWW-Authenticate: Digest realm=\"x\", nonce=\"n\", algorithm=SHA-3\r\n",
+		"WWW-Authenticate: Digest realm=\"x\", nonce=\"n\", qop=\"auth-conf\"\r\n",
+		"WWW-Authenticate: Digest realm=\"x\", nonce=\"n\", algorithm=MD5-sess\r\n", /* has no cnonce without qop */
 	};
 	char line[1024];
 	struct out o;
@@ -475,6 +664,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_digest_ha1_vectors_match),
 		cmocka_unit_test(test_digest_response_vectors_match),
+		cmocka_unit_test(test_digest_engine_vectors_match),
 #define WITH_SERVER(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 		WITH_SERVER(test_digest_challenge_strongest_algorithm_first),
 		WITH_SERVER(test_digest_check_right_password_ok),
@@ -488,6 +678,10 @@ int main(void)
 		WITH_SERVER(test_digest_check_algorithm_not_offered_fails),
 		WITH_SERVER(test_digest_check_malformed_is_told),
 		WITH_SERVER(test_digest_answer_passes_own_check),
+		WITH_SERVER(test_digest_answer_takes_userhash_and_session),
+		WITH_SERVER(test_digest_answer_takes_the_best_of_each_realm),
+		WITH_SERVER(test_digest_escapes_are_undone),
+		WITH_SERVER(test_digest_find_undoes_names),
 		WITH_SERVER(test_digest_answer_rfc2069_and_proxy_form),
 		WITH_SERVER(test_digest_answer_impossible_challenge_refused),
 	};

@@ -149,10 +149,10 @@ static bool challenge_passes(struct side *sd, struct strans *st, const struct si
 {
 	struct digest_secret secret = { .ha1_md5 = sd->ha1 };
 	struct sip_credentials c;
-	char line[512];
+	char line[512], name[DIGEST_USER_MAX];
 	struct out o;
 
-	if (digest_find(m, SIP_HDR_AUTHORIZATION, STR("cord"), &c) &&
+	if (digest_find(m, SIP_HDR_AUTHORIZATION, STR("cord"), &c, name) &&
 	    digest_check(sd->digest, m, &c, &secret, DIGEST_MD5) == DIGEST_OK)
 		return true;
 	out_init(&o, line, sizeof(line) - 1);
