@@ -132,6 +132,7 @@ COMMENT ON COLUMN pbx.message.content_type IS 'Content-Type as sent.';
 COMMENT ON COLUMN pbx.message.body IS 'What it says.';
 COMMENT ON COLUMN pbx.message.received IS 'When it came.';
 COMMENT ON COLUMN pbx.message.expires IS 'Then it is no longer worth delivering.';
+CALL pbx.change_watch('pbx.message', 'message', 'domain', 'number');
 CREATE INDEX message_recipient ON pbx.message (domain, number, id);
 COMMENT ON INDEX pbx.message_recipient IS 'Messages for an extension, in their order.';
 CREATE INDEX message_expires ON pbx.message (expires);

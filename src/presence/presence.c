@@ -7,6 +7,7 @@
 #include "presence/dialog_info.h"
 #include "presence/events.h"
 #include "presence/lines.h"
+#include "presence/message.h"
 #include "presence/mwi.h"
 #include "presence/phone_request.h"
 
@@ -16,6 +17,7 @@ struct presence {
 	struct mwi *mwi;
 	struct dialog_info *dialog_info;
 	struct phone_requests *phone_requests;
+	struct messages *messages;
 };
 
 int presence_new(struct presence **out, const struct presence_params *p)
@@ -39,6 +41,10 @@ int presence_new(struct presence **out, const struct presence_params *p)
 		err = phone_requests_new(&pr->phone_requests, &(struct phone_requests_params){
 			.ua = p->ua, .directory = p->directory, .db = p->db, .calls = p->calls, .registrar = p->registrar,
 			.log = p->log });
+	if (!err)
+		err = messages_new(&pr->messages, &(struct messages_params){
+			.ua = p->ua, .directory = p->directory, .plan = p->plan, .registrar = p->registrar, .auth = p->auth, .db = p->db,
+			.timers = p->timers, .log = p->log });
 	*out = pr; /* what has been made is ended as ever */
 	if (!err)
 		events_start(pr->events);
@@ -55,6 +61,8 @@ void presence_stop(struct presence *p)
 		lines_stop(p->lines);
 	if (p->phone_requests)
 		phone_requests_stop(p->phone_requests);
+	if (p->messages)
+		messages_stop(p->messages);
 }
 
 void presence_free(struct presence *p)
@@ -62,6 +70,7 @@ void presence_free(struct presence *p)
 	if (!p)
 		return;
 	phone_requests_free(p->phone_requests);
+	messages_free(p->messages);
 	events_free(p->events);
 	dialog_info_free(p->dialog_info);
 	mwi_free(p->mwi);

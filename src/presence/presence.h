@@ -18,6 +18,7 @@ struct presence_params {
 	struct auth *auth;
 	struct calls *calls;
 	struct registrar *registrar;
+	struct plan *plan;
 	struct timers *timers;
 	const struct clock *clock;
 	struct rng *rng;

@@ -1,0 +1,38 @@
+/* message.h - text messages between extensions and trunks (MESSAGE outside dialogs, RFC 3428).
+ *
+ * The sender is authenticated as a caller is and called by his account's number, never by his From. The number goes through his
+ * context like a call's: the first dial step of the route says where. An extension gets it at all its contacts, and the sender the
+ * first 2xx; one that is away gets it later (202): it waits in pbx.message until a phone of it registers, in order, until it expires.
+ *
+ * Bounds: RFC 3428 §8 lets a MESSAGE be 1300 bytes on the way to a UDP contact; those for connections, and those stored, may have
+ * a body of MESSAGE_BODY_MAX. A sender is allowed a burst, then some a second; of one recipient MESSAGE_STORED_MAX wait.
+ *
+ * Owner:  its maker. messages_stop() while ua, directory, db and registrar live; messages_free() after ua and directory are closed.
+ * Thread: loop thread.
+ */
+#pragma once
+
+#include "plan/plan.h"
+#include "registrar/auth.h"
+#include "registrar/registrar.h"
+
+#define MESSAGE_BODY_MAX 8192
+#define MESSAGE_STORED_MAX 100
+
+struct messages;
+
+struct messages_params {
+	struct sip_ua *ua;
+	struct directory *directory;
+	struct plan *plan;
+	struct registrar *registrar;
+	struct auth *auth;
+	struct db *db;
+	struct timers *timers;
+	const struct log *log;
+};
+
+/* Takes over MESSAGE and watches registrations. *p is copied. -ENOMEM. */
+int messages_new(struct messages **out, const struct messages_params *p);
+void messages_stop(struct messages *ms);
+void messages_free(struct messages *ms); /* NULL allowed */

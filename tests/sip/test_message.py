@@ -1,0 +1,163 @@
+"""Text messages outside calls (MESSAGE, RFC 3428)."""
+import pytest
+
+from office import wait_until
+from sip import Phone
+
+
+def text(phone, number, body="hello", ctype="text/plain", **kwargs):
+    """Sends one and returns the final response."""
+    return phone.ask("MESSAGE", f"sip:{number}@{phone.uri_host}", body=body, ctype=ctype, **kwargs)
+
+
+def start(phone, number, body="hello", ctype="text/plain", **kwargs):
+    """Sends one, credentials included, and doesn't wait for the answer."""
+    uri = f"sip:{number}@{phone.uri_host}"
+    if not phone.credentials.challenge:
+        phone.send(phone.request("MESSAGE", uri, body=body, ctype=ctype))
+        phone.credentials.take(phone.expect(401))
+    headers = [*kwargs.pop("headers", ()), phone.credentials.header("MESSAGE", uri)]
+    phone.send(phone.request("MESSAGE", uri, body=body, ctype=ctype, headers=headers, **kwargs))
+
+
+def final(phone, **kwargs):
+    return phone.expect(*range(200, 700), **kwargs).status
+
+
+def read(phone, status=200, **kwargs):
+    """Waits for a message and answers it."""
+    m = phone.expect("MESSAGE", **kwargs)
+    phone.reply(m, status, "X", tag="reader")
+    return m
+
+
+@pytest.fixture
+def pair(office):
+    with Phone(office, "1002") as sender, Phone(office, "1003") as reader:
+        assert reader.register().status == 200
+        yield sender, reader
+        reader.unregister()
+
+
+@pytest.fixture(autouse=True)
+def no_messages(office):
+    yield
+    office.sql("DELETE FROM pbx.message")
+
+
+def test_message_reaches_the_phone_as_it_was(office, pair):
+    sender, reader = pair
+    start(sender, "1003", "Gr\u00fc\u00df dich", 'text/plain;charset="UTF-8"', headers=["X-Secret: 1"])
+    m = read(reader)
+    assert m.body == "Gr\u00fc\u00df dich" and m["Content-Type"] == 'text/plain;charset="UTF-8"'
+    assert f"<sip:1002@{office.addr}>" in m["From"] and "Paul Plug" in m["From"]
+    assert not m.get("X-Secret") and not m.get("Contact")                    # RFC 3428 section 4
+    assert final(sender) == 200
+
+
+def test_all_phones_of_a_user_get_it_and_the_first_answers(office, pair):
+    sender, reader = pair
+    with Phone(office, "1003") as other:
+        assert other.register().status == 200
+        start(sender, "1003")
+        reader.reply(reader.expect("MESSAGE"), 486, "Busy", tag="a")
+        read(other)
+        assert final(sender) == 200
+
+
+@pytest.mark.parametrize("status,told", [(415, 415), (486, 486), (600, 600), (401, 403)])
+def test_refusal_is_passed_on(pair, status, told):
+    sender, reader = pair
+    start(sender, "1003")
+    read(reader, status)
+    assert final(sender) == told
+
+
+def test_from_is_not_believed(office, pair):
+    sender, reader = pair
+    answer = text(sender, "1003", from_="<sip:1001@cordboard>")
+    assert answer.status in (401, 403)
+    reader.expect_none(0.2)
+    with Phone(office, "1002", password="wrong") as stranger:
+        assert text(stranger, "1003").status == 401
+    reader.expect_none(0.2)
+
+
+def test_stored_for_who_is_away_and_delivered_in_order(office):
+    with Phone(office, "1002") as sender, Phone(office, "1004") as reader:
+        for body in ("one", "two", "three"):
+            assert text(sender, "1004", body).status == 202
+        assert office.sql("SELECT sender, convert_from(body, 'UTF8') FROM pbx.message WHERE number = '1004' ORDER BY id") == \
+            [("1002", "one"), ("1002", "two"), ("1002", "three")]
+        reader.register()
+        for body, status in (("one", 200), ("two", 415), ("three", 202)):    # who can't show one gets the next
+            m = read(reader, status)
+            assert m.body == body and m.get("Date")
+            assert f"<sip:1002@{office.addr}>" in m["From"]
+        wait_until(lambda: office.sql("SELECT convert_from(body, 'UTF8') FROM pbx.message") == [("two",)])
+        office.sql("DELETE FROM pbx.message")
+        office.sql("INSERT INTO pbx.message (domain, number, sender, content_type, body, expires)"
+                   " VALUES ('office', '1004', '1001', 'text/plain', 'by SQL', now() + interval '1 minute')")
+        assert read(reader).body == "by SQL"
+        reader.unregister()
+
+
+def test_stored_message_survives_a_restart(own_office):
+    with Phone(own_office, "1002") as sender, Phone(own_office, "1004") as reader:
+        assert text(sender, "1004", "later").status == 202
+        own_office.restart()
+        assert reader.register().status == 200
+        assert read(reader).body == "later"
+        wait_until(lambda: own_office.sql("SELECT count(*) FROM pbx.message") == [(0,)])
+
+
+def test_what_is_stored_is_bounded(office):
+    office.sql("INSERT INTO pbx.message (domain, number, sender, content_type, body, expires)"
+               " SELECT 'office', '1004', '1001', 'text/plain', 'x', now() + interval '1 minute' FROM generate_series(1, 100)")
+    with Phone(office, "1002") as sender:
+        assert text(sender, "1004").status == 480
+        assert text(sender, "1006", headers=["Expires: 0"]).status == 480    # not worth keeping
+
+
+def test_refused(office, pair):
+    sender, _ = pair
+    assert text(sender, "1003", "x" * 1300).status == 513                    # RFC 3428 section 8
+    assert text(sender, "1003", headers=["Content-Encoding: gzip"]).status == 415
+    assert text(sender, "1777").status == 404                                # the route's extension doesn't exist
+    assert text(sender, "600").status == 404                                 # an application reads no texts
+    assert text(sender, "1003", max_forwards=1).status == 483
+
+
+def test_too_many_are_refused(office, pair):
+    with Phone(office, "1005") as sender:
+        answers = [text(sender, "1777").status for _ in range(25)]
+        assert answers[0] == 404 and answers[-1] == 480
+
+
+def test_over_tcp_it_may_be_longer(office):
+    with Phone(office, "1002", proto="tcp") as sender, Phone(office, "1003", proto="tcp") as reader:
+        assert reader.register().status == 200
+        start(sender, "1003", "x" * 5000)
+        assert len(read(reader).body) == 5000
+        assert final(sender) == 200
+        reader.unregister()
+
+
+def test_to_and_from_a_trunk(own_office):
+    with Phone(own_office, "1002") as sender, Phone(own_office, "trunk") as trunk:
+        own_office.change(f"""
+            INSERT INTO pbx.trunk (domain, name, context, uri) VALUES ('office', 'isp', 'office', 'sip:{trunk.host}:{trunk.port}');
+            INSERT INTO pbx.trunk_address VALUES ('office', 'isp', '{trunk.addr}');
+            INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '_0X.', 'Out');
+            INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES
+                ('office', 'office', '_0X.', 1, 'dial', '{{"number": "${{number:1}}", "trunk": "isp"}}');""")
+        start(sender, "04315550123", "out")
+        m = read(trunk)
+        assert m.body == "out" and str(m).startswith("MESSAGE sip:4315550123@")
+        assert final(sender) == 200
+        with Phone(own_office, "1003") as reader:
+            assert reader.register().status == 200
+            trunk.send(trunk.request("MESSAGE", f"sip:91003@{trunk.uri_host}", body="in", ctype="text/plain", from_="<sip:+4315550123@isp>"))
+            m = read(reader)
+            assert m.body == "in" and "<sip:+4315550123@" in m["From"]
+            assert final(trunk) == 200
