@@ -57,6 +57,7 @@ struct pbx {
 	struct auth auth;
 	struct registrar *registrar;
 	struct presence *presence;
+	struct outgoing *outgoing;
 	struct calls *calls;
 	struct directory_watcher watcher;
 	uv_signal_t sigint, sigterm, sigusr1;
@@ -64,7 +65,7 @@ struct pbx {
 	unsigned peak;               /* transactions alive, since the heap was trimmed */
 	struct timer stop_timer, housekeeping;
 	bool is_stopping;
-	unsigned closing;
+	unsigned closing, stopping;
 	char outbox_dir[600];
 };
 
@@ -160,6 +161,8 @@ static void close_parts(void *arg)
 	timer_stop(p->timers, &p->stop_timer);
 	if (p->presence)
 		presence_stop(p->presence);
+	p->auth.trunk_of = NULL;
+	outgoing_free(p->outgoing);
 	if (p->registrar)
 		registrar_close(p->registrar);
 	timer_stop(p->timers, &p->housekeeping);
@@ -168,6 +171,15 @@ static void close_parts(void *arg)
 	directory_close(p->directory, on_part_closed, p);
 	media_close(p->media, on_part_closed, p);
 	outbox_close(p->outbox, on_part_closed, p);
+}
+
+/* The calls, and the registrations at trunks. */
+static void on_stopped(void *arg)
+{
+	struct pbx *p = arg;
+
+	if (--p->stopping == 0)
+		close_parts(p);
 }
 
 static void on_stop_overdue(void *arg)
@@ -187,10 +199,15 @@ static void stop(struct pbx *p)
 	log_info(&p->log, "stopping");
 	timer_init(&p->stop_timer, on_stop_overdue, p);
 	timer_start(p->timers, &p->stop_timer, STOP_MAX_MS);
-	if (p->calls)
-		calls_close(p->calls, close_parts, p);
+	p->stopping = 2;
+	if (p->outgoing)
+		outgoing_stop(p->outgoing, on_stopped, p);
 	else
-		close_parts(p);
+		on_stopped(p);
+	if (p->calls)
+		calls_close(p->calls, on_stopped, p);
+	else
+		on_stopped(p);
 }
 
 static void on_signal(uv_signal_t *signal, int number)
@@ -251,6 +268,29 @@ static const char node_sql[] =
 	"INSERT INTO pbx.node (node, started, seen, version) VALUES ($1, now(), now(), $2)"
 	" ON CONFLICT (node) DO UPDATE SET started = now(), seen = now(), version = excluded.version";
 
+static void on_flow_closed(uint64_t flow, void *arg)
+{
+	outgoing_flow_closed(arg, flow);
+}
+
+static int make_outgoing(struct pbx *p, const unsigned char key[32])
+{
+	struct outgoing_params params = {
+		.env = { .ua = p->ua, .resolver = p->resolver, .timers = p->timers, .clock = &clock_system, .rng = &p->rng, .log = &p->log },
+		.directory = p->directory, .db = p->db, .node = p->config.node,
+	};
+	int err;
+
+	memcpy(params.key, key, sizeof(params.key));
+	err = outgoing_new(&p->outgoing, &params);
+	if (err)
+		return err;
+	p->auth.trunk_of = outgoing_trunk_of;
+	p->auth.trunk_of_arg = p->outgoing;
+	registrar_on_flow_closed(p->registrar, on_flow_closed, p->outgoing);
+	return 0;
+}
+
 static int make_rest(struct pbx *p)
 {
 	struct digest_server_params digest = { .clock = &clock_system, .rng = &p->rng, .nonce_life_s = p->config.nonce_life_s };
@@ -268,9 +308,11 @@ static int make_rest(struct pbx *p)
 	memcpy(registrar.key, digest.key, sizeof(registrar.key));
 	err = registrar_new(&p->registrar, &registrar);
 	if (!err)
+		err = make_outgoing(p, digest.key);
+	if (!err)
 		err = calls_new(&p->calls, &(struct calls_params){
 			.loop = &p->loop, .ua = p->ua, .resolver = p->resolver, .media = p->media, .directory = p->directory,
-			.plan = p->plan, .registrar = p->registrar, .auth = &p->auth, .db = p->db, .outbox = p->outbox,
+			.plan = p->plan, .registrar = p->registrar, .outgoing = p->outgoing, .auth = &p->auth, .db = p->db, .outbox = p->outbox,
 			.tasks = p->tasks, .timers = p->timers, .rng = &p->rng, .clock = &clock_system, .log = &p->log,
 			.prompts = p->config.prompts, .spool = p->config.spool });
 	if (!err)

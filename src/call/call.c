@@ -250,6 +250,14 @@ static void drop_visual_separators(char *number)
 	*to = '\0';
 }
 
+/* What was dialled is in To where a trunk sends all calls to the contact that was registered. */
+static bool is_number_in_to(struct calls *cs, const struct auth_identity *who)
+{
+	const struct dir_trunk *trunk;
+
+	return directory_trunk(cs->p.directory, who->domain, str_from(who->trunk), &trunk) == DIR_FOUND && trunk->is_number_in_to;
+}
+
 /* One phone of an extension of this domain may have been dialled (RFC 5627 §5.3). Returns a status to refuse with, or 0. */
 static int take_gruu(struct call *call, const struct sip_uri *uri)
 {
@@ -372,6 +380,8 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 	}
 	if (m->ruri.scheme == SIP_SCHEME_TEL)
 		drop_visual_separators(call->number);
+	if (who.trunk[0] && is_number_in_to(cs, &who))
+		sip_unescape(m->to.uri.user, call->number, sizeof(call->number));
 	status = take_gruu(call, &m->ruri);
 	if (status) {
 		strans_reply_simple(st, status, NULL);

@@ -14,6 +14,7 @@
 #include "media/media.h"
 #include "plan/plan.h"
 #include "registrar/auth.h"
+#include "registrar/outgoing.h"
 #include "registrar/registrar.h"
 #include "sip/ua.h"
 
@@ -27,6 +28,7 @@ struct calls_params {
 	struct directory *directory;
 	struct plan *plan;
 	struct registrar *registrar;
+	struct outgoing *outgoing;   /* NULL: trunks have no service route */
 	struct auth *auth;
 	struct db *db;
 	struct outbox *outbox;

@@ -11,6 +11,9 @@
 #include "call/targets.h"
 #include "base/log.h"
 
+#define TARGET_URI_MAX 512
+#define ROUTE_MAX 2048
+
 #define ELSEWHERE "SIP;cause=200;text=\"Call completed elsewhere\""
 
 enum branch_state { BRANCH_WAITING, BRANCH_RINGING, BRANCH_ENDED };
@@ -112,7 +115,13 @@ static void branch_end(struct branch *b, enum app_result outcome, int status, co
 }
 
 /* Whom to ring: target is a URI; contact (of an extension) or trunk may be NULL. */
-struct ring { const char *target; const struct sip_dest *dest; struct target *contact; bool is_outside; const struct dir_trunk *trunk; };
+struct ring {
+	const char *target, *route;  /* route: a value of Route, or NULL */
+	const struct sip_dest *dest;
+	struct target *contact;
+	bool is_outside;
+	const struct dir_trunk *trunk;
+};
 
 static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 {
@@ -121,7 +130,7 @@ static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 	struct leg_dial p = {
 		.target = str_from(r->target),
 		.dest = *r->dest,
-		.route = str_from(r->contact ? r->contact->route : NULL),
+		.route = str_from(r->route),
 		.from_user = call->caller.number[0] ? call->caller.number : "anonymous",
 		.from_display = call->caller.display_name,
 		.to_user = b->number,
@@ -153,14 +162,41 @@ static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 	b->legs[b->nlegs++] = leg;
 }
 
+/* The way its registrar gave us (RFC 3608), or through its proxy. */
+static int trunk_route(struct dial *d, const struct dir_trunk *trunk, char route[ROUTE_MAX])
+{
+	const char *given = engine(d)->p.outgoing ? outgoing_route(engine(d)->p.outgoing, trunk->domain, trunk->name) : NULL;
+	struct out o;
+
+	out_init(&o, route, ROUTE_MAX - 1);
+	if (given)
+		out_z(&o, given);
+	else if (trunk->proxy)
+		out_fmt(&o, "<%s%s>", trunk->proxy, strstr(trunk->proxy, ";lr") ? "" : ";lr");
+	route[o.len] = '\0';
+	return out_ok(&o) ? 0 : -ENAMETOOLONG;
+}
+
+/* Where a request goes first: its route, if it has one. */
+static int resolve_hop(struct call *call, const char *uri, const char *route, struct sip_dest *out)
+{
+	char hop[TARGET_URI_MAX];
+	struct sip_uri first;
+
+	if (!route[0])
+		return resolve(call, uri, out);
+	if (client_first_route(str_from(route), &first) != 0 || str_copy(first.text, hop, sizeof(hop)) != 0)
+		return -EINVAL;
+	return resolve(call, hop, out);
+}
+
 static void start_trunk(struct dial *d, struct branch *b)
 {
 	struct call *call = d->call;
 	const struct dir_trunk *trunk;
 	struct sip_dest dest;
 	struct sip_uri uri;
-	char target[320], base[160];
-	char key[80];
+	char target[320], base[160], route[ROUTE_MAX], key[80];
 	struct out o;
 
 	if (directory_trunk(engine(d)->p.directory, call->domain, str_from(d->p->trunk), &trunk) != DIR_FOUND || !trunk->uri ||
@@ -174,7 +210,7 @@ static void start_trunk(struct dial *d, struct branch *b)
 		return;
 	}
 	/* Looking the name up may park the task: the row is looked up again behind it. */
-	if (resolve(call, base, &dest) != 0 ||
+	if (trunk_route(d, trunk, route) != 0 || resolve_hop(call, base, route, &dest) != 0 ||
 	    directory_trunk(engine(d)->p.directory, call->domain, str_from(d->p->trunk), &trunk) != DIR_FOUND ||
 	    sip_uri_parse(&uri, str_from(base)) != 0) {
 		branch_end(b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"Trunk unreachable\"");
@@ -194,7 +230,7 @@ static void start_trunk(struct dial *d, struct branch *b)
 		return;
 	}
 	target[o.len] = '\0';
-	ring_one(d, b, &(struct ring){ .target = target, .dest = &dest, .is_outside = true, .trunk = trunk });
+	ring_one(d, b, &(struct ring){ .target = target, .route = route[0] ? route : NULL, .dest = &dest, .is_outside = true, .trunk = trunk });
 }
 
 static void start_uri(struct dial *d, struct branch *b)
@@ -250,14 +286,13 @@ static bool ring_target(struct dial *d, struct branch *b, struct target *t)
 {
 	unsigned n = b->nlegs;
 	struct sip_dest dest = t->dest;
-	char hop[TARGET_URI_MAX];
 
 	if (t->route) {
-		if (target_first_hop(t, hop) != 0 || resolve(d->call, hop, &dest) != 0)
+		if (resolve_hop(d->call, t->contact, t->route, &dest) != 0)
 			return false;
 		target_use_flow(t, &dest);
 	}
-	ring_one(d, b, &(struct ring){ .target = t->contact, .dest = &dest, .contact = t });
+	ring_one(d, b, &(struct ring){ .target = t->contact, .route = t->route, .dest = &dest, .contact = t });
 	return b->nlegs > n;
 }
 

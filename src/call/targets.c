@@ -95,25 +95,6 @@ struct target *targets_other_flow(struct targets *ts, const struct target *faile
 	return NULL;
 }
 
-int target_first_hop(const struct target *t, char uri[TARGET_URI_MAX])
-{
-	struct str rest = str_from(t->route);
-	struct sip_addr a;
-	size_t n = 0;
-	bool is_quoted = false;
-	int depth = 0;
-
-	/* The first element of the list: a comma may stand in a URI or in quotes. */
-	while (n < rest.n && (rest.p[n] != ',' || depth > 0 || is_quoted)) {
-		depth += rest.p[n] == '<' ? 1 : rest.p[n] == '>' ? -1 : 0;
-		is_quoted ^= rest.p[n] == '"';
-		n++;
-	}
-	if (sip_addr_parse(&a, (struct str){ rest.p, n }) != 0)
-		return -EINVAL;
-	return str_copy(a.uri.text, uri, TARGET_URI_MAX);
-}
-
 void target_use_flow(const struct target *t, struct sip_dest *dest)
 {
 	if (dest->proto != t->dest.proto || !sockaddr_host_eq(&dest->addr, &t->dest.addr))

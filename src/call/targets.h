@@ -11,7 +11,6 @@
 #include "call/call_int.h"
 
 #define TARGETS_MAX 16       /* contacts rung for one number; the registrar's default limit is 10 */
-#define TARGET_URI_MAX 512
 
 enum target_state {
 	TARGET_WAITING,      /* its turn may come */
@@ -39,8 +38,6 @@ bool targets_next_group(struct targets *ts);
 unsigned targets_groups(const struct targets *ts); /* whose turn is still to come */
 /* Another flow of the phone, a spare one; NULL: there is none. */
 struct target *targets_other_flow(struct targets *ts, const struct target *failed);
-/* The URI of the first proxy of its route. */
-int target_first_hop(const struct target *t, char uri[TARGET_URI_MAX]);
 /* If dest is where the REGISTER came from: by the same connection, or listener. */
 void target_use_flow(const struct target *t, struct sip_dest *dest);
 bool leg_is_flow_failure(const struct leg *leg);

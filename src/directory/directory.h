@@ -41,6 +41,7 @@ struct dir_extension {
 	bool has_mailbox;
 	const char *caller_id;           /* number shown outside; NULL: the trunk's or the domain's */
 	enum dir_anonymous anonymous;    /* own or the domain's */
+	uint32_t qualify_s;              /* how often its phones are asked whether they are there; 0: never */
 	unsigned nidentities;
 	const char *const *identities;   /* further numbers it may call as */
 	bool presence_hidden;            /* nobody else may watch it */
@@ -57,6 +58,13 @@ struct dir_forward { const char *reason, *target; }; /* reason: always, busy, no
 struct dir_trunk {
 	const char *domain, *name, *context, *uri; /* uri: where calls to it go, NULL: none */
 	const char *auth_user, *auth_password;
+	/* At which we register: as whom (user or user@host), with which user in the contact (NULL: the same), through which proxy
+	 * (for calls, too). registrar, register_as: NULL only where we don't. */
+	bool is_registering;
+	const char *registrar, *register_as, *contact_user, *proxy;
+	uint32_t register_expires_s;
+	bool is_number_in_to;            /* what was dialled is in To, not in the Request-URI */
+	uint32_t qualify_s;              /* how often it is asked whether it is there; 0: never */
 	uint32_t call_limit;
 	bool is_trusted;                 /* inside the trust domain of RFC 3325 */
 	/* How callers are named to it, besides From; asserted and rpid to a trusted one alone. */
@@ -122,6 +130,8 @@ enum dir_answer directory_credential(struct directory *d, const char *domain, st
 unsigned directory_algorithms_for(struct directory *d, const char *domain, struct str name);
 enum dir_answer directory_forward(struct directory *d, const char *domain, struct str number, const char *reason, struct dir_forward *out);
 enum dir_answer directory_trunk(struct directory *d, const char *domain, struct str name, const struct dir_trunk **out);
+/* Calls fn with each of them. */
+void directory_trunks(struct directory *d, void (*fn)(const struct dir_trunk *trunk, void *arg), void *arg);
 enum dir_answer directory_trunk_by_address(struct directory *d, const struct sockaddr *addr, const struct dir_trunk **out); /* longest prefix */
 /* Those of a trunk; trunk NULL: of all trunks and between phones. */
 enum dir_answer directory_pass(struct directory *d, const char *domain, const char *trunk, const struct dir_pass **out);

@@ -104,7 +104,8 @@ static int fill_extension(struct directory *d, struct dir_row *r)
 					       .music_class = or_empty(r->v[8]), .has_mailbox = is_true(r->v[9]),
 					       .caller_id = r->v[10], .anonymous = anonymous(r->v[11]), .nidentities = n,
 					       .identities = r->list, .presence_hidden = is_true(r->v[13]),
-					       .sees_peers = is_true(r->v[14]) };
+					       .sees_peers = is_true(r->v[14]),
+					       .qualify_s = number_or(r->v[15], 0) };
 	return 0;
 }
 
@@ -142,6 +143,14 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	r->trunk = (struct dir_trunk){ .domain = r->v[0], .name = r->v[1], .context = r->v[2], .uri = r->v[3], .auth_user = r->v[4],
 				       .auth_password = r->v[5], .call_limit = number_or(r->v[6], UINT32_MAX), .caller_id = r->v[10] };
 	r->trunk.session_expires_s = number_or(r->v[11], UINT32_MAX);
+	r->trunk.is_registering = is_true(r->v[12]);
+	r->trunk.registrar = r->v[13] ? r->v[13] : r->v[3];
+	r->trunk.register_as = r->v[14] ? r->v[14] : r->v[4];
+	r->trunk.register_expires_s = number_or(r->v[15], 600);
+	r->trunk.contact_user = r->v[16];
+	r->trunk.proxy = r->v[17];
+	r->trunk.is_number_in_to = r->v[18] && !strcmp(r->v[18], "to");
+	r->trunk.qualify_s = number_or(r->v[19], 0);
 	r->trunk.is_trusted = is_true(r->v[8]);
 	r->trunk.has_asserted = r->trunk.is_trusted && (!strcmp(r->v[9], "pai") || !strcmp(r->v[9], "both"));
 	r->trunk.has_rpid = r->trunk.is_trusted && (!strcmp(r->v[9], "rpid") || !strcmp(r->v[9], "both"));
@@ -259,7 +268,8 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"
 		" coalesce(e.algorithms, d.algorithms), coalesce(e.language, d.language), coalesce(e.music_class, d.music_class),"
 		" EXISTS (SELECT FROM pbx.mailbox AS m WHERE (m.domain, m.number) = (e.domain, e.number)),"
-		" e.caller_id, coalesce(e.anonymous, d.anonymous), array_to_string(e.identities, E'\\x1e'), e.presence_hidden, e.sees_peers"
+		" e.caller_id, coalesce(e.anonymous, d.anonymous), array_to_string(e.identities, E'\\x1e'), e.presence_hidden, e.sees_peers,"
+		" coalesce(e.qualify_s, d.qualify_s, 0)"
 		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)"
 		" WHERE ($1::text[] IS NULL OR e.domain || '/' || e.number = ANY($1) OR e.domain = ANY($1)) AND e.enabled", fill_extension },
 	[DIR_CREDENTIAL] = { "credential",
@@ -271,7 +281,8 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 	[DIR_TRUNK] = { "trunk",
 		"SELECT t.domain || '/' || t.name, t.domain, t.name, t.context, t.uri, t.auth_user, t.auth_password, t.call_limit,"
 		" (SELECT string_agg(a.address::text, E'\\x1e') FROM pbx.trunk_address AS a WHERE (a.domain, a.name) = (t.domain, t.name)),"
-		" t.trusted, t.identity, t.caller_id, t.session_expires_s FROM pbx.trunk AS t" WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
+		" t.trusted, t.identity, t.caller_id, t.session_expires_s, t.register, t.registrar, t.register_as, t.register_expires_s, t.contact_user, t.proxy,"
+		" t.number_from, t.qualify_s FROM pbx.trunk AS t" WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
 	[DIR_GROUP] = { "ring_group",
 		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"
 		" (SELECT string_agg(m.member || E'\\x1f' || m.delay_s || E'\\x1f' || coalesce(m.ring_s::text, ''), E'\\x1e' ORDER BY m.position, m.member)"
@@ -601,4 +612,10 @@ bool directory_extension_begins(struct directory *d, const char *domain, struct 
 			return true;
 	}
 	return false;
+}
+
+void directory_trunks(struct directory *d, void (*fn)(const struct dir_trunk *trunk, void *arg), void *arg)
+{
+	for (const struct dir_row *r = d->rows[DIR_TRUNK]; r; r = r->hh.next)
+		fn(&r->trunk, arg);
 }

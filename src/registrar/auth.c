@@ -161,7 +161,8 @@ static enum dir_answer find_trunk(const struct check *c, struct auth_identity *o
 
 	if (c->m->method == SIP_REGISTER)
 		return DIR_ABSENT;
-	answer = directory_trunk_by_address(c->auth->directory, &strans_source(c->st)->peer.sa, &trunk);
+	trunk = c->auth->trunk_of ? c->auth->trunk_of(c->m, strans_source(c->st), c->auth->trunk_of_arg) : NULL;
+	answer = trunk ? DIR_FOUND : directory_trunk_by_address(c->auth->directory, &strans_source(c->st)->peer.sa, &trunk);
 	if (answer != DIR_FOUND)
 		return answer;
 	*out = (struct auth_identity){ 0 };

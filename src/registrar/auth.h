@@ -13,6 +13,9 @@ struct auth {
 	struct directory *directory;
 	struct digest_server *digest;
 	const struct log *log;
+	/* The trunk to whose own contact a request came (outgoing.h); NULL: none. May be NULL. */
+	const struct dir_trunk *(*trunk_of)(const struct sip_msg *m, const struct sip_source *src, void *arg);
+	void *trunk_of_arg;
 };
 
 enum auth_verdict {

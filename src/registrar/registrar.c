@@ -25,6 +25,8 @@ struct registrar {
 	struct auth auth;
 	struct bindings *bindings;
 	struct gruu_maker *gruus;
+	void (*flow_closed)(uint64_t flow, void *arg);
+	void *flow_closed_arg;
 };
 
 /* ---- the answer ---- */
@@ -164,6 +166,14 @@ static void on_flow_closed(uint64_t flow, void *arg)
 	struct registrar *r = arg;
 
 	bindings_flow_closed(r->bindings, flow);
+	if (r->flow_closed)
+		r->flow_closed(flow, r->flow_closed_arg);
+}
+
+void registrar_on_flow_closed(struct registrar *r, void (*fn)(uint64_t flow, void *arg), void *arg)
+{
+	r->flow_closed = fn;
+	r->flow_closed_arg = arg;
 }
 
 /* ---- the registrar ---- */

@@ -68,6 +68,8 @@ struct registrar_gruu { char domain[64], number[64], instance[256]; };
 /* -ENOENT: uri is no GRUU. -ESTALE: it was one, or never: 404. With 0 the phone may be registered or not. domain: the one that
  * uri's host means. */
 int registrar_gruu_find(struct registrar *r, const char *domain, const struct sip_uri *uri, struct registrar_gruu *out);
+/* Told of every connection that ends, after the bindings that went with it. At most one; the registrar has the ua's handler. */
+void registrar_on_flow_closed(struct registrar *r, void (*fn)(uint64_t flow, void *arg), void *arg);
 unsigned registrar_count(const struct registrar *r);
 /* Told when an extension's set of bindings changed (not of refreshes), after it has. At most REGISTRAR_WATCHERS_MAX. */
 #define REGISTRAR_WATCHERS_MAX 8

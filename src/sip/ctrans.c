@@ -400,6 +400,11 @@ int ctrans_cancel(struct ctrans *ct, struct str hdrs)
 	return 0;
 }
 
+uint64_t ctrans_flow(const struct ctrans *ct)
+{
+	return ct->flow;
+}
+
 void ctrans_detach(struct ctrans *ct)
 {
 	ct->h = NULL;

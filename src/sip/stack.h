@@ -132,6 +132,8 @@ int ctrans_start(struct ctrans **out, struct sip_stack *s, const struct sip_req 
 /* CANCEL of an INVITE (RFC 3261 §9.1): sent now or as soon as a provisional response has come; nothing after a final. hdrs may
  * carry Reason. If no final response comes within 64*T1 after it, the INVITE ends with -ETIMEDOUT. */
 int ctrans_cancel(struct ctrans *ct, struct str hdrs);
+/* The connection or listener it went by last; 0: none yet. */
+uint64_t ctrans_flow(const struct ctrans *ct);
 /* No more handler calls; the transaction goes on to its end alone (an INVITE's final response is still ACKed). */
 void ctrans_detach(struct ctrans *ct);
 /* Sends the ACK of a 2xx or another request that is no transaction of its own. Via is added. */

@@ -162,6 +162,11 @@ const char *sip_ua_allow(const struct sip_ua *ua)
 	return ua->allow;
 }
 
+int sip_ua_local(const struct sip_ua *ua, const struct sip_dest *dest, union sockaddr_any *out)
+{
+	return ua_local(ua, dest, out);
+}
+
 int ua_local(const struct sip_ua *ua, const struct sip_dest *dest, union sockaddr_any *out)
 {
 	struct transport *t = sip_stack_transport(ua->stack);

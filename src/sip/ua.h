@@ -38,6 +38,8 @@ int sip_ua_new(struct sip_ua **out, const struct sip_ua_params *p);
 void sip_ua_close(struct sip_ua *ua);
 struct sip_stack *sip_ua_stack(struct sip_ua *ua);
 struct transport *sip_ua_transport(struct sip_ua *ua);
+/* Our address as seen from dest. -EHOSTUNREACH. */
+int sip_ua_local(const struct sip_ua *ua, const struct sip_dest *dest, union sockaddr_any *out);
 /* Also adds the method to Allow. */
 void sip_ua_handle(struct sip_ua *ua, enum sip_method method, sip_ua_request_fn *fn, void *arg);
 /* Adds a method to Allow that session handlers take inside dialogs (INFO, REFER ...). */
