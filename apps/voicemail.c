@@ -93,7 +93,7 @@ static bool print_doc(struct visitor *v, const char *id, int64_t duration_ms, ch
 {
 	const struct { const char *key, *value; } texts[] = {
 		{ "id", id }, { "domain", app_var(v->call, "domain") }, { "number", v->box.number },
-		{ "caller_number", app_var(v->call, "caller") }, { "caller_name", app_var(v->call, "caller_name") },
+		{ "caller_number", app_var(v->call, "caller_number") }, { "caller_name", app_var(v->call, "caller_name") },
 		{ "call", app_var(v->call, "call") },
 	};
 	struct out o;

@@ -57,7 +57,8 @@ const char *app_arg(struct call *call, const char *name);
 int64_t app_arg_int(struct call *call, const char *name);  /* also APP_SECONDS, in s */
 bool app_arg_bool(struct call *call, const char *name);
 
-/* Variables: number (dialled), caller, caller_name, trunk (by which he came, else ""), domain, context, language, timezone, result, call,
+/* Variables: number (dialled), caller (the account), caller_number, caller_name (as others may see him: "" when he hides himself; with
+ * caller_privacy, "id" or "none", they can be set for whom he calls from then on), trunk (by which he came, else ""), domain, context, language, timezone, result, call,
  * and those of `set`. NULL: unset. */
 const char *app_var(struct call *call, const char *name);
 int app_set_var(struct call *call, const char *name, const char *value);

@@ -229,16 +229,6 @@ static bool take_limit(struct calls *cs, const struct auth_identity *who, struct
 	return usage_take(cs, out, who->domain, key, trunk->call_limit);
 }
 
-/* From a trunk the caller is whom the trunk says: it vouches for its numbers. */
-static void set_trunk_caller(struct call *call, const struct sip_msg *m)
-{
-	char display[128];
-
-	sip_unescape(m->from.uri.user, call->caller.number, sizeof(call->caller.number));
-	if (str_copy(m->from.display, display, sizeof(display)) == 0)
-		str_put(call->caller.display_name, sizeof(call->caller.display_name), display);
-}
-
 /* RFC 3966 §5.1.1: what only helps the eye isn't part of a telephone number. */
 static void drop_visual_separators(char *number)
 {
@@ -325,7 +315,7 @@ static int begin(struct call *call, struct strans *st, const struct sip_msg *m, 
 	struct session_timing timing = caller_timing(call);
 	uint32_t min_s = session_min_expires(m, &timing);
 	struct leg *leg;
-	int err;
+	int err, status;
 
 	if (min_s) {
 		snprintf(hdrs, BEGIN_HDRS_MAX, "Min-SE: %u\r\n", min_s);
@@ -337,10 +327,13 @@ static int begin(struct call *call, struct strans *st, const struct sip_msg *m, 
 	call->caller_leg = leg;
 	leg->is_outside = call->caller.trunk[0] != '\0';
 	str_put(leg->peer, sizeof(leg->peer), call->caller.trunk[0] ? call->caller.trunk : call->caller.number);
+	status = told_begin(leg, m);
 	err = leg_accept(leg, st, m);
 	if (err)
 		return err == -EINVAL ? 400 : 500;
 	session_set_timing(leg->session, &timing);
+	if (status)
+		return status;
 	all.ncodecs = leg_codecs(NULL, codecs);
 	if (oa_state(leg->oa) == OA_REMOTE_OFFER && oa_offered(leg->oa, &all, common) == 0)
 		return 488;
@@ -390,15 +383,14 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 		return;
 	}
 	call->max_forwards = m->max_forwards < 0 ? 70 : (uint8_t)m->max_forwards;
-	if (who.trunk[0])
-		set_trunk_caller(call, m);
 	cs->n.total++;
 	status = begin(call, st, m, hdrs);
 	if (call->caller_leg)
 		call->caller_leg->usage = usage;
 	else
 		usage_give(cs, usage);
-	log_info(cs->p.log, "call=%s from=%s%s%s to=%s context=%s", call->id, call->caller.number, who.trunk[0] ? " trunk=" : "",
+	log_info(cs->p.log, "call=%s session=%s from=%s%s%s to=%s context=%s", call->id,
+		 call->caller_leg ? call->caller_leg->told.session_id : "-", call->caller.number, who.trunk[0] ? " trunk=" : "",
 		 who.trunk, call->number, call->context);
 	if (!status)
 		return;

@@ -9,6 +9,7 @@
 
 #include "call/app.h"
 #include "call/calls.h"
+#include "call/told.h"
 #include "sdp/oa.h"
 
 #define CALL_DIGITS_MAX 64    /* typed ahead; more than any menu reads */
@@ -64,6 +65,7 @@ struct leg {
 	bool wants_reoffer;       /* to be offered anew as soon as that may be */
 	int reoffer_status;       /* how the last offer of ours went: 200, or why it was refused; 0: none yet, or under way */
 	char *local_sdp;          /* our answer, repeated in every response until the ACK */
+	struct told told;         /* who is there, and what he is told */
 	char peer[64];            /* the number or trunk at its far end */
 	char codec[16];
 	char media_addr[64];      /* as signalled, to notice a change */
@@ -86,7 +88,7 @@ struct leg_dial {
 	struct str target;
 	struct sip_dest dest;
 	struct str route;         /* value of Route; may be empty */
-	const char *from_user, *from_display, *to_user; /* From and To carry our own address as host */
+	const char *to_user;      /* To and, unless the caller hides himself, From carry our own address as host */
 	const char *auth_user, *auth_password;
 	struct leg *near;         /* its future partner: codec order and worker */
 	struct session_timing timing;

@@ -71,6 +71,7 @@ static void write_leg(struct out *o, const struct leg *leg)
 	member_int(o, "max_jitter_us", leg->stats.max_jitter_us);
 	member_int(o, "rtt_us", leg->stats.rtt_us);
 	member_str(o, "media_address", addr);
+	member_str(o, "session_id", leg->told.session_id);
 	o->len--; /* the last comma */
 	out_chr(o, '}');
 }
@@ -110,6 +111,7 @@ void cdr_write(struct call *call)
 	member_str(&o, "hangup_by", hangup_by(call));
 	member_int(&o, "duration_ms", call->ended_ms - call->started_ms);
 	member_int(&o, "talk_ms", call->answered_ms ? call->ended_ms - call->answered_ms : 0);
+	member_str(&o, "session_id", caller ? caller->told.session_id : NULL);
 	out_z(&o, "\"legs\":[");
 	for (const struct leg *leg = call->legs; leg; leg = leg->next) {
 		write_leg(&o, leg);

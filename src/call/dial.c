@@ -126,13 +126,12 @@ struct ring {
 static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 {
 	const struct dir_trunk *trunk = r->trunk;
+	const struct dir_extension *ext;
 	struct call *call = d->call;
 	struct leg_dial p = {
 		.target = str_from(r->target),
 		.dest = *r->dest,
 		.route = str_from(r->route),
-		.from_user = call->caller.number[0] ? call->caller.number : "anonymous",
-		.from_display = call->caller.display_name,
 		.to_user = b->number,
 		.auth_user = trunk ? trunk->auth_user : NULL,
 		.auth_password = trunk ? trunk->auth_password : NULL,
@@ -149,6 +148,9 @@ static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 		return;
 	leg->is_outside = r->is_outside;
 	snprintf(leg->peer, sizeof(leg->peer), "%.63s", trunk ? trunk->name : b->number);
+	if (!r->contact || directory_extension(engine(d)->p.directory, call->domain, str_from(b->number), &ext) != DIR_FOUND)
+		ext = NULL;
+	told_callee(leg, b->number, ext, trunk);
 	err = leg_dial(leg, &p);
 	if (err) {
 		log_warn(engine(d)->p.log, "call=%s leg=%u target=%s: %s", call->id, leg->id, r->target, uv_strerror(err));
@@ -503,6 +505,8 @@ static void tell_caller(struct dial *d)
 			any = any || d->branches[i].legs[k]->state == LEG_RINGING;
 	if (!any || (d->p->music_class && d->is_ringing))
 		return;
+	if (!d->is_ringing || (only && only->has_early_media && !only->partner))
+		told_connected(caller, only);
 	if (only && only->has_early_media && !only->partner && (caller->state == LEG_ANSWERED || leg_early_media(caller) == 0)) {
 		leg_bridge(caller, only);
 		d->is_ringing = true;
@@ -559,6 +563,7 @@ static enum app_result talk(struct dial *d, struct leg *callee)
 	int err = 0;
 
 	leg_unbridge(callee); /* of early media */
+	told_connected(caller, callee);
 	if (caller->state != LEG_ANSWERED)
 		err = leg_answer(caller);
 	if (err) {
@@ -585,6 +590,8 @@ static enum app_result talk(struct dial *d, struct leg *callee)
 
 static void finish(struct dial *d, const struct leg *winner, const char *reason)
 {
+	if (!winner && !d->call->is_hungup)
+		told_connected(d->call->caller_leg, NULL);
 	for (unsigned i = 0; i < d->n; i++) {
 		struct branch *b = &d->branches[i];
 

@@ -16,6 +16,19 @@ static unsigned privacy_bit(struct str token)
 	return PRIVACY_UNKNOWN;
 }
 
+unsigned privacy_parse(struct str list)
+{
+	unsigned bits = 0;
+
+	while (list.p) {
+		struct str token = str_trim(str_cut(&list, ';'));
+
+		if (token.n)
+			bits |= privacy_bit(token);
+	}
+	return bits;
+}
+
 unsigned privacy_of(const struct sip_msg *m)
 {
 	struct sip_hdr_iter it = { 0 };
@@ -24,12 +37,7 @@ unsigned privacy_of(const struct sip_msg *m)
 
 	/* RFC 3323 §4.2 puts ';' between values; as lists are written elsewhere, some phones put ','. */
 	while (sip_msg_element_next(m, SIP_HDR_PRIVACY, &it, &element))
-		while (element.p) {
-			struct str token = str_trim(str_cut(&element, ';'));
-
-			if (token.n)
-				bits |= privacy_bit(token);
-		}
+		bits |= privacy_parse(element);
 	return bits;
 }
 

@@ -36,6 +36,8 @@ struct identity_rules {
 };
 enum identity_party { IDENTITY_CALLING, IDENTITY_CALLED };
 
+/* "id;user" */
+unsigned privacy_parse(struct str list);
 /* All Privacy headers together. */
 unsigned privacy_of(const struct sip_msg *m);
 /* May the identity not be shown? "none" overrides all else. */

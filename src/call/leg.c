@@ -10,6 +10,8 @@
 #include "call/leg_int.h"
 #include "base/log.h"
 
+#define HDRS_MAX 16384 /* of an INVITE, besides those of its dialog */
+
 static const struct session_handler session_handler;
 
 const char *leg_log_id(const struct leg *leg, char buf[64])
@@ -46,6 +48,7 @@ struct leg *leg_new(struct call *call, bool is_caller)
 static void leg_free(struct leg *leg)
 {
 	oa_free(leg->oa);
+	told_fini(&leg->told);
 	free(leg->local_sdp);
 	free(leg);
 }
@@ -100,13 +103,17 @@ static void leg_set_state(struct leg *leg, enum leg_state state)
 
 int leg_accept(struct leg *leg, struct strans *st, const struct sip_msg *m)
 {
-	if (leg_sdp_of(m).n) {
-		int err = oa_take_offer(leg->oa, leg_sdp_of(m));
+	int err;
 
+	if (leg_sdp_of(m).n) {
+		err = oa_take_offer(leg->oa, leg_sdp_of(m));
 		if (err)
 			return err;
 	}
-	return session_accept(&leg->session, leg->call->calls->p.ua, st, m, &session_handler, leg);
+	err = session_accept(&leg->session, leg->call->calls->p.ua, st, m, &session_handler, leg);
+	if (!err)
+		told_session(leg);
+	return err;
 }
 
 static void write_uri(struct out *o, const char *user, const char *host)
@@ -119,12 +126,26 @@ static void write_uri(struct out *o, const char *user, const char *host)
 	out_z(o, host);
 }
 
+/* Who calls, or nobody who can be known: then the Contact doesn't give him away either. */
+static void write_from(struct out *o, const struct leg *leg, const char *host, struct identity *caller)
+{
+	told_of(leg->call->caller_leg, leg, caller);
+	if (identity_is_hidden(caller) || !caller->number[0]) {
+		str_put(caller->name, sizeof(caller->name), "Anonymous");
+		str_put(caller->number, sizeof(caller->number), "anonymous");
+		out_z(o, IDENTITY_ANONYMOUS_URI);
+		return;
+	}
+	write_uri(o, caller->number, host);
+}
+
 int leg_dial(struct leg *leg, const struct leg_dial *d)
 {
 	struct calls *cs = leg->call->calls;
 	struct session_params p = { .target = d->target, .dest = d->dest, .ctype = "application/sdp" };
-	char from[256], to[256], host_text[SOCKADDR_TEXT_MAX], host[SOCKADDR_TEXT_MAX + 2];
-	struct out from_out, to_out, sdp_out;
+	char from[256], to[256], session[SESSID_LINE_MAX], host_text[SOCKADDR_TEXT_MAX], host[SOCKADDR_TEXT_MAX + 2];
+	struct out from_out, to_out, session_out, hdrs_out, sdp_out;
+	struct identity caller;
 	union sockaddr_any local;
 	int err;
 
@@ -140,20 +161,26 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	sockaddr_print_host(&local, host_text);
 	snprintf(host, sizeof(host), local.sa.sa_family == AF_INET6 ? "[%s]" : "%s", host_text);
 	out_init(&from_out, from, sizeof(from));
-	write_uri(&from_out, d->from_user, host);
+	write_from(&from_out, leg, host, &caller);
 	out_init(&to_out, to, sizeof(to));
 	write_uri(&to_out, d->to_user, host);
+	out_init(&session_out, session, sizeof(session));
+	told_print_session(leg, &session_out);
+	out_init_grow(&hdrs_out, HDRS_MAX);
+	told_print_invite(leg, &hdrs_out, host);
 	out_init_grow(&sdp_out, SDP_TEXT_MAX); /* not on the task's stack: a page of it would stay in use all the call */
 	err = leg_write_offer(leg, &local, d->near, &sdp_out);
-	if (!err && (!out_ok(&from_out) || !out_ok(&to_out)))
+	if (!err && (!out_ok(&from_out) || !out_ok(&to_out) || !out_ok(&hdrs_out)))
 		err = -EINVAL;
 	if (err)
 		goto out;
 	p.route = d->route;
-	p.from_display = str_from(d->from_display ? d->from_display : "");
+	p.from_display = str_from(caller.name);
 	p.from_uri = out_view(&from_out);
 	p.to_uri = out_view(&to_out);
-	p.contact_user = str_from(d->from_user ? d->from_user : "");
+	p.contact_user = str_from(caller.number);
+	p.dialog_hdrs = out_view(&session_out);
+	p.hdrs = out_view(&hdrs_out);
 	p.body = out_view(&sdp_out);
 	p.auth_user = d->auth_user;
 	p.auth_password = d->auth_password;
@@ -163,6 +190,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	if (!err)
 		leg_tell(leg);
 out:
+	out_fini(&hdrs_out);
 	out_fini(&sdp_out);
 	return err;
 }
@@ -173,7 +201,7 @@ int leg_ring(struct leg *leg)
 
 	if (leg->state >= LEG_ANSWERED || leg->has_early_media)
 		return leg->state == LEG_ENDED ? -ECANCELED : 0;
-	err = session_progress(leg->session, 180, NULL, NULL, STR_NULL);
+	err = session_progress(leg->session, 180, leg->told.hdrs, NULL, STR_NULL);
 	if (!err)
 		leg_set_state(leg, LEG_RINGING);
 	return err;
@@ -188,7 +216,7 @@ int leg_early_media(struct leg *leg)
 	err = leg_make_answer(leg);
 	if (err)
 		return err;
-	err = session_progress(leg->session, 183, NULL, "application/sdp", str_from(leg->local_sdp));
+	err = session_progress(leg->session, 183, leg->told.hdrs, "application/sdp", str_from(leg->local_sdp));
 	if (err)
 		return err;
 	leg->has_early_media = true;
@@ -206,7 +234,7 @@ int leg_answer(struct leg *leg)
 		err = leg_make_late_offer(leg);
 	if (err)
 		return err;
-	err = session_answer(leg->session, NULL, "application/sdp", str_from(leg->local_sdp));
+	err = session_answer(leg->session, leg->told.hdrs, "application/sdp", str_from(leg->local_sdp));
 	if (err)
 		return err;
 	leg_set_state(leg, LEG_ANSWERED);
@@ -246,6 +274,7 @@ static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
 	struct leg *leg = arg;
 
 	(void)s;
+	told_learn(leg, m);
 	leg_set_state(leg, LEG_RINGING);
 	if (leg_sdp_of(m).n && !leg->has_early_media && oa_take_early_answer(leg->oa, leg_sdp_of(m)) == 0) {
 		leg->has_early_media = true;
@@ -260,6 +289,7 @@ static void on_answer(struct session *s, const struct sip_msg *m, void *arg)
 	/* RFC 3261 §13.2.1 wants the answer in the 2xx again; gateways that gave it in a 183 leave it out. */
 	int err = leg_sdp_of(m).n ? oa_take_answer(leg->oa, leg_sdp_of(m)) : oa_keep_early_answer(leg->oa);
 
+	told_learn(leg, m);
 	session_ack(s, NULL, STR_NULL);
 	leg->is_acked = true;
 	/* A cancelled leg may be answered in the same moment: its session ends it with BYE. */
@@ -281,6 +311,7 @@ static void on_ack(struct session *s, const struct sip_msg *m, void *arg)
 	struct leg *leg = arg;
 	const char *codec_before = oa_agreed(leg->oa)->codec.name;
 
+	told_learn(leg, m);
 	leg->is_acked = true;
 	free(leg->local_sdp);
 	leg->local_sdp = NULL;
@@ -331,6 +362,7 @@ static bool on_request(struct session *s, struct strans *st, const struct sip_ms
 	char digit;
 
 	(void)s;
+	told_learn(leg, m);
 	if (m->method == SIP_MESSAGE) {
 		if (!leg_pass(leg, st, m))
 			strans_reply(st, &(struct sip_reply){ .status = 480, .reason = "Nobody to read it" });

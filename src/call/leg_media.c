@@ -416,6 +416,7 @@ void leg_bridge(struct leg *a, struct leg *b)
 {
 	a->partner = b;
 	b->partner = a;
+	told_joined(a, b);
 	leg_tell(a);
 	leg_tell(b);
 	leg_update_bridge(a);

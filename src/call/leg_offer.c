@@ -122,6 +122,7 @@ void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *
 	struct out o;
 	int err;
 
+	told_learn(leg, m);
 	/* An UPDATE without a body refreshes the target and nothing else. */
 	if (!has_offer && m->method == SIP_UPDATE) {
 		session_reply_offer(s, st, 200, NULL, NULL, STR_NULL);

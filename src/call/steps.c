@@ -16,7 +16,7 @@ struct str call_var_find(struct str name, void *arg)
 {
 	struct call *call = arg;
 	const struct { const char *name, *value; } fixed[] = {
-		{ "number", call->number }, { "caller", call->caller.number }, { "caller_name", call->caller.display_name },
+		{ "number", call->number }, { "caller", call->caller.number },
 		{ "domain", call->domain }, { "context", call->context }, { "language", call->language },
 		{ "trunk", call->caller.trunk }, { "result", app_result_name(call->result) }, { "call", call->id },
 		{ "timezone", call->timezone },
@@ -25,6 +25,8 @@ struct str call_var_find(struct str name, void *arg)
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		if (str_eqz(name, fixed[i].name))
 			return str_from(fixed[i].value);
+	if (str_starts(name, STR("caller_")) && call->caller_leg)
+		return told_var(call->caller_leg, str_from_at(name, strlen("caller_")));
 	for (const struct call_var *v = call->vars; v; v = v->next)
 		if (str_eqz(name, v->name))
 			return str_from(v->value);
@@ -45,6 +47,8 @@ int app_set_var(struct call *call, const char *name, const char *value)
 		str_put(call->language, sizeof(call->language), value);
 		return 0;
 	}
+	if (!strncmp(name, "caller_", 7) && call->caller_leg && told_set_var(call->caller_leg, name + 7, value))
+		return 0;
 	LL_FOREACH(call->vars, v)
 		if (!strcmp(v->name, name))
 			break;

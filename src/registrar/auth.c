@@ -22,6 +22,7 @@ struct check {
 	const struct sip_msg *m;
 	const struct dir_domain *domain;
 	char claimed[64];        /* the user it says it is from, unescaped; "" when there is none that could exist */
+	bool is_anonymous;       /* it says nothing of it: whoever has a password may call so */
 };
 
 static enum auth_verdict refuse(struct strans *st, int status, const char *reason, const char *hdrs)
@@ -50,6 +51,12 @@ static unsigned algorithms_stored(const struct dir_credential *cred, unsigned al
 			  (cred->ha1_sha512_256 ? DIGEST_SHA512_256 : 0);
 
 	return algs & stored ? algs & stored : algs;
+}
+
+/* RFC 3323 §4.1.1.3: From of a caller who hides himself. He is whom his credentials say, and the domain is the one he calls in. */
+static bool is_anonymous(const struct sip_msg *m)
+{
+	return m->method != SIP_REGISTER && str_ieqz(m->from.uri.host, "anonymous.invalid");
 }
 
 /* What a user of this name is challenged with; *algs is set unless the answer is unknown. */
@@ -111,7 +118,7 @@ static enum auth_verdict admit(const struct check *c, const struct dir_credentia
 	case DIR_FOUND:
 		break;
 	}
-	if (strcmp(c->claimed, cred->number) != 0 && strcmp(c->claimed, cred->auth_name) != 0) {
+	if (!c->is_anonymous && strcmp(c->claimed, cred->number) != 0 && strcmp(c->claimed, cred->auth_name) != 0) {
 		log_failure(c, str_from(cred->auth_name), "claims to be another user");
 		return refuse(c->st, 403, "Credentials belong to another user", NULL);
 	}
@@ -175,13 +182,13 @@ static enum dir_answer find_trunk(const struct check *c, struct auth_identity *o
 
 enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip_msg *m, struct auth_identity *out)
 {
-	struct check c = { .auth = a, .st = st, .m = m };
-	const struct sip_uri *uri = claimed_uri(m);
+	struct check c = { .auth = a, .st = st, .m = m, .is_anonymous = is_anonymous(m) };
+	const struct sip_uri *uri = c.is_anonymous ? &m->ruri : claimed_uri(m);
 	enum dir_answer domain = directory_domain_of_host(a->directory, uri->host, &c.domain), trunk;
 	struct sip_credentials given;
 	char name[DIGEST_USER_MAX];
 
-	if (sip_unescape(uri->user, c.claimed, sizeof(c.claimed)) != 0)
+	if (c.is_anonymous || sip_unescape(uri->user, c.claimed, sizeof(c.claimed)) != 0)
 		c.claimed[0] = '\0';
 	if (domain == DIR_FOUND && digest_find(m, SIP_HDR_AUTHORIZATION, str_from(c.domain->realm), &given, name))
 		return check_digest(&c, &given, out);

@@ -95,6 +95,10 @@ static void test_auth_check_verdicts(void **state)
 		{ "INVITE", "sip:1003@office", "sip:1002@office", "1003", "secret", 403, NULL },
 		/* REGISTER is about its To (RFC 3261 §10.3 step 4) */
 		{ "REGISTER", "sip:1002@office", "sip:1001@office", "1001", "secret", 0, "1001" },
+		/* RFC 3323 §4.1.1.3: he hides himself from others, not from us */
+		{ "INVITE", "sip:anonymous@anonymous.invalid", "sip:1002@office", "1001", "secret", 0, "1001" },
+		{ "INVITE", "sip:anonymous@anonymous.invalid", "sip:1002@office", "1001", "wrong", 401, NULL },
+		{ "REGISTER", "sip:1001@office", "sip:anonymous@anonymous.invalid", "1001", "secret", 403, NULL },
 		{ "REGISTER", "sip:1001@office", "sip:1002@office", "1001", "secret", 403, NULL },
 		{ "SUBSCRIBE", "sip:1001@office", "sip:1001@office", "1001", "secret", 0, "1001" },
 	};

@@ -60,7 +60,7 @@ static void run_dialogue(const struct dialogue *d, const struct app *app, struct
 		{ "greeting", d->greeting ? d->greeting : "auto" }, { "operator", d->operator }, { 0 },
 	};
 	const struct fake_pair vars[] = {
-		{ "domain", "office" }, { "caller", d->caller ? d->caller : "1001" }, { "caller_name", "Olive \"O\" Operator" },
+		{ "domain", "office" }, { "caller", d->caller ? d->caller : "1001" }, { "caller_number", d->caller ? d->caller : "1001" }, { "caller_name", "Olive \"O\" Operator" },
 		{ "call", "c-1" }, { "trunk", d->trunk ? d->trunk : "" }, { "result", d->before ? d->before : "ok" }, { 0 },
 	};
 	struct fake_pair rows[ARRAY_LEN(usual_rows) + 1] = { d->row };

@@ -1,0 +1,281 @@
+/* told.c - who is at the far end of a leg, and what his counterpart gets to know of it. */
+#include <stdlib.h>
+
+#include "call/leg_int.h"
+
+void told_fini(struct told *t)
+{
+	free(t->hdrs);
+	t->hdrs = NULL;
+}
+
+/* ---- the session's name ---- */
+
+/* Our own half, where we are the other end. */
+static void own_half(const struct call *call, char uuid[SESSID_LEN + 1])
+{
+	size_t n = 0;
+
+	for (const char *p = call->id; *p && n < SESSID_LEN; p++)
+		if (*p != '-')
+			uuid[n++] = *p;
+	uuid[n] = '\0';
+}
+
+void told_print_session(const struct leg *leg, struct out *o)
+{
+	const struct told *t = &leg->told;
+
+	/* RFC 7989 §6: before the far end has said anything it is the nil one. */
+	sessid_print(o, t->other_id, t->is_named || leg->session ? t->session_id : SESSID_NIL);
+}
+
+void told_session(struct leg *leg)
+{
+	char line[SESSID_LINE_MAX];
+	struct out o;
+
+	if (!leg->session)
+		return;
+	out_init(&o, line, sizeof(line));
+	told_print_session(leg, &o);
+	session_set_hdrs(leg->session, out_view(&o)); /* without memory it says what it said */
+}
+
+static void set_other(struct leg *leg, const char *uuid)
+{
+	if (!strcmp(leg->told.other_id, uuid))
+		return;
+	str_put(leg->told.other_id, sizeof(leg->told.other_id), uuid);
+	told_session(leg);
+}
+
+static void learn_session(struct leg *leg, const struct sip_msg *m)
+{
+	char sender[SESSID_LEN + 1], receiver[SESSID_LEN + 1], before[SESSID_LEN + 1];
+	struct told *t = &leg->told;
+
+	/* RFC 7329 knew one UUID for both ends: who sends ours back has none of his own. */
+	if (!sessid_of(m, sender, receiver) || !strcmp(sender, SESSID_NIL) || !strcmp(sender, t->other_id))
+		return;
+	t->is_named = true;
+	if (!strcmp(sender, t->session_id))
+		return;
+	str_put(before, sizeof(before), t->session_id);
+	str_put(t->session_id, sizeof(t->session_id), sender);
+	told_session(leg);
+	for (struct leg *l = leg->call->legs; l; l = l->next)
+		if (l != leg && !strcmp(l->told.other_id, before))
+			set_other(l, sender);
+}
+
+/* ---- who is there ---- */
+
+static struct identity_rules rules_of(const struct dir_trunk *trunk)
+{
+	return (struct identity_rules){ .is_trusted = trunk->is_trusted, .has_asserted = trunk->has_asserted,
+					.has_preferred = trunk->has_preferred, .has_rpid = trunk->has_rpid };
+}
+
+/* The numbers it may call as, its own among them. */
+static const char *preferred_number(const struct dir_extension *ext, const struct sip_msg *m)
+{
+	const char *shown[] = { ext->number, ext->caller_id }, *number;
+
+	if (!sip_msg_has(m, SIP_HDR_P_PREFERRED_IDENTITY))
+		return NULL;
+	number = identity_preferred(m, shown, ARRAY_LEN(shown));
+	return number ? number : identity_preferred(m, ext->identities, ext->nidentities);
+}
+
+static void begin_extension(struct leg *leg, const struct sip_msg *m)
+{
+	const struct call *call = leg->call;
+	const struct dir_extension *ext;
+	struct told *t = &leg->told;
+	const char *number = call->caller.number;
+
+	t->is_extension = true;
+	t->rules.has_asserted = true;
+	t->who.privacy = sip_msg_has(m, SIP_HDR_PRIVACY) ? privacy_of(m) : 0;
+	if (identity_is_anonymous_uri(&m->from.uri) && !(t->who.privacy & PRIVACY_NONE))
+		t->who.privacy |= PRIVACY_ID;
+	if (directory_extension(call->calls->p.directory, call->domain, str_from(number), &ext) == DIR_FOUND) {
+		const char *other = preferred_number(ext, m);
+
+		t->is_extension = !other || !strcmp(other, number);
+		number = other ? other : number;
+	}
+	str_put(t->who.number, sizeof(t->who.number), number);
+	str_put(t->who.name, sizeof(t->who.name), call->caller.display_name);
+}
+
+/* A trunk vouches for its callers; how much that is worth is in its row. */
+static void begin_trunk(struct leg *leg, const struct sip_msg *m)
+{
+	struct call *call = leg->call;
+	const struct dir_trunk *trunk;
+	struct told *t = &leg->told;
+
+	if (directory_trunk(call->calls->p.directory, call->domain, str_from(call->caller.trunk), &trunk) == DIR_FOUND)
+		t->rules = rules_of(trunk);
+	identity_of_trunk(&t->who, m, t->rules.is_trusted);
+	str_put(call->caller.number, sizeof(call->caller.number), t->who.number);
+	str_put(call->caller.display_name, sizeof(call->caller.display_name), t->who.name);
+}
+
+int told_begin(struct leg *leg, const struct sip_msg *m)
+{
+	struct told *t = &leg->told;
+
+	sessid_make(leg->call->calls->p.rng, t->session_id);
+	own_half(leg->call, t->other_id);
+	learn_session(leg, m);
+	if (leg->is_outside)
+		begin_trunk(leg, m);
+	else
+		begin_extension(leg, m);
+	/* RFC 3323 §5: rather no call than one without it. */
+	return (t->who.privacy & PRIVACY_CRITICAL) && (t->who.privacy & PRIVACY_UNKNOWN) ? 500 : 0;
+}
+
+void told_callee(struct leg *leg, const char *number, const struct dir_extension *ext, const struct dir_trunk *trunk)
+{
+	struct told *t = &leg->told;
+
+	sessid_make(leg->call->calls->p.rng, t->session_id);
+	str_put(t->other_id, sizeof(t->other_id), leg->call->caller_leg->told.session_id);
+	str_put(t->who.number, sizeof(t->who.number), number);
+	if (ext) {
+		str_put(t->who.name, sizeof(t->who.name), ext->display_name);
+		t->is_extension = true;
+	}
+	if (trunk)
+		t->rules = rules_of(trunk);
+	else
+		t->rules.has_asserted = ext != NULL;
+}
+
+/* Outside an extension is known by another number: its own there, or that of the trunk, or of the whole house. */
+static const char *outside_number(const struct leg *of, const struct leg *viewer, const struct dir_extension *ext)
+{
+	struct directory *d = of->call->calls->p.directory;
+	const struct dir_trunk *trunk;
+	const struct dir_domain *domain;
+
+	if (ext->caller_id)
+		return ext->caller_id;
+	if (directory_trunk(d, of->call->domain, str_from(viewer->peer), &trunk) == DIR_FOUND && trunk->caller_id)
+		return trunk->caller_id;
+	if (directory_domain(d, of->call->domain, &domain) == DIR_FOUND && domain->caller_id)
+		return domain->caller_id;
+	return ext->number;
+}
+
+void told_of(const struct leg *of, const struct leg *viewer, struct identity *out)
+{
+	const struct dir_extension *ext;
+
+	*out = of->told.who;
+	if (of->is_outside ||
+	    directory_extension(of->call->calls->p.directory, of->call->domain, str_from(of->peer), &ext) != DIR_FOUND)
+		return;
+	if (ext->anonymous == DIR_ALWAYS || (ext->anonymous == DIR_OUTSIDE && viewer->is_outside))
+		out->privacy |= PRIVACY_ID;
+	if (of->told.is_extension && viewer->is_outside)
+		str_put(out->number, sizeof(out->number), outside_number(of, viewer, ext));
+}
+
+void told_learn(struct leg *leg, const struct sip_msg *m)
+{
+	struct identity id;
+
+	learn_session(leg, m);
+	if (leg->is_outside && leg->told.rules.is_trusted && identity_of_trunk(&id, m, true))
+		leg->told.who = id;
+	else if (sip_msg_has(m, SIP_HDR_PRIVACY))
+		leg->told.who.privacy = privacy_of(m);
+}
+
+/* ---- the dialplan ---- */
+
+struct str told_var(const struct leg *caller, struct str name)
+{
+	const struct identity *who = &caller->told.who;
+	bool is_shown = !identity_is_hidden(who);
+
+	if (str_eqz(name, "number"))
+		return is_shown ? str_from(who->number) : STR("");
+	if (str_eqz(name, "name"))
+		return is_shown ? str_from(who->name) : STR("");
+	if (str_eqz(name, "privacy"))
+		return str_from(identity_is_hidden(who) ? "id" : who->privacy & PRIVACY_NONE ? "none" : "");
+	return STR_NULL;
+}
+
+bool told_set_var(struct leg *caller, const char *name, const char *value)
+{
+	struct told *t = &caller->told;
+
+	if (!strcmp(name, "number")) {
+		str_put(t->who.number, sizeof(t->who.number), value);
+		t->is_extension = false;
+	} else if (!strcmp(name, "name")) {
+		identity_name_of(str_from(value), t->who.name, sizeof(t->who.name));
+	} else if (!strcmp(name, "privacy")) {
+		t->who.privacy = privacy_parse(str_from(value));
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* ---- telling ---- */
+
+void told_print_invite(const struct leg *leg, struct out *o, const char *host)
+{
+	struct identity caller;
+
+	told_of(leg->call->caller_leg, leg, &caller);
+	identity_print(o, &caller, host, &leg->told.rules, IDENTITY_CALLING);
+}
+
+static void print_host(const union sockaddr_any *addr, char *buf, size_t size)
+{
+	char text[SOCKADDR_TEXT_MAX];
+
+	sockaddr_print_host(addr, text);
+	snprintf(buf, size, addr->sa.sa_family == AF_INET6 ? "[%s]" : "%s", text);
+}
+
+void told_connected(struct leg *caller, const struct leg *callee)
+{
+	char own[SESSID_LEN + 1], host[SOCKADDR_TEXT_MAX + 2];
+	union sockaddr_any local;
+	struct identity id;
+	struct out o;
+
+	own_half(caller->call, own);
+	set_other(caller, callee ? callee->told.session_id : own);
+	told_fini(&caller->told);
+	if (!callee || !caller->session || session_local_addr(caller->session, &local) != 0)
+		return;
+	print_host(&local, host, sizeof(host));
+	told_of(callee, caller, &id);
+	out_init_grow(&o, IDENTITY_HDRS_MAX);
+	identity_print(&o, &id, host, &caller->told.rules, IDENTITY_CALLED);
+	if (o.len && out_ok(&o))
+		caller->told.hdrs = str_dup(out_view(&o));
+	out_fini(&o);
+}
+
+void told_joined(struct leg *a, struct leg *b)
+{
+	set_other(a, b->told.session_id);
+	set_other(b, a->told.session_id);
+	/* Who has answered and has no name of his own goes by the one that we gave him. */
+	if (!a->told.is_named)
+		told_session(a);
+	if (!b->told.is_named)
+		told_session(b);
+}
