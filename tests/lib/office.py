@@ -3,7 +3,7 @@
 `office` is one server for all tests of a pytest process (of an xdist worker), for tests that leave no trace: what they register
 they take away, what they set in SQL they set back. `own_office` is a server of the test's own. Both have the demo office with
 password sN for extension N. Each server listens on a loopback address of its own, so that ports never collide: 127.x.y.z,
-port 5060, UDP and TCP, and 5061, TLS; and on ::1 with a free port.
+port 5060, UDP and TCP, 5061, TLS, 5066, WebSocket, and 5067, WebSocket over TLS; and on ::1 with a free port.
 
 A test fails when the server ended by itself, with another status than 0, or with a report of a sanitizer.
 
@@ -31,7 +31,7 @@ BUILD = BUILD if BUILD.is_absolute() else ROOT / BUILD
 SERVER = BUILD / "cordboard"
 PROMPTS = ROOT / "build" / "prompts"
 IS_SANITIZED = "sanitize" in BUILD.name or "tsan" in BUILD.name
-TLS_PORT = 5061
+TLS_PORT, WS_PORT, WSS_PORT = 5061, 5066, 5067
 SLOW = 3 if IS_SANITIZED else 1          # how much longer things may take
 
 REPORT = re.compile(r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed|stack smashing")
@@ -150,7 +150,7 @@ class Office:
         top = {"node": "test", "user": "", "log_level": "debug", "database": self.conninfo, "spool": self.dir / "spool",
                "prompts": PROMPTS}
         self._make_certificate()
-        groups = {"sip": {}, "tls": {"cert": self.dir / "cert.pem"}, "media": {"workers": 2, "port_min": first, "port_max": first + 399}}
+        groups = {"sip": {}, "tls": {"cert": self.dir / "cert.pem"}, "ws": {}, "wss": {}, "media": {"workers": 2, "port_min": first, "port_max": first + 399}}
         for name, value in self.settings.items():
             if isinstance(value, dict):
                 groups[name].update(value)
@@ -162,8 +162,9 @@ class Office:
         text = [line(n, v) for n, v in top.items()]
         for group, values in groups.items():
             lines = [line(n, v) for n, v in values.items()]
-            if group in ("sip", "tls"):
-                ends = ", ".join(f"{{ addr = {quote(a)}; port = {p}; }}" for a, p in (listen if group == "sip" else [(self.addr, TLS_PORT)]))
+            port = {"tls": TLS_PORT, "ws": WS_PORT, "wss": WSS_PORT}.get(group)
+            if port or group == "sip":
+                ends = ", ".join(f"{{ addr = {quote(a)}; port = {p}; }}" for a, p in ([(self.addr, port)] if port else listen))
                 lines.append(f"listen = ( {ends} );")
             text.append(f"{group} = {{ {' '.join(lines)} }};")
         (self.dir / "cordboard.conf").write_text("\n".join(text) + "\n")

@@ -17,7 +17,8 @@ import select
 import socket
 import time
 
-from office import OfficeError, SLOW, free_port6, own_address
+from office import OfficeError, SLOW, WS_PORT, WSS_PORT, free_port6, own_address
+from ws import WebSocket
 
 COMPACT = {"v": "via", "f": "from", "t": "to", "m": "contact", "i": "call-id", "l": "content-length", "c": "content-type",
            "s": "subject", "k": "supported", "e": "content-encoding", "o": "event", "u": "allow-events", "r": "refer-to"}
@@ -163,6 +164,13 @@ class Phone:
         self.server = target or office.sockaddr(family)
         self.domain = "cordboard"
         self.trace, self.buffer, self.inbox = [], b"", []
+        self.registration = {"call_id": f"{token()}@test", "tag": token(), "cseq": 0}
+        self.uri_host = office.target(family)
+        if proto in ("ws", "wss"):
+            # RFC 7118 §5: a browser doesn't know its address, so it says a name that is none.
+            self.socket = WebSocket.open((self.server[0], WSS_PORT if proto == "wss" else WS_PORT), proto == "wss", (self.addr, 0))
+            self.host, self.port = f"{token()}.invalid", None
+            return
         kind = socket.AF_INET if family == 4 else socket.AF_INET6
         self.socket = socket.socket(kind, socket.SOCK_DGRAM if proto == "udp" else socket.SOCK_STREAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -172,8 +180,6 @@ class Phone:
             self.socket.connect(self.server)
         self.port = self.socket.getsockname()[1]
         self.host = self.addr if family == 4 else f"[{self.addr}]"
-        self.uri_host = office.target(family)
-        self.registration = {"call_id": f"{token()}@test", "tag": token(), "cseq": 0}
 
     def close(self):
         self.socket.close()
@@ -196,10 +202,17 @@ class Phone:
         self.trace.append((">>>", data))
         if self.proto == "tcp":
             self.socket.sendall(data)
+        elif self.proto in ("ws", "wss"):
+            self.socket.send(data)
         else:
             self.socket.sendto(data, to or self.server)
 
     def _read(self, timeout):
+        if self.proto in ("ws", "wss"):
+            data = self.socket.receive(max(0, timeout))
+            if self.socket.is_closed:
+                raise ConnectionClosed("the server closed the connection")
+            return data and (data, self.server)
         if not select.select([self.socket], [], [], max(0, timeout))[0]:
             return None
         if self.proto == "udp":
@@ -269,11 +282,16 @@ class Phone:
     # ---- messages ----
 
     def via(self, branch=None):
-        return f"Via: SIP/2.0/{self.proto.upper()} {self.host}:{self.port};branch={branch or 'z9hG4bK' + token()};rport"
+        return f"Via: SIP/2.0/{self.proto.upper()} {self.sent_by};branch={branch or 'z9hG4bK' + token()};rport"
+
+    @property
+    def sent_by(self):
+        return f"{self.host}:{self.port}" if self.port else self.host
 
     @property
     def contact(self):
-        return f"<sip:{self.user}@{self.host}:{self.port}{';transport=tcp' if self.proto == 'tcp' else ''}>"
+        transport = {"tcp": ";transport=tcp", "ws": ";transport=ws", "wss": ";transport=ws"}.get(self.proto, "")
+        return f"<sip:{self.user}@{self.sent_by}{transport}>"
 
     def request(self, method, uri=None, headers=(), body="", call_id=None, cseq=1, branch=None, from_tag=None, to=None, from_=None,
                 ctype="application/sdp", max_forwards=70):
