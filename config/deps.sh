@@ -2,11 +2,16 @@
 # Installs those of the given Debian packages that are missing. Does nothing, offline, when none is.
 set -euo pipefail
 
+# By a package of another name: where nodejs isn't Debian's own it brings npm along, and refuses that of Debian.
+is_provided() {
+	dpkg-query -W -f '${db:Status-Status} ${Provides},\n' 2>/dev/null | grep -qE "^installed (.*, )?$1( \(.*\))?,"
+}
+
 missing=()
 for package in "$@"; do
 	case $(dpkg-query -W -f '${db:Status-Status} ' "$package" 2>/dev/null) in
 	"installed "*) ;;
-	*) missing+=("$package") ;;
+	*) is_provided "$package" || missing+=("$package") ;;
 	esac
 done
 [ "${#missing[@]}" -gt 0 ] || exit 0

@@ -1,9 +1,9 @@
-# Real phones (baresip) against the running server, judged by what they hear.
+# Real phones (baresip, JsSIP) against the running server, judged by what they hear.
 
 # More workers than cores: phones mostly listen.
 .PHONY: test-phones
 
-test-phones: all prompts  ## real phones: calls, hold, voicemail, menus
+test-phones: all prompts build/js/.installed  ## real phones: calls, hold, voicemail, menus
 	@$(MAKE) --no-print-directory SANITIZE= TSAN= build/tests/media/compare
 	@$(PYTEST) -n 6 tests/phones
 
