@@ -10,12 +10,14 @@
 #include "presence/message.h"
 #include "presence/mwi.h"
 #include "presence/phone_request.h"
+#include "presence/presentity.h"
 
 struct presence {
 	struct events *events;
 	struct lines *lines;
 	struct mwi *mwi;
 	struct dialog_info *dialog_info;
+	struct presentities *presentities;
 	struct phone_requests *phone_requests;
 	struct messages *messages;
 };
@@ -38,6 +40,10 @@ int presence_new(struct presence **out, const struct presence_params *p)
 	if (!err)
 		err = dialog_info_new(&pr->dialog_info, pr->events, p->directory, pr->lines);
 	if (!err)
+		err = presentities_new(&pr->presentities, &(struct presentities_params){
+			.ua = p->ua, .events = pr->events, .directory = p->directory, .registrar = p->registrar, .auth = p->auth,
+			.lines = pr->lines, .timers = p->timers, .rng = p->rng, .log = p->log });
+	if (!err)
 		err = phone_requests_new(&pr->phone_requests, &(struct phone_requests_params){
 			.ua = p->ua, .directory = p->directory, .db = p->db, .calls = p->calls, .registrar = p->registrar,
 			.log = p->log });
@@ -57,6 +63,8 @@ void presence_stop(struct presence *p)
 		events_stop(p->events);
 	if (p->mwi)
 		mwi_stop(p->mwi);
+	if (p->presentities)
+		presentities_stop(p->presentities);
 	if (p->lines)
 		lines_stop(p->lines);
 	if (p->phone_requests)
@@ -73,6 +81,7 @@ void presence_free(struct presence *p)
 	messages_free(p->messages);
 	events_free(p->events);
 	dialog_info_free(p->dialog_info);
+	presentities_free(p->presentities);
 	mwi_free(p->mwi);
 	lines_free(p->lines);
 	free(p);

@@ -16,6 +16,7 @@ sources() {
 	case $1 in
 	uri | msg | frame) echo "$base $sip" ;;
 	sdp) echo "$base src/sdp/sdp.c src/sdp/oa.c" ;;
+	pidf) echo "$base src/presence/pidf.c src/presence/xml.c $(pkg-config --cflags --libs libxml-2.0)" ;;
 	rtp) echo "$base src/media/rtp.c src/media/rtcp.c src/media/dtmf.c src/media/latch.c" ;;
 	esac
 }
