@@ -483,6 +483,7 @@ static int make_sip(struct pbx *p)
 	if (err == -EINVAL)
 		fprintf(stderr, "dns.servers: \"%s\" are no addresses\n", p->config.dns_servers);
 	params.resolver = p->resolver;
+	params.next_target_ms = p->config.next_target_ms;
 	if (!err)
 		err = sip_ua_new(&p->ua, &params);
 	if (!err)

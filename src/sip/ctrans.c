@@ -7,7 +7,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sip/resolve.h"
 #include "sip/stack_int.h"
+
+#define UDP_REQUEST_MAX 1300 /* RFC 3261 §18.1.1, where the path's MTU isn't known */
+#define NO_TCP_S 600         /* who has none isn't asked again so soon */
+#define TCP_PATIENCE_MS 3000 /* for what went by TCP for its size: a firewall may drop what a host would refuse */
 
 enum st { ST_BAD, ST_CALLING, ST_TRYING, ST_PROCEEDING, ST_COMPLETED, ST_ACCEPTED, ST_TERMINATED, ST_COUNT };
 enum ev { EV_1XX, EV_2XX, EV_3XX_6XX, EV_TIMER_AE, EV_TIMER_BF, EV_TIMER_END, EV_TRANSPORT, EV_COUNT };
@@ -40,6 +45,11 @@ struct ctrans {
 	uint64_t flow;             /* the connection it went by */
 	enum st state;
 	bool is_invite, wants_cancel, is_cancelled;
+	bool is_heard, is_proven;  /* a response has come; one that a server in order gives */
+	bool is_large;             /* goes by TCP for its size alone */
+	uint32_t patience_ms;      /* 0: none */
+	uint64_t udp_flow;         /* of dest when it goes by UDP after all */
+	size_t via_at;             /* of the transport's name in the Via, in request */
 	uint32_t a_ms;
 	struct timer timer_ae, timer_bf, timer_end;
 	char *request, *cancel_hdrs;
@@ -52,7 +62,7 @@ static void ctrans_event(struct ctrans *ct, enum ev ev, const struct sip_msg *m)
 
 static void on_timer_ae(void *arg) { ctrans_event(arg, EV_TIMER_AE, NULL); }
 static void on_timer_bf(void *arg) { ctrans_event(arg, EV_TIMER_BF, NULL); }
-static void on_timer_end(void *arg) { ctrans_event(arg, EV_TIMER_END, NULL); }
+static void on_timer_end(void *arg);
 
 static void ctrans_free(struct ctrans *ct)
 {
@@ -158,6 +168,33 @@ static void send_ack(struct ctrans *ct, const struct sip_msg *response)
 	out_fini(&o);
 }
 
+/* ---- targets (RFC 3263 §4.3) ---- */
+
+/* A flow is the peer's: what it does says nothing of an address. */
+static void target_failed(const struct ctrans *ct, uint32_t for_s)
+{
+	if (!ct->dest.flow)
+		resolver_failed(ct->stack->p.resolver, &ct->dest, for_s);
+}
+
+/* RFC 3261 §21.5.4: a 503 that says for how long is believed; one that doesn't counts for this request alone. */
+static void judge_target(struct ctrans *ct, const struct sip_msg *m)
+{
+	struct str value = m->status == 503 ? sip_msg_value(m, SIP_HDR_RETRY_AFTER) : STR_NULL;
+	uint32_t for_s = 0;
+	size_t n = 0;
+
+	while (n < value.n && value.p[n] >= '0' && value.p[n] <= '9')
+		n++;
+	if (n && str_to_u32((struct str){ value.p, n }, UINT32_MAX, &for_s) == 0 && for_s) {
+		target_failed(ct, for_s);
+	} else if (!ct->is_proven && !ct->dest.flow && m->status != 503 && m->status != 100) {
+		ct->is_proven = true;
+		resolver_worked(ct->stack->p.resolver, &ct->dest);
+	}
+	ct->is_heard = true;
+}
+
 /* ---- the machine ---- */
 
 static void send_request(struct ctrans *ct, bool again)
@@ -168,11 +205,66 @@ static void send_request(struct ctrans *ct, bool again)
 		ctrans_event(ct, EV_TRANSPORT, NULL);
 }
 
+static void set_via_proto(char *request, size_t at, enum sip_proto proto)
+{
+	memcpy(request + at, sip_proto_name(proto), 3);
+}
+
+/* It went by TCP for its size, and there is none: by UDP after all, in the same transaction (RFC 3261 §18.1.1). */
+static void use_udp(struct ctrans *ct)
+{
+	struct timers *w = ct->stack->p.timers;
+
+	target_failed(ct, NO_TCP_S);
+	ct->is_large = false;
+	ct->dest.proto = SIP_UDP;
+	ct->dest.flow = ct->udp_flow;
+	set_via_proto(ct->request, ct->via_at, SIP_UDP);
+	timer_start(w, &ct->timer_ae, ct->a_ms);
+	timer_stop(w, &ct->timer_end);
+	if (ct->patience_ms)
+		timer_start(w, &ct->timer_end, ct->patience_ms);
+	send_request(ct, false);
+}
+
+/* There is another target to try. An INVITE stays to hear what may still come: a 1xx is answered with CANCEL. */
+static void lose_patience(struct ctrans *ct)
+{
+	const struct ctrans_handler *h = ct->h;
+
+	if (!ct->is_invite) {
+		ctrans_event(ct, EV_TIMER_BF, NULL);
+		return;
+	}
+	target_failed(ct, 0);
+	ct->is_heard = true; /* that was its failure */
+	timer_stop(ct->stack->p.timers, &ct->timer_ae);
+	ctrans_cancel(ct, STR_NULL);
+	ct->h = NULL;
+	ct->stack->n.ctrans_timeouts++;
+	if (h && h->on_terminated)
+		h->on_terminated(ct, -ETIMEDOUT, ct->arg);
+}
+
+static void on_timer_end(void *arg)
+{
+	struct ctrans *ct = arg;
+
+	if (ct->state != ST_CALLING && ct->state != ST_TRYING)
+		ctrans_event(ct, EV_TIMER_END, NULL);
+	else if (ct->is_large)
+		use_udp(ct);
+	else
+		lose_patience(ct);
+}
+
 static void terminate(struct ctrans *ct, int err)
 {
 	const struct ctrans_handler *h = ct->h;
 
 	ct->h = NULL;
+	if (err && !ct->is_heard)
+		target_failed(ct, 0);
 	if (err == -ETIMEDOUT)
 		ct->stack->n.ctrans_timeouts++;
 	if (h && h->on_terminated)
@@ -195,6 +287,7 @@ static void enter(struct ctrans *ct, enum st state)
 	ct->state = state;
 	switch (state) {
 	case ST_PROCEEDING:
+		timer_stop(w, &ct->timer_end); /* patience */
 		if (ct->is_invite) {
 			timer_stop(w, &ct->timer_ae);
 			timer_stop(w, &ct->timer_bf);
@@ -246,6 +339,10 @@ static void ctrans_event(struct ctrans *ct, enum ev ev, const struct sip_msg *m)
 
 	if (to == ST_BAD)
 		return;
+	if (ev == EV_TRANSPORT && ct->is_large && (from == ST_CALLING || from == ST_TRYING)) {
+		use_udp(ct);
+		return;
+	}
 	if (to == ST_TERMINATED) {
 		ct->state = ST_TERMINATED;
 		terminate(ct, ev == EV_TRANSPORT ? -EIO : ev == EV_TIMER_BF ? -ETIMEDOUT : 0);
@@ -293,8 +390,14 @@ struct ctrans *ctrans_find(struct sip_stack *s, const struct sip_msg *m)
 	return ct;
 }
 
+bool ctrans_is_detached(const struct ctrans *ct)
+{
+	return !ct->h;
+}
+
 void ctrans_receive(struct ctrans *ct, const struct sip_msg *m)
 {
+	judge_target(ct, m);
 	ctrans_event(ct, m->status < 200 ? EV_1XX : m->status < 300 ? EV_2XX : EV_3XX_6XX, m);
 }
 
@@ -313,7 +416,7 @@ void ctrans_flow_closed(struct sip_stack *s, uint64_t flow)
 /* ---- out ---- */
 
 static int start(struct ctrans **out, struct sip_stack *s, struct str bytes, struct str branch, struct str method,
-		 const struct sip_dest *dest)
+		 const struct sip_dest *dest, uint32_t patience_ms)
 {
 	char key[SIP_KEY_MAX];
 	int len = make_key(key, branch, method), err;
@@ -348,7 +451,40 @@ static int start(struct ctrans **out, struct sip_stack *s, struct str bytes, str
 	if (!is_reliable(dest->proto))
 		timer_start(s->p.timers, &ct->timer_ae, ct->a_ms);
 	timer_start(s->p.timers, &ct->timer_bf, SIP_TIMER_B_MS);
+	ct->patience_ms = patience_ms;
+	if (patience_ms)
+		timer_start(s->p.timers, &ct->timer_end, patience_ms);
 	*out = ct;
+	return 0;
+}
+
+/* Of a request just written: behind the request line and the name of the Via. */
+static size_t find_via_proto(const struct sip_req *r)
+{
+	return r->method.n + 1 + r->uri.n + sizeof(" SIP/2.0\r\nVia: SIP/2.0/") - 1;
+}
+
+/* By TCP, if the other side may have it. -EHOSTUNREACH: it is known not to, or to refuse it. */
+static int start_large(struct ctrans **out, struct sip_stack *s, const struct sip_req *r, struct out *o, struct str branch,
+		       const struct sip_dest *dest)
+{
+	struct sip_dest tcp = *dest;
+	char *request = (char *)out_view(o).p;
+	int err;
+
+	tcp.proto = SIP_TCP;
+	tcp.flow = 0;
+	if (resolver_is_failed(s->p.resolver, &tcp))
+		return -EHOSTUNREACH;
+	set_via_proto(request, find_via_proto(r), SIP_TCP);
+	err = start(out, s, out_view(o), branch, r->method, &tcp, TCP_PATIENCE_MS);
+	set_via_proto(request, find_via_proto(r), SIP_UDP);
+	if (err)
+		return err;
+	(*out)->is_large = true;
+	(*out)->udp_flow = dest->flow;
+	(*out)->via_at = find_via_proto(r);
+	(*out)->patience_ms = r->patience_ms;
 	return 0;
 }
 
@@ -362,7 +498,14 @@ int ctrans_start(struct ctrans **out, struct sip_stack *s, const struct sip_req 
 	make_branch(s, branch);
 	out_init_grow(&o, SIP_MSG_MAX);
 	write_request(&o, s, r, dest, branch);
-	err = out_ok(&o) ? start(out, s, out_view(&o), str_from(branch), r->method, dest) : -EINVAL;
+	if (!out_ok(&o))
+		err = -EINVAL;
+	else if (dest->proto == SIP_UDP && dest->has_tcp && o.len > UDP_REQUEST_MAX)
+		err = start_large(out, s, r, &o, str_from(branch), dest);
+	else
+		err = -EHOSTUNREACH;
+	if (err == -EHOSTUNREACH)
+		err = start(out, s, out_view(&o), str_from(branch), r->method, dest, r->patience_ms);
 	out_fini(&o);
 	if (!err) {
 		(*out)->h = h;
@@ -382,7 +525,7 @@ static void start_cancel(struct ctrans *ct)
 	dest.flow = ct->flow;
 	out_init_grow(&o, SIP_MSG_MAX);
 	if (write_copy(&o, ct, "CANCEL", STR_NULL, str_from(ct->cancel_hdrs)) == 0)
-		start(&cancel, ct->stack, out_view(&o), branch, STR("CANCEL"), &dest);
+		start(&cancel, ct->stack, out_view(&o), branch, STR("CANCEL"), &dest, 0);
 	out_fini(&o);
 	timer_start(ct->stack->p.timers, &ct->timer_bf, SIP_TIMER_B_MS);
 }

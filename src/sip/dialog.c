@@ -5,6 +5,8 @@
  */
 #include "sip/dialog.h"
 
+#include "sip/request.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -105,9 +107,11 @@ static bool is_unroutable(const union sockaddr_any *a)
 	       (b[0] == 0x20 && b[1] == 0x01 && b[2] == 0x0d && b[3] == 0xb8);
 }
 
-static struct sip_dest source_dest(const struct sip_source *src)
+static struct sip_dest source_dest(const struct dialog *d)
 {
-	return (struct sip_dest){ .proto = src->proto, .addr = src->peer, .flow = src->flow };
+	const struct sip_source *src = &d->source;
+
+	return (struct sip_dest){ .proto = src->proto, .addr = src->peer, .flow = src->flow, .name = d->peer_name };
 }
 
 static bool is_reliable(enum sip_proto p)
@@ -145,35 +149,94 @@ static void use_address(struct dialog *d, struct sip_dest dest, bool names_trans
 			dest.proto = src->proto;
 		if (dest.proto == src->proto)
 			dest.flow = src->flow;
+		/* The Contact of a server that we called by name may be its address: it is the same server. */
+		if (dest.proto == src->proto && !dest.name)
+			dest.name = d->peer_name;
 		/* A Contact can't name the link; a link-local address leads nowhere without it. */
 		if (dest.addr.sa.sa_family == AF_INET6)
 			dest.addr.v6.sin6_scope_id = src->peer.v6.sin6_scope_id;
 	} else if (!*d->routes && is_unroutable(&dest.addr)) {
-		dest = source_dest(src);
+		dest = source_dest(d);
 	}
 	d->dest = dest;
+}
+
+/* UAC: where the INVITE goes, and the peer is until it says otherwise. */
+static void set_first_dest(struct dialog *d, const struct sip_dest *dest)
+{
+	d->source = (struct sip_source){ .proto = dest->proto, .peer = dest->addr, .flow = dest->flow };
+	d->peer_name = dest->name;
+	d->dest = *dest;
+}
+
+static bool is_same_target(const struct sip_dest *a, const struct sip_dest *b)
+{
+	return a->proto == b->proto && sockaddr_eq(&a->addr, &b->addr);
+}
+
+static void drop_targets(struct dialog *d)
+{
+	free(d->targets);
+	d->targets = NULL;
+	d->ntargets = 0;
+	d->at_target = 0;
+}
+
+/* Of several those are kept, too; without memory the first has to do. */
+static void use_targets(struct dialog *d, const struct sip_dest *dests, unsigned n)
+{
+	const struct sip_dest old = d->dest;
+
+	d->targets = n > 1 ? malloc(n * sizeof(dests[0])) : NULL;
+	if (d->targets) {
+		memcpy(d->targets, dests, n * sizeof(dests[0]));
+		d->ntargets = n;
+		/* Who is talking to us knows the dialog. */
+		while (d->at_target < n && !is_same_target(&dests[d->at_target], &old))
+			d->at_target++;
+		if (d->at_target == n || resolver_is_failed(d->ua->resolver, &old))
+			d->at_target = 0;
+	}
+	use_address(d, dests[d->at_target], true);
+}
+
+bool dialog_next_target(struct dialog *d)
+{
+	if (d->ntargets < 2)
+		return false;
+	d->at_target = (d->at_target + 1) % d->ntargets;
+	if (d->is_established)
+		use_address(d, d->targets[d->at_target], true);
+	else
+		set_first_dest(d, &d->targets[d->at_target]);
+	return true;
 }
 
 static void on_resolved(uint64_t id, const struct sip_dest *dests, unsigned n, void *arg)
 {
 	struct dialog *d = arg;
+	struct ack *a = d->ack;
 
 	if (id != d->resolving)
 		return;
 	d->resolving = 0;
 	if (n > 0)
-		use_address(d, dests[0], true);
+		use_targets(d, dests, n);
+	if (a)
+		ack_send(a, d);
 }
 
 static void choose_dest(struct dialog *d)
 {
+	struct sip_dest dest = { 0 }, dests[SIP_RESOLVE_MAX];
 	struct sip_uri uri;
-	struct sip_dest dest = { 0 };
+	unsigned n = 0;
 
 	if (d->resolving)
 		sip_resolve_cancel(d->ua->resolver, d->resolving);
 	d->resolving = 0;
-	d->dest = source_dest(&d->source);
+	drop_targets(d);
+	d->dest = source_dest(d);
 	if (next_hop(d, &uri))
 		return;
 	switch (sip_resolve_literal(&dest, &uri)) {
@@ -181,7 +244,11 @@ static void choose_dest(struct dialog *d)
 		use_address(d, dest, sip_param_find(uri.params, "transport", NULL));
 		break;
 	case -EAGAIN:
-		if (d->ua->resolver && sip_resolve(d->ua->resolver, &uri, on_resolved, d, &d->resolving))
+		if (!d->ua->resolver)
+			break;
+		if (sip_resolve_now(d->ua->resolver, &uri, dests, &n) == 0 && n)
+			use_targets(d, dests, n);
+		else if (!n && sip_resolve(d->ua->resolver, &uri, on_resolved, d, &d->resolving))
 			d->resolving = 0;
 		break;
 	default:
@@ -221,6 +288,26 @@ int dialog_local_addr(const struct dialog *d, union sockaddr_any *out)
 int dialog_set_hdrs(struct dialog *d, struct str hdrs)
 {
 	return replace(&d->hdrs, hdrs);
+}
+
+/* Whoever sends the INVITE has chosen one; the name's other targets stand by. What it offers is made for one address family. */
+static void find_other_targets(struct dialog *d)
+{
+	struct sip_dest dests[SIP_RESOLVE_MAX], literal;
+	struct sip_uri uri;
+	unsigned n = 0, nkept = 1;
+
+	if (!d->ua->resolver || d->dest.flow || next_hop(d, &uri) || sip_resolve_literal(&literal, &uri) != -EAGAIN ||
+	    sip_resolve_now(d->ua->resolver, &uri, dests, &n) || n < 2)
+		return;
+	d->targets = malloc((n + 1) * sizeof(dests[0]));
+	if (!d->targets)
+		return;
+	d->targets[0] = d->dest;
+	for (unsigned i = 0; i < n; i++)
+		if (!is_same_target(&dests[i], &d->dest) && dests[i].addr.sa.sa_family == d->dest.addr.sa.sa_family)
+			d->targets[nkept++] = dests[i];
+	d->ntargets = nkept;
 }
 
 /* ---- making ---- */
@@ -311,8 +398,7 @@ int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 	d->remote = name_addr(p->to_display, p->to_uri, false);
 	d->target = str_dup(p->target);
 	d->contact_user = escaped_user(p->contact_user);
-	d->source = (struct sip_source){ .proto = p->dest.proto, .peer = p->dest.addr, .flow = p->dest.flow };
-	d->dest = p->dest;
+	set_first_dest(d, &p->dest);
 	err = routes_given(p->route, &d->routes);
 	if (!err && p->hdrs.n)
 		err = dialog_set_hdrs(d, p->hdrs);
@@ -324,6 +410,7 @@ int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 		dialog_fini(d);
 		return err;
 	}
+	find_other_targets(d);
 	table_add(d, usage);
 	return 0;
 }
@@ -382,7 +469,7 @@ int dialog_init_kept(struct dialog *d, struct sip_ua *ua, const struct dialog_us
 	return 0;
 }
 
-int dialog_init_fork(struct dialog *d, const struct dialog *like, const struct sip_msg *m)
+int dialog_init_fork(struct dialog *d, const struct dialog *like, const struct sip_msg *m, const struct sip_source *src)
 {
 	int err;
 
@@ -395,7 +482,8 @@ int dialog_init_fork(struct dialog *d, const struct dialog *like, const struct s
 	d->target = strdup(like->target);
 	d->routes = strdup("");
 	d->contact_user = strdup(like->contact_user);
-	d->source = like->source;
+	d->source = src ? *src : like->source;
+	d->peer_name = like->peer_name;
 	d->dest = like->dest;
 	err = like->auth ? copy_auth(d, like->auth->user, like->auth->password) : 0;
 	if (!err && like->hdrs)
@@ -417,6 +505,10 @@ void dialog_fini(struct dialog *d)
 	if (d->resolving)
 		sip_resolve_cancel(d->ua->resolver, d->resolving);
 	d->resolving = 0;
+	drop_targets(d);
+	if (d->ack)
+		d->ack->waits = NULL;
+	d->ack = NULL;
 	char **const fields[] = { &d->call_id, &d->remote_tag, &d->local, &d->remote, &d->target, &d->routes,
 				  &d->contact_user, &d->hdrs };
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {

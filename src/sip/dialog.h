@@ -7,7 +7,8 @@
  * Where requests go (the destination): to the first route, else to the remote target. But a target that can't be
  * reached from here (a private address that isn't the one the peer really sends from) is behind NAT, and then
  * requests go back where its own came from, on the same flow. A name is looked up; until it is found, and if it
- * isn't, they go to the source too. A connection is used as long as it stands.
+ * isn't, they go to the source too, but the ACK of a 2xx waits. Where a name has several targets, the one in use stays as long
+ * as it answers. A connection is used as long as it stands.
  *
  * Owner:  its usage. In the user agent's table from dialog_init_* to dialog_fini.
  * Thread: loop thread.
@@ -20,13 +21,14 @@
 
 #define DIALOG_TAG_LEN 16
 
+struct ack;
 struct dialog;
 
 /* What a dialog is for. Requests come with tags, CSeq and Require already checked. */
 struct dialog_usage {
 	void (*on_request)(struct dialog *d, struct strans *st, const struct sip_msg *m); /* must answer */
 	void (*on_ack)(struct dialog *d, const struct sip_msg *m, const struct sip_source *src);
-	void (*on_stray_2xx)(struct dialog *d, const struct sip_msg *m);
+	void (*on_stray_2xx)(struct dialog *d, const struct sip_msg *m, const struct sip_source *src);
 	/* Into INVITEs and UPDATEs of ours, behind Supported; may be NULL. */
 	void (*print_request)(const struct dialog *d, struct out *o);
 	void (*drop)(struct dialog *d); /* the user agent closes: free the usage, tell nobody */
@@ -55,7 +57,11 @@ struct dialog {
 	struct dialog_auth *auth;         /* NULL: we have no credentials */
 	struct sip_source source;         /* where the peer's last request came from; UAC: where ours went first */
 	struct sip_dest dest;
+	uint32_t peer_name;               /* UAC: sip_dest.name of whom we called; 0: none */
+	struct sip_dest *targets;         /* of the name, where it has several: dest is that at_target */
+	unsigned ntargets, at_target;
 	uint64_t resolving;               /* id of the look-up of a name under way */
+	struct ack *ack;                  /* that waits for it; NULL: none */
 };
 
 struct dialog_params {                    /* for a UAC; what session_params say */
@@ -70,8 +76,8 @@ int dialog_init_uas(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 		    const struct sip_source *src);
 /* One of a former process. -EINVAL: not a tag of ours, or in use. */
 int dialog_init_kept(struct dialog *d, struct sip_ua *ua, const struct dialog_usage *usage, const struct subscription_kept *k);
-/* The same dialog seen with another fork's 2xx: not in the table, for its ACK and BYE. */
-int dialog_init_fork(struct dialog *d, const struct dialog *like, const struct sip_msg *m);
+/* The same dialog seen with another fork's 2xx: not in the table, for its ACK and BYE. src: where it came from, NULL: the same way. */
+int dialog_init_fork(struct dialog *d, const struct dialog *like, const struct sip_msg *m, const struct sip_source *src);
 void dialog_fini(struct dialog *d);
 
 struct dialog *dialog_find(struct sip_ua *ua, struct str call_id, struct str local_tag);
@@ -100,6 +106,8 @@ void dialog_print_contact(const struct dialog *d, struct out *o);
 int dialog_local_addr(const struct dialog *d, union sockaddr_any *out);
 /* The connection we used is gone: true when there is another way to try (dest is then changed). */
 bool dialog_flow_lost(struct dialog *d);
+/* The next of the targets of the name that dest is one of, after the last the first again; false: it has no other. */
+bool dialog_next_target(struct dialog *d);
 
 /* The URI of the first Contact; -ENOENT when there is none we could send to. */
 int dialog_contact_of(const struct sip_msg *m, struct sip_uri *out);

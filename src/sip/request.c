@@ -14,12 +14,19 @@ static void on_terminated(struct ctrans *ct, int err, void *arg);
 
 static const struct ctrans_handler ctrans_handler = { .on_response = on_response, .on_terminated = on_terminated };
 
+static bool has_next_target(const struct request *r)
+{
+	return r->is_kept && !r->is_cancelled && r->ntried + 1u < r->dialog->ntargets;
+}
+
 /* Starts a transaction; when the connection it should go by has ended, by another way. */
-static int start(struct ctrans **ct, struct request *r, const struct sip_req *req)
+static int start(struct ctrans **ct, struct request *r, struct sip_req *req)
 {
 	struct dialog *d = r->dialog;
-	int err = ctrans_start(ct, d->ua->stack, req, &d->dest, &ctrans_handler, r);
+	int err;
 
+	req->patience_ms = has_next_target(r) ? d->ua->next_target_ms : 0;
+	err = ctrans_start(ct, d->ua->stack, req, &d->dest, &ctrans_handler, r);
 	if (err == -ENOTCONN && dialog_flow_lost(d))
 		err = ctrans_start(ct, d->ua->stack, req, &d->dest, &ctrans_handler, r);
 	return err;
@@ -47,8 +54,21 @@ static int send_content(struct request *r, struct str hdrs, const char *ctype, s
 	return 0;
 }
 
+/* There is nothing to wait for when it can't even be sent. */
+static int send_to_any(struct request *r, struct str hdrs, const char *ctype, struct str body)
+{
+	int err = send_content(r, hdrs, ctype, body);
+
+	while (err && err != -ENOMEM && err != -EMSGSIZE && has_next_target(r) && dialog_next_target(r->dialog)) {
+		r->ntried++;
+		err = send_content(r, hdrs, ctype, body);
+	}
+	return err;
+}
+
 static int keep_content(struct request *r, const struct request_params *p)
 {
+	r->is_kept = true;
 	r->hdrs = str_dup(p->hdrs);
 	r->ctype = p->ctype ? strdup(p->ctype) : NULL;
 	r->body = str_dup(p->body);
@@ -65,14 +85,26 @@ int request_start(struct request *r, struct dialog *d, const struct request_para
 	r->method_name = strdup(p->method);
 	if (!r->method_name)
 		return -ENOMEM;
-	err = d->auth || p->keeps_content ? keep_content(r, p) : 0;
+	err = d->auth || p->keeps_content || d->ntargets > 1 ? keep_content(r, p) : 0;
 	if (!err) {
 		r->cseq = ++d->local_seq;
-		err = send_content(r, p->hdrs, p->ctype, p->body);
+		err = send_to_any(r, p->hdrs, p->ctype, p->body);
 	}
 	if (err)
 		request_fini(r);
 	return err;
+}
+
+/* The same to the next target, as a new transaction. What was said to a server's challenge is for that server. */
+static bool try_next_target(struct request *r)
+{
+	if (!has_next_target(r) || !dialog_next_target(r->dialog))
+		return false;
+	r->ntried++;
+	r->answered_challenges = 0;
+	free(r->auth);
+	r->auth = NULL;
+	return send_to_any(r, str_from(r->hdrs), r->ctype, (struct str){ r->body, r->body_len }) == 0;
 }
 
 static int send_again(struct request *r)
@@ -94,7 +126,9 @@ int request_resend(struct request *r)
 	if (!r->hdrs)
 		return -EINVAL; /* not kept */
 	r->has_final = false;
+	r->has_progress = false;
 	r->answered_challenges = 0;
+	r->ntried = 0;
 	free(r->auth);
 	r->auth = NULL;
 	return send_again(r);
@@ -184,6 +218,9 @@ static void on_response(struct ctrans *ct, const struct sip_msg *m, void *arg)
 	(void)ct;
 	if (may_answer(r, m) && answer_challenge(r, m) == 0)
 		return;
+	if (m->status == 503 && !r->has_final && try_next_target(r))
+		return;
+	r->has_progress = true;
 	if (m->status >= 200)
 		r->has_final = true;
 	if (m->status >= 300 || (m->status >= 200 && r->method != SIP_INVITE)) {
@@ -199,6 +236,9 @@ static void on_terminated(struct ctrans *ct, int err, void *arg)
 
 	(void)ct;
 	r->ct = NULL;
+	/* One that has begun to ring isn't rung elsewhere. */
+	if (err && !r->has_progress && !r->has_final && try_next_target(r))
+		return;
 	r->handler->on_done(r, r->has_final ? 0 : err ? err : -EIO);
 }
 
@@ -225,7 +265,14 @@ int ack_make(struct ack *a, const struct request *invite, const struct dialog *d
 	return -ENOMEM;
 }
 
-int ack_send(const struct ack *a, struct dialog *d)
+static void stop_waiting(struct ack *a)
+{
+	if (a->waits)
+		a->waits->ack = NULL;
+	a->waits = NULL;
+}
+
+int ack_send(struct ack *a, struct dialog *d)
 {
 	const struct sip_req req = {
 		.method = STR("ACK"),
@@ -234,7 +281,17 @@ int ack_send(const struct ack *a, struct dialog *d)
 		.ctype = a->ctype,
 		.body = { a->body, a->body_len },
 	};
-	int err = sip_stack_send_stateless(d->ua->stack, &req, &d->dest);
+	int err;
+
+	stop_waiting(a);
+	if (d->resolving) {
+		if (d->ack)
+			stop_waiting(d->ack); /* of an earlier INVITE: its 2xx comes again */
+		a->waits = d;
+		d->ack = a;
+		return 0;
+	}
+	err = sip_stack_send_stateless(d->ua->stack, &req, &d->dest);
 
 	if (err == -ENOTCONN && dialog_flow_lost(d))
 		err = sip_stack_send_stateless(d->ua->stack, &req, &d->dest);
@@ -243,6 +300,7 @@ int ack_send(const struct ack *a, struct dialog *d)
 
 void ack_fini(struct ack *a)
 {
+	stop_waiting(a);
 	free(a->uri);
 	free(a->hdrs);
 	free(a->ctype);

@@ -2,7 +2,8 @@
  *
  * Writes it with the dialog's headers, sends it the dialog's way, and answers a challenge with the dialog's
  * credentials (RFC 3261 §22.2: same Call-ID and tags, the next CSeq, a new transaction) before anybody above
- * hears of it.
+ * hears of it. When a target doesn't answer, can't be reached or says 503, the same request goes to the next one in a
+ * new transaction (RFC 3263 §4.3); the last one's word is what is heard.
  *
  * Owner:  embedded in a usage's object, which outlives neither the dialog nor its own on_done.
  * Thread: loop thread.
@@ -42,7 +43,9 @@ struct request {
 	size_t body_len;
 	char *auth;              /* the (Proxy-)Authorization line it carried, "" for none */
 	uint8_t max_forwards, answered_challenges;
-	bool has_final, is_cancelled;
+	uint8_t ntried;          /* targets given up */
+	bool is_kept;            /* hdrs, ctype, body: so that it can be sent again */
+	bool has_progress, has_final, is_cancelled;
 };
 
 /* Sends it. On an error r needs no request_fini(). */
@@ -60,8 +63,10 @@ void request_fini(struct request *r);
 struct ack {
 	char *uri, *hdrs, *ctype, *body;
 	size_t body_len;
+	struct dialog *waits;    /* for its target's name to be looked up; NULL: doesn't */
 };
 /* ctype NULL: no body. */
 int ack_make(struct ack *a, const struct request *invite, const struct dialog *d, const char *ctype, struct str body);
-int ack_send(const struct ack *a, struct dialog *d);
+/* Where the dialog's name leads; while that is being looked up the ACK waits, and goes by itself then. */
+int ack_send(struct ack *a, struct dialog *d);
 void ack_fini(struct ack *a);

@@ -103,6 +103,7 @@ int sip_resolve_literal(struct sip_dest *out, const struct sip_uri *uri)
 	if (err)
 		return err;
 	dest.proto = c.proto;
+	dest.has_tcp = c.proto == SIP_UDP;
 	if (sockaddr_parse(&dest.addr, uri->host, c.port ? c.port : default_port(c.proto)))
 		return -EAGAIN;
 	*out = dest;
@@ -141,7 +142,7 @@ static void take_addresses(struct walk *k, const struct dns_answer *a, enum sip_
 
 		if (!can_reach(k->r, proto, a->records[i].addr.sa.sa_family))
 			continue;
-		*dest = (struct sip_dest){ .proto = proto, .addr = a->records[i].addr };
+		*dest = (struct sip_dest){ .proto = proto, .addr = a->records[i].addr, .has_tcp = proto == SIP_UDP };
 		sockaddr_set_port(&dest->addr, port);
 		/* RFC 5922 §4: the domain asked for, whatever its servers are called. */
 		if (proto == SIP_TLS && k->r->transport && transport_name(k->r->transport, k->uri->host, &dest->name))
@@ -386,8 +387,9 @@ void resolver_failed(struct resolver *r, const struct sip_dest *dest, uint32_t f
 	if (!r)
 		return;
 	ms = ms ? ms : r->avoid_ms;
-	log_info(r->log, "target=%s transport=%s failed, comes last for %llu s", sockaddr_print(&dest->addr, text),
-		 sip_proto_name(dest->proto), (unsigned long long)ms / 1000);
+	if (!resolver_is_failed(r, dest))
+		log_info(r->log, "target=%s transport=%s failed, comes last for %llu s", sockaddr_print(&dest->addr, text),
+			 sip_proto_name(dest->proto), (unsigned long long)ms / 1000);
 	avoid_add(r->avoid, dest, uv_now(r->loop) + ms);
 }
 

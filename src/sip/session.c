@@ -370,9 +370,9 @@ static void on_ack(struct dialog *d, const struct sip_msg *m, const struct sip_s
 	uas_ack(container_of(d, struct session, dialog), m);
 }
 
-static void on_stray_2xx(struct dialog *d, const struct sip_msg *m)
+static void on_stray_2xx(struct dialog *d, const struct sip_msg *m, const struct sip_source *src)
 {
-	uac_stray_2xx(container_of(d, struct session, dialog), m);
+	uac_stray_2xx(container_of(d, struct session, dialog), m, src);
 }
 
 static void drop(struct dialog *d)

@@ -105,7 +105,7 @@ bool session_failed_by(struct session *s, int status, const struct sip_msg *m);
 
 /* ---- session_uac.c ---- */
 
-void uac_stray_2xx(struct session *s, const struct sip_msg *m);
+void uac_stray_2xx(struct session *s, const struct sip_msg *m, const struct sip_source *src);
 bool uac_is_pending(const struct session *s);    /* an INVITE of ours without a final response */
 bool uac_owes_ack(const struct session *s);
 void uac_ack_all(struct session *s);             /* what our owner didn't ACK, before BYE */

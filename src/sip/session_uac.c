@@ -179,8 +179,8 @@ void uac_ack_all(struct session *s)
 
 /* ---- 2xx ---- */
 
-/* A 2xx we don't want: ACK each time it comes, BYE once. */
-static void refuse_fork(struct session *s, struct request *invite, const struct sip_msg *m)
+/* A 2xx we don't want: ACK each time it comes, BYE once. src NULL: it came the way the INVITE went. */
+static void refuse_fork(struct session *s, struct request *invite, const struct sip_msg *m, const struct sip_source *src)
 {
 	static const struct request_params no_hdrs = { .method = "BYE" };
 	struct fork *f;
@@ -194,7 +194,7 @@ static void refuse_fork(struct session *s, struct request *invite, const struct 
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return; /* it comes again */
-	if (dialog_init_fork(&f->dialog, &s->dialog, m)) {
+	if (dialog_init_fork(&f->dialog, &s->dialog, m, src)) {
 		free(f);
 		return;
 	}
@@ -210,7 +210,7 @@ static void refuse_fork(struct session *s, struct request *invite, const struct 
 }
 
 /* A later 2xx of an INVITE that has been answered, or one that comes when we have hung up. */
-static void further_2xx(struct uac_offer *u, const struct sip_msg *m)
+static void further_2xx(struct uac_offer *u, const struct sip_msg *m, const struct sip_source *src)
 {
 	struct session *s = u->session;
 
@@ -220,7 +220,7 @@ static void further_2xx(struct uac_offer *u, const struct sip_msg *m)
 		return;
 	}
 	if (u->is_initial)
-		refuse_fork(s, &u->req, m);
+		refuse_fork(s, &u->req, m, src);
 }
 
 static void on_answer(struct uac_offer *u, const struct sip_msg *m)
@@ -228,11 +228,11 @@ static void on_answer(struct uac_offer *u, const struct sip_msg *m)
 	struct session *s = u->session;
 
 	if (s->state == SESSION_ST_TERMINATED || u->is_answered) {
-		further_2xx(u, m);
+		further_2xx(u, m, NULL);
 		return;
 	}
 	if (dialog_establish(&s->dialog, m)) {
-		refuse_fork(s, &u->req, m);
+		refuse_fork(s, &u->req, m, NULL);
 		session_end(s, SESSION_FAILED, 500, NULL);
 		return;
 	}
@@ -250,7 +250,7 @@ static void on_reanswer(struct uac_offer *u, const struct sip_msg *m)
 	struct session *s = u->session;
 
 	if (u->is_answered) {
-		further_2xx(u, m);
+		further_2xx(u, m, NULL);
 		return;
 	}
 	u->is_answered = true;
@@ -265,13 +265,13 @@ static void on_reanswer(struct uac_offer *u, const struct sip_msg *m)
 		s->handler->on_reoffer_done(s, m->status, m, s->arg);
 }
 
-void uac_stray_2xx(struct session *s, const struct sip_msg *m)
+void uac_stray_2xx(struct session *s, const struct sip_msg *m, const struct sip_source *src)
 {
 	struct uac_offer *u;
 
 	DL_FOREACH(s->uac, u) {
 		if (u->req.cseq == m->cseq.seq) {
-			further_2xx(u, m);
+			further_2xx(u, m, src);
 			return;
 		}
 	}

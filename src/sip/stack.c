@@ -45,6 +45,7 @@ static bool is_astray(const struct sip_msg *m)
 static void receive_response(struct sip_stack *s, struct sip_msg *m, const struct sip_source *src)
 {
 	struct ctrans *ct;
+	bool is_ours;
 
 	s->n.responses++;
 	if (is_astray(m)) {
@@ -52,11 +53,13 @@ static void receive_response(struct sip_stack *s, struct sip_msg *m, const struc
 		return;
 	}
 	ct = ctrans_find(s, m);
-	if (ct) {
+	is_ours = ct && !ctrans_is_detached(ct);
+	if (ct)
 		ctrans_receive(ct, m);
+	else
+		s->n.stray_responses++;
+	if (is_ours)
 		return;
-	}
-	s->n.stray_responses++;
 	if (m->status / 100 == 2 && m->cseq.method == SIP_INVITE && s->h.on_stray_2xx)
 		s->h.on_stray_2xx(m, src, s->arg);
 }

@@ -22,6 +22,7 @@
 #define SIP_T2_MS 4000
 #define SIP_T4_MS 5000
 
+struct resolver;
 struct sip_stack;
 struct ctrans;
 struct strans;
@@ -33,6 +34,7 @@ struct sip_stack_params {
 	const struct clock *clock;
 	const struct log *log;
 	const char *server;         /* Server and User-Agent value */
+	struct resolver *resolver;  /* told which targets answer and which don't; may be NULL */
 	/* Unit tests: takes what would be sent. */
 	int (*send)(const struct sip_dest *dest, struct str bytes, void *arg);
 	void *send_arg;
@@ -44,7 +46,7 @@ struct sip_stack_handler {
 	void (*on_request)(struct strans *st, const struct sip_msg *m, void *arg);
 	/* An ACK that belongs to no transaction: that of a 2xx. */
 	void (*on_ack)(const struct sip_msg *m, const struct sip_source *src, void *arg);
-	/* A 2xx to INVITE that belongs to no client transaction (late fork, RFC 6026 §7.2). */
+	/* A 2xx to INVITE that belongs to no client transaction (late fork, RFC 6026 §7.2), or to one that was detached. */
 	void (*on_stray_2xx)(const struct sip_msg *m, const struct sip_source *src, void *arg);
 	void (*on_flow_closed)(uint64_t flow, void *arg);
 };
@@ -123,9 +125,13 @@ struct sip_req {
 	struct str hdrs;      /* whole lines: From, To, Call-ID, CSeq, Max-Forwards, Contact, Route, ... without Via, Content-* */
 	const char *ctype;    /* NULL: no body */
 	struct str body;
+	/* Without any response for so long it ends with -ETIMEDOUT, as with timer B or F: there is another target to try. An INVITE is
+	 * cancelled if it is answered after all, and a late 2xx goes to on_stray_2xx. 0: those timers alone. */
+	uint32_t patience_ms;
 };
 
-/* Sends a request in a new transaction; everything is copied. 0, or -ENOMEM, -EINVAL (too large), or the
+/* Sends a request in a new transaction; everything is copied. One that is too large for UDP goes by TCP where dest says that it may, and
+ * by UDP after all when there is no TCP (RFC 3261 §18.1.1); that is remembered. 0, or -ENOMEM, -EINVAL (too large), or the
  * transport's error at once (then no handler is called). */
 int ctrans_start(struct ctrans **out, struct sip_stack *s, const struct sip_req *r, const struct sip_dest *dest,
 		 const struct ctrans_handler *h, void *arg);

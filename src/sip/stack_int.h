@@ -30,6 +30,7 @@ static inline bool is_reliable(enum sip_proto p) { return p != SIP_UDP; }
 /* ctrans.c */
 struct ctrans *ctrans_find(struct sip_stack *s, const struct sip_msg *m);
 void ctrans_receive(struct ctrans *ct, const struct sip_msg *m);
+bool ctrans_is_detached(const struct ctrans *ct);
 void ctrans_flow_closed(struct sip_stack *s, uint64_t flow);
 void ctrans_free_all(struct sip_stack *s);
 

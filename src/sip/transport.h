@@ -26,6 +26,7 @@ union sockaddr_any {
 struct sip_dest {
 	enum sip_proto proto;
 	union sockaddr_any addr;
+	bool has_tcp;         /* UDP: what is too large for a datagram may go there by TCP; false behind NAT */
 	uint32_t name;        /* TLS: whom we mean to reach there, see transport_name(); 0: whoever has that address */
 	uint64_t flow;        /* !=0: this connection (TCP, TLS, WS, WSS) or listener (UDP) and no other; 0: any, for WS and WSS none */
 };
@@ -97,8 +98,8 @@ void transport_close(struct transport *t); /* asynchronous; frees itself */
 int transport_name(struct transport *t, struct str host, uint32_t *name);
 
 /* Sends bytes (copied when they can't go at once). To a TCP or TLS dest without a flow it reuses an open connection to that address,
- * which must have been opened for the same name, or opens one. *flow (may be NULL) gets the flow used. 0; -ENOTCONN the flow is gone; -EHOSTUNREACH no listener of that family or
- * a name forgotten; -ENOBUFS the peer doesn't read. */
+ * which must have been opened for the same name, or opens one. *flow (may be NULL) gets the flow used. 0; -ENOTCONN the flow is
+ * gone; -EHOSTUNREACH no listener of that family or a name forgotten; -ENOBUFS the peer doesn't read. */
 int transport_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
 
 /* Our address as the peer at dest sees it, for Via sent-by, Contact and SDP: the listener's, or where that is a wildcard the one the

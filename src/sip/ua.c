@@ -10,6 +10,7 @@
 
 #include "sip/dialog.h"
 
+#define NEXT_TARGET_MS 4000
 #define RETRY_AFTER_MAX_S 10 /* RFC 3261 §14.2 */
 
 static void on_request(struct strans *st, const struct sip_msg *m, void *arg);
@@ -93,17 +94,20 @@ static bool is_supported(const struct sip_ua *ua, enum sip_method method, struct
 int sip_ua_new(struct sip_ua **out, const struct sip_ua_params *p)
 {
 	static const enum sip_method built_in[] = { SIP_INVITE, SIP_ACK, SIP_BYE, SIP_CANCEL, SIP_OPTIONS, SIP_UPDATE };
+	struct sip_stack_params stack = p->stack;
 	struct sip_ua *ua = calloc(1, sizeof(*ua));
 
 	if (!ua)
 		return -ENOMEM;
 	ua->resolver = p->resolver;
+	ua->next_target_ms = p->next_target_ms ? p->next_target_ms : NEXT_TARGET_MS;
 	ua->timers = p->stack.timers;
 	ua->rng = p->stack.rng;
 	ua->clock = p->stack.clock;
 	ua->log = p->stack.log;
 	ua->local = p->local;
-	int err = sip_stack_new(&ua->stack, &p->stack, &stack_handler, ua);
+	stack.resolver = p->resolver;
+	int err = sip_stack_new(&ua->stack, &stack, &stack_handler, ua);
 	if (err) {
 		free(ua);
 		return err;
@@ -349,9 +353,8 @@ static void on_stray_2xx(const struct sip_msg *m, const struct sip_source *src, 
 {
 	struct dialog *d = dialog_find(arg, m->call_id, m->from.tag);
 
-	(void)src;
 	if (d)
-		d->usage->on_stray_2xx(d, m);
+		d->usage->on_stray_2xx(d, m, src);
 }
 
 static void on_flow_closed(uint64_t flow, void *arg)

@@ -27,6 +27,7 @@ struct session;
 struct sip_ua_params {
 	struct sip_stack_params stack;
 	struct resolver *resolver;   /* may be NULL: literals only */
+	uint32_t next_target_ms;     /* without any response for so long a target is given up for the next; 0: 4000 */
 	union sockaddr_any local;    /* unit tests, where there is no transport: our address */
 };
 
@@ -102,7 +103,9 @@ struct session_timing {
 
 struct session_params {           /* UAC; all is copied */
 	struct str target;            /* Request-URI */
-	struct sip_dest dest;         /* where it is sent */
+	/* Where it is sent. Without a flow, and when the name in the route or target has other targets of the same address family, those
+	 * are tried when it doesn't answer, can't be reached or says 503 (RFC 3263 §4.3), before anybody above hears of it. */
+	struct sip_dest dest;
 	struct str from_display, from_uri; /* From without tag; display unquoted, may be empty */
 	struct str to_display, to_uri;
 	struct str route;             /* Route header value(s), may be empty */

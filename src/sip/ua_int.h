@@ -11,6 +11,7 @@ struct dialog;
 struct sip_ua {
 	struct sip_stack *stack;
 	struct resolver *resolver;
+	uint32_t next_target_ms;
 	struct timers *timers;
 	struct rng *rng;
 	const struct clock *clock;

@@ -4,6 +4,7 @@
  * told) and what then comes by itself if nothing else happens: retransmissions and the end.
  */
 #include "sip_fixture.h"
+#include "sip/stack_int.h"
 
 #define ALIVE UINT64_MAX             /* hasn't ended by itself */
 #define LATER_MS 100                 /* events come so long after the state was entered */
@@ -643,6 +644,151 @@ static void test_ctrans_survives_its_own_handlers(void **state)
 	}
 }
 
+/* ---- another target to try ---- */
+
+static int start_impatient(struct fx *fx, struct user *u, const char *method, uint32_t patience_ms)
+{
+	struct sip_dest dest = { .proto = fx->src.proto, .addr = fx->src.peer };
+	struct sip_req r = { .method = str_from(method), .uri = STR("sip:b@192.0.2.10:5062"), .patience_ms = patience_ms };
+
+	*u = (struct user){ .fx = fx };
+	r.hdrs = strcmp(method, "INVITE") == 0 ? STR(HDRS("INVITE")) : STR(HDRS("OPTIONS"));
+	return ctrans_start(&u->ct, fx->stack, &r, &dest, &handler, u);
+}
+
+static void test_ctrans_patience_ends_what_has_no_answer(void **state)
+{
+	static const struct { const char *method; enum sip_proto proto; const char *sent; unsigned live; } rows[] = {
+		{ "INVITE", SIP_UDP, "INVITE INVITE INVITE", 1 }, /* stays to be cancelled, but asks no more */
+		{ "INVITE", SIP_TCP, "INVITE", 1 },
+		{ "OPTIONS", SIP_UDP, "OPTIONS OPTIONS OPTIONS", 0 },
+		{ "OPTIONS", SIP_TCP, "OPTIONS", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fx *fx = fx_new(rows[i].proto);
+		struct user u;
+
+		assert_int_equal(start_impatient(fx, &u, rows[i].method, 3000), 0);
+		fx_advance(fx, 2999);
+		assert_int_equal(u.nended, 0);
+		fx_advance(fx, 1);
+		assert_int_equal(u.nended, 1);
+		assert_int_equal(u.end_err, -ETIMEDOUT);
+		assert_int_equal(sip_stack_counters(fx->stack)->ctrans_live, rows[i].live);
+		fx_advance(fx, FX_FOR_EVER_MS);
+		assert_string_equal(fx_sent_text(fx, 0), rows[i].sent);
+		assert_int_equal(u.nended, 1);
+		assert_int_equal(sip_stack_counters(fx->stack)->ctrans_live, 0);
+		fx_free(fx);
+	}
+}
+
+static void test_ctrans_patience_ends_with_the_first_response(void **state)
+{
+	struct fx *fx = fx_new(SIP_UDP);
+	struct user u;
+
+	(void)state;
+	assert_int_equal(start_impatient(fx, &u, "INVITE", 3000), 0);
+	respond(fx, 0, 100, NULL);
+	fx_advance(fx, FX_FOR_EVER_MS);
+	assert_int_equal(u.nended, 0);
+	respond(fx, 0, 200, "t");
+	assert_int_equal(u.nresponses, 1);
+	fx_advance(fx, FX_FOR_EVER_MS);
+	assert_int_equal(u.end_err, 0);
+	fx_free(fx);
+}
+
+/* Whoever answers when nobody waits any more: ringing is cancelled, a 2xx goes up to be acknowledged. */
+static void test_ctrans_patience_lost_an_invite_is_cleaned_up(void **state)
+{
+	struct fx *fx = fx_new(SIP_UDP);
+	struct user u;
+	unsigned nsent;
+
+	(void)state;
+	assert_int_equal(start_impatient(fx, &u, "INVITE", 1000), 0);
+	fx_advance(fx, 1000);
+	nsent = fx->nsent;
+	respond(fx, 0, 180, "t");
+	assert_string_equal(fx_sent_text(fx, nsent), "CANCEL");
+	respond(fx, 0, 200, "t");
+	assert_int_equal(fx->nstray, 1);
+	respond(fx, 0, 200, "t");
+	assert_int_equal(fx->nstray, 2);
+	assert_int_equal(u.nresponses, 0);
+	fx_free(fx);
+}
+
+/* ---- large requests (RFC 3261 §18.1.1) ---- */
+
+static int start_large(struct fx *fx, struct user *u, bool has_tcp, size_t body_len)
+{
+	static char body[4000];
+	struct sip_dest dest = { .proto = SIP_UDP, .addr = fx->src.peer, .has_tcp = has_tcp, .flow = 1 };
+	struct sip_req r = { .method = STR("INVITE"), .uri = STR("sip:b@192.0.2.10:5062"), .hdrs = STR(HDRS("INVITE")),
+			     .ctype = "text/plain", .body = { body, body_len } };
+
+	memset(body, 'x', sizeof(body));
+	*u = (struct user){ .fx = fx };
+	return ctrans_start(&u->ct, fx->stack, &r, &dest, &handler, u);
+}
+
+static void test_ctrans_large_request_goes_by_tcp(void **state)
+{
+	static const struct { bool has_tcp; size_t body_len; enum sip_proto proto; const char *via; } rows[] = {
+		{ true, 10, SIP_UDP, "Via: SIP/2.0/UDP " },
+		{ true, 1300, SIP_TCP, "Via: SIP/2.0/TCP " },
+		{ false, 1300, SIP_UDP, "Via: SIP/2.0/UDP " }, /* behind NAT */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fx *fx = fx_new(SIP_UDP);
+		struct user u;
+
+		assert_int_equal(start_large(fx, &u, rows[i].has_tcp, rows[i].body_len), 0);
+		assert_int_equal(fx->sent[0].dest.proto, rows[i].proto);
+		assert_int_equal(fx->sent[0].dest.flow, rows[i].proto == SIP_TCP ? 0 : 1);
+		assert_non_null(strstr(fx->sent[0].bytes, rows[i].via));
+		respond(fx, 0, 486, "t");
+		assert_string_equal(fx_sent_text(fx, 1), "ACK");
+		assert_int_equal(fx->sent[1].dest.proto, rows[i].proto); /* where the INVITE went, under its Via */
+		assert_non_null(strstr(fx->sent[1].bytes, rows[i].via));
+		fx_free(fx);
+	}
+}
+
+static void test_ctrans_large_request_without_tcp_goes_by_udp_after_all(void **state)
+{
+	struct fx *fx;
+	struct user u;
+
+	(void)state;
+	for (int refused = 0; refused < 2; refused++) {
+		fx = fx_new(SIP_UDP);
+		assert_int_equal(start_large(fx, &u, true, 1300), 0);
+		if (refused)
+			ctrans_flow_closed(fx->stack, 0); /* the connection that was to be */
+		else
+			fx_advance(fx, 3000); /* it is neither taken nor refused */
+		assert_int_equal(u.nended, 0);
+		assert_string_equal(fx_sent_text(fx, 0), "INVITE INVITE");
+		assert_int_equal(fx->sent[1].dest.proto, SIP_UDP);
+		assert_int_equal(fx->sent[1].dest.flow, 1);
+		assert_non_null(strstr(fx->sent[1].bytes, "Via: SIP/2.0/UDP "));
+		assert_int_equal(fx->sent[0].n, fx->sent[1].n);
+		fx_advance(fx, 500); /* timer A, from now on */
+		assert_string_equal(fx_sent_text(fx, 0), "INVITE INVITE INVITE");
+		respond(fx, 1, 200, "t");
+		assert_int_equal(u.nresponses, 1);
+		fx_free(fx);
+	}
+}
+
 static void test_ctrans_stack_close_drops_all_silently(void **state)
 {
 	static const int befores[] = { 0, 100, 180, 200, 486 };
@@ -707,6 +853,11 @@ int main(void)
 		cmocka_unit_test(test_ctrans_detached_goes_on_alone),
 		cmocka_unit_test(test_ctrans_forked_2xx_all_reach_the_session),
 		cmocka_unit_test(test_ctrans_survives_its_own_handlers),
+		cmocka_unit_test(test_ctrans_patience_ends_what_has_no_answer),
+		cmocka_unit_test(test_ctrans_patience_ends_with_the_first_response),
+		cmocka_unit_test(test_ctrans_patience_lost_an_invite_is_cleaned_up),
+		cmocka_unit_test(test_ctrans_large_request_goes_by_tcp),
+		cmocka_unit_test(test_ctrans_large_request_without_tcp_goes_by_udp_after_all),
 		cmocka_unit_test(test_ctrans_stack_close_drops_all_silently),
 		cmocka_unit_test(test_ctrans_stateless_request_is_sent_once),
 	};
