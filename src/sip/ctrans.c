@@ -237,7 +237,7 @@ static void lose_patience(struct ctrans *ct)
 		return;
 	}
 	target_failed(ct, 0);
-	ct->is_heard = true; /* that was its failure */
+	ct->is_heard = ct->is_proven = true; /* that was its failure, whatever it says later */
 	timer_stop(ct->stack->p.timers, &ct->timer_ae);
 	ctrans_cancel(ct, STR_NULL);
 	ct->h = NULL;

@@ -231,6 +231,7 @@ static void choose_dest(struct dialog *d)
 	struct sip_dest dest = { 0 }, dests[SIP_RESOLVE_MAX];
 	struct sip_uri uri;
 	unsigned n = 0;
+	int err;
 
 	if (d->resolving)
 		sip_resolve_cancel(d->ua->resolver, d->resolving);
@@ -246,9 +247,10 @@ static void choose_dest(struct dialog *d)
 	case -EAGAIN:
 		if (!d->ua->resolver)
 			break;
-		if (sip_resolve_now(d->ua->resolver, &uri, dests, &n) == 0 && n)
+		err = sip_resolve_now(d->ua->resolver, &uri, dests, &n);
+		if (n)
 			use_targets(d, dests, n);
-		else if (!n && sip_resolve(d->ua->resolver, &uri, on_resolved, d, &d->resolving))
+		else if (err == -EAGAIN && sip_resolve(d->ua->resolver, &uri, on_resolved, d, &d->resolving))
 			d->resolving = 0;
 		break;
 	default:

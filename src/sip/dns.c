@@ -13,11 +13,13 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <uthash.h>
 #include <utlist.h>
 
 #define TIMEOUT_MS 2000
 #define TRIES 2
+#define CONF_LOOK_MS 5000
 #define TICK_MS 1000 /* c-ares is given time at least so often while it waits */
 
 struct dns_entry {
@@ -46,6 +48,10 @@ struct dns {
 	char *hosts;
 	ares_channel channel;
 	bool has_channel, is_closing;
+	char *resolv_conf;             /* NULL: the name servers are given */
+	struct timespec conf_changed;  /* of that file, when it was read */
+	uint64_t conf_seen_ms;         /* when it was last looked at */
+	uint32_t timeout_ms;
 	uv_timer_t timer;
 	struct watch *watches;
 	unsigned handles;              /* open ones: freed at 0 */
@@ -62,6 +68,7 @@ static void handle_closed(struct dns *d)
 	if (--d->handles)
 		return;
 	free(d->hosts);
+	free(d->resolv_conf);
 	free(d);
 }
 
@@ -146,6 +153,60 @@ static void on_socket(void *arg, ares_socket_t fd, int readable, int writable)
 		w = watch_new(d, fd);
 	if (w)
 		uv_poll_start(&w->poll, (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0), on_poll);
+}
+
+/* ---- whom to ask ---- */
+
+static int make_channel(struct dns *d, const char *servers, ares_channel *out)
+{
+	struct ares_options o = {
+		.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
+		.timeout = (int)d->timeout_ms,
+		.tries = TRIES,
+		.lookups = (char *)"b", /* /etc/hosts is ours */
+		.sock_state_cb = on_socket,
+		.sock_state_cb_data = d,
+		.resolvconf_path = d->resolv_conf,
+	};
+	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB |
+		   (d->resolv_conf ? ARES_OPT_RESOLVCONF : 0);
+	int status = ares_init_options(out, &o, mask);
+
+	if (status != ARES_SUCCESS)
+		return status == ARES_ENOMEM ? -ENOMEM : -EIO;
+	if (servers && ares_set_servers_ports_csv(*out, servers) != ARES_SUCCESS) {
+		ares_destroy(*out);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static struct timespec conf_time(const struct dns *d)
+{
+	struct stat st;
+
+	return stat(d->resolv_conf, &st) == 0 ? st.st_mtim : (struct timespec){ 0 };
+}
+
+/* A laptop's or a cloud's name servers change. Looked at when something is to be asked and nothing is under way. */
+static void follow_system(struct dns *d)
+{
+	uint64_t now = uv_now(d->loop);
+	struct timespec changed;
+	ares_channel channel;
+
+	if (!d->resolv_conf || d->nasking || now - d->conf_seen_ms < CONF_LOOK_MS)
+		return;
+	d->conf_seen_ms = now;
+	changed = conf_time(d);
+	if (changed.tv_sec == d->conf_changed.tv_sec && changed.tv_nsec == d->conf_changed.tv_nsec)
+		return;
+	if (make_channel(d, NULL, &channel))
+		return; /* later, perhaps */
+	ares_destroy(d->channel);
+	d->channel = channel;
+	d->conf_changed = changed;
+	log_info(d->log, "%s read again", d->resolv_conf);
 }
 
 /* ---- entries ---- */
@@ -272,7 +333,6 @@ static int status_of(int status)
 	case ARES_ENOTFOUND:
 		return -ENOENT;
 	case ARES_ETIMEOUT:
-	case ARES_ECONNREFUSED:
 		return -ETIMEDOUT;
 	case ARES_ENOMEM:
 		return -ENOMEM;
@@ -363,6 +423,7 @@ static void ask(struct dns_entry *e)
 	const struct ares_addrinfo_hints any = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM };
 	struct dns *d = e->dns;
 
+	follow_system(d);
 	e->is_asking = true;
 	d->nasking++;
 	if (e->type == DNS_HOSTS)
@@ -428,29 +489,9 @@ void dns_stop_waiting(struct dns_waiter *w)
 
 /* ---- life ---- */
 
-static int make_channel(struct dns *d, const struct dns_params *p)
-{
-	struct ares_options o = {
-		.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
-		.timeout = (int)(p->timeout_ms ? p->timeout_ms : TIMEOUT_MS),
-		.tries = TRIES,
-		.lookups = (char *)"b", /* /etc/hosts is ours */
-		.sock_state_cb = on_socket,
-		.sock_state_cb_data = d,
-	};
-	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
-	int status = ares_init_options(&d->channel, &o, mask);
-
-	if (status != ARES_SUCCESS)
-		return status == ARES_ENOMEM ? -ENOMEM : -EIO;
-	d->has_channel = true;
-	if (p->servers && p->servers[0] && ares_set_servers_ports_csv(d->channel, p->servers) != ARES_SUCCESS)
-		return -EINVAL;
-	return 0;
-}
-
 int dns_new(struct dns **out, const struct dns_params *p)
 {
+	const bool has_servers = p->servers && p->servers[0];
 	struct dns *d = calloc(1, sizeof(*d));
 	int err;
 
@@ -458,17 +499,25 @@ int dns_new(struct dns **out, const struct dns_params *p)
 		return -ENOMEM;
 	d->loop = p->loop;
 	d->log = p->log;
+	d->timeout_ms = p->timeout_ms ? p->timeout_ms : TIMEOUT_MS;
 	d->hosts = strdup(p->hosts ? p->hosts : "/etc/hosts");
-	err = d->hosts ? ares_library_init(ARES_LIB_INIT_ALL) : ARES_ENOMEM;
+	if (!has_servers)
+		d->resolv_conf = strdup(p->resolv_conf ? p->resolv_conf : "/etc/resolv.conf");
+	err = d->hosts && (d->resolv_conf || has_servers) ? ares_library_init(ARES_LIB_INIT_ALL) : ARES_ENOMEM;
 	if (err) {
 		free(d->hosts);
+		free(d->resolv_conf);
 		free(d);
 		return -ENOMEM;
 	}
+	if (d->resolv_conf)
+		d->conf_changed = conf_time(d);
+	d->conf_seen_ms = uv_now(d->loop);
 	uv_timer_init(d->loop, &d->timer);
 	d->timer.data = d;
 	d->handles = 1;
-	err = make_channel(d, p);
+	err = make_channel(d, has_servers ? p->servers : NULL, &d->channel);
+	d->has_channel = !err;
 	if (err) {
 		dns_close(d);
 		return err;

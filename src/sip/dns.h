@@ -39,7 +39,7 @@ struct dns_record {
 };
 
 struct dns_answer {
-	int status;             /* 0; -ENOENT there is none; -ETIMEDOUT nobody answers; -EPROTO an answer nobody can read */
+	int status;             /* 0; -ENOENT there is none; -ETIMEDOUT nobody answers; -EPROTO refused, or beyond reading */
 	uint32_t ttl_s;
 	unsigned n;
 	struct dns_record records[];
@@ -55,9 +55,10 @@ struct dns_waiter {
 struct dns_params {
 	uv_loop_t *loop;
 	const struct log *log;
-	const char *servers;    /* "127.0.0.1:5353,[::1]"; NULL or "": those of /etc/resolv.conf */
+	const char *servers;    /* "127.0.0.1:5353,[::1]"; NULL or "": those of /etc/resolv.conf, read again when it changes */
 	uint32_t timeout_ms;    /* of one question to one server; 0: 2000 */
 	const char *hosts;      /* unit tests: another file than /etc/hosts; NULL: that */
+	const char *resolv_conf; /* the same of /etc/resolv.conf */
 };
 int dns_new(struct dns **out, const struct dns_params *p);
 void dns_close(struct dns *d); /* asynchronous; nobody is called any more, frees itself */

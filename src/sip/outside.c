@@ -140,8 +140,9 @@ static void on_ack(struct dialog *d, const struct sip_msg *m, const struct sip_s
 	(void)src;
 }
 
-static void on_stray_2xx(struct dialog *d, const struct sip_msg *m)
+static void on_stray_2xx(struct dialog *d, const struct sip_msg *m, const struct sip_source *src)
 {
+	(void)src;
 	(void)d;
 	(void)m;
 }

@@ -150,7 +150,8 @@ class Office:
         top = {"node": "test", "user": "", "log_level": "debug", "database": self.conninfo, "spool": self.dir / "spool",
                "prompts": PROMPTS}
         self._make_certificate()
-        groups = {"sip": {}, "tls": {"cert": self.dir / "cert.pem"}, "ws": {}, "wss": {}, "media": {"workers": 2, "port_min": first, "port_max": first + 399}}
+        groups = {"sip": {}, "dns": {}, "tls": {"cert": self.dir / "cert.pem"}, "ws": {}, "wss": {},
+                  "media": {"workers": 2, "port_min": first, "port_max": first + 399}}
         for name, value in self.settings.items():
             if isinstance(value, dict):
                 groups[name].update(value)

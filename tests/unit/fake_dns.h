@@ -1,7 +1,8 @@
 /* fake_dns.h - a name server on loopback, on the test's own loop, with a zone written as lines.
  *
  * "NAME TTL TYPE DATA": A, AAAA, CNAME, SRV and NAPTR; a record for each line. A name without a line doesn't exist; TTL of that is
- * NEGATIVE_TTL. As TYPE also SERVFAIL, GARBAGE (a message that can't be read) and SILENCE, for any question about that name.
+ * NEGATIVE_TTL. As TYPE also SERVFAIL, GARBAGE (a message that can't be read), TRUNCATED (and there is no TCP) and SILENCE, for any question
+ * about that name.
  */
 #pragma once
 
@@ -192,7 +193,8 @@ static void fake_on_udp(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf, const str
 		rcode = ns_r_servfail;
 	unsigned nsoa = nanswers ? 0 : fake_soa(&o);
 	struct fake_out head = { f->out + 2, o.end };
-	fake_u16(&head, 0x8180 | rcode); /* an answer, recursion wanted and available */
+	/* an answer, recursion wanted and available */
+	fake_u16(&head, 0x8180 | rcode | (trick && !strncmp(trick, "TRUNCATED", 9) ? 0x200 : 0));
 	fake_u16(&head, 1);
 	fake_u16(&head, trick && !strncmp(trick, "GARBAGE", 7) ? 7 : nanswers);
 	fake_u16(&head, nsoa);

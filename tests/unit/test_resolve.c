@@ -110,6 +110,7 @@ static const char *const zone[] = {
 	"pool.test 60 CNAME loop.test",
 	"garbage.test 60 GARBAGE",
 	"servfail.test 60 SERVFAIL",
+	"truncated.test 60 TRUNCATED",
 	"silent.test 60 SILENCE",
 	"short.test 1 A 192.0.2.61",
 	NULL,
@@ -346,7 +347,7 @@ static void test_resolve_asks_again_and_goes_on_when_nobody_answers(void **state
 
 static void test_resolve_nonsense_is_nothing(void **state)
 {
-	static const char *const names[] = { "loop.test", "garbage.test", "servfail.test", "silent.test", "a..b", "\xc3\xa4.test" };
+	static const char *const names[] = { "loop.test", "garbage.test", "servfail.test", "truncated.test", "silent.test", "a..b", "\xc3\xa4.test" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		char uri[64];
