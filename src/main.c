@@ -58,6 +58,7 @@ struct pbx {
 	struct registrar *registrar;
 	struct presence *presence;
 	struct outgoing *outgoing;
+	struct qualify *qualify;
 	struct calls *calls;
 	struct directory_watcher watcher;
 	uv_signal_t sigint, sigterm, sigusr1;
@@ -163,6 +164,7 @@ static void close_parts(void *arg)
 		presence_stop(p->presence);
 	p->auth.trunk_of = NULL;
 	outgoing_free(p->outgoing);
+	qualify_free(p->qualify);
 	if (p->registrar)
 		registrar_close(p->registrar);
 	timer_stop(p->timers, &p->housekeeping);
@@ -288,7 +290,8 @@ static int make_outgoing(struct pbx *p, const unsigned char key[32])
 	p->auth.trunk_of = outgoing_trunk_of;
 	p->auth.trunk_of_arg = p->outgoing;
 	registrar_on_flow_closed(p->registrar, on_flow_closed, p->outgoing);
-	return 0;
+	return qualify_new(&p->qualify, &(struct qualify_params){ .env = params.env, .directory = p->directory, .registrar = p->registrar,
+								   .db = p->db, .node = p->config.node });
 }
 
 static int make_rest(struct pbx *p)
@@ -312,7 +315,7 @@ static int make_rest(struct pbx *p)
 	if (!err)
 		err = calls_new(&p->calls, &(struct calls_params){
 			.loop = &p->loop, .ua = p->ua, .resolver = p->resolver, .media = p->media, .directory = p->directory,
-			.plan = p->plan, .registrar = p->registrar, .outgoing = p->outgoing, .auth = &p->auth, .db = p->db, .outbox = p->outbox,
+			.plan = p->plan, .registrar = p->registrar, .outgoing = p->outgoing, .qualify = p->qualify, .auth = &p->auth, .db = p->db, .outbox = p->outbox,
 			.tasks = p->tasks, .timers = p->timers, .rng = &p->rng, .clock = &clock_system, .log = &p->log,
 			.prompts = p->config.prompts, .spool = p->config.spool });
 	if (!err)

@@ -15,6 +15,7 @@
 #include "plan/plan.h"
 #include "registrar/auth.h"
 #include "registrar/outgoing.h"
+#include "registrar/qualify.h"
 #include "registrar/registrar.h"
 #include "sip/ua.h"
 
@@ -29,6 +30,7 @@ struct calls_params {
 	struct plan *plan;
 	struct registrar *registrar;
 	struct outgoing *outgoing;   /* NULL: trunks have no service route */
+	struct qualify *qualify;     /* NULL: nobody knows which trunks answer */
 	struct auth *auth;
 	struct db *db;
 	struct outbox *outbox;

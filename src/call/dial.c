@@ -206,6 +206,11 @@ static void start_trunk(struct dial *d, struct branch *b)
 		branch_end(b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"No such trunk\"");
 		return;
 	}
+	/* At once, so that the route's next step can try another. */
+	if (engine(d)->p.qualify && qualify_is_trunk_down(engine(d)->p.qualify, call->domain, d->p->trunk)) {
+		branch_end(b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"Trunk doesn't answer\"");
+		return;
+	}
 	snprintf(key, sizeof(key), "trunk:%s", d->p->trunk);
 	if (!usage_take(engine(d), &b->usage, call->domain, key, trunk->call_limit)) {
 		branch_end(b, APP_CONGESTION, 503, "Q.850;cause=34;text=\"Trunk is full\"");

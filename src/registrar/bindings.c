@@ -272,6 +272,17 @@ static void tell(struct bindings *bs, const char *domain, const char *number)
 		bs->watchers[i].fn(domain, number, bs->watchers[i].arg);
 }
 
+/* A refresh tells nothing new of whether we reach it. */
+static void take_reach(struct entry *e, const struct entry *old)
+{
+	if (strcmp(e->b.contact, old->b.contact) || e->b.dest.proto != old->b.dest.proto || !sockaddr_eq(&e->b.dest.addr, &old->b.dest.addr))
+		return;
+	e->b.is_unreachable = old->b.is_unreachable;
+	e->b.rtt_us = old->b.rtt_us;
+	e->b.reach_since_ms = old->b.reach_since_ms;
+	e->b.reach_written_ms = old->b.reach_written_ms;
+}
+
 int bindings_put(struct bindings *bs, const char *domain, const char *number, struct entry *e, struct entry *old)
 {
 	struct aor *aor = aor_get(bs, domain, number);
@@ -283,8 +294,10 @@ int bindings_put(struct bindings *bs, const char *domain, const char *number, st
 		bindings_entry_free(e);
 		return -ENOMEM;
 	}
-	if (old)
+	if (old) {
+		take_reach(e, old);
 		unlink_entry(old);
+	}
 	link_entry(aor, e);
 	timer_start(bs->p.timers, &e->expiry, e->b.expires_at_ms > now_ms ? (uint64_t)(e->b.expires_at_ms - now_ms) : 0);
 	if (e->kept_expires_ms) {
@@ -383,4 +396,14 @@ int bindings_watch(struct bindings *bs, void (*fn)(const char *domain, const cha
 		return -ENOSPC;
 	bs->watchers[bs->nwatchers++] = (struct watcher){ fn, arg };
 	return 0;
+}
+
+void bindings_unwatch(struct bindings *bs, void *arg)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < bs->nwatchers; i++)
+		if (bs->watchers[i].arg != arg)
+			bs->watchers[n++] = bs->watchers[i];
+	bs->nwatchers = n;
 }

@@ -236,19 +236,26 @@ const struct binding *registrar_find(struct registrar *r, const char *domain, st
 	return aor ? aor->first : NULL;
 }
 
-void registrar_flow_failed(struct registrar *r, const struct binding_key *key)
+struct binding *registrar_binding(struct registrar *r, const struct binding_key *key)
 {
 	const struct aor *aor = bindings_find(r->bindings, key->domain, str_from(key->number));
 	struct str instance = str_from(key->instance);
 
-	for (struct binding *b = aor ? aor->first : NULL; b; b = b->next) {
-		if (strcmp(b->contact, key->contact) || b->reg_id != key->reg_id ||
-		    (instance.n ? !binding_has_instance(b, instance) : b->instance != NULL))
-			continue;
-		log_info(r->p.log, "flow failed aor=%s contact=%s", aor->key, b->contact);
-		bindings_remove(container_of(b, struct entry, b));
+	for (struct binding *b = aor ? aor->first : NULL; b; b = b->next)
+		if (!strcmp(b->contact, key->contact) && b->reg_id == key->reg_id &&
+		    (instance.n ? binding_has_instance(b, instance) : !b->instance))
+			return b;
+	return NULL;
+}
+
+void registrar_flow_failed(struct registrar *r, const struct binding_key *key)
+{
+	struct binding *b = registrar_binding(r, key);
+
+	if (!b)
 		return;
-	}
+	log_info(r->p.log, "flow failed aor=%s/%s contact=%s", key->domain, key->number, b->contact);
+	bindings_remove(container_of(b, struct entry, b));
 }
 
 /* What stands between the brackets of an instance. */
@@ -296,4 +303,15 @@ void registrar_watch(struct registrar *r, void (*fn)(const char *domain, const c
 {
 	if (bindings_watch(r->bindings, fn, arg) != 0)
 		log_error(r->p.log, "too many watchers of bindings");
+}
+
+void registrar_unwatch(struct registrar *r, void *arg)
+{
+	bindings_unwatch(r->bindings, arg);
+}
+
+void registrar_each(struct registrar *r, void (*fn)(const char *domain, const char *number, void *arg), void *arg)
+{
+	for (const struct aor *aor = r->bindings->aors; aor; aor = aor->hh.next)
+		fn(aor->domain, aor->number, arg);
 }

@@ -43,7 +43,10 @@ struct binding {
 	struct sip_dest dest;        /* where requests to it go: the source it registered from (RFC 3581), its flow if it is a connection.
 				      * With a path: where the REGISTER came from; requests go to the first URI of the path */
 	char user_agent[64];
-	bool is_unreachable;         /* it doesn't answer when asked: others are called first */
+	bool is_unreachable;         /* it doesn't answer when asked (qualify.h): others are called first */
+	uint32_t rtt_us;             /* of its last answer, roughly */
+	int64_t reach_since_ms;      /* since when it is so; wall clock, 0: it wasn't asked yet */
+	int64_t reach_written_ms;    /* when its row was told */
 	struct binding *next;
 };
 
@@ -61,6 +64,7 @@ bool binding_is_same_instance(const struct binding *a, const struct binding *b);
 
 /* What was sent to this flow was answered 430, or can't be sent: it is gone (RFC 5626 §7). Nothing if there is no such binding. */
 struct binding_key { const char *domain, *number, *contact, *instance; uint32_t reg_id; }; /* instance NULL: none */
+struct binding *registrar_binding(struct registrar *r, const struct binding_key *key); /* NULL: there is none. Only to be marked */
 void registrar_flow_failed(struct registrar *r, const struct binding_key *key);
 
 /* The phone that a GRUU means (RFC 5627). */
@@ -74,3 +78,6 @@ unsigned registrar_count(const struct registrar *r);
 /* Told when an extension's set of bindings changed (not of refreshes), after it has. At most REGISTRAR_WATCHERS_MAX. */
 #define REGISTRAR_WATCHERS_MAX 8
 void registrar_watch(struct registrar *r, void (*fn)(const char *domain, const char *number, void *arg), void *arg);
+void registrar_unwatch(struct registrar *r, void *arg); /* no more calls with arg */
+/* Calls fn for each extension that has bindings; fn changes none. */
+void registrar_each(struct registrar *r, void (*fn)(const char *domain, const char *number, void *arg), void *arg);

@@ -77,6 +77,7 @@ struct entry *bindings_entry(const struct aor *aor, const struct contact_key *ke
 bool binding_has_instance(const struct binding *b, struct str instance);
 const struct entry *bindings_of_gruu_id(const struct bindings *bs, uint64_t id);       /* one of them */
 int bindings_watch(struct bindings *bs, void (*fn)(const char *domain, const char *number, void *arg), void *arg);
+void bindings_unwatch(struct bindings *bs, void *arg);
 
 /* A detached entry with copies of everything in b, dest included; NULL without memory. */
 struct entry *bindings_entry_new(struct bindings *bs, const struct binding *b);
