@@ -108,6 +108,8 @@ static void call_free(struct call *call)
 		free(v);
 	}
 	call_free_blocks(call);
+	diversion_free_all(&call->diversions);
+	usage_give(cs, call->forward_usage);
 	free(call->gruu);
 	DL_DELETE(cs->live, call);
 	cs->n.live--;

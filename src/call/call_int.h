@@ -88,6 +88,7 @@ struct leg_dial {
 	struct str target;
 	struct sip_dest dest;
 	struct str route;         /* value of Route; may be empty */
+	const struct diversion *diverted; /* by whom it was sent on to it; NULL: nobody */
 	const char *to_user;      /* To and, unless the caller hides himself, From carry our own address as host */
 	const char *auth_user, *auth_password;
 	struct leg *near;         /* its future partner: codec order and worker */
@@ -163,6 +164,11 @@ struct call {
 	unsigned ntemp_files, depth;
 	bool is_looping;              /* routes lead into each other: none is entered, no step run any more */
 	enum app_result result;
+
+	/* By whom it was sent on: all of them, and the newest before this step. */
+	struct diversion *diversions;
+	const struct diversion *diverted;
+	struct usage *forward_usage;  /* of who sent it outside */
 
 	/* For the final answer and the record. */
 	uint8_t max_forwards;         /* of the caller's INVITE */

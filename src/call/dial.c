@@ -14,6 +14,7 @@
 #define TARGET_URI_MAX 512
 #define ROUTE_MAX 2048
 
+#define FORWARDS_AT_ONCE 5     /* calls of one caller that one extension sends on at a time */
 #define ELSEWHERE "SIP;cause=200;text=\"Call completed elsewhere\""
 
 enum branch_state { BRANCH_WAITING, BRANCH_RINGING, BRANCH_ENDED };
@@ -25,6 +26,7 @@ struct branch {
 	uint64_t group_until_ms; /* then the phones of the next lower q, if there are any, have their turn */
 	uint32_t ring_s;      /* at most, from when it begins; 0: the extension's own time */
 	unsigned forwards, nlegs;
+	const struct diversion *diverted; /* by whom it was sent here */
 	struct leg *legs[TARGETS_MAX];
 	struct target *rung[TARGETS_MAX]; /* whom a leg rings; NULL: no contact of an extension */
 	struct targets *targets;
@@ -133,6 +135,7 @@ static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 		.dest = *r->dest,
 		.route = str_from(r->route),
 		.to_user = b->number,
+		.diverted = b->diverted,
 		.auth_user = trunk ? trunk->auth_user : NULL,
 		.auth_password = trunk ? trunk->auth_password : NULL,
 		.near = call->caller_leg,
@@ -250,22 +253,65 @@ static void start_uri(struct dial *d, struct branch *b)
 		branch_end(b, APP_UNAVAILABLE, 480, "Q.850;cause=20;text=\"Unreachable\"");
 }
 
+/* Notes by whom the branch is sent on. false: often enough. */
+static bool divert(struct dial *d, struct branch *b, const char *reason, const struct dir_extension *ext)
+{
+	struct diversion *v;
+
+	if (diversion_count(b->diverted) >= DIVERSIONS_MAX) {
+		log_warn(engine(d)->p.log, "call=%s number=%s not forwarded: sent on %u times already", d->call->id, b->number,
+			 diversion_count(b->diverted));
+		return false;
+	}
+	v = diversion_add(&d->call->diversions, b->diverted, b->number, diversion_reason_of(str_from(reason)));
+	if (!v)
+		return false;
+	v->is_extension = ext != NULL;
+	v->is_hidden = ext && ext->anonymous != DIR_NEVER;
+	b->diverted = v;
+	return true;
+}
+
+/* May the call leave the house? One that came from there by the same extension would go round for ever; where a network drops
+ * Diversion on the way, it is the number of calls of one caller at once that gives it away. */
+static bool may_leave(struct dial *d, const struct branch *b, const struct dir_extension *ext)
+{
+	struct call *call = d->call;
+	char key[160];
+	bool is_loop = diversion_has(b->diverted, ext->number) || (ext->caller_id && diversion_has(b->diverted, ext->caller_id));
+
+	snprintf(key, sizeof(key), "forward:%s:%.64s", ext->number, call->caller.number);
+	if (!is_loop && !call->forward_usage)
+		is_loop = !usage_take(engine(d), &call->forward_usage, call->domain, key, FORWARDS_AT_ONCE);
+	if (is_loop)
+		log_warn(engine(d)->p.log, "call=%s number=%s not forwarded: it goes in a circle", call->id, b->number);
+	return !is_loop;
+}
+
 /* Puts a forward's target in the branch. false: it may not be followed. */
 static bool forward_to(struct dial *d, struct branch *b, const char *reason, const char *target)
 {
-	const struct dir_extension *ext;
+	struct directory *dir = engine(d)->p.directory;
+	const struct dir_extension *to, *ext = NULL;
 	struct call *call = d->call;
+	bool is_inside;
 
 	if (d->p->trunk || b->forwards == CALL_FORWARD_MAX)
 		return false;
+	if (directory_extension(dir, call->domain, str_from(b->number), &ext) != DIR_FOUND)
+		ext = NULL;
+	is_inside = directory_extension(dir, call->domain, str_from(target), &to) == DIR_FOUND;
+	/* A menu, a mailbox, an outside number: only a whole call can go there, with the class of service of who forwards. */
+	if (!is_inside && (d->n > 1 || !ext || !may_leave(d, b, ext)))
+		return false;
+	if (!divert(d, b, reason, ext))
+		return false;
 	log_info(engine(d)->p.log, "call=%s number=%s forwarded reason=%s to=%s", call->id, b->number, reason, target);
 	b->forwards++;
-	if (directory_extension(engine(d)->p.directory, call->domain, str_from(target), &ext) != DIR_FOUND) {
-		/* A menu, a mailbox, an outside number: only a whole call can go there, with the class of service of who forwards. */
-		if (d->n > 1 || directory_extension(engine(d)->p.directory, call->domain, str_from(b->number), &ext) != DIR_FOUND)
-			return false;
+	if (!is_inside) {
 		snprintf(d->goto_number, sizeof(d->goto_number), "%s", target);
 		snprintf(d->goto_context, sizeof(d->goto_context), "%s", ext->context);
+		call->diverted = b->diverted;
 		branch_end(b, APP_MOVED, 0, "");
 		return true;
 	}
@@ -636,6 +682,7 @@ static void prepare(struct dial *d)
 		uint32_t own_s = d->p->each_ring_s ? d->p->each_ring_s[i] : 0;
 
 		snprintf(b->number, sizeof(b->number), "%s", d->p->numbers[i]);
+		b->diverted = d->call->diverted;
 		b->ring_s = own_s ? own_s : d->p->ring_s;
 		b->start_at_ms = now + (d->p->delay_s ? (uint64_t)d->p->delay_s[i] * 1000 : 0);
 		if (b->start_at_ms >= d->until_ms)

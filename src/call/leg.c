@@ -167,7 +167,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	out_init(&session_out, session, sizeof(session));
 	told_print_session(leg, &session_out);
 	out_init_grow(&hdrs_out, HDRS_MAX);
-	told_print_invite(leg, &hdrs_out, host);
+	told_print_invite(leg, &hdrs_out, host, d->to_user, d->diverted);
 	out_init_grow(&sdp_out, SDP_TEXT_MAX); /* not on the task's stack: a page of it would stay in use all the call */
 	err = leg_write_offer(leg, &local, d->near, &sdp_out);
 	if (!err && (!out_ok(&from_out) || !out_ok(&to_out) || !out_ok(&hdrs_out)))

@@ -120,6 +120,7 @@ static void begin_trunk(struct leg *leg, const struct sip_msg *m)
 	if (directory_trunk(call->calls->p.directory, call->domain, str_from(call->caller.trunk), &trunk) == DIR_FOUND)
 		t->rules = rules_of(trunk);
 	identity_of_trunk(&t->who, m, t->rules.is_trusted);
+	call->diverted = diversion_take(&call->diversions, m);
 	str_put(call->caller.number, sizeof(call->caller.number), t->who.number);
 	str_put(call->caller.display_name, sizeof(call->caller.display_name), t->who.name);
 }
@@ -157,17 +158,17 @@ void told_callee(struct leg *leg, const char *number, const struct dir_extension
 }
 
 /* Outside an extension is known by another number: its own there, or that of the trunk, or of the whole house. */
-static const char *outside_number(const struct leg *of, const struct leg *viewer, const struct dir_extension *ext)
+static const char *outside_number(const struct leg *viewer, const struct dir_extension *ext)
 {
-	struct directory *d = of->call->calls->p.directory;
+	struct directory *d = viewer->call->calls->p.directory;
 	const struct dir_trunk *trunk;
 	const struct dir_domain *domain;
 
 	if (ext->caller_id)
 		return ext->caller_id;
-	if (directory_trunk(d, of->call->domain, str_from(viewer->peer), &trunk) == DIR_FOUND && trunk->caller_id)
+	if (directory_trunk(d, ext->domain, str_from(viewer->peer), &trunk) == DIR_FOUND && trunk->caller_id)
 		return trunk->caller_id;
-	if (directory_domain(d, of->call->domain, &domain) == DIR_FOUND && domain->caller_id)
+	if (directory_domain(d, ext->domain, &domain) == DIR_FOUND && domain->caller_id)
 		return domain->caller_id;
 	return ext->number;
 }
@@ -183,7 +184,7 @@ void told_of(const struct leg *of, const struct leg *viewer, struct identity *ou
 	if (ext->anonymous == DIR_ALWAYS || (ext->anonymous == DIR_OUTSIDE && viewer->is_outside))
 		out->privacy |= PRIVACY_ID;
 	if (of->told.is_extension && viewer->is_outside)
-		str_put(out->number, sizeof(out->number), outside_number(of, viewer, ext));
+		str_put(out->number, sizeof(out->number), outside_number(viewer, ext));
 }
 
 void told_learn(struct leg *leg, const struct sip_msg *m)
@@ -232,12 +233,26 @@ bool told_set_var(struct leg *caller, const char *name, const char *value)
 
 /* ---- telling ---- */
 
-void told_print_invite(const struct leg *leg, struct out *o, const char *host)
+static const char *diverter_number(const struct diversion *d, void *arg)
 {
+	const struct leg *leg = arg;
+	const struct dir_extension *ext;
+
+	if (!d->is_extension || !leg->is_outside ||
+	    directory_extension(leg->call->calls->p.directory, leg->call->domain, str_from(d->number), &ext) != DIR_FOUND)
+		return d->number;
+	return outside_number(leg, ext);
+}
+
+void told_print_invite(const struct leg *leg, struct out *o, const char *host, const char *target, const struct diversion *diverted)
+{
+	const struct diversion_print p = { .target = target, .host = host, .may_see = leg->told.rules.is_trusted,
+					   .number_of = diverter_number, .arg = (void *)leg };
 	struct identity caller;
 
 	told_of(leg->call->caller_leg, leg, &caller);
 	identity_print(o, &caller, host, &leg->told.rules, IDENTITY_CALLING);
+	diversion_print(o, diverted, &p);
 }
 
 static void print_host(const union sockaddr_any *addr, char *buf, size_t size)

@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include "call/diversion.h"
 #include "call/identity.h"
 #include "directory/directory.h"
 #include "sip/sessid.h"
@@ -44,8 +45,8 @@ bool told_set_var(struct leg *caller, const char *name, const char *value);
 
 /* Who is at `of`'s far end, as he may be shown to viewer. */
 void told_of(const struct leg *of, const struct leg *viewer, struct identity *out);
-/* Lines of the INVITE to leg: who calls. host: ours. */
-void told_print_invite(const struct leg *leg, struct out *o, const char *host);
+/* Lines of the INVITE to leg: who calls, and by whom he was sent to target. host: ours. */
+void told_print_invite(const struct leg *leg, struct out *o, const char *host, const char *target, const struct diversion *diverted);
 /* The line of Session-ID for all messages of the leg; told_session() hands it to the leg's session. */
 void told_print_session(const struct leg *leg, struct out *o);
 void told_session(struct leg *leg);

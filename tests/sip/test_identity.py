@@ -267,6 +267,120 @@ def test_dialplan_sets_who_calls(pair, office):
         office.change("DELETE FROM pbx.route WHERE pattern = '88'")
 
 
+# ---- forwards ----
+
+@pytest.fixture
+def forwards(office):
+    """Adds forwards of extensions and takes them away."""
+    def add(*rows):
+        for number, reason, target in rows:
+            office.change("INSERT INTO pbx.forward (domain, number, reason, target) VALUES ('office', %s, %s, %s)", number, reason, target)
+    yield add
+    office.change("DELETE FROM pbx.forward")
+
+
+def ours(value):
+    return re.sub(r"@127\.[0-9.]+", "@us", value)
+
+
+def test_forwards_are_told_to_whom_it_rings(pair, forwards):
+    """RFC 5806, newest first; RFC 7044, oldest first."""
+    caller, callee = pair
+    forwards(("1003", "always", "1004"), ("1004", "unavailable", "1002"))
+    here = caller.invite("91003")
+    there = callee.answer_invite()
+    assert [ours(v) for v in there.invite.all("Diversion")] == ["<sip:1004@us>;reason=unavailable;counter=1;privacy=off",
+                                                               "<sip:1003@us>;reason=unconditional;counter=1;privacy=off"]
+    assert ours(there.invite["History-Info"]) == ("<sip:1003@us>;index=1, <sip:1004@us;cause=302>;index=1.1;mp=1, "
+                                                  "<sip:1002@us;cause=503>;index=1.1.1;mp=1.1")
+    refuse(there, here)
+
+
+def test_forward_outside_by_the_number_known_there(pair, stranger, forwards, office, number_outside):
+    caller, callee = pair
+    forwards(("1001", "always", "0777"))
+    with Phone(office, "1003") as third:
+        here = third.invite("91001")
+        there = stranger.answer_invite()
+        assert who(there.invite) == '"Jane Jack" <sip:1003@us>'
+        assert ours(there.invite["Diversion"]) == f"<sip:{number_outside}@us>;reason=unconditional;counter=1;privacy=off"
+        refuse(there, here)
+        office.change("UPDATE pbx.extension SET anonymous = 'outside' WHERE number = '1001'")
+        here = third.invite("91001")
+        there = stranger.answer_invite()
+        assert there.invite["Diversion"] == "<sip:anonymous@anonymous.invalid>;reason=unconditional;counter=1;privacy=full"
+        assert number_outside not in str(there.invite)
+        refuse(there, here)
+
+
+def test_phone_diverts(pair, office):
+    """RFC 3261 §21.3: 302."""
+    caller, callee = pair
+    with Phone(office, "1003") as third:
+        third.register()
+        here = caller.invite("91002")
+        there = callee.answer_invite()
+        there.reply(302, "Moved Temporarily", contact=False, headers=[f"Contact: <sip:1003@{caller.uri_host}>"])
+        there.expect("ACK")
+        there = third.answer_invite()
+        assert ours(there.invite["Diversion"]) == "<sip:1002@us>;reason=deflection;counter=1;privacy=off"
+        refuse(there, here)
+        third.unregister()
+
+
+def test_forwards_of_others_are_passed_on(pair, stranger):
+    caller, callee = pair
+    here = stranger.call("91002", ["Diversion: <sip:+431@x>;reason=user-busy;counter=2", "Diversion: <sip:+432@x>;reason=away;privacy=full"])
+    there = callee.answer_invite()
+    assert [ours(v) for v in there.invite.all("Diversion")] == [
+        "<sip:+431@us>;reason=user-busy;counter=2;privacy=off", "<sip:anonymous@anonymous.invalid>;reason=away;counter=1;privacy=full"]
+    refuse(there, here)
+
+
+def test_phones_are_not_asked_by_whom_they_were_forwarded(pair):
+    caller, callee = pair
+    here = caller.invite("91002", headers=["Diversion: <sip:+431@x>;reason=user-busy"])
+    there = callee.answer_invite()
+    assert not there.invite.get("Diversion")
+    refuse(there, here)
+
+
+@pytest.mark.parametrize("diversion", ["<sip:5@x>;reason=away;counter=10", "<sip:1001@x>;reason=unconditional"])
+def test_forward_in_a_circle_outside_ends(pair, stranger, forwards, diversion):
+    forwards(("1001", "always", "0777"))
+    here = stranger.call("91001", [f"Diversion: {diversion}"])
+    here.ack(here.expect(480))
+    stranger.expect_none(0.1)
+
+
+def test_forward_in_a_circle_that_nobody_tells(pair, stranger, forwards):
+    """A network that drops Diversion and Max-Forwards: the calls pile up, and end."""
+    forwards(("1001", "always", "0777"))
+    first = stranger.call("91001")
+    held = []
+    while True:
+        m = stranger.expect("INVITE", 480, skip=(100,))
+        if m.status:
+            break
+        assert len(held) < 10
+        held.append(Dialog.of_invite(stranger, m))
+        last = stranger.call("91001")
+    last.ack(m)
+    assert len(held) == 5
+    first.cancel()
+    for call in held:
+        call.reply(486, "Busy Here")
+    seen = set()
+    while len(seen) < 5:
+        m = stranger.expect(486, 487, "CANCEL", "ACK", 200, skip=(100,))
+        if m.method == "CANCEL":
+            stranger.reply(m, 200, "OK")
+        elif m.status in (486, 487):
+            stranger.send(stranger.request("ACK", f"sip:91001@{stranger.uri_host}", call_id=m["Call-ID"], cseq=m.cseq, branch=m.branch,
+                                           from_tag=m.from_tag, to=m["To"], from_=m["From"].split(";tag")[0]))
+            seen.add(m["Call-ID"])
+
+
 # ---- Session-ID ----
 
 def session(m):
