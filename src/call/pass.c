@@ -1,0 +1,143 @@
+/* pass.c - which header passes from one leg to the other. */
+#include "call/pass.h"
+
+#include "base/out.h"
+
+enum {
+	FROM_TRUNK = 1,    /* taken from any trunk */
+	TO_TRUNK = 2,      /* given to any trunk */
+	OF_PERSON = 4,     /* tells of its sender */
+	IN_ANSWER = 8      /* in responses, too */
+};
+
+static const struct { const char *name; unsigned flags; } listed[] = {
+	{ "User-to-User", FROM_TRUNK | TO_TRUNK | IN_ANSWER },                   /* RFC 7433 */
+	{ "Alert-Info", IN_ANSWER },                                             /* RFC 3261 §20.4, RFC 7462 */
+	{ "Call-Info", OF_PERSON | IN_ANSWER },                                  /* RFC 3261 §20.9 */
+	{ "Subject", FROM_TRUNK | TO_TRUNK | OF_PERSON },
+	{ "Priority", FROM_TRUNK | TO_TRUNK },
+	{ "Organization", FROM_TRUNK | TO_TRUNK | OF_PERSON | IN_ANSWER },
+	{ "Geolocation", FROM_TRUNK | TO_TRUNK | OF_PERSON },                    /* RFC 6442 */
+	{ "Geolocation-Routing", FROM_TRUNK | TO_TRUNK },
+	{ "Geolocation-Error", FROM_TRUNK | TO_TRUNK | IN_ANSWER },
+	{ "P-Early-Media", FROM_TRUNK | TO_TRUNK | IN_ANSWER },                  /* RFC 5009 */
+	{ "Answer-Mode", IN_ANSWER },                                            /* RFC 5373 */
+	{ "Priv-Answer-Mode", IN_ANSWER },
+	{ "Accept-Contact", FROM_TRUNK | TO_TRUNK },                             /* RFC 3841 */
+	{ "Reject-Contact", FROM_TRUNK | TO_TRUNK },
+	{ "Request-Disposition", FROM_TRUNK | TO_TRUNK },
+	{ "Accept-Language", FROM_TRUNK | TO_TRUNK },
+};
+
+/* Known to this stack and still free to pass; all others that it knows belong to one leg. */
+static bool belongs_to_one_leg(struct str name)
+{
+	static const char *const others[] = { /* as in pbx.pass_header, those that msg.h has no id for */
+		"Max-Breadth", "Content-Language", "Content-ID", "Accept-Encoding", "Join", "Target-Dialog", "Refer-Sub", "Recv-Info",
+		"Info-Package", "Flow-Timer", "Suppress-If-Match", "Security-Client", "Security-Server", "Security-Verify",
+		"Authentication-Info", "Proxy-Authentication-Info", "Identity", "Identity-Info",
+	};
+
+	switch (sip_hdr_parse(name)) {
+	case SIP_HDR_ALERT_INFO: case SIP_HDR_CALL_INFO: case SIP_HDR_SUBJECT: case SIP_HDR_USER_TO_USER:
+	case SIP_HDR_ORGANIZATION: case SIP_HDR_PRIORITY: case SIP_HDR_IN_REPLY_TO:
+		return false;
+	case SIP_HDR_OTHER:
+		break;
+	default:
+		return true;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (str_ieqz(name, others[i]))
+			return true;
+	return name.n < 2;
+}
+
+static int find_listed(struct str name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(listed); i++)
+		if (str_ieqz(name, listed[i].name))
+			return (int)i;
+	return -1;
+}
+
+enum way { IN, OUT, EITHER };
+
+static bool has_row(const struct dir_pass *p, struct str name, enum way way)
+{
+	for (unsigned i = 0; p && i < p->n; i++)
+		if ((way == EITHER || p->headers[i].is_out == (way == OUT)) && str_ieqz(name, p->headers[i].header))
+			return true;
+	return false;
+}
+
+static bool is_added(const struct pass_side *s, struct str name, enum way way)
+{
+	return has_row(s->all, name, way) || has_row(s->own, name, way);
+}
+
+/* <urn:alert:...> names a way to ring; any other URI is for the phone to fetch. */
+static bool is_harmless(struct str name, struct str value)
+{
+	return str_ieqz(name, "Alert-Info") && str_istarts(value, STR("<urn:alert:")) && str_find_chr(value, ',') < 0;
+}
+
+static bool may_take(const struct sip_msg *m, const struct sip_hdr *h, const struct pass_side *from, bool is_private)
+{
+	int i = find_listed(h->name);
+	unsigned flags = i < 0 ? IN_ANSWER : listed[i].flags;
+
+	if ((is_private && (flags & OF_PERSON)) || (!m->is_request && !(flags & IN_ANSWER)) || belongs_to_one_leg(h->name))
+		return false;
+	if (!from->is_trunk) /* of unknown ones, whom they may go to decides */
+		return true;
+	return (flags & FROM_TRUNK) || is_harmless(h->name, h->value) || is_added(from, h->name, IN);
+}
+
+void pass_take(struct out *o, const struct sip_msg *m, const struct pass_side *from, bool is_private)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < m->nhdrs && n < PASS_LINES_MAX; i++) {
+		const struct sip_hdr *h = &m->hdrs[i];
+
+		/* Most have an id of their own, and no business here. */
+		if (h->id != SIP_HDR_OTHER && h->id != SIP_HDR_ALERT_INFO && h->id != SIP_HDR_CALL_INFO && h->id != SIP_HDR_SUBJECT &&
+		    h->id != SIP_HDR_USER_TO_USER && h->id != SIP_HDR_ORGANIZATION && h->id != SIP_HDR_PRIORITY &&
+		    h->id != SIP_HDR_IN_REPLY_TO)
+			continue;
+		if (!h->value.n || h->value.n > PASS_VALUE_MAX || o->len + h->name.n + h->value.n + 4 > PASS_MAX)
+			continue;
+		/* A compact name is written out: rows and list have the long one. */
+		struct sip_hdr one = { h->id, h->id == SIP_HDR_OTHER ? h->name : str_from(sip_hdr_name(h->id)), h->value };
+		if (!may_take(m, &one, from, is_private))
+			continue;
+		out_str(o, one.name);
+		out_mem(o, ": ", 2);
+		out_str(o, one.value);
+		out_mem(o, "\r\n", 2);
+		n++;
+	}
+}
+
+static bool may_give(struct str name, bool from_trunk, const struct pass_side *to)
+{
+	int i = find_listed(name);
+
+	if (to->is_trunk)
+		return (i >= 0 && (listed[i].flags & TO_TRUNK)) || is_added(to, name, OUT);
+	/* What a trunk gave was looked at when it was taken. */
+	return from_trunk || i >= 0 || has_row(to->all, name, EITHER);
+}
+
+void pass_give(struct out *o, struct str lines, bool from_trunk, const struct pass_side *to)
+{
+	while (lines.n) {
+		struct str line = str_cut(&lines, '\n'), rest = line, name = str_cut(&rest, ':');
+
+		if (!may_give(name, from_trunk, to))
+			continue;
+		out_str(o, line);
+		out_chr(o, '\n');
+	}
+}

@@ -1,0 +1,29 @@
+/* pass.h - headers that go from one leg to the other: an explicit list, and what an administrator adds to it.
+ *
+ * Between phones all of the list passes. A trunk gives and gets what can do no harm; what makes phones fetch pages or answer by
+ * themselves (Alert-Info, Call-Info, Answer-Mode) is taken from it only where pbx.pass_header says so, but for the urn:alert of
+ * RFC 7462, which only name a kind of ringing. What describes one dialog, its transport or who is authenticated never passes,
+ * whatever the table says.
+ *
+ * Functions of messages, text and rows. Thread: any.
+ */
+#pragma once
+
+#include "directory/directory.h"
+#include "sip/msg.h"
+
+#define PASS_MAX 8192          /* bytes of all lines taken of one message: what an INVITE holds beside */
+#define PASS_VALUE_MAX 2048    /* of one value; longer ones are left out */
+#define PASS_LINES_MAX 32
+
+/* One side of a call, and what the administrator adds for it. */
+struct pass_side {
+	bool is_trunk;
+	const struct dir_pass *all, *own; /* NULL: none */
+};
+
+/* Takes the lines of a message that may go on, as far as the side they come from is concerned. is_private: its sender wants user
+ * privacy (RFC 3323 §4.1), so what tells of him is left out. Whatever doesn't fit is left out. */
+void pass_take(struct out *o, const struct sip_msg *m, const struct pass_side *from, bool is_private);
+/* Of lines that were taken, those that may go to this side. from_trunk: where they came from. */
+void pass_give(struct out *o, struct str lines, bool from_trunk, const struct pass_side *to);
