@@ -22,33 +22,33 @@ static enum call_line_state line_state(const struct leg *leg)
 	return CALL_LINE_TERMINATED;
 }
 
-/* Whom it talks with, or will: the leg it is joined with; before that what was dialled, or who called. */
-static void fill_peer(const struct leg *leg, struct call_line *line)
+/* Whom it talks with, or will: who is at the far end of the leg it is joined with; before that who called, or what was dialled. Who
+ * hides from the phone itself is hidden from who watches it. */
+static void fill_peer(const struct leg *leg, struct identity *peer)
 {
-	const struct call *call = leg->call;
-	const struct leg *other = leg->partner;
+	const struct leg *other = leg->partner ? leg->partner : !leg->is_caller ? leg->call->caller_leg : NULL;
 
-	line->peer_name = "";
-	if (other ? other->is_caller : !leg->is_caller) {
-		line->peer_number = call->caller.number;
-		line->peer_name = call->caller.display_name;
-	} else if (other && !other->is_outside) {
-		line->peer_number = other->peer;
-	} else {
-		line->peer_number = call->number;
+	*peer = (struct identity){ 0 };
+	if (!other) {
+		str_put(peer->number, sizeof(peer->number), leg->call->number);
+		return;
 	}
+	told_of(other, leg, peer);
+	if (identity_is_hidden(peer))
+		*peer = (struct identity){ 0 };
 }
 
-static void fill(const struct leg *leg, struct call_line *line)
+/* peer: room for what line points to. */
+static void fill(const struct leg *leg, struct call_line *line, struct identity *peer)
 {
 	*line = (struct call_line){ .id = leg->line_id, .domain = leg->call->domain, .number = leg->peer, .state = line_state(leg),
-				    .is_initiator = leg->is_caller };
+				    .is_initiator = leg->is_caller, .peer_number = peer->number, .peer_name = peer->name };
 	if (leg->session) {
 		line->call_id = session_call_id(leg->session);
 		line->our_tag = session_local_tag(leg->session);
 		line->phone_tag = session_remote_tag(leg->session);
 	}
-	fill_peer(leg, line);
+	fill_peer(leg, peer);
 }
 
 static bool is_line(const struct leg *leg)
@@ -60,10 +60,11 @@ void leg_tell(const struct leg *leg)
 {
 	const struct calls *cs = leg->call->calls;
 	struct call_line line;
+	struct identity peer;
 
 	if (!cs->on_line || !is_line(leg))
 		return;
-	fill(leg, &line);
+	fill(leg, &line, &peer);
 	cs->on_line(&line, cs->on_line_arg);
 }
 
@@ -77,13 +78,14 @@ void calls_each_line(const struct calls *cs, const char *domain, const char *num
 		     void (*fn)(const struct call_line *line, void *arg), void *arg)
 {
 	struct call_line line;
+	struct identity peer;
 
 	for (const struct call *call = cs->live; call; call = call->next) {
 		if (strcmp(call->domain, domain) != 0)
 			continue;
 		for (const struct leg *leg = call->legs; leg; leg = leg->next)
 			if (leg->state != LEG_ENDED && is_line(leg) && !strcmp(leg->peer, number)) {
-				fill(leg, &line);
+				fill(leg, &line, &peer);
 				fn(&line, arg);
 			}
 	}

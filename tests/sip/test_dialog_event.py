@@ -219,3 +219,16 @@ def test_lamps_live_on_after_a_restart(own_office):
         assert watch.subscribe(300).status == 200                            # and can be refreshed
         watch.notified()
         watch.end()
+
+
+def test_who_hides_is_not_shown_on_lamps(office, watcher):
+    with Phone(office, "1002") as caller, Phone(office, "1003") as callee:
+        assert callee.register().status == 200
+        call = caller.invite("91003", headers=["Privacy: id"])
+        ringing = callee.answer_invite()
+        ringing.ring()
+        call.expect(180)
+        lamp = Lamp(Watch(watcher, "1003", expires=0).notified())
+        assert lamp.states[-1] == "early" and lamp.remote(-1) is None
+        give_up(call, ringing)
+        callee.unregister()
