@@ -59,7 +59,9 @@ struct leg {
 	struct usage *usage;
 	bool is_cancelled;        /* we gave it up before it answered */
 	bool has_early_media;
+	bool is_alerting;         /* 180 came or was sent */
 	bool is_acked;
+	bool awaits_answer;       /* in the ACK, to the offer of our 200 */
 	bool remote_hold;
 	enum sdp_dir wish, described; /* the direction our next description wishes; the last one's */
 	bool wants_reoffer;       /* to be offered anew as soon as that may be */
@@ -95,8 +97,9 @@ struct leg_dial {
 	struct session_timing timing;
 };
 int leg_dial(struct leg *leg, const struct leg_dial *d);
-int leg_ring(struct leg *leg);                       /* 180 */
-int leg_early_media(struct leg *leg);                /* 183 with our answer; -ENOTSUP for a late offer */
+int leg_ring(struct leg *leg);                       /* 180, once; also after a 183 */
+/* 183 with our answer; to an INVITE without offer with ours, if the caller acknowledges it by PRACK, else -ENOTSUP. */
+int leg_early_media(struct leg *leg);
 int leg_answer(struct leg *leg);                     /* 200 */
 /* Ends it whatever its state; status for an unanswered caller. reason: Reason header value passed on, or NULL. */
 void leg_close(struct leg *leg, int status, const char *reason);
@@ -104,12 +107,13 @@ void leg_bridge(struct leg *a, struct leg *b);
 void leg_unbridge(struct leg *leg);
 /* Sets what both hear, from who is on hold. */
 void leg_update_bridge(struct leg *leg);
-/* Offers an answered leg anew what it is now: its partner's codecs first, our address, the direction of leg->wish. At once, or
+/* Offers a leg anew what it is now: its partner's codecs first, our address, the direction of leg->wish. At once, or
  * as soon as what is under way has ended: an offer of the peer, one of ours (then once more, with what is true by then), the ACK
  * of our 200, the wait after a 491. So it may be called at any time and as often as wanted. How it went: leg_is_reoffering() turns
  * false, reoffer_status is set, the bridge is brought up to date (leg_update_bridge) and call_wake() called; a refusal leaves what
  * was agreed before, an answer that ends the dialog (481, 408) ends the leg. Never calls back before it returns.
- * -ENOTCONN: not answered yet, or ended; other errors: it couldn't be sent. */
+ * Before the answer by UPDATE, if the first offer has its answer for good (RFC 3262) and the peer allows that.
+ * -ENOTCONN: not answered yet and no UPDATE possible now, or ended; other errors: it couldn't be sent. */
 int leg_reoffer(struct leg *leg);
 bool leg_is_reoffering(const struct leg *leg);
 bool leg_has_media(const struct leg *leg);

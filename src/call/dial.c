@@ -561,6 +561,8 @@ static void tell_caller(struct dial *d)
 	if (only && only->has_early_media && !only->partner && (caller->state == LEG_ANSWERED || leg_early_media(caller) == 0)) {
 		leg_bridge(caller, only);
 		d->is_ringing = true;
+	} else if (only && only->partner && only->is_alerting) {
+		leg_ring(caller); /* 180 after 183 (RFC 3960): his phone rings if nothing is heard */
 	} else if (!d->is_ringing) {
 		d->is_ringing = true;
 		if (caller->state == LEG_ANSWERED)

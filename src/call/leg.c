@@ -199,8 +199,15 @@ int leg_ring(struct leg *leg)
 {
 	int err;
 
-	if (leg->state >= LEG_ANSWERED || leg->has_early_media)
+	if (leg->state >= LEG_ANSWERED || leg->is_alerting)
 		return leg->state == LEG_ENDED ? -ECANCELED : 0;
+	/* After a 183 the description comes again: to one who hasn't it for good it would mean that it is gone (RFC 3960 §3.2). */
+	err = session_progress(leg->session, 180, NULL, "application/sdp", leg->has_early_media ? str_from(leg->local_sdp) : STR_NULL);
+	if (err)
+		return err;
+	leg->is_alerting = true;
+	leg_set_state(leg, LEG_RINGING);
+	return 0;
 	err = session_progress(leg->session, 180, leg->told.hdrs, NULL, STR_NULL);
 	if (!err)
 		leg_set_state(leg, LEG_RINGING);
@@ -214,6 +221,8 @@ int leg_early_media(struct leg *leg)
 	if (leg->state >= LEG_ANSWERED || leg->has_early_media)
 		return leg->state == LEG_ENDED ? -ECANCELED : 0;
 	err = leg_make_answer(leg);
+	if (err == -ENOTSUP && session_can_be_reliable(leg->session))
+		err = leg_make_late_offer(leg); /* answered in the PRACK */
 	if (err)
 		return err;
 	err = session_progress(leg->session, 183, leg->told.hdrs, "application/sdp", str_from(leg->local_sdp));
@@ -221,7 +230,8 @@ int leg_early_media(struct leg *leg)
 		return err;
 	leg->has_early_media = true;
 	leg_set_state(leg, LEG_RINGING);
-	leg_configure(leg);
+	if (oa_is_complete(leg->oa))
+		leg_configure(leg);
 	return 0;
 }
 
@@ -237,6 +247,7 @@ int leg_answer(struct leg *leg)
 	err = session_answer(leg->session, leg->told.hdrs, "application/sdp", str_from(leg->local_sdp));
 	if (err)
 		return err;
+	leg->awaits_answer = oa_state(leg->oa) == OA_LOCAL_OFFER;
 	leg_set_state(leg, LEG_ANSWERED);
 	if (oa_is_complete(leg->oa))
 		leg_configure(leg);
@@ -274,9 +285,13 @@ static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
 	struct leg *leg = arg;
 
 	(void)s;
+	if (m->status == 199)
+		return; /* of one fork; the others, or the final response, say how it goes on */
 	told_learn(leg, m);
 	leg_set_state(leg, LEG_RINGING);
-	if (leg_sdp_of(m).n && !leg->has_early_media && oa_take_early_answer(leg->oa, leg_sdp_of(m)) == 0) {
+	leg->is_alerting = leg->is_alerting || m->status == 180;
+	/* Also from a reliable response it is kept as the answer for now: another fork may answer otherwise. */
+	if (leg_sdp_of(m).n && oa_take_early_answer(leg->oa, leg_sdp_of(m)) == 0) {
 		leg->has_early_media = true;
 		leg_configure(leg);
 	}
@@ -286,8 +301,12 @@ static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
 static void on_answer(struct session *s, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;
-	/* RFC 3261 §13.2.1 wants the answer in the 2xx again; gateways that gave it in a 183 leave it out. */
-	int err = leg_sdp_of(m).n ? oa_take_answer(leg->oa, leg_sdp_of(m)) : oa_keep_early_answer(leg->oa);
+	int err = 0;
+
+	/* RFC 3261 §13.2.1 wants the answer in the 2xx again; gateways that gave it in a 183 leave it out. What UPDATE has changed
+	 * since then stands. */
+	if (oa_state(leg->oa) == OA_LOCAL_OFFER)
+		err = leg_sdp_of(m).n ? oa_take_answer(leg->oa, leg_sdp_of(m)) : oa_keep_early_answer(leg->oa);
 
 	told_learn(leg, m);
 	session_ack(s, NULL, STR_NULL);
@@ -306,6 +325,22 @@ static void on_answer(struct session *s, const struct sip_msg *m, void *arg)
 	call_wake(leg->call);
 }
 
+/* The answer to an offer in our 183. */
+static void on_prack(struct session *s, const struct sip_msg *m, void *arg)
+{
+	struct leg *leg = arg;
+
+	if (!leg_sdp_of(m).n || oa_state(leg->oa) != OA_LOCAL_OFFER)
+		return;
+	if (oa_take_answer(leg->oa, leg_sdp_of(m)) != 0) {
+		session_close(s, 488, "Reason: SIP;cause=488;text=\"No usable answer in PRACK\"\r\n");
+		return;
+	}
+	leg_configure(leg);
+	leg_update_bridge(leg);
+	call_wake(leg->call);
+}
+
 static void on_ack(struct session *s, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;
@@ -315,7 +350,7 @@ static void on_ack(struct session *s, const struct sip_msg *m, void *arg)
 	leg->is_acked = true;
 	free(leg->local_sdp);
 	leg->local_sdp = NULL;
-	if (oa_state(leg->oa) == OA_LOCAL_OFFER) {
+	if (leg->awaits_answer && oa_state(leg->oa) == OA_LOCAL_OFFER) {
 		if (!leg_sdp_of(m).n || oa_take_answer(leg->oa, leg_sdp_of(m)) != 0) {
 			/* RFC 3261 §13.2.2.4: an ACK without the answer leaves no session to have. */
 			session_close(s, 488, "Reason: SIP;cause=488;text=\"No answer in ACK\"\r\n");
@@ -464,6 +499,7 @@ static void on_refresh(struct session *s, void *arg)
 static const struct session_handler session_handler = {
 	.on_refresh = on_refresh,
 	.on_progress = on_progress,
+	.on_prack = on_prack,
 	.on_answer = on_answer,
 	.on_ack = on_ack,
 	.on_reoffer = leg_on_reoffer,

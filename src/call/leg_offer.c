@@ -48,8 +48,10 @@ void leg_offer_waiting(struct leg *leg)
 
 int leg_reoffer(struct leg *leg)
 {
-	if (leg->state != LEG_ANSWERED || !leg->session)
+	if (!leg->session || (leg->state != LEG_ANSWERED && !session_can_offer(leg->session)))
 		return -ENOTCONN;
+	if (session_is_agreed_early(leg->session))
+		oa_keep_early_answer(leg->oa);
 	leg->wants_reoffer = true;
 	leg->reoffer_status = 0;
 	if (oa_state(leg->oa) == OA_IDLE && session_can_offer(leg->session))
@@ -128,6 +130,9 @@ void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *
 		session_reply_offer(s, st, 200, NULL, NULL, STR_NULL);
 		return;
 	}
+	/* A change before the answer: what a reliable response said was no announcement, but the answer. */
+	if (session_is_agreed_early(s))
+		oa_keep_early_answer(leg->oa);
 	out_init_grow(&o, SDP_TEXT_MAX);
 	err = write_reply(leg, s, m, has_offer, &o);
 	if (err)
@@ -135,6 +140,7 @@ void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *
 	else
 		session_reply_offer(s, st, 200, NULL, "application/sdp", out_view(&o));
 	out_fini(&o);
+	leg->awaits_answer = !err && !has_offer;
 	if (err || !has_offer)
 		return;
 	leg_configure(leg);

@@ -29,6 +29,8 @@ struct dialog_usage {
 	void (*on_request)(struct dialog *d, struct strans *st, const struct sip_msg *m); /* must answer */
 	void (*on_ack)(struct dialog *d, const struct sip_msg *m, const struct sip_source *src);
 	void (*on_stray_2xx)(struct dialog *d, const struct sip_msg *m, const struct sip_source *src);
+	/* A request of another fork than the dialog's (may be NULL): 0, -ENOENT unknown, -EINVAL its CSeq is too low. */
+	int (*take_fork)(struct dialog *d, const struct sip_msg *m);
 	/* Into INVITEs and UPDATEs of ours, behind Supported; may be NULL. */
 	void (*print_request)(const struct dialog *d, struct out *o);
 	void (*drop)(struct dialog *d); /* the user agent closes: free the usage, tell nobody */

@@ -91,12 +91,13 @@ static void req_over(struct session_req *q, int status, const struct sip_msg *m)
 	struct session *s = q->session;
 	void (*fn)(const struct sip_msg *, void *) = q->fn;
 	void *arg = q->arg;
-	bool is_bye = q->req.method == SIP_BYE;
+	/* What ends an early dialog that isn't ours any more, or refuses a PRACK, ends no session. */
+	bool ends_nothing = q->req.method == SIP_BYE || q->req.dialog != &s->dialog;
 
 	req_free(q);
 	if (fn)
 		fn(m, arg);
-	if (!is_bye && status / 100 != 2)
+	if (!ends_nothing && status / 100 != 2)
 		session_failed_by(s, status, m);
 	session_reap(s);
 }
@@ -205,6 +206,7 @@ static bool terminate(struct session *s, enum session_end how, int status)
 	s->end_status = status;
 	timer_stop(s->dialog.ua->timers, &s->timer);
 	timer_end(s);
+	rel_end(s);
 	uac_retry_drop(s);
 	uas_reject_pending(s, 487, NULL, NULL);
 	return true;
@@ -243,6 +245,8 @@ static void session_free(struct session *s)
 	uac_retry_drop(s);
 	uac_free_all(s);
 	uas_free_all(s);
+	early_free_all(s);
+	rel_free(s);
 	sip_msg_release(s->invite);
 	free(s->bye_hdrs);
 	dialog_fini(&s->dialog);
@@ -328,6 +332,10 @@ void session_detach(struct session *s, int status, const char *hdrs)
 static void on_bye(struct session *s, struct strans *st, const struct sip_msg *m)
 {
 	strans_reply_simple(st, 200, NULL);
+	if (!dialog_has_remote_tag(&s->dialog, m->from.tag)) {
+		early_over(s, m->from.tag); /* one fork of several */
+		return;
+	}
 	s->waits_to_bye = false; /* the peer was first */
 	/* The caller may BYE an early dialog (§15); a callee may not, but then he means to end it. */
 	if (s->dialog.is_uac && uac_is_pending(s) && s->state != SESSION_ST_CONFIRMED)
@@ -357,8 +365,16 @@ static void on_request(struct dialog *d, struct strans *st, const struct sip_msg
 		strans_reply_simple(st, 481, NULL);
 		return;
 	}
-	dialog_seen_from(d, src);
-	if (m->method == SIP_INVITE || m->method == SIP_UPDATE)
+	bool is_fork = !dialog_has_remote_tag(d, m->from.tag);
+
+	if (!is_fork)
+		dialog_seen_from(d, src);
+	/* Our one stream follows the fork heard last. */
+	if (is_fork && sip_msg_part(m, "application/sdp").n > 0)
+		strans_reply_simple(st, 488, NULL);
+	else if (m->method == SIP_PRACK)
+		uas_prack(s, st, m);
+	else if (m->method == SIP_INVITE || m->method == SIP_UPDATE)
 		uas_reoffer(s, st, m);
 	else if (!h->on_request || !h->on_request(s, st, m, s->arg))
 		strans_reply_simple(st, m->method == SIP_OTHER ? 501 : 405, d->ua->allow);
@@ -380,6 +396,13 @@ static void drop(struct dialog *d)
 	session_free(container_of(d, struct session, dialog));
 }
 
+static int take_fork(struct dialog *d, const struct sip_msg *m)
+{
+	struct session *s = container_of(d, struct session, dialog);
+
+	return early_take_seq(s, m);
+}
+
 static void print_request(const struct dialog *d, struct out *o)
 {
 	timer_print_request(container_of(d, struct session, dialog), o);
@@ -387,6 +410,7 @@ static void print_request(const struct dialog *d, struct out *o)
 
 const struct dialog_usage session_usage = {
 	.print_request = print_request,
+	.take_fork = take_fork,
 	.on_request = on_request,
 	.on_ack = on_ack,
 	.on_stray_2xx = on_stray_2xx,
@@ -403,6 +427,18 @@ int session_set_hdrs(struct session *s, struct str hdrs)
 }
 
 /* ---- what it is ---- */
+
+bool session_is_agreed_early(const struct session *s)
+{
+	const struct early *e;
+
+	if (s->state != SESSION_ST_EARLY)
+		return false;
+	if (!s->dialog.is_uac)
+		return rel_is_agreed(s);
+	e = early_find(s, str_from(s->dialog.remote_tag));
+	return e && e->is_agreed && !e->is_over;
+}
 
 enum session_state session_state(const struct session *s)
 {

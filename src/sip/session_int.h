@@ -2,6 +2,8 @@
  *
  * session.c        life: state, end, reaping, what both roles do alike
  * session_uac.c    our INVITEs and re-INVITEs: answers, forks, ACKs, CANCEL
+ * session_early.c  the early dialogs of our INVITEs, PRACK to their reliable responses
+ * session_rel.c    our reliable responses, until their PRACK (RFC 3262)
  * session_timer.c  refreshes and expiry (RFC 4028)
  * session_uas.c    the peer's INVITEs, re-INVITEs and UPDATEs: answers, 2xx until ACK, glare
  *
@@ -46,6 +48,18 @@ struct uas_offer {
 	struct timer timer;           /* repeats the 2xx */
 };
 
+/* An early dialog that isn't the only one, or has had a reliable response. */
+struct early {
+	struct early *next;
+	struct dialog *dialog;        /* for our requests in it; NULL: none yet */
+	uint32_t rseq;                /* of the last reliable response, 0: none */
+	bool has_remote_seq, is_over; /* is_over: by 199 or BYE */
+	bool is_agreed;               /* offer and answer are done, by a reliable response */
+	bool peer_updates;
+	uint32_t remote_seq;
+	char tag[];
+};
+
 /* Any other request of ours. */
 struct session_req {
 	struct session_req *prev, *next;
@@ -72,6 +86,8 @@ struct session {
 	struct uas_offer *uas;
 	struct session_req *reqs;
 	struct fork *forks;
+	struct early *earlies;
+	struct rel *rel;              /* NULL: no reliable response sent */
 	struct uac_offer *retry;      /* our re-INVITE that got 491 and waits */
 	struct sip_msg *invite;       /* UAS: until the ACK */
 	char *bye_hdrs;               /* for a BYE that waits for an ACK */
@@ -107,6 +123,7 @@ bool session_failed_by(struct session *s, int status, const struct sip_msg *m);
 
 void uac_stray_2xx(struct session *s, const struct sip_msg *m, const struct sip_source *src);
 bool uac_is_pending(const struct session *s);    /* an INVITE of ours without a final response */
+bool uac_is_reoffering(const struct session *s); /* another than the first */
 bool uac_owes_ack(const struct session *s);
 void uac_ack_all(struct session *s);             /* what our owner didn't ACK, before BYE */
 void uac_cancel(struct session *s, struct str hdrs);
@@ -114,6 +131,37 @@ void uac_retry_now(struct session *s);           /* the wait after 491 is over *
 void uac_retry_drop(struct session *s);
 void uac_retry_overtaken(struct session *s);     /* the peer makes an offer during it */
 void uac_free_all(struct session *s);
+
+/* ---- session_early.c ---- */
+
+struct early *early_find(const struct session *s, struct str tag);
+/* The session's dialog becomes that of the fork this response is from. */
+int early_switch(struct session *s, const struct sip_msg *m);
+/* ... and is now established: goes on counting where the early one was. */
+void early_confirm(struct session *s);
+/* A provisional response with a tag: false when it isn't to be looked at: repeated, out of order. Sends PRACK. */
+bool early_take_1xx(struct session *s, const struct uac_offer *u, const struct sip_msg *m);
+/* A request from another fork than the dialog's: 0, -ENOENT no such early dialog, -EINVAL its CSeq is too low. */
+int early_take_seq(struct session *s, const struct sip_msg *m);
+void early_over(struct session *s, struct str tag);
+void early_tidy(struct session *s);
+void early_free_all(struct session *s);
+
+/* ---- session_rel.c ---- */
+
+bool rel_is_wanted(const struct session *s, bool has_sdp);
+bool rel_is_waiting(const struct session *s);
+bool rel_is_agreed(const struct session *s);
+bool rel_holds_answer(const struct session *s);
+/* What follows the response that waits for its PRACK. */
+int rel_hold(struct session *s, int status, const char *hdrs, const char *ctype, struct str body);
+/* The next response is one; rel_sent() when it is out, rel_end() if it couldn't be sent. */
+int rel_begin(struct session *s, bool has_sdp, bool had_offer);
+void rel_sent(struct session *s);
+void rel_print(const struct session *s, struct out *o);
+void rel_prack(struct session *s, struct strans *st, const struct sip_msg *m, uint32_t invite_cseq);
+void rel_end(struct session *s);
+void rel_free(struct session *s);
 
 /* ---- session_timer.c ---- */
 
@@ -132,9 +180,12 @@ void timer_print_2xx(struct session *s, const struct sip_msg *m, struct out *o);
 
 /* ---- session_uas.c ---- */
 
+void uas_repeat(struct session *s);              /* the last response to the first INVITE */
+void uas_prack(struct session *s, struct strans *st, const struct sip_msg *m);
 void uas_reoffer(struct session *s, struct strans *st, const struct sip_msg *m);
 void uas_ack(struct session *s, const struct sip_msg *m);
 bool uas_is_pending(const struct session *s);    /* an offer of the peer without a final response */
+bool uas_is_reoffering(const struct session *s); /* another than the first */
 bool uas_awaits_ack(const struct session *s);
 bool uas_initial_awaits_ack(const struct session *s);
 void uas_reject_pending(struct session *s, int status, const char *reason, const char *hdrs);

@@ -121,7 +121,8 @@ void timer_end(struct session *s)
 void timer_print_request(const struct session *s, struct out *o)
 {
 	const struct session_timer *st = &s->st;
-	uint32_t n = st->interval_s ? st->interval_s : s->state == SESSION_ST_CALLING || s->state == SESSION_ST_EARLY ? st->want_s : 0;
+	bool is_first = s->dialog.is_uac && s->state != SESSION_ST_CONFIRMED;
+	uint32_t n = st->interval_s ? st->interval_s : is_first ? st->want_s : 0;
 
 	if (!n)
 		return;

@@ -26,7 +26,7 @@ static void offer_free(struct uac_offer *u)
 	free(u);
 }
 
-static int offer_send(struct session *s, const struct request_params *p, bool is_initial)
+static int offer_send(struct session *s, struct dialog *d, const struct request_params *p, bool is_initial)
 {
 	struct uac_offer *u = calloc(1, sizeof(*u));
 
@@ -35,7 +35,7 @@ static int offer_send(struct session *s, const struct request_params *p, bool is
 	u->session = s;
 	u->is_initial = is_initial;
 	u->had_offer = p->body.n > 0;
-	int err = request_start(&u->req, &s->dialog, p, &uac_handler);
+	int err = request_start(&u->req, d, p, &uac_handler);
 	if (err) {
 		free(u);
 		return err;
@@ -81,7 +81,7 @@ int session_invite(struct session **out, struct sip_ua *ua, const struct session
 		return err;
 	}
 	session_set_timing(s, &p->timing);
-	err = offer_send(s, &rp, true);
+	err = offer_send(s, &s->dialog, &rp, true);
 	if (err) {
 		dialog_fini(&s->dialog);
 		free(s);
@@ -102,6 +102,17 @@ bool uac_is_pending(const struct session *s)
 
 	DL_FOREACH(s->uac, u) {
 		if (!u->req.has_final)
+			return true;
+	}
+	return false;
+}
+
+bool uac_is_reoffering(const struct session *s)
+{
+	const struct uac_offer *u;
+
+	DL_FOREACH(s->uac, u) {
+		if (!u->is_initial && !u->req.has_final)
 			return true;
 	}
 	return false;
@@ -231,11 +242,12 @@ static void on_answer(struct uac_offer *u, const struct sip_msg *m)
 		further_2xx(u, m, NULL);
 		return;
 	}
-	if (dialog_establish(&s->dialog, m)) {
+	if (early_switch(s, m) || dialog_establish(&s->dialog, m)) {
 		refuse_fork(s, &u->req, m, NULL);
 		session_end(s, SESSION_FAILED, 500, NULL);
 		return;
 	}
+	early_confirm(s);
 	u->is_answered = true;
 	request_drop_content(&u->req);
 	timer_take_2xx(s, m);
@@ -255,10 +267,13 @@ static void on_reanswer(struct uac_offer *u, const struct sip_msg *m)
 	}
 	u->is_answered = true;
 	request_drop_content(&u->req);
-	timer_take_2xx(s, m);
-	dialog_refresh_target(&s->dialog, m);
+	if (s->state == SESSION_ST_CONFIRMED)
+		timer_take_2xx(s, m);
+	dialog_refresh_target(s->state == SESSION_ST_CONFIRMED ? &s->dialog : u->req.dialog, m);
 	/* Without an offer in the INVITE the 2xx has it, and the ACK waits for our owner's answer. */
-	if (u->had_offer || s->state == SESSION_ST_TERMINATED)
+	if (u->req.method == SIP_UPDATE)
+		offer_free(u);
+	else if (u->had_offer || s->state == SESSION_ST_TERMINATED)
 		acknowledge(u, NULL, STR_NULL);
 	s->retries = 0;
 	if (s->state != SESSION_ST_TERMINATED && s->handler->on_reoffer_done)
@@ -279,28 +294,45 @@ void uac_stray_2xx(struct session *s, const struct sip_msg *m, const struct sip_
 
 /* ---- re-INVITE ---- */
 
+/* The dialog an UPDATE before the answer goes in; NULL: none may be sent. */
+static struct dialog *update_dialog(const struct session *s)
+{
+	const struct early *e;
+
+	if (!session_is_agreed_early(s))
+		return NULL;
+	if (!s->dialog.is_uac)
+		return s->invite && sip_msg_has_token(s->invite, SIP_HDR_ALLOW, "UPDATE") ? (struct dialog *)&s->dialog : NULL;
+	e = early_find(s, str_from(s->dialog.remote_tag));
+	return e && e->peer_updates ? e->dialog : NULL;
+}
+
 bool session_can_offer(const struct session *s)
 {
+	if (s->state == SESSION_ST_EARLY)
+		return update_dialog(s) && !uac_is_reoffering(s) && !uas_is_reoffering(s) && !rel_is_waiting(s);
 	return s->state == SESSION_ST_CONFIRMED && !s->retry && !uac_is_pending(s) && !uac_owes_ack(s) &&
 	       !uas_is_pending(s) && !uas_awaits_ack(s);
 }
 
 int session_reinvite(struct session *s, const char *hdrs, const char *ctype, struct str body)
 {
+	bool is_early = s->state == SESSION_ST_EARLY;
+	struct dialog *d = is_early ? update_dialog(s) : &s->dialog;
 	const struct request_params p = {
-		.method = "INVITE",
+		.method = is_early ? "UPDATE" : "INVITE",
 		.hdrs = str_from(hdrs),
 		.ctype = body.n > 0 ? ctype : NULL,
 		.body = body,
 		.keeps_content = true,
 	};
 
-	if (s->state != SESSION_ST_CONFIRMED)
+	if ((s->state != SESSION_ST_CONFIRMED && !is_early) || !d)
 		return -ENOTCONN;
 	if (!session_can_offer(s))
 		return -EBUSY;
 	s->retries = 0;
-	return offer_send(s, &p, false);
+	return offer_send(s, d, &p, false);
 }
 
 static void retry_wait(struct session *s)
@@ -325,7 +357,7 @@ void uac_retry_drop(struct session *s)
 
 static void tell_reoffer_done(struct session *s, int status, const struct sip_msg *m)
 {
-	if (s->state == SESSION_ST_CONFIRMED && s->handler->on_reoffer_done)
+	if (s->state != SESSION_ST_TERMINATED && s->handler->on_reoffer_done)
 		s->handler->on_reoffer_done(s, status, m, s->arg);
 }
 
@@ -372,8 +404,10 @@ static void on_reinvite_failed(struct uac_offer *u, int status, const struct sip
 	}
 	if (timer_raise(s, m) && s->state == SESSION_ST_CONFIRMED && request_resend(&u->req) == 0)
 		return;
+	/* An early dialog is the INVITE's to end. */
+	bool is_early = s->state != SESSION_ST_CONFIRMED;
 	offer_free(u);
-	if (!session_failed_by(s, status, m))
+	if (is_early || !session_failed_by(s, status, m))
 		tell_reoffer_done(s, status, m);
 	session_reap(s);
 }
@@ -386,8 +420,12 @@ static void on_progress(struct uac_offer *u, const struct sip_msg *m)
 
 	if (!u->is_initial || m->status <= 100 || s->state == SESSION_ST_TERMINATED || s->state == SESSION_ST_CONFIRMED)
 		return;
-	if (m->to.tag.n > 0)
-		dialog_early(&s->dialog, m);
+	if (m->to.tag.n > 0 && !early_take_1xx(s, u, m))
+		return;
+	if (m->status == 199 && m->to.tag.n > 0)
+		early_over(s, m->to.tag);
+	else if (m->to.tag.n > 0)
+		early_switch(s, m);
 	session_set_state(s, SESSION_ST_EARLY);
 	if (s->handler->on_progress)
 		s->handler->on_progress(s, m, s->arg);
@@ -426,6 +464,8 @@ static void on_done(struct request *r, int err)
 		on_reinvite_failed(u, status, NULL);
 		return;
 	}
+	if (u->is_initial)
+		early_tidy(s);
 	offer_free(u);
 	if (err)
 		session_end(s, err == -ETIMEDOUT ? SESSION_TIMEOUT : SESSION_FAILED, status, NULL);

@@ -79,6 +79,17 @@ bool uas_is_pending(const struct session *s)
 	return false;
 }
 
+bool uas_is_reoffering(const struct session *s)
+{
+	const struct uas_offer *u;
+
+	DL_FOREACH(s->uas, u) {
+		if (!u->waits_for_ack && !u->is_initial)
+			return true;
+	}
+	return false;
+}
+
 bool uas_awaits_ack(const struct session *s)
 {
 	const struct uas_offer *u;
@@ -111,6 +122,12 @@ static bool awaits_answer(const struct session *s)
 
 /* ---- responses ---- */
 
+/* Does a 2xx to it begin the session's interval (RFC 4028)? */
+static bool is_timed(const struct uas_offer *u)
+{
+	return u->method == SIP_INVITE || (u->method == SIP_UPDATE && u->session->state == SESSION_ST_CONFIRMED);
+}
+
 /* Contact for whatever forms or refreshes the dialog, Allow and Supported for what may be the first the peer sees. */
 static int reply(struct uas_offer *u, int status, const char *reason, const char *hdrs, const char *ctype,
 		 struct str body)
@@ -126,7 +143,9 @@ static int reply(struct uas_offer *u, int status, const char *reason, const char
 		out_z(&o, d->ua->allow);
 		if (status >= 200)
 			out_z(&o, d->ua->supported);
-		if (status >= 200 && (u->method == SIP_INVITE || u->method == SIP_UPDATE) && strans_msg(u->st))
+		else if (u->is_initial && rel_is_waiting(s))
+			rel_print(s, &o);
+		if (status >= 200 && is_timed(u) && strans_msg(u->st))
 			timer_print_2xx(s, strans_msg(u->st), &o);
 	}
 	out_z(&o, hdrs ? hdrs : "");
@@ -272,15 +291,28 @@ static struct uas_offer *find_unanswered(struct session *s)
 int session_progress(struct session *s, int status, const char *hdrs, const char *ctype, struct str body)
 {
 	struct uas_offer *u = find_unanswered(s);
-	int err;
+	int err = 0;
 
 	if (status < 101 || status > 199)
 		return -EINVAL;
 	if (!u)
 		return -EALREADY;
-	err = reply(u, status, NULL, hdrs, ctype, body);
-	if (err)
+	if (rel_is_waiting(s))
+		return rel_hold(s, status, hdrs, ctype, body);
+	if (rel_is_agreed(s))
+		body = STR_NULL; /* they have it */
+	bool is_reliable = rel_is_wanted(s, body.n > 0);
+	if (is_reliable)
+		err = rel_begin(s, body.n > 0, u->had_offer);
+	if (!err)
+		err = reply(u, status, NULL, hdrs, ctype, body);
+	if (err) {
+		if (is_reliable)
+			rel_end(s);
 		return err;
+	}
+	if (is_reliable)
+		rel_sent(s);
 	u->progress_status = (int16_t)status;
 	session_set_state(s, SESSION_ST_EARLY);
 	timer_start(s->dialog.ua->timers, &s->timer, PROGRESS_REPEAT_MS);
@@ -291,11 +323,19 @@ void uas_repeat_progress(struct session *s)
 {
 	struct uas_offer *u = find_unanswered(s);
 
-	if (!u)
-		return;
 	/* its headers and its SDP, if it had any, have been heard */
-	reply(u, u->progress_status, NULL, NULL, NULL, STR_NULL);
-	timer_start(s->dialog.ua->timers, &s->timer, PROGRESS_REPEAT_MS);
+	if (u && !rel_is_waiting(s))
+		session_progress(s, u->progress_status, NULL, NULL, STR_NULL);
+	if (u)
+		timer_start(s->dialog.ua->timers, &s->timer, PROGRESS_REPEAT_MS);
+}
+
+void uas_repeat(struct session *s)
+{
+	struct uas_offer *u = find_unanswered(s);
+
+	if (u)
+		strans_repeat(u->st);
 }
 
 int session_answer(struct session *s, const char *hdrs, const char *ctype, struct str body)
@@ -305,13 +345,34 @@ int session_answer(struct session *s, const char *hdrs, const char *ctype, struc
 
 	if (!u)
 		return -EALREADY;
+	if (rel_holds_answer(s))
+		return rel_hold(s, 200, hdrs, ctype, body);
+	if (rel_is_agreed(s)) {
+		body = STR_NULL; /* they have it (RFC 6337 §2.2) */
+		u->had_offer = true; /* whoever made it: the ACK brings no answer */
+	}
 	err = reply(u, 200, NULL, hdrs, ctype, body);
 	if (err)
 		return err;
+	rel_end(s);
 	timer_stop(s->dialog.ua->timers, &s->timer);
 	await_ack(u);
 	session_set_state(s, SESSION_ST_CONFIRMED);
 	return 0;
+}
+
+/* RFC 6228 §4: a forking proxy before us keeps back the refusal until all its branches have one; the caller needn't wait for
+ * that to know that this one is over. */
+static void tell_early_over(struct uas_offer *u)
+{
+	const struct sip_msg *m = u->session->invite;
+	struct sip_hdr_iter it = { 0 };
+	struct str via;
+
+	if (u->is_initial && u->progress_status && m && sip_msg_has_token(m, SIP_HDR_SUPPORTED, "199") &&
+	    !sip_msg_has_token(m, SIP_HDR_REQUIRE, "100rel") && sip_msg_element_next(m, SIP_HDR_VIA, &it, &via) &&
+	    sip_msg_element_next(m, SIP_HDR_VIA, &it, &via))
+		reply(u, 199, NULL, NULL, NULL, STR_NULL);
 }
 
 void uas_reject_pending(struct session *s, int status, const char *reason, const char *hdrs)
@@ -321,8 +382,11 @@ void uas_reject_pending(struct session *s, int status, const char *reason, const
 	DL_FOREACH_SAFE(s->uas, u, next) {
 		if (u->waits_for_ack)
 			continue;
-		if (u->st)
+		if (u->st) {
+			rel_end(s);
+			tell_early_over(u);
 			reply(u, status, reason, hdrs, NULL, STR_NULL);
+		}
 		offer_free(u);
 	}
 }
@@ -346,16 +410,29 @@ static void on_cancel(struct strans *st, const struct sip_msg *m, void *arg)
 /* ---- re-INVITE, UPDATE ---- */
 
 /* 0: may pass. RFC 3261 §14.2, RFC 3311 §5.2, and RFC 5407 §3.1 for the crossing ACKs. A request without an offer
- * that isn't an INVITE changes no session and is never in the way. */
+ * that isn't an INVITE changes no session and is never in the way; once the first offer is agreed on in reliable responses,
+ * the INVITE itself is in the way of other INVITEs alone. */
 static int refusal(const struct session *s, bool is_invite, bool has_offer)
 {
+	bool is_first_done = !is_invite && session_is_agreed_early(s);
+
 	if (!is_invite && !has_offer)
 		return 0;
-	if (uas_is_pending(s))
+	if (is_first_done ? uas_is_reoffering(s) : uas_is_pending(s))
 		return 500;
-	if (uac_is_pending(s) || uac_owes_ack(s) || awaits_answer(s))
+	if ((is_first_done ? uac_is_reoffering(s) : uac_is_pending(s)) || uac_owes_ack(s) || awaits_answer(s))
 		return 491;
 	return 0;
+}
+
+void uas_prack(struct session *s, struct strans *st, const struct sip_msg *m)
+{
+	const struct uas_offer *u = find_initial(s);
+
+	if (u && !s->dialog.is_uac)
+		rel_prack(s, st, m, u->cseq);
+	else
+		strans_reply_simple(st, 481, NULL);
 }
 
 static void tell_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer)
@@ -376,7 +453,7 @@ void uas_reoffer(struct session *s, struct strans *st, const struct sip_msg *m)
 		ua_reply_retry_after(s->dialog.ua, st, 500);
 	else if (status)
 		strans_reply_simple(st, status, NULL);
-	else if (timer_refuse(s, st, m))
+	else if (m->method != SIP_PRACK && timer_refuse(s, st, m))
 		return;
 	else if (!s->handler->on_reoffer)
 		strans_reply_simple(st, 488, NULL);

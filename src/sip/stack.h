@@ -106,7 +106,8 @@ struct sip_reply {
 };
 int strans_reply(struct strans *st, const struct sip_reply *r);
 int strans_reply_simple(struct strans *st, int status, const char *hdrs /* may be NULL */);
-/* Sends the last response once more: a 2xx until its ACK comes (RFC 3261 §13.3.1.4; the session times it). */
+/* Sends the last response to an INVITE once more: a 2xx until its ACK comes (RFC 3261 §13.3.1.4), a reliable 1xx until its PRACK
+ * (RFC 3262 §3); the session times it. */
 int strans_repeat(struct strans *st);
 
 /* ---- client transactions ---- */

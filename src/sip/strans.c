@@ -483,9 +483,9 @@ int strans_reply_simple(struct strans *st, int status, const char *hdrs)
 
 int strans_repeat(struct strans *st)
 {
-	if (st->state != ST_ACCEPTED || !st->last)
+	if ((st->state != ST_ACCEPTED && st->state != ST_PROCEEDING) || !st->is_invite || !st->last)
 		return -EALREADY;
 	st->stack->n.retransmissions_sent++;
-	strans_event(st, EV_SEND_2XX);
+	strans_event(st, st->state == ST_ACCEPTED ? EV_SEND_2XX : EV_SEND_1XX);
 	return 0;
 }

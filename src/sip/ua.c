@@ -93,7 +93,7 @@ static bool is_supported(const struct sip_ua *ua, enum sip_method method, struct
 
 int sip_ua_new(struct sip_ua **out, const struct sip_ua_params *p)
 {
-	static const enum sip_method built_in[] = { SIP_INVITE, SIP_ACK, SIP_BYE, SIP_CANCEL, SIP_OPTIONS, SIP_UPDATE };
+	static const enum sip_method built_in[] = { SIP_INVITE, SIP_ACK, SIP_BYE, SIP_CANCEL, SIP_OPTIONS, SIP_UPDATE, SIP_PRACK };
 	struct sip_stack_params stack = p->stack;
 	struct sip_ua *ua = calloc(1, sizeof(*ua));
 
@@ -117,7 +117,10 @@ int sip_ua_new(struct sip_ua **out, const struct sip_ua_params *p)
 	for (size_t i = 0; i < ARRAY_LEN(built_in); i++)
 		ua->allows[built_in[i]] = true;
 	write_allow(ua);
-	sip_ua_support(ua, "timer"); /* session_timer.c */
+	/* session_timer.c, session_rel.c, session_early.c */
+	sip_ua_support(ua, "timer");
+	sip_ua_support(ua, "100rel");
+	sip_ua_support(ua, "199");
 	*out = ua;
 	return 0;
 }
@@ -248,7 +251,7 @@ static bool refuse_content(struct strans *st, const struct sip_msg *m)
 		strans_reply_simple(st, 415, "Accept-Encoding: identity\r\n");
 		return true;
 	}
-	if (m->method != SIP_INVITE && m->method != SIP_UPDATE)
+	if (m->method != SIP_INVITE && m->method != SIP_UPDATE && m->method != SIP_PRACK)
 		return false;
 	sip_token_params(sip_msg_value(m, SIP_HDR_CONTENT_TYPE), &type, &params);
 	if (str_ieqz(type, "application/sdp") || str_istarts(type, STR("multipart/")))
@@ -266,17 +269,26 @@ static bool refuse_content(struct strans *st, const struct sip_msg *m)
 
 /* ---- dispatch ---- */
 
+/* 0; -ENOENT not of this dialog nor of a fork of it; -EINVAL too old. */
+static int take_seq(struct dialog *d, const struct sip_msg *m)
+{
+	if (!dialog_has_remote_tag(d, m->from.tag))
+		return d->usage->take_fork ? d->usage->take_fork(d, m) : -ENOENT;
+	return dialog_take_seq(d, m) ? 0 : -EINVAL;
+}
+
 static void in_dialog(struct sip_ua *ua, struct strans *st, const struct sip_msg *m)
 {
 	struct dialog *d = dialog_find(ua, m->call_id, m->to.tag);
+	int err = d ? take_seq(d, m) : -ENOENT;
 
-	if (!d || !dialog_has_remote_tag(d, m->from.tag)) {
+	if (err == -ENOENT) {
 		strans_reply_simple(st, 481, NULL);
 		return;
 	}
 	if (d->hdrs)
 		strans_set_hdrs(st, str_from(d->hdrs));
-	if (!dialog_take_seq(d, m)) {
+	if (err) {
 		strans_reply(st, &(struct sip_reply){ .status = 500, .reason = "CSeq Out Of Order" });
 		return;
 	}

@@ -7,6 +7,8 @@
  *
  * Session: the INVITE usage of a dialog. One object from the INVITE to the last transaction.
  *
+ * Reliable provisional responses (RFC 3262) are the session's own affair both ways; so are the early dialogs of forks.
+ *
  *   UAC: CALLING -> EARLY -> CONFIRMED -> TERMINATED        UAS: RECEIVED -> EARLY -> CONFIRMED -> TERMINATED
  *
  * Bodies pass through untouched; what they mean (RFC 3264) is the leg's business. The session refuses a
@@ -65,14 +67,18 @@ enum session_end {
 };
 
 struct session_handler {
-	/* UAC. 1xx above 100; repeats. The dialog tag may differ between calls (forks); m carries SDP perhaps. */
+	/* UAC. 1xx above 100; repeats. 199: that early dialog is over (RFC 6228). The dialog tag may differ between calls (forks); m carries SDP perhaps. */
 	void (*on_progress)(struct session *s, const struct sip_msg *m, void *arg);
+	/* UAC, its INVITE without offer: a reliable response has one; write the answer for the PRACK into o. An error: none is sent. */
+	int (*on_early_offer)(struct session *s, const struct sip_msg *m, struct out *o, void *arg);
+	/* UAS. A reliable response was acknowledged; m has the answer when that had an offer. */
+	void (*on_prack)(struct session *s, const struct sip_msg *m, void *arg);
 	/* UAC. The first 2xx. It is ACKed by session_ack(), which the handler must call now or later (late offer: with an
 	 * answer). Further 2xx of other forks are ACKed and BYEd by the session. */
 	void (*on_answer)(struct session *s, const struct sip_msg *m, void *arg);
 	/* UAS. The ACK of our 2xx came (with an answer if our 2xx had the offer). At most once per INVITE, re-INVITE included. */
 	void (*on_ack)(struct session *s, const struct sip_msg *m, void *arg);
-	/* A re-INVITE or UPDATE from the peer. Answer with session_reply_offer(). has_offer false: late offer wanted
+	/* A re-INVITE, UPDATE or PRACK with an offer from the peer, UPDATE and PRACK also before the answer. Answer with session_reply_offer(). has_offer false: late offer wanted
 	 * (re-INVITE), or a mere refresh (UPDATE). */
 	void (*on_reoffer)(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg);
 	/* Our re-INVITE was answered: m its final response (NULL on a local failure), status its code. A 2xx has been ACKed,
@@ -133,7 +139,16 @@ uint32_t session_min_expires(const struct sip_msg *m, const struct session_timin
 /* UAS, before the answer. */
 void session_set_timing(struct session *s, const struct session_timing *t);
 
-/* UAS: 101..199. body may be empty. Repeated every minute until the answer (RFC 3261 §13.3.1.1). These three: -EALREADY when
+/* UAC: was this provisional response sent reliably? Then a description in it is the answer, not an announcement of it. */
+bool session_is_reliable(const struct sip_msg *m);
+/* UAS: may a provisional response carry an offer to this caller? (It acknowledges them.) */
+bool session_can_be_reliable(const struct session *s);
+
+/* Before the answer: the first offer has its answer for good, in a reliable response; UPDATE may change it. */
+bool session_is_agreed_early(const struct session *s);
+
+/* UAS: 101..199. Sent reliably if the caller requires it, or supports it and there is a body; then one that is to follow waits for the
+ * PRACK, as does the answer, and once acknowledged a description isn't sent again. body may be empty. Repeated every minute until the answer (RFC 3261 §13.3.1.1). These three: -EALREADY when
  * the INVITE has been answered or the session has ended. */
 int session_progress(struct session *s, int status, const char *hdrs, const char *ctype, struct str body);
 /* UAS: 200, retransmitted until ACK; without an ACK in 64*T1 the session BYEs and ends with TIMEOUT. */
@@ -142,9 +157,9 @@ int session_answer(struct session *s, const char *hdrs, const char *ctype, struc
 int session_reject(struct session *s, int status, const char *reason, const char *hdrs);
 /* UAC: acknowledges the 2xx, with an answer when the 2xx had the offer. */
 int session_ack(struct session *s, const char *ctype, struct str body);
-/* May session_reinvite() be called now? Not while an offer is under way either way, or a 2xx awaits its ACK. */
+/* May session_reinvite() be called now? Once confirmed, or earlier if the first offer has its answer for good and the peer allows UPDATE. Not while an offer is under way either way, or a 2xx awaits its ACK. */
 bool session_can_offer(const struct session *s);
-/* Either side, confirmed: re-INVITE. body empty: without offer. -EBUSY: one is under way (ours or theirs). */
+/* Either side: re-INVITE, or UPDATE before the answer (on_reoffer_done tells how that went as well). body empty: without offer. -EBUSY: one is under way (ours or theirs). */
 int session_reinvite(struct session *s, const char *hdrs, const char *ctype, struct str body);
 /* Answers on_reoffer: 200 with a body (status 200) or an error status. */
 int session_reply_offer(struct session *s, struct strans *st, int status, const char *hdrs, const char *ctype, struct str body);

@@ -228,10 +228,12 @@ def test_repeated_provisional(pair):
     hang_up(here, there)
 
 
-def test_prack_and_refer_are_refused(pair):
+def test_stray_prack_and_refer_are_refused(pair):
     caller, callee = pair
     here, there = connect(caller, callee)
-    for method in ("PRACK", "REFER", "MESSAGE"):
+    here.send("PRACK", headers=["RAck: 1 1 INVITE"])
+    here.expect(481)                                                         # RFC 3262 §3
+    for method in ("REFER", "MESSAGE"):
         here.send(method)
         assert here.expect(405, 501).get("Allow")
     here.send("NOTIFY", headers=["Event: talk"])

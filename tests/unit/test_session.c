@@ -138,7 +138,24 @@ static void on_refresh(struct session *s, void *arg)
 	assert_int_equal(session_reinvite(s, NULL, SDP_TYPE, STR(SDP)), 0);
 }
 
+static void on_prack(struct session *s, const struct sip_msg *m, void *arg)
+{
+	(void)s;
+	keep_body(arg, m);
+	did(arg, "prack", -1);
+}
+
+static int on_early_offer(struct session *s, const struct sip_msg *m, struct out *o, void *arg)
+{
+	(void)s;
+	keep_body(arg, m);
+	did(arg, "early-offer", -1);
+	out_z(o, "v=0\r\n");
+	return 0;
+}
+
 static const struct session_handler handler = {
+	.on_prack = on_prack, .on_early_offer = on_early_offer,
 	.on_refresh = on_refresh,
 	.on_progress = on_progress, .on_answer = on_answer, .on_ack = on_ack, .on_reoffer = on_reoffer,
 	.on_reoffer_done = on_reoffer_done, .on_request = on_request, .on_closed = on_closed,
@@ -274,8 +291,8 @@ static void assert_all_gone(struct fixture *f)
 }
 
 /* A request inside to's session that the test writes itself, as the peer would. */
-static void inject(struct fixture *f, struct side *to, const union sockaddr_any *from, const char *method, uint32_t cseq,
-		   const char *hdrs, const char *body)
+static void inject_of(struct fixture *f, struct side *to, struct str tag, const union sockaddr_any *from, const char *method,
+		      uint32_t cseq, const char *hdrs, const char *body)
 {
 	static unsigned branch;
 	char text[2048], peer[SOCKADDR_TEXT_MAX];
@@ -286,11 +303,17 @@ static void inject(struct fixture *f, struct side *to, const union sockaddr_any 
 			 "%s sip:x@127.0.0.2 SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bKinj%u;rport\r\n"
 			 "From: <sip:1001@cord>;tag=%.*s\r\nTo: <sip:1002@cord>;tag=%.*s\r\nCall-ID: %.*s\r\n"
 			 "CSeq: %u %s\r\nMax-Forwards: 70\r\n%s%sContent-Length: %zu\r\n\r\n%s",
-			 method, peer, ++branch, STR_ARG(session_remote_tag(s)), STR_ARG(session_local_tag(s)),
+			 method, peer, ++branch, STR_ARG(tag), STR_ARG(session_local_tag(s)),
 			 STR_ARG(session_call_id(s)), cseq, method, hdrs,
 			 *body ? "Content-Type: application/sdp\r\n" : "", strlen(body), body);
 	wire_receive(wire_end(f->w, to->name), from, SIP_UDP, text, (size_t)n);
 	wire_settle(f->w);
+}
+
+static void inject(struct fixture *f, struct side *to, const union sockaddr_any *from, const char *method, uint32_t cseq,
+		   const char *hdrs, const char *body)
+{
+	inject_of(f, to, session_remote_tag(to->s), from, method, cseq, hdrs, body);
 }
 
 /* ---- the ordinary call ---- */
@@ -1149,6 +1172,374 @@ static void test_session_challenge_answered_once(void **state)
 	assert_all_gone(f);
 }
 
+/* ---- reliable provisional responses (RFC 3262) ---- */
+
+static void invite_with(struct fixture *f, const char *hdrs, const char *body)
+{
+	struct session_params p = params(f);
+
+	p.hdrs = str_from(hdrs);
+	p.body = str_from(body);
+	assert_int_equal(session_invite(&f->a.s, f->w->ends[0].ua, &p, &handler, &f->a), 0);
+	wire_settle(f->w);
+	f->w->ladder[0] = f->a.events[0] = f->b.events[0] = '\0';
+}
+
+static void early_media(struct fixture *f, struct side *sd)
+{
+	assert_int_equal(session_progress(sd->s, 183, NULL, SDP_TYPE, STR(SDP)), 0);
+	wire_settle(f->w);
+}
+
+static void test_session_rel_answer_in_183_is_the_answer(void **state)
+{
+	struct fixture *f = *state;
+	char buf[64], rack[64];
+
+	invite_with(f, "", SDP);
+	assert_true(session_can_be_reliable(f->b.s));
+	assert_int_equal(session_progress(f->b.s, 180, NULL, NULL, STR_NULL), 0); /* without a description it needn't be */
+	wire_settle(f->w);
+	early_media(f, &f->b);
+	assert_ladder(f->w, "B 180 INVITE, B 183 INVITE, A PRACK, B 200 PRACK");
+	assert_events(&f->a, "progress 180, progress 183");
+	assert_events(&f->b, "prack");
+	assert_true(session_is_agreed_early(f->a.s));
+	assert_true(session_is_agreed_early(f->b.s));
+	wire_header(f->w->ends[0].last, "RAck", rack, sizeof(rack));
+	assert_non_null(strstr(rack, " 1 INVITE"));
+	assert_int_equal(strncmp(wire_header(f->w->ends[0].last, "CSeq", buf, sizeof(buf)), "2 PRACK", 7), 0);
+	/* neither a later progress nor the 200 has it again */
+	assert_int_equal(session_progress(f->b.s, 180, NULL, SDP_TYPE, STR(SDP)), 0);
+	wire_settle(f->w);
+	assert_null(strstr(f->w->ends[1].last, "v=0"));
+	answer(f);
+	assert_null(strstr(f->w->ends[1].last, "v=0"));
+	assert_ladder(f->w, "B 180 INVITE, B 200 INVITE, A ACK");
+	/* and the dialog goes on counting where the early one was */
+	session_request(f->a.s, "INFO", NULL, NULL, STR_NULL, NULL, NULL);
+	assert_int_equal(strncmp(wire_header(f->w->ends[0].last, "CSeq", buf, sizeof(buf)), "3 INFO", 6), 0);
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+}
+
+static void test_session_rel_required_means_all(void **state)
+{
+	struct fixture *f = *state;
+	char one[64], two[64];
+
+	invite_with(f, "Require: 100rel\r\n", SDP);
+	ring(f);
+	wire_header(f->w->ends[0].last, "RAck", one, sizeof(one));
+	ring(f);
+	wire_header(f->w->ends[0].last, "RAck", two, sizeof(two));
+	assert_ladder(f->w, "B 180 INVITE, A PRACK, B 200 PRACK, B 180 INVITE, A PRACK, B 200 PRACK");
+	assert_int_equal(strtoul(two, NULL, 10), strtoul(one, NULL, 10) + 1);
+	assert_false(session_is_agreed_early(f->b.s));
+	answer(f);
+	assert_non_null(strstr(f->w->ends[1].last, "v=0"));
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+}
+
+static void test_session_rel_repeated_until_prack(void **state)
+{
+	struct fixture *f = *state;
+
+	invite_with(f, "", SDP);
+	wire_lose(f->w, 'B', "183 INVITE", 3); /* at 0, 500, 1500 ms */
+	wire_lose(f->w, 'A', "PRACK", 1);
+	early_media(f, &f->b);
+	wire_run(f->w, 3490);
+	assert_ladder(f->w, "B 183 INVITE!, B 183 INVITE!, B 183 INVITE!");
+	wire_run(f->w, 520);
+	/* PRACK repeats itself; what comes again meanwhile isn't acknowledged twice */
+	assert_ladder(f->w, "B 183 INVITE, A PRACK!, A PRACK, B 200 PRACK");
+	wire_run(f->w, 30000);
+	assert_ladder(f->w, "");
+	assert_events(&f->a, "progress 183");
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+}
+
+static void test_session_rel_never_acknowledged_is_504(void **state)
+{
+	struct fixture *f = *state;
+
+	invite_with(f, "", SDP);
+	wire_lose(f->w, 'A', "PRACK", 100);
+	early_media(f, &f->b);
+	wire_run(f->w, 31900);
+	assert_events(&f->b, "");
+	wire_run(f->w, 200);
+	assert_events(&f->b, "timeout 504");
+	assert_events(&f->a, "progress 183, rejected 504");
+	assert_all_gone(f);
+}
+
+static void test_session_rel_what_follows_waits(void **state)
+{
+	struct fixture *f = *state;
+
+	invite_with(f, "", SDP);
+	wire_hold(f->w, 'A', "PRACK");
+	early_media(f, &f->b);
+	ring(f);
+	assert_int_equal(session_answer(f->b.s, NULL, SDP_TYPE, STR(SDP)), 0);
+	wire_settle(f->w);
+	assert_ladder(f->w, "B 183 INVITE, A PRACK~");
+	wire_release(f->w);
+	assert_ladder(f->w, "B 200 PRACK, B 200 INVITE, A ACK");
+	assert_events(&f->b, "prack, ack");
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+	/* a progress instead of an answer */
+	invite_with(f, "", SDP);
+	wire_hold(f->w, 'A', "PRACK");
+	early_media(f, &f->b);
+	ring(f);
+	assert_ladder(f->w, "B 183 INVITE, A PRACK~");
+	wire_release(f->w);
+	assert_ladder(f->w, "B 200 PRACK, B 180 INVITE");
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+	/* without a description the 200 needn't wait (§3) */
+	invite_with(f, "Require: 100rel\r\n", SDP);
+	wire_hold(f->w, 'A', "PRACK");
+	ring(f);
+	answer(f);
+	wire_release(f->w);
+	assert_ladder(f->w, "B 180 INVITE, A PRACK~, B 200 INVITE, A ACK, B 481 PRACK");
+	assert_int_equal(session_state(f->a.s), SESSION_ST_CONFIRMED);
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+}
+
+static void test_session_rel_cancel_and_reject_while_waiting(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 3; i++) {
+		invite_with(f, "", SDP);
+		wire_lose(f->w, 'A', "PRACK", 1);
+		early_media(f, &f->b);
+		if (i == 1)
+			answer(f); /* waits */
+		if (i < 2)
+			session_close(f->a.s, 0, NULL);
+		else
+			session_reject(f->b.s, 486, NULL, NULL);
+		wire_settle(f->w);
+		assert_non_null(strstr(f->w->ladder, i < 2 ? "B 487 INVITE" : "B 486 INVITE"));
+		assert_all_gone(f);
+	}
+}
+
+static void test_session_rel_prack_must_match(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const racks[] = { "1 1 INVITE", "x 1 INVITE", "%u 2 INVITE", "%u 1 UPDATE", "%u 1", "" };
+	char buf[64], hdrs[128];
+
+	invite_with(f, "", SDP);
+	wire_lose(f->w, 'A', "PRACK", 100);
+	early_media(f, &f->b);
+	unsigned rseq = (unsigned)strtoul(wire_header(f->w->ends[1].last, "RSeq", buf, sizeof(buf)), NULL, 10);
+	for (size_t i = 0; i < ARRAY_LEN(racks); i++) {
+		int n = snprintf(hdrs, sizeof(hdrs), "RAck: ");
+		n += snprintf(hdrs + n, sizeof(hdrs) - (size_t)n, racks[i], rseq);
+		snprintf(hdrs + n, sizeof(hdrs) - (size_t)n, "\r\n");
+		inject(f, &f->b, &f->w->ends[0].addr, "PRACK", 10 + (uint32_t)i, i + 1 < ARRAY_LEN(racks) ? hdrs : "", "");
+		assert_int_equal(strncmp(f->w->ends[1].last, "SIP/2.0 481 ", 12), 0);
+	}
+	snprintf(hdrs, sizeof(hdrs), "RAck: %u 1 INVITE\r\n", rseq);
+	inject(f, &f->b, &f->w->ends[0].addr, "PRACK", 20, hdrs, "");
+	assert_int_equal(strncmp(f->w->ends[1].last, "SIP/2.0 200 ", 12), 0);
+	inject(f, &f->b, &f->w->ends[0].addr, "PRACK", 21, hdrs, ""); /* once */
+	assert_int_equal(strncmp(f->w->ends[1].last, "SIP/2.0 481 ", 12), 0);
+	session_close(f->b.s, 0, NULL);
+	assert_all_gone(f);
+}
+
+static void test_session_rel_offer_in_183_answer_in_prack(void **state)
+{
+	struct fixture *f = *state;
+
+	invite_with(f, "", "");
+	early_media(f, &f->b);
+	assert_events(&f->a, "early-offer, progress 183");
+	assert_string_equal(f->a.body, SDP);
+	assert_events(&f->b, "prack");
+	assert_string_equal(f->b.body, "v=0\r\n");
+	f->w->ladder[0] = '\0';
+	answer(f); /* all is said */
+	assert_null(strstr(f->w->ends[1].last, "v=0"));
+	assert_ladder(f->w, "B 200 INVITE, A ACK");
+	assert_events(&f->b, "ack");
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+	/* a PRACK without it doesn't count */
+	invite_with(f, "", "");
+	wire_lose(f->w, 'A', "PRACK", 100);
+	early_media(f, &f->b);
+	char buf[64], hdrs[128];
+	snprintf(hdrs, sizeof(hdrs), "RAck: %s 1 INVITE\r\n", wire_header(f->w->ends[1].last, "RSeq", buf, sizeof(buf)));
+	inject(f, &f->b, &f->w->ends[0].addr, "PRACK", 20, hdrs, "");
+	assert_int_equal(strncmp(f->w->ends[1].last, "SIP/2.0 400 ", 12), 0);
+	session_close(f->b.s, 0, NULL);
+	assert_all_gone(f);
+}
+
+static void test_session_rel_prack_may_offer_again(void **state)
+{
+	struct fixture *f = *state;
+	char buf[64], hdrs[128];
+
+	invite_with(f, "", SDP);
+	wire_lose(f->w, 'A', "PRACK", 100);
+	early_media(f, &f->b);
+	snprintf(hdrs, sizeof(hdrs), "RAck: %s 1 INVITE\r\n", wire_header(f->w->ends[1].last, "RSeq", buf, sizeof(buf)));
+	inject(f, &f->b, &f->w->ends[0].addr, "PRACK", 20, hdrs, SDP);
+	assert_events(&f->b, "reoffer");
+	assert_int_equal(strncmp(f->w->ends[1].last, "SIP/2.0 200 ", 12), 0);
+	assert_non_null(strstr(f->w->ends[1].last, "v=0"));
+	session_close(f->b.s, 0, NULL);
+	assert_all_gone(f);
+}
+
+static void test_session_update_before_the_answer(void **state)
+{
+	struct fixture *f = *state;
+	struct side *sides[] = { &f->a, &f->b };
+
+	invite_with(f, "", SDP);
+	ring(f);
+	/* nothing is agreed yet: no offer may be made, by neither (RFC 3311 §5.1) */
+	assert_int_equal(session_reinvite(f->a.s, NULL, SDP_TYPE, STR(SDP)), -ENOTCONN);
+	inject(f, &f->a, &f->w->ends[1].addr, "UPDATE", 1, "Contact: <sip:1002@127.0.0.2:5062>\r\n", SDP);
+	assert_int_equal(strncmp(f->w->ends[0].last, "SIP/2.0 491 ", 12), 0);
+	early_media(f, &f->b);
+	f->w->ladder[0] = f->a.events[0] = f->b.events[0] = '\0';
+	for (int i = 0; i < 2; i++) {
+		assert_true(session_can_offer(sides[i]->s));
+		assert_int_equal(session_reinvite(sides[i]->s, NULL, SDP_TYPE, STR("v=0\r\n")), 0);
+		assert_int_equal(session_reinvite(sides[i]->s, NULL, SDP_TYPE, STR("v=0\r\n")), -EBUSY);
+		wire_settle(f->w);
+		assert_ladder(f->w, i ? "B UPDATE, A 200 UPDATE" : "A UPDATE, B 200 UPDATE");
+		assert_events(sides[i], "done 200");
+		assert_events(sides[!i], "reoffer");
+	}
+	/* both at once: each hears 491 (§5.2) */
+	session_reinvite(f->a.s, NULL, SDP_TYPE, STR(SDP));
+	session_reinvite(f->b.s, NULL, SDP_TYPE, STR(SDP));
+	wire_settle(f->w);
+	assert_events(&f->a, "done 491");
+	assert_events(&f->b, "done 491");
+	answer(f);
+	assert_events(&f->a, "answer");
+	assert_int_equal(session_state(f->a.s), SESSION_ST_CONFIRMED);
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+}
+
+static void test_session_early_dialogs_of_forks_are_kept(void **state)
+{
+	struct fixture *f = *state;
+
+	invite_fork(f);
+	early_media(f, &f->b);
+	early_media(f, &f->c);
+	assert_events(&f->a, "progress 183, progress 183");
+	assert_non_null(strstr(f->w->ladder, "B 200 PRACK"));
+	assert_non_null(strstr(f->w->ladder, "C 200 PRACK"));
+	/* each may still speak for itself */
+	f->w->ladder[0] = '\0';
+	assert_int_equal(session_request(f->b.s, "INFO", NULL, NULL, STR_NULL, NULL, NULL), 0);
+	wire_settle(f->w);
+	assert_int_equal(session_request(f->c.s, "INFO", NULL, NULL, STR_NULL, NULL, NULL), 0);
+	wire_settle(f->w);
+	assert_ladder(f->w, "B INFO, A 200 INFO, C INFO, A 200 INFO");
+	f->a.events[0] = '\0';
+	/* counts for itself too, and may change nothing that another now has */
+	inject_of(f, &f->a, session_local_tag(f->b.s), &f->w->ends[1].addr, "INFO", 0, "", "");
+	assert_int_equal(strncmp(f->w->ends[0].last, "SIP/2.0 500 ", 12), 0);
+	inject_of(f, &f->a, session_local_tag(f->b.s), &f->w->ends[1].addr, "UPDATE", 5, "Contact: <sip:b@127.0.0.2:5062>\r\n", SDP);
+	assert_int_equal(strncmp(f->w->ends[0].last, "SIP/2.0 488 ", 12), 0);
+	/* a BYE ends one of them alone */
+	inject_of(f, &f->a, session_local_tag(f->b.s), &f->w->ends[1].addr, "BYE", 6, "", "");
+	assert_int_equal(strncmp(f->w->ends[0].last, "SIP/2.0 200 ", 12), 0);
+	inject_of(f, &f->a, session_local_tag(f->b.s), &f->w->ends[1].addr, "INFO", 7, "", "");
+	assert_int_equal(strncmp(f->w->ends[0].last, "SIP/2.0 481 ", 12), 0);
+	inject_of(f, &f->a, STR("stranger"), &f->w->ends[1].addr, "INFO", 7, "", "");
+	assert_int_equal(strncmp(f->w->ends[0].last, "SIP/2.0 481 ", 12), 0);
+	assert_int_equal(session_state(f->a.s), SESSION_ST_EARLY);
+	f->a.events[0] = '\0';
+	session_answer(f->c.s, NULL, SDP_TYPE, STR(SDP));
+	wire_settle(f->w);
+	assert_events(&f->a, "answer");
+	assert_true(str_eq(session_remote_tag(f->a.s), session_local_tag(f->c.s)));
+	session_close(f->c.s, 0, NULL);
+	session_close(f->b.s, 0, NULL);
+	assert_all_gone(f);
+}
+
+/* A response that D, for whom the test speaks, gives to A's INVITE. */
+static void respond(struct fixture *f, const char *invite, int status, const char *tag, const char *hdrs)
+{
+	char text[2048], via[256], from[256], to[256], call_id[128];
+	int n = snprintf(text, sizeof(text),
+			 "SIP/2.0 %d X\r\nVia: %s\r\nFrom: %s\r\nTo: %s;tag=%s\r\nCall-ID: %s\r\nCSeq: 1 INVITE\r\n"
+			 "Contact: <sip:%s@127.0.0.4:5064>\r\n%sContent-Length: 0\r\n\r\n",
+			 status, wire_header(invite, "Via", via, sizeof(via)), wire_header(invite, "From", from, sizeof(from)),
+			 wire_header(invite, "To", to, sizeof(to)), tag, wire_header(invite, "Call-ID", call_id, sizeof(call_id)), tag, hdrs);
+
+	wire_receive(wire_end(f->w, 'A'), &wire_end(f->w, 'D')->addr, SIP_UDP, text, (size_t)n);
+	wire_settle(f->w);
+}
+
+static void test_session_rel_out_of_order_is_not_acknowledged(void **state)
+{
+	struct fixture *f = *state;
+	struct session_params p = params(f);
+	char invite[8192];
+
+	p.dest = wire_dest(f->w, 'D');
+	assert_int_equal(session_invite(&f->a.s, f->w->ends[0].ua, &p, &handler, &f->a), 0);
+	wire_settle(f->w);
+	memcpy(invite, f->w->ends[0].last, sizeof(invite));
+	f->w->ladder[0] = '\0';
+	respond(f, invite, 180, "x", "Require: 100rel\r\nRSeq: 7\r\n");
+	respond(f, invite, 180, "x", "Require: 100rel\r\nRSeq: 7\r\n");
+	assert_ladder(f->w, "A PRACK");
+	assert_events(&f->a, "progress 180");
+	respond(f, invite, 183, "x", "Require: 100rel\r\nRSeq: 9\r\n");
+	assert_ladder(f->w, "");
+	assert_events(&f->a, "");
+	respond(f, invite, 182, "x", "Require: 100rel\r\nRSeq: 8\r\n");
+	respond(f, invite, 180, "y", "Require: 100rel\r\nRSeq: 500\r\n"); /* each fork counts for itself */
+	assert_ladder(f->w, "A PRACK, A PRACK");
+	assert_events(&f->a, "progress 182, progress 180");
+	/* nonsense, and 199 (RFC 6228): what that fork still says isn't heard */
+	respond(f, invite, 180, "y", "Require: 100rel\r\nRSeq: -1\r\n");
+	respond(f, invite, 199, "x", "");
+	respond(f, invite, 180, "x", "Require: 100rel\r\nRSeq: 9\r\n");
+	respond(f, invite, 180, "x", "");
+	assert_ladder(f->w, "");
+	assert_events(&f->a, "progress 199");
+	/* more forks than anybody has are bounded */
+	for (int i = 0; i < 20; i++) {
+		char tag[8];
+
+		snprintf(tag, sizeof(tag), "t%d", i);
+		respond(f, invite, 180, tag, "Require: 100rel\r\nRSeq: 1\r\n");
+	}
+	assert_int_equal(strlen(f->a.events), 6 * 14 - 2);
+	f->a.events[0] = f->w->ladder[0] = '\0';
+	respond(f, invite, 486, "x", "");
+	assert_events(&f->a, "rejected 486");
+	assert_all_gone(f);
+}
+
 /* ---- session timers (RFC 4028) ---- */
 
 static void establish_timed(struct fixture *f, uint32_t a_s, uint32_t b_s)
@@ -1516,6 +1907,18 @@ int main(void)
 		T(old_cseq_500),
 		T(foreign_address_must_be_authorized),
 		T(challenge_answered_once),
+		T(rel_answer_in_183_is_the_answer),
+		T(rel_required_means_all),
+		T(rel_repeated_until_prack),
+		T(rel_never_acknowledged_is_504),
+		T(rel_what_follows_waits),
+		T(rel_cancel_and_reject_while_waiting),
+		T(rel_prack_must_match),
+		T(rel_offer_in_183_answer_in_prack),
+		T(rel_prack_may_offer_again),
+		T(update_before_the_answer),
+		T(early_dialogs_of_forks_are_kept),
+		T(rel_out_of_order_is_not_acknowledged),
 		T(timer_callee_refreshes_by_update),
 		T(timer_peer_gone_ends_it),
 		T(timer_422_asked_again),

@@ -182,7 +182,7 @@ static void test_strans_invite_every_cell(void **state)
 		{ "INVITE", SIP_UDP, { 0 }, 486, 0, "486", 0, 0, 10, T64, -ETIMEDOUT },
 		{ "INVITE", SIP_UDP, { CANCEL }, 487, 0, "487", 0, 0, 10, T64, -ETIMEDOUT },
 		{ "INVITE", SIP_UDP, { CANCEL }, 200, 0, "200", 0, 0, 0, T64, 0 },
-		{ "INVITE", SIP_UDP, { 180 }, REPEAT, -EALREADY, "", 0, 0, 0, ALIVE, 0 },
+		{ "INVITE", SIP_UDP, { 180 }, REPEAT, 0, "180", 0, 0, 0, ALIVE, 0 }, /* RFC 3262 §3 */
 		/* Accepted: retransmitted INVITEs are absorbed, ACKs go up, the session repeats the 2xx; timer L runs on. */
 		{ "INVITE", SIP_UDP, { 200 }, NOTHING, 0, "", 0, 0, 0, LEFT(T64), 0 },
 		{ "INVITE", SIP_UDP, { 200 }, AGAIN, 0, "", 0, 0, 0, LEFT(T64), 0 },
