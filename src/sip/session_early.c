@@ -132,7 +132,7 @@ static int make_dialog(struct session *s, struct early *e, const struct sip_msg 
 	e->dialog = calloc(1, sizeof(*e->dialog));
 	if (!e->dialog)
 		return -ENOMEM;
-	err = dialog_init_fork(e->dialog, &s->dialog, m);
+	err = dialog_init_fork(e->dialog, &s->dialog, m, NULL);
 	if (err) {
 		free(e->dialog);
 		e->dialog = NULL;
