@@ -231,12 +231,20 @@ static bool take_limit(struct calls *cs, const struct auth_identity *who, struct
 	return usage_take(cs, out, who->domain, key, trunk->call_limit);
 }
 
-/* RFC 3966 §5.1.1: what only helps the eye isn't part of a telephone number. */
+/* Is the user part a telephone number as tel URIs have it (RFC 3261 §19.1.6)? */
+static bool is_telephone(const struct sip_uri *uri)
+{
+	struct str user;
+
+	return uri->scheme == SIP_SCHEME_TEL || (sip_param_find(uri->params, "user", &user) && str_ieqz(user, "phone"));
+}
+
+/* RFC 3966 §5.1.1: what only helps the eye isn't part of a telephone number, nor are its parameters. */
 static void drop_visual_separators(char *number)
 {
 	char *to = number;
 
-	for (const char *p = number; *p; p++)
+	for (const char *p = number; *p && *p != ';'; p++)
 		if (!strchr("-.()", *p))
 			*to++ = *p;
 	*to = '\0';
@@ -373,7 +381,7 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 			call_free(call);
 		return;
 	}
-	if (m->ruri.scheme == SIP_SCHEME_TEL)
+	if (is_telephone(&m->ruri))
 		drop_visual_separators(call->number);
 	if (who.trunk[0] && is_number_in_to(cs, &who))
 		sip_unescape(m->to.uri.user, call->number, sizeof(call->number));

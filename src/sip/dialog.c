@@ -386,6 +386,12 @@ static int routes_given(struct str value, char **out)
 	return err;
 }
 
+/* Does a sips URI lead to the peer: the top route's, else its own? */
+static bool leads_by_sips(const struct dialog *d)
+{
+	return str_istarts(str_from(*d->routes ? d->routes : d->target), *d->routes ? STR("<sips:") : STR("sips:"));
+}
+
 int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usage *usage, const struct dialog_params *p)
 {
 	char call_id[37];
@@ -412,6 +418,7 @@ int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 		dialog_fini(d);
 		return err;
 	}
+	d->is_secure = leads_by_sips(d);
 	find_other_targets(d);
 	table_add(d, usage);
 	return 0;
@@ -443,6 +450,7 @@ int dialog_init_uas(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 		dialog_fini(d);
 		return err;
 	}
+	d->is_secure = m->ruri.scheme == SIP_SCHEME_SIPS || leads_by_sips(d);
 	choose_dest(d);
 	table_add(d, usage);
 	return 0;
@@ -674,7 +682,9 @@ void dialog_print_contact(const struct dialog *d, struct out *o)
 
 	if (dialog_local_addr(d, &local))
 		return; /* no way to the peer: the message won't go either */
-	out_z(o, "Contact: <sip:");
+	/* Where TLS ends before us, nobody reaches us by sips. */
+	bool is_sips = d->is_secure && (d->dest.proto == SIP_TLS || d->dest.proto == SIP_WSS);
+	out_z(o, is_sips ? "Contact: <sips:" : "Contact: <sip:");
 	if (*d->contact_user) {
 		out_z(o, d->contact_user);
 		out_chr(o, '@');
@@ -682,7 +692,7 @@ void dialog_print_contact(const struct dialog *d, struct out *o)
 	out_z(o, sockaddr_print(&local, text));
 	if (d->dest.proto == SIP_TCP)
 		out_z(o, ";transport=tcp");
-	else if (d->dest.proto == SIP_TLS)
+	else if (d->dest.proto == SIP_TLS && !is_sips) /* which says so already: RFC 3261 §26.2.2 */
 		out_z(o, ";transport=tls");
 	else if (d->dest.proto == SIP_WS || d->dest.proto == SIP_WSS)
 		out_z(o, ";transport=ws");

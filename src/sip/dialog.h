@@ -48,6 +48,7 @@ struct dialog {
 	bool is_uac;                      /* we made the Call-ID */
 	bool is_established;              /* remote tag, target and routes are the peer's, not the INVITE's */
 	bool has_remote_seq;
+	bool is_secure;                   /* begun with a sips URI: so is our Contact (RFC 3261 §8.1.1.8, §12.1.1; RFC 5630 §5.1) */
 	uint32_t local_seq, remote_seq;
 	char *call_id;
 	char *remote_tag;                 /* "" for none */

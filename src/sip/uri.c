@@ -5,6 +5,7 @@
  */
 #include "sip/uri.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 
 #include "sip/chars.h"
@@ -210,7 +211,15 @@ bool sip_param_find(struct str params, const char *name, struct str *value)
 
 /* ---- comparison ---- */
 
-/* The next character with its escape undone; -1 at the end. */
+#define ESCAPED 0x100
+
+/* What an escaped one of these means may differ from what it means plain (RFC 3261 §19.1.4, §25.1 reserved). */
+static bool is_reserved(int c)
+{
+	return c && c < 128 && strchr(";/?:@&=+$,", c);
+}
+
+/* The next character with its escape undone; a reserved one that was escaped is none of those that can stand plain. -1 at the end. */
 static int next_char(struct str s, size_t *i, bool fold)
 {
 	int c;
@@ -221,6 +230,8 @@ static int next_char(struct str s, size_t *i, bool fold)
 	if (c == '%' && *i + 2 < s.n && hex_value(s.p[*i + 1]) >= 0 && hex_value(s.p[*i + 2]) >= 0) {
 		c = hex_value(s.p[*i + 1]) << 4 | hex_value(s.p[*i + 2]);
 		*i += 2;
+		if (is_reserved(c))
+			c |= ESCAPED;
 	}
 	(*i)++;
 	return fold && c >= 'A' && c <= 'Z' ? c | 0x20 : c;
@@ -290,15 +301,50 @@ static bool tel_eq(struct str a, struct str b)
 	size_t i = 0, k = 0;
 
 	for (;;) {
-		while (i < a.n && strchr("-.()", a.p[i]))
+		while (i < a.n && memchr("-.()", a.p[i], 4))
 			i++;
-		while (k < b.n && strchr("-.()", b.p[k]))
+		while (k < b.n && memchr("-.()", b.p[k], 4))
 			k++;
 		if (i >= a.n || k >= b.n)
 			return i >= a.n && k >= b.n;
 		if ((a.p[i++] | 0x20) != (b.p[k++] | 0x20))
 			return false;
 	}
+}
+
+static bool is_global(struct str s) { return s.n && s.p[0] == '+'; }
+
+/* RFC 3966 §4: each parameter is in both; numbers among the values compare as such, a domain as a host name. */
+static bool tel_params_agree(struct str a, struct str b)
+{
+	struct str name, value, other;
+
+	while (param_next(&a, ';', &name, &value)) {
+		bool is_number = str_ieqz(name, "ext") || (str_ieqz(name, "phone-context") && is_global(value));
+
+		if (!find_escaped(b, ';', name, &other) || !(is_number ? tel_eq(value, other) : eq_escaped(value, other, true)))
+			return false;
+	}
+	return true;
+}
+
+/* Names, and addresses of IPv6 in whatever notation (RFC 5954 §4.2). */
+static bool host_eq(struct str a, struct str b)
+{
+	char text[2][INET6_ADDRSTRLEN];
+	unsigned char addr[2][16];
+
+	if (str_ieq(a, b))
+		return true;
+	if (!a.n || !b.n || a.p[0] != '[' || b.p[0] != '[')
+		return false;
+	for (int i = 0; i < 2; i++) {
+		struct str h = i ? b : a;
+
+		if (str_copy((struct str){ h.p + 1, h.n - 2 }, text[i], sizeof(text[i])) || inet_pton(AF_INET6, text[i], addr[i]) != 1)
+			return false;
+	}
+	return !memcmp(addr[0], addr[1], sizeof(addr[0]));
 }
 
 bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b)
@@ -309,9 +355,9 @@ bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b)
 	if (a->scheme != b->scheme || a->scheme == SIP_SCHEME_OTHER)
 		return false;
 	if (a->scheme == SIP_SCHEME_TEL)
-		return tel_eq(a->user, b->user) && params_agree(a->params, b->params) && params_agree(b->params, a->params);
+		return tel_eq(a->user, b->user) && tel_params_agree(a->params, b->params) && tel_params_agree(b->params, a->params);
 	return eq_escaped(a->user, b->user, false) && eq_escaped(a->password, b->password, false) &&
-	       (a->user.p == NULL) == (b->user.p == NULL) && str_ieq(a->host, b->host) && a->port == b->port &&
+	       (a->user.p == NULL) == (b->user.p == NULL) && host_eq(a->host, b->host) && a->port == b->port &&
 	       params_agree(a->params, b->params) && params_agree(b->params, a->params) &&
 	       headers_agree(a->headers, b->headers) && headers_agree(b->headers, a->headers);
 }

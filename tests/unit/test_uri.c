@@ -27,7 +27,49 @@ static void test_uri_equality_19_1_4(void **state)
 		{ "x:opaque", "x:opaque", true },
 		{ "x:opaque", "x:Opaque", false },
 		{ "sip:a@x", "sips:a@x", false },
+		/* the examples that two others of the section are said not to be equal to */
+		{ "sip:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP", false },
+		{ "sip:bob@biloxi.com;transport=udp", "sip:bob@biloxi.com:6000;transport=tcp", false },
+		{ "sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4", false },
+		/* not transitive: both are like the one without */
+		{ "sip:carol@chicago.com;security=on", "sip:carol@chicago.com", true },
+		{ "sip:carol@chicago.com;security=off", "sip:carol@chicago.com", true },
+		/* rules without an example */
+		{ "sip:bob@biloxi.com", "sip:bob:pw@biloxi.com", false },
+		{ "sip:bob:pw@biloxi.com", "sip:bob:PW@biloxi.com", false },
+		{ "sip:biloxi.com", "sip:bob@biloxi.com", false },
+		{ "sip:bob@biloxi.com;user=phone", "sip:bob@biloxi.com", false },
+		{ "sip:bob@biloxi.com;ttl=1", "sip:bob@biloxi.com", false },
+		{ "sip:bob@biloxi.com;method=INVITE", "sip:bob@biloxi.com", false },
+		{ "sip:bob@biloxi.com;maddr=192.0.2.1", "sip:bob@biloxi.com", false },
+		{ "sip:bob@biloxi.com;lr", "sip:bob@biloxi.com", true },
+		{ "sip:bob@biloxi.com;a=1;b=2", "sip:bob@biloxi.com;b=2;a=1", true },
+		{ "sip:bob@biloxi.com;%61=1", "sip:bob@biloxi.com;a=2", false },
+		/* escapes of what needn't be escaped; and of what is reserved */
+		{ "sip:b%6Fb%2D1@biloxi.com", "sip:bob-1@biloxi.com", true },
+		{ "sip:b%6fb@biloxi.com", "sip:b%6Fb@biloxi.com", true },
+		{ "sip:bob%3Bx@biloxi.com", "sip:bob;x@biloxi.com", false },
+		{ "sip:%2B123@biloxi.com", "sip:+123@biloxi.com", false },
+		{ "sip:bob%3Bx@biloxi.com", "sip:bob%3bx@biloxi.com", true },
+		/* RFC 5954 §4.2 */
+		{ "sip:bob@[2001:db8::9:1]", "sip:bob@[2001:DB8::9:01]", true },
+		{ "sip:bob@[2001:db8::9:1]", "sip:bob@[2001:0DB8:0::9:1]", true },
+		{ "sip:bob@[2001:db8::9:1]", "sip:bob@[2001:db8::9:2]", false },
+		{ "sip:bob@[2001:db8::9:1]", "sip:bob@2001", false },
+		/* RFC 3261 §19.1.6: the same telephone number, but these are SIP URIs */
+		{ "sip:+358-555-1234567;postd=pp22@foo.com;user=phone", "sip:+358-555-1234567;POSTD=PP22@foo.com;user=phone", false },
+		{ "sip:+358-555-1234567;postd=pp22;isub=1411@foo.com;user=phone", "sip:+358-555-1234567;isub=1411;postd=pp22@foo.com;user=phone",
+		  false },
+		/* RFC 3966 §4 */
 		{ "tel:+1-201-555-0123", "tel:+12015550123", true },
+		{ "tel:+358-555-1234567;postd=pp22", "tel:+358-555-1234567;POSTD=PP22", true },
+		{ "tel:+358-555-1234567;ext=1-2;isub=1411", "TEL:+3585551234567;isub=1411;ext=12", true },
+		{ "tel:+358-555-1234567;ext=12", "tel:+358-555-1234567", false },
+		{ "tel:7042;phone-context=example.com", "tel:7042;phone-context=EXAMPLE.com", true },
+		{ "tel:7042;phone-context=example.com", "tel:7042;phone-context=example.org", false },
+		{ "tel:863-1234;phone-context=+1-914-555", "tel:8631234;phone-context=+1914555", true },
+		{ "tel:+7042", "tel:7042;phone-context=+1", false },
+		{ "tel:7042;phone-context=a.example", "tel:7042;phone-context=b-example", false },
 	};
 
 	(void)state;
