@@ -1,7 +1,7 @@
-/* body.c - finds the part of a body that is of one type (RFC 2046 §5.1, RFC 5621).
+/* body.c - the parts of a body (RFC 2046 §5.1, RFC 5621, RFC 3261 §20.11).
  *
- * Gateways put ISUP, resource lists and the like beside the description; they are passed over. Parts inside parts are not
- * looked into: nobody sends a description there.
+ * Gateways put ISUP, locations, resource lists and the like beside the description. What stands in a multipart body is looked
+ * through in order, into parts inside parts down to a few levels, without recursion and without memory.
  */
 #include "sip/msg.h"
 
@@ -49,46 +49,137 @@ static bool cut_part(struct str *rest, struct str boundary, struct str *part, bo
 	return false;
 }
 
-/* What part has of this type; STR_NULL when it is another, or encoded. */
-static struct str content_of(struct str part, const char *type)
+static bool is_identity(struct str encoding)
 {
-	struct str rest = part, is = STR("text/plain"), params;
+	return str_empty(encoding) || str_ieqz(encoding, "identity");
+}
 
+static void set_disposition(struct sip_part *p, struct str value)
+{
+	struct str params, handling;
+
+	sip_token_params(value, &p->disposition, &params);
+	p->is_required = !str_empty(p->disposition) && !(sip_param_find(params, "handling", &handling) && str_ieqz(handling, "optional"));
+}
+
+/* Reads the header lines of a part; what remains is its content. False: it has no end of headers. */
+static bool parse_part(struct sip_part *out, struct str part)
+{
+	struct str rest = part;
+
+	*out = (struct sip_part){ .type = STR("text/plain") };
 	while (rest.p) {
 		struct str line = cut_line(&rest), value = line, name;
 
 		if (!line.n)
 			break;
 		name = str_trim(str_cut(&value, ':'));
-		if (str_ieqz(name, "Content-Type"))
-			sip_token_params(str_trim(value), &is, &params);
-		else if (str_ieqz(name, "Content-Transfer-Encoding") &&
-			 (str_ieqz(str_trim(value), "base64") || str_ieqz(str_trim(value), "quoted-printable")))
-			return STR_NULL;
+		value = str_trim(value);
+		if (str_ieqz(name, "Content-Type") || str_ieqz(name, "c"))
+			sip_token_params(value, &out->type, &out->params);
+		else if (str_ieqz(name, "Content-Transfer-Encoding"))
+			out->is_encoded |= str_ieqz(value, "base64") || str_ieqz(value, "quoted-printable");
+		else if (str_ieqz(name, "Content-Encoding") || str_ieqz(name, "e"))
+			out->is_encoded |= !is_identity(value);
+		else if (str_ieqz(name, "Content-Disposition"))
+			set_disposition(out, value);
 	}
-	return rest.p && str_ieqz(is, type) ? rest : STR_NULL;
+	out->content = rest;
+	return rest.p != NULL;
+}
+
+/* Goes into a multipart part. False: it isn't one that can be read. */
+static bool enter(struct sip_part_iter *it, const struct sip_part *p)
+{
+	struct sip_part_level *level = &it->levels[it->depth];
+	struct str boundary, before;
+	bool is_last = false;
+
+	if (it->depth == SIP_PART_DEPTH || p->is_encoded || !str_istarts(p->type, STR("multipart/")) ||
+	    !sip_param_find(p->params, "boundary", &boundary))
+		return false;
+	boundary = without_quotes(str_trim(boundary));
+	*level = (struct sip_part_level){ .rest = p->content, .boundary = boundary, .is_alternative = str_ieqz(p->type, "multipart/alternative") };
+	if (!boundary.n || boundary.n > BOUNDARY_MAX || !cut_part(&level->rest, boundary, &before, &is_last) || is_last)
+		return false;
+	if (level->is_alternative && it->alternative == 0)
+		it->alternative = ++it->nalternatives;
+	it->depth++;
+	return true;
+}
+
+static void leave(struct sip_part_iter *it)
+{
+	bool is_inside = false;
+
+	it->depth--;
+	for (unsigned i = 0; i < it->depth; i++)
+		is_inside |= it->levels[i].is_alternative;
+	if (!is_inside)
+		it->alternative = 0;
+}
+
+bool sip_part_next(const struct sip_msg *m, struct sip_part_iter *it, struct sip_part *out)
+{
+	if (!it->has_begun) {
+		it->has_begun = true;
+		if (!m->body.n)
+			return false;
+		*out = (struct sip_part){ .content = m->body };
+		sip_token_params(sip_msg_value(m, SIP_HDR_CONTENT_TYPE), &out->type, &out->params);
+		out->is_encoded = !is_identity(sip_msg_value(m, SIP_HDR_CONTENT_ENCODING));
+		set_disposition(out, sip_msg_value(m, SIP_HDR_CONTENT_DISPOSITION));
+		out->is_whole = true;
+		if (!enter(it, out))
+			return true;
+	}
+	while (it->depth > 0) {
+		struct sip_part_level *level = &it->levels[it->depth - 1];
+		struct str part;
+
+		if (level->is_last || !cut_part(&level->rest, level->boundary, &part, &level->is_last)) {
+			leave(it);
+			continue;
+		}
+		if (!parse_part(out, part) || enter(it, out))
+			continue;
+		out->alternative = it->alternative;
+		return true;
+	}
+	return false;
 }
 
 struct str sip_msg_part(const struct sip_msg *m, const char *type)
 {
-	struct str is, params, boundary, part, rest = m->body;
-	bool is_last = false;
+	struct sip_part_iter it = { 0 };
+	struct sip_part p;
+	struct str best = STR_NULL;
+	unsigned alternative = 0;
 
-	if (!m->body.n)
-		return STR_NULL;
-	sip_token_params(sip_msg_value(m, SIP_HDR_CONTENT_TYPE), &is, &params);
-	if (!is.n || str_ieqz(is, type))
-		return m->body;
-	if (!str_istarts(is, STR("multipart/")) || !sip_param_find(params, "boundary", &boundary))
-		return STR_NULL;
-	boundary = without_quotes(str_trim(boundary));
-	if (!boundary.n || boundary.n > BOUNDARY_MAX || !cut_part(&rest, boundary, &part, &is_last))
-		return STR_NULL;
-	while (!is_last && cut_part(&rest, boundary, &part, &is_last)) {
-		struct str content = content_of(part, type);
-
-		if (content.n)
-			return content;
+	while (sip_part_next(m, &it, &p)) {
+		/* The last of several that say the same is the richest (RFC 2046 §5.1.4). */
+		if (best.n && (!alternative || p.alternative != alternative))
+			break;
+		if (!p.content.n || p.is_encoded || !(str_ieqz(p.type, type) || (p.is_whole && str_empty(p.type))) ||
+		    !(str_empty(p.disposition) || str_ieqz(p.disposition, "session")))
+			continue;
+		best = p.content;
+		alternative = p.alternative;
 	}
-	return STR_NULL;
+	return best;
+}
+
+bool sip_msg_must_understand(const struct sip_msg *m, const char *understood)
+{
+	struct sip_part_iter it = { 0 };
+	struct sip_part p;
+
+	while (sip_part_next(m, &it, &p)) {
+		bool is_understood = str_ieqz(p.type, understood) && !p.is_encoded &&
+				     (str_empty(p.disposition) || str_ieqz(p.disposition, "session"));
+
+		if (!is_understood && !p.alternative && (p.is_required || (p.is_whole && str_empty(p.disposition))))
+			return true;
+	}
+	return false;
 }

@@ -123,8 +123,30 @@ bool sip_msg_hdr_next(const struct sip_msg *m, enum sip_hdr_id id, struct sip_hd
 /* True when a comma list of tokens (Require, Supported, Allow) names token. */
 bool sip_msg_has_token(const struct sip_msg *m, enum sip_hdr_id id, const char *token);
 
-/* The body, or the first part of a multipart one, of this type ("application/sdp"); STR_NULL when there is none. A body without
- * Content-Type is taken for it. */
+/* The parts of a body that are no multiparts themselves, in order (RFC 5621): of a simple body, itself. Those of a multipart that can't
+ * be read are none, one that lies too deep is a part. */
+#define SIP_PART_DEPTH 4
+struct sip_part {
+	struct str type, params;  /* of Content-Type */
+	struct str content, disposition;
+	bool is_whole;            /* all of the body */
+	bool is_encoded;          /* Content-Encoding or Content-Transfer-Encoding: can't be read as it is */
+	bool is_required;         /* has a Content-Disposition without handling=optional (RFC 3261 §20.11) */
+	unsigned alternative;     /* parts with the same number say the same (multipart/alternative); 0: no such part */
+};
+struct sip_part_level { struct str rest, boundary; bool is_alternative, is_last; };
+struct sip_part_iter {        /* begin with { 0 } */
+	bool has_begun;
+	unsigned depth, alternative, nalternatives;
+	struct sip_part_level levels[SIP_PART_DEPTH];
+};
+bool sip_part_next(const struct sip_msg *m, struct sip_part_iter *it, struct sip_part *out);
+/* Is there a part of another type than the one understood that must be? A whole body always must, unless it says
+ * handling=optional; a part beside others only where it has a Content-Disposition without that: RFC 3261 §20.11 would assume
+ * the same of one without any, but locations and the like come so, and the call they come with is worth more. */
+bool sip_msg_must_understand(const struct sip_msg *m, const char *understood);
+/* The body, or the first part of it (of alternatives the last one), of this type ("application/sdp") that isn't encoded and belongs to
+ * the session (Content-Disposition); STR_NULL when there is none. A body without Content-Type counts. */
 struct str sip_msg_part(const struct sip_msg *m, const char *type);
 
 /* Structured values. -EINVAL when malformed. */

@@ -202,15 +202,17 @@ static void reply_bad_request(struct strans *st, const char *reason)
 	strans_reply(st, &(struct sip_reply){ .status = 400, .reason = reason });
 }
 
+#define ACCEPT "Accept: application/sdp, multipart/mixed, multipart/alternative, multipart/related\r\n"
+
 static void answer_options(struct sip_ua *ua, struct strans *st)
 {
-	char hdrs[UA_ALLOW_MAX * 2 + 64];
+	char hdrs[UA_ALLOW_MAX * 2 + 160];
 	struct out o;
 
 	out_init(&o, hdrs, sizeof(hdrs) - 1);
 	out_z(&o, ua->allow);
 	out_z(&o, ua->supported);
-	out_z(&o, "Accept: application/sdp\r\n");
+	out_z(&o, ACCEPT "Accept-Encoding: identity\r\n");
 	hdrs[o.len] = '\0';
 	strans_reply_simple(st, 200, hdrs);
 }
@@ -239,11 +241,9 @@ static bool refuse_required(struct sip_ua *ua, struct strans *st, const struct s
 	return true;
 }
 
-/* §8.2.3: a session is described in SDP, perhaps beside other parts; a body that is marked optional may be anything. */
+/* §8.2.3, RFC 5621: a session is described in SDP, perhaps beside other parts; one that is marked optional may be anything. */
 static bool refuse_content(struct strans *st, const struct sip_msg *m)
 {
-	struct str type, params, handling;
-
 	if (m->body.n == 0)
 		return false;
 	struct str encoding = sip_msg_value(m, SIP_HDR_CONTENT_ENCODING);
@@ -253,17 +253,13 @@ static bool refuse_content(struct strans *st, const struct sip_msg *m)
 	}
 	if (m->method != SIP_INVITE && m->method != SIP_UPDATE && m->method != SIP_PRACK)
 		return false;
-	sip_token_params(sip_msg_value(m, SIP_HDR_CONTENT_TYPE), &type, &params);
-	if (str_ieqz(type, "application/sdp") || str_istarts(type, STR("multipart/")))
-		return false;
-	if (str_empty(type)) {
+	if (str_empty(sip_msg_value(m, SIP_HDR_CONTENT_TYPE))) {
 		reply_bad_request(st, "Missing Content-Type");
 		return true;
 	}
-	sip_token_params(sip_msg_value(m, SIP_HDR_CONTENT_DISPOSITION), &type, &params);
-	if (sip_param_find(params, "handling", &handling) && str_ieqz(handling, "optional"))
+	if (!sip_msg_must_understand(m, "application/sdp"))
 		return false;
-	strans_reply_simple(st, 415, "Accept: application/sdp\r\n");
+	strans_reply_simple(st, 415, ACCEPT);
 	return true;
 }
 

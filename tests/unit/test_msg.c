@@ -262,6 +262,8 @@ static void test_msg_credentials(void **state)
 	assert_true(ch.stale);
 }
 
+#define MULTI(kind, boundary) "Content-Type: multipart/" kind ";boundary=" boundary "\r\n\r\n"
+
 /* RFC 2046 §5.1.1, RFC 5621 §3 */
 static void test_msg_part_is_found_among_others(void **state)
 {
@@ -285,6 +287,24 @@ static void test_msg_part_is_found_among_others(void **state)
 		  "--b--\r\n", "v=0" },
 		{ "multipart/mixed;boundary=\"\"", "--\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n----\r\n", NULL },
 		{ "multipart/mixed", "--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b--\r\n", NULL },
+		/* Content-Disposition: a description that is none of the session (RFC 3959) */
+		{ "multipart/mixed;boundary=b", "--b\r\nContent-Type: application/sdp\r\nContent-Disposition: early-session\r\n\r\nv=1\r\n--b\r\n"
+		  "Content-Type: application/sdp\r\nContent-Disposition: session;handling=required\r\n\r\nv=0\r\n--b--\r\n", "v=0" },
+		{ "multipart/mixed;boundary=b", "--b\r\nContent-Type: application/sdp\r\nContent-Encoding: gzip\r\n\r\nv=0\r\n--b--\r\n", NULL },
+		/* of alternatives the last that we understand, of others the first */
+		{ "multipart/alternative;boundary=b", "--b\r\nContent-Type: application/sdp\r\n\r\nv=1\r\n--b\r\nContent-Type: application/sdp\r\n"
+		  "\r\nv=0\r\n--b\r\nContent-Type: application/sdpng\r\n\r\n<x/>\r\n--b--\r\n", "v=0" },
+		{ "multipart/mixed;boundary=b", "--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b\r\nContent-Type: application/sdp\r\n"
+		  "\r\nv=1\r\n--b--\r\n", "v=0" },
+		/* parts in parts, which may be cut off or too deep */
+		{ "multipart/mixed;boundary=b", "--b\r\n" MULTI("alternative", "c") "--c\r\nContent-Type: text/plain\r\n\r\nx\r\n--c\r\n"
+		  "Content-Type: application/sdp\r\n\r\nv=0\r\n--c--\r\n--b\r\nContent-Type: application/sdp\r\n\r\nv=1\r\n--b--\r\n", "v=0" },
+		{ "multipart/mixed;boundary=b", "--b\r\n" MULTI("mixed", "c") "--c\r\nContent-Type: text/plain\r\n\r\nx\r\n--b\r\n"
+		  "Content-Type: application/sdp\r\n\r\nv=0\r\n--b--\r\n", "v=0" },
+		{ "multipart/mixed;boundary=b", "--b\r\n" MULTI("related", "c") "--c\r\n" MULTI("mixed", "d") "--d\r\n" MULTI("mixed", "e")
+		  "--e\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--e--\r\n--d--\r\n--c--\r\n--b--\r\n", "v=0" },
+		{ "multipart/mixed;boundary=b", "--b\r\n" MULTI("related", "c") "--c\r\n" MULTI("mixed", "d") "--d\r\n" MULTI("mixed", "e")
+		  "--e\r\n" MULTI("mixed", "f") "--f\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--f--\r\n--e--\r\n--d--\r\n--c--\r\n--b--\r\n", NULL },
 		{ "multipart/mixed;boundary=b", "--b", NULL }, { "multipart/mixed;boundary=b", "\n", NULL },
 	};
 
@@ -292,7 +312,7 @@ static void test_msg_part_is_found_among_others(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct sip_msg_error err;
 		struct sip_msg m;
-		char text[1024];
+		char text[2048];
 		int n = snprintf(text, sizeof(text), "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP c;branch=z9hG4bKx\r\nFrom: <sip:d@e>;tag=f\r\n"
 				 "To: <sip:a@b>\r\nCall-ID: g\r\nCSeq: 1 INVITE\r\n%s%s%s\r\n%s", rows[i].ctype ? "Content-Type: " : "",
 				 rows[i].ctype ? rows[i].ctype : "", rows[i].ctype ? "\r\n" : "", rows[i].body);

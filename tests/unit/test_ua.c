@@ -57,6 +57,8 @@ static int ask(struct fixture *f, const char *method, const char *uri, const cha
 }
 
 #define CONTACT "Contact: <sip:b@127.0.0.2:5062>\r\n"
+#define MIXED "Content-Type: multipart/mixed;boundary=x\r\n"
+#define SDP_PART "--x\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n\r\n"
 
 static void test_ua_answers_by_rule(void **state)
 {
@@ -68,7 +70,7 @@ static void test_ua_answers_by_rule(void **state)
 	} rows[] = {
 		/* §11.2 */
 		{ "OPTIONS", "", "", "", 200, "\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, PRACK, UPDATE, SUBSCRIBE\r\n" },
-		{ "OPTIONS", "", "", "", 200, "\r\nAccept: application/sdp\r\n" },
+		{ "OPTIONS", "", "", "", 200, "\r\nAccept: application/sdp, multipart/mixed, multipart/alternative, multipart/related\r\n" },
 		{ "OPTIONS", "", "", "", 200, "\r\nSupported: timer, 100rel, 199, path\r\n" },
 		{ "OPTIONS", "", "Max-Forwards: 0\r\n", "", 200, "" },
 		/* §8.2.1 and RFC 3261 §21.5.2 */
@@ -98,13 +100,26 @@ static void test_ua_answers_by_rule(void **state)
 		{ "INVITE", "", "", "", 400, "SIP/2.0 400 Missing Contact\r\n" },
 		{ "SUBSCRIBE", "", "Contact: *\r\n", "", 400, "SIP/2.0 400 Missing Contact\r\n" },
 		/* §8.2.3 */
-		{ "INVITE", "", CONTACT "Content-Type: text/plain\r\n", "hello", 415, "\r\nAccept: application/sdp\r\n" },
+		{ "INVITE", "", CONTACT "Content-Type: text/plain\r\n", "hello", 415, "\r\nAccept: application/sdp, multipart/mixed, multipart/alternative, multipart/related\r\n" },
 		{ "INVITE", "", CONTACT "Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n", "hello", 415,
 		  "\r\nAccept-Encoding: identity\r\n" },
 		{ "INVITE", "", CONTACT, "hello", 400, "SIP/2.0 400 Missing Content-Type\r\n" },
 		{ "INVITE", "", CONTACT "Content-Type: text/plain\r\nContent-Disposition: x;handling=optional\r\n", "hello", 200, "" },
 		{ "INVITE", "", CONTACT "c: Application/SDP\r\n", "v=0\r\n", 200, "" },
 		{ "INVITE", "", CONTACT "Content-Type: multipart/mixed;boundary=x\r\n", "--x", 200, "" },
+		{ "INVITE", "", CONTACT "Content-Type: multipart/mixed\r\n", "--x", 415, "\r\nAccept: application/sdp, " },
+		/* RFC 3261 §20.11, RFC 5621 §8 */
+		{ "INVITE", "", CONTACT "Content-Type: application/sdp\r\nContent-Disposition: early-session\r\n", "v=0\r\n", 415, "" },
+		{ "INVITE", "", CONTACT "Content-Type: application/sdp\r\nContent-Disposition: session;handling=required\r\n", "v=0\r\n", 200, "" },
+		{ "INVITE", "", CONTACT MIXED, SDP_PART "--x\r\nContent-Type: application/isup\r\nContent-Disposition: signal;handling=required\r\n\r\n1"
+		  "\r\n--x--\r\n", 415, "\r\nAccept: application/sdp, " },
+		{ "INVITE", "", CONTACT MIXED, SDP_PART "--x\r\nContent-Type: application/isup\r\nContent-Disposition: signal\r\n\r\n1\r\n--x--\r\n",
+		  415, "" },
+		{ "INVITE", "", CONTACT MIXED, SDP_PART "--x\r\nContent-Type: application/isup\r\nContent-Disposition: signal; Handling=OPTIONAL\r\n"
+		  "\r\n1\r\n--x--\r\n", 200, "" },
+		{ "INVITE", "", CONTACT MIXED, SDP_PART "--x\r\nContent-Type: application/pidf+xml\r\n\r\n<a/>\r\n--x--\r\n", 200, "" },
+		{ "INVITE", "", CONTACT MIXED, "--x\r\nContent-Type: application/sdp\r\nContent-Encoding: gzip\r\nContent-Disposition: session\r\n\r\n1"
+		  "\r\n--x--\r\n", 415, "" },
 	};
 
 	sip_ua_handle(f->ua, SIP_INVITE, on_request, f);
