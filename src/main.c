@@ -463,7 +463,8 @@ static int listen_all(struct pbx *p)
 	const struct config *c = &p->config;
 	int err = listen_on(p, &c->listen, NULL);
 
-	transport_limit(sip_ua_transport(p->ua), c->connections, c->connections_per_address);
+	transport_limit(sip_ua_transport(p->ua), &(struct transport_limits){
+		.conns = c->connections, .per_address = c->connections_per_address, .idle_s = c->connection_idle_s });
 	if (!err)
 		err = listen_on(p, &c->tls_listen, NULL);
 	if (!err)

@@ -23,6 +23,11 @@ static void write_top_via(struct out *o, const struct sip_msg *m, const struct s
 			continue;
 		if (!first)
 			out_chr(o, ';');
+		/* RFC 6223 §4.4: who asks is told how often; STUN and CRLF are answered. */
+		if (!first && str_ieqz(name, "keep") && !part.p) {
+			out_z(o, is_reliable(src->proto) ? "keep=90" : "keep=30");
+			continue;
+		}
 		out_str(o, str_trim((struct str){ name.p, part.p ? (size_t)(part.p + part.n - name.p) : name.n }));
 		first = false;
 	}

@@ -5,6 +5,7 @@
  */
 #define LOG_MODULE "tcp"
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 
 #include "sip/transport_int.h"
@@ -18,7 +19,7 @@ static void on_conn_closed(uv_handle_t *handle)
 	if (!c->is_silent && !t->is_closing && t->h.on_flow_closed)
 		t->h.on_flow_closed(c->id, t->arg);
 	tls_free(c->tls);
-	free(c->buf);
+	transport_drop(t, c->buf, &c->size);
 	free(c);
 	transport_handle_closed(t);
 }
@@ -55,7 +56,7 @@ static struct tcp_conn *conn_new(struct transport *t)
 		return NULL;
 	c->transport = t;
 	c->id = t->next_id++;
-	c->last_ms = uv_now(t->loop);
+	c->began_ms = c->last_ms = uv_now(t->loop);
 	uv_tcp_init(t->loop, &c->tcp);
 	c->tcp.data = c;
 	t->handles++;
@@ -68,16 +69,14 @@ static struct tcp_conn *conn_new(struct transport *t)
 /* Room for plain bytes behind those that are there. */
 static bool make_room(struct tcp_conn *c)
 {
-	size_t size = c->size ? c->size * 2 : TCP_BUFFER_MIN;
 	char *p;
 
 	if (c->size - c->len >= TCP_BUFFER_MIN / 2)
 		return true;
-	p = realloc(c->buf, size);
+	p = transport_grow(c->transport, c->buf, &c->size, c->len + TCP_BUFFER_MIN / 2);
 	if (!p)
 		return false;
 	c->buf = p;
-	c->size = size;
 	return true;
 }
 
@@ -147,9 +146,8 @@ static void take_messages(struct tcp_conn *c)
 	if (!c->len) {
 		c->partial_since_ms = 0;
 		if (c->size > TCP_BUFFER_MIN) {
-			free(c->buf);
+			transport_drop(t, c->buf, &c->size);
 			c->buf = NULL;
-			c->size = 0;
 		}
 	} else if (!c->partial_since_ms || at) {
 		c->partial_since_ms = uv_now(t->loop);
@@ -215,12 +213,26 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	}
 }
 
+void tcp_options(int fd)
+{
+	static const struct { int level, name, value; } options[] = {
+		{ IPPROTO_TCP, TCP_NODELAY, 1 }, { SOL_SOCKET, SO_KEEPALIVE, 1 }, { IPPROTO_TCP, TCP_KEEPIDLE, TCP_PROBE_IDLE_S },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, TCP_PROBE_EVERY_S }, { IPPROTO_TCP, TCP_KEEPCNT, TCP_PROBES },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, TCP_UNACKED_MAX_MS },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(options[i].value));
+}
+
 static int conn_start(struct tcp_conn *c)
 {
 	int len = sizeof(c->local);
 
-	uv_tcp_nodelay(&c->tcp, 1);
-	uv_tcp_keepalive(&c->tcp, 1, 60);
+	uv_os_fd_t fd;
+
+	if (uv_fileno((uv_handle_t *)&c->tcp, &fd) == 0)
+		tcp_options(fd);
 	uv_tcp_getsockname(&c->tcp, &c->local.sa, &len);
 	return uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
 }
@@ -414,7 +426,8 @@ void tcp_sweep(struct transport *t)
 
 	HASH_ITER(hh, t->conns, c, next) {
 		if ((c->partial_since_ms && now - c->partial_since_ms > TCP_PARTIAL_MAX_MS) ||
-		    now - c->last_ms > (c->is_used ? TCP_IDLE_MAX_MS : TCP_SILENT_MAX_MS))
+		    (c->tls && !tls_is_established(c->tls) && now - c->began_ms > HANDSHAKE_MAX_MS) ||
+		    now - c->last_ms > (c->is_used ? t->idle_max_ms : TCP_SILENT_MAX_MS))
 			conn_close(c);
 	}
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "sip/stun.h"
 #include "sip/transport_int.h"
 
 #define UDP_BATCH 16
@@ -68,26 +69,6 @@ static bool is_keepalive(const char *p, size_t n)
 	return true;
 }
 
-static void on_udp(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf, const struct sockaddr *from, unsigned flags)
-{
-	struct listener *l = udp->data;
-	struct transport *t = l->transport;
-	struct sip_source src = { .proto = SIP_UDP, .local = l->addr, .flow = l->id };
-
-	if (n < 0 || !from || t->is_closing)
-		return; /* errors of single datagrams (ICMP) are no errors of ours */
-	if (flags & UV_UDP_PARTIAL) {
-		t->n.dropped_oversize++;
-		return;
-	}
-	if (is_keepalive(buf->base, (size_t)n)) {
-		t->n.keepalives++;
-		return;
-	}
-	memcpy(&src.peer, from, from->sa_family == AF_INET6 ? sizeof(src.peer.v6) : sizeof(src.peer.v4));
-	transport_receive(t, buf->base, (size_t)n, &src);
-}
-
 struct udp_send { uv_udp_send_t req; char bytes[]; };
 
 static void on_udp_sent(uv_udp_send_t *req, int status)
@@ -121,6 +102,41 @@ static int udp_send(struct transport *t, struct listener *l, const union sockadd
 	return 0;
 }
 
+static void take_stun(struct listener *l, const char *bytes, size_t n, const union sockaddr_any *from)
+{
+	char answer[STUN_ANSWER_MAX];
+	size_t len = stun_answer(bytes, n, from, answer);
+
+	if (len && udp_send(l->transport, l, from, (struct str){ answer, len }) == 0)
+		l->transport->n.keepalives++;
+	else
+		l->transport->n.dropped_malformed++;
+}
+
+static void on_udp(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf, const struct sockaddr *from, unsigned flags)
+{
+	struct listener *l = udp->data;
+	struct transport *t = l->transport;
+	struct sip_source src = { .proto = SIP_UDP, .local = l->addr, .flow = l->id };
+
+	if (n < 0 || !from || t->is_closing)
+		return; /* errors of single datagrams (ICMP) are no errors of ours */
+	if (flags & UV_UDP_PARTIAL) {
+		t->n.dropped_oversize++;
+		return;
+	}
+	if (is_keepalive(buf->base, (size_t)n)) {
+		t->n.keepalives++;
+		return;
+	}
+	memcpy(&src.peer, from, from->sa_family == AF_INET6 ? sizeof(src.peer.v6) : sizeof(src.peer.v4));
+	if (stun_is(buf->base, (size_t)n)) {
+		take_stun(l, buf->base, (size_t)n, &src.peer);
+		return;
+	}
+	transport_receive(t, buf->base, (size_t)n, &src);
+}
+
 /* ---- listeners ---- */
 
 int udp_listen(struct listener *l)
@@ -143,9 +159,36 @@ int udp_listen(struct listener *l)
 	return uv_udp_recv_start(&l->udp, on_udp_alloc, on_udp);
 }
 
-void transport_limit(struct transport *t, unsigned conns, unsigned per_address)
+void transport_limit(struct transport *t, const struct transport_limits *l)
 {
-	gate_limits(t->gate, conns, per_address);
+	gate_limits(t->gate, l->conns, l->per_address);
+	t->idle_max_ms = l->idle_s ? (uint64_t)l->idle_s * 1000 : TCP_IDLE_MAX_MS;
+}
+
+char *transport_grow(struct transport *t, char *buf, size_t *size, size_t need)
+{
+	size_t more = *size ? *size : TCP_BUFFER_MIN;
+	char *p;
+
+	while (more < need)
+		more *= 2;
+	if (buf && more == *size)
+		return buf;
+	if (t->held + more - *size > HELD_MAX)
+		return NULL;
+	p = realloc(buf, more);
+	if (!p)
+		return NULL;
+	t->held += more - *size;
+	*size = more;
+	return p;
+}
+
+void transport_drop(struct transport *t, char *buf, size_t *size)
+{
+	free(buf);
+	t->held -= *size;
+	*size = 0;
 }
 
 static void on_sweep(uv_timer_t *timer)
@@ -179,6 +222,7 @@ int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log
 	t->h = *h;
 	t->arg = arg;
 	t->next_id = FLOW_FIRST_CONN;
+	t->idle_max_ms = TCP_IDLE_MAX_MS;
 	t->handles = 1;
 	t->sweep.data = t;
 	uv_timer_start(&t->sweep, on_sweep, TCP_SWEEP_MS, TCP_SWEEP_MS);

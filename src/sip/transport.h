@@ -4,6 +4,14 @@
  * id, so that somebody who keeps an id over time never holds a dead pointer. A WebSocket is opened by the peer alone: it is
  * reached by its flow or not at all.
  *
+ * What a peer may hold, by default:
+ *   a connection        one of 20,000 (and of half of the descriptors), one of 2,000 of its address; some 2 KiB, with TLS or WebSocket 10
+ *   a message coming in 64 KiB, its buffer 128; those of all connections together 256 MiB: who needs more then is closed
+ *   what it doesn't read 256 KiB, then it is closed
+ *   time                10 s for handshakes of TLS and WebSocket, 60 s to the first message, 30 s for each from its first byte, and
+ *                       an hour of silence; a peer that vanished is noticed within 2 minutes by keep-alives of TCP, or pings
+ * A datagram holds nothing.
+ *
  * Owner:  struct transport belongs to the stack. Flows belong to the transport.
  * Thread: loop thread.
  * Sending never calls back before it returns; a TCP error comes later through on_flow_closed.
@@ -88,9 +96,10 @@ int transport_listen_on(struct transport *t, const struct transport_listen *p);
 uint16_t transport_port(const struct transport *t); /* of the first listener on UDP and TCP */
 uint16_t transport_tls_port(const struct transport *t); /* of the first TLS listener, 0: none */
 uint16_t transport_ws_port(const struct transport *t, bool is_secure); /* of the first such listener, 0: none */
-/* How many connections, TCP, TLS and WebSocket together, there may be: in all, and from one address (of IPv6: from one /64). 0: the
- * default. */
-void transport_limit(struct transport *t, unsigned conns, unsigned per_address);
+/* How many connections, TCP, TLS and WebSocket together, there may be: in all, and from one address (of IPv6: from one /64); and how
+ * long one may be silent. 0: the default. */
+struct transport_limits { unsigned conns, per_address, idle_s; };
+void transport_limit(struct transport *t, const struct transport_limits *l);
 void transport_close(struct transport *t); /* asynchronous; frees itself */
 
 /* A name for sip_dest.name: the host of the URI before it was looked up (RFC 5922 §4). Numbers of names that are long out of use may

@@ -17,7 +17,13 @@
 #define TCP_SILENT_MAX_MS 60000      /* one that has never said anything: connecting alone holds nothing for long */
 #define TCP_IDLE_MAX_MS (3600 * 1000 + 60000) /* a little more than the longest registration */
 #define TCP_SWEEP_MS 5000
-#define WS_HANDSHAKE_MAX_MS 10000    /* TLS and HTTP */
+#define HANDSHAKE_MAX_MS 10000       /* TLS, and HTTP of WebSocket */
+#define HELD_MAX (256u << 20)        /* of buffers of messages that are coming in */
+/* Of the kernel: a peer that doesn't acknowledge what it is sent, or three probes in the silence of a minute, is gone. */
+#define TCP_PROBE_IDLE_S 60
+#define TCP_PROBE_EVERY_S 10
+#define TCP_PROBES 3
+#define TCP_UNACKED_MAX_MS 30000
 #define WS_PING_MS 30000             /* a WebSocket that is silent for so long is asked, */
 #define WS_DEAD_MS (2 * WS_PING_MS + 2 * TCP_SWEEP_MS) /* and one that doesn't answer is gone */
 #define FLOW_FIRST_CONN 1000         /* below: listeners */
@@ -59,7 +65,7 @@ struct tcp_conn {
 	char *buf;                       /* plain bytes */
 	size_t len, size;
 	uint64_t listener;           /* that it came to, 0: it is ours */
-	uint64_t last_ms, partial_since_ms; /* partial_since_ms 0: nothing is pending */
+	uint64_t began_ms, last_ms, partial_since_ms; /* partial_since_ms 0: nothing is pending */
 	size_t crlf_len;             /* line ends seen where a message could begin */
 	bool is_closing;
 	bool is_counted;             /* by the gate */
@@ -78,6 +84,8 @@ struct transport {
 	struct listener *listeners;
 	struct tcp_conn *conns;
 	struct ws *ws;                   /* NULL: no WebSockets */
+	size_t held;                     /* by messages that are coming in */
+	uint64_t idle_max_ms;
 	struct gate *gate;
 	uint64_t next_id;
 	uv_timer_t sweep;
@@ -95,6 +103,11 @@ struct transport {
 /* Parses and hands up one whole message; false when it wasn't one. */
 bool transport_receive(struct transport *t, char *buf, size_t len, const struct sip_source *src);
 void transport_handle_closed(struct transport *t);
+/* A buffer for at least so many bytes; NULL: no memory, or all is held that may be. buf stays valid then. */
+char *transport_grow(struct transport *t, char *buf, size_t *size, size_t need);
+void transport_drop(struct transport *t, char *buf, size_t *size);
+/* Keep-alives, and no waiting for more bytes before some are sent. */
+void tcp_options(int fd);
 void transport_refresh(struct transport *t); /* certificates that have changed */
 
 /* listener.c */

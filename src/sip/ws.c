@@ -102,7 +102,7 @@ static void conn_free(struct ws_conn *c)
 		c->out = o->next;
 		free(o);
 	}
-	free(c->buf);
+	transport_drop(t, c->buf, &c->size);
 	free(c);
 }
 
@@ -178,18 +178,11 @@ static enum sip_proto proto_of(const struct ws_conn *c)
 
 static int grow(struct ws_conn *c, size_t len)
 {
-	size_t size = c->size ? c->size : TCP_BUFFER_MIN;
-	char *p;
+	char *p = transport_grow(c->transport, c->buf, &c->size, len);
 
-	while (size < len)
-		size *= 2;
-	if (size == c->size)
-		return 0;
-	p = realloc(c->buf, size);
 	if (!p)
 		return -ENOMEM;
 	c->buf = p;
-	c->size = size;
 	return 0;
 }
 
@@ -214,9 +207,8 @@ static void take_message(struct ws_conn *c)
 	c->len = 0;
 	c->partial_since_ms = 0;
 	if (c->size > TCP_BUFFER_MIN) {
-		free(c->buf);
+		transport_drop(t, c->buf, &c->size);
 		c->buf = NULL;
-		c->size = 0;
 	}
 }
 
@@ -395,7 +387,7 @@ static void accept_one(struct listener *l, int fd, const union sockaddr_any *pee
 	c->peer = *peer;
 	getsockname(fd, &c->local.sa, &len);
 	id = c->id;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	tcp_options(fd);
 	wsi = lws_adopt_descriptor_vhost_via_info(&(lws_adopt_desc_t){ .vh = l->vhost, .type = LWS_ADOPT_HTTP | LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL,
 								       .fd.sockfd = fd, .opaque = (void *)(uintptr_t)id });
 	c = conn_find(t, id);
@@ -518,7 +510,7 @@ void ws_sweep(struct transport *t, uint64_t now)
 	HASH_ITER(hh, t->ws->conns, c, next) {
 		if (c->is_doomed || (c->partial_since_ms && now - c->partial_since_ms > TCP_PARTIAL_MAX_MS) ||
 		    (!c->is_used && now - c->began_ms > TCP_SILENT_MAX_MS) || now - c->heard_ms > WS_DEAD_MS ||
-		    (!c->is_open && now - c->began_ms > WS_HANDSHAKE_MAX_MS)) {
+		    (!c->is_open && now - c->began_ms > HANDSHAKE_MAX_MS)) {
 			lws_set_timeout(c->wsi, PENDING_TIMEOUT_CLOSE_ACK, LWS_TO_KILL_SYNC); /* to the end, conn_ended() */
 		} else if (c->is_open && now - c->heard_ms > WS_PING_MS && now - c->said_ms > WS_PING_MS) {
 			c->said_ms = now;

@@ -95,7 +95,7 @@ static void test_config_every_key_is_read(void **state)
 	static const char text[] =
 		"node = \"n\"; user = \"u\"; log_level = \"debug\"; database = \"host=x dbname=\\\"y\\\"\"; spool = \"/s\"; prompts = \"/p\";\n"
 		"sip = { listen = ( { addr = \"0.0.0.0\"; port = 1; }, { port = 65535; addr = \"::\"; } );\n"
-		"  min_expires = 1; max_expires = 604800; default_expires = 2; nonce_life = 86400; connections = 9; connections_per_address = 3; };\n"
+		"  min_expires = 1; max_expires = 604800; default_expires = 2; nonce_life = 86400; connections = 9; connections_per_address = 3; connection_idle = 77; };\n"
 		"tls = { listen = ( { addr = \"::1\"; port = 5061; } ); cert = \"/c\"; key = \"/k\"; ca = \"/a\"; client = \"need\";\n"
 		"verify_server = \"no\"; };\n"
 		"dns = { servers = \"127.0.0.1:5353\"; timeout_ms = 500; };\n"
@@ -138,6 +138,7 @@ static void test_config_every_key_is_read(void **state)
 	assert_int_equal(c.avoid_s, 30);
 	assert_int_equal(c.connections, 9);
 	assert_int_equal(c.connections_per_address, 3);
+	assert_int_equal(c.connection_idle_s, 77);
 	assert_int_equal(c.listen.at[0].protos, SIP_PROTO_BIT(SIP_UDP) | SIP_PROTO_BIT(SIP_TCP));
 	assert_int_equal(c.ws_listen.at[0].port, 5066);
 	assert_int_equal(c.ws_listen.at[0].protos, SIP_PROTO_BIT(SIP_WS));

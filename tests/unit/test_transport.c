@@ -728,7 +728,7 @@ static void test_transport_tcp_full_goes_on_listening(void **state)
 	int first;
 
 	(void)state;
-	transport_limit(fx->t, 1, 0);
+	transport_limit(fx->t, &(struct transport_limits){ .conns = 1, .per_address = 0 });
 	peer_connect(fx, "127.0.0.1");
 	first = fx->peer;
 	pump(fx, transport_counters(fx->t)->tcp_accepted, 1u);

@@ -383,7 +383,7 @@ static void test_transport_ws_places_are_limited(void **state)
 	struct fx *fx = *state;
 	int first;
 
-	transport_limit(fx->t, 0, 1);
+	transport_limit(fx->t, &(struct transport_limits){ .conns = 0, .per_address = 1 });
 	peer_open(fx);
 	first = fx->peer;
 	peer_connect(fx, transport_ws_port(fx->t, false));
@@ -423,7 +423,7 @@ static void test_transport_ws_slow_peers_are_given_up(void **state)
 	peer_connect(fx, transport_ws_port(fx->t, false));
 	peer_say(fx, upgrade);
 	pump(fx, transport_counters(fx->t)->tcp_accepted, 1u);
-	ws_sweep(fx->t, uv_now(&fx->loop) + WS_HANDSHAKE_MAX_MS + 1);
+	ws_sweep(fx->t, uv_now(&fx->loop) + HANDSHAKE_MAX_MS + 1);
 	pump(fx, fx->is_ended, true);
 	assert_int_equal(fx->nclosed, 0);
 	peer_close(fx);
