@@ -2,11 +2,13 @@
 import contextlib
 import resource
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
 
-from office import SLOW
+from office import ROOT, SLOW, WS_PORT, end_with_us
 from sip import Phone
 
 
@@ -54,6 +56,29 @@ def test_connections_that_say_nothing_or_half_of_it(office):
             connection.sendall(half[:i])
         assert max(answers(office), answers(office, "tcp")) < 2 * SLOW
     assert answers(office, "tcp") < 2 * SLOW
+
+
+def call_an_echo(office, user, proto):
+    with Phone(office, user, proto=proto) as phone:
+        call = phone.invite("600")
+        call.ack(call.expect(200, skip=(100, 180, 183)))
+        call.bye()
+
+
+def test_two_thousand_dribbling_connections_stop_no_calls(own_office):
+    """Half a message or half a WebSocket in each, and a byte more while calls are made. They take all places of one address, and of
+    another's none."""
+    with subprocess.Popen([sys.executable, ROOT / "tests/lib/dribble.py", own_office.addr, "5060", str(WS_PORT), "2000"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=end_with_us) as dribble:
+        assert dribble.stdout.readline() == b"standing\n"
+        for user, proto in (("1001", "udp"), ("1002", "tcp"), ("1003", "ws"), ("1004", "wss")):
+            dribble.stdin.write(b"more\n")
+            dribble.stdin.flush()
+            begun = time.monotonic()
+            call_an_echo(own_office, user, proto)
+            assert time.monotonic() - begun < 5 * SLOW
+        dribble.stdin.close()
+    assert answers(own_office, "tcp") < 2 * SLOW
 
 
 @pytest.mark.office(media={"workers": 1, "port_min": 20000, "port_max": 20019})
