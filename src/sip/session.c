@@ -247,6 +247,7 @@ static void session_free(struct session *s)
 	uas_free_all(s);
 	early_free_all(s);
 	rel_free(s);
+	refer_drop_all(s);
 	sip_msg_release(s->invite);
 	free(s->bye_hdrs);
 	dialog_fini(&s->dialog);
@@ -261,7 +262,7 @@ static void on_reaper(void *arg)
 	tell_end(s, NULL);
 	if (s->waits_to_bye && !uas_initial_awaits_ack(s))
 		session_bye(s, s->bye_hdrs);
-	if (s->waits_to_bye || is_byeing(s) || (s->is_cancelling && s->uac))
+	if (s->waits_to_bye || is_byeing(s) || (s->is_cancelling && s->uac) || s->refers)
 		return;
 	session_free(s);
 }
@@ -355,7 +356,11 @@ static void on_request(struct dialog *d, struct strans *st, const struct sip_msg
 		return;
 	}
 	if (s->state == SESSION_ST_TERMINATED) {
-		strans_reply_simple(st, 481, NULL);
+		/* What a REFER has begun goes on after the BYE (RFC 5057 §4.2). */
+		if (m->method == SIP_SUBSCRIBE)
+			refer_subscribe(s, st, m);
+		else
+			strans_reply_simple(st, 481, NULL);
 		return;
 	}
 	if (!dialog_is_own_flow(d, src) && h->on_authorize && !h->on_authorize(s, st, m, s->arg))
@@ -376,6 +381,8 @@ static void on_request(struct dialog *d, struct strans *st, const struct sip_msg
 		uas_prack(s, st, m);
 	else if (m->method == SIP_INVITE || m->method == SIP_UPDATE)
 		uas_reoffer(s, st, m);
+	else if (m->method == SIP_SUBSCRIBE)
+		refer_subscribe(s, st, m);
 	else if (!h->on_request || !h->on_request(s, st, m, s->arg))
 		strans_reply_simple(st, m->method == SIP_OTHER ? 501 : 405, d->ua->allow);
 }

@@ -6,6 +6,7 @@
  * session_rel.c    our reliable responses, until their PRACK (RFC 3262)
  * session_timer.c  refreshes and expiry (RFC 4028)
  * session_uas.c    the peer's INVITEs, re-INVITEs and UPDATEs: answers, 2xx until ACK, glare
+ * refer.c          the subscriptions that REFERs in its dialog imply
  *
  * How it ends: session_end() makes the state TERMINATED and tells on_closed, at once or from a 0 ms timer. What the
  * protocol still wants (a BYE's answer, an ACK to wait for before the BYE, the final response of a cancelled INVITE)
@@ -88,6 +89,7 @@ struct session {
 	struct fork *forks;
 	struct early *earlies;
 	struct rel *rel;              /* NULL: no reliable response sent */
+	struct refer *refers;         /* further usages of the dialog, which outlive ours */
 	struct uac_offer *retry;      /* our re-INVITE that got 491 and waits */
 	struct sip_msg *invite;       /* UAS: until the ACK */
 	char *bye_hdrs;               /* for a BYE that waits for an ACK */
@@ -192,3 +194,8 @@ void uas_reject_pending(struct session *s, int status, const char *reason, const
 void uas_set_hdrs(struct session *s, struct str hdrs);
 void uas_repeat_progress(struct session *s);
 void uas_free_all(struct session *s);
+
+/* ---- refer.c ---- */
+
+void refer_subscribe(struct session *s, struct strans *st, const struct sip_msg *m); /* SUBSCRIBE in the dialog */
+void refer_drop_all(struct session *s);
