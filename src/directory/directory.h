@@ -31,6 +31,8 @@ struct dir_domain {
 	char default_context[64];
 	const char *caller_id;           /* number shown outside; NULL: none */
 	uint32_t session_expires_s, session_min_s; /* session timer (RFC 4028); 0: none asked for */
+	uint32_t transfer_answer_s;      /* a transferred call that nobody answers in it has failed; 0: no limit */
+	uint32_t recall_ring_s;          /* how long the transferor's phones then ring, if he has hung up; 0: they don't */
 };
 
 struct dir_extension {
@@ -46,6 +48,7 @@ struct dir_extension {
 	const char *const *identities;   /* further numbers it may call as */
 	bool presence_hidden;            /* nobody else may watch it */
 	bool sees_peers;                 /* lamps show it with whom others talk */
+	const char *pickup_group;        /* whose ringing calls it may take; NULL: only its own */
 };
 
 struct dir_credential {

@@ -70,6 +70,8 @@ static int fill_domain(struct directory *d, struct dir_row *r)
 	snprintf(r->domain.default_context, sizeof(r->domain.default_context), "%s", or_empty(r->v[6]));
 	r->domain.caller_id = r->v[8];
 	r->domain.qop = qop(r->v[11]);
+	r->domain.transfer_answer_s = number_or(r->v[12], 0);
+	r->domain.recall_ring_s = number_or(r->v[13], 0);
 	return 0;
 }
 
@@ -105,7 +107,7 @@ static int fill_extension(struct directory *d, struct dir_row *r)
 					       .caller_id = r->v[10], .anonymous = anonymous(r->v[11]), .nidentities = n,
 					       .identities = r->list, .presence_hidden = is_true(r->v[13]),
 					       .sees_peers = is_true(r->v[14]),
-					       .qualify_s = number_or(r->v[15], 0) };
+					       .qualify_s = number_or(r->v[15], 0), .pickup_group = r->v[16] };
 	return 0;
 }
 
@@ -262,14 +264,14 @@ static int fill_note(struct directory *d, struct dir_row *r)
 const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 	[DIR_DOMAIN] = { "domain",
 		"SELECT domain, domain, realm, timezone, language, music_class, algorithms, default_context, is_default, caller_id,"
-		" session_expires_s, session_min_s, qop FROM pbx.domain"
+		" session_expires_s, session_min_s, qop, transfer_answer_s, recall_ring_s FROM pbx.domain"
 		WANTED("domain"), fill_domain },
 	[DIR_EXTENSION] = { "extension",
 		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"
 		" coalesce(e.algorithms, d.algorithms), coalesce(e.language, d.language), coalesce(e.music_class, d.music_class),"
 		" EXISTS (SELECT FROM pbx.mailbox AS m WHERE (m.domain, m.number) = (e.domain, e.number)),"
 		" e.caller_id, coalesce(e.anonymous, d.anonymous), array_to_string(e.identities, E'\\x1e'), e.presence_hidden, e.sees_peers,"
-		" coalesce(e.qualify_s, d.qualify_s, 0)"
+		" coalesce(e.qualify_s, d.qualify_s, 0), e.pickup_group"
 		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)"
 		" WHERE ($1::text[] IS NULL OR e.domain || '/' || e.number = ANY($1) OR e.domain = ANY($1)) AND e.enabled", fill_extension },
 	[DIR_CREDENTIAL] = { "credential",
