@@ -33,23 +33,19 @@ int app_ring(struct call *call)
 
 int app_answer(struct call *call)
 {
-	struct leg *leg = call->caller_leg;
 	int err = 0;
 
 	if (call->is_hungup)
 		return -ECANCELED;
-	if (leg->state != LEG_ANSWERED)
-		err = leg_answer(leg);
+	if (call->caller_leg->state != LEG_ANSWERED)
+		err = leg_answer(call->caller_leg);
 	if (err) {
 		call->reject_status = status_of_error(err);
 		return err;
 	}
-	if (!call->answered_ms) {
-		call->answered_ms = call_now_ms(call);
-		call->calls->n.answered++;
-	}
+	call_answered(call);
 	/* Without an ACK the session ends by itself after 64*T1. */
-	while (!leg->is_acked && !call->is_hungup)
+	while (!call->caller_leg->is_acked && !call->is_hungup)
 		call_wait(call, UINT64_MAX);
 	return call->is_hungup ? -ECANCELED : 0;
 }
@@ -74,15 +70,30 @@ int app_wait(struct call *call, uint32_t ms)
 	return call->is_hungup ? -ECANCELED : 0;
 }
 
-static int wait_then_silence(struct call *call, uint32_t ms)
+/* Until he hangs up or the time is over; start() again for who takes the caller's place meanwhile. */
+static int play_until(struct call *call, uint32_t ms, int (*start)(struct leg *leg, const char *arg), const char *arg)
 {
 	uint64_t until = call_deadline(call, ms);
+	unsigned nswaps = call->nswaps;
+	int err = start(call->caller_leg, arg);
 
-	while (!call->is_hungup && call_wait(call, until) != -ETIMEDOUT)
-		;
+	while (!err && !call->is_hungup && call_wait(call, until) != -ETIMEDOUT) {
+		if (nswaps != call->nswaps && !call->is_hungup)
+			err = start(call->caller_leg, arg);
+		nswaps = call->nswaps;
+	}
 	if (call->is_hungup)
 		return -ECANCELED;
-	stream_silence(call->caller_leg->stream);
+	if (!err)
+		stream_silence(call->caller_leg->stream);
+	return err;
+}
+
+static int start_echo(struct leg *leg, const char *arg)
+{
+	(void)arg;
+	if (leg->stream)
+		stream_echo(leg->stream);
 	return 0;
 }
 
@@ -90,19 +101,14 @@ int app_echo(struct call *call, uint32_t ms)
 {
 	int err = app_answer(call);
 
-	if (err)
-		return err;
-	stream_echo(call->caller_leg->stream);
-	return wait_then_silence(call, ms);
+	return err ? err : play_until(call, ms, start_echo, NULL);
 }
 
 int app_music(struct call *call, const char *music_class, uint32_t ms)
 {
 	int err = app_answer(call);
 
-	if (!err)
-		err = leg_music(call->caller_leg, music_class ? music_class : call->music_class);
-	return err ? err : wait_then_silence(call, ms);
+	return err ? err : play_until(call, ms, leg_music, music_class ? music_class : call->music_class);
 }
 
 int64_t app_now_ms(struct call *call)

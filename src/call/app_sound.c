@@ -68,10 +68,23 @@ static int play_start(struct call *call, struct say *s)
 	return 0;
 }
 
+/* Is it still being played? Who takes the caller's place meanwhile hears it from the beginning. */
+static bool play_goes_on(struct call *call, struct say *s, unsigned *nswaps)
+{
+	if (call->is_hungup)
+		return false;
+	if (*nswaps != call->nswaps) {
+		*nswaps = call->nswaps;
+		play_start(call, s);
+	}
+	return call->is_playing;
+}
+
 int app_say(struct call *call, struct say *s, const char *stop_digits)
 {
 	char digit = '\0';
 	int err = app_answer(call);
+	unsigned nswaps = call->nswaps;
 
 	if (err)
 		return err;
@@ -82,7 +95,7 @@ int app_say(struct call *call, struct say *s, const char *stop_digits)
 	err = play_start(call, s);
 	if (err)
 		return err;
-	while (call->is_playing && !call->is_hungup && !digit) {
+	while (play_goes_on(call, s, &nswaps) && !digit) {
 		call_wait(call, UINT64_MAX);
 		if (stop_digits)
 			digit = digit_take(call, stop_digits);
@@ -133,9 +146,9 @@ int app_beep(struct call *call)
 
 int app_read_digits(struct call *call, const struct app_read *r, char *buf)
 {
-	unsigned n = 0;
 	uint64_t until;
 	int err = app_answer(call);
+	unsigned n = 0, nswaps = call->nswaps;
 
 	buf[0] = '\0';
 	if (err)
@@ -144,7 +157,7 @@ int app_read_digits(struct call *call, const struct app_read *r, char *buf)
 		err = play_start(call, r->say);
 		if (err)
 			return err;
-		while (call->is_playing && !call->is_hungup && !call->ndigits)
+		while (play_goes_on(call, r->say, &nswaps) && !call->ndigits)
 			call_wait(call, UINT64_MAX);
 		if (call->is_playing)
 			play_stop(call);
@@ -193,6 +206,7 @@ int app_record(struct call *call, struct app_recording *rec, uint32_t max_ms, ui
 	struct record_params p = { .max_ms = max_ms, .silence_ms = silence_ms, .path = rec->path };
 	char digit = '\0';
 	int err = app_answer(call);
+	struct leg *leg = call->caller_leg;
 
 	*rec = (struct app_recording){ .end = APP_REC_HANGUP };
 	if (err)
@@ -200,19 +214,20 @@ int app_record(struct call *call, struct app_recording *rec, uint32_t max_ms, ui
 	err = spool_new(call, rec->path, sizeof(rec->path), kind, doc);
 	if (err)
 		return err;
-	if (!call->caller_leg->stream) {
+	if (!leg->stream) {
 		app_recording_discard(rec);
 		return -ECANCELED;
 	}
 	call->ndigits = 0; /* what was pressed before the beep doesn't end it */
 	call->record_result = (struct record_result){ .end = RECORD_CLOSED };
 	call->is_recording = true;
-	call->record_id = stream_record(call->caller_leg->stream, &p);
-	while (call->is_recording) {
+	call->record_id = stream_record(leg->stream, &p);
+	leg->recording_for = call;
+	while (call->is_recording) { /* so long the leg is there, wherever it went */
 		if (!digit && stop_digits)
 			digit = digit_take(call, stop_digits);
-		if (digit && call->caller_leg->stream)
-			stream_record_stop(call->caller_leg->stream);
+		if (digit && leg->stream)
+			stream_record_stop(leg->stream);
 		call_wait(call, UINT64_MAX);
 	}
 	call->record_id = 0;

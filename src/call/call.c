@@ -159,8 +159,7 @@ static void on_task_end(void *arg)
 
 /* ---- the task ---- */
 
-/* What the caller is told when no step answered him. */
-static int final_status(const struct call *call)
+int call_final_status(const struct call *call)
 {
 	if (call->reject_status)
 		return call->reject_status;
@@ -172,6 +171,9 @@ static void run_call(void *arg)
 	struct call *call = arg;
 	enum app_result r = steps_run(call, call->context, call->number);
 
+	if (call->transfer_in)
+		r = transfer_conclude(call, r);
+	transfer_release(call);
 	call_set_result(call, r);
 	for (struct leg *leg = call->legs, *next; leg; leg = next) {
 		next = leg->next;
@@ -179,12 +181,31 @@ static void run_call(void *arg)
 			leg_close(leg, 0, NULL);
 	}
 	if (!call->is_hungup)
-		leg_close(call->caller_leg, final_status(call), call->reject_reason);
+		leg_close(call->caller_leg, call_final_status(call), call->reject_reason);
+}
+
+int call_start(struct call *call)
+{
+	return task_start(&call->task, call->calls->p.tasks, run_call, on_task_end, call);
+}
+
+void call_answered(struct call *call)
+{
+	if (call->answered_ms)
+		return;
+	call->answered_ms = call_now_ms(call);
+	call->calls->n.answered++;
+	transfer_answered(call);
+}
+
+bool call_is_overdue(const struct call *call)
+{
+	return call->answer_by_ms && !call->answered_ms && timers_now(call->calls->p.timers) >= call->answer_by_ms;
 }
 
 /* ---- the beginning ---- */
 
-static struct call *call_new(struct calls *cs, const struct auth_identity *who)
+struct call *call_new(struct calls *cs, const struct auth_identity *who)
 {
 	struct call *call = calloc(1, sizeof(*call));
 	const struct dir_domain *domain;
@@ -205,7 +226,7 @@ static struct call *call_new(struct calls *cs, const struct auth_identity *who)
 		str_put(call->timezone, sizeof(call->timezone), domain->timezone);
 		call->timing = (struct session_timing){ domain->session_expires_s, domain->session_min_s };
 	}
-	if (who->number[0] && directory_extension(cs->p.directory, call->domain, str_from(who->number), &ext) == DIR_FOUND) {
+	if (who->number[0] && !who->trunk[0] && directory_extension(cs->p.directory, call->domain, str_from(who->number), &ext) == DIR_FOUND) {
 		str_put(call->language, sizeof(call->language), ext->language);
 		str_put(call->music_class, sizeof(call->music_class), ext->music_class);
 	}
@@ -214,7 +235,12 @@ static struct call *call_new(struct calls *cs, const struct auth_identity *who)
 	return call;
 }
 
-static bool take_limit(struct calls *cs, const struct auth_identity *who, struct usage **out)
+void call_drop(struct call *call)
+{
+	call_free(call);
+}
+
+bool call_take_limit(struct calls *cs, const struct auth_identity *who, struct usage **out)
 {
 	const struct dir_extension *ext;
 	const struct dir_trunk *trunk;
@@ -319,7 +345,6 @@ static struct session_timing caller_timing(const struct call *call)
 /* 0 or the status to refuse it with, and then perhaps a header line. */
 static int begin(struct call *call, struct strans *st, const struct sip_msg *m, char hdrs[static BEGIN_HDRS_MAX])
 {
-	struct calls *cs = call->calls;
 	struct oa_codec codecs[OA_CODECS_MAX], common[OA_CODECS_MAX];
 	struct oa_local all = { .codecs = codecs };
 	struct session_timing timing = caller_timing(call);
@@ -338,6 +363,7 @@ static int begin(struct call *call, struct strans *st, const struct sip_msg *m, 
 	leg->is_outside = call->caller.trunk[0] != '\0';
 	str_put(leg->peer, sizeof(leg->peer), call->caller.trunk[0] ? call->caller.trunk : call->caller.number);
 	status = told_begin(leg, m);
+	str_put(leg->number, sizeof(leg->number), call->caller.number);
 	err = leg_accept(leg, st, m);
 	if (err)
 		return err == -EINVAL ? 400 : 500;
@@ -348,7 +374,7 @@ static int begin(struct call *call, struct strans *st, const struct sip_msg *m, 
 	if (oa_state(leg->oa) == OA_REMOTE_OFFER && oa_offered(leg->oa, &all, common) == 0)
 		return 488;
 	leg_tell(leg);
-	return task_start(&call->task, cs->p.tasks, run_call, on_task_end, call) ? 503 : 0;
+	return call_start(call) ? 503 : 0;
 }
 
 static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
@@ -368,7 +394,11 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 	}
 	if (auth_check(cs->p.auth, st, m, &who) != AUTH_OK)
 		return;
-	if (!take_limit(cs, &who, &usage)) {
+	if (sip_msg_has(m, SIP_HDR_REPLACES)) {
+		replaces_invite(cs, st, m, &who);
+		return;
+	}
+	if (!call_take_limit(cs, &who, &usage)) {
 		cs->n.refused++;
 		strans_reply_simple(st, 486, "Reason: SIP;cause=486;text=\"Call limit reached\"\r\n");
 		return;
@@ -426,6 +456,9 @@ int calls_new(struct calls **out, const struct calls_params *p)
 		return -ENOMEM;
 	cs->p = *p;
 	sip_ua_handle(p->ua, SIP_INVITE, on_invite, cs);
+	sip_ua_handle(p->ua, SIP_REFER, transfer_refer_outside, cs);
+	sip_ua_support(p->ua, "replaces");
+	sip_ua_support(p->ua, "norefersub");
 	spool_recover(cs);
 	*out = cs;
 	return 0;

@@ -11,12 +11,14 @@
 #include "call/calls.h"
 #include "call/told.h"
 #include "sdp/oa.h"
+#include "sip/refer.h"
 
 #define CALL_DIGITS_MAX 64    /* typed ahead; more than any menu reads */
 #define CALL_GOTO_MAX 20      /* routes entered one from the other: more is a loop */
 #define CALL_FORWARD_MAX 5    /* forwards followed for one dialled number */
 #define CALL_ID_LEN 36
 
+struct transfer;
 struct usage;                 /* calls at once of one extension or trunk, usage.c */
 
 struct calls {
@@ -51,6 +53,8 @@ struct leg {
 	uint64_t line_id;         /* for who watches; stays when the leg moves to another call */
 	bool is_caller;           /* we are its UAS */
 	bool is_outside;          /* a trunk or a URI: no extension of ours */
+	bool is_swapped;          /* it took the place of a leg of the other side: a callee that is a call's caller now */
+	bool has_left;            /* only the record of a leg that went on in another call */
 	enum leg_state state;
 	struct session *session;  /* NULL once closed */
 	struct oa *oa;
@@ -68,7 +72,9 @@ struct leg {
 	int reoffer_status;       /* how the last offer of ours went: 200, or why it was refused; 0: none yet, or under way */
 	char *local_sdp;          /* our answer, repeated in every response until the ACK */
 	struct told told;         /* who is there, and what he is told */
+	struct call *recording_for; /* whose application records it */
 	char peer[64];            /* the number or trunk at its far end */
+	char number[64];          /* the number at its far end */
 	char codec[16];
 	char media_addr[64];      /* as signalled, to notice a change */
 	uint16_t media_port;
@@ -80,6 +86,8 @@ struct leg {
 	char reason[128];         /* Reason header value of the far end, passed on */
 	char divert[128];         /* the number a 3xx sent us on to */
 	int64_t started_ms, ringing_ms, answered_ms, ended_ms;
+	int64_t joined_ms;        /* came from another call then */
+	char moved_from[CALL_ID_LEN + 1], moved_to[CALL_ID_LEN + 1]; /* ids of calls, "" for none */
 	struct stream_stats stats;
 };
 
@@ -147,11 +155,18 @@ struct call {
 	const struct dir_domain *domain_row; /* valid inside one callback only */
 	char domain[64], context[64], number[128], language[16], music_class[64], timezone[64];
 	struct leg *legs, *caller_leg;
+	struct leg *callee_leg;       /* whom the caller talks to; NULL before */
+	struct leg *picked_up;        /* an answered leg that takes the place of those that ring */
 	unsigned nlegs_made;
 	struct registrar_gruu *gruu;  /* the caller dialled one phone of number; NULL: all of it */
+	unsigned nswaps;              /* how often another leg has taken the caller's place */
+	struct transfer *transfer_out; /* whom we talked to is being transferred by the one who stays */
+	struct transfer *transfer_in; /* we are where a transferred leg went */
+	uint64_t answer_by_ms;        /* of the wheel: no step begins, nobody rings after it; 0: no limit */
 
 	/* Set by events of the caller's leg, read by operations. */
 	bool is_hungup;
+	bool is_moved;                /* not hung up but gone to another call */
 	char digits[CALL_DIGITS_MAX];
 	unsigned ndigits;
 	uint32_t play_id, record_id;
@@ -180,10 +195,25 @@ struct call {
 	int reject_status;
 	char reject_reason[128];
 	char route[128], route_context[64];
+	char transferred_by[64];      /* number or trunk of who sent the caller here; "": he called himself */
 	int64_t started_ms, answered_ms, ended_ms;
+	int64_t parted_ms;            /* one of those who talked went to another call then; 0: no */
+	int64_t away_ms;              /* how long in all, when he came back */
 	bool task_ended;
 };
 
+struct call *call_new(struct calls *cs, const struct auth_identity *who);
+/* Counts a call of who's against his limit; false: it is reached. *out NULL: there is none to keep. */
+bool call_take_limit(struct calls *cs, const struct auth_identity *who, struct usage **out);
+/* Begins its task, which runs the route of call->number. It first runs from the loop. */
+int call_start(struct call *call);
+/* Gives up one that has neither leg nor task. */
+void call_drop(struct call *call);
+/* Somebody talks to the caller, or an application does. Counts once. */
+void call_answered(struct call *call);
+/* What the caller is told when no step answered him. */
+int call_final_status(const struct call *call);
+bool call_is_overdue(const struct call *call);       /* past answer_by_ms and still unanswered */
 int64_t call_now_ms(const struct call *call);        /* wall clock */
 /* Parks the task until something about the call changes or the wheel's time is until_ms (UINT64_MAX: never).
  * 0: look again; -ETIMEDOUT. */
@@ -198,6 +228,69 @@ void call_digit(struct call *call, struct leg *leg, char digit);
 void *call_alloc(struct call *call, size_t n);       /* zeroed, until the application returns; NULL without memory */
 char *call_strdup(struct call *call, const char *z);
 void call_free_blocks(struct call *call);
+
+/* ---- legs that change their call (move.c) ----
+ *
+ * Every leg belongs to one call, and that call's task drives it. A transfer, a pick-up, a queue gives it to another:
+ *
+ *   leg_move()     takes it out of its call and puts it in another. What stays behind is a record in its place: an ended leg without
+ *                  session and stream, has_left, with what the leg was until now. So caller_leg and callee_leg of the call that it
+ *                  left are never NULL and never another call's leg: they point to the record.
+ *                  If it was the caller, the call is_hungup and is_moved: each operation of app.h returns -ECANCELED as after
+ *                  a hang-up, the application ends in its ordinary way, and its result becomes APP_MOVED.
+ *   leg_replace()  lets a leg take the place of another in the same call, as its caller or as whom the caller talks to. Operations
+ *                  go on with the new one: what was being played is played to it from the beginning (nswaps tells them);
+ *                  a recording of the old one ends.
+ *
+ * Only answered legs move. A task must not keep a pointer to an answered leg across a wait: it asks call->caller_leg and
+ * call->callee_leg anew. What belongs to the leg goes with it: session, stream (the bridge brings streams of two workers
+ * together), its share of its extension's or trunk's limit, its statistics, which the record of the last call has. What belongs
+ * to the call stays: digits typed, variables, its record.
+ */
+
+/* The record that will stay behind. NULL without memory. */
+struct leg *leg_record_new(const struct leg *leg);
+/* Unbridges and moves; record takes its place. The new call's caller_leg or callee_leg is the caller's to set. May end the old call. */
+void leg_move(struct leg *leg, struct call *to, struct leg *record);
+/* by is in the same call already. The old one is left without a place, to be closed. -ENOENT: it had none. */
+int leg_replace(struct leg *old, struct leg *by);
+
+/* ---- transfer.c ---- */
+
+#define TRANSFER_LINGER_MS 3000 /* a transferor who doesn't hang up by himself when all is done */
+
+struct call_transfer {
+	struct leg *leg;          /* answered: who is sent on */
+	const char *context, *number; /* where to, and by whose class of service */
+	struct leg *by;           /* the transferor, who talks with leg; NULL: a command. He may hang up or stay; see transfer.c */
+	struct refer *refer;      /* taken over on success; NULL: nobody is told */
+	struct str replaces;      /* Replaces header for whom it rings; empty: none */
+};
+/* The leg becomes the caller of a new call, which runs the route of number. -EACCES: there is none in that context; -EAGAIN: the
+ * plan isn't known; -EINVAL: not answered, or not talking with `by`; -ENOMEM. */
+int call_transfer(const struct call_transfer *t);
+/* Lets p->leg take the place of `old` in old's call, and old go. context and number don't count. Errors as above. */
+int call_join(const struct call_transfer *p, struct leg *old);
+/* A REFER in the leg's dialog: answers it, now, and acts on it. */
+void transfer_refer(struct leg *leg, struct strans *st, const struct sip_msg *m);
+void transfer_refer_outside(struct strans *st, const struct sip_msg *m, void *arg);
+/* Tasks: of the transferor's call, while the other is away: true when he is back (as caller_leg or callee_leg), false
+ * when the transferor has gone too. */
+bool transfer_await(struct call *call);
+/* Of the call it went to, when its route is through with result r: returns what it came to in the end. */
+enum app_result transfer_conclude(struct call *call, enum app_result r);
+void transfer_release(struct call *call);            /* the call's task ends */
+void transfer_progress(struct call *call, int status); /* 180: it rings */
+void transfer_answered(struct call *call);
+/* Referred-By and Replaces of an INVITE that a transfer leads to. host: ours, as in its From. */
+void transfer_print_headers(const struct call *call, struct out *o, const char *host);
+/* Who is at a leg's far end: number, name, trunk, and the context of his class of service ("" when he has none). */
+void leg_identity(const struct leg *leg, struct auth_identity *who);
+
+/* replaces.c: an INVITE with Replaces (RFC 3891): answers it, or takes it as a leg of the call that it names. */
+void replaces_invite(struct calls *cs, struct strans *st, const struct sip_msg *m, const struct auth_identity *who);
+/* May he put himself in the place of this leg? */
+bool replaces_allowed(const struct auth_identity *who, const struct leg *leg);
 
 /* steps.c: runs the route for a number on the call's task. */
 enum app_result steps_run(struct call *call, const char *context, const char *number);

@@ -46,23 +46,12 @@ static void media_address(const struct leg *leg, char buf[SOCKADDR_TEXT_MAX])
 		sockaddr_print(&addr, buf);
 }
 
-static void write_leg(struct out *o, const struct leg *leg)
+/* Of the whole leg: where it ended its record has it, not the calls it was in before. */
+static void write_media(struct out *o, const struct leg *leg)
 {
 	char addr[SOCKADDR_TEXT_MAX];
 
 	media_address(leg, addr);
-	out_chr(o, '{');
-	member_int(o, "leg", leg->id);
-	member_str(o, "role", leg->is_caller ? "caller" : "callee");
-	member_str(o, "peer", leg->peer);
-	member_str(o, "number", leg->is_caller ? leg->call->caller.number : leg->peer);
-	member_time(o, "started_ms", leg->started_ms);
-	member_time(o, "ringing_ms", leg->ringing_ms);
-	member_time(o, "answered_ms", leg->answered_ms);
-	member_time(o, "ended_ms", leg->ended_ms);
-	member_int(o, "status", leg->status);
-	member_int(o, "cause", leg->cause);
-	member_str(o, "codec", leg->codec);
 	member_int(o, "packets_sent", (int64_t)leg->stats.packets_sent);
 	member_int(o, "packets_received", (int64_t)leg->stats.packets_received);
 	member_int(o, "lost", leg->stats.lost);
@@ -71,7 +60,30 @@ static void write_leg(struct out *o, const struct leg *leg)
 	member_int(o, "max_jitter_us", leg->stats.max_jitter_us);
 	member_int(o, "rtt_us", leg->stats.rtt_us);
 	member_str(o, "media_address", addr);
+}
+
+static void write_leg(struct out *o, const struct leg *leg)
+{
+	out_chr(o, '{');
+	member_int(o, "leg", leg->id);
+	member_str(o, "role", leg->is_caller != leg->is_swapped ? "caller" : "callee");
+	member_str(o, "peer", leg->peer);
+	member_str(o, "number", leg->number[0] ? leg->number : leg->is_caller ? leg->call->caller.number : leg->peer);
+	member_time(o, "started_ms", leg->started_ms);
+	member_time(o, "ringing_ms", leg->ringing_ms);
+	member_time(o, "answered_ms", leg->answered_ms);
+	member_time(o, "ended_ms", leg->ended_ms);
+	member_time(o, "joined_ms", leg->joined_ms);
+	if (leg->moved_from[0])
+		member_str(o, "moved_from", leg->moved_from);
+	if (leg->moved_to[0])
+		member_str(o, "moved_to", leg->moved_to);
+	member_int(o, "status", leg->status);
+	member_int(o, "cause", leg->cause);
+	member_str(o, "codec", leg->codec);
 	member_str(o, "session_id", leg->told.session_id);
+	if (!leg->has_left)
+		write_media(o, leg);
 	o->len--; /* the last comma */
 	out_chr(o, '}');
 }
@@ -85,6 +97,14 @@ static const char *hangup_by(const struct call *call)
 		if (!leg->is_caller && leg->by_peer)
 			return "callee";
 	return "system";
+}
+
+/* How long the caller talked: until the end, or until who talked went to another call, but for what he came back from. */
+static int64_t talk_ms(const struct call *call)
+{
+	if (!call->answered_ms)
+		return 0;
+	return (call->parted_ms ? call->parted_ms : call->ended_ms) - call->answered_ms - call->away_ms;
 }
 
 void cdr_write(struct call *call)
@@ -110,8 +130,10 @@ void cdr_write(struct call *call)
 	member_int(&o, "cause", caller && caller->cause ? caller->cause : 16);
 	member_str(&o, "hangup_by", hangup_by(call));
 	member_int(&o, "duration_ms", call->ended_ms - call->started_ms);
-	member_int(&o, "talk_ms", call->answered_ms ? call->ended_ms - call->answered_ms : 0);
+	member_int(&o, "talk_ms", talk_ms(call));
 	member_str(&o, "session_id", caller ? caller->told.session_id : NULL);
+	if (call->transferred_by[0])
+		member_str(&o, "transferred_by", call->transferred_by);
 	out_z(&o, "\"legs\":[");
 	for (const struct leg *leg = call->legs; leg; leg = leg->next) {
 		write_leg(&o, leg);

@@ -43,6 +43,7 @@ struct dial {
 	struct branch *branches;
 	uint64_t until_ms;    /* no longer in all */
 	bool is_ringing;      /* the caller was told */
+	unsigned nswaps;      /* that caller: another may take his place */
 	char goto_number[128], goto_context[64]; /* a forward to something that isn't an extension */
 };
 
@@ -151,6 +152,7 @@ static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 		return;
 	leg->is_outside = r->is_outside;
 	snprintf(leg->peer, sizeof(leg->peer), "%.63s", trunk ? trunk->name : b->number);
+	snprintf(leg->number, sizeof(leg->number), "%.63s", b->number);
 	if (!r->contact || directory_extension(engine(d)->p.directory, call->domain, str_from(b->number), &ext) != DIR_FOUND)
 		ext = NULL;
 	told_callee(leg, b->number, ext, trunk);
@@ -503,7 +505,7 @@ static void branch_check(struct dial *d, struct branch *b)
 		return;
 	if (is_over || is_refused || diverted) /* a 3xx without its Contact would tell the caller nothing */
 		branch_end(b, branch_outcome(best), status_to_pass(best->status, best->is_outside), best->reason);
-	else if (timers_now(engine(d)->p.timers) >= b->ring_until_ms)
+	else if (timers_now(engine(d)->p.timers) >= b->ring_until_ms || call_is_overdue(d->call))
 		branch_end(b, APP_NO_ANSWER, 480, "Q.850;cause=19;text=\"No answer\"");
 	else if (timers_now(engine(d)->p.timers) >= b->group_until_ms)
 		return next_group(d, b);
@@ -518,6 +520,8 @@ static void branch_check(struct dial *d, struct branch *b)
 
 static struct leg *answered_leg(const struct dial *d)
 {
+	if (d->call->picked_up && d->call->picked_up->state == LEG_ANSWERED)
+		return d->call->picked_up;
 	for (unsigned i = 0; i < d->n; i++)
 		for (unsigned k = 0; k < d->branches[i].nlegs; k++)
 			if (d->branches[i].legs[k]->state == LEG_ANSWERED)
@@ -546,6 +550,9 @@ static void tell_caller(struct dial *d)
 	struct leg *caller = d->call->caller_leg, *only = d->n == 1 ? only_leg(&d->branches[0]) : NULL;
 	bool any = false;
 
+	if (d->nswaps != d->call->nswaps)
+		d->is_ringing = false;
+	d->nswaps = d->call->nswaps;
 	if (d->p->music_class && !d->is_ringing && (caller->state == LEG_ANSWERED || leg_early_media(caller) == 0)) {
 		d->is_ringing = true;
 		leg_music(caller, d->p->music_class);
@@ -554,6 +561,8 @@ static void tell_caller(struct dial *d)
 	for (unsigned i = 0; i < d->n; i++)
 		for (unsigned k = 0; k < d->branches[i].nlegs; k++)
 			any = any || d->branches[i].legs[k]->state == LEG_RINGING;
+	if (any)
+		transfer_progress(d->call, 180);
 	if (!any || (d->p->music_class && d->is_ringing))
 		return;
 	if (!d->is_ringing || (only && only->has_early_media && !only->partner))
@@ -574,7 +583,8 @@ static void tell_caller(struct dial *d)
 
 static uint64_t next_deadline(const struct dial *d)
 {
-	uint64_t at = UINT64_MAX;
+	const struct call *call = d->call;
+	uint64_t at = call->answer_by_ms && !call->answered_ms ? call->answer_by_ms : UINT64_MAX;
 
 	for (unsigned i = 0; i < d->n; i++) {
 		const struct branch *b = &d->branches[i];
@@ -596,6 +606,8 @@ static bool step_branches(struct dial *d)
 
 		if (b->state == BRANCH_RINGING)
 			branch_check(d, b);
+		if (b->state == BRANCH_WAITING && call_is_overdue(d->call))
+			branch_end(b, APP_NO_ANSWER, 480, "Q.850;cause=19;text=\"No answer\"");
 		while (b->state == BRANCH_WAITING && timers_now(engine(d)->p.timers) >= b->start_at_ms) {
 			branch_start(d, b);
 			if (b->state == BRANCH_ENDED) /* nobody rang at all: not registered, or busy by his limit */
@@ -608,36 +620,50 @@ static bool step_branches(struct dial *d)
 	return any;
 }
 
-/* Joined until one of them ends. */
-static enum app_result talk(struct dial *d, struct leg *callee)
+/* The caller is answered, if he wasn't yet, and joined. */
+static int join(struct dial *d, struct leg *callee)
 {
 	struct call *call = d->call;
-	struct leg *caller = call->caller_leg;
 	int err = 0;
 
 	leg_unbridge(callee); /* of early media */
-	told_connected(caller, callee);
-	if (caller->state != LEG_ANSWERED)
-		err = leg_answer(caller);
+	leg_unbridge(call->caller_leg);
+	told_connected(call->caller_leg, callee);
+	if (call->caller_leg->state != LEG_ANSWERED)
+		err = leg_answer(call->caller_leg);
 	if (err) {
 		log_warn(engine(d)->p.log, "call=%s caller can't be answered: %s", call->id, uv_strerror(err));
 		leg_close(callee, 0, "SIP;cause=488");
 		call->reject_status = status_of_error(err);
+		return err;
+	}
+	call_answered(call);
+	call->callee_leg = callee;
+	leg_bridge(call->caller_leg, callee);
+	return 0;
+}
+
+/* Joined until one of them ends. Either may have been taken to another call meanwhile, or have somebody else in his place. */
+static enum app_result talk(struct dial *d, struct leg *callee)
+{
+	static const char clearing[] = "Q.850;cause=16;text=\"Normal call clearing\"";
+	struct call *call = d->call;
+
+	if (join(d, callee) != 0)
 		return APP_HANGUP;
+	for (;;) {
+		while (!call->is_hungup && call->callee_leg->state != LEG_ENDED)
+			call_wait(call, UINT64_MAX);
+		if (!call->transfer_out || !transfer_await(call))
+			break;
+		leg_bridge(call->caller_leg, call->callee_leg);
 	}
-	if (!call->answered_ms) {
-		call->answered_ms = call_now_ms(call);
-		engine(d)->n.answered++;
-	}
-	leg_bridge(caller, callee);
-	while (!call->is_hungup && callee->state != LEG_ENDED)
-		call_wait(call, UINT64_MAX);
 	if (call->is_hungup) {
-		leg_close(callee, 0, caller->reason[0] ? caller->reason : "Q.850;cause=16;text=\"Normal call clearing\"");
+		if (call->callee_leg->state != LEG_ENDED)
+			leg_close(call->callee_leg, 0, call->caller_leg->reason[0] ? call->caller_leg->reason : clearing);
 		return APP_HANGUP;
 	}
-	snprintf(call->reject_reason, sizeof(call->reject_reason), "%s",
-		 callee->reason[0] ? callee->reason : "Q.850;cause=16;text=\"Normal call clearing\"");
+	str_put(call->reject_reason, sizeof(call->reject_reason), call->callee_leg->reason[0] ? call->callee_leg->reason : clearing);
 	return APP_ANSWERED;
 }
 
@@ -700,7 +726,7 @@ enum app_result app_dial(struct call *call, const struct app_dial *p)
 
 	if (!d || !p->n)
 		return APP_FAILED;
-	*d = (struct dial){ .call = call, .p = p, .n = p->n, .branches = call_alloc(call, p->n * sizeof(struct branch)) };
+	*d = (struct dial){ .call = call, .p = p, .n = p->n, .nswaps = call->nswaps, .branches = call_alloc(call, p->n * sizeof(struct branch)) };
 	if (!d->branches)
 		return APP_FAILED;
 	call->reject_status = 0;

@@ -14,6 +14,16 @@
 
 static const struct session_handler session_handler;
 
+struct leg *leg_of_session(const struct session *s)
+{
+	return session_arg(s, &session_handler);
+}
+
+bool leg_is_live(const struct leg *leg)
+{
+	return leg->state != LEG_ENDED && leg->session && session_state(leg->session) != SESSION_ST_TERMINATED;
+}
+
 const char *leg_log_id(const struct leg *leg, char buf[64])
 {
 	snprintf(buf, 64, "call=%s leg=%u", leg->call->id, leg->id);
@@ -73,7 +83,8 @@ void leg_check_gone(struct leg *leg)
 /* Called by the call when it has written its record. */
 void leg_release(struct leg *leg)
 {
-	leg->call->calls->n.legs--;
+	if (!leg->has_left)
+		leg->call->calls->n.legs--;
 	leg_free(leg);
 }
 
@@ -168,6 +179,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	told_print_session(leg, &session_out);
 	out_init_grow(&hdrs_out, HDRS_MAX);
 	told_print_invite(leg, &hdrs_out, host, d->to_user, d->diverted);
+	transfer_print_headers(leg->call, &hdrs_out, host);
 	out_init_grow(&sdp_out, SDP_TEXT_MAX); /* not on the task's stack: a page of it would stay in use all the call */
 	err = leg_write_offer(leg, &local, d->near, &sdp_out);
 	if (!err && (!out_ok(&from_out) || !out_ok(&to_out) || !out_ok(&hdrs_out)))
@@ -398,6 +410,10 @@ static bool on_request(struct session *s, struct strans *st, const struct sip_ms
 
 	(void)s;
 	told_learn(leg, m);
+	if (m->method == SIP_REFER) {
+		transfer_refer(leg, st, m);
+		return true;
+	}
 	if (m->method == SIP_MESSAGE) {
 		if (!leg_pass(leg, st, m))
 			strans_reply(st, &(struct sip_reply){ .status = 480, .reason = "Nobody to read it" });

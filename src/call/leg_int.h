@@ -9,6 +9,10 @@
 
 const char *leg_log_id(const struct leg *leg, char buf[64]);
 void leg_check_gone(struct leg *leg);
+/* NULL: no leg's, or it has ended. */
+struct leg *leg_of_session(const struct session *s);
+/* Nobody has ended it, us included: the end of what we close is told a moment later. */
+bool leg_is_live(const struct leg *leg);
 
 /* leg_pass.c: passes a request of the far end to the leg it is joined with, and the answer back. False: it can't, and hasn't answered. */
 bool leg_pass(struct leg *leg, struct strans *st, const struct sip_msg *m);

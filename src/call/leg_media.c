@@ -173,11 +173,12 @@ static void on_play_end(struct stream *s, uint32_t play_id, enum play_end end, v
 static void on_record_end(struct stream *s, uint32_t record_id, const struct record_result *r, void *arg)
 {
 	struct leg *leg = arg;
-	struct call *call = leg->call;
+	struct call *call = leg->recording_for; /* the leg itself may be in another by now */
 
 	(void)s;
-	if (leg != call->caller_leg || record_id != call->record_id)
+	if (!call || record_id != call->record_id)
 		return;
+	leg->recording_for = NULL;
 	call->is_recording = false;
 	call->record_result = *r;
 	call_wake(call);
@@ -219,9 +220,13 @@ static void on_stream_closed(struct stream *s, const struct stream_stats *final,
 	leg->stats = *final;
 	if (codec)
 		str_put(leg->codec, sizeof(leg->codec), codec->name);
-	if (leg == leg->call->caller_leg && (leg->call->is_playing || leg->call->is_recording)) {
+	if (leg->recording_for) {
+		leg->recording_for->is_recording = false;
+		call_wake(leg->recording_for);
+		leg->recording_for = NULL;
+	}
+	if (leg == leg->call->caller_leg && leg->call->is_playing) {
 		leg->call->is_playing = false;
-		leg->call->is_recording = false;
 		call_wake(leg->call);
 	}
 	leg_check_gone(leg);

@@ -160,6 +160,8 @@ static enum app_result run_step(struct call *call, const struct step *step)
 	else {
 		log_info(call->calls->p.log, "call=%s step app=%s", call->id, step->app);
 		r = call->app->run(call);
+		if (r == APP_HANGUP && call->is_moved)
+			r = APP_MOVED;
 		log_debug(call->calls->p.log, "call=%s app=%s result=%s", call->id, step->app, app_result_name(r));
 	}
 	call_free_blocks(call);
@@ -179,14 +181,16 @@ static enum app_result run_route(struct call *call, const struct route *route)
 	const struct step *steps;
 	unsigned n = route_steps(route, &steps);
 
-	for (unsigned i = 0; i < n && !call->is_hungup && !call->is_looping; i++) {
+	for (unsigned i = 0; i < n && !call->is_hungup && !call->is_looping && !call_is_overdue(call); i++) {
 		if (steps[i].condition && !plan_condition_holds(steps[i].condition, call_var_find, call))
 			continue;
 		call_set_result(call, run_step(call, &steps[i]));
 		if (is_final(call->result))
 			return call->result;
 	}
-	return call->is_hungup ? APP_HANGUP : call->result;
+	if (call->is_hungup)
+		return call->is_moved ? APP_MOVED : APP_HANGUP;
+	return call->result;
 }
 
 enum app_result steps_run(struct call *call, const char *context, const char *number)

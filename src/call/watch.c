@@ -26,7 +26,7 @@ static enum call_line_state line_state(const struct leg *leg)
  * hides from the phone itself is hidden from who watches it. */
 static void fill_peer(const struct leg *leg, struct identity *peer)
 {
-	const struct leg *other = leg->partner ? leg->partner : !leg->is_caller ? leg->call->caller_leg : NULL;
+	const struct leg *other = leg->partner ? leg->partner : leg != leg->call->caller_leg ? leg->call->caller_leg : NULL;
 
 	*peer = (struct identity){ 0 };
 	if (!other) {

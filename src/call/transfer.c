@@ -1,0 +1,497 @@
+/* transfer.c - REFER, and legs that go on in another call (RFC 3515, RFC 5589 as a B2BUA meets it).
+ *
+ * In a call two legs talk; one of them, the transferor, refers the other. Blind: the other leg becomes the caller of a new call, whose
+ * task runs the route of the number with the transferor's class of service. Attended and semi-attended: Refer-To names a
+ * dialog that the transferor has with us in another call (Replaces), and the other leg takes his place there; no INVITE is sent.
+ *
+ * Until somebody answers, struct transfer ties the two calls together:
+ *
+ *   from: the transferor's call. Its task waits in transfer_await() as long as the transferor is there. He may go at any time.
+ *   to:   the call it goes on in. Its task runs the route, then transfer_conclude():
+ *
+ *   PENDING -> DONE       answered: the transferor is told 200, and hung up on unless he does it himself
+ *           -> RETURNED   failed, and the transferor is still there: the other leg is moved back, they talk again
+ *           -> OVER       failed and nobody there to give it back to: the transferor is called (the domain's recall_ring_s), or
+ *                         the other has hung up himself
+ *
+ * What the transferor may reach is looked up before anybody is parted from anybody: when it is refused they just go on talking.
+ */
+#define LOG_MODULE "transfer"
+#include <errno.h>
+#include <stdlib.h>
+
+#include "call/leg_int.h"
+#include "base/log.h"
+
+#define TRANSFERRED "SIP;cause=200;text=\"Call transferred\""
+
+enum transfer_state { TRANSFER_PENDING, TRANSFER_DONE, TRANSFER_RETURNED, TRANSFER_OVER };
+
+struct transfer {
+	struct call *from, *to;      /* each lets go when its task has no more use of it; the last one frees */
+	enum transfer_state state;
+	bool keeps_caller;           /* the transferor is from's caller, its callee has left; else the other way */
+	struct refer *refer;         /* NULL: nobody is told, or all is said */
+	int told;
+	char by[64];                 /* number that is called back; "": none could be */
+	char *referred_by;           /* user part */
+	char *replaces;              /* NULL: none */
+};
+
+/* ---- who it is ---- */
+
+void leg_identity(const struct leg *leg, struct auth_identity *who)
+{
+	const struct call *call = leg->call;
+	struct directory *d = call->calls->p.directory;
+	const struct dir_extension *ext;
+	const struct dir_trunk *trunk;
+
+	*who = (struct auth_identity){ 0 };
+	str_put(who->domain, sizeof(who->domain), call->domain);
+	if (!leg->is_outside) {
+		str_put(who->number, sizeof(who->number), leg->peer);
+		if (directory_extension(d, call->domain, str_from(leg->peer), &ext) == DIR_FOUND) {
+			str_put(who->context, sizeof(who->context), ext->context);
+			str_put(who->display_name, sizeof(who->display_name), ext->display_name);
+		}
+		return;
+	}
+	str_put(who->number, sizeof(who->number), leg->number);
+	if (!strcmp(call->caller.number, leg->number))
+		str_put(who->display_name, sizeof(who->display_name), call->caller.display_name);
+	if (directory_trunk(d, call->domain, str_from(leg->peer), &trunk) == DIR_FOUND) {
+		str_put(who->trunk, sizeof(who->trunk), trunk->name);
+		str_put(who->context, sizeof(who->context), trunk->context);
+	}
+}
+
+/* ---- the tie ---- */
+
+static void transfer_free(struct transfer *t)
+{
+	free(t->referred_by);
+	free(t->replaces);
+	free(t);
+}
+
+static struct transfer *transfer_new(const struct call_transfer *p)
+{
+	struct transfer *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	if (p->by && !p->by->is_outside)
+		str_put(t->by, sizeof(t->by), p->by->peer);
+	t->referred_by = strdup(p->by ? p->by->number : "");
+	t->replaces = p->replaces.n ? str_dup(p->replaces) : NULL;
+	if (!t->referred_by || (p->replaces.n && !t->replaces)) {
+		transfer_free(t);
+		return NULL;
+	}
+	return t;
+}
+
+/* Nothing fails from here on. */
+static void transfer_begin(struct transfer *t, const struct call_transfer *p, struct call *to)
+{
+	struct call *from = p->leg->call;
+	const struct dir_domain *domain;
+
+	t->refer = p->refer;
+	t->to = to;
+	to->transfer_in = t;
+	if (p->by) {
+		t->from = from;
+		t->keeps_caller = p->by == from->caller_leg;
+		from->transfer_out = t;
+		str_put(to->transferred_by, sizeof(to->transferred_by), p->by->peer);
+		if (directory_domain(from->calls->p.directory, from->domain, &domain) == DIR_FOUND && domain->transfer_answer_s)
+			to->answer_by_ms = call_deadline(to, domain->transfer_answer_s * 1000);
+	}
+	log_info(from->calls->p.log, "call=%s leg=%u transferred by=%s to call=%s number=%s", from->id, p->leg->id,
+		 p->by ? p->by->peer : "-", to->id, to->number);
+}
+
+static void tell(struct transfer *t, int status)
+{
+	if (!t->refer || t->told == status)
+		return;
+	t->told = status;
+	if (status < 200) {
+		refer_progress(t->refer, status);
+		return;
+	}
+	refer_finish(t->refer, status);
+	t->refer = NULL;
+}
+
+static void set_state(struct transfer *t, enum transfer_state state, int status)
+{
+	if (t->state != TRANSFER_PENDING)
+		return;
+	t->state = state;
+	tell(t, status);
+	if (t->from)
+		call_wake(t->from);
+}
+
+/* The transferor's leg, if he is still there. */
+static struct leg *transferor(const struct transfer *t)
+{
+	struct leg *leg = !t->from ? NULL : t->keeps_caller ? t->from->caller_leg : t->from->callee_leg;
+
+	return leg && leg->state == LEG_ANSWERED && leg_is_live(leg) ? leg : NULL;
+}
+
+static void leave(struct transfer *t)
+{
+	if (!t->from && !t->to)
+		transfer_free(t);
+}
+
+void transfer_release(struct call *call)
+{
+	struct transfer *out = call->transfer_out, *in = call->transfer_in;
+
+	call->transfer_out = NULL;
+	call->transfer_in = NULL;
+	if (out) {
+		out->from = NULL;
+		leave(out);
+	}
+	if (in) {
+		set_state(in, TRANSFER_OVER, 487);
+		in->to = NULL;
+		leave(in);
+	}
+}
+
+void transfer_progress(struct call *call, int status)
+{
+	if (call->transfer_in && call->transfer_in->state == TRANSFER_PENDING)
+		tell(call->transfer_in, status);
+}
+
+void transfer_answered(struct call *call)
+{
+	if (call->transfer_in)
+		set_state(call->transfer_in, TRANSFER_DONE, 200);
+}
+
+void transfer_print_headers(const struct call *call, struct out *o, const char *host)
+{
+	const struct transfer *t = call->transfer_in;
+
+	if (!t || t->state == TRANSFER_OVER)
+		return;
+	if (t->referred_by[0]) {
+		out_z(o, "Referred-By: <sip:");
+		sip_escape_user(o, str_from(t->referred_by));
+		out_fmt(o, "@%s>\r\n", host);
+	}
+	if (t->replaces)
+		out_fmt(o, "Replaces: %s\r\nRequire: replaces\r\n", t->replaces);
+}
+
+/* ---- to another call ---- */
+
+static bool may_go(const struct call_transfer *p)
+{
+	return p->leg->state == LEG_ANSWERED && leg_is_live(p->leg) && (!p->by || (p->by->state == LEG_ANSWERED && p->by->partner == p->leg)) &&
+	       (p->leg == p->leg->call->caller_leg || p->leg == p->leg->call->callee_leg) && !p->leg->call->transfer_out;
+}
+
+/* The call it goes on in, not begun. */
+static struct call *call_for(const struct call_transfer *p)
+{
+	struct call *from = p->leg->call, *to;
+	struct auth_identity who;
+
+	leg_identity(p->leg, &who);
+	str_put(who.context, sizeof(who.context), p->context);
+	to = call_new(from->calls, &who);
+	if (!to)
+		return NULL;
+	str_put(to->number, sizeof(to->number), p->number);
+	to->max_forwards = from->max_forwards;
+	from->calls->n.total++;
+	return to;
+}
+
+int call_transfer(const struct call_transfer *p)
+{
+	struct calls *cs = p->leg->call->calls;
+	struct transfer *t = NULL;
+	struct leg *record = NULL;
+	struct call *to = NULL;
+	struct route *route;
+	int err = -ENOMEM;
+
+	if (!may_go(p))
+		return -EINVAL;
+	if (strlen(p->number) >= sizeof(to->number))
+		return -EACCES;
+	switch (plan_match(cs->p.plan, p->leg->call->domain, p->context, str_from(p->number), &route)) {
+	case DIR_FOUND:
+		route_release(route);
+		break;
+	case DIR_ABSENT:
+		return -EACCES;
+	case DIR_UNKNOWN:
+		return -EAGAIN;
+	}
+	t = transfer_new(p);
+	record = leg_record_new(p->leg);
+	to = t && record ? call_for(p) : NULL;
+	if (to)
+		err = call_start(to);
+	if (err) {
+		if (to)
+			call_drop(to);
+		if (t)
+			transfer_free(t);
+		free(record);
+		return err;
+	}
+	transfer_begin(t, p, to);
+	to->caller_leg = p->leg;
+	leg_move(p->leg, to, record);
+	p->leg->is_swapped = !p->leg->is_caller;
+	leg_ringback(p->leg); /* he was talking: better than silence until there is something to hear */
+	return 0;
+}
+
+int call_join(const struct call_transfer *p, struct leg *old)
+{
+	struct call *to = old->call;
+	struct leg *partner = old->partner;
+	struct transfer *t;
+	struct leg *record;
+	bool is_ringing = old->state == LEG_RINGING && old != to->caller_leg;
+
+	if (!may_go(p) || to == p->leg->call || to->transfer_in || to->is_hungup || strcmp(to->domain, p->leg->call->domain) != 0 ||
+	    (old != to->caller_leg && old != to->callee_leg && !is_ringing))
+		return -EINVAL;
+	t = transfer_new(p);
+	record = leg_record_new(p->leg);
+	if (!t || !record) {
+		if (t)
+			transfer_free(t);
+		free(record);
+		return -ENOMEM;
+	}
+	transfer_begin(t, p, to);
+	leg_move(p->leg, to, record);
+	if (is_ringing) {
+		to->picked_up = p->leg; /* the dial that rings it closes it */
+		p->leg->is_swapped = p->leg->is_caller;
+		call_wake(to);
+		return 0;
+	}
+	leg_replace(old, p->leg);
+	if (partner) {
+		leg_bridge(p->leg, partner);
+		leg_align_partner(p->leg, NULL);
+	} else if (!to->answered_ms) {
+		leg_ringback(p->leg);
+	}
+	leg_close(old, 487, TRANSFERRED);
+	if (to->answered_ms)
+		set_state(t, TRANSFER_DONE, 200);
+	return 0;
+}
+
+/* ---- the tasks ---- */
+
+bool transfer_await(struct call *call)
+{
+	struct transfer *t = call->transfer_out;
+	uint64_t until;
+	struct leg *leg;
+	bool is_back;
+
+	while (t->state == TRANSFER_PENDING && transferor(t))
+		call_wait(call, UINT64_MAX);
+	until = call_deadline(call, TRANSFER_LINGER_MS);
+	while (t->state == TRANSFER_DONE && transferor(t) && call_wait(call, until) != -ETIMEDOUT)
+		;
+	is_back = t->state == TRANSFER_RETURNED;
+	leg = transferor(t);
+	if (leg && !is_back)
+		leg_close(leg, 0, t->state == TRANSFER_DONE ? TRANSFERRED : "Q.850;cause=16;text=\"Normal call clearing\"");
+	call->transfer_out = NULL;
+	t->from = NULL;
+	leave(t);
+	return is_back;
+}
+
+/* They talk again as if nothing had been. */
+static bool give_back(struct transfer *t, struct call *call)
+{
+	struct call *from = t->from;
+	struct leg *leg = call->caller_leg, *record = leg_record_new(leg);
+
+	if (!record)
+		return false;
+	if (leg->stream)
+		stream_silence(leg->stream); /* no ringing any more */
+	leg_move(leg, from, record);
+	if (t->keeps_caller) {
+		from->callee_leg = leg;
+		leg->is_swapped = leg->is_caller;
+	} else {
+		from->caller_leg = leg;
+		leg->is_swapped = !leg->is_caller;
+		from->is_hungup = false;
+		from->is_moved = false;
+	}
+	from->away_ms += call_now_ms(from) - from->parted_ms;
+	from->parted_ms = 0;
+	return true;
+}
+
+static enum app_result recall(struct call *call, const struct transfer *t, enum app_result r)
+{
+	const struct dir_domain *domain;
+	const char *number = t->by;
+
+	if (!t->by[0] || call->calls->is_closing ||
+	    directory_domain(call->calls->p.directory, call->domain, &domain) != DIR_FOUND || !domain->recall_ring_s)
+		return r;
+	log_info(call->calls->p.log, "call=%s recalls number=%s", call->id, number);
+	call->answer_by_ms = 0;
+	return app_dial(call, &(struct app_dial){ .numbers = &number, .n = 1, .ring_s = domain->recall_ring_s });
+}
+
+enum app_result transfer_conclude(struct call *call, enum app_result r)
+{
+	struct transfer *t = call->transfer_in;
+
+	if (t->state != TRANSFER_PENDING)
+		return r;
+	if (call->is_hungup || call->caller_leg->state != LEG_ANSWERED) {
+		set_state(t, TRANSFER_OVER, 487);
+		return r;
+	}
+	call_set_result(call, r);
+	if (transferor(t) && give_back(t, call)) {
+		set_state(t, TRANSFER_RETURNED, call_final_status(call));
+		return APP_MOVED;
+	}
+	set_state(t, TRANSFER_OVER, call_final_status(call));
+	return recall(call, t, r);
+}
+
+/* ---- REFER ---- */
+
+/* RFC 3966 §5.1.1 */
+static void drop_visual_separators(char *number)
+{
+	char *to = number;
+
+	for (const char *p = number; *p; p++)
+		if (!strchr("-.()", *p))
+			*to++ = *p;
+	*to = '\0';
+}
+
+static int status_of_refusal(int err)
+{
+	return err == -EACCES ? 403 : err == -EAGAIN || err == -ENOMEM ? 503 : 603;
+}
+
+/* To who is at the other end of another dialog of the transferor's. The dialog isn't ours: *is_ours false. */
+static int refer_to_dialog(const struct call_transfer *p, const char *value, bool *is_ours)
+{
+	struct sip_ua *ua = p->leg->call->calls->p.ua;
+	struct replaces which;
+	struct session *s;
+	struct leg *old;
+	int err;
+
+	*is_ours = true;
+	if (replaces_parse(&which, str_from(value)) != 0)
+		return 400;
+	s = session_find(ua, &which);
+	if (!s) {
+		*is_ours = session_has_call_id(ua, which.call_id);
+		return 481;
+	}
+	old = leg_of_session(s);
+	if (!old || !leg_is_live(old) || !old->call->task)
+		return 603; /* RFC 3891 §3: the dialog has ended */
+	if (which.is_early_only && old->state == LEG_ANSWERED)
+		return 486;
+	struct auth_identity who;
+	leg_identity(p->by, &who);
+	if (!replaces_allowed(&who, old))
+		return 403;
+	err = call_join(p, old);
+	return err ? status_of_refusal(err) : 0;
+}
+
+/* What comes of a REFER that was accepted: 0 under way, or the status it failed with. */
+static int refer_go(struct leg *leg, const struct refer_to *to, struct refer *refer)
+{
+	struct call_transfer p = { .leg = leg->partner, .by = leg, .refer = refer };
+	struct auth_identity who;
+	char number[128];
+	int err;
+
+	if (to->replaces[0]) {
+		bool is_ours;
+		int status = refer_to_dialog(&p, to->replaces, &is_ours);
+
+		if (is_ours)
+			return status;
+		p.replaces = str_from(to->replaces);
+	}
+	leg_identity(leg, &who);
+	if (!who.context[0])
+		return 403;
+	if (!to->uri.user.n || sip_unescape(to->uri.user, number, sizeof(number)) != 0)
+		return 404;
+	if (to->uri.scheme == SIP_SCHEME_TEL)
+		drop_visual_separators(number);
+	p.context = who.context;
+	p.number = number;
+	err = call_transfer(&p);
+	return err ? status_of_refusal(err) : 0;
+}
+
+void transfer_refer(struct leg *leg, struct strans *st, const struct sip_msg *m)
+{
+	struct refer_to to;
+	struct refer *refer;
+	int status;
+
+	if (refer_to_parse(&to, m) != 0) {
+		strans_reply_simple(st, 400, NULL);
+		return;
+	}
+	/* Nobody talks with him who could be sent on: he listens to an application, it rings, or the other is on his way already. */
+	if (leg->state != LEG_ANSWERED || !leg->partner || leg->partner->state != LEG_ANSWERED || !to.is_invite ||
+	    to.uri.scheme == SIP_SCHEME_OTHER) {
+		strans_reply_simple(st, 603, NULL);
+		return;
+	}
+	if (refer_accept(&refer, leg->session, st, m) != 0) {
+		strans_reply_simple(st, 503, NULL);
+		return;
+	}
+	status = refer_go(leg, &to, refer);
+	if (!status)
+		return;
+	log_info(leg->call->calls->p.log, "call=%s leg=%u REFER failed status=%d", leg->call->id, leg->id, status);
+	refer_finish(refer, status);
+}
+
+/* Outside a dialog a REFER would make us call somebody in the sender's name: that is a command (click to dial), which an administrator
+ * gives in SQL, and nothing a phone needs. */
+void transfer_refer_outside(struct strans *st, const struct sip_msg *m, void *arg)
+{
+	(void)m;
+	(void)arg;
+	strans_reply(st, &(struct sip_reply){ .status = 403, .reason = "REFER Outside A Dialog" });
+}
