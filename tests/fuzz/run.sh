@@ -11,10 +11,10 @@ clang=${CLANG:-clang}
 command -v "$clang" >/dev/null || { echo "fuzz: $clang is missing (apt install clang)"; exit 1; }
 
 base="src/base/str.c src/base/out.c"
-sip="src/sip/uri.c src/sip/msg.c src/sip/hdr.c src/sip/names.c"
+sip="src/sip/uri.c src/sip/msg.c src/sip/hdr.c src/sip/names.c src/sip/chars.c src/sip/body.c"
 sources() {
 	case $1 in
-	uri | msg | frame) echo "$base $sip" ;;
+	uri | msg | frame | body) echo "$base $sip" ;;
 	sdp) echo "$base src/sdp/sdp.c src/sdp/oa.c" ;;
 	pidf) echo "$base src/presence/pidf.c src/presence/xml.c $(pkg-config --cflags --libs libxml-2.0)" ;;
 	rtp) echo "$base src/media/rtp.c src/media/rtcp.c src/media/dtmf.c src/media/latch.c" ;;
