@@ -244,7 +244,7 @@ def measure(office, options, report):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="fewer calls, figures that are a guide")
-    parser.add_argument("--rate", type=int, default=600, help="calls a second")
+    parser.add_argument("--rate", type=int, default=1000, help="calls a second")
     options = parser.parse_args()
     options.held, options.calls, options.flows = (200, 2000, 100) if options.quick else (1000, 19000, 250)
     report = Report()
