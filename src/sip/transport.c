@@ -1,7 +1,7 @@
 /* transport.c - UDP, and which flow a message takes.
  *
  * Datagrams are read in batches into one buffer and parsed there; nothing is allocated for a received one. A datagram is sent
- * at once and copied only when the socket is full.
+ * at once and copied only when the socket is full, but in a busy turn of the loop, which sends all of its own at its end.
  */
 #define LOG_MODULE "transport"
 #include <errno.h>
@@ -12,6 +12,7 @@
 #include "sip/transport_int.h"
 
 #define UDP_BATCH 16
+#define UDP_BUSY 4                   /* datagrams received in a turn: what is sent waits for the end of the turn */
 #define UDP_SLOT 65536               /* libuv cuts the buffer into slots of this size */
 #define UDP_SOCKET_BUFFER (4 << 20)  /* a burst of some thousand requests */
 
@@ -80,9 +81,17 @@ static void on_udp_sent(uv_udp_send_t *req, int status)
 static int udp_send(struct transport *t, struct listener *l, const union sockaddr_any *to, struct str bytes)
 {
 	uv_buf_t buf = uv_buf_init((char *)bytes.p, (unsigned)bytes.n);
-	int err = uv_udp_try_send(&l->udp, &buf, 1, &to->sa);
 	struct udp_send *s;
+	int err;
 
+	if ((t->turn_received >= UDP_BUSY && t->turn_ms == uv_now(t->loop)) || batch_is_open(t->batch)) {
+		uv_os_fd_t fd;
+
+		if (uv_fileno((uv_handle_t *)&l->udp, &fd) == 0 && batch_add(t->batch, fd, to, bytes))
+			return 0;
+		batch_flush(t->batch);
+	}
+	err = uv_udp_try_send(&l->udp, &buf, 1, &to->sa);
 	if (err >= 0)
 		return 0;
 	if (err != UV_EAGAIN)
@@ -98,7 +107,6 @@ static int udp_send(struct transport *t, struct listener *l, const union sockadd
 		free(s);
 		return err;
 	}
-	(void)t;
 	return 0;
 }
 
@@ -134,6 +142,11 @@ static void on_udp(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf, const struct s
 		take_stun(l, buf->base, (size_t)n, &src.peer);
 		return;
 	}
+	if (t->turn_ms != uv_now(t->loop)) {
+		t->turn_ms = uv_now(t->loop);
+		t->turn_received = 0;
+	}
+	t->turn_received++;
 	transport_receive(t, buf->base, (size_t)n, &src);
 }
 
@@ -212,8 +225,11 @@ int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log
 	if (!err)
 		err = gate_new(&t->gate, log);
 	if (!err)
+		err = batch_new(&t->batch, loop, &t->n.send_errors);
+	if (!err)
 		err = uv_timer_init(loop, &t->sweep);
 	if (err) {
+		batch_close(t->batch);
 		transport_free(t);
 		return err;
 	}
@@ -241,6 +257,8 @@ void transport_close(struct transport *t)
 	if (!t || t->is_closing)
 		return;
 	t->is_closing = true;
+	batch_close(t->batch);
+	t->batch = NULL;
 	for (struct listener *l = t->listeners; l; l = l->next) {
 		listener_close(l);
 	}

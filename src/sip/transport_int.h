@@ -92,6 +92,9 @@ struct transport {
 	struct transport_counters n;
 	struct local_entry locals[LOCAL_CACHE];
 	char *udp_buf;                   /* room for a batch of datagrams */
+	struct batch *batch;             /* of datagrams to send */
+	uint64_t turn_ms;                /* the loop's time when turn_received began */
+	unsigned turn_received;          /* datagrams in one turn of the loop */
 	char tls_buf[TLS_READ];          /* what came off the wire, until it is decrypted */
 	struct tls_context *tls_client;  /* for connections that we open; NULL: we don't speak TLS */
 	struct hostnames *names;         /* of servers called over TLS */
@@ -125,6 +128,14 @@ void gate_limits(struct gate *g, unsigned conns, unsigned per_address); /* 0: th
 /* One more from there? Each that may enter leaves when it ends. */
 bool gate_enter(struct gate *g, const union sockaddr_any *peer);
 void gate_leave(struct gate *g, const union sockaddr_any *peer);
+
+/* batch.c: datagrams that are sent together when the loop waits again, or there are too many. */
+struct batch;
+int batch_new(struct batch **out, uv_loop_t *loop, uint64_t *lost); /* *lost counts what the kernel didn't take */
+void batch_close(struct batch *b);                                  /* sends what is left; NULL: nothing */
+bool batch_is_open(const struct batch *b);                          /* something waits: what follows goes behind it */
+bool batch_add(struct batch *b, int fd, const union sockaddr_any *to, struct str bytes); /* copies; false: too large */
+void batch_flush(struct batch *b);
 
 int tcp_listen(struct listener *l);
 int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
