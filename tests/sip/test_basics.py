@@ -31,13 +31,6 @@ def test_unknown_method_gets_501(phone):
     assert {"INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER"} <= set(m["Allow"].replace(" ", "").split(","))
 
 
-@pytest.mark.parametrize("method", ["PUBLISH", "MESSAGE"])
-def test_known_method_without_service_gets_405(phone, method):
-    m = once(phone, phone.request(method))
-    assert m.status == 405                                                   # RFC 3261 §8.2.1
-    assert "INVITE" in m["Allow"]
-
-
 @pytest.mark.parametrize("method", ["BYE", "INFO", "UPDATE", "NOTIFY"])
 def test_dialog_methods_outside_a_dialog_get_481(phone, method):
     assert once(phone, phone.request(method, to=f"<sip:1002@cordboard>;tag={token()}")).status == 481
