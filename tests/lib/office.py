@@ -101,6 +101,10 @@ def quote(text):
     return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+class Raw(str):
+    """A setting that is written as it is, but for {addr}, the server's address."""
+
+
 class Office:
     """One server and its database. Keyword arguments of start() and settings of the configuration file:
     Office(media={"timeout_s": 2}, sip={"nonce_life": 1}, log_level="debug")."""
@@ -159,6 +163,8 @@ class Office:
                 top[name] = value
 
         def line(name, value):
+            if isinstance(value, Raw):
+                return f"{name} = {value.replace('{addr}', self.addr)};"
             return f"{name} = {value if isinstance(value, int) else quote(value)};"
         text = [line(n, v) for n, v in top.items()]
         for group, values in groups.items():
