@@ -10,7 +10,7 @@
 #include "call/leg_int.h"
 #include "base/log.h"
 
-#define HDRS_MAX 16384 /* of an INVITE, besides those of its dialog */
+#define HDRS_MAX 24576 /* of an INVITE, besides those of its dialog */
 
 static const struct session_handler session_handler;
 
@@ -292,6 +292,12 @@ void leg_close(struct leg *leg, int status, const char *reason)
 
 /* ---- in: the session ---- */
 
+/* RFC 5009 §8: a network that asks us to wait with its early media. */
+static bool may_be_heard(const struct sip_msg *m)
+{
+	return !str_ieqz(sip_msg_value_by_name(m, "P-Early-Media"), "inactive");
+}
+
 static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;
@@ -303,7 +309,7 @@ static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
 	leg_set_state(leg, LEG_RINGING);
 	leg->is_alerting = leg->is_alerting || m->status == 180;
 	/* Also from a reliable response it is kept as the answer for now: another fork may answer otherwise. */
-	if (leg_sdp_of(m).n && oa_take_early_answer(leg->oa, leg_sdp_of(m)) == 0) {
+	if (leg_sdp_of(m).n && oa_take_early_answer(leg->oa, leg_sdp_of(m)) == 0 && may_be_heard(m)) {
 		leg->has_early_media = true;
 		leg_configure(leg);
 	}

@@ -82,19 +82,19 @@ static bool is_harmless(struct str name, struct str value)
 	return str_ieqz(name, "Alert-Info") && str_istarts(value, STR("<urn:alert:")) && str_find_chr(value, ',') < 0;
 }
 
-static bool may_take(const struct sip_msg *m, const struct sip_hdr *h, const struct pass_side *from, bool is_private)
+static bool may_take(const struct sip_msg *m, const struct sip_hdr *h, const struct pass_side *from)
 {
 	int i = find_listed(h->name);
 	unsigned flags = i < 0 ? IN_ANSWER : listed[i].flags;
 
-	if ((is_private && (flags & OF_PERSON)) || (!m->is_request && !(flags & IN_ANSWER)) || belongs_to_one_leg(h->name))
+	if ((!m->is_request && !(flags & IN_ANSWER)) || belongs_to_one_leg(h->name))
 		return false;
 	if (!from->is_trunk) /* of unknown ones, whom they may go to decides */
 		return true;
 	return (flags & FROM_TRUNK) || is_harmless(h->name, h->value) || is_added(from, h->name, IN);
 }
 
-void pass_take(struct out *o, const struct sip_msg *m, const struct pass_side *from, bool is_private)
+void pass_take(struct out *o, const struct sip_msg *m, const struct pass_side *from)
 {
 	unsigned n = 0;
 
@@ -110,7 +110,7 @@ void pass_take(struct out *o, const struct sip_msg *m, const struct pass_side *f
 			continue;
 		/* A compact name is written out: rows and list have the long one. */
 		struct sip_hdr one = { h->id, h->id == SIP_HDR_OTHER ? h->name : str_from(sip_hdr_name(h->id)), h->value };
-		if (!may_take(m, &one, from, is_private))
+		if (!may_take(m, &one, from))
 			continue;
 		out_str(o, one.name);
 		out_mem(o, ": ", 2);
@@ -120,22 +120,24 @@ void pass_take(struct out *o, const struct sip_msg *m, const struct pass_side *f
 	}
 }
 
-static bool may_give(struct str name, bool from_trunk, const struct pass_side *to)
+static bool may_give(struct str name, bool from_trunk, const struct pass_side *to, bool is_private)
 {
 	int i = find_listed(name);
 
+	if (is_private && i >= 0 && (listed[i].flags & OF_PERSON))
+		return false;
 	if (to->is_trunk)
 		return (i >= 0 && (listed[i].flags & TO_TRUNK)) || is_added(to, name, OUT);
 	/* What a trunk gave was looked at when it was taken. */
 	return from_trunk || i >= 0 || has_row(to->all, name, EITHER);
 }
 
-void pass_give(struct out *o, struct str lines, bool from_trunk, const struct pass_side *to)
+void pass_give(struct out *o, struct str lines, bool from_trunk, const struct pass_side *to, bool is_private)
 {
 	while (lines.n) {
 		struct str line = str_cut(&lines, '\n'), rest = line, name = str_cut(&rest, ':');
 
-		if (!may_give(name, from_trunk, to))
+		if (!may_give(name, from_trunk, to, is_private))
 			continue;
 		out_str(o, line);
 		out_chr(o, '\n');

@@ -22,8 +22,8 @@ struct pass_side {
 	const struct dir_pass *all, *own; /* NULL: none */
 };
 
-/* Takes the lines of a message that may go on, as far as the side they come from is concerned. is_private: its sender wants user
- * privacy (RFC 3323 §4.1), so what tells of him is left out. Whatever doesn't fit is left out. */
-void pass_take(struct out *o, const struct sip_msg *m, const struct pass_side *from, bool is_private);
-/* Of lines that were taken, those that may go to this side. from_trunk: where they came from. */
-void pass_give(struct out *o, struct str lines, bool from_trunk, const struct pass_side *to);
+/* Takes the lines of a message that may go on, as far as the side they come from is concerned. Whatever doesn't fit is left out. */
+void pass_take(struct out *o, const struct sip_msg *m, const struct pass_side *from);
+/* Of lines that were taken, those that may go to this side. from_trunk: where they came from. is_private: their sender isn't to be
+ * known there, so what tells of him is left out (RFC 3323 §5.3). */
+void pass_give(struct out *o, struct str lines, bool from_trunk, const struct pass_side *to, bool is_private);

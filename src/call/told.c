@@ -2,11 +2,51 @@
 #include <stdlib.h>
 
 #include "call/leg_int.h"
+#include "call/pass.h"
 
 void told_fini(struct told *t)
 {
 	free(t->hdrs);
-	t->hdrs = NULL;
+	free(t->passed);
+	t->hdrs = t->passed = NULL;
+}
+
+/* ---- headers that pass ---- */
+
+static struct pass_side side_of(const struct leg *leg)
+{
+	struct directory *d = leg->call->calls->p.directory;
+	struct pass_side s = { .is_trunk = leg->is_outside };
+
+	if (directory_pass(d, leg->call->domain, NULL, &s.all) != DIR_FOUND)
+		s.all = NULL;
+	if (!leg->is_outside || directory_pass(d, leg->call->domain, leg->peer, &s.own) != DIR_FOUND)
+		s.own = NULL;
+	return s;
+}
+
+static void take_passed(struct leg *leg, const struct sip_msg *m)
+{
+	struct pass_side from = side_of(leg);
+	struct out o;
+
+	free(leg->told.passed);
+	leg->told.passed = NULL;
+	out_init_grow(&o, PASS_MAX);
+	pass_take(&o, m, &from);
+	if (o.len && out_ok(&o))
+		leg->told.passed = str_dup(out_view(&o)); /* without memory nothing passes */
+	out_fini(&o);
+}
+
+static void give_passed(struct out *o, const struct leg *from, const struct leg *to, bool is_private)
+{
+	struct pass_side side;
+
+	if (!from->told.passed)
+		return;
+	side = side_of(to);
+	pass_give(o, str_from(from->told.passed), from->is_outside, &side, is_private);
 }
 
 /* ---- the session's name ---- */
@@ -136,6 +176,7 @@ int told_begin(struct leg *leg, const struct sip_msg *m)
 		begin_trunk(leg, m);
 	else
 		begin_extension(leg, m);
+	take_passed(leg, m);
 	/* RFC 3323 §5: rather no call than one without it. */
 	return (t->who.privacy & PRIVACY_CRITICAL) && (t->who.privacy & PRIVACY_UNKNOWN) ? 500 : 0;
 }
@@ -192,6 +233,8 @@ void told_learn(struct leg *leg, const struct sip_msg *m)
 	struct identity id;
 
 	learn_session(leg, m);
+	if (!m->is_request)
+		take_passed(leg, m);
 	if (leg->is_outside && leg->told.rules.is_trusted && identity_of_trunk(&id, m, true))
 		leg->told.who = id;
 	else if (sip_msg_has(m, SIP_HDR_PRIVACY))
@@ -253,6 +296,7 @@ void told_print_invite(const struct leg *leg, struct out *o, const char *host, c
 	told_of(leg->call->caller_leg, leg, &caller);
 	identity_print(o, &caller, host, &leg->told.rules, IDENTITY_CALLING);
 	diversion_print(o, diverted, &p);
+	give_passed(o, leg->call->caller_leg, leg, identity_is_hidden(&caller));
 }
 
 static void print_host(const union sockaddr_any *addr, char *buf, size_t size)
@@ -272,13 +316,15 @@ void told_connected(struct leg *caller, const struct leg *callee)
 
 	own_half(caller->call, own);
 	set_other(caller, callee ? callee->told.session_id : own);
-	told_fini(&caller->told);
+	free(caller->told.hdrs);
+	caller->told.hdrs = NULL;
 	if (!callee || !caller->session || session_local_addr(caller->session, &local) != 0)
 		return;
 	print_host(&local, host, sizeof(host));
 	told_of(callee, caller, &id);
-	out_init_grow(&o, IDENTITY_HDRS_MAX);
+	out_init_grow(&o, IDENTITY_HDRS_MAX + PASS_MAX);
 	identity_print(&o, &id, host, &caller->told.rules, IDENTITY_CALLED);
+	give_passed(&o, callee, caller, identity_is_hidden(&id));
 	if (o.len && out_ok(&o))
 		caller->told.hdrs = str_dup(out_view(&o));
 	out_fini(&o);

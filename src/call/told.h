@@ -29,6 +29,7 @@ struct told {
 	char session_id[SESSID_LEN + 1]; /* its half */
 	char other_id[SESSID_LEN + 1]; /* the half it is told */
 	bool is_named;                 /* it has told its half itself */
+	char *passed;                  /* lines of its INVITE, or of its newest response to ours, that may go to others; NULL: none */
 	char *hdrs;                    /* lines of our next responses to its INVITE; NULL: none */
 };
 

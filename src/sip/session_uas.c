@@ -10,7 +10,7 @@
 #include <utlist.h>
 
 #define PROGRESS_REPEAT_MS 60000 /* RFC 3261 §13.3.1.1: keeps the proxies' timer C from firing */
-#define HDRS_MAX 4096
+#define HDRS_MAX 16384 /* with headers that are passed on */
 
 static void on_cancel(struct strans *st, const struct sip_msg *m, void *arg);
 static void on_terminated(struct strans *st, int err, void *arg);

@@ -381,6 +381,71 @@ def test_forward_in_a_circle_that_nobody_tells(pair, stranger, forwards):
             seen.add(m["Call-ID"])
 
 
+# ---- headers that pass ----
+
+def test_headers_between_phones(pair):
+    caller, callee = pair
+    mine = {"User-to-User": "56a390f3;encoding=hex", "Alert-Info": "<http://x/ring.wav>", "Answer-Mode": "Auto", "Subject": "lunch"}
+    here = caller.invite("91002", headers=[f"{n}: {v}" for n, v in mine.items()] + ["X-Mine: 1", "Identity: x", "Record-Route: <sip:1.2.3.4;lr>"])
+    there = callee.answer_invite()
+    assert {n: there.invite.get(n) for n in mine} == mine
+    assert not any(there.invite.get(n) for n in ("X-Mine", "Identity", "Record-Route"))
+    there.reply(180, "Ringing", headers=["Alert-Info: <urn:alert:service:call-waiting>", "Subject: no"])
+    m = here.expect(180)
+    assert m["Alert-Info"] == "<urn:alert:service:call-waiting>" and not m.get("Subject")
+    refuse(there, here)
+
+
+def test_headers_through_a_trunk_as_its_rows_say(pair, stranger, office):
+    caller, callee = pair
+    headers = ["Alert-Info: <http://x/ring.wav>", "X-In: 1", "X-Out: 2", "Priority: urgent"]
+
+    def arrive(there):
+        return [n for n in ("Alert-Info", "X-In", "X-Out", "Priority") if there.invite.get(n)]
+
+    def both():
+        here = stranger.call("91002", headers)
+        there = callee.answer_invite()
+        came_in = arrive(there)
+        refuse(there, here)
+        here = caller.invite("0123", headers=headers)
+        there = stranger.answer_invite()
+        went_out = arrive(there)
+        refuse(there, here)
+        return came_in, went_out
+
+    assert both() == (["Priority"], ["Priority"])
+    office.change("INSERT INTO pbx.pass_header VALUES ('office', 'stranger', 'in', 'X-In'), ('office', 'stranger', 'out', 'X-Out'),"
+                  " ('office', NULL, 'in', 'Alert-Info')")
+    try:
+        assert both() == (["Alert-Info", "X-In", "Priority"], ["X-Out", "Priority"])
+    finally:
+        office.change("DELETE FROM pbx.pass_header")
+
+
+def test_what_tells_of_who_hides_himself_stays(pair):
+    caller, callee = pair
+    here = caller.invite("91002", headers=["Privacy: id", "Subject: it is me", "Call-Info: <http://x/me.jpg>;purpose=icon", "Priority: urgent"])
+    there = callee.answer_invite()
+    assert not there.invite.get("Subject") and not there.invite.get("Call-Info") and there.invite["Priority"] == "urgent"
+    refuse(there, here)
+
+
+def test_early_media_that_a_network_holds_back(pair, stranger):
+    """RFC 5009."""
+    caller, _ = pair
+    here = caller.invite("0123", headers=["P-Early-Media: supported"])
+    there = stranger.answer_invite()
+    assert there.invite["P-Early-Media"] == "supported"
+    there.reply(183, "Session Progress", headers=["P-Early-Media: inactive"], body=sdp(stranger.addr, 40000))
+    m = here.expect(180)
+    assert not m.body and m["P-Early-Media"] == "inactive"
+    there.reply(183, "Session Progress", headers=["P-Early-Media: sendrecv"], body=sdp(stranger.addr, 40000))
+    m = here.expect(183)
+    assert m.body and m["P-Early-Media"] == "sendrecv"
+    refuse(there, here)
+
+
 # ---- Session-ID ----
 
 def session(m):

@@ -83,10 +83,10 @@ static void test_pass_by_sides(void **state)
 
 		snprintf(line, sizeof(line), "%s\r\n", rows[i].line);
 		out_init(&o, taken, sizeof(taken));
-		pass_take(&o, parse(rows[i].first, line), rows[i].from, rows[i].is_private);
+		pass_take(&o, parse(rows[i].first, line), rows[i].from);
 		lines = out_view(&o);
 		out_init(&o, given, sizeof(given));
-		pass_give(&o, lines, rows[i].from->is_trunk, rows[i].to);
+		pass_give(&o, lines, rows[i].from->is_trunk, rows[i].to, rows[i].is_private);
 		if (rows[i].passes ? !str_eqz(out_view(&o), line) : o.len > 0)
 			fail_msg("row %zu, %s: \"%.*s\"", i, rows[i].line, STR_ARG(out_view(&o)));
 	}
@@ -99,7 +99,7 @@ static void test_pass_take_names_in_full(void **state)
 
 	(void)state;
 	out_init(&o, buf, sizeof(buf));
-	pass_take(&o, parse(REQUEST, "s: lunch\r\nk: timer\r\nc: application/sdp\r\n"), &plain, false);
+	pass_take(&o, parse(REQUEST, "s: lunch\r\nk: timer\r\nc: application/sdp\r\n"), &plain);
 	assert_true(str_eqz(out_view(&o), "Subject: lunch\r\n"));
 }
 
@@ -118,7 +118,7 @@ static void test_pass_take_is_bounded(void **state)
 	for (int i = 0; i < 60; i++)
 		n += (size_t)snprintf(hdrs + n, sizeof(hdrs) - n, "Priority: %d\r\n", i);
 	out_init_grow(&o, PASS_MAX);
-	pass_take(&o, parse(REQUEST, hdrs), &plain, false);
+	pass_take(&o, parse(REQUEST, hdrs), &plain);
 	assert_true(out_ok(&o));
 	assert_true(o.len <= PASS_MAX);
 	assert_null(memmem(o.p, o.len, "Priority: 30", 12)); /* 3 and 29 lines */
