@@ -214,16 +214,12 @@ int leg_ring(struct leg *leg)
 	if (leg->state >= LEG_ANSWERED || leg->is_alerting)
 		return leg->state == LEG_ENDED ? -ECANCELED : 0;
 	/* After a 183 the description comes again: to one who hasn't it for good it would mean that it is gone (RFC 3960 §3.2). */
-	err = session_progress(leg->session, 180, NULL, "application/sdp", leg->has_early_media ? str_from(leg->local_sdp) : STR_NULL);
+	err = session_progress(leg->session, 180, leg->told.hdrs, "application/sdp", leg->has_early_media ? str_from(leg->local_sdp) : STR_NULL);
 	if (err)
 		return err;
 	leg->is_alerting = true;
 	leg_set_state(leg, LEG_RINGING);
 	return 0;
-	err = session_progress(leg->session, 180, leg->told.hdrs, NULL, STR_NULL);
-	if (!err)
-		leg_set_state(leg, LEG_RINGING);
-	return err;
 }
 
 int leg_early_media(struct leg *leg)
