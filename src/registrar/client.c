@@ -188,6 +188,7 @@ static void try_target(struct client *c, const char *auth)
 		if (!err)
 			write_request(c, &o, dest, &local, auth);
 		r.hdrs = out_view(&o);
+		r.patience_ms = c->ntried + 1 < c->ndests ? sip_ua_next_target_ms(c->env->ua) : 0;
 		if (!err)
 			err = out_ok(&o) ? ctrans_start(&c->ct, sip_ua_stack(c->env->ua), &r, dest, &ctrans_handler, c) : -EMSGSIZE;
 		if (err == -ENOTCONN && dest->flow) { /* the connection has gone: a new one to the same target */

@@ -182,6 +182,17 @@ static void drop_targets(struct dialog *d)
 	d->at_target = 0;
 }
 
+void dialog_set_targets(struct dialog *d, const struct sip_dest *dests, unsigned n)
+{
+	drop_targets(d);
+	set_first_dest(d, &dests[0]);
+	d->targets = n > 1 ? malloc(n * sizeof(dests[0])) : NULL;
+	if (!d->targets)
+		return;
+	memcpy(d->targets, dests, n * sizeof(dests[0]));
+	d->ntargets = n;
+}
+
 /* Of several those are kept, too; without memory the first has to do. */
 static void use_targets(struct dialog *d, const struct sip_dest *dests, unsigned n)
 {

@@ -109,6 +109,8 @@ void dialog_print_contact(const struct dialog *d, struct out *o);
 int dialog_local_addr(const struct dialog *d, union sockaddr_any *out);
 /* The connection we used is gone: true when there is another way to try (dest is then changed). */
 bool dialog_flow_lost(struct dialog *d);
+/* UAC, before its first request: where that goes, and where else if need be. Without memory for more the first has to do. n > 0. */
+void dialog_set_targets(struct dialog *d, const struct sip_dest *dests, unsigned n);
 /* The next of the targets of the name that dest is one of, after the last the first again; false: it has no other. */
 bool dialog_next_target(struct dialog *d);
 

@@ -1,4 +1,5 @@
-/* outside.c - one request with a dialog's headers but without a dialog: sent to one target after the other. */
+/* outside.c - one request with a dialog's headers but without a dialog. That it is sent to one target after the other is
+ * request.c's work. */
 #include "sip/outside.h"
 
 #include <errno.h>
@@ -6,8 +7,6 @@
 #include <stdlib.h>
 
 #include "sip/request.h"
-
-#define TARGETS_MAX 4  /* tried in turn: 32 s each when nobody answers */
 
 struct outside {
 	struct dialog dialog;
@@ -18,11 +17,8 @@ struct outside {
 	char *method, *hdrs, *ctype, *body;
 	size_t body_len;
 	uint8_t max_forwards;
-	bool is_sending;
+	bool is_sending, has_target;
 	uint64_t resolving;
-	struct sip_dest targets[TARGETS_MAX];
-	unsigned ntargets, next;
-	int status;                      /* to be told when there is no further target */
 };
 
 static void on_response(struct request *r, const struct sip_msg *m);
@@ -55,63 +51,37 @@ static void finish(struct outside *o, int status, const struct sip_msg *m)
 	outside_free(o);
 }
 
-/* To the next target that takes it. False: there is none any more. */
-static bool send_next(struct outside *o)
+static void start(struct outside *o)
 {
 	const struct request_params p = { .method = o->method, .hdrs = str_from(o->hdrs), .ctype = o->ctype,
 					  .body = { o->body, o->body_len }, .max_forwards = o->max_forwards };
 
-	while (o->next < o->ntargets) {
-		o->dialog.dest = o->targets[o->next++];
-		if (request_start(&o->req, &o->dialog, &p, &request_handler) == 0) {
-			o->is_sending = true;
-			return true;
-		}
-		resolver_failed(o->dialog.ua->resolver, &o->dialog.dest, 0);
-	}
-	return false;
-}
-
-static void no_answer(struct outside *o, int status, const struct sip_msg *m)
-{
-	o->is_sending = false;
-	request_fini(&o->req);
-	resolver_failed(o->dialog.ua->resolver, &o->dialog.dest, 0);
-	if (!send_next(o))
-		finish(o, status, m);
+	o->is_sending = o->has_target && request_start(&o->req, &o->dialog, &p, &request_handler) == 0;
+	if (!o->is_sending)
+		finish(o, 503, NULL);
 }
 
 static void on_response(struct request *r, const struct sip_msg *m)
 {
-	struct outside *o = container_of(r, struct outside, req);
-
-	if (m->status < 200)
-		return;
-	if (m->status == 503) {
-		no_answer(o, 503, m);
-		return;
-	}
-	resolver_worked(o->dialog.ua->resolver, &o->dialog.dest);
-	finish(o, m->status, m);
+	if (m->status >= 200)
+		finish(container_of(r, struct outside, req), m->status, m);
 }
 
 static void on_done(struct request *r, int err)
 {
-	no_answer(container_of(r, struct outside, req), err == -ETIMEDOUT ? 408 : 503, NULL);
+	finish(container_of(r, struct outside, req), err == -ETIMEDOUT ? 408 : 503, NULL);
 }
 
 static void on_later(void *arg)
 {
-	struct outside *o = arg;
-
-	if (!send_next(o))
-		finish(o, 503, NULL);
+	start(arg);
 }
 
 static void take_targets(struct outside *o, const struct sip_dest *dests, unsigned n)
 {
-	o->ntargets = n < TARGETS_MAX ? n : TARGETS_MAX;
-	memcpy(o->targets, dests, o->ntargets * sizeof(*dests));
+	o->has_target = n > 0;
+	if (n)
+		dialog_set_targets(&o->dialog, dests, n);
 }
 
 static void on_resolved(uint64_t id, const struct sip_dest *dests, unsigned n, void *arg)
@@ -121,7 +91,7 @@ static void on_resolved(uint64_t id, const struct sip_dest *dests, unsigned n, v
 	(void)id;
 	o->resolving = 0;
 	take_targets(o, dests, n);
-	on_later(o);
+	start(o);
 }
 
 /* ---- the request in a dialog: there is none ---- */

@@ -159,6 +159,11 @@ void sip_ua_on_flow_closed(struct sip_ua *ua, void (*fn)(uint64_t flow, void *ar
 	ua->on_flow_closed_arg = arg;
 }
 
+uint32_t sip_ua_next_target_ms(const struct sip_ua *ua)
+{
+	return ua->next_target_ms;
+}
+
 unsigned sip_ua_sessions(const struct sip_ua *ua)
 {
 	return ua->nsessions;

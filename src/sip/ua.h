@@ -55,6 +55,8 @@ int sip_ua_support_in(struct sip_ua *ua, enum sip_method method, const char *opt
 /* Told of every TCP flow that ends (registrar: bindings). At most one. */
 void sip_ua_on_flow_closed(struct sip_ua *ua, void (*fn)(uint64_t flow, void *arg), void *arg);
 unsigned sip_ua_sessions(const struct sip_ua *ua);
+/* sip_req.patience_ms while there is another target to try. */
+uint32_t sip_ua_next_target_ms(const struct sip_ua *ua);
 /* Everything we can do, as a line ("Allow: ...\r\n"). The session's own messages carry it already. */
 const char *sip_ua_allow(const struct sip_ua *ua);
 
