@@ -209,6 +209,7 @@ def test_unsubscribed_referrer_is_told_nothing(three):
     assert refer(at_a, "91003", headers=["Refer-Sub: false", "Require: norefersub"])["Refer-Sub"] == "false"
     at_c = rings(c)
     answers(at_c)
+    hear_each_other(at_b, at_c)
     bye(at_a)                                                    # no NOTIFY came before the 200
     assert not a.inbox
     bye(at_c)
@@ -236,6 +237,7 @@ def test_referrer_ends_his_subscription(three):
     at_a.reply(200, "OK", m)
     assert m["Subscription-State"] == "terminated;reason=timeout" and m.body.startswith("SIP/2.0 180 ")
     answers(at_c)
+    hear_each_other(at_b, at_c)
     bye(at_a)
     assert not a.inbox
     bye(at_c)
@@ -332,6 +334,7 @@ def test_transferor_who_has_gone_is_recalled(cdrs, three):
     again = rings(a)
     assert "sip:1002@" in again.invite["From"] and again.invite.get("Referred-By") is None
     answers(again)
+    hear_each_other(at_b, again)
     bye(again)
     take_bye(at_b)
     cdrs.next()
