@@ -124,6 +124,39 @@ static void test_dialog_uas_without_contact_refused(void **state)
 	assert_null(f->ua->dialogs);
 }
 
+/* RFC 3261 §8.1.1.8, §12.1.1, RFC 5630 §5.1: what begins with a sips URI has one in our Contact. */
+static void test_dialog_contact_is_sips_where_it_must(void **state)
+{
+	static const struct { const char *contact, *routes; enum sip_proto proto; const char *line; } uas[] = {
+		{ "<sip:b@127.0.0.2:5062>", "", SIP_TLS, "Contact: <sip:ali%63e@127.0.0.1:5061;transport=tls>\r\n" },
+		{ "<sips:b@127.0.0.2:5062>", "", SIP_TLS, "Contact: <sips:ali%63e@127.0.0.1:5061>\r\n" },
+		{ "<sip:b@127.0.0.2:5062>", "Record-Route: <sips:p;lr>\r\n", SIP_TLS, "Contact: <sips:ali%63e@127.0.0.1:5061>\r\n" },
+		{ "<sips:b@127.0.0.2:5062>", "Record-Route: <sip:p;lr>\r\n", SIP_TLS, "Contact: <sip:ali%63e@127.0.0.1:5061;transport=tls>\r\n" },
+		{ "<sips:b@127.0.0.2:5062>", "", SIP_WSS, "Contact: <sips:ali%63e@127.0.0.1:5061;transport=ws>\r\n" },
+		/* behind something that ends TLS */
+		{ "<sips:b@127.0.0.2:5062>", "", SIP_TCP, "Contact: <sip:ali%63e@127.0.0.1:5061;transport=tcp>\r\n" },
+	};
+	struct fixture *f = *state;
+	char buf[4096];
+
+	for (size_t i = 0; i < ARRAY_LEN(uas); i++) {
+		source(f, SIP_UDP, "127.0.0.2", 5062);
+		assert_int_equal(accept_invite(f, uas[i].contact, uas[i].routes), 0);
+		f->d.dest.proto = uas[i].proto;
+		if (!strstr(request(f, SIP_INVITE, buf, sizeof(buf)), uas[i].line))
+			fail_msg("row %zu: %s", i, buf);
+		dialog_fini(&f->d);
+	}
+	invite_from(f, "sips:b@127.0.0.2:5062", "");
+	f->d.dest.proto = SIP_TLS;
+	assert_non_null(strstr(request(f, SIP_INVITE, buf, sizeof(buf)), "Contact: <sips:a%20b@127.0.0.1:5061>\r\n"));
+	dialog_fini(&f->d);
+	invite_from(f, "sip:b@127.0.0.2:5062", "<sips:p1;lr>");
+	f->d.dest.proto = SIP_TLS;
+	assert_non_null(strstr(request(f, SIP_INVITE, buf, sizeof(buf)), "Contact: <sips:a%20b@127.0.0.1:5061>\r\n"));
+	dialog_fini(&f->d);
+}
+
 static void test_dialog_uac_first_request_and_next(void **state)
 {
 	struct fixture *f = *state;
@@ -374,6 +407,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(uas_request_turns_it_round),
 		T(uas_without_contact_refused),
+		T(contact_is_sips_where_it_must),
 		T(uac_first_request_and_next),
 		T(route_set_loose_and_strict),
 		T(destination_follows_target_route_or_flow),
