@@ -185,14 +185,6 @@ def test_many_contacts_are_too_many(office):
         phone.unregister()
 
 
-def test_reliable_provisional_responses_cannot_be_required(office):
-    with Phone(office, "1001") as caller:
-        here = caller.invite("91002", headers=["Require: 100rel"], auth=False)
-        m = here.expect(420)
-        assert m["Unsupported"] == "100rel"
-        here.ack(m)
-
-
 # ---- who is called instead ----
 
 @pytest.mark.parametrize("reason", ["always", "busy", "no_answer", "unavailable"])
