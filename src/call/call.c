@@ -308,6 +308,7 @@ static int take_gruu(struct call *call, const struct sip_uri *uri)
 }
 
 #define BEGIN_HDRS_MAX 32
+#define MAX_BREADTH 60 /* RFC 5393 §5.3.3.1 */
 
 struct refusal { int status; const char *hdrs; };
 
@@ -377,6 +378,17 @@ static int begin(struct call *call, struct strans *st, const struct sip_msg *m, 
 	return call_start(call) ? 503 : 0;
 }
 
+/* RFC 5393 §5.3: calls that lead back here, and fork each time, would otherwise multiply until their hops are used up. */
+static void take_breadth(struct call *call, const struct sip_msg *m)
+{
+	uint32_t n;
+
+	call->max_breadth = MAX_BREADTH;
+	call->is_breadth_given = str_to_u32(sip_msg_value_by_name(m, "Max-Breadth"), UINT16_MAX, &n) == 0;
+	if (call->is_breadth_given && n < MAX_BREADTH)
+		call->max_breadth = (uint16_t)n;
+}
+
 static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 {
 	struct calls *cs = arg;
@@ -423,6 +435,7 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 		return;
 	}
 	call->max_forwards = m->max_forwards < 0 ? 70 : (uint8_t)m->max_forwards;
+	take_breadth(call, m);
 	cs->n.total++;
 	status = begin(call, st, m, hdrs);
 	if (call->caller_leg)

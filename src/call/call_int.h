@@ -65,6 +65,7 @@ struct leg {
 	bool has_early_media;
 	bool is_alerting;         /* 180 came or was sent */
 	bool is_acked;
+	uint16_t breadth;         /* of the call's, given to this one */
 	bool awaits_answer;       /* in the ACK, to the offer of our 200 */
 	bool remote_hold;
 	enum sdp_dir wish, described; /* the direction our next description wishes; the last one's */
@@ -103,6 +104,7 @@ struct leg_dial {
 	const char *auth_user, *auth_password;
 	struct leg *near;         /* its future partner: codec order and worker */
 	struct session_timing timing;
+	uint16_t breadth;         /* Max-Breadth; 0: 1 */
 };
 int leg_dial(struct leg *leg, const struct leg_dial *d);
 int leg_ring(struct leg *leg);                       /* 180, once; also after a 183 */
@@ -191,6 +193,8 @@ struct call {
 
 	/* For the final answer and the record. */
 	uint8_t max_forwards;         /* of the caller's INVITE */
+	uint16_t max_breadth;         /* legs that may ring at once, with all that they lead to (RFC 5393) */
+	bool is_breadth_given;        /* the caller's INVITE said it */
 	struct session_timing timing; /* the domain's */
 	int reject_status;
 	char reject_reason[128];

@@ -126,6 +126,20 @@ struct ring {
 	const struct dir_trunk *trunk;
 };
 
+/* What is left of the call's breadth is dealt out in shares, so that further ones find some too (RFC 5393 §5.3.3). 0: none is left. */
+static uint16_t breadth_share(const struct dial *d)
+{
+	const struct call *call = d->call;
+	unsigned used = 0, shares = d->n > 4 ? d->n : 4, left;
+
+	for (const struct leg *leg = call->legs; leg; leg = leg->next)
+		used += leg != call->caller_leg && leg->state != LEG_ENDED ? leg->breadth : 0;
+	left = used < call->max_breadth ? call->max_breadth - used : 0;
+	if (!left)
+		return call->is_breadth_given ? 0 : 1; /* a large group of a caller who set no limit */
+	return (uint16_t)(left / shares ? left / shares : 1);
+}
+
 static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 {
 	const struct dir_trunk *trunk = r->trunk;
@@ -145,7 +159,8 @@ static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 	struct leg *leg;
 	int err;
 
-	if (b->nlegs == TARGETS_MAX)
+	p.breadth = breadth_share(d);
+	if (b->nlegs == TARGETS_MAX || !p.breadth)
 		return;
 	leg = leg_new(call, false);
 	if (!leg)
@@ -731,6 +746,11 @@ enum app_result app_dial(struct call *call, const struct app_dial *p)
 		return APP_FAILED;
 	call->reject_status = 0;
 	call->reject_reason[0] = '\0';
+	/* RFC 7332: what goes on to another leg is a hop, or calls that lead back here would go round for ever. */
+	if (call->max_forwards <= 1 || (call->is_breadth_given && !call->max_breadth)) {
+		call->reject_status = call->max_forwards <= 1 ? 483 : 440;
+		return APP_FAILED;
+	}
 	prepare(d);
 	while (!call->is_hungup && !winner && any) {
 		any = step_branches(d);

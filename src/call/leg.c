@@ -180,6 +180,8 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	out_init_grow(&hdrs_out, HDRS_MAX);
 	told_print_invite(leg, &hdrs_out, host, d->to_user, d->diverted);
 	transfer_print_headers(leg->call, &hdrs_out, host);
+	leg->breadth = d->breadth ? d->breadth : 1;
+	out_fmt(&hdrs_out, "Max-Breadth: %u\r\n", leg->breadth);
 	out_init_grow(&sdp_out, SDP_TEXT_MAX); /* not on the task's stack: a page of it would stay in use all the call */
 	err = leg_write_offer(leg, &local, d->near, &sdp_out);
 	if (!err && (!out_ok(&from_out) || !out_ok(&to_out) || !out_ok(&hdrs_out)))
@@ -214,7 +216,8 @@ int leg_ring(struct leg *leg)
 	if (leg->state >= LEG_ANSWERED || leg->is_alerting)
 		return leg->state == LEG_ENDED ? -ECANCELED : 0;
 	/* After a 183 the description comes again: to one who hasn't it for good it would mean that it is gone (RFC 3960 §3.2). */
-	err = session_progress(leg->session, 180, leg->told.hdrs, "application/sdp", leg->has_early_media ? str_from(leg->local_sdp) : STR_NULL);
+	err = session_progress(leg->session, 180, leg->told.hdrs, "application/sdp",
+			       leg->has_early_media ? str_from(leg->local_sdp) : STR_NULL);
 	if (err)
 		return err;
 	leg->is_alerting = true;

@@ -405,6 +405,7 @@ static bool leads_by_sips(const struct dialog *d)
 
 int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usage *usage, const struct dialog_params *p)
 {
+	struct sip_uri target;
 	char call_id[37];
 	int err;
 
@@ -415,7 +416,8 @@ int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 	d->remote_tag = str_dup(STR(""));
 	d->local = name_addr(p->from_display, p->from_uri, false);
 	d->remote = name_addr(p->to_display, p->to_uri, false);
-	d->target = str_dup(p->target);
+	d->target = str_dup(memchr(p->target.p, '?', p->target.n) && sip_uri_parse(&target, p->target) == 0 ?
+			    without_headers(&target) : p->target);
 	d->contact_user = escaped_user(p->contact_user);
 	set_first_dest(d, &p->dest);
 	err = routes_given(p->route, &d->routes);

@@ -65,13 +65,15 @@ static void session_timer(void *arg)
 			uac_cancel(s, STR_NULL);
 			session_end(s, SESSION_TIMEOUT, 408, NULL);
 		} else {
-			uas_repeat_progress(s);
+			uas_wait_over(s);
 		}
 		break;
 	case SESSION_ST_CONFIRMED:
 		uac_retry_now(s);
 		break;
 	case SESSION_ST_RECEIVED:
+		uas_wait_over(s);
+		break;
 	case SESSION_ST_TERMINATED:
 		break;
 	}
@@ -86,13 +88,19 @@ static void req_free(struct session_req *q)
 	free(q);
 }
 
+/* Another usage of the dialog: its end isn't the session's (RFC 5057 §5). */
+static bool is_of_subscription(enum sip_method method)
+{
+	return method == SIP_NOTIFY || method == SIP_REFER || method == SIP_SUBSCRIBE;
+}
+
 static void req_over(struct session_req *q, int status, const struct sip_msg *m)
 {
 	struct session *s = q->session;
 	void (*fn)(const struct sip_msg *, void *) = q->fn;
 	void *arg = q->arg;
 	/* What ends an early dialog that isn't ours any more, or refuses a PRACK, ends no session. */
-	bool ends_nothing = q->req.method == SIP_BYE || q->req.dialog != &s->dialog;
+	bool ends_nothing = q->req.method == SIP_BYE || q->req.dialog != &s->dialog || is_of_subscription(q->req.method);
 
 	req_free(q);
 	if (fn)

@@ -96,6 +96,7 @@ struct session {
 	struct timer reaper;          /* 0 ms: tells the end, frees */
 	struct timer timer;           /* the one long wait of the state: see session_timer() */
 	struct session_timer st;
+	uint64_t expires_at_ms;       /* UAS: the INVITE's Expires, UINT64_MAX: none */
 	int end_status;
 	uint8_t state, end, retries;
 	bool is_told, waits_to_bye, is_cancelling;
@@ -192,7 +193,7 @@ bool uas_awaits_ack(const struct session *s);
 bool uas_initial_awaits_ack(const struct session *s);
 void uas_reject_pending(struct session *s, int status, const char *reason, const char *hdrs);
 void uas_set_hdrs(struct session *s, struct str hdrs);
-void uas_repeat_progress(struct session *s);
+void uas_wait_over(struct session *s);           /* unanswered: a minute without a word, or the INVITE has expired */
 void uas_free_all(struct session *s);
 
 /* ---- refer.c ---- */

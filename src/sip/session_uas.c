@@ -276,9 +276,22 @@ int session_accept(struct session **out, struct sip_ua *ua, struct strans *st, c
 		return err;
 	}
 	strans_set_tag(st, str_from(s->dialog.local_tag));
+	int64_t expires_s = sip_msg_expires(m, -1);
+	s->expires_at_ms = expires_s >= 0 ? timers_now(ua->timers) + (uint64_t)expires_s * 1000 : UINT64_MAX;
+	if (expires_s >= 0)
+		timer_start(ua->timers, &s->timer, (uint64_t)expires_s * 1000);
 	ua->nsessions++;
 	*out = s;
 	return 0;
+}
+
+/* The next word, or the end of the caller's patience (RFC 3261 §13.3.1). */
+static void wait_on(struct session *s)
+{
+	struct timers *timers = s->dialog.ua->timers;
+	uint64_t now = timers_now(timers), left = s->expires_at_ms > now ? s->expires_at_ms - now : 0;
+
+	timer_start(timers, &s->timer, left < PROGRESS_REPEAT_MS ? left : PROGRESS_REPEAT_MS);
 }
 
 static struct uas_offer *find_unanswered(struct session *s)
@@ -315,19 +328,25 @@ int session_progress(struct session *s, int status, const char *hdrs, const char
 		rel_sent(s);
 	u->progress_status = (int16_t)status;
 	session_set_state(s, SESSION_ST_EARLY);
-	timer_start(s->dialog.ua->timers, &s->timer, PROGRESS_REPEAT_MS);
+	wait_on(s);
 	return 0;
 }
 
-void uas_repeat_progress(struct session *s)
+void uas_wait_over(struct session *s)
 {
 	struct uas_offer *u = find_unanswered(s);
 
+	if (!u)
+		return;
+	if (timers_now(s->dialog.ua->timers) >= s->expires_at_ms) {
+		uas_reject_pending(s, 487, NULL, NULL);
+		session_end(s, SESSION_CANCELLED, 487, NULL);
+		return;
+	}
 	/* its headers and its SDP, if it had any, have been heard */
-	if (u && !rel_is_waiting(s))
+	if (!rel_is_waiting(s))
 		session_progress(s, u->progress_status, NULL, NULL, STR_NULL);
-	if (u)
-		timer_start(s->dialog.ua->timers, &s->timer, PROGRESS_REPEAT_MS);
+	wait_on(s);
 }
 
 void uas_repeat(struct session *s)

@@ -314,6 +314,16 @@ static bool is_terminal(enum sip_method method)
 	return method == SIP_OPTIONS || method == SIP_REGISTER || method == SIP_SUBSCRIBE || method == SIP_PUBLISH;
 }
 
+/* An INVITE of ours that has come back: its Call-ID and tag are ours. To another number it is a spiral, which its hops will
+ * end; to the same it will go round (RFC 3261 §16.3). */
+static bool is_loop(struct sip_ua *ua, const struct sip_msg *m)
+{
+	const struct dialog *d = m->method == SIP_INVITE ? dialog_find(ua, m->call_id, m->from.tag) : NULL;
+	struct sip_uri sent;
+
+	return d && d->is_uac && sip_uri_parse(&sent, str_from(d->target)) == 0 && str_eq(sent.user, m->ruri.user);
+}
+
 static void out_of_dialog(struct sip_ua *ua, struct strans *st, const struct sip_msg *m)
 {
 	sip_ua_request_fn *fn = ua->handlers[m->method].fn;
@@ -329,6 +339,8 @@ static void out_of_dialog(struct sip_ua *ua, struct strans *st, const struct sip
 		strans_reply_simple(st, 416, NULL);
 	} else if (m->max_forwards == 0 && !is_terminal(m->method)) {
 		strans_reply_simple(st, 483, NULL);
+	} else if (is_loop(ua, m)) {
+		strans_reply_simple(st, 482, NULL);
 	} else if (refuse_required(ua, st, m) || refuse_content(st, m)) {
 		return;
 	} else if ((m->method == SIP_INVITE || m->method == SIP_SUBSCRIBE) && dialog_contact_of(m, &contact)) {

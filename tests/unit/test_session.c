@@ -1540,6 +1540,86 @@ static void test_session_rel_out_of_order_is_not_acknowledged(void **state)
 	assert_all_gone(f);
 }
 
+/* ---- patience, loops, usages ---- */
+
+static void test_session_invite_expires(void **state)
+{
+	struct fixture *f = *state;
+
+	invite_with(f, "Expires: 30\r\n", SDP);
+	wire_run(f->w, 29000);
+	assert_ladder(f->w, "");
+	wire_run(f->w, 1100);
+	assert_ladder(f->w, "B 487 INVITE, A ACK");
+	assert_events(&f->b, "cancelled 487");
+	assert_all_gone(f);
+	/* while it rings as well, and not any more once it is answered */
+	invite_with(f, "Expires: 90\r\n", SDP);
+	ring(f);
+	wire_run(f->w, 60000);
+	assert_ladder(f->w, "B 180 INVITE, B 180 INVITE");
+	wire_run(f->w, 30000);
+	assert_ladder(f->w, "B 487 INVITE, A ACK");
+	assert_all_gone(f);
+	invite_with(f, "Expires: 20\r\n", SDP);
+	answer(f);
+	wire_run(f->w, 40000);
+	assert_int_equal(session_state(f->b.s), SESSION_ST_CONFIRMED);
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+}
+
+static void test_session_own_invite_that_comes_back_is_482(void **state)
+{
+	struct fixture *f = *state;
+	struct session_params p = params(f);
+	char text[8192], *via;
+
+	p.target = STR("sip:1002@127.0.0.4:5064?Subject=x");
+	p.dest = wire_dest(f->w, 'D');
+	for (int spiral = 0; spiral < 2; spiral++) {
+		assert_int_equal(session_invite(&f->a.s, f->w->ends[0].ua, &p, &handler, &f->a), 0);
+		wire_settle(f->w);
+		/* a proxy sends it on to A: another Via, and perhaps another Request-URI */
+		assert_int_equal(strncmp(f->w->ends[0].last, "INVITE sip:1002@127.0.0.4:5064 SIP", 34), 0);
+		via = strstr(f->w->ends[0].last, "\r\n");
+		int n = snprintf(text, sizeof(text), "INVITE sip:%s@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.4:5064;branch=z9hG4bKproxy%d%s",
+				 spiral ? "1003" : "1002", spiral, via);
+		wire_receive(wire_end(f->w, 'A'), &wire_end(f->w, 'D')->addr, SIP_UDP, text, (size_t)n);
+		if (!spiral) {
+			assert_int_equal(strncmp(f->w->ends[0].last, "SIP/2.0 482 ", 12), 0);
+			session_detach(f->a.s, 0, NULL);
+		} else {
+			assert_non_null(strstr(f->a.events, "invite")); /* and a.s is now the one that came in */
+		}
+		wire_run(f->w, 1000);
+	}
+	session_close(f->a.s, 0, NULL);
+	sip_ua_close(f->w->ends[0].ua);
+	f->w->ends[0].ua = NULL;
+}
+
+static void test_session_refused_notify_ends_no_call(void **state)
+{
+	struct fixture *f = *state;
+
+	establish(f);
+	/* nobody takes it: 405; and 481, as from one who has forgotten the subscription (RFC 5057 §5.1) */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(session_request(f->a.s, "NOTIFY", "Event: refer\r\nSubscription-State: active\r\n", NULL, STR_NULL,
+						 on_final, NULL), 0);
+		if (i) {
+			wire_lose(f->w, 'B', "BYE", 100);
+			session_detach(f->b.s, 0, NULL);
+		}
+		wire_settle(f->w);
+		assert_int_equal(final_status, i ? 481 : 405);
+		assert_int_equal(session_state(f->a.s), SESSION_ST_CONFIRMED);
+	}
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+}
+
 /* ---- session timers (RFC 4028) ---- */
 
 static void establish_timed(struct fixture *f, uint32_t a_s, uint32_t b_s)
@@ -1919,6 +1999,9 @@ int main(void)
 		T(update_before_the_answer),
 		T(early_dialogs_of_forks_are_kept),
 		T(rel_out_of_order_is_not_acknowledged),
+		T(invite_expires),
+		T(own_invite_that_comes_back_is_482),
+		T(refused_notify_ends_no_call),
 		T(timer_callee_refreshes_by_update),
 		T(timer_peer_gone_ends_it),
 		T(timer_422_asked_again),

@@ -1,0 +1,85 @@
+"""Calls that lead back: hops, breadth, our own INVITE again (RFC 3261 §16.3, 5393, 7332); and a caller's patience (Expires)."""
+import pytest
+
+from sip import Phone, sdp
+
+
+@pytest.fixture
+def pair(office):
+    with Phone(office, "1001") as caller, Phone(office, "1002") as callee:
+        assert callee.register().status == 200
+        yield caller, callee
+        callee.unregister()
+
+
+def end(here, there):
+    there.ring()                                                             # a CANCEL waits for a provisional response
+    here.expect(180)
+    here.cancel()
+    here.expect(200)
+    here.ack(here.expect(487))
+    cancel = there.expect("CANCEL")
+    there.reply(200, "OK", cancel)
+    there.reply(487, "Request Terminated")
+    there.expect("ACK")
+
+
+@pytest.mark.parametrize("hops,passes", [(1, False), (2, True)])
+def test_last_hop(pair, hops, passes):
+    caller, callee = pair
+    caller.register()                                                        # for a challenge to answer
+    number = f"sip:91002@{caller.uri_host}"
+    text = caller.request("INVITE", number, [f"Contact: {caller.contact}", caller.credentials.header("INVITE", number)],
+                          sdp(caller.addr, 40000), max_forwards=hops)
+    caller.send(text)
+    if passes:
+        there = callee.answer_invite()
+        assert there.invite["Max-Forwards"] == "1"
+        there.reply(486, "Busy Here")
+        there.expect("ACK")
+        assert caller.expect(486)
+    else:
+        assert caller.expect(483)
+        callee.expect_none(0.2)
+    caller.unregister()
+
+
+def test_breadth_is_shared_out(pair):
+    caller, callee = pair
+    here = caller.invite("91002")
+    there = callee.answer_invite()
+    assert 1 <= int(there.invite["Max-Breadth"]) < 60
+    end(here, there)
+    here = caller.invite("91002", headers=["Max-Breadth: 1"])
+    there = callee.answer_invite()
+    assert there.invite["Max-Breadth"] == "1"
+    end(here, there)
+    here = caller.invite("91002", headers=["Max-Breadth: 0"])
+    here.ack(here.expect(440))
+
+
+def test_own_invite_sent_back_is_a_loop(pair):
+    caller, callee = pair
+    here = caller.invite("91002")
+    there = callee.answer_invite()
+    lines = str(there.invite).split("\r\n")
+    back = [lines[0], callee.via(), *lines[1:]]
+    callee.send("\r\n".join(back))
+    refused = callee.expect(482)
+    ack = [lines[0].replace("INVITE", "ACK", 1), back[1], *(v for v in lines if v.startswith(("From:", "Call-ID:", "Max-Forwards:"))),
+           f"To: {refused['To']}", "CSeq: 1 ACK", "Content-Length: 0", "", ""]
+    callee.send("\r\n".join(ack))
+    end(here, there)
+
+
+def test_caller_has_no_more_patience(pair):
+    caller, callee = pair
+    here = caller.invite("91002", headers=["Expires: 1"])
+    there = callee.answer_invite()
+    there.ring()
+    here.expect(180)
+    here.ack(here.expect(487))
+    cancel = there.expect("CANCEL")
+    there.reply(200, "OK", cancel)
+    there.reply(487, "Request Terminated")
+    there.expect("ACK")
