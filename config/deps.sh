@@ -3,8 +3,9 @@
 set -euo pipefail
 
 # By a package of another name: where nodejs isn't Debian's own it brings npm along, and refuses that of Debian.
+# Not grep -q: it would end before dpkg-query has said all, which then fails.
 is_provided() {
-	dpkg-query -W -f '${db:Status-Status} ${Provides},\n' 2>/dev/null | grep -qE "^installed (.*, )?$1( \(.*\))?,"
+	dpkg-query -W -f '${db:Status-Status} ${Provides},\n' | grep -E "^installed (.*, )?$1( \(.*\))?," >/dev/null
 }
 
 missing=()
