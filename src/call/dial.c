@@ -667,7 +667,8 @@ static enum app_result talk(struct dial *d, struct leg *callee)
 	if (join(d, callee) != 0)
 		return APP_HANGUP;
 	for (;;) {
-		while (!call->is_hungup && call->callee_leg->state != LEG_ENDED)
+		/* Who was transferred may be back before we run: a transfer is noticed by itself, not by his being away. */
+		while (!call->is_hungup && call->callee_leg->state != LEG_ENDED && !call->transfer_out)
 			call_wait(call, UINT64_MAX);
 		if (!call->transfer_out || !transfer_await(call))
 			break;
