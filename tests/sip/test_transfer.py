@@ -189,6 +189,19 @@ def test_blind_transfer_calls_target_and_joins_it(cdrs, three, side):
     assert [leg.peer for leg in second.legs if leg.role == "callee"] == ["1003"]
 
 
+def test_what_the_transferred_party_said_of_himself_goes_with_him(three):
+    a, b, c = three
+    at_b, at_a = talk(b, a, headers=["Organization: Ropes and Cords"])
+    refer(at_a, "91003")
+    at_c = rings(c)
+    assert at_c.invite["Organization"] == "Ropes and Cords"
+    answers(at_c)
+    assert progress(at_a)[-1] == 200
+    bye(at_a)
+    bye(at_c)
+    take_bye(at_b)
+
+
 def test_transferor_hangs_up_at_once(three):
     a, b, c = three
     at_a, at_b = talk(a, b)
