@@ -51,6 +51,15 @@ int replaces_parse(struct replaces *out, struct str value)
 	return 0;
 }
 
+/* It goes out as a header line: nothing in it may end that. */
+static bool is_one_line(const char *z)
+{
+	for (; *z; z++)
+		if ((unsigned char)*z < ' ' || *z == 127)
+			return false;
+	return true;
+}
+
 /* A header of a URI ("?Replaces=...&..."), unescaped. False: there is none; an error in *err when it can't be read. */
 static bool uri_header(const struct sip_uri *uri, const char *name, char *buf, size_t size, int *err)
 {
@@ -63,6 +72,8 @@ static bool uri_header(const struct sip_uri *uri, const char *name, char *buf, s
 		if (!str_ieqz(key, name))
 			continue;
 		*err = sip_unescape(one, buf, size);
+		if (!*err && !is_one_line(buf))
+			*err = -EINVAL;
 		return true;
 	}
 	return false;

@@ -666,6 +666,17 @@ def test_dialog_of_somebody_else_is_passed_on(three):
     take_bye(at_b)
 
 
+@pytest.mark.parametrize("end", ["%0D%0A", "%0A", "%0D"])
+def test_replaces_of_more_than_one_line_is_refused(three, end):
+    """It would put headers of the referrer's own into our INVITE: P-Asserted-Identity, to a trunk that believes it."""
+    a, b, _ = three
+    at_a, at_b = talk(a, b)
+    to = f"sip:91003@{a.uri_host}?Replaces=call%40elsewhere%3Bto-tag%3D1%3Bfrom-tag%3D2{end}P-Asserted-Identity:%20%3Csip:1%40x%3E"
+    assert refer(at_a, None, to=to, accepted=False).status == 400
+    bye(at_a)
+    take_bye(at_b)
+
+
 # ---- INVITE with Replaces ----
 
 def invite_replacing(phone, replaces, number="1001"):
