@@ -16,8 +16,8 @@ SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm) VALUES ('a', 'x'); IN
 	'%music_class_exists%', 'its music class exists at COMMIT');
 SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm, qop) VALUES ('a', 'x', '{auth,int}') $$, '%qop_is_known%', 'qop is a known one');
 SELECT t.refused($$ INSERT INTO pbx.domain (domain, realm, qop) VALUES ('a', 'x', '{}') $$, '%qop_is_known%', 'one qop is the least');
-SELECT t.accepted($$ INSERT INTO pbx.domain (domain, realm, algorithms, qop) VALUES ('a', 'x', '{SHA-512-256,SHA-256,MD5}', '{auth,auth-int}');
-	INSERT INTO pbx.context VALUES ('a', 'office'); INSERT INTO pbx.music_class VALUES ('a', 'default') $$, 'all that digest has');
+SELECT t.accepted($$ INSERT INTO pbx.domain (domain, realm, algorithms, qop) VALUES ('c', 'x', '{SHA-512-256,SHA-256,MD5}', '{auth,auth-int}');
+	INSERT INTO pbx.context VALUES ('c', 'office'); INSERT INTO pbx.music_class VALUES ('c', 'default') $$, 'all that digest has');
 SELECT t.accepted($$ INSERT INTO pbx.domain (domain, realm, timezone, algorithms) VALUES ('a', 'x', 'Europe/Vienna', '{SHA-256,MD5}');
 	INSERT INTO pbx.context VALUES ('a', 'office'); INSERT INTO pbx.music_class VALUES ('a', 'default') $$, 'a domain with what it refers to');
 SELECT t.refused($$ UPDATE pbx.domain SET realm = 'other' WHERE domain = 'office' $$, 'domain office: its realm stays "cordboard"', 'a realm stays');
