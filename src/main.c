@@ -476,6 +476,7 @@ static int listen_all(struct pbx *p)
 
 static int make_sip(struct pbx *p)
 {
+	static const enum sip_method served[] = { SIP_INVITE, SIP_REGISTER, SIP_SUBSCRIBE, SIP_PUBLISH, SIP_MESSAGE, SIP_REFER };
 	struct sip_ua_params params = {
 		.stack = { .loop = &p->loop, .timers = p->timers, .rng = &p->rng, .clock = &clock_system, .log = &p->log,
 			   .server = "Cordboard/" CORDBOARD_VERSION },
@@ -493,9 +494,9 @@ static int make_sip(struct pbx *p)
 	if (!err)
 		err = listen_all(p);
 	if (!err) {
-		sip_ua_handle(p->ua, SIP_INVITE, reply_not_ready, p);
-		sip_ua_handle(p->ua, SIP_REGISTER, reply_not_ready, p);
-		sip_ua_handle(p->ua, SIP_SUBSCRIBE, reply_not_ready, p);
+		/* All that is served later: who is told 405 now may never ask again. */
+		for (size_t i = 0; i < ARRAY_LEN(served); i++)
+			sip_ua_handle(p->ua, served[i], reply_not_ready, p);
 		sip_ua_allow_in_dialog(p->ua, SIP_INFO);
 		sip_ua_allow_in_dialog(p->ua, SIP_MESSAGE);
 	}

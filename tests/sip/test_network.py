@@ -140,6 +140,9 @@ def test_start_without_a_database(own_office):
             pass
         call = phone.invite("600", auth=False)
         call.ack(call.expect(503))
+        for method in ("SUBSCRIBE", "PUBLISH", "MESSAGE"):                   # who is told 405 may never ask again
+            m = phone.ask(method, f"sip:1002@{phone.uri_host}", headers=["Event: presence", f"Contact: {phone.contact}"])
+            assert (m.status, m["Retry-After"]) == (503, "5"), method
         assert phone.ask("OPTIONS").status == 200
         own_office.database_up()
         own_office.wait_ready()
