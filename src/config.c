@@ -150,18 +150,23 @@ static const char *check_listener(const config_setting_t *s, const char *protos,
 	static const char *const known[] = { "address", "port", "transports", "external", "external_port", "local_networks", "origins" };
 
 	for (int i = 0; i < config_setting_length(s); i++) {
-		const char *name = config_setting_name(config_setting_get_elem(s, (unsigned)i));
+		const config_setting_t *one = config_setting_get_elem(s, (unsigned)i);
+		const char *name = config_setting_name(one);
 		size_t k = 0;
 
 		while (k < ARRAY_LEN(known) && strcmp(name, known[k]) != 0)
 			k++;
 		if (k == ARRAY_LEN(known))
 			return "each may have address, port, transports, external, external_port, local_networks and origins";
+		if (strcmp(name, "port") != 0 && strcmp(name, "external_port") != 0 && config_setting_type(one) != CONFIG_TYPE_STRING)
+			return "all but port and external_port must be texts in quotes";
 	}
 	if (!l->addr || !is_address(l->addr))
 		return "address must be an IPv4 or IPv6 address";
 	if (!l->port)
 		return "port must be 1..65535";
+	if (!l->external_port && config_setting_get_member(s, "external_port"))
+		return "external_port must be 1..65535";
 	if (protos_parse(protos, &l->protos) != 0)
 		return "transports must be \"udp tcp\", \"udp\", \"tcp\", \"tls\", \"ws\" or \"wss\"";
 	if (l->external && (!is_address(l->external) || !strchr(l->external, ':') != !strchr(l->addr, ':')))
