@@ -3,6 +3,7 @@
  * The sender is authenticated as a caller is and called by his account's number, never by his From. The number goes through his
  * context like a call's: the first dial step of the route says where. An extension gets it at all its contacts, and the sender the
  * first 2xx; one that is away gets it later (202): it waits in pbx.message until a phone of it registers, in order, until it expires.
+ * One that is registered and doesn't answer is tried again, after a minute at first.
  *
  * Bounds: RFC 3428 §8 lets a MESSAGE be 1300 bytes on the way to a UDP contact; those for connections, and those stored, may have
  * a body of MESSAGE_BODY_MAX. A sender is allowed a burst, then some a second; of one recipient MESSAGE_STORED_MAX wait.

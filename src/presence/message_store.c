@@ -3,7 +3,8 @@
  * Which extensions have any is known from a look at the table and from the changes that are told; so a registration of one that
  * has none costs a look into a hash. One message of an extension is under way at a time: the next one goes when it is there, so they
  * keep their order. A phone that refuses one (a type it can't show) gets the next; that one stays until it expires. When nobody
- * answers, the rest wait for the next registration.
+ * answers, or the database doesn't, the rest wait for the next registration, or a while: a phone that comes back where it was says
+ * nothing new, it only refreshes.
  */
 #define LOG_MODULE "message"
 #include <errno.h>
@@ -15,13 +16,18 @@
 #include "base/log.h"
 #include "presence/message_int.h"
 
+#define RETRY_MS 60000           /* doubled with each try in vain ... */
+#define RETRY_DOUBLED_MAX 5      /* ... up to half an hour */
+
 struct waiting {
 	UT_hash_handle hh;
 	struct messages *ms;
+	struct timer retry;
+	unsigned ntries;         /* in vain, since the last registration */
 	uint64_t query;          /* for the next message, or its removal; 0: none */
 	bool is_sending;
 	bool is_asked;           /* there may be more by now */
-	bool is_stalled;         /* nobody answers: until the next registration */
+	bool is_stalled;         /* nobody answers: until the next registration, or retry */
 	char domain[64], number[64];
 	char last[24], sent[24]; /* ids: the last one looked at, "0" first; the one under way */
 	char key[132];
@@ -59,6 +65,7 @@ static void waiting_free(struct waiting *w)
 {
 	if (w->query)
 		db_forget(w->ms->p.db, w->query);
+	timer_stop(w->ms->p.timers, &w->retry);
 	deliveries_forget(w->ms, w);
 	HASH_DEL(w->ms->waiting, w);
 	free(w);
@@ -82,16 +89,27 @@ static void remove_sent(struct waiting *w)
 	w->query = db_query(w->ms->p.db, sql, 1, &DB_TEXT(w->sent), on_removed, w);
 }
 
-/* With the next registration the list begins anew. */
+/* With the next registration the list begins anew; a retry goes on where it stood. */
 static void stall(struct waiting *w)
 {
 	w->is_stalled = true;
+	timer_start(w->ms->p.timers, &w->retry, (uint64_t)RETRY_MS << w->ntries);
+	if (w->ntries < RETRY_DOUBLED_MAX)
+		w->ntries++;
 }
 
 static void begin_anew(struct waiting *w)
 {
+	timer_stop(w->ms->p.timers, &w->retry);
 	w->is_stalled = false;
+	w->ntries = 0;
 	strcpy(w->last, "0");
+}
+
+/* The one that nobody took is the next one again. */
+static void step_back(struct waiting *w)
+{
+	snprintf(w->last, sizeof(w->last), "%lld", strtoll(w->sent, NULL, 10) - 1);
 }
 
 static void on_sent(int status, void *arg)
@@ -101,6 +119,7 @@ static void on_sent(int status, void *arg)
 	w->is_sending = false;
 	log_info(w->ms->p.log, "stored message %s for %s status=%d", w->sent, w->key, status);
 	if (status / 100 == 2) {
+		w->ntries = 0;
 		remove_sent(w);
 	} else if (status != 480) {
 		next(w);
@@ -109,6 +128,7 @@ static void on_sent(int status, void *arg)
 		begin_anew(w);
 		next(w);
 	} else {
+		step_back(w);
 		stall(w);
 	}
 }
@@ -154,10 +174,12 @@ static void send_row(struct waiting *w, const struct db_rows *rows)
 	err = body ? delivery_start(w->ms, w->domain, w->number, &t, on_sent, w) : -ENOMEM;
 	free(body);
 	w->is_sending = err == 0;
-	if (err == -EMSGSIZE)
+	if (err == -EMSGSIZE) {
 		next(w);
-	else if (err)
+	} else if (err) {
+		step_back(w);
 		stall(w);
+	}
 }
 
 static void on_row(uint64_t id, const struct db_answer *a, void *arg)
@@ -204,6 +226,14 @@ static void deliver(struct waiting *w)
 		next(w);
 }
 
+static void on_retry(void *arg)
+{
+	struct waiting *w = arg;
+
+	w->is_stalled = false;
+	deliver(w);
+}
+
 static struct waiting *waiting_get(struct messages *ms, struct str domain, struct str number)
 {
 	struct waiting *w, *had;
@@ -220,6 +250,7 @@ static struct waiting *waiting_get(struct messages *ms, struct str domain, struc
 		return had;
 	}
 	w->ms = ms;
+	timer_init(&w->retry, on_retry, w);
 	begin_anew(w);
 	HASH_ADD_STR(ms->waiting, key, w);
 	return w;
