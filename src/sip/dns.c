@@ -57,6 +57,7 @@ struct dns {
 	unsigned handles;              /* open ones: freed at 0 */
 	struct dns_entry *entries, *used;
 	unsigned nasking;
+	unsigned ntelling;             /* calls of waiters, which c-ares may be below */
 };
 
 static const struct dns_answer busy = { .status = -EBUSY };
@@ -188,14 +189,15 @@ static struct timespec conf_time(const struct dns *d)
 	return stat(d->resolv_conf, &st) == 0 ? st.st_mtim : (struct timespec){ 0 };
 }
 
-/* A laptop's or a cloud's name servers change. Looked at when something is to be asked and nothing is under way. */
+/* A laptop's or a cloud's name servers change. Looked at when something is to be asked and nothing is under way; nor while an answer
+ * is told, for the channel that brought it still runs below us. */
 static void follow_system(struct dns *d)
 {
 	uint64_t now = uv_now(d->loop);
 	struct timespec changed;
 	ares_channel channel;
 
-	if (!d->resolv_conf || d->nasking || now - d->conf_seen_ms < CONF_LOOK_MS)
+	if (!d->resolv_conf || d->nasking || d->ntelling || now - d->conf_seen_ms < CONF_LOOK_MS)
 		return;
 	d->conf_seen_ms = now;
 	changed = conf_time(d);
@@ -283,6 +285,7 @@ static const char *name_of(const struct dns_entry *e)
 static void tell(struct dns_entry *e)
 {
 	e->is_telling = true;
+	e->dns->ntelling++;
 	while (e->waiters) {
 		struct dns_waiter *w = e->waiters;
 
@@ -290,6 +293,7 @@ static void tell(struct dns_entry *e)
 		w->entry = NULL;
 		w->fn(w); /* may wait again, elsewhere: this entry has its answer */
 	}
+	e->dns->ntelling--;
 	e->is_telling = false;
 }
 

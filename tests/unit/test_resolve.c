@@ -5,10 +5,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "sip/dns.h"
 #include "sip/resolve.h"
 #include "fake_dns.h"
 
@@ -407,6 +410,47 @@ static void test_resolve_cancelled_is_not_told(void **state)
 	assert_int_equal(resolver_new(&fx->r, &(struct resolver_params){ .loop = &fx->loop }), 0);
 }
 
+struct second {
+	struct dns_waiter first, next;
+	struct fx *fx;
+	struct dns *dns;
+	const char *conf;
+	bool is_done;
+};
+
+static void on_next(struct dns_waiter *w)
+{
+	container_of(w, struct second, next)->is_done = true;
+}
+
+/* Below c-ares: the one question that was under way is answered, other name servers have come, and the next question is asked. */
+static void on_first(struct dns_waiter *w)
+{
+	struct second *s = container_of(w, struct second, first);
+	const struct timespec times[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+
+	assert_int_equal(utimensat(AT_FDCWD, s->conf, times, 0), 0);
+	s->fx->loop.time += 10000; /* until the loop turns */
+	assert_null(dns_find(s->dns, DNS_SRV, STR("second.test"), uv_now(&s->fx->loop), &s->next));
+}
+
+static void test_resolve_name_servers_change_while_an_answer_is_told(void **state)
+{
+	struct fx *fx = *state;
+	char conf[] = "/tmp/test-resolve-conf-XXXXXX";
+	struct second s = { .first.fn = on_first, .next.fn = on_next, .fx = fx, .conf = conf };
+	FILE *f = fdopen(mkstemp(conf), "w");
+
+	fputs("nameserver 127.0.0.1\n", f); /* whoever answers there, or nobody */
+	fclose(f);
+	assert_int_equal(dns_new(&s.dns, &(struct dns_params){ .loop = &fx->loop, .timeout_ms = 100, .resolv_conf = conf }), 0);
+	assert_null(dns_find(s.dns, DNS_SRV, STR("first.test"), uv_now(&fx->loop), &s.first));
+	while (!s.is_done)
+		uv_run(&fx->loop, UV_RUN_ONCE);
+	dns_close(s.dns);
+	unlink(conf);
+}
+
 static void test_resolve_bad_uri_refused(void **state)
 {
 	struct fx *fx = *state;
@@ -463,6 +507,7 @@ int main(void)
 		T(test_resolve_nonsense_is_nothing),
 		T(test_resolve_what_failed_comes_last),
 		T(test_resolve_cancelled_is_not_told),
+		T(test_resolve_name_servers_change_while_an_answer_is_told),
 		T(test_resolve_bad_uri_refused),
 		T(test_resolve_may_be_asked_from_its_own_call),
 	};
