@@ -159,10 +159,10 @@ bool rel_holds_answer(const struct session *s);
 /* What follows the response that waits for its PRACK. */
 int rel_hold(struct session *s, int status, const char *hdrs, const char *ctype, struct str body);
 /* The next response is one; rel_sent() when it is out, rel_end() if it couldn't be sent. */
-int rel_begin(struct session *s, bool has_sdp, bool had_offer);
+int rel_begin(struct session *s, const struct uas_offer *invite, bool has_sdp);
 void rel_sent(struct session *s);
 void rel_print(const struct session *s, struct out *o);
-void rel_prack(struct session *s, struct strans *st, const struct sip_msg *m, uint32_t invite_cseq);
+void rel_prack(struct session *s, struct strans *st, const struct sip_msg *m);
 void rel_end(struct session *s);
 void rel_free(struct session *s);
 

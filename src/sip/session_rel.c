@@ -22,8 +22,9 @@ struct held {
 
 struct rel {
 	struct session *session;
-	uint32_t rseq;
+	uint32_t rseq, invite_cseq;
 	bool is_waiting;              /* for the PRACK of rseq */
+	bool is_owed;                 /* that PRACK: the final response didn't wait for it */
 	bool has_sdp, is_offer;       /* what it carries */
 	bool is_agreed;               /* the first offer has its answer, by these responses */
 	uint64_t deadline_ms;
@@ -45,6 +46,7 @@ void rel_end(struct session *s)
 	if (!s->rel)
 		return;
 	timer_stop(s->dialog.ua->timers, &s->rel->timer);
+	s->rel->is_owed = s->rel->is_owed || s->rel->is_waiting;
 	s->rel->is_waiting = false;
 	drop_held(&s->rel->held);
 }
@@ -101,7 +103,7 @@ int rel_hold(struct session *s, int status, const char *hdrs, const char *ctype,
 	return 0;
 }
 
-int rel_begin(struct session *s, bool has_sdp, bool had_offer)
+int rel_begin(struct session *s, const struct uas_offer *invite, bool has_sdp)
 {
 	struct rel *r = s->rel;
 
@@ -114,9 +116,11 @@ int rel_begin(struct session *s, bool has_sdp, bool had_offer)
 		timer_init(&r->timer, on_timer, r);
 	}
 	r->rseq++;
+	r->invite_cseq = invite->cseq;
 	r->is_waiting = true;
+	r->is_owed = false;
 	r->has_sdp = has_sdp;
-	r->is_offer = has_sdp && !had_offer && !r->is_agreed;
+	r->is_offer = has_sdp && !invite->had_offer && !r->is_agreed;
 	return 0;
 }
 
@@ -159,15 +163,16 @@ static void on_timer(void *arg)
 
 /* ---- PRACK ---- */
 
-static bool is_rack_of(const struct session *s, const struct sip_msg *m, uint32_t invite_cseq)
+static bool is_rack_of(const struct rel *r, const struct sip_msg *m)
 {
 	struct str rest = str_trim(sip_msg_value(m, SIP_HDR_RACK)), rseq_text = str_cut(&rest, ' '), cseq_text;
 	uint32_t rseq, cseq;
 
 	rest = str_trim(rest);
 	cseq_text = str_cut(&rest, ' ');
-	return rel_is_waiting(s) && str_to_u32(rseq_text, UINT32_MAX, &rseq) == 0 && str_to_u32(cseq_text, UINT32_MAX, &cseq) == 0 &&
-	       rseq == s->rel->rseq && cseq == invite_cseq && str_eqz(str_trim(rest), "INVITE");
+	return (r->is_waiting || r->is_owed) && str_to_u32(rseq_text, UINT32_MAX, &rseq) == 0 &&
+	       str_to_u32(cseq_text, UINT32_MAX, &cseq) == 0 && rseq == r->rseq && cseq == r->invite_cseq &&
+	       str_eqz(str_trim(rest), "INVITE");
 }
 
 static void release(struct session *s)
@@ -183,12 +188,12 @@ static void release(struct session *s)
 	drop_held(&h);
 }
 
-void rel_prack(struct session *s, struct strans *st, const struct sip_msg *m, uint32_t invite_cseq)
+void rel_prack(struct session *s, struct strans *st, const struct sip_msg *m)
 {
 	struct str sdp = sip_msg_part(m, "application/sdp");
 	struct rel *r = s->rel;
 
-	if (!is_rack_of(s, m, invite_cseq)) {
+	if (!r || !is_rack_of(r, m)) {
 		strans_reply_simple(st, 481, NULL);
 		return;
 	}
@@ -197,7 +202,7 @@ void rel_prack(struct session *s, struct strans *st, const struct sip_msg *m, ui
 		return;
 	}
 	timer_stop(s->dialog.ua->timers, &r->timer);
-	r->is_waiting = false;
+	r->is_waiting = r->is_owed = false;
 	r->is_agreed = r->is_agreed || r->has_sdp;
 	if (sdp.n && !r->is_offer) {
 		uas_reoffer(s, st, m); /* another offer (RFC 3262 §5) */

@@ -316,7 +316,7 @@ int session_progress(struct session *s, int status, const char *hdrs, const char
 		body = STR_NULL; /* they have it */
 	bool is_reliable = rel_is_wanted(s, body.n > 0);
 	if (is_reliable)
-		err = rel_begin(s, body.n > 0, u->had_offer);
+		err = rel_begin(s, u, body.n > 0);
 	if (!err)
 		err = reply(u, status, NULL, hdrs, ctype, body);
 	if (err) {
@@ -446,10 +446,8 @@ static int refusal(const struct session *s, bool is_invite, bool has_offer)
 
 void uas_prack(struct session *s, struct strans *st, const struct sip_msg *m)
 {
-	const struct uas_offer *u = find_initial(s);
-
-	if (u && !s->dialog.is_uac)
-		rel_prack(s, st, m, u->cseq);
+	if (!s->dialog.is_uac)
+		rel_prack(s, st, m);
 	else
 		strans_reply_simple(st, 481, NULL);
 }
