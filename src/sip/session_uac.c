@@ -260,6 +260,8 @@ static void on_answer(struct uac_offer *u, const struct sip_msg *m)
 static void on_reanswer(struct uac_offer *u, const struct sip_msg *m)
 {
 	struct session *s = u->session;
+	/* An UPDATE may have gone to another fork than the one that has answered meanwhile. */
+	bool is_of_call = s->state == SESSION_ST_CONFIRMED && dialog_has_remote_tag(&s->dialog, m->to.tag);
 
 	if (u->is_answered) {
 		further_2xx(u, m, NULL);
@@ -267,9 +269,9 @@ static void on_reanswer(struct uac_offer *u, const struct sip_msg *m)
 	}
 	u->is_answered = true;
 	request_drop_content(&u->req);
-	if (s->state == SESSION_ST_CONFIRMED)
+	if (is_of_call)
 		timer_take_2xx(s, m);
-	dialog_refresh_target(s->state == SESSION_ST_CONFIRMED ? &s->dialog : u->req.dialog, m);
+	dialog_refresh_target(is_of_call ? &s->dialog : u->req.dialog, m);
 	/* Without an offer in the INVITE the 2xx has it, and the ACK waits for our owner's answer. */
 	if (u->req.method == SIP_UPDATE)
 		offer_free(u);
@@ -394,18 +396,18 @@ void uac_retry_now(struct session *s)
 static void on_reinvite_failed(struct uac_offer *u, int status, const struct sip_msg *m)
 {
 	struct session *s = u->session;
+	/* An early dialog is the INVITE's to end; and nothing is asked there again once there is a call: it goes with the INVITE. */
+	bool is_early = s->state != SESSION_ST_CONFIRMED || u->req.dialog != &s->dialog;
 
-	if (status == 491 && s->state == SESSION_ST_CONFIRMED && s->retries < RETRIES_MAX && !s->retry) {
+	if (status == 491 && !is_early && s->retries < RETRIES_MAX && !s->retry) {
 		s->retries++;
 		DL_DELETE(s->uac, u);
 		s->retry = u;
 		retry_wait(s);
 		return;
 	}
-	if (timer_raise(s, m) && s->state == SESSION_ST_CONFIRMED && request_resend(&u->req) == 0)
+	if (!is_early && timer_raise(s, m) && request_resend(&u->req) == 0)
 		return;
-	/* An early dialog is the INVITE's to end. */
-	bool is_early = s->state != SESSION_ST_CONFIRMED;
 	offer_free(u);
 	if (is_early || !session_failed_by(s, status, m))
 		tell_reoffer_done(s, status, m);

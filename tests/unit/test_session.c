@@ -1412,6 +1412,30 @@ static void test_session_rel_prack_may_offer_again(void **state)
 	assert_all_gone(f);
 }
 
+/* Asked in an early dialog, which goes with its INVITE: not again in a call that is there meanwhile. */
+static void test_session_update_refused_after_the_answer_is_not_repeated(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 2; i++) {
+		invite_with(f, "", SDP);
+		early_media(f, &f->b);
+		wire_hold(f->w, 'A', "UPDATE");
+		assert_int_equal(session_reinvite(f->a.s, NULL, SDP_TYPE, STR("v=0\r\n")), 0);
+		wire_settle(f->w);
+		answer(f);
+		f->a.events[0] = f->w->ladder[0] = '\0';
+		f->b.reoffer_status = i ? 481 : 491;
+		wire_release(f->w);
+		wire_run(f->w, 40000); /* the INVITE's transaction has ended, too */
+		assert_ladder(f->w, i ? "B 481 UPDATE" : "B 491 UPDATE");
+		assert_events(&f->a, i ? "done 481" : "done 491");
+		assert_int_equal(session_state(f->a.s), SESSION_ST_CONFIRMED);
+		session_close(f->a.s, 0, NULL);
+		assert_all_gone(f);
+	}
+}
+
 static void test_session_update_before_the_answer(void **state)
 {
 	struct fixture *f = *state;
@@ -2001,6 +2025,7 @@ int main(void)
 		T(rel_prack_must_match),
 		T(rel_offer_in_183_answer_in_prack),
 		T(rel_prack_may_offer_again),
+		T(update_refused_after_the_answer_is_not_repeated),
 		T(update_before_the_answer),
 		T(early_dialogs_of_forks_are_kept),
 		T(rel_out_of_order_is_not_acknowledged),
