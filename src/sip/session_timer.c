@@ -1,7 +1,7 @@
 /* session_timer.c - session timers (RFC 4028): a call whose other end has silently gone doesn't last for ever.
  *
- * Once a 2xx has fixed the interval and who refreshes, one timer does both duties: at half the interval the refresher asks, and
- * shortly before the end whoever has seen no refresh says BYE. A refresh is an UPDATE without a body where the peer allows that,
+ * Once a 2xx has fixed the interval and who refreshes, one timer does both duties: at half the interval the refresher asks, and again
+ * while that has no success and there is time; shortly before the end whoever has seen no refresh says BYE. A refresh is an UPDATE without a body where the peer allows that,
  * else a re-INVITE with what the session is, which our owner writes. Every INVITE and UPDATE that goes through begins the
  * interval anew.
  */
@@ -16,6 +16,7 @@
 #define LONGEST_S 604800
 #define RAISES_MAX 5       /* 422s followed for one session: one from each proxy on the way */
 #define BYE_EARLY_S 32     /* §10: BYE that long before the end, or a third of the interval */
+#define AGAIN_MIN_MS (64 * SIP_T1_MS + 1000) /* between two refreshes: the former has an answer, or none, by then */
 
 enum refresher { ANYONE, UAC, UAS };
 
@@ -102,7 +103,9 @@ static void on_timer(void *arg)
 		session_end(s, SESSION_TIMEOUT, 408, NULL);
 		return;
 	}
-	timer_start(timers, &s->st.timer, s->st.bye_at_ms - now);
+	/* Once more in the middle of what is left: one that couldn't be made now, or is refused, needn't be the end of the call. */
+	uint64_t left_ms = s->st.bye_at_ms - now;
+	timer_start(timers, &s->st.timer, left_ms >= 2 * AGAIN_MIN_MS ? left_ms / 2 : left_ms);
 	refresh(s);
 }
 
@@ -156,8 +159,9 @@ bool timer_raise(struct session *s, const struct sip_msg *m)
 {
 	struct session_timer *st = &s->st;
 	uint32_t min_s = m && m->status == 422 ? ask_of(m).min_s : 0;
+	uint32_t asked_s = st->interval_s ? st->interval_s : st->want_s;
 
-	if (!min_s || st->nraises == RAISES_MAX || min_s <= larger(st->interval_s, st->want_s))
+	if (!min_s || st->nraises == RAISES_MAX || min_s <= asked_s)
 		return false;
 	st->nraises++;
 	st->min_s = min_s;

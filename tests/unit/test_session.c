@@ -1803,10 +1803,43 @@ static void test_session_timer_refreshes_by_reinvite_where_update_is_unknown(voi
 	/* the 200 allowed UPDATE; refused, the session lasts to the end of the interval, no longer */
 	f->a.reoffer_status = 488;
 	wire_run(f->w, 267000);
-	assert_ladder(f->w, "B UPDATE, A 488 UPDATE");
+	assert_ladder(f->w, "B UPDATE, A 488 UPDATE, B UPDATE, A 488 UPDATE");
 	assert_events(&f->b, "");
 	wire_run(f->w, 1000);
 	assert_events(&f->b, "timeout 408");
+	assert_all_gone(f);
+}
+
+static void test_session_timer_refresh_tried_again(void **state)
+{
+	struct fixture *f = *state;
+
+	establish_timed(f, 1800, 600);
+	f->a.reoffer_status = 500;
+	wire_run(f->w, 300500);
+	assert_ladder(f->w, "B UPDATE, A 500 UPDATE");
+	f->a.reoffer_status = 0;
+	wire_run(f->w, 134000); /* half of the 268 s until the BYE */
+	assert_ladder(f->w, "B UPDATE, A 200 UPDATE");
+	wire_run(f->w, 299000);
+	assert_ladder(f->w, "");
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+}
+
+static void test_session_timer_422_to_a_refresh_asked_again(void **state)
+{
+	struct fixture *f = *state;
+	char buf[64];
+
+	establish_timed(f, 1800, 600);
+	/* what B would like by itself has no say any more */
+	session_set_timing(f->b.s, &(struct session_timing){ .expires_s = 1800 });
+	session_set_timing(f->a.s, &(struct session_timing){ .expires_s = 1800, .min_s = 900 });
+	wire_run(f->w, 300500);
+	assert_ladder(f->w, "B UPDATE, A 422 UPDATE, B UPDATE, A 200 UPDATE");
+	assert_string_equal(wire_header(f->w->ends[1].last, "Session-Expires", buf, sizeof(buf)), "900;refresher=uac");
+	session_close(f->a.s, 0, NULL);
 	assert_all_gone(f);
 }
 
@@ -2038,6 +2071,8 @@ int main(void)
 		T(timer_422_without_end_is_told),
 		T(timer_as_the_peer_asks),
 		T(timer_refreshes_by_reinvite_where_update_is_unknown),
+		T(timer_refresh_tried_again),
+		T(timer_422_to_a_refresh_asked_again),
 		T(closed_or_detached_in_any_callback),
 		T(any_loss_and_order_ends_clean),
 		T(detached_hears_nothing),
