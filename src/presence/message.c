@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #include "base/log.h"
+#include "call/identity.h"
 #include "presence/message_int.h"
 
 #define BURST 20                 /* of one sender */
@@ -32,10 +33,13 @@ struct message_job {
 	struct outside *outside; /* to a trunk */
 	char domain[64], number[128];
 	char sender[64], sender_name[128], ctype[CTYPE_MAX];
+	char shown[64], shown_name[128]; /* as whom the reader sees him */
+	unsigned privacy;        /* as he asks for */
 	char *body;
 	size_t body_len;
 	uint32_t keep_s;
 	uint8_t max_forwards;
+	bool is_extension;       /* the sender is one of ours */
 };
 
 static void refuse(struct strans *st, int status, const char *reason, const char *hdrs)
@@ -84,7 +88,7 @@ static void job_end(struct message_job *j, int status)
 
 static struct text job_text(const struct message_job *j)
 {
-	return (struct text){ .sender = j->sender, .sender_name = j->sender_name, .ctype = j->body_len ? j->ctype : NULL,
+	return (struct text){ .sender = j->shown, .sender_name = j->shown_name, .ctype = j->body_len ? j->ctype : NULL,
 			      .body = { j->body, j->body_len }, .max_forwards = j->max_forwards };
 }
 
@@ -99,6 +103,7 @@ static struct message_job *job_new(struct messages *ms, struct strans *st, const
 	j->st = st;
 	DL_APPEND(ms->jobs, j);
 	str_put(j->domain, sizeof(j->domain), who->domain);
+	j->is_extension = who->number[0] != '\0';
 	/* An account is called by its number; a trunk vouches for its callers. */
 	if (who->number[0])
 		str_put(j->sender, sizeof(j->sender), who->number);
@@ -108,6 +113,7 @@ static struct message_job *job_new(struct messages *ms, struct strans *st, const
 		str_put(j->sender_name, sizeof(j->sender_name), who->display_name);
 	else
 		str_copy(m->from.display, j->sender_name, sizeof(j->sender_name));
+	j->privacy = privacy_of(m) | (identity_is_anonymous_uri(&m->from.uri) ? PRIVACY_ID : 0);
 	str_copy(sip_msg_value(m, SIP_HDR_CONTENT_TYPE), j->ctype, sizeof(j->ctype));
 	j->body = str_dup(m->body);
 	j->body_len = m->body.n;
@@ -118,6 +124,29 @@ static struct message_job *job_new(struct messages *ms, struct strans *st, const
 		return j;
 	job_free(j);
 	return NULL;
+}
+
+/* As in calls: outside an extension is known by another number, and who hides himself, or is hidden, is nobody. trunk NULL: to
+ * an extension. */
+static void show(struct message_job *j, const struct dir_trunk *trunk)
+{
+	struct identity id = { .privacy = j->privacy };
+	const struct dir_extension *ext;
+	const struct dir_domain *domain;
+	const char *number = j->sender;
+
+	if (j->is_extension && directory_extension(j->ms->p.directory, j->domain, str_from(j->sender), &ext) == DIR_FOUND) {
+		if (ext->anonymous == DIR_ALWAYS || (ext->anonymous == DIR_OUTSIDE && trunk))
+			id.privacy |= PRIVACY_ID;
+		if (trunk && ext->caller_id)
+			number = ext->caller_id;
+		else if (trunk && trunk->caller_id)
+			number = trunk->caller_id;
+		else if (trunk && directory_domain(j->ms->p.directory, j->domain, &domain) == DIR_FOUND && domain->caller_id)
+			number = domain->caller_id;
+	}
+	str_put(j->shown, sizeof(j->shown), identity_is_hidden(&id) ? "anonymous" : number);
+	str_put(j->shown_name, sizeof(j->shown_name), identity_is_hidden(&id) ? "Anonymous" : j->sender_name);
 }
 
 /* ---- to an extension ---- */
@@ -151,8 +180,12 @@ static void on_delivered(int status, void *arg)
 
 static void to_extension(struct message_job *j)
 {
-	struct text t = job_text(j);
-	int err = delivery_start(j->ms, j->domain, j->number, &t, on_delivered, j);
+	struct text t;
+	int err;
+
+	show(j, NULL);
+	t = job_text(j);
+	err = delivery_start(j->ms, j->domain, j->number, &t, on_delivered, j);
 
 	if (err == -EMSGSIZE)
 		job_end(j, 513);
@@ -173,10 +206,9 @@ static void on_trunk_answer(int status, const struct sip_msg *m, void *arg)
 
 static void to_trunk(struct message_job *j, const char *name)
 {
-	const struct dir_extension *ext;
 	const struct dir_trunk *trunk;
 	struct sip_uri uri;
-	char target[320], from[64];
+	char target[320], route[400] = "";
 	struct out o;
 
 	if (directory_trunk(j->ms->p.directory, j->domain, str_from(name), &trunk) != DIR_FOUND || !trunk->uri ||
@@ -193,13 +225,12 @@ static void to_trunk(struct message_job *j, const char *name)
 		out_fmt(&o, ":%u", uri.port);
 	if (uri.params.n)
 		out_fmt(&o, ";%.*s", STR_ARG(uri.params));
-	/* Outside it is known by the number it shows there. */
-	str_put(from, sizeof(from), j->sender);
-	if (directory_extension(j->ms->p.directory, j->domain, str_from(j->sender), &ext) == DIR_FOUND && ext->caller_id)
-		str_put(from, sizeof(from), ext->caller_id);
+	show(j, trunk);
+	if (trunk->proxy)
+		snprintf(route, sizeof(route), "<%s%s>", trunk->proxy, strstr(trunk->proxy, ";lr") ? "" : ";lr");
 	const struct outside_params p = {
-		.method = "MESSAGE", .target = out_view(&o), .from_display = str_from(j->sender_name), .from_user = str_from(from),
-		.ctype = j->body_len ? j->ctype : NULL, .body = { j->body, j->body_len }, .max_forwards = j->max_forwards,
+		.method = "MESSAGE", .target = out_view(&o), .route = str_from(route), .from_display = str_from(j->shown_name),
+		.from_user = str_from(j->shown), .ctype = j->body_len ? j->ctype : NULL, .body = { j->body, j->body_len }, .max_forwards = j->max_forwards,
 		.auth_user = trunk->auth_user, .auth_password = trunk->auth_password,
 	};
 	if (!out_ok(&o))

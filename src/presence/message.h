@@ -1,6 +1,7 @@
 /* message.h - text messages between extensions and trunks (MESSAGE outside dialogs, RFC 3428).
  *
- * The sender is authenticated as a caller is and called by his account's number, never by his From. The number goes through his
+ * The sender is authenticated as a caller is and called by his account's number, never by his From; or by the one he shows outside, or not
+ * at all, as his calls are. The number goes through his
  * context like a call's: the first dial step of the route says where. An extension gets it at all its contacts, and the sender the
  * first 2xx; one that is away gets it later (202): it waits in pbx.message until a phone of it registers, in order, until it expires.
  * One that is registered and doesn't answer is tried again, after a minute at first.

@@ -73,6 +73,15 @@ def test_refusal_is_passed_on(pair, status, told):
     assert final(sender) == told
 
 
+def test_who_hides_himself_is_hidden(office, pair):
+    sender, reader = pair
+    for headers, name in (["Privacy: id"], "<sip:anonymous@"), (["Privacy: none"], "<sip:1002@"):
+        start(sender, "1003", headers=headers)
+        m = read(reader)
+        assert name in m["From"] and ("Paul" in m["From"]) == ("1002" in name)
+        assert final(sender) == 200
+
+
 def test_from_is_not_believed(office, pair):
     sender, reader = pair
     answer = text(sender, "1003", from_="<sip:1001@cordboard>")
@@ -154,6 +163,23 @@ def test_to_and_from_a_trunk(own_office):
         start(sender, "04315550123", "out")
         m = read(trunk)
         assert m.body == "out" and str(m).startswith("MESSAGE sip:4315550123@")
+        assert "<sip:1002@" in m["From"] and "Paul Plug" in m["From"] and not m.get("Route")
+        assert final(sender) == 200
+        # As in calls: the house's number, the trunk's, his own; the way through its proxy
+        for table, who in ("domain", "domain = 'office'"), ("trunk", "name = 'isp'"), ("extension", "number = '1002'"):
+            own_office.change(f"UPDATE pbx.{table} SET caller_id = '555{table}' WHERE {who}")
+            start(sender, "04315550123", "out")
+            assert f"<sip:555{table}@" in read(trunk)["From"]
+            assert final(sender) == 200
+        own_office.change(f"UPDATE pbx.trunk SET uri = 'sip:192.0.2.1', proxy = 'sip:{trunk.host}:{trunk.port}'")
+        start(sender, "04315550123", "out")
+        m = read(trunk)
+        assert str(m).startswith("MESSAGE sip:4315550123@192.0.2.1") and m["Route"] == f"<sip:{trunk.host}:{trunk.port};lr>"
+        assert final(sender) == 200
+        own_office.change("UPDATE pbx.domain SET anonymous = 'outside'")
+        start(sender, "04315550123", "out")
+        m = read(trunk)
+        assert "<sip:anonymous@" in m["From"] and "1002" not in str(m) and "Paul" not in str(m)
         assert final(sender) == 200
         with Phone(own_office, "1003") as reader:
             assert reader.register().status == 200
