@@ -191,11 +191,11 @@ int call_start(struct call *call)
 
 void call_answered(struct call *call)
 {
+	transfer_answered(call); /* also of who came to a call whose caller had long been answered, when it rang once more */
 	if (call->answered_ms)
 		return;
 	call->answered_ms = call_now_ms(call);
 	call->calls->n.answered++;
-	transfer_answered(call);
 }
 
 bool call_is_overdue(const struct call *call)

@@ -293,6 +293,8 @@ void leg_identity(const struct leg *leg, struct auth_identity *who);
 
 /* replaces.c: an INVITE with Replaces (RFC 3891): answers it, or takes it as a leg of the call that it names. */
 void replaces_invite(struct calls *cs, struct strans *st, const struct sip_msg *m, const struct auth_identity *who);
+/* Has somebody answered already in the place of those who ring? */
+bool replaces_is_picked_up(const struct call *call);
 /* May he put himself in the place of this leg? */
 bool replaces_allowed(const struct auth_identity *who, const struct leg *leg);
 

@@ -672,7 +672,8 @@ static enum app_result talk(struct dial *d, struct leg *callee)
 			call_wait(call, UINT64_MAX);
 		if (!call->transfer_out || !transfer_await(call))
 			break;
-		leg_bridge(call->caller_leg, call->callee_leg);
+		if (!call->is_hungup && call->callee_leg->state != LEG_ENDED) /* one may have hung up in the same moment */
+			leg_bridge(call->caller_leg, call->callee_leg);
 	}
 	if (call->is_hungup) {
 		if (call->callee_leg->state != LEG_ENDED)

@@ -11,6 +11,11 @@
 
 #define TAKEN "SIP;cause=200;text=\"Call completed elsewhere\""
 
+bool replaces_is_picked_up(const struct call *call)
+{
+	return call->picked_up && call->picked_up->state == LEG_ANSWERED;
+}
+
 bool replaces_allowed(const struct auth_identity *who, const struct leg *leg)
 {
 	struct directory *d = leg->call->calls->p.directory;
@@ -59,8 +64,8 @@ static int find(struct calls *cs, const struct sip_msg *m, const struct auth_ide
 		/* Answered, and not joined with the caller yet: it has no place to take over. */
 		if (leg != leg->call->caller_leg && leg != leg->call->callee_leg)
 			return 481;
-	} else if (leg->is_caller) {
-		return 481; /* an early dialog that we didn't initiate */
+	} else if (leg->is_caller || replaces_is_picked_up(leg->call)) {
+		return 481; /* an early dialog that we didn't initiate, or one that another was quicker to take */
 	}
 	*out = leg;
 	return 0;

@@ -60,10 +60,9 @@ void leg_identity(const struct leg *leg, struct auth_identity *who)
 	str_put(who->number, sizeof(who->number), leg->number);
 	if (!strcmp(call->caller.number, leg->number))
 		str_put(who->display_name, sizeof(who->display_name), call->caller.display_name);
-	if (directory_trunk(d, call->domain, str_from(leg->peer), &trunk) == DIR_FOUND) {
-		str_put(who->trunk, sizeof(who->trunk), trunk->name);
+	str_put(who->trunk, sizeof(who->trunk), leg->peer); /* even if it is gone: without, the number would be an extension's */
+	if (directory_trunk(d, call->domain, str_from(leg->peer), &trunk) == DIR_FOUND)
 		str_put(who->context, sizeof(who->context), trunk->context);
-	}
 }
 
 /* ---- the tie ---- */
@@ -150,21 +149,28 @@ static void leave(struct transfer *t)
 		transfer_free(t);
 }
 
+static void release_in(struct call *call)
+{
+	struct transfer *t = call->transfer_in;
+
+	call->transfer_in = NULL;
+	if (!t)
+		return;
+	set_state(t, TRANSFER_OVER, 487);
+	t->to = NULL;
+	leave(t);
+}
+
 void transfer_release(struct call *call)
 {
-	struct transfer *out = call->transfer_out, *in = call->transfer_in;
+	struct transfer *out = call->transfer_out;
 
 	call->transfer_out = NULL;
-	call->transfer_in = NULL;
 	if (out) {
 		out->from = NULL;
 		leave(out);
 	}
-	if (in) {
-		set_state(in, TRANSFER_OVER, 487);
-		in->to = NULL;
-		leave(in);
-	}
+	release_in(call);
 }
 
 void transfer_progress(struct call *call, int status)
@@ -264,6 +270,12 @@ int call_transfer(const struct call_transfer *p)
 	return 0;
 }
 
+/* Is it still open what becomes of who was transferred here? */
+static bool is_awaited(const struct call *call)
+{
+	return call->transfer_in && call->transfer_in->state == TRANSFER_PENDING;
+}
+
 int call_join(const struct call_transfer *p, struct leg *old)
 {
 	struct call *to = old->call;
@@ -272,8 +284,8 @@ int call_join(const struct call_transfer *p, struct leg *old)
 	struct leg *record;
 	bool is_ringing = old->state == LEG_RINGING && old != to->caller_leg;
 
-	if (!may_go(p) || to == p->leg->call || to->transfer_in || to->is_hungup || strcmp(to->domain, p->leg->call->domain) != 0 ||
-	    (old != to->caller_leg && old != to->callee_leg && !is_ringing))
+	if (!may_go(p) || to == p->leg->call || is_awaited(to) || to->is_hungup || strcmp(to->domain, p->leg->call->domain) != 0 ||
+	    (old != to->caller_leg && old != to->callee_leg && !is_ringing) || (is_ringing && replaces_is_picked_up(to)))
 		return -EINVAL;
 	t = transfer_new(p);
 	record = leg_record_new(p->leg);
@@ -283,6 +295,7 @@ int call_join(const struct call_transfer *p, struct leg *old)
 		free(record);
 		return -ENOMEM;
 	}
+	release_in(to); /* an earlier one, which is through */
 	transfer_begin(t, p, to);
 	leg_move(p->leg, to, record);
 	if (is_ringing) {
@@ -356,9 +369,9 @@ static bool give_back(struct transfer *t, struct call *call)
 static enum app_result recall(struct call *call, const struct transfer *t, enum app_result r)
 {
 	const struct dir_domain *domain;
-	const char *number = t->by;
+	const char *number = call_strdup(call, t->by); /* another transfer may come here meanwhile, and t go */
 
-	if (!t->by[0] || call->calls->is_closing ||
+	if (!number || !number[0] || call->calls->is_closing ||
 	    directory_domain(call->calls->p.directory, call->domain, &domain) != DIR_FOUND || !domain->recall_ring_s)
 		return r;
 	log_info(call->calls->p.log, "call=%s recalls number=%s", call->id, number);

@@ -12,6 +12,14 @@ from rtp import Rtp
 from sip import Dialog, Phone, media_of, sdp
 
 
+ANSWERED_FIRST = """
+UPDATE pbx.extension SET pickup_group = 'hall' WHERE number IN ('1002', '1003');
+INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '_8XXXX', 'Answered, then rung');
+INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES
+    ('office', 'office', '_8XXXX', 1, 'answer', '{}'), ('office', 'office', '_8XXXX', 2, 'dial', '{"number": "${number:1}"}');
+"""
+
+
 # ---- the parties ----
 
 @contextlib.contextmanager
@@ -619,6 +627,46 @@ def test_semi_attended_transfer_that_fails(three, stays):
     take_bye(at_b)
 
 
+def test_call_that_came_of_a_transfer_takes_part_in_another(office):
+    with phones(office, "1001", "1002", "1003", "1004") as (a, b, c, d):
+        at_b, at_a = talk(b, a)
+        refer(at_a, "91003")
+        at_c = rings(c)
+        answers(at_c)
+        assert progress(at_a)[-1] == 200
+        bye(at_a)
+        # B and C talk. D calls C, and C connects the two.
+        at_d, second = talk(d, c)
+        refer(second, "1002", replaces_of(at_c))
+        assert progress(second)[-1] == 200
+        take_bye(at_c)
+        hear_each_other(at_b, at_d)
+        bye(second)
+        bye(at_d)
+        take_bye(at_b)
+
+
+def test_who_picks_up_by_transfer_is_told_that_it_succeeded(own_office):
+    """The caller had been answered, by an application, before it rang."""
+    own_office.change(ANSWERED_FIRST)
+    with phones(own_office, "1001", "1002", "1003", "1004") as (a, b, c, d):
+        at_c, at_d = talk(c, d)
+        at_a = a.invite("81002")
+        at_a.answered = pick(at_a, 200)
+        at_a.ack(at_a.answered)
+        at_b = rings(b)
+        refer(at_c, "1002", replaces_of(at_b))
+        assert progress(at_c)[-1] == 200
+        m = pick(at_b, "CANCEL")
+        at_b.reply(200, "OK", m)
+        at_b.reply(487)
+        pick(at_b, "ACK")
+        hear_each_other(at_a, at_d)
+        bye(at_c)
+        bye(at_a)
+        take_bye(at_d)
+
+
 def test_attended_transfer_to_an_application(three):
     """A has called a number that an application answers: B hears it in his place."""
     a, b, _ = three
@@ -717,6 +765,26 @@ def test_ringing_call_is_picked_up_within_the_group(own_office, request):
         refused(invite_replacing(b, replaces_of(at_c), "1003"), 403)         # answered: only his own phones may
         bye(at_a)
         take_bye(at_c)
+
+
+def test_one_of_two_who_pick_up_at_once_gets_the_call(own_office):
+    own_office.change("UPDATE pbx.extension SET pickup_group = 'hall' WHERE number IN ('1002', '1003', '1004')")
+    with phones(own_office, "1001", "1002", "1003", "1004") as (a, b, c, d):
+        for phone in (c, d):                                                 # a challenge to answer at once from now on
+            refused(invite_replacing(phone, "nothing@here;to-tag=1;from-tag=2"), 481)
+        at_a = a.invite("91002")
+        at_b = rings(b)
+        pick(at_a, 180)
+        first, second = (invite_replacing(phone, replaces_of(at_b), "1002") for phone in (c, d))
+        first.ack(pick(first, 200))
+        refused(second, 481, 603)                                            # as the one that rang has stopped already, or not
+        m = pick(at_b, "CANCEL")
+        at_b.reply(200, "OK", m)
+        at_b.reply(487)
+        pick(at_b, "ACK")
+        at_a.ack(pick(at_a, 200))
+        bye(first)
+        take_bye(at_a)
 
 
 def test_replaces_that_can_not_be(three):
