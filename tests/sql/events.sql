@@ -1,6 +1,6 @@
 -- Who sees what, subscriptions that are kept, messages for those who are away, and what phones are asked.
 BEGIN;
-SELECT plan(25);
+SELECT plan(27);
 SET LOCAL client_min_messages = error;
 
 -- notes
@@ -34,6 +34,9 @@ SELECT ok(pbx.message_store('office', '1001', '1002', 'Paul', 'text/plain', 'one
 SELECT ok(pbx.message_store('office', '1001', '1002', 'Paul', 'text/plain', '\x0001ff', 3600, 2), 'another, whatever its bytes');
 SELECT ok(NOT pbx.message_store('office', '1001', '1002', 'Paul', 'text/plain', 'three', 3600, 2), 'then no more');
 SELECT ok(pbx.message_store('office', '1002', '1001', '', 'text/plain', 'four', 3600, 2), 'for another there is room');
+UPDATE pbx.message SET expires = now() WHERE number = '1002';
+SELECT ok(pbx.message_store('office', '1002', '1001', '', 'text/plain', 'five', 3600, 1), 'and where one has expired');
+SELECT results_eq($$ SELECT body FROM pbx.message WHERE number = '1002' $$, $$ VALUES ('five'::bytea) $$, 'which goes then');
 SELECT results_eq($$ SELECT body FROM pbx.message WHERE number = '1001' ORDER BY id $$, $$ VALUES ('one'::bytea), ('\x0001ff') $$, 'in their order');
 SELECT throws_like($$ SELECT pbx.message_store('office', '1777', '1001', '', 'text/plain', 'x', 1, 2) $$, '%extension_exists%', 'for nobody none');
 
