@@ -160,13 +160,14 @@ static enum auth_verdict check_digest(const struct check *c, const struct sip_cr
 	return challenge(c, given->username, false);
 }
 
-/* Who comes from a trunk's address is the trunk, unless it shows credentials: a phone may sit behind the same NAT. */
+/* Who comes from a trunk's address is the trunk, unless it shows credentials: a phone may sit behind the same NAT. It shows none unless
+ * it is asked, and for what only phones may do it must be. */
 static enum dir_answer find_trunk(const struct check *c, struct auth_identity *out)
 {
 	const struct dir_trunk *trunk;
 	enum dir_answer answer;
 
-	if (c->m->method == SIP_REGISTER)
+	if (c->m->method == SIP_REGISTER || c->m->method == SIP_SUBSCRIBE || c->m->method == SIP_PUBLISH)
 		return DIR_ABSENT;
 	trunk = c->auth->trunk_of ? c->auth->trunk_of(c->m, strans_source(c->st), c->auth->trunk_of_arg) : NULL;
 	answer = trunk ? DIR_FOUND : directory_trunk_by_address(c->auth->directory, &strans_source(c->st)->peer.sa, &trunk);

@@ -32,7 +32,8 @@ struct auth_identity {
 };
 
 /* Authenticates the sender of st's request. Challenges are 401 with WWW-Authenticate for every method: we are a UAS, not a proxy
- * (RFC 3261 §22.1). A trunk whose address matches needs no credentials.
+ * (RFC 3261 §22.1). A trunk whose address matches needs no credentials, but can only
+ * call, ask and write: REGISTER, SUBSCRIBE and PUBLISH are those of phones.
  * The user the request claims (From, or To of REGISTER) must be the one the credentials belong to, else 403; but a From of anonymous.invalid
  * (RFC 3323) claims nobody. Database away and nothing
  * loaded: 503 with Retry-After. */

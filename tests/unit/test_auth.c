@@ -219,6 +219,8 @@ static void test_auth_trunk_by_address(void **state)
 		{ "INVITE", "192.0.2.201", "sip:+4930123@provider.example", 401 },
 		{ "INVITE", "192.0.2.201", "sip:x@no.such.domain", 403 },
 		{ "REGISTER", "192.0.2.200", "sip:1001@office", 401 }, /* trunks don't register */
+		{ "SUBSCRIBE", "192.0.2.200", "sip:1001@office", 401 }, /* nor watch anybody: that is a phone beside it */
+		{ "PUBLISH", "192.0.2.200", "sip:1001@office", 401 },
 	};
 
 	(void)state;
