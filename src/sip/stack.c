@@ -76,6 +76,13 @@ static void receive_ack(struct sip_stack *s, struct sip_msg *m, const struct sip
 		s->h.on_ack(m, src, s->arg);
 }
 
+/* What would begin something is refused at no cost. What belongs to a dialog goes on, up to a limit of its own: a To tag is easily
+ * made up. */
+static bool is_too_much(const struct sip_stack *s, const struct sip_msg *m)
+{
+	return s->strans_bytes > (m->to.tag.n ? 2 * s->strans_bytes_max : s->strans_bytes_max);
+}
+
 static void receive_cancel(struct sip_stack *s, struct sip_msg *m, const struct sip_source *src)
 {
 	char key[SIP_KEY_MAX];
@@ -83,6 +90,11 @@ static void receive_cancel(struct sip_stack *s, struct sip_msg *m, const struct 
 	struct strans *invite = len > 0 ? strans_find(s, key, (size_t)len) : NULL, *st;
 	struct sip_reply r = { .status = invite ? 200 : 481, .to_tag = invite ? strans_to_tag(invite) : STR_NULL };
 
+	if (!invite && is_too_much(s, m)) {
+		s->n.shed++;
+		reply_stateless(s, m, src, 481, NULL);
+		return;
+	}
 	if (strans_new(&st, s, m, src) != 0)
 		return;
 	if (invite)
@@ -123,8 +135,7 @@ static void receive_request(struct sip_stack *s, struct sip_msg *m, const struct
 		reply_stateless(s, m, src, 482, "Merged Request");
 		return;
 	}
-	/* What would begin something is refused at no cost; what belongs to a dialog goes on. */
-	if (s->strans_bytes > s->strans_bytes_max && !m->to.tag.n) {
+	if (is_too_much(s, m)) {
 		s->n.shed++;
 		reply_stateless(s, m, src, 503, NULL);
 		return;

@@ -159,6 +159,19 @@ static void test_stack_flood_is_shed_and_dialogs_go_on(void **state)
 		   "From: <sip:a@x>;tag=t\r\nTo: <sip:b@x>;tag=u\r\nCall-ID: c\r\nCSeq: 1 BYE\r\n\r\n");
 	assert_int_equal(fx->nrequests, 2);
 	strans_reply_simple(fx->st, 200, NULL);
+	/* A CANCEL of nothing holds nothing, that of the INVITE is taken; nor do made-up To tags hold more and more. */
+	receive(fx, "CANCEL", "SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKf", "CANCEL", 9);
+	assert_int_equal(fx_sent(fx, -1)->status, 481);
+	assert_int_equal(sip_stack_counters(fx->stack)->strans_live, 2);
+	receive(fx, "CANCEL", "SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKa", "CANCEL", 1);
+	assert_int_equal(fx_sent(fx, -1)->status, 200);
+	fx->stack->strans_bytes_max = fx->stack->strans_bytes / 2 - 1;
+	fx_receive(fx,
+		   "BYE sip:us@192.0.2.200 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bKg\r\n"
+		   "From: <sip:a@x>;tag=t\r\nTo: <sip:b@x>;tag=v\r\nCall-ID: c\r\nCSeq: 1 BYE\r\n\r\n");
+	assert_int_equal(fx->nrequests, 2);
+	assert_int_equal(fx_sent(fx, -1)->status, 503);
+	assert_int_equal(sip_stack_counters(fx->stack)->shed, 3);
 	/* There is room again. */
 	fx->stack->strans_bytes_max = STRANS_BYTES_MAX;
 	receive(fx, "INVITE", "SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKe", "INVITE", 3);
