@@ -95,10 +95,12 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 
 static int conn_write(struct tcp_conn *c, struct str bytes);
 
+/* Two bytes to send take a hundred times as many to keep: who doesn't read what it has asked for gets no more of them. */
 static void send_pong(struct tcp_conn *c)
 {
 	c->transport->n.keepalives++;
-	conn_write(c, str_from("\r\n"));
+	if (uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp) < PONGS_UNSENT_MAX)
+		conn_write(c, str_from("\r\n"));
 }
 
 static enum sip_proto conn_proto(const struct tcp_conn *c)

@@ -13,6 +13,7 @@
 #define TCP_BUFFER_MIN 4096
 #define TLS_READ 16384
 #define TCP_UNSENT_MAX (256 * 1024)  /* a peer that doesn't read for so long is gone */
+#define PONGS_UNSENT_MAX 4096        /* nor is it sent more of what is an answer to a keep-alive alone */
 #define TCP_PARTIAL_MAX_MS 30000     /* a message must be whole by then: slow writers hold no memory */
 #define TCP_SILENT_MAX_MS 60000      /* one that has never said anything: connecting alone holds nothing for long */
 #define TCP_IDLE_MAX_MS (3600 * 1000 + 60000) /* a little more than the longest registration */

@@ -199,7 +199,8 @@ static void take_message(struct ws_conn *c)
 
 	if (is_ping(c)) {
 		t->n.keepalives++;
-		ws_send(t, &(struct sip_dest){ .flow = c->id }, STR("\r\n"));
+		if (c->unsent < PONGS_UNSENT_MAX)
+			ws_send(t, &(struct sip_dest){ .flow = c->id }, STR("\r\n"));
 	} else if (c->len > 2) {
 		c->is_used = true;
 		transport_receive(t, c->buf, c->len, &src);
