@@ -11,6 +11,7 @@
 
 /* RFC 3261 §14.1: after 491 the owner of the Call-ID waits 2.1 to 4 s, the other 0 to 2 s, in steps of 10 ms. */
 #define RETRY_STEP_MS 10
+#define FORKS_MAX 32 /* that answer the same INVITE; what more there are end by themselves, without their ACKs */
 #define RETRIES_MAX 10 /* a peer that always says 491 doesn't want this offer */
 
 static void on_response(struct request *r, const struct sip_msg *m);
@@ -195,14 +196,15 @@ static void refuse_fork(struct session *s, struct request *invite, const struct 
 {
 	static const struct request_params no_hdrs = { .method = "BYE" };
 	struct fork *f;
+	unsigned n = 0;
 
-	for (f = s->forks; f; f = f->next) {
+	for (f = s->forks; f; f = f->next, n++) {
 		if (dialog_has_remote_tag(&f->dialog, m->to.tag)) {
 			ack_send(&f->ack, &f->dialog);
 			return;
 		}
 	}
-	f = calloc(1, sizeof(*f));
+	f = n < FORKS_MAX ? calloc(1, sizeof(*f)) : NULL;
 	if (!f)
 		return; /* it comes again */
 	if (dialog_init_fork(&f->dialog, &s->dialog, m, src)) {

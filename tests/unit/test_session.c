@@ -1569,6 +1569,42 @@ static void test_session_rel_out_of_order_is_not_acknowledged(void **state)
 	assert_all_gone(f);
 }
 
+static unsigned count(const char *text, const char *what)
+{
+	unsigned n = 0;
+
+	for (const char *at = text; (at = strstr(at, what)); at++)
+		n++;
+	return n;
+}
+
+static void test_session_fork_2xx_without_end_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	struct session_params p = params(f);
+	char invite[8192], tag[8];
+
+	p.dest = wire_dest(f->w, 'D');
+	assert_int_equal(session_invite(&f->a.s, f->w->ends[0].ua, &p, &handler, &f->a), 0);
+	wire_settle(f->w);
+	memcpy(invite, f->w->ends[0].last, sizeof(invite));
+	respond(f, invite, 200, "x", "");
+	assert_events(&f->a, "answer");
+	f->w->ladder[0] = '\0';
+	for (int i = 0; i < 40; i++) {
+		snprintf(tag, sizeof(tag), "t%d", i);
+		respond(f, invite, 200, tag, "");
+	}
+	assert_int_equal(count(f->w->ladder, "A ACK"), 32);
+	assert_int_equal(count(f->w->ladder, "A BYE"), 32);
+	f->w->ladder[0] = '\0';
+	respond(f, invite, 200, "t31", "");
+	respond(f, invite, 200, "x", "");
+	assert_ladder(f->w, "A ACK, A ACK");
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+}
+
 /* ---- patience, loops, usages ---- */
 
 static void test_session_invite_expires(void **state)
@@ -2035,6 +2071,7 @@ int main(void)
 		T(progress_repeated_each_minute),
 		T(fork_second_2xx_acked_and_byed),
 		T(fork_progress_of_both_told),
+		T(fork_2xx_without_end_are_bounded),
 		T(reinvite_both_ways),
 		T(reinvite_refused_goes_on),
 		T(reinvite_without_offer_acked_with_answer),
