@@ -101,6 +101,7 @@ static bool try_next_target(struct request *r)
 	if (!has_next_target(r) || !dialog_next_target(r->dialog))
 		return false;
 	r->ntried++;
+	r->has_progress = false; /* it rings no more there */
 	r->answered_challenges = 0;
 	free(r->auth);
 	r->auth = NULL;

@@ -17,6 +17,9 @@ static const char *const zone[] = {
 	"_sip._udp.sip.test 3600 SRV 3 0 5063 c.sip.test",
 	"_sip._udp.live.test 3600 SRV 2 0 5062 b.sip.test",
 	"_sip._udp.live.test 3600 SRV 3 0 5063 c.sip.test",
+	"_sip._udp.gap.test 3600 SRV 1 0 5062 b.sip.test",
+	"_sip._udp.gap.test 3600 SRV 2 0 5064 d.sip.test",
+	"_sip._udp.gap.test 3600 SRV 3 0 5063 c.sip.test",
 	"b.sip.test 3600 A 127.0.0.2",
 	"c.sip.test 3600 A 127.0.0.3",
 	"d.sip.test 3600 A 127.0.0.4",
@@ -216,6 +219,22 @@ static void test_failover_503_is_acknowledged_and_the_next_called(void **state)
 	hang_up(fx);
 }
 
+/* B has rung, but doesn't any more: that D is silent isn't the end. */
+static void test_failover_503_after_ringing_goes_on_past_a_silent_one(void **state)
+{
+	struct fx *fx = *state;
+
+	call(fx, "sip:b@gap.test");
+	assert_int_equal(session_progress(fx->sides[1].s, 180, NULL, NULL, STR_NULL), 0);
+	wire_settle(fx->w);
+	reject(fx, 1, 503, NULL);
+	wire_run(fx->w, PATIENCE_MS + 1);
+	assert_events(fx, 2, "invite 1");
+	answer(fx, 2);
+	assert_events(fx, 0, "progress 180, answer 200");
+	hang_up(fx);
+}
+
 static void test_failover_retry_after_is_remembered(void **state)
 {
 	struct fx *fx = *state;
@@ -352,6 +371,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_failover_no_answer_the_next_is_called),
 		T(test_failover_503_is_acknowledged_and_the_next_called),
+		T(test_failover_503_after_ringing_goes_on_past_a_silent_one),
 		T(test_failover_retry_after_is_remembered),
 		T(test_failover_the_last_ones_word_is_heard),
 		T(test_failover_late_ringing_is_cancelled),
