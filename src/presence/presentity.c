@@ -23,6 +23,7 @@
 #define ETAG_LEN 16
 #define MIN_EXPIRES_S 60
 #define MAX_EXPIRES_S 3600
+#define DETAILS_MAX 8192         /* bytes of published tuples: what doesn't fit into a datagram is told to nobody */
 
 struct publication {
 	struct publication *prev, *next; /* the newest first */
@@ -138,7 +139,7 @@ static const char *note_of(const struct presentity *p, const struct dir_note *no
 	return "";
 }
 
-/* First one tuple that says it all, for phones that look no further; then those that were published. */
+/* First one tuple that says it all, for phones that look no further; then those that were published, as many as there is room for. */
 static int write_presence(const struct event_view *v, struct out *o, void *arg)
 {
 	struct presentities *ps = arg;
@@ -153,7 +154,7 @@ static int write_presence(const struct event_view *v, struct out *o, void *arg)
 	pidf_begin(o, v->entity);
 	pidf_tuple(o, "all", &all, all.basic == PIDF_OPEN ? v->entity : NULL);
 	for (const struct publication *pub = p->publications; pub; pub = pub->next)
-		for (unsigned i = 0; i < pub->doc.ntuples; i++) {
+		for (unsigned i = 0; i < pub->doc.ntuples && o->len < DETAILS_MAX; i++) {
 			char id[ETAG_LEN + 16];
 
 			snprintf(id, sizeof(id), "p%s-%u", pub->etag, i);

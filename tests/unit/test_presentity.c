@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <errno.h>
 
+#include "presence/pidf.h"
 #include "presence/presentity.h"
 #include "registrar/registrar.h"
 #include "fake_directory.h"
@@ -135,7 +136,7 @@ static int teardown(void **state)
 static int publish(const char *from, const char *lines_, const char *body, char etag[17])
 {
 	struct strans st;
-	char text[2048];
+	static char text[8192];
 	int status;
 
 	snprintf(text, sizeof(text), "PUBLISH sip:1001@office SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKx\r\n"
@@ -269,11 +270,38 @@ static void test_presentity_is_put_together(void **state)
 	assert_null(strstr(s->body, "<rpid:on-the-phone/>"));
 }
 
+/* All that its phones may say at most is more than anybody is told: the beginning is what counts. */
+static void test_presentity_of_many_words_is_told(void **state)
+{
+	struct subscription *s = watch();
+	char body[4096], note[PIDF_TEXT_MAX], etag[17];
+	struct out o;
+
+	(void)state;
+	memset(note, '>', sizeof(note) - 1);
+	note[sizeof(note) - 1] = '\0';
+	out_init(&o, body, sizeof(body) - 1);
+	out_z(&o, "<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='a:b'>");
+	for (int i = 0; i < PIDF_TUPLES_MAX; i++)
+		out_fmt(&o, "<tuple id='t%d'><status><basic>open</basic></status><note>%s</note></tuple>", i, note);
+	out_z(&o, "</presence>");
+	assert_true(out_ok(&o));
+	body[o.len] = '\0';
+	for (int i = 0; i < PUBLICATIONS_MAX; i++)
+		assert_int_equal(publish("1001", "", body, etag), 200);
+	run(10000);
+	assert_string_equal(basic(s), "open");
+	assert_int_equal(publish_if(etag, "Expires: 0\r\n", "", etag), 200);
+	run(1000);
+	assert_int_equal(watch()->notified, 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(test_presentity_##name, setup, teardown)
 	static const struct CMUnitTest tests[] = {
 		T(publication_expires), T(tag_changes_with_each_success), T(publish_is_checked), T(is_put_together),
+		T(of_many_words_is_told),
 	};
 
 	return cmocka_run_group_tests_name("presentity", tests, NULL, NULL);
