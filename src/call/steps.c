@@ -193,6 +193,13 @@ static enum app_result run_route(struct call *call, const struct route *route)
 	return call->result;
 }
 
+/* A route's steps put the number where an application takes a list ("1001&1002") or a URI: who dials such a thing would choose by himself
+ * what the patterns of his context keep from him. No pattern can name it, only an open end lets it through. */
+static bool is_number(const char *number)
+{
+	return !strpbrk(number, "&:");
+}
+
 enum app_result steps_run(struct call *call, const char *context, const char *number)
 {
 	struct calls *cs = call->calls;
@@ -208,7 +215,7 @@ enum app_result steps_run(struct call *call, const char *context, const char *nu
 		log_warn(cs->p.log, "call=%s more than %d routes entered one from the other", call->id, CALL_GOTO_MAX);
 		return APP_FAILED;
 	}
-	switch (plan_match(cs->p.plan, call->domain, context, str_from(number), &route)) {
+	switch (is_number(number) ? plan_match(cs->p.plan, call->domain, context, str_from(number), &route) : DIR_ABSENT) {
 	case DIR_ABSENT:
 		log_info(cs->p.log, "call=%s no route context=%s number=%s", call->id, context, number);
 		return APP_INVALID;

@@ -48,6 +48,24 @@ def test_routes_in_a_circle_delay_nobody(office):
     office.change("DELETE FROM pbx.route WHERE domain = 'office' AND pattern IN ('811', '812')")
 
 
+OPEN_END = """
+INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '_7.', 'Open');
+INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES
+    ('office', 'office', '_7.', 1, 'dial', '{"number": "${number:1}"}');
+"""
+
+
+def test_who_dials_a_list_or_a_uri_reaches_nobody(own_office):
+    """The pattern he gets in by is of the first number; whom else he may call, other patterns of his context say."""
+    own_office.change(OPEN_END)
+    with Phone(own_office, "1001") as caller, Phone(own_office, "1003") as victim:
+        assert victim.register().status == 200
+        assert refused(caller, "71002") == 480                       # isn't there: the route is
+        for number in ("71002&1003", "7%26100%33", f"7sip%3A1003%40{victim.addr}"):
+            assert refused(caller, number) == 404, number
+        assert not [m for m in victim.inbox if not m.status]
+
+
 def test_connections_that_say_nothing_or_half_of_it(office):
     half = b"INVITE sip:1001@cordboard SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bKhalf\r\nContent-Length: 60000\r\n\r\nv=0"
     with contextlib.ExitStack() as stack:
