@@ -206,7 +206,7 @@ int app_record(struct call *call, struct app_recording *rec, uint32_t max_ms, ui
 	struct record_params p = { .max_ms = max_ms, .silence_ms = silence_ms, .path = rec->path };
 	char digit = '\0';
 	int err = app_answer(call);
-	struct leg *leg = call->caller_leg;
+	struct leg *leg;
 
 	*rec = (struct app_recording){ .end = APP_REC_HANGUP };
 	if (err)
@@ -214,6 +214,7 @@ int app_record(struct call *call, struct app_recording *rec, uint32_t max_ms, ui
 	err = spool_new(call, rec->path, sizeof(rec->path), kind, doc);
 	if (err)
 		return err;
+	leg = call->caller_leg; /* not before: meanwhile another may have taken his place, or he left */
 	if (!leg->stream) {
 		app_recording_discard(rec);
 		return -ECANCELED;

@@ -126,7 +126,6 @@ void leg_update_bridge(struct leg *leg);
  * -ENOTCONN: not answered yet and no UPDATE possible now, or ended; other errors: it couldn't be sent. */
 int leg_reoffer(struct leg *leg);
 bool leg_is_reoffering(const struct leg *leg);
-bool leg_has_media(const struct leg *leg);
 void leg_ringback(struct leg *leg);                  /* plays ringing to an answered caller */
 const char *leg_music_class(const struct leg *leg);
 /* Plays the music of a class of the call's domain to it. -ENOENT. */

@@ -326,11 +326,6 @@ void leg_configure(struct leg *leg)
 	stream_configure(leg->stream, &c);
 }
 
-bool leg_has_media(const struct leg *leg)
-{
-	return leg->stream && oa_is_complete(leg->oa) && oa_agreed(leg->oa)->has_audio;
-}
-
 /* Ringing as most of Europe hears it (ITU-T E.180 supplement 2): 425 Hz, 1 s on, 4 s off. */
 void leg_ringback(struct leg *leg)
 {
