@@ -199,6 +199,7 @@ static void stop(struct pbx *p)
 		return;
 	p->is_stopping = true;
 	log_info(&p->log, "stopping");
+	uv_timer_stop(&p->ready); /* what it asks goes now */
 	timer_init(&p->stop_timer, on_stop_overdue, p);
 	timer_start(p->timers, &p->stop_timer, STOP_MAX_MS);
 	p->stopping = 2;

@@ -1,10 +1,12 @@
 """Calls between networks that differ, through connections that break, restarts and a database that is away; and through trunks."""
+import signal
 import socket
 import time
 
+import psycopg2
 import pytest
 
-from office import own_address, wait_until
+from office import SLOW, own_address, wait_until
 from rtp import Rtp
 from sip import Phone, media_of, params_of, sdp
 
@@ -147,6 +149,25 @@ def test_start_without_a_database(own_office):
         own_office.database_up()
         own_office.wait_ready()
         assert phone.register().status == 200
+
+
+def test_stop_before_all_is_loaded(own_office):
+    """What comes while it stops makes it ready no more."""
+    own_office.stop_server()
+    with psycopg2.connect(own_office.conninfo) as start, psycopg2.connect(own_office.conninfo) as end:
+        start.cursor().execute("LOCK TABLE pbx.route")                       # the dialplan isn't to be had yet
+        mark = len(own_office.log)
+        own_office.spawn_server()
+        own_office.wait_log("registrar: bindings=0 read", mark, seconds=20)
+        end.cursor().execute("LOCK TABLE pbx.trunk_state")                   # and this is to be written before it ends
+        own_office.process.send_signal(signal.SIGTERM)
+        own_office.wait_log("main: stopping", mark)
+        start.rollback()
+        own_office.wait_log("plan: dialplan loaded", mark)
+        assert own_office.process.wait(10 * SLOW) == 0
+        assert own_office.process.stdout.read() == b""
+        own_office.kill()
+    own_office.check()
 
 
 def test_stop_hangs_up(own_office):
