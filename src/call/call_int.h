@@ -285,8 +285,8 @@ enum app_result transfer_conclude(struct call *call, enum app_result r);
 void transfer_release(struct call *call);            /* the call's task ends */
 void transfer_progress(struct call *call, int status); /* 180: it rings */
 void transfer_answered(struct call *call);
-/* Referred-By and Replaces of an INVITE that a transfer leads to. host: ours, as in its From. */
-void transfer_print_headers(const struct call *call, struct out *o, const char *host);
+/* Referred-By and Replaces of the INVITE to leg, if a transfer leads to it. host: ours, as in its From. */
+void transfer_print_headers(const struct leg *leg, struct out *o, const char *host);
 /* Who is at a leg's far end: number, name, trunk, and the context of his class of service ("" when he has none). */
 void leg_identity(const struct leg *leg, struct auth_identity *who);
 

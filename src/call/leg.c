@@ -179,7 +179,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	told_print_session(leg, &session_out);
 	out_init_grow(&hdrs_out, HDRS_MAX);
 	told_print_invite(leg, &hdrs_out, host, d->to_user, d->diverted);
-	transfer_print_headers(leg->call, &hdrs_out, host);
+	transfer_print_headers(leg, &hdrs_out, host);
 	leg->breadth = d->breadth ? d->breadth : 1;
 	out_fmt(&hdrs_out, "Max-Breadth: %u\r\n", leg->breadth);
 	out_init_grow(&sdp_out, SDP_TEXT_MAX); /* not on the task's stack: a page of it would stay in use all the call */

@@ -214,18 +214,30 @@ static const char *outside_number(const struct leg *viewer, const struct dir_ext
 	return ext->number;
 }
 
-void told_of(const struct leg *of, const struct leg *viewer, struct identity *out)
+static void show_account(const struct leg *viewer, const char *number, bool is_by_number, struct identity *out)
 {
 	const struct dir_extension *ext;
 
-	*out = of->told.who;
-	if (of->is_outside ||
-	    directory_extension(of->call->calls->p.directory, of->call->domain, str_from(of->peer), &ext) != DIR_FOUND)
+	if (directory_extension(viewer->call->calls->p.directory, viewer->call->domain, str_from(number), &ext) != DIR_FOUND)
 		return;
 	if (ext->anonymous == DIR_ALWAYS || (ext->anonymous == DIR_OUTSIDE && viewer->is_outside))
 		out->privacy |= PRIVACY_ID;
-	if (of->told.is_extension && viewer->is_outside)
+	if (is_by_number && viewer->is_outside)
 		str_put(out->number, sizeof(out->number), outside_number(viewer, ext));
+}
+
+void told_of(const struct leg *of, const struct leg *viewer, struct identity *out)
+{
+	*out = of->told.who;
+	if (!of->is_outside)
+		show_account(viewer, of->peer, of->told.is_extension, out);
+}
+
+bool told_referrer(const struct leg *viewer, const char *account, struct identity *who)
+{
+	if (account[0])
+		show_account(viewer, account, true, who);
+	return who->number[0] && !identity_is_hidden(who);
 }
 
 void told_learn(struct leg *leg, const struct sip_msg *m)

@@ -46,6 +46,9 @@ bool told_set_var(struct leg *caller, const char *name, const char *value);
 
 /* Who is at `of`'s far end, as he may be shown to viewer. */
 void told_of(const struct leg *of, const struct leg *viewer, struct identity *out);
+/* The same for who has sent a caller to viewer and may have gone since: account, or "" for who is outside; who: his number and privacy as
+ * they were. false: he isn't to be shown. */
+bool told_referrer(const struct leg *viewer, const char *account, struct identity *who);
 /* Lines of the INVITE to leg: who calls, and by whom he was sent to target. host: ours. */
 void told_print_invite(const struct leg *leg, struct out *o, const char *host, const char *target, const struct diversion *diverted);
 /* The line of Session-ID for all messages of the leg; told_session() hands it to the leg's session. */

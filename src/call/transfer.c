@@ -35,6 +35,7 @@ struct transfer {
 	int told;
 	char by[64];                 /* number that is called back; "": none could be */
 	char *referred_by;           /* user part */
+	unsigned privacy;            /* that he asked for */
 	char *replaces;              /* NULL: none */
 };
 
@@ -82,6 +83,7 @@ static struct transfer *transfer_new(const struct call_transfer *p)
 		return NULL;
 	if (p->by && !p->by->is_outside)
 		str_put(t->by, sizeof(t->by), p->by->peer);
+	t->privacy = p->by ? p->by->told.who.privacy : 0;
 	t->referred_by = strdup(p->by ? p->by->number : "");
 	t->replaces = p->replaces.n ? str_dup(p->replaces) : NULL;
 	if (!t->referred_by || (p->replaces.n && !t->replaces)) {
@@ -185,15 +187,18 @@ void transfer_answered(struct call *call)
 		set_state(call->transfer_in, TRANSFER_DONE, 200);
 }
 
-void transfer_print_headers(const struct call *call, struct out *o, const char *host)
+void transfer_print_headers(const struct leg *leg, struct out *o, const char *host)
 {
-	const struct transfer *t = call->transfer_in;
+	const struct transfer *t = leg->call->transfer_in;
+	struct identity who;
 
 	if (!t || t->state == TRANSFER_OVER)
 		return;
-	if (t->referred_by[0]) {
+	who = (struct identity){ .privacy = t->privacy };
+	str_put(who.number, sizeof(who.number), t->referred_by);
+	if (told_referrer(leg, t->by, &who)) {
 		out_z(o, "Referred-By: <sip:");
-		sip_escape_user(o, str_from(t->referred_by));
+		sip_escape_user(o, str_from(who.number));
 		out_fmt(o, "@%s>\r\n", host);
 	}
 	if (t->replaces)

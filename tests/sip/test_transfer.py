@@ -210,6 +210,22 @@ def test_what_the_transferred_party_said_of_himself_goes_with_him(three):
     take_bye(at_b)
 
 
+@pytest.mark.parametrize("how", ["Privacy", "account"])
+def test_transferor_who_hides_himself_is_not_told(own_office, how):
+    if how == "account":
+        own_office.change("UPDATE pbx.extension SET anonymous = 'always' WHERE number = '1001'")
+    with phones(own_office, "1001", "1002", "1003") as (a, b, c):
+        at_a, at_b = talk(a, b, headers=["Privacy: id"] if how == "Privacy" else [])
+        refer(at_a, "91003")
+        at_c = rings(c)
+        assert "sip:1002@" in at_c.invite["From"] and at_c.invite.get("Referred-By") is None
+        answers(at_c)
+        assert progress(at_a)[-1] == 200
+        bye(at_a)
+        bye(at_c)
+        take_bye(at_b)
+
+
 def test_transferor_hangs_up_at_once(three):
     a, b, c = three
     at_a, at_b = talk(a, b)
