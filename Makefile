@@ -43,7 +43,7 @@ say  = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-4s %s\n
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help clean deps deps-test run psql install prompts test test-unit layers lint clang format
+.PHONY: all help clean deps deps-test run psql install prompts test units test-unit layers lint clang format
 
 all: $(BUILD)/cordboard  ## build the server
 
@@ -72,7 +72,9 @@ SUITES_SANITIZE := test-unit
 test: deps-test  ## all suites below, and again with ASan and UBSan; SANITIZE=1: those alone
 	@tests/run.sh $(if $(SANITIZE),,$(SUITES)) $(SUITES_SANITIZE:%=%@sanitize)
 
-test-unit: $(UNIT_BIN)  ## cmocka units
+units: $(UNIT_BIN)
+
+test-unit: units  ## cmocka units
 	@tests/unit/run.sh $(UNIT_BIN)
 
 layers:  ## check that includes point down the layers of the design
