@@ -42,6 +42,7 @@ struct strans {
 	enum st state;
 	bool is_invite, is_in_merge, is_busy; /* is_busy: inside on_request, so not freed yet */
 	bool is_cancelled;       /* once is enough */
+	bool is_too_long;        /* the final response was: timer_end brings a brief one, unless there is another */
 	bool has_failed;         /* couldn't send: timer_end brings EV_TRANSPORT */
 	struct sip_msg *cancel;  /* a CANCEL that nobody could be told of yet; timer_g brings it */
 	char tag[17];
@@ -128,6 +129,7 @@ bool strans_is_merged(struct sip_stack *s, const struct sip_msg *m)
 
 static void strans_event(struct strans *st, enum ev ev);
 static void tell_cancel(struct strans *st);
+static void reply_briefly(struct strans *st);
 
 static enum st next_state(const struct strans *st, enum ev ev)
 {
@@ -196,7 +198,10 @@ static void on_timer_end(void *arg)
 {
 	struct strans *st = arg;
 
-	strans_event(st, st->has_failed ? EV_TRANSPORT : EV_TIMER_END);
+	if (st->is_too_long)
+		reply_briefly(st);
+	else
+		strans_event(st, st->has_failed ? EV_TRANSPORT : EV_TIMER_END);
 }
 
 int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src)
@@ -284,7 +289,7 @@ static void enter(struct strans *st, enum st state)
 	bool reliable = is_reliable(st->src.proto);
 
 	st->state = state;
-	st->has_failed = false;
+	st->has_failed = st->is_too_long = false;
 	sip_msg_release(st->cancel); /* too late for it */
 	st->cancel = NULL;
 	timer_stop(w, &st->timer_g);
@@ -446,10 +451,37 @@ static enum ev event_of_status(int status)
 	return status < 200 ? EV_SEND_1XX : status < 300 ? EV_SEND_2XX : EV_SEND_3XX_6XX;
 }
 
+static int write_reply(const struct strans *st, const struct sip_reply *r, struct out *o)
+{
+	out_init_grow(o, SIP_MSG_MAX);
+	response_write(o, st->stack, st->msg, &st->src, r, st->tag, str_from(st->hdrs));
+	if (out_ok(o))
+		return 0;
+	out_fini(o);
+	return -EMSGSIZE;
+}
+
+/* No final response has been written but one that was too long, and nobody may have another one: it gets 500, or where all that is
+ * copied from the request (§8.2.6) is too long already, its end. */
+static void reply_briefly(struct strans *st)
+{
+	const struct sip_reply brief = { .status = 500, .reason = "Response Too Large" };
+	struct out o;
+
+	strans_set_hdrs(st, STR_NULL);
+	if (write_reply(st, &brief, &o)) {
+		strans_event(st, EV_TRANSPORT);
+		return;
+	}
+	out_fini(&o);
+	strans_reply(st, &brief);
+}
+
 int strans_reply(struct strans *st, const struct sip_reply *r)
 {
 	enum ev ev = event_of_status(r->status);
 	struct out o;
+	int err;
 
 	if (st->state == ST_TERMINATED)
 		return -EIO;
@@ -458,12 +490,13 @@ int strans_reply(struct strans *st, const struct sip_reply *r)
 	/* RFC 4320 §4.1: a non-INVITE gets no 1xx but 100, and that not before it has waited; nobody above needs one. */
 	if (!st->is_invite && r->status > 100 && r->status < 200)
 		return -EINVAL;
-	out_init_grow(&o, SIP_MSG_MAX);
-	response_write(&o, st->stack, st->msg, &st->src, r, st->tag, str_from(st->hdrs));
-	if (!out_ok(&o)) {
-		out_fini(&o);
-		return -EMSGSIZE;
+	err = write_reply(st, r, &o);
+	if (err && r->status >= 200) {
+		st->is_too_long = true;
+		timer_start(st->stack->p.timers, &st->timer_end, 0);
 	}
+	if (err)
+		return err;
 	/* The tag of one response is that of all, and of the 200 to a CANCEL (§9.2). */
 	strans_set_tag(st, r->to_tag);
 	drop_last(st);
