@@ -404,7 +404,9 @@ void uas_reject_pending(struct session *s, int status, const char *reason, const
 		if (u->st) {
 			rel_end(s);
 			tell_early_over(u);
-			reply(u, status, reason, hdrs, NULL, STR_NULL);
+			/* it is to hear of it whatever is to be said beside */
+			if (reply(u, status, reason, hdrs, NULL, STR_NULL))
+				reply(u, status, reason, NULL, NULL, STR_NULL);
 		}
 		offer_free(u);
 	}

@@ -1605,6 +1605,21 @@ static void test_session_fork_2xx_without_end_are_bounded(void **state)
 	assert_all_gone(f);
 }
 
+static void test_session_rejected_whatever_there_is_to_say_beside(void **state)
+{
+	struct fixture *f = *state;
+	static char hdrs[20000];
+
+	memset(hdrs, 'x', sizeof(hdrs) - 3);
+	memcpy(hdrs, "X: ", 3);
+	memcpy(hdrs + sizeof(hdrs) - 3, "\r\n", 3);
+	invite(f);
+	assert_int_equal(session_reject(f->b.s, 486, NULL, hdrs), 0);
+	wire_settle(f->w);
+	assert_events(&f->a, "rejected 486");
+	assert_all_gone(f);
+}
+
 /* ---- patience, loops, usages ---- */
 
 static void test_session_invite_expires(void **state)
@@ -2099,6 +2114,7 @@ int main(void)
 		T(update_before_the_answer),
 		T(early_dialogs_of_forks_are_kept),
 		T(rel_out_of_order_is_not_acknowledged),
+		T(rejected_whatever_there_is_to_say_beside),
 		T(invite_expires),
 		T(own_invite_that_comes_back_is_482),
 		T(refused_notify_ends_no_call),
