@@ -222,15 +222,16 @@ static void set_expiry(struct refer *r, uint32_t expires_s)
 
 static int reply_accepted(struct session *s, struct strans *st, int status, const char *more)
 {
-	char hdrs[512];
 	struct out o;
+	int err = -EMSGSIZE;
 
-	out_init(&o, hdrs, sizeof(hdrs));
+	out_init_grow(&o, SIP_MSG_MAX);
 	dialog_print_contact(&s->dialog, &o);
 	out_z(&o, more);
-	if (!out_ok(&o))
-		return -EMSGSIZE;
-	return strans_reply(st, &(struct sip_reply){ .status = status, .hdrs = out_view(&o) });
+	if (out_ok(&o))
+		err = strans_reply(st, &(struct sip_reply){ .status = status, .hdrs = out_view(&o) });
+	out_fini(&o);
+	return err;
 }
 
 int refer_accept(struct refer **out, struct session *s, struct strans *st, const struct sip_msg *m)

@@ -203,17 +203,18 @@ static void on_done(struct request *r, int err)
 
 static int reply_accepted(struct subscription *sub, struct strans *st, uint32_t expires_s)
 {
-	char hdrs[512];
 	struct out o;
+	int err = -EMSGSIZE;
 
-	out_init(&o, hdrs, sizeof(hdrs));
+	out_init_grow(&o, SIP_MSG_MAX);
 	out_fmt(&o, "Expires: %u\r\n", expires_s);
 	dialog_print_contact(&sub->dialog, &o);
-	if (!out_ok(&o))
-		return -EMSGSIZE;
-	return strans_reply(st, &(struct sip_reply){
-		.status = 200, .to_tag = str_from(sub->dialog.local_tag), .hdrs = out_view(&o),
-	});
+	if (out_ok(&o))
+		err = strans_reply(st, &(struct sip_reply){
+			.status = 200, .to_tag = str_from(sub->dialog.local_tag), .hdrs = out_view(&o),
+		});
+	out_fini(&o);
+	return err;
 }
 
 static void set_expiry(struct subscription *sub, uint32_t expires_s)
@@ -249,6 +250,17 @@ static void refuse_brief(const struct subscription *sub, struct strans *st)
 	strans_reply_simple(st, 423, min_expires);
 }
 
+/* RFC 6665 §8.2.2: says which would do. */
+static void refuse_event(const struct subscription *sub, struct strans *st)
+{
+	struct str event, params;
+	char line[128];
+
+	sip_token_params(str_from(sub->event), &event, &params);
+	snprintf(line, sizeof(line), "Allow-Events: %.*s\r\n", (int)(event.n < 64 ? event.n : 64), event.p);
+	strans_reply_simple(st, 489, line);
+}
+
 static void on_resubscribe(struct subscription *sub, struct strans *st, const struct sip_msg *m)
 {
 	int64_t wanted_s = sip_msg_expires(m, DEFAULT_EXPIRES_S);
@@ -258,7 +270,7 @@ static void on_resubscribe(struct subscription *sub, struct strans *st, const st
 		return;
 	}
 	if (!is_same_event(sub, m)) {
-		strans_reply_simple(st, 489, NULL);
+		refuse_event(sub, st);
 		return;
 	}
 	if (wanted_s < 0) {

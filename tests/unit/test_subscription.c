@@ -206,6 +206,7 @@ static void test_subscription_refreshed(void **state)
 	/* another event isn't this subscription */
 	subscribe(f, 5, "presence", "");
 	assert_int_equal(strncmp(f->end->last, "SIP/2.0 489 ", 12), 0);
+	assert_header(f, "Allow-Events", "message-summary");
 	subscribe(f, 6, "message-summary;id=1", "");
 	assert_int_equal(strncmp(f->end->last, "SIP/2.0 489 ", 12), 0);
 	subscribe(f, 7, "message-summary", "Expires: soon\r\n");
