@@ -68,7 +68,6 @@ void app_log(struct call *call, const char *fmt, ...) __attribute__((format(prin
 /* ---- the caller's leg ---- */
 
 bool app_is_hungup(const struct call *call);
-bool app_is_answered(const struct call *call);
 int app_ring(struct call *call);                        /* 180 */
 int app_answer(struct call *call);                      /* 200, once; returns when the ACK has come */
 int app_hangup(struct call *call, int sip_status);      /* unanswered: refuses with it; answered: BYE. */

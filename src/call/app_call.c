@@ -10,11 +10,6 @@ bool app_is_hungup(const struct call *call)
 	return call->is_hungup;
 }
 
-bool app_is_answered(const struct call *call)
-{
-	return call->caller_leg->state == LEG_ANSWERED;
-}
-
 void app_log(struct call *call, const char *fmt, ...)
 {
 	char text[512];

@@ -119,13 +119,12 @@ void leg_unbridge(struct leg *leg);
 void leg_update_bridge(struct leg *leg);
 /* Offers a leg anew what it is now: its partner's codecs first, our address, the direction of leg->wish. At once, or
  * as soon as what is under way has ended: an offer of the peer, one of ours (then once more, with what is true by then), the ACK
- * of our 200, the wait after a 491. So it may be called at any time and as often as wanted. How it went: leg_is_reoffering() turns
- * false, reoffer_status is set, the bridge is brought up to date (leg_update_bridge) and call_wake() called; a refusal leaves what
+ * of our 200, the wait after a 491. So it may be called at any time and as often as wanted. How it went: reoffer_status
+ * is set, the bridge is brought up to date (leg_update_bridge) and call_wake() called; a refusal leaves what
  * was agreed before, an answer that ends the dialog (481, 408) ends the leg. Never calls back before it returns.
  * Before the answer by UPDATE, if the first offer has its answer for good (RFC 3262) and the peer allows that.
  * -ENOTCONN: not answered yet and no UPDATE possible now, or ended; other errors: it couldn't be sent. */
 int leg_reoffer(struct leg *leg);
-bool leg_is_reoffering(const struct leg *leg);
 void leg_ringback(struct leg *leg);                  /* plays ringing to an answered caller */
 const char *leg_music_class(const struct leg *leg);
 /* Plays the music of a class of the call's domain to it. -ENOENT. */

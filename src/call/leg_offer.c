@@ -59,11 +59,6 @@ int leg_reoffer(struct leg *leg)
 	return 0;
 }
 
-bool leg_is_reoffering(const struct leg *leg)
-{
-	return leg->session && leg->state == LEG_ANSWERED && (leg->wants_reoffer || oa_state(leg->oa) == OA_LOCAL_OFFER);
-}
-
 void leg_on_reoffer_done(struct session *s, int status, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;

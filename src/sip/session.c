@@ -485,11 +485,6 @@ const struct sip_source *session_source(const struct session *s)
 	return &s->dialog.source;
 }
 
-const struct sip_dest *session_dest(const struct session *s)
-{
-	return &s->dialog.dest;
-}
-
 int session_local_addr(const struct session *s, union sockaddr_any *out)
 {
 	return dialog_local_addr(&s->dialog, out);

@@ -14,7 +14,8 @@
  *
  * Owner:  struct transport belongs to the stack. Flows belong to the transport.
  * Thread: loop thread.
- * Sending never calls back before it returns; a TCP error comes later through on_flow_closed.
+ * Sending never calls back before it returns; a TCP error comes later through on_flow_closed. Datagrams of a busy turn of the loop leave
+ * together at its end: one that the kernel then doesn't take is as if lost on the way, and counted in send_errors.
  */
 #pragma once
 

@@ -188,7 +188,6 @@ struct str session_remote_tag(const struct session *s);
 const struct sip_msg *session_invite_msg(const struct session *s);
 /* UAS: where the peer's last request came from (at first the INVITE); UAC: where the INVITE went, until the peer sends one. */
 const struct sip_source *session_source(const struct session *s);
-const struct sip_dest *session_dest(const struct session *s);      /* where our in-dialog requests go now */
 /* Our address in this dialog, for SDP. */
 int session_local_addr(const struct session *s, union sockaddr_any *out);
 
