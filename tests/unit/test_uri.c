@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <errno.h>
 
 #include "sip/uri.h"
@@ -134,6 +135,34 @@ static void test_uri_refuses_nul(void **state)
 	}
 }
 
+/* RFC 3261 §25.1, each character in each part: unreserved and what is named, and UTF-8, which phones put there. */
+static void test_uri_takes_the_characters_of_its_parts(void **state)
+{
+	static const char alnum[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", mark[] = "-_.!~*'()";
+	static const struct { const char *before, *behind, *more; bool has_marks; } rows[] = {
+		{ "sip:a", "b@h", "&=+$,;?/:[]#", true },  /* ':' ends the user, "b" is the password then; brackets and '#': seen */
+		{ "sip:a:b", "c@h", "&=+$,", true },
+		{ "sip:a@h;x=a", "b", "[]/:&+$;=@,\"?", true },  /* '?' ends them */
+		{ "sip:a@h?x=a", "b", "[]/?:+$&=@,;\"", true },
+		{ "sip:a@h", "b", "-._;?", false },        /* ';' and '?' end it */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		for (int c = 0; c < 256; c++) {
+			char text[64];
+			int n = snprintf(text, sizeof(text), "%s%c%s", rows[i].before, c, rows[i].behind);
+			bool fits = c && (strchr(alnum, c) || strchr(rows[i].more, c) || (rows[i].has_marks && (strchr(mark, c) || c > 127)));
+			struct sip_uri u;
+			int err = sip_uri_parse(&u, (struct str){ text, (size_t)n });
+
+			if (c == '@' && i < 3) /* a second one: a rule of its own */
+				continue;
+			if ((err == 0) != fits)
+				fail_msg("%s[%d]%s: %d", rows[i].before, c, rows[i].behind, err);
+		}
+}
+
 static void test_uri_escapes(void **state)
 {
 	char buf[32];
@@ -167,6 +196,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_uri_equality_19_1_4), cmocka_unit_test(test_uri_parts), cmocka_unit_test(test_uri_refuses),
 		cmocka_unit_test(test_uri_refuses_nul),
+		cmocka_unit_test(test_uri_takes_the_characters_of_its_parts),
 		cmocka_unit_test(test_uri_escapes),	    cmocka_unit_test(test_uri_params),
 	};
 
