@@ -117,20 +117,24 @@ static struct fault read_path(struct registration *r)
 	return no_fault();
 }
 
+static bool has_one_via(const struct sip_msg *m)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct str via;
+
+	return !sip_msg_element_next(m, SIP_HDR_VIA, &it, &via) || !sip_msg_element_next(m, SIP_HDR_VIA, &it, &via);
+}
+
 /* Did the first proxy, that has the flow to the phone, say that it keeps it? It is the one that wrote the last Path. */
 static bool is_first_hop_able(const struct registration *r)
 {
 	struct sip_hdr_iter it = { 0 };
 	struct str element;
 	struct sip_addr a;
-	unsigned nvias = 0;
 	bool is_able = false;
 
-	while (nvias < 2 && sip_msg_element_next(r->m, SIP_HDR_VIA, &it, &element))
-		nvias++;
-	if (nvias < 2)
+	if (r->is_direct)
 		return true; /* that is us */
-	it = (struct sip_hdr_iter){ 0 };
 	while (sip_msg_element_next(r->m, SIP_HDR_PATH, &it, &element))
 		is_able = sip_addr_parse(&a, element) == 0 && sip_param_find(a.uri.params, "ob", NULL);
 	return is_able;
@@ -375,6 +379,7 @@ struct fault register_plan(struct registration *r)
 	struct fault fault = no_fault();
 
 	r->default_s = read_expires(sip_msg_value(r->m, SIP_HDR_EXPIRES), r->p->default_expires_s);
+	r->is_direct = has_one_via(r->m);
 	r->is_outbound = sip_msg_has_token(r->m, SIP_HDR_SUPPORTED, "outbound") ||
 			 sip_msg_has_token(r->m, SIP_HDR_REQUIRE, "outbound");
 	if (!is_plain(r->m->call_id))

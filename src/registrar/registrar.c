@@ -18,7 +18,7 @@
 #define REPLY_MAX 32768
 #define NOT_LOADED_RETRY "Retry-After: 2\r\n"
 #define SUPPORTED "Supported: path, outbound, gruu\r\n"
-#define FLOW_TIMER "Flow-Timer: 120\r\n" /* as RFC 5626 §4.4.1 has it for connections */
+#define FLOW_TIMER_S 120 /* as RFC 5626 §4.4.1 has it for connections */
 
 struct registrar {
 	struct registrar_params p;
@@ -82,8 +82,15 @@ static void write_date(struct out *o, int64_t now_ms)
 		tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
+/* The flow ends here, and isn't that of a proxy, whose affair it is what the phone shows. Over UDP a sign of life needs STUN, and a phone that
+ * hears nothing of it sends what it likes. */
+static bool is_own_flow(const struct registration *r)
+{
+	return r->is_flow && r->is_direct && strans_source(r->st)->proto != SIP_UDP;
+}
+
 /* RFC 3327 §5.3: the phone is told the way that was taken; RFC 5626 §6: that its flow is one, and how often it should show that
- * it lives. Over UDP that needs STUN, and a phone that hears nothing of it sends what it likes. */
+ * it lives. */
 static void write_extensions(const struct registration *r, struct out *o)
 {
 	out_z(o, SUPPORTED);
@@ -95,8 +102,8 @@ static void write_extensions(const struct registration *r, struct out *o)
 	if (!r->is_flow)
 		return;
 	out_z(o, "Require: outbound\r\n");
-	if (strans_source(r->st)->proto != SIP_UDP)
-		out_z(o, FLOW_TIMER);
+	if (is_own_flow(r))
+		out_fmt(o, "Flow-Timer: %u\r\n", FLOW_TIMER_S);
 }
 
 static void reply_ok(const struct registration *r)
@@ -156,6 +163,8 @@ static void on_register(struct strans *st, const struct sip_msg *m, void *arg)
 		reply_fault(&reg, &fault);
 	} else {
 		register_carry_out(&reg);
+		if (is_own_flow(&reg))
+			sip_ua_flow_expect(r->p.ua, strans_source(st)->flow, FLOW_TIMER_S);
 		reply_ok(&reg);
 	}
 	register_fini(&reg);

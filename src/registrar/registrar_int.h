@@ -121,6 +121,7 @@ struct registration {
 	int64_t now_ms;
 	uint32_t default_s;      /* Expires, or ours */
 	char path[BINDING_PATH_MAX];
+	bool is_direct;          /* no proxy stands between us and the phone */
 	bool is_outbound;        /* the phone speaks RFC 5626 */
 	bool is_flow;            /* a reg-id counts here: it registers this flow */
 	bool is_removing;        /* asked to take something away */

@@ -56,11 +56,19 @@ static struct tcp_conn *conn_new(struct transport *t)
 		return NULL;
 	c->transport = t;
 	c->id = t->next_id++;
-	c->began_ms = c->last_ms = uv_now(t->loop);
+	c->began_ms = c->last_ms = c->heard_ms = uv_now(t->loop);
 	uv_tcp_init(t->loop, &c->tcp);
 	c->tcp.data = c;
 	t->handles++;
 	HASH_ADD(hh, t->conns, id, sizeof(c->id), c);
+	return c;
+}
+
+static struct tcp_conn *conn_find(const struct transport *t, uint64_t flow)
+{
+	struct tcp_conn *c = NULL;
+
+	HASH_FIND(hh, t->conns, &flow, sizeof(flow), c);
 	return c;
 }
 
@@ -201,8 +209,9 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	}
 	if (n == 0)
 		return;
+	c->heard_ms = uv_now(c->transport->loop);
 	if (c->is_used) /* line ends or a handshake byte by byte buy nobody time */
-		c->last_ms = uv_now(c->transport->loop);
+		c->last_ms = c->heard_ms;
 	if (!c->tls) {
 		c->len += (size_t)n;
 		take_messages(c);
@@ -394,7 +403,7 @@ int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes,
 	struct tcp_conn *c = NULL;
 
 	if (dest->flow) {
-		HASH_FIND(hh, t->conns, &dest->flow, sizeof(dest->flow), c);
+		c = conn_find(t, dest->flow);
 		if (!c)
 			return -ENOTCONN;
 	} else {
@@ -415,10 +424,25 @@ int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes,
 
 uint64_t tcp_listener(const struct transport *t, uint64_t flow)
 {
-	const struct tcp_conn *c = NULL;
+	const struct tcp_conn *c = conn_find(t, flow);
 
-	HASH_FIND(hh, t->conns, &flow, sizeof(flow), c);
 	return c ? c->listener : 0;
+}
+
+void tcp_flow_expect(struct transport *t, uint64_t flow, uint32_t every_s)
+{
+	struct tcp_conn *c = conn_find(t, flow);
+
+	if (c)
+		c->silent_max_ms = every_s ? (uint64_t)every_s * 1000 + FLOW_GRACE_MS : 0;
+}
+
+static bool is_overdue(const struct tcp_conn *c, uint64_t now)
+{
+	return (c->partial_since_ms && now - c->partial_since_ms > TCP_PARTIAL_MAX_MS) ||
+	       (c->tls && !tls_is_established(c->tls) && now - c->began_ms > HANDSHAKE_MAX_MS) ||
+	       (c->silent_max_ms && now - c->heard_ms > c->silent_max_ms) ||
+	       now - c->last_ms > (c->is_used ? c->transport->idle_max_ms : TCP_SILENT_MAX_MS);
 }
 
 void tcp_sweep(struct transport *t)
@@ -426,12 +450,9 @@ void tcp_sweep(struct transport *t)
 	uint64_t now = uv_now(t->loop);
 	struct tcp_conn *c, *next;
 
-	HASH_ITER(hh, t->conns, c, next) {
-		if ((c->partial_since_ms && now - c->partial_since_ms > TCP_PARTIAL_MAX_MS) ||
-		    (c->tls && !tls_is_established(c->tls) && now - c->began_ms > HANDSHAKE_MAX_MS) ||
-		    now - c->last_ms > (c->is_used ? t->idle_max_ms : TCP_SILENT_MAX_MS))
+	HASH_ITER(hh, t->conns, c, next)
+		if (is_overdue(c, now))
 			conn_close(c);
-	}
 }
 
 void tcp_close_all(struct transport *t)

@@ -279,6 +279,12 @@ int transport_name(struct transport *t, struct str host, uint32_t *name)
 	return hostnames_id(t->names, host, name);
 }
 
+void transport_flow_expect(struct transport *t, uint64_t flow, uint32_t every_s)
+{
+	if (!t->is_closing)
+		tcp_flow_expect(t, flow, every_s);
+}
+
 int transport_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow)
 {
 	struct listener *l;

@@ -9,7 +9,8 @@
  *   a message coming in 64 KiB, its buffer 128; those of all connections together 256 MiB: who needs more then is closed
  *   what it doesn't read 256 KiB, then it is closed
  *   time                10 s for handshakes of TLS and WebSocket, 60 s to the first message, 30 s for each from its first byte, and
- *                       an hour of silence; a peer that vanished is noticed within 2 minutes by keep-alives of TCP, or pings
+ *                       an hour of silence, or what it has promised; a peer that vanished is noticed within 2 minutes by keep-alives
+ *                       of TCP, or pings
  * A datagram holds nothing.
  *
  * Owner:  struct transport belongs to the stack. Flows belong to the transport.
@@ -111,6 +112,11 @@ int transport_name(struct transport *t, struct str host, uint32_t *name);
  * which must have been opened for the same name, or opens one. *flow (may be NULL) gets the flow used. 0; -ENOTCONN the flow is
  * gone; -EHOSTUNREACH no listener of that family or a name forgotten; -ENOBUFS the peer doesn't read. */
 int transport_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
+
+/* The peer of this TCP or TLS connection has promised to say something, if only a line end, at least so often (RFC 5626 §4.4.1): when it is
+ * silent for that long and some seconds, the flow has failed and is closed. 0: no promise, the idle limit alone. Nothing for other flows: a
+ * WebSocket is asked by pings. */
+void transport_flow_expect(struct transport *t, uint64_t flow, uint32_t every_s);
 
 /* Our address as the peer at dest sees it, for Via sent-by, Contact and SDP: the listener's, or where that is a wildcard the one the
  * kernel routes from (cached for some seconds), or the external one. -EHOSTUNREACH. */

@@ -18,6 +18,7 @@
 #define TCP_SILENT_MAX_MS 60000      /* one that has never said anything: connecting alone holds nothing for long */
 #define TCP_IDLE_MAX_MS (3600 * 1000 + 60000) /* a little more than the longest registration */
 #define TCP_SWEEP_MS 5000
+#define FLOW_GRACE_MS 15000          /* a keep-alive may be late by so much */
 #define HANDSHAKE_MAX_MS 10000       /* TLS, and HTTP of WebSocket */
 #define HELD_MAX (256u << 20)        /* of buffers of messages that are coming in */
 /* Of the kernel: a peer that doesn't acknowledge what it is sent, or three probes in the silence of a minute, is gone. */
@@ -67,6 +68,8 @@ struct tcp_conn {
 	size_t len, size;
 	uint64_t listener;           /* that it came to, 0: it is ours */
 	uint64_t began_ms, last_ms, partial_since_ms; /* partial_since_ms 0: nothing is pending */
+	uint64_t heard_ms;           /* when anything came last */
+	uint64_t silent_max_ms;      /* the peer says something more often; 0: it didn't promise */
 	size_t crlf_len;             /* line ends seen where a message could begin */
 	bool is_closing;
 	bool is_counted;             /* by the gate */
@@ -141,6 +144,7 @@ void batch_flush(struct batch *b);
 int tcp_listen(struct listener *l);
 int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
 uint64_t tcp_listener(const struct transport *t, uint64_t flow); /* that the connection came to, 0: none */
+void tcp_flow_expect(struct transport *t, uint64_t flow, uint32_t every_s);
 void tcp_close_all(struct transport *t);
 void tcp_sweep(struct transport *t);
 

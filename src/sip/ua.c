@@ -159,6 +159,14 @@ void sip_ua_on_flow_closed(struct sip_ua *ua, void (*fn)(uint64_t flow, void *ar
 	ua->on_flow_closed_arg = arg;
 }
 
+void sip_ua_flow_expect(struct sip_ua *ua, uint64_t flow, uint32_t every_s)
+{
+	struct transport *t = sip_stack_transport(ua->stack);
+
+	if (t)
+		transport_flow_expect(t, flow, every_s);
+}
+
 uint32_t sip_ua_next_target_ms(const struct sip_ua *ua)
 {
 	return ua->next_target_ms;

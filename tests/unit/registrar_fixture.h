@@ -51,6 +51,16 @@ void sip_ua_on_flow_closed(struct sip_ua *ua, void (*fn)(uint64_t flow, void *ar
 	flow_closed_arg = arg;
 }
 
+static struct { uint64_t flow; uint32_t every_s; unsigned n; } expected; /* of whom signs of life are expected */
+
+void sip_ua_flow_expect(struct sip_ua *ua, uint64_t flow, uint32_t every_s)
+{
+	(void)ua;
+	expected.flow = flow;
+	expected.every_s = every_s;
+	expected.n++;
+}
+
 enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip_msg *m, struct auth_identity *out)
 {
 	(void)a;

@@ -116,6 +116,30 @@ static void test_outbound_answer_says_what_was_done(void **state)
 	assert_null(strstr(st.hdrs, "Flow-Timer"));
 }
 
+/* RFC 5626 §4.4.1: what it is told to do it is expected to do, on a connection of its own. */
+static void test_outbound_flow_must_show_life_where_it_is_ours(void **state)
+{
+	static const char plain[] = "Contact: <sip:1@h>;" A "\r\n", flow[] = OUTBOUND "Contact: <sip:1@h>;reg-id=7;" A "\r\n";
+	static const char behind[] = "Via: SIP/2.0/UDP edge;branch=z9hG4bKy\r\nPath: <sip:edge;lr;ob>\r\n" OUTBOUND "Contact: <sip:1@h>;reg-id=7;" A "\r\n";
+	static const struct { const char *lines; enum sip_proto proto; unsigned n; } rows[] = {
+		{ plain, SIP_TCP, 0 }, { flow, SIP_UDP, 0 }, { behind, SIP_TCP, 0 }, { flow, SIP_TCP, 1 }, { flow, SIP_TLS, 1 }, { flow, SIP_WSS, 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct strans st;
+
+		expected.n = 0;
+		assert_int_equal(submit_full(&st, "1001", "a", cseq++, rows[i].lines, rows[i].proto, 70 + i), 200);
+		if (expected.n != rows[i].n || (strstr(st.hdrs, "Flow-Timer: 120\r\n") != NULL) != (rows[i].n == 1) ||
+		    (expected.n && (expected.flow != 70 + i || expected.every_s != 120)))
+			fail_msg("row %zu: %u", i, expected.n);
+	}
+	/* It was silent: its contact goes with it */
+	flow_closed_fn(70 + ARRAY_LEN(rows) - 1, flow_closed_arg);
+	assert_null(registrar_find(registrar, "office", STR("1001")));
+}
+
 /* RFC 5626 §6: the flow is kept by whom the phone is connected to. */
 static void test_outbound_first_hop_must_keep_the_flow(void **state)
 {
@@ -361,6 +385,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_outbound_equal_contacts_of_two_phones_stand_beside_each_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_flows_stand_beside_each_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_answer_says_what_was_done, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outbound_flow_must_show_life_where_it_is_ours, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_first_hop_must_keep_the_flow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_path_is_kept_and_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_gruus_mean_one_phone, setup, teardown),

@@ -720,6 +720,40 @@ static void test_transport_tcp_slow_and_idle_connections_are_closed(void **state
 	}
 }
 
+/* RFC 5626 §4.4.1: what we say doesn't count, only what the peer does. */
+static void test_transport_tcp_flow_that_breaks_its_promise_is_closed(void **state)
+{
+	struct fx *fx = fx_new(v4, 1);
+	struct sip_dest dest = { .proto = SIP_TCP };
+	struct tcp_conn *c;
+	char buf[1024];
+
+	(void)state;
+	peer_connect(fx, "127.0.0.1");
+	peer_write(fx, buf, message(buf, sizeof(buf), "used", 0));
+	pump(fx, fx->ngot, 1u);
+	c = fx->t->conns;
+	dest.flow = c->id;
+	transport_flow_expect(fx->t, c->id, 120);
+	transport_flow_expect(fx->t, c->id + 1, 120); /* nobody's */
+	c->heard_ms = uv_now(&fx->loop) - 120000 - FLOW_GRACE_MS;
+	tcp_sweep(fx->t);
+	assert_false(c->is_closing);
+	peer_write(fx, "\r\n\r\n", 4);
+	pump(fx, fx->nin, 2u); /* its answer */
+	assert_true(uv_now(&fx->loop) - c->heard_ms < 120000);
+	c->heard_ms = uv_now(&fx->loop) - 120000 - FLOW_GRACE_MS - 1;
+	transport_flow_expect(fx->t, c->id, 0);
+	tcp_sweep(fx->t);
+	assert_false(c->is_closing);
+	transport_flow_expect(fx->t, c->id, 120);
+	assert_int_equal(transport_send_checked(fx, &dest, STR("\r\n"), NULL), 0);
+	tcp_sweep(fx->t);
+	pump(fx, fx->nclosed, 1u);
+	assert_true(fx->closed_flow == dest.flow);
+	fx_free(fx);
+}
+
 /* Who comes when all places are taken is thrown out at once, and the next finds one that has become free. */
 static void test_transport_tcp_full_goes_on_listening(void **state)
 {
@@ -819,6 +853,7 @@ int main(void)
 		cmocka_unit_test(test_transport_tcp_refused_connection_ends_the_flow),
 		cmocka_unit_test(test_transport_tcp_peer_that_does_not_read_is_bounded),
 		cmocka_unit_test(test_transport_tcp_slow_and_idle_connections_are_closed),
+		cmocka_unit_test(test_transport_tcp_flow_that_breaks_its_promise_is_closed),
 		cmocka_unit_test(test_transport_tcp_full_goes_on_listening),
 		cmocka_unit_test(test_transport_close_inside_its_own_handler),
 		cmocka_unit_test(test_transport_close_drops_connections_and_what_they_hold),
