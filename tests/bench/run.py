@@ -11,9 +11,12 @@ does: so CPU figures are taken second by second, and the quieter quarter of the 
              after the first 1,000 calls.
     load     19,000 more calls, each with a talk of 0.2 s: CPU us a call, what its timers cost later included. Once they and their transactions are gone nothing
              may be left: calls, tasks, timers, descriptors as before the first call, memory within 10 % of that level.
+    calls    The same by callload.c in place of SIPp, which takes a core and a half for itself and so most of the server's caches.
+    digest   Calls of an extension, each challenged and authenticated.
+    rate     20,000 calls at 2,000 a second: none lost, no message sent twice.
 
-Prints a line a figure with its budget, and exits with 1 if one is over. Takes about four minutes; --quick takes fewer calls and
-less than three, as a guide while working.
+Prints a line a figure with its budget, and exits with 1 if one is over. Takes about six minutes; --quick takes fewer calls and
+less than four, as a guide while working; --only NAME just that part (held and load are one: sipp).
 """
 import argparse
 import os
@@ -36,6 +39,8 @@ RTP_SECONDS, PPS = 10, 50
 HELD_RATE = 200
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
+PARTS = ("sipp", "calls", "digest", "rate")
+
 ROUTE = """
 INSERT INTO pbx.context (domain, context, name) VALUES ('office', 'bench', 'Bench');
 INSERT INTO pbx.trunk (domain, name, context, uri) VALUES ('office', 'load', 'bench', NULL), ('office', 'sink', 'bench', %s);
@@ -43,6 +48,7 @@ INSERT INTO pbx.trunk_address (domain, name, address) VALUES ('office', 'load', 
 INSERT INTO pbx.route (domain, context, pattern) VALUES ('office', 'bench', '_9.');
 INSERT INTO pbx.step (domain, context, pattern, position, app, args)
     VALUES ('office', 'bench', '_9.', 1, 'dial', '{"number": "${number}", "trunk": "sink"}');
+INSERT INTO pbx.context_include (domain, context, position, included) VALUES ('office', 'office', 9, 'bench');
 """
 
 
@@ -141,6 +147,37 @@ class Load:
                 process.wait()
 
 
+class CallLoad:
+    """callload.c and its calls. user: an extension that is challenged; without, the trunk calls."""
+
+    def __init__(self, office, caller, callee, calls, rate, user=None):
+        self.office = office
+        self.calls = calls
+        self.command = [BUILD / "tests/bench/callload", "--server", f"{office.addr}:{office.port}", "--caller", f"{caller}:5060",
+                        "--callee", f"{callee}:5060", "--calls", str(calls), "--rate", str(rate)]
+        if user:
+            self.command += ["--user", user, "--password", f"s{user}"]
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def is_running(self):
+        return self.process.poll() is None
+
+    def wait(self):
+        """What it has counted."""
+        out = self.process.communicate(timeout=300)[0]
+        if self.process.returncode not in (0, 1):
+            raise OfficeError(f"callload: {out}")
+        said = {name: float(value) for name, value in re.findall(r"(\w+)=([0-9.]+)", out)}
+        said["bad"] = said["lost"] + said["refused"] + said["repeated"] + said["strange"]
+        said["text"] = out.strip()
+        return said
+
+    def kill(self):
+        if self.is_running():
+            self.process.kill()
+            self.process.wait()
+
+
 def sliced(server, counter, goes_on):
     """CPU us a count, while it goes on: the lower quartile of its seconds, without those at the beginning and the end."""
     points = []
@@ -193,11 +230,8 @@ def left_over(first, last):
     return {name: last[name] - first[name] for name in names if last[name] > first[name]}
 
 
-def measure(office, options, report):
-    caller, callee = own_address(), own_address()
-    office.sql(ROUTE, f"sip:{callee}:5060", caller)
-    office.restart()
-    server = Server(office)
+def measure_sipp(office, server, options, report):
+    caller, callee = office.trunk, office.sink
     loads = []
 
     def load(name, calls, talk_ms, rate=options.rate):
@@ -241,9 +275,59 @@ def measure(office, options, report):
             each.kill()
 
 
+def cpu_a_call(office, server, caller, calls, rate, user=None):
+    """CPU us a call in the quiet seconds, with what its timers cost later; the mean; and what callload says."""
+    CallLoad(office, caller, office.sink, 100, 100, user).wait()     # what is made with the first call
+    before = server.cpu_us()
+    load = CallLoad(office, caller, office.sink, calls, rate, user)
+    try:
+        quiet = sliced(server, "total", load.is_running)
+        said = load.wait()
+    finally:
+        load.kill()
+    during = server.cpu_us()
+    server.settle(calls=0)
+    after = server.cpu_us()
+    return quiet + (after - during) / calls, (after - before) / calls, said
+
+
+def measure_calls(office, server, options, report):
+    us, mean, said = cpu_a_call(office, server, office.trunk, options.calls, options.rate)
+    report.figure("CPU a call, callload", us, "us", 120, f"{options.calls} calls, {said['rate']:.0f}/s, mean {mean:.0f}")
+    report.figure("calls lost, messages repeated", said["bad"], "", 0, said["text"] if said["bad"] else "")
+
+
+def measure_digest(office, server, options, report):
+    us, mean, said = cpu_a_call(office, server, office.phone, options.calls, options.rate, "1001")
+    report.figure("CPU a call with digest", us, "us", 150, f"{options.calls} calls, {said['rate']:.0f}/s, mean {mean:.0f}")
+    report.figure("calls lost, messages repeated", said["bad"], "", 0, said["text"] if said["bad"] else "")
+
+
+def measure_rate(office, server, options, report):
+    load = CallLoad(office, office.trunk, office.sink, options.calls + 1000, 2000)
+    try:
+        said = load.wait()
+    finally:
+        load.kill()
+    report.figure("calls lost at 2,000/s", said["bad"], "", 0, said["text"])
+    report.figure("calls a second behind 2,000", 2000 - said["rate"], "", 20)
+    server.settle(calls=0)
+
+
+def measure(office, options, report):
+    office.trunk, office.sink, office.phone = own_address(), own_address(), own_address()
+    office.sql(ROUTE, f"sip:{office.sink}:5060", office.trunk)
+    office.restart()
+    server = Server(office)
+    for part, run in zip(PARTS, (measure_sipp, measure_calls, measure_digest, measure_rate)):
+        if options.only in (None, part):
+            run(office, server, options, report)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="fewer calls, figures that are a guide")
+    parser.add_argument("--only", choices=PARTS, help="just this part")
     parser.add_argument("--rate", type=int, default=1000, help="calls a second")
     options = parser.parse_args()
     options.held, options.calls, options.flows = (200, 2000, 100) if options.quick else (1000, 19000, 250)
