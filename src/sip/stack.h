@@ -93,7 +93,9 @@ void strans_set_hdrs(struct strans *st, struct str hdrs);
  * Call-ID, CSeq, Content-*, Server, which are written here). reason NULL: the standard phrase. to_tag: put on
  * To when it has none; STR_NULL makes a stable one. ctype NULL: no body. Record-Route is copied into
  * dialog-forming responses of the INVITE and SUBSCRIBE (1xx above 100, 2xx).
- * A provisional response above 100 to another method than INVITE is refused with -EINVAL (RFC 4320 §4.1).
+ * A provisional response to another method than INVITE is refused with -EINVAL: the transaction sends its 100 by itself when it is
+ * time (RFC 4320 §4.1). A 408 to such a request isn't sent, nor is any answer after 64*T1, when who asked has given up (§4.2): it
+ * ends in silence, and 0 is returned.
  * A second final response is refused with -EALREADY (but the same 2xx of an INVITE may be repeated by the
  * session's retransmission timer through strans_repeat). */
 struct sip_reply {

@@ -9,6 +9,9 @@
 
 #include "sip/stack_int.h"
 
+/* RFC 4320 §4.1: another request than INVITE gets its 100 when a client's timer E has come to T2, after 500 + 1000 + 2000 ms. */
+#define TRYING_AFTER_MS 3500
+
 enum st { ST_BAD, ST_TRYING, ST_PROCEEDING, ST_COMPLETED, ST_CONFIRMED, ST_ACCEPTED, ST_TERMINATED, ST_COUNT };
 enum ev { EV_REQUEST, EV_ACK, EV_SEND_1XX, EV_SEND_2XX, EV_SEND_3XX_6XX, EV_TIMER_G, EV_TIMER_END, EV_TRANSPORT, EV_COUNT };
 
@@ -42,6 +45,7 @@ struct strans {
 	enum st state;
 	bool is_invite, is_in_merge, is_busy; /* is_busy: inside on_request, so not freed yet */
 	bool is_cancelled;       /* once is enough */
+	bool is_late;            /* who asked has given up (timer F): no answer goes out any more */
 	bool is_too_long;        /* the final response was: timer_end brings a brief one, unless there is another */
 	bool has_failed;         /* couldn't send: timer_end brings EV_TRANSPORT */
 	struct sip_msg *cancel;  /* a CANCEL that nobody could be told of yet; timer_g brings it */
@@ -50,7 +54,7 @@ struct strans {
 	char *last;              /* response last sent */
 	size_t last_len;
 	uint32_t g_ms;
-	struct timer timer_g, timer_end;
+	struct timer timer_g, timer_end; /* timer_g: the next thing to be done in a state that goes on */
 	unsigned key_len, merge_len;
 	char *merge_key;         /* behind key */
 	char key[];
@@ -130,6 +134,7 @@ bool strans_is_merged(struct sip_stack *s, const struct sip_msg *m)
 static void strans_event(struct strans *st, enum ev ev);
 static void tell_cancel(struct strans *st);
 static void reply_briefly(struct strans *st);
+static int send_reply(struct strans *st, const struct sip_reply *r);
 
 static enum st next_state(const struct strans *st, enum ev ev)
 {
@@ -182,14 +187,27 @@ static void strans_free(struct strans *st)
 	free(st);
 }
 
+/* Whoever is to answer takes his time. */
+static void wait_on(struct strans *st)
+{
+	if (st->state == ST_TRYING)
+		send_reply(st, &(struct sip_reply){ .status = 100 });
+	else
+		st->is_late = true;
+}
+
 static void on_timer_g(void *arg)
 {
 	struct strans *st = arg;
 
-	if (is_msg_done(st))
-		drop_msg(st);
-	else if (st->cancel)
-		tell_cancel(st);
+	if (!is_msg_done(st)) {
+		if (st->cancel)
+			tell_cancel(st);
+		else if (!st->is_invite)
+			wait_on(st);
+		return;
+	}
+	drop_msg(st);
 	if (has_timer_g(st))
 		strans_event(st, EV_TIMER_G);
 }
@@ -263,6 +281,9 @@ static void send_last(struct strans *st, bool again)
 		sockaddr_set_port(&any.addr, st->via_port ? st->via_port : 5060);
 		err = stack_send(st->stack, &any, (struct str){ st->last, st->last_len }, NULL);
 	}
+	/* Somebody still looks who it is, and can't be told: he answers, and that will end it. */
+	if (!is_msg_done(st) && !st->h)
+		return;
 	/* Who sends isn't called back: the end comes with the next tick. */
 	if (err && next_state(st, EV_TRANSPORT) == ST_TERMINATED) {
 		st->has_failed = true;
@@ -294,6 +315,9 @@ static void enter(struct strans *st, enum st state)
 	st->cancel = NULL;
 	timer_stop(w, &st->timer_g);
 	switch (state) {
+	case ST_PROCEEDING:
+		timer_start(w, &st->timer_g, SIP_TIMER_B_MS - TRYING_AFTER_MS); /* from Trying: an INVITE begins here */
+		return;
 	case ST_COMPLETED:
 		if (st->is_invite) {
 			st->g_ms = SIP_T1_MS;
@@ -394,6 +418,8 @@ void strans_after_request(struct strans *st)
 		strans_free(st);
 	else if (st->is_invite && st->state == ST_PROCEEDING && !st->last)
 		strans_reply_simple(st, 100, NULL);
+	else if (st->state == ST_TRYING)
+		timer_start(st->stack->p.timers, &st->timer_g, TRYING_AFTER_MS);
 }
 
 void strans_free_all(struct sip_stack *s)
@@ -477,19 +503,19 @@ static void reply_briefly(struct strans *st)
 	strans_reply(st, &brief);
 }
 
-int strans_reply(struct strans *st, const struct sip_reply *r)
+/* RFC 4320 §4.2: a 408, or an answer when who asked has given up, would only be one that belongs to nothing. */
+static void reply_nothing(struct strans *st)
+{
+	drop_last(st);
+	strans_event(st, EV_SEND_3XX_6XX);
+}
+
+static int send_reply(struct strans *st, const struct sip_reply *r)
 {
 	enum ev ev = event_of_status(r->status);
 	struct out o;
 	int err;
 
-	if (st->state == ST_TERMINATED)
-		return -EIO;
-	if (st->state == ST_ACCEPTED || next_state(st, ev) == ST_BAD)
-		return -EALREADY;
-	/* RFC 4320 §4.1: a non-INVITE gets no 1xx but 100, and that not before it has waited; nobody above needs one. */
-	if (!st->is_invite && r->status > 100 && r->status < 200)
-		return -EINVAL;
 	err = write_reply(st, r, &o);
 	if (err && r->status >= 200) {
 		st->is_too_long = true;
@@ -507,6 +533,23 @@ int strans_reply(struct strans *st, const struct sip_reply *r)
 	st->stack->strans_bytes += o.len;
 	strans_event(st, ev);
 	return 0;
+}
+
+int strans_reply(struct strans *st, const struct sip_reply *r)
+{
+	if (st->state == ST_TERMINATED)
+		return -EIO;
+	if (st->state == ST_ACCEPTED || next_state(st, event_of_status(r->status)) == ST_BAD)
+		return -EALREADY;
+	if (st->is_invite)
+		return send_reply(st, r);
+	if (r->status < 200)
+		return -EINVAL; /* RFC 4320 §4.1: no 1xx but 100, and that when it is time */
+	if (st->is_late || r->status == 408) {
+		reply_nothing(st);
+		return 0;
+	}
+	return send_reply(st, r);
 }
 
 int strans_reply_simple(struct strans *st, int status, const char *hdrs)
