@@ -20,11 +20,11 @@ enum ev { EV_1XX, EV_2XX, EV_3XX_6XX, EV_TIMER_AE, EV_TIMER_BF, EV_TIMER_END, EV
 static const enum st invite_next[ST_COUNT][EV_COUNT] = {
 	[ST_CALLING] = { [EV_1XX] = ST_PROCEEDING, [EV_2XX] = ST_ACCEPTED, [EV_3XX_6XX] = ST_COMPLETED, [EV_TIMER_AE] = ST_CALLING,
 			 [EV_TIMER_BF] = ST_TERMINATED, [EV_TRANSPORT] = ST_TERMINATED },
-	/* Timer B runs here only after a CANCEL (§9.1). */
+	/* Timer B runs here only after a CANCEL (§9.1). Nothing is sent here: that the connection has ended is lose_flow()'s. */
 	[ST_PROCEEDING] = { [EV_1XX] = ST_PROCEEDING, [EV_2XX] = ST_ACCEPTED, [EV_3XX_6XX] = ST_COMPLETED,
-			    [EV_TIMER_BF] = ST_TERMINATED, [EV_TRANSPORT] = ST_TERMINATED },
-	[ST_COMPLETED] = { [EV_1XX] = ST_COMPLETED, [EV_3XX_6XX] = ST_COMPLETED, [EV_TIMER_END] = ST_TERMINATED /* D */,
-			   [EV_TRANSPORT] = ST_TERMINATED },
+			    [EV_TIMER_BF] = ST_TERMINATED },
+	/* An ACK that can't be sent ends nothing: when the response comes again it is tried again. */
+	[ST_COMPLETED] = { [EV_1XX] = ST_COMPLETED, [EV_3XX_6XX] = ST_COMPLETED, [EV_TIMER_END] = ST_TERMINATED /* D */ },
 	[ST_ACCEPTED] = { [EV_1XX] = ST_ACCEPTED, [EV_2XX] = ST_ACCEPTED, [EV_TIMER_END] = ST_TERMINATED /* M */ },
 };
 static const enum st other_next[ST_COUNT][EV_COUNT] = {
@@ -47,6 +47,7 @@ struct ctrans {
 	bool is_invite, wants_cancel, is_cancelled;
 	bool is_heard, is_proven;  /* a response has come; one that a server in order gives */
 	bool is_large;             /* goes by TCP for its size alone */
+	bool has_lost_flow;        /* the connection it went by has ended */
 	uint32_t patience_ms;      /* 0: none */
 	uint64_t udp_flow;         /* of dest when it goes by UDP after all */
 	size_t via_at;             /* of the transport's name in the Via, in request */
@@ -156,12 +157,21 @@ static int write_copy(struct out *o, const struct ctrans *ct, const char *method
 	return r;
 }
 
-static void send_ack(struct ctrans *ct, const struct sip_msg *response)
+/* Where what follows the INVITE goes: the way it went, or when that connection has ended and leads to an address, by a new one. */
+static struct sip_dest follow_dest(const struct ctrans *ct)
 {
 	struct sip_dest dest = ct->dest;
+
+	if (!ct->has_lost_flow)
+		dest.flow = ct->flow;
+	return dest;
+}
+
+static void send_ack(struct ctrans *ct, const struct sip_msg *response)
+{
+	struct sip_dest dest = follow_dest(ct);
 	struct out o;
 
-	dest.flow = ct->flow;
 	out_init_grow(&o, SIP_MSG_MAX);
 	if (write_copy(&o, ct, "ACK", sip_msg_value(response, SIP_HDR_TO), STR_NULL) == 0)
 		stack_send(ct->stack, &dest, out_view(&o), NULL);
@@ -227,23 +237,39 @@ static void use_udp(struct ctrans *ct)
 	send_request(ct, false);
 }
 
-/* There is another target to try. An INVITE stays to hear what may still come: a 1xx is answered with CANCEL. */
-static void lose_patience(struct ctrans *ct)
+/* An INVITE that nobody waits for any more stays to hear what may still come: what rings is cancelled, a final response ACKed. */
+static void give_up(struct ctrans *ct, int err)
 {
 	const struct ctrans_handler *h = ct->h;
 
+	ct->is_heard = ct->is_proven = true; /* that was its failure, whatever it says later */
+	timer_stop(ct->stack->p.timers, &ct->timer_ae);
+	ctrans_cancel(ct, STR_NULL);
+	ct->h = NULL;
+	if (h && h->on_terminated)
+		h->on_terminated(ct, err, ct->arg);
+}
+
+/* There is another target to try. */
+static void lose_patience(struct ctrans *ct)
+{
 	if (!ct->is_invite) {
 		ctrans_event(ct, EV_TIMER_BF, NULL);
 		return;
 	}
 	target_failed(ct, 0);
-	ct->is_heard = ct->is_proven = true; /* that was its failure, whatever it says later */
-	timer_stop(ct->stack->p.timers, &ct->timer_ae);
-	ctrans_cancel(ct, STR_NULL);
-	ct->h = NULL;
 	ct->stack->n.ctrans_timeouts++;
-	if (h && h->on_terminated)
-		h->on_terminated(ct, -ETIMEDOUT, ct->arg);
+	give_up(ct, -ETIMEDOUT);
+}
+
+/* Its connection has ended. A phone that rings doesn't stop for that, and answers by a new one (RFC 3261 §18.2.2). */
+static void lose_flow(struct ctrans *ct)
+{
+	ct->has_lost_flow = true;
+	if (ct->is_invite && ct->state == ST_PROCEEDING)
+		give_up(ct, -EIO);
+	else if (ct->state != ST_COMPLETED && ct->state != ST_ACCEPTED)
+		ctrans_event(ct, EV_TRANSPORT, NULL);
 }
 
 static void on_timer_end(void *arg)
@@ -406,8 +432,8 @@ void ctrans_flow_closed(struct sip_stack *s, uint64_t flow)
 	struct ctrans *ct, *next;
 
 	HASH_ITER(hh, s->ctrans, ct, next)
-		if (ct->flow == flow && is_reliable(ct->dest.proto) && ct->state != ST_COMPLETED && ct->state != ST_ACCEPTED) {
-			ctrans_event(ct, EV_TRANSPORT, NULL);
+		if (ct->flow == flow && is_reliable(ct->dest.proto) && !ct->has_lost_flow) {
+			lose_flow(ct);
 			/* A handler may have ended others: begin anew. */
 			next = s->ctrans;
 		}
@@ -517,12 +543,11 @@ int ctrans_start(struct ctrans **out, struct sip_stack *s, const struct sip_req 
 static void start_cancel(struct ctrans *ct)
 {
 	struct str branch = { ct->key, (size_t)str_find_chr((struct str){ ct->key, ct->key_len }, ' ') };
-	struct sip_dest dest = ct->dest;
+	struct sip_dest dest = follow_dest(ct);
 	struct ctrans *cancel;
 	struct out o;
 
 	ct->is_cancelled = true;
-	dest.flow = ct->flow;
 	out_init_grow(&o, SIP_MSG_MAX);
 	if (write_copy(&o, ct, "CANCEL", STR_NULL, str_from(ct->cancel_hdrs)) == 0)
 		start(&cancel, ct->stack, out_view(&o), branch, STR("CANCEL"), &dest, 0);

@@ -87,7 +87,7 @@ int request_start(struct request *r, struct dialog *d, const struct request_para
 		return -ENOMEM;
 	err = d->auth || p->keeps_content || d->ntargets > 1 ? keep_content(r, p) : 0;
 	if (!err) {
-		r->cseq = ++d->local_seq;
+		r->cseq = r->first_cseq = ++d->local_seq;
 		err = send_to_any(r, p->hdrs, p->ctype, p->body);
 	}
 	if (err)
@@ -245,15 +245,15 @@ static void on_terminated(struct ctrans *ct, int err, void *arg)
 
 /* ---- ACK ---- */
 
-int ack_make(struct ack *a, const struct request *invite, const struct dialog *d, const char *ctype, struct str body)
+int ack_make(struct ack *a, const struct request *invite, uint32_t cseq, const struct dialog *d, const char *ctype, struct str body)
 {
 	struct str uri;
 	struct out o;
 
 	*a = (struct ack){ 0 };
 	out_init_grow(&o, SIP_MSG_MAX);
-	dialog_print_request(d, &o, SIP_ACK, "ACK", invite->cseq, 0, &uri);
-	out_z(&o, invite->auth ? invite->auth : ""); /* the credentials of the INVITE (§13.2.2.4) */
+	dialog_print_request(d, &o, SIP_ACK, "ACK", cseq, 0, &uri);
+	out_z(&o, invite->auth && cseq == invite->cseq ? invite->auth : ""); /* the credentials of the INVITE (§13.2.2.4) */
 	a->uri = str_dup(uri);
 	a->hdrs = out_ok(&o) ? str_dup(out_view(&o)) : NULL;
 	out_fini(&o);

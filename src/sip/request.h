@@ -37,7 +37,7 @@ struct request {
 	const struct request_handler *handler;
 	struct ctrans *ct;       /* NULL: over */
 	enum sip_method method;
-	uint32_t cseq;
+	uint32_t cseq, first_cseq; /* of the last time it was sent, the first */
 	char *method_name;
 	char *hdrs, *ctype, *body; /* NULL where not kept */
 	size_t body_len;
@@ -65,8 +65,8 @@ struct ack {
 	size_t body_len;
 	struct dialog *waits;    /* for its target's name to be looked up; NULL: doesn't */
 };
-/* ctype NULL: no body. */
-int ack_make(struct ack *a, const struct request *invite, const struct dialog *d, const char *ctype, struct str body);
+/* cseq: that of the 2xx, which may be the answer to an earlier sending of the INVITE. ctype NULL: no body. */
+int ack_make(struct ack *a, const struct request *invite, uint32_t cseq, const struct dialog *d, const char *ctype, struct str body);
 /* Where the dialog's name leads; while that is being looked up the ACK waits, and goes by itself then. */
 int ack_send(struct ack *a, struct dialog *d);
 void ack_fini(struct ack *a);

@@ -75,6 +75,7 @@ static void session_timer(void *arg)
 		uas_wait_over(s);
 		break;
 	case SESSION_ST_TERMINATED:
+		uac_linger_over(s);
 		break;
 	}
 }

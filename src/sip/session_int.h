@@ -134,6 +134,7 @@ void uac_retry_now(struct session *s);           /* the wait after 491 is over *
 void uac_retry_drop(struct session *s);
 void uac_retry_overtaken(struct session *s);     /* the peer makes an offer during it */
 void uac_free_all(struct session *s);
+void uac_linger_over(struct session *s);         /* no answer can come any more */
 
 /* ---- session_early.c ---- */
 

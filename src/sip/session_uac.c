@@ -164,7 +164,7 @@ void uac_free_all(struct session *s)
 static int acknowledge(struct uac_offer *u, const char *ctype, struct str body)
 {
 	struct dialog *d = &u->session->dialog;
-	int err = ack_make(&u->ack, &u->req, d, body.n > 0 ? ctype : NULL, body);
+	int err = ack_make(&u->ack, &u->req, u->req.cseq, d, body.n > 0 ? ctype : NULL, body);
 
 	if (err)
 		return err;
@@ -211,7 +211,7 @@ static void refuse_fork(struct session *s, struct request *invite, const struct 
 		free(f);
 		return;
 	}
-	if (ack_make(&f->ack, invite, &f->dialog, NULL, STR_NULL)) {
+	if (ack_make(&f->ack, invite, m->cseq.seq, &f->dialog, NULL, STR_NULL)) {
 		dialog_fini(&f->dialog);
 		free(f);
 		return;
@@ -227,7 +227,7 @@ static void further_2xx(struct uac_offer *u, const struct sip_msg *m, const stru
 {
 	struct session *s = u->session;
 
-	if (u->is_answered && dialog_has_remote_tag(&s->dialog, m->to.tag)) {
+	if (u->is_answered && m->cseq.seq == u->req.cseq && dialog_has_remote_tag(&s->dialog, m->to.tag)) {
 		if (u->is_acked)
 			ack_send(&u->ack, &s->dialog);
 		return;
@@ -288,8 +288,9 @@ void uac_stray_2xx(struct session *s, const struct sip_msg *m, const struct sip_
 {
 	struct uac_offer *u;
 
+	/* Its first sending may have gone to another target than the last, which asked for credentials. */
 	DL_FOREACH(s->uac, u) {
-		if (u->req.cseq == m->cseq.seq) {
+		if (m->cseq.seq >= u->req.first_cseq && m->cseq.seq <= u->req.cseq) {
 			further_2xx(u, m, src);
 			return;
 		}
@@ -458,6 +459,25 @@ static void on_response(struct request *r, const struct sip_msg *m)
 	}
 }
 
+/* The connection has ended under a phone that rings, and it can't be reached to be told: it may answer yet, by a new one. */
+static void linger(struct session *s)
+{
+	s->is_cancelling = true;
+	session_end(s, SESSION_FAILED, 503, NULL);
+	timer_start(s->dialog.ua->timers, &s->timer, 64 * SIP_T1_MS);
+}
+
+void uac_linger_over(struct session *s)
+{
+	struct uac_offer *u, *next;
+
+	DL_FOREACH_SAFE(s->uac, u, next) {
+		if (!u->req.ct)
+			offer_free(u);
+	}
+	session_reap(s);
+}
+
 static void on_done(struct request *r, int err)
 {
 	struct uac_offer *u = container_of(r, struct uac_offer, req);
@@ -470,6 +490,10 @@ static void on_done(struct request *r, int err)
 	}
 	if (u->is_initial)
 		early_tidy(s);
+	if (err && err != -ETIMEDOUT && u->req.has_progress) {
+		linger(s);
+		return;
+	}
 	offer_free(u);
 	if (err)
 		session_end(s, err == -ETIMEDOUT ? SESSION_TIMEOUT : SESSION_FAILED, status, NULL);

@@ -1,7 +1,8 @@
 /* test_ctrans.c - the client transactions of RFC 3261 §17.1 with RFC 6026: every state meets every event.
  *
  * A state can't be looked at from outside; it is known by what follows. So each cell says what an event causes at once (sent,
- * told) and what then comes by itself if nothing else happens: retransmissions and the end.
+ * told) and what then comes by itself if nothing else happens: retransmissions and the end. That no cell is missing is checked too:
+ * met[] notes the state and the event that a row is about.
  */
 #include "sip_fixture.h"
 #include "sip/stack_int.h"
@@ -91,12 +92,47 @@ struct cell {
 	int err;
 };
 
-static void walk(const struct cell *c, size_t row)
+enum where { AT_BEGINNING /* Calling, Trying */, AT_PROCEEDING, AT_COMPLETED, AT_ACCEPTED, AT_COUNT };
+enum met { MET_TIMERS, MET_100, MET_1XX, MET_2XX, MET_3XX, MET_4XX_6XX, MET_COUNT };
+
+struct cover {
+	bool met[AT_COUNT][MET_COUNT];
+};
+
+static enum where where_is(const struct cell *c)
+{
+	int last = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(c->before) && c->before[i]; i++)
+		last = c->before[i];
+	if (last < 200)
+		return last ? AT_PROCEEDING : AT_BEGINNING;
+	return last < 300 && strcmp(c->method, "INVITE") == 0 ? AT_ACCEPTED : AT_COMPLETED;
+}
+
+static enum met what_is(int status)
+{
+	if (status < 200)
+		return !status ? MET_TIMERS : status == 100 ? MET_100 : MET_1XX;
+	return status < 300 ? MET_2XX : status < 400 ? MET_3XX : MET_4XX_6XX;
+}
+
+static void check_all_met(const struct cover *c, unsigned nstates)
+{
+	for (unsigned at = 0; at < nstates; at++)
+		for (unsigned e = 0; e < MET_COUNT; e++)
+			if (!c->met[at][e])
+				fail_msg("state %u never meets event %u", at, e);
+}
+
+static void walk(const struct cell *c, size_t row, struct cover *cover)
 {
 	struct fx *fx = fx_new(c->proto);
 	struct user u;
 	uint64_t at_ms;
 	unsigned told, nsent;
+
+	cover->met[where_is(c)][what_is(c->event)] = true;
 
 	assert_int_equal(start(fx, &u, c->method), 0);
 	for (size_t i = 0; i < ARRAY_LEN(c->before) && c->before[i]; i++)
@@ -168,13 +204,17 @@ static void test_ctrans_invite_every_cell(void **state)
 		{ "INVITE", SIP_UDP, { 180 }, 603, "ACK", 1, 0, T64, 0 },
 		/* Completed: each final response is ACKed again, timer D runs on. */
 		{ "INVITE", SIP_UDP, { 486 }, 0, "", 0, 0, LEFT(T64), 0 },
+		{ "INVITE", SIP_UDP, { 486 }, 100, "", 0, 0, LEFT(T64), 0 },
 		{ "INVITE", SIP_UDP, { 486 }, 180, "", 0, 0, LEFT(T64), 0 },
+		{ "INVITE", SIP_UDP, { 486 }, 302, "ACK", 0, 0, LEFT(T64), 0 },
 		{ "INVITE", SIP_UDP, { 486 }, 486, "ACK", 0, 0, LEFT(T64), 0 },
 		{ "INVITE", SIP_UDP, { 180, 486 }, 503, "ACK", 0, 0, LEFT(T64), 0 },
 		{ "INVITE", SIP_UDP, { 486 }, 200, "", 0, 0, LEFT(T64), 0 },
 		/* Accepted: each 2xx goes up (RFC 6026 §8.4), nothing else; timer M runs on. */
 		{ "INVITE", SIP_UDP, { 200 }, 0, "", 0, 0, LEFT(T64), 0 },
+		{ "INVITE", SIP_UDP, { 200 }, 100, "", 0, 0, LEFT(T64), 0 },
 		{ "INVITE", SIP_UDP, { 200 }, 180, "", 0, 0, LEFT(T64), 0 },
+		{ "INVITE", SIP_UDP, { 200 }, 302, "", 0, 0, LEFT(T64), 0 },
 		{ "INVITE", SIP_UDP, { 200 }, 200, "", 1, 0, LEFT(T64), 0 },
 		{ "INVITE", SIP_UDP, { 180, 200 }, 202, "", 1, 0, LEFT(T64), 0 },
 		{ "INVITE", SIP_UDP, { 200 }, 486, "", 0, 0, LEFT(T64), 0 },
@@ -189,10 +229,12 @@ static void test_ctrans_invite_every_cell(void **state)
 		{ "INVITE", SIP_TCP, { 200 }, 200, "", 1, 0, LEFT(T64), 0 },
 		{ "INVITE", SIP_TCP, { 200 }, 486, "", 0, 0, LEFT(T64), 0 },
 	};
+	struct cover cover = { 0 };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cells); i++)
-		walk(&cells[i], i);
+		walk(&cells[i], i, &cover);
+	check_all_met(&cover, AT_COUNT);
 }
 
 /* RFC 3261 figure 6. A 100 is nobody's business above (RFC 4320 §4.1). */
@@ -212,11 +254,14 @@ static void test_ctrans_non_invite_every_cell(void **state)
 		{ "OPTIONS", SIP_UDP, { 100 }, 0, "", 0, 8, LEFT(T64), -ETIMEDOUT },
 		{ "OPTIONS", SIP_UDP, { 100 }, 100, "", 0, 8, LEFT(T64), -ETIMEDOUT },
 		{ "OPTIONS", SIP_UDP, { 183 }, 183, "", 1, 8, LEFT(T64), -ETIMEDOUT },
+		{ "OPTIONS", SIP_UDP, { 100 }, 302, "", 1, 0, SIP_T4_MS, 0 },
 		{ "OPTIONS", SIP_UDP, { 100 }, 200, "", 1, 0, SIP_T4_MS, 0 },
 		{ "OPTIONS", SIP_UDP, { 183 }, 500, "", 1, 0, SIP_T4_MS, 0 },
 		/* Completed: everything is a retransmission; timer K runs on. */
 		{ "OPTIONS", SIP_UDP, { 200 }, 0, "", 0, 0, LEFT(SIP_T4_MS), 0 },
 		{ "OPTIONS", SIP_UDP, { 200 }, 100, "", 0, 0, LEFT(SIP_T4_MS), 0 },
+		{ "OPTIONS", SIP_UDP, { 200 }, 183, "", 0, 0, LEFT(SIP_T4_MS), 0 },
+		{ "OPTIONS", SIP_UDP, { 200 }, 302, "", 0, 0, LEFT(SIP_T4_MS), 0 },
 		{ "OPTIONS", SIP_UDP, { 200 }, 200, "", 0, 0, LEFT(SIP_T4_MS), 0 },
 		{ "OPTIONS", SIP_UDP, { 200 }, 404, "", 0, 0, LEFT(SIP_T4_MS), 0 },
 		{ "OPTIONS", SIP_UDP, { 404 }, 200, "", 0, 0, LEFT(SIP_T4_MS), 0 },
@@ -226,10 +271,12 @@ static void test_ctrans_non_invite_every_cell(void **state)
 		{ "OPTIONS", SIP_TCP, { 183 }, 404, "", 1, 0, 0, 0 },
 		{ "OPTIONS", SIP_TCP, { 200 }, 0, "", 0, 0, 0, 0 },
 	};
+	struct cover cover = { 0 };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cells); i++)
-		walk(&cells[i], i);
+		walk(&cells[i], i, &cover);
+	check_all_met(&cover, AT_ACCEPTED);
 }
 
 static void test_ctrans_timers_a_and_e_keep_the_standards_times(void **state)
@@ -402,6 +449,87 @@ static void test_ctrans_transport_error_later_ends_it(void **state)
 			assert_in_range(u.ended_ms, 0, SIP_T2_MS);
 		assert_int_equal(u.nresponses, rows[i].before == 486 || rows[i].event == 486);
 		assert_int_equal(sip_stack_counters(fx->stack)->ctrans_live, 0);
+		fx_free(fx);
+	}
+}
+
+/* ---- a connection that ends ---- */
+
+/* fx gives no ids to connections: this one is what dest says, as a registered phone's. */
+static int start_on_flow(struct fx *fx, struct user *u, const char *method, uint64_t flow)
+{
+	struct sip_dest dest = { .proto = SIP_TCP, .addr = fx->src.peer, .flow = flow };
+	struct sip_req r = { .method = str_from(method), .uri = STR("sip:b@192.0.2.10:5062") };
+	int err;
+
+	*u = (struct user){ .fx = fx };
+	r.hdrs = strcmp(method, "INVITE") == 0 ? STR(HDRS("INVITE")) : STR(HDRS("OPTIONS"));
+	err = ctrans_start(&u->ct, fx->stack, &r, &dest, &handler, u);
+	return err;
+}
+
+/* Who waits for an answer is told at once. What rings is cancelled by a new connection where its address is known; that which leads
+ * nowhere else stays to hear what comes by one that the phone opens (RFC 3261 §18.2.2). */
+static void test_ctrans_connection_that_ends(void **state)
+{
+	static const struct { const char *method; int before; const char *sent; unsigned nended; int err; unsigned live; } rows[] = {
+		{ "INVITE", 0, "", 1, -EIO, 0 },
+		{ "INVITE", 100, "CANCEL", 1, -EIO, 1 }, /* the CANCEL too is on flow 0 here, and ended with it */
+		{ "INVITE", 180, "CANCEL", 1, -EIO, 1 },
+		{ "INVITE", 200, "", 0, 0, 1 },
+		{ "OPTIONS", 0, "", 1, -EIO, 0 },
+		{ "OPTIONS", 100, "", 1, -EIO, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fx *fx = fx_new(SIP_TCP);
+		struct user u;
+
+		assert_int_equal(start_on_flow(fx, &u, rows[i].method, 0), 0);
+		if (rows[i].before)
+			respond(fx, 0, rows[i].before, "t");
+		ctrans_flow_closed(fx->stack, ctrans_flow(u.ct));
+		assert_string_equal(fx_sent_text(fx, 1), rows[i].sent);
+		if (rows[i].sent[0]) {
+			assert_int_equal(fx->sent[1].dest.flow, 0);
+			assert_true(sockaddr_eq(&fx->sent[1].dest.addr, &fx->sent[0].dest.addr));
+		}
+		assert_int_equal(u.nended, rows[i].nended);
+		assert_int_equal(u.end_err, rows[i].err);
+		assert_int_equal(sip_stack_counters(fx->stack)->ctrans_live, rows[i].live);
+		fx_advance(fx, FX_FOR_EVER_MS);
+		assert_int_equal(u.nended, 1);
+		assert_int_equal(sip_stack_counters(fx->stack)->ctrans_live, 0);
+		fx_free(fx);
+	}
+}
+
+static void test_ctrans_answer_after_its_connection_ended(void **state)
+{
+	static const struct { uint64_t flow; int status; const char *sent; unsigned nstray; } rows[] = {
+		{ 0, 487, "CANCEL ACK", 0 }, { 0, 200, "CANCEL", 1 }, { 0, 180, "CANCEL", 0 },
+		{ 1001, 487, "", 0 }, /* the ACK has no way to go: the phone's own timer ends it */
+		{ 1001, 200, "", 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fx *fx = fx_new(SIP_TCP);
+		struct user u;
+
+		assert_int_equal(start_on_flow(fx, &u, "INVITE", rows[i].flow), 0);
+		respond(fx, 0, 180, "t");
+		fx->lost_flow = rows[i].flow ? rows[i].flow : 1;
+		ctrans_flow_closed(fx->stack, ctrans_flow(u.ct));
+		assert_int_equal(u.nended, 1);
+		respond(fx, 0, rows[i].status, "t");
+		assert_string_equal(fx_sent_text(fx, 1), rows[i].sent);
+		assert_int_equal(fx->nstray, rows[i].nstray);
+		assert_int_equal(u.nresponses, 1);
+		fx_advance(fx, FX_FOR_EVER_MS);
+		assert_int_equal(sip_stack_counters(fx->stack)->ctrans_live, 0);
+		assert_int_equal(timers_count(fx->timers), 0);
 		fx_free(fx);
 	}
 }
@@ -845,6 +973,8 @@ int main(void)
 		cmocka_unit_test(test_ctrans_ack_of_a_failure_is_made_of_both),
 		cmocka_unit_test(test_ctrans_transport_error_at_start_calls_nobody),
 		cmocka_unit_test(test_ctrans_transport_error_later_ends_it),
+		cmocka_unit_test(test_ctrans_connection_that_ends),
+		cmocka_unit_test(test_ctrans_answer_after_its_connection_ended),
 		cmocka_unit_test(test_ctrans_cancel_is_made_of_the_invite),
 		cmocka_unit_test(test_ctrans_cancel_waits_for_a_provisional_response),
 		cmocka_unit_test(test_ctrans_cancel_after_a_final_response_sends_nothing),

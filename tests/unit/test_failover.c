@@ -5,6 +5,7 @@
 #include "wire.h"
 #include "fake_dns.h"
 
+#include "sip/digest.h"
 #include "sip/ua_int.h"
 #include "sip/stack_int.h"
 
@@ -26,7 +27,12 @@ static const char *const zone[] = {
 	NULL,
 };
 
-struct side { struct sip_ua *ua; struct session *s; char events[256]; };
+struct side {
+	struct sip_ua *ua;
+	struct session *s;
+	char events[256];
+	struct digest_server *digest; /* asks for credentials; NULL: doesn't */
+};
 
 struct fx {
 	uv_loop_t loop;
@@ -68,10 +74,26 @@ static void on_closed(struct session *s, enum session_end how, int status, const
 
 static const struct session_handler handler = { .on_progress = on_progress, .on_answer = on_answer, .on_closed = on_closed };
 
+static bool is_challenged(struct side *sd, struct strans *st, const struct sip_msg *m)
+{
+	char line[512];
+	struct out o;
+
+	if (!sd->digest || sip_msg_has(m, SIP_HDR_AUTHORIZATION))
+		return false;
+	out_init(&o, line, sizeof(line) - 1);
+	digest_challenge(sd->digest, &o, SIP_HDR_WWW_AUTHENTICATE, STR("cord"), DIGEST_MD5, false);
+	line[o.len] = '\0';
+	strans_reply_simple(st, 401, line);
+	return true;
+}
+
 static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 {
 	struct side *sd = arg;
 
+	if (is_challenged(sd, st, m))
+		return;
 	did(sd, "invite", (int)m->cseq.seq);
 	assert_int_equal(session_accept(&sd->s, sd->ua, st, m, &handler, sd), 0);
 }
@@ -99,7 +121,7 @@ static void call_with(struct fx *fx, const char *target, const char *hdrs)
 {
 	const struct session_params p = {
 		.target = str_from(target), .dest = look_up(fx, target), .from_uri = STR("sip:a@cord"), .to_uri = STR("sip:b@cord"),
-		.hdrs = str_from(hdrs), .ctype = "application/sdp", .body = STR(SDP),
+		.hdrs = str_from(hdrs), .ctype = "application/sdp", .body = STR(SDP), .auth_user = "a", .auth_password = "secret",
 	};
 
 	assert_int_equal(session_invite(&fx->sides[0].s, fx->w->ends[0].ua, &p, &handler, &fx->sides[0]), 0);
@@ -311,6 +333,36 @@ static void test_failover_late_answer_is_acknowledged_and_ended(void **state)
 	assert_events(fx, 2, "invite 1, bye 0");
 }
 
+/* The same when C has asked for credentials meanwhile, and so the INVITE has another CSeq than what B answers: its ACK has B's. */
+static void test_failover_late_answer_to_an_earlier_cseq(void **state)
+{
+	struct fx *fx = *state;
+	char cseq[64], auth[256];
+
+	assert_int_equal(digest_server_new(&fx->sides[2].digest, &(struct digest_server_params){
+		.rng = &fx->w->rng, .clock = &fx->w->clock }), 0);
+	wire_lose(fx->w, 'B', "100 INVITE", 100);
+	call(fx, "sip:b@live.test");
+	wire_run(fx->w, PATIENCE_MS);
+	assert_events(fx, 2, "invite 2");
+	fx->w->ladder[0] = '\0';
+	wire_lose(fx->w, 'A', "BYE", 1);
+	answer(fx, 1);
+	assert_ladder(fx->w, "B 200 INVITE, A ACK, A BYE!");
+	wire_run(fx->w, 500);
+	assert_non_null(strstr(fx->w->ladder, "A BYE, B 200 BYE"));
+	assert_null(strstr(fx->w->ladder, "B 200 INVITE")); /* the ACK was its own */
+	answer(fx, 2);
+	wire_header(fx->w->ends[0].last, "CSeq", cseq, sizeof(cseq));
+	assert_string_equal(cseq, "2 ACK");
+	assert_string_not_equal(wire_header(fx->w->ends[0].last, "Authorization", auth, sizeof(auth)), "");
+	assert_events(fx, 1, "invite 1, bye 0");
+	assert_events(fx, 0, "answer 200");
+	hang_up(fx);
+	assert_events(fx, 2, "bye 0");
+	digest_server_free(fx->sides[2].digest);
+}
+
 static void test_failover_hung_up_meanwhile_calls_nobody(void **state)
 {
 	struct fx *fx = *state;
@@ -376,6 +428,7 @@ int main(void)
 		T(test_failover_the_last_ones_word_is_heard),
 		T(test_failover_late_ringing_is_cancelled),
 		T(test_failover_late_answer_is_acknowledged_and_ended),
+		T(test_failover_late_answer_to_an_earlier_cseq),
 		T(test_failover_hung_up_meanwhile_calls_nobody),
 		T(test_failover_in_a_dialog),
 		T(test_failover_ack_waits_for_the_name),

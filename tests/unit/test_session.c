@@ -2,6 +2,7 @@
 #include <malloc.h>
 
 #include "sip/digest.h"
+#include "sip/stack_int.h"
 #include "wire.h"
 
 #define SDP "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
@@ -536,6 +537,68 @@ static void test_session_cancel_crosses_200_lost_ack_sent_again(void **state)
 	assert_non_null(strstr(f->w->ladder, "B 200 INVITE"));
 	assert_non_null(strstr(f->w->ladder, "B 200 BYE"));
 	assert_events(&f->b, strstr(f->b.events, "ack") ? "invite, ack, bye-received 0" : "invite, bye-received 0");
+	assert_all_gone(f);
+}
+
+/* A connection ends under a phone that rings: the caller knows at once, and the phone is called off by a new one. */
+static void test_session_ringing_whose_connection_ends_is_cancelled(void **state)
+{
+	struct fixture *f = *state;
+	struct session_params p = params(f);
+
+	p.dest.proto = SIP_TCP;
+	assert_int_equal(session_invite(&f->a.s, f->w->ends[0].ua, &p, &handler, &f->a), 0);
+	wire_settle(f->w);
+	ring(f);
+	f->w->ladder[0] = '\0';
+	ctrans_flow_closed(sip_ua_stack(f->w->ends[0].ua), 0);
+	wire_settle(f->w);
+	assert_ladder(f->w, "A CANCEL, B 200 CANCEL, B 487 INVITE, A ACK");
+	assert_events(&f->a, "progress 180, failed 503");
+	assert_events(&f->b, "invite, cancelled 487");
+	assert_all_gone(f);
+}
+
+/* It answers all the same, for it didn't hear that, or couldn't be reached: ACK and BYE. */
+static void test_session_ringing_whose_connection_ends_answers(void **state)
+{
+	struct fixture *f = *state;
+	struct session_params p = params(f);
+
+	p.dest.proto = SIP_TCP;
+	for (int after_s = 0; after_s <= 20; after_s += 20) {
+		assert_int_equal(session_invite(&f->a.s, f->w->ends[0].ua, &p, &handler, &f->a), 0);
+		wire_settle(f->w);
+		ring(f);
+		wire_lose(f->w, 'A', "CANCEL", 1);
+		ctrans_flow_closed(sip_ua_stack(f->w->ends[0].ua), 0);
+		wire_run(f->w, (uint64_t)after_s * 1000);
+		assert_events(&f->a, "progress 180, failed 503");
+		f->w->ladder[0] = '\0';
+		answer(f);
+		assert_ladder(f->w, "B 200 INVITE, A ACK, A BYE, B 200 BYE");
+		assert_events(&f->b, "invite, ack, bye-received 0");
+		assert_events(&f->a, "");
+		assert_all_gone(f);
+	}
+}
+
+/* Nobody answers any more: all is forgotten when nothing can come. */
+static void test_session_ringing_whose_connection_ends_is_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	struct session_params p = params(f);
+
+	p.dest.proto = SIP_TCP;
+	assert_int_equal(session_invite(&f->a.s, f->w->ends[0].ua, &p, &handler, &f->a), 0);
+	wire_settle(f->w);
+	ring(f);
+	wire_lose(f->w, 'A', "CANCEL", 1);
+	ctrans_flow_closed(sip_ua_stack(f->w->ends[0].ua), 0);
+	wire_run(f->w, 64 * SIP_T1_MS + 2);
+	assert_int_equal(sip_ua_sessions(f->w->ends[0].ua), 0);
+	assert_int_equal(sip_stack_counters(sip_ua_stack(f->w->ends[0].ua))->ctrans_live, 0);
+	session_close(f->b.s, 0, NULL);
 	assert_all_gone(f);
 }
 
@@ -2071,6 +2134,9 @@ int main(void)
 		T(cancel_ends_both),
 		T(cancel_crosses_200_ack_and_bye),
 		T(cancel_crosses_200_lost_ack_sent_again),
+		T(ringing_whose_connection_ends_is_cancelled),
+		T(ringing_whose_connection_ends_answers),
+		T(ringing_whose_connection_ends_is_forgotten),
 		T(timeout_cancels),
 		T(no_response_times_out),
 		T(lost_200_repeated),
