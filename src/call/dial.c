@@ -378,17 +378,29 @@ static bool ring_phone(struct dial *d, struct branch *b, struct target *t)
 	return false;
 }
 
-/* Rings the contacts whose turn it is; false: there are none any more. */
+/* Has it contacts whose turn has yet to come? */
+static bool has_waiting(const struct branch *b)
+{
+	return b->targets && targets_groups(b->targets);
+}
+
+/* Rings the contacts whose turn it is, as far as the call's breadth reaches: the others wait until one of these has ended (RFC 5393
+ * §5.3.3). False: nobody rings. */
 static bool ring_group(struct dial *d, struct branch *b)
 {
 	uint64_t now = timers_now(engine(d)->p.timers);
 	bool any = false;
 
 	b->group_until_ms = UINT64_MAX;
-	while (!any && b->targets && targets_next_group(b->targets)) {
-		for (struct target *t = b->targets->first; t; t = t->next)
-			if (t->state == TARGET_CHOSEN)
+	while (!any && b->targets && breadth_share(d) && targets_next_group(b->targets)) {
+		for (struct target *t = b->targets->first; t; t = t->next) {
+			if (t->state != TARGET_CHOSEN)
+				continue;
+			if (breadth_share(d))
 				any |= ring_phone(d, b, t);
+			else
+				t->state = TARGET_WAITING;
+		}
 		if (any && b->ring_until_ms != UINT64_MAX && b->ring_until_ms > now && targets_groups(b->targets))
 			b->group_until_ms = now + (b->ring_until_ms - now) / (targets_groups(b->targets) + 1);
 	}
@@ -486,12 +498,12 @@ static void forward_after(struct dial *d, struct branch *b)
 		follow_forward(d, b, reasons[b->outcome]);
 }
 
-/* Those who had their time stop ringing, the next ones begin. */
+/* Those who had their time stop ringing, the next ones begin; where there is no breadth for both, when those have ended. */
 static void next_group(struct dial *d, struct branch *b)
 {
 	unsigned n = b->nlegs;
 
-	if (!ring_group(d, b))
+	if (!ring_group(d, b) && !has_waiting(b))
 		return;
 	for (unsigned i = 0; i < n; i++)
 		if (b->legs[i]->state != LEG_ENDED)
@@ -516,8 +528,8 @@ static void branch_check(struct dial *d, struct branch *b)
 		if (!best || rank(result_of_status(leg->status)) > rank(result_of_status(best->status)))
 			best = leg;
 	}
-	if (is_over && !is_refused && !diverted && ring_group(d, b))
-		return;
+	if (is_over && !is_refused && !diverted && (ring_group(d, b) || has_waiting(b)))
+		is_over = false;
 	if (is_over || is_refused || diverted) /* a 3xx without its Contact would tell the caller nothing */
 		branch_end(b, branch_outcome(best), status_to_pass(best->status, best->is_outside), best->reason);
 	else if (timers_now(engine(d)->p.timers) >= b->ring_until_ms || call_is_overdue(d->call))
@@ -605,6 +617,8 @@ static uint64_t next_deadline(const struct dial *d)
 		const struct branch *b = &d->branches[i];
 		uint64_t t = b->state == BRANCH_WAITING ? b->start_at_ms : b->state == BRANCH_RINGING ? b->ring_until_ms : UINT64_MAX;
 
+		if (b->state == BRANCH_WAITING && t <= timers_now(engine(d)->p.timers))
+			t = d->until_ms; /* for breadth: the end of a leg wakes us */
 		if (b->state == BRANCH_RINGING && b->group_until_ms < t)
 			t = b->group_until_ms;
 		at = t < at ? t : at;
@@ -621,9 +635,9 @@ static bool step_branches(struct dial *d)
 
 		if (b->state == BRANCH_RINGING)
 			branch_check(d, b);
-		if (b->state == BRANCH_WAITING && call_is_overdue(d->call))
+		if (b->state == BRANCH_WAITING && (call_is_overdue(d->call) || timers_now(engine(d)->p.timers) >= d->until_ms))
 			branch_end(b, APP_NO_ANSWER, 480, "Q.850;cause=19;text=\"No answer\"");
-		while (b->state == BRANCH_WAITING && timers_now(engine(d)->p.timers) >= b->start_at_ms) {
+		while (b->state == BRANCH_WAITING && timers_now(engine(d)->p.timers) >= b->start_at_ms && breadth_share(d)) {
 			branch_start(d, b);
 			if (b->state == BRANCH_ENDED) /* nobody rang at all: not registered, or busy by his limit */
 				forward_after(d, b);
