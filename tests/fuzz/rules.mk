@@ -1,5 +1,42 @@
-.PHONY: test-fuzz
-test-fuzz:  ## libFuzzer targets, FUZZ_SECONDS each (5)
-	@tests/fuzz/run.sh $(or $(FUZZ_SECONDS),5)
+# libFuzzer targets, built by clang with ASan and UBSan in a tree of their own, where every object watches its edges.
+
+FUZZ_CC     ?= clang
+FUZZ_BUILD  := build-fuzz
+FUZZ_PKGS   := libuv openssl libcares libwebsockets libxml-2.0 jansson spandsp
+FUZZ_CFLAGS  = -std=gnu17 -O2 -g -D_GNU_SOURCE -Isrc -Itests/fuzz $(shell pkg-config --cflags $(FUZZ_PKGS)) \
+	-Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FUZZ_LIBS    = $(shell pkg-config --libs $(FUZZ_PKGS)) -lresolv -lm -lpthread
+# What the targets need; each links of it what it uses.
+FUZZ_SRC    := $(wildcard src/base/*.c src/sip/*.c src/sdp/*.c src/registrar/*.c src/call/*.c src/presence/*.c apps/*.c) \
+	src/plan/condition.c src/plan/pattern.c $(addprefix src/media/,codec.c dtmf.c latch.c rtcp.c rtp.c)
+FUZZ_BIN    := $(patsubst tests/fuzz/%.c,$(FUZZ_BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_OBJ    := $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/%.o)
+
+$(FUZZ_BUILD)/%.o: %.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+$(FUZZ_BUILD)/libfuzzed.a: $(FUZZ_OBJ) tests/fuzz/rules.mk
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)ar rcs $@ $(FUZZ_OBJ)
+
+$(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libfuzzed.a
+	$(call say,LINK,$@)
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $(filter %.o,$^) $(filter %.a,$^) $(FUZZ_LIBS)
+
+$(FUZZ_BUILD)/fuzz_loop: $(patsubst %.c,$(FUZZ_BUILD)/%.o,$(wildcard tests/fuzz/loop/*.c))
+
+.PHONY: fuzz fuzz-targets test-fuzz
+fuzz-targets: $(FUZZ_BIN)
+
+fuzz: fuzz-targets  ## FUZZ_RUNS (10,000,000) inputs to each of FUZZ_TARGETS (all)
+	@tests/fuzz/run.sh $(or $(FUZZ_RUNS),10000000) $(FUZZ_TARGETS)
+
+test-fuzz: fuzz-targets  ## as many inputs to each libFuzzer target as a few seconds allow
+	@tests/fuzz/run.sh short $(FUZZ_TARGETS)
 
 SUITES += test-fuzz
+
+-include $(shell find $(FUZZ_BUILD) -name '*.d' 2>/dev/null)

@@ -1,46 +1,53 @@
 #!/usr/bin/env bash
-# Builds every libFuzzer target of this folder with ASan and UBSan into build/fuzz and runs each for SECONDS (first
-# argument, default 10) from its seeds in corpus/<target>/. What is found is left in build/fuzz/<target>-crash-*; what is
-# learnt stays in build/fuzz/corpus/<target>/ for the next run. Ends with one line: "fuzz: N passed, M failed".
+# Runs libFuzzer targets that are built (make fuzz-targets), one after the other.
+#
+#   tests/fuzz/run.sh RUNS [TARGET...]     so many inputs to each; what is learnt stays in build-fuzz/corpus/TARGET for the next time
+#   tests/fuzz/run.sh short [TARGET...]    a few seconds each, from the seeds alone, and nothing is kept
+#
+# The seeds are in tests/fuzz/corpus/TARGET, words to put in between in tests/fuzz/TARGET.dict. What is found is left in
+# build-fuzz/TARGET-crash-*. Ends with one line: "fuzz: N passed, M failed".
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-seconds=${1:-10}
-out=build/fuzz
-mkdir -p $out
-clang=${CLANG:-clang}
-command -v "$clang" >/dev/null || { echo "fuzz: $clang is missing (apt install clang)"; exit 1; }
+out=build-fuzz
+runs=${1:?runs, or short}
+shift
 
-base="src/base/str.c src/base/out.c"
-sip="src/sip/uri.c src/sip/msg.c src/sip/hdr.c src/sip/names.c src/sip/chars.c src/sip/body.c"
-sources() {
+# For the suite: all together a minute of one core.
+short_runs() {
 	case $1 in
-	uri | msg | frame | body) echo "$base $sip" ;;
-	sdp) echo "$base src/sdp/sdp.c src/sdp/oa.c" ;;
-	pidf) echo "$base src/presence/pidf.c src/presence/xml.c $(pkg-config --cflags --libs libxml-2.0)" ;;
-	rtp) echo "$base src/media/rtp.c src/media/rtcp.c src/media/dtmf.c src/media/latch.c" ;;
+	loop) echo 500 ;;
+	frame | sdp) echo 4000 ;;
+	*) echo 20000 ;;
 	esac
 }
 
+if [ $# -eq 0 ]; then
+	for file in tests/fuzz/fuzz_*.c; do
+		target=$(basename "$file" .c)
+		set -- "$@" "${target#fuzz_}"
+	done
+fi
 passed=0 failed=0
-for file in tests/fuzz/fuzz_*.c; do
-	target=$(basename "$file" .c)
-	target=${target#fuzz_}
+for target; do
 	log=$out/$target.log
-	seeds=tests/fuzz/corpus/$target
-	[ -d "$seeds" ] || seeds=
-	mkdir -p "$out/corpus/$target"
-	# shellcheck disable=SC2046,SC2086  # several files; none or one
-	if "$clang" -std=gnu17 -O1 -g -D_GNU_SOURCE -Isrc -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		-o "$out/fuzz_$target" "$file" $(sources "$target") >"$log" 2>&1 &&
-		"$out/fuzz_$target" -max_total_time="$seconds" -max_len=4096 -timeout=5 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 \
-			-artifact_prefix="$out/$target-" "$out/corpus/$target" $seeds >>"$log" 2>&1; then
+	args=(-max_len=4096 -timeout=300 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 "-artifact_prefix=$out/$target-")
+	[ ! -e "tests/fuzz/$target.dict" ] || args+=("-dict=tests/fuzz/$target.dict")
+	if [ "$runs" = short ]; then
+		args+=("-runs=$(short_runs "$target")")
+	else
+		mkdir -p "$out/corpus/$target"
+		args+=("-runs=$runs" "$out/corpus/$target")
+	fi
+	[ ! -d "tests/fuzz/corpus/$target" ] || args+=("tests/fuzz/corpus/$target")
+	started=$SECONDS
+	if "$out/fuzz_$target" "${args[@]}" >"$log" 2>&1; then
 		passed=$((passed + 1))
-		echo "fuzz $target: ok, $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs"
+		echo "fuzz $target: ok, $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs, $((SECONDS - started)) s"
 	else
 		failed=$((failed + 1))
 		echo "fuzz $target: FAILED"
-		tail -n 40 "$log"
+		tail -n 60 "$log"
 	fi
 done
 echo "fuzz: $passed passed, $failed failed"
-[ $failed = 0 ]
+[ "$failed" -eq 0 ]

@@ -1,0 +1,568 @@
+/* parts.c - what stands beside the signalling, made up: an office of four extensions and two trunks, its dialplan, a database without
+ * rows, an outbox that reads what it is given, and streams without media.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "loop/server_int.h"
+#include "sip/digest.h"
+
+#define PLAY_MS 2000
+
+/* ---- directory ---- */
+
+static const struct dir_domain domain = {
+	.domain = "office", .realm = "cordboard", .timezone = "UTC", .language = "en", .music_class = "default", .algorithms = DIGEST_MD5,
+	.qop = DIGEST_AUTH, .is_default = true, .default_context = "office", .session_expires_s = 1800, .session_min_s = 90,
+	.transfer_answer_s = 60, .recall_ring_s = 20,
+};
+static const char *const identities[] = { "2001", "2002" };
+static const struct dir_extension extensions[] = {
+	{ .domain = "office", .number = "1001", .display_name = "Alice", .context = "office", .language = "en", .music_class = "default",
+	  .ring_s = 30, .call_limit = 4, .algorithms = DIGEST_MD5, .has_mailbox = true, .pickup_group = "g", .sees_peers = true },
+	{ .domain = "office", .number = "1002", .display_name = "Bob \"B\"", .context = "office", .language = "en", .music_class = "none",
+	  .ring_s = 20, .call_limit = UINT32_MAX, .algorithms = DIGEST_MD5, .pickup_group = "g", .anonymous = DIR_OUTSIDE,
+	  .nidentities = 2, .identities = identities },
+	{ .domain = "office", .number = "1003", .display_name = "Carol", .context = "office", .language = "en", .music_class = "default",
+	  .ring_s = 10, .call_limit = UINT32_MAX, .algorithms = DIGEST_MD5, .pickup_group = "g" },
+	{ .domain = "office", .number = "1004", .display_name = "Dave", .context = "office", .language = "en", .music_class = "default",
+	  .ring_s = 10, .call_limit = UINT32_MAX, .algorithms = DIGEST_MD5, .anonymous = DIR_ALWAYS, .presence_hidden = true },
+};
+static char ha1[ARRAY_LEN(extensions)][65];
+static struct dir_credential credentials[ARRAY_LEN(extensions)];
+static const struct dir_trunk trunks[] = {
+	{ .domain = "office", .name = "provider", .context = "office", .uri = "sip:192.0.2.200", .auth_user = "u", .auth_password = "p",
+	  .call_limit = UINT32_MAX, .is_trusted = true, .has_asserted = true, .has_rpid = true, .session_expires_s = UINT32_MAX },
+	{ .domain = "office", .name = "other", .context = "office", .uri = "sip:late.other.test", .call_limit = UINT32_MAX,
+	  .has_preferred = true, .caller_id = "49301234", .session_expires_s = 600, .is_number_in_to = true },
+};
+static const struct dir_mailbox mailbox = { .domain = "office", .number = "1001", .language = "en", .timezone = "UTC" };
+static const struct dir_note note = { .domain = "office", .number = "1003", .lamp = "busy", .status = "open", .activity = "meeting",
+				      .note = "back at <4>" };
+
+void parts_init(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(extensions); i++) {
+		const struct dir_extension *e = &extensions[i];
+
+		digest_ha1(DIGEST_MD5, str_from(e->number), STR("cordboard"), STR("secret"), ha1[i]);
+		credentials[i] = (struct dir_credential){ .domain = "office", .auth_name = e->number, .number = e->number,
+							    .ha1_md5 = ha1[i] };
+	}
+}
+
+static enum dir_answer answer(bool is_found)
+{
+	return the_server->is_away ? DIR_UNKNOWN : is_found ? DIR_FOUND : DIR_ABSENT;
+}
+
+enum dir_answer directory_domain_of_host(struct directory *d, struct str host, const struct dir_domain **out)
+{
+	(void)d;
+	*out = &domain;
+	return answer(!str_eqz(host, "no.such.domain"));
+}
+
+enum dir_answer directory_domain(struct directory *d, const char *name, const struct dir_domain **out)
+{
+	(void)d;
+	*out = &domain;
+	return answer(!strcmp(name, "office"));
+}
+
+enum dir_answer directory_extension(struct directory *d, const char *dom, struct str number, const struct dir_extension **out)
+{
+	(void)d;
+	(void)dom;
+	for (size_t i = 0; i < ARRAY_LEN(extensions) && !the_server->is_away; i++)
+		if (str_eqz(number, extensions[i].number)) {
+			*out = &extensions[i];
+			return DIR_FOUND;
+		}
+	return answer(false);
+}
+
+bool directory_extension_begins(struct directory *d, const char *dom, struct str digits)
+{
+	(void)d;
+	(void)dom;
+	return digits.n < 4 && str_starts(STR("1001"), digits);
+}
+
+enum dir_answer directory_credential(struct directory *d, const char *dom, struct str auth_name, const struct dir_credential **out)
+{
+	(void)d;
+	(void)dom;
+	for (size_t i = 0; i < ARRAY_LEN(credentials) && !the_server->is_away; i++)
+		if (str_eqz(auth_name, credentials[i].auth_name)) {
+			*out = &credentials[i];
+			return DIR_FOUND;
+		}
+	return answer(false);
+}
+
+unsigned directory_algorithms_for(struct directory *d, const char *dom, struct str name)
+{
+	(void)d;
+	(void)dom;
+	(void)name;
+	return DIGEST_MD5;
+}
+
+/* 1004 has gone home; 1003 is helped out. */
+enum dir_answer directory_forward(struct directory *d, const char *dom, struct str number, const char *reason, struct dir_forward *out)
+{
+	(void)d;
+	(void)dom;
+	if (str_eqz(number, "1004") && !strcmp(reason, "always"))
+		*out = (struct dir_forward){ reason, "1002" };
+	else if (str_eqz(number, "1003") && !strcmp(reason, "busy"))
+		*out = (struct dir_forward){ reason, "1001" };
+	else if (str_eqz(number, "1003") && !strcmp(reason, "no_answer"))
+		*out = (struct dir_forward){ reason, "0301" };
+	else
+		return answer(false);
+	return answer(true);
+}
+
+enum dir_answer directory_trunk(struct directory *d, const char *dom, struct str name, const struct dir_trunk **out)
+{
+	(void)d;
+	(void)dom;
+	for (size_t i = 0; i < ARRAY_LEN(trunks) && !the_server->is_away; i++)
+		if (str_eqz(name, trunks[i].name)) {
+			*out = &trunks[i];
+			return DIR_FOUND;
+		}
+	return answer(false);
+}
+
+void directory_trunks(struct directory *d, void (*fn)(const struct dir_trunk *trunk, void *arg), void *arg)
+{
+	(void)d;
+	for (size_t i = 0; i < ARRAY_LEN(trunks); i++)
+		fn(&trunks[i], arg);
+}
+
+enum dir_answer directory_trunk_by_address(struct directory *d, const struct sockaddr *addr, const struct dir_trunk **out)
+{
+	char text[SOCKADDR_TEXT_MAX];
+
+	(void)d;
+	sockaddr_print_host((const union sockaddr_any *)addr, text);
+	if (strcmp(text, "192.0.2.200") == 0)
+		*out = &trunks[0];
+	else if (strcmp(text, "192.0.2.201") == 0)
+		*out = &trunks[1];
+	else
+		return answer(false);
+	return answer(true);
+}
+
+enum dir_answer directory_pass(struct directory *d, const char *dom, const char *trunk, const struct dir_pass **out)
+{
+	static const struct dir_pass_header headers[] = { { "X-Pass", true }, { "X-Pass", false } };
+	static const struct dir_pass pass = { 2, headers };
+
+	(void)d;
+	(void)dom;
+	*out = &pass;
+	return answer(trunk != NULL);
+}
+
+enum dir_answer directory_group(struct directory *d, const char *dom, struct str number, const struct dir_group **out)
+{
+	static const struct dir_group_member members[] = { { "1002", 0, 10 }, { "1003", 3, 10 } };
+	static const struct dir_group group = { "office", "700", "Desk", "all", 20, 2, members };
+
+	(void)d;
+	(void)dom;
+	*out = &group;
+	return answer(str_eqz(number, "700"));
+}
+
+enum dir_answer directory_menu(struct directory *d, const char *dom, struct str number, const struct dir_menu **out)
+{
+	static const struct dir_menu_choice choices[] = { { "1", "1002" }, { "2", "601" } };
+	static const struct dir_menu menu = { "office", "800", "office", "hello", "wrong", "1001", 3000, 1000, 1, true, 2, choices };
+
+	(void)d;
+	(void)dom;
+	*out = &menu;
+	return answer(str_eqz(number, "800"));
+}
+
+enum dir_answer directory_mailbox(struct directory *d, const char *dom, struct str number, const struct dir_mailbox **out)
+{
+	(void)d;
+	(void)dom;
+	*out = &mailbox;
+	return answer(str_eqz(number, "1001"));
+}
+
+enum dir_answer directory_note(struct directory *d, const char *dom, struct str number, const struct dir_note **out)
+{
+	(void)d;
+	(void)dom;
+	*out = &note;
+	return answer(str_eqz(number, "1003"));
+}
+
+enum dir_answer directory_music(struct directory *d, const char *dom, const char *class_name, const struct dir_music **out)
+{
+	static const char *const files[] = { "music/a.wav" };
+	static const struct dir_music music = { "office", "default", 1, files };
+
+	(void)d;
+	(void)dom;
+	*out = &music;
+	return answer(!strcmp(class_name, "default"));
+}
+
+void directory_watch(struct directory *d, struct directory_watcher *w)
+{
+	(void)d;
+	(void)w;
+}
+
+void directory_unwatch(struct directory *d, struct directory_watcher *w)
+{
+	(void)d;
+	(void)w;
+}
+
+/* ---- dialplan ---- */
+
+struct route { const char *pattern; bool is_prefix; struct step steps[3]; unsigned n; };
+
+#define ARGS(...) .args = (const struct step_arg[]){ __VA_ARGS__ }, .nargs = sizeof((const struct step_arg[]){ __VA_ARGS__ }) / sizeof(struct step_arg)
+static const struct route routes[] = {
+	{ "100", true, { { .app = "dial", ARGS({ "number", "${number}" }) },
+			 { .app = "playback", .condition = "result=busy", ARGS({ "prompt", "busy" }) } }, 2 },
+	{ "601", false, { { .app = "answer" }, { .app = "echo" } }, 2 },
+	{ "602", false, { { .app = "playback", ARGS({ "prompt", "hello" }) }, { .app = "music" } }, 2 },
+	{ "603", false, { { .app = "ring" }, { .app = "wait", ARGS({ "seconds", "2" }) }, { .app = "hangup" } }, 3 },
+	{ "604", false, { { .app = "set", ARGS({ "name", "caller_number" }, { "value", "12345" }) },
+			  { .app = "goto", ARGS({ "number", "1002" }) } }, 2 },
+	{ "605", false, { { .app = "goto", ARGS({ "number", "605" }) } }, 1 },
+	{ "606", false, { { .app = "dial", ARGS({ "number", "1001&1002&1003" }, { "music", "default" }, { "ring_s", "15" }) } }, 1 },
+	{ "700", false, { { .app = "dial_group", ARGS({ "group", "700" }) } }, 1 },
+	{ "800", false, { { .app = "menu", ARGS({ "menu", "800" }) } }, 1 },
+	{ "03", true, { { .app = "dial", ARGS({ "number", "${number}" }, { "trunk", "provider" }) } }, 1 },
+	{ "04", true, { { .app = "dial", ARGS({ "number", "${number}" }, { "trunk", "other" }) } }, 1 },
+};
+
+static const struct route *route_of(struct str number)
+{
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+		if (routes[i].is_prefix ? str_starts(number, str_from(routes[i].pattern)) : str_eqz(number, routes[i].pattern))
+			return &routes[i];
+	return NULL;
+}
+
+enum dir_answer plan_match(struct plan *p, const char *dom, const char *context, struct str number, struct route **out)
+{
+	const struct route *r = route_of(number);
+	enum dir_answer a = answer(r && !strcmp(context, "office"));
+
+	(void)p;
+	(void)dom;
+	if (a == DIR_FOUND) {
+		*out = (struct route *)r;
+		the_server->nroutes++;
+	}
+	return a;
+}
+
+bool plan_match_prefix(struct plan *p, const char *dom, const char *context, struct str digits)
+{
+	(void)p;
+	(void)dom;
+	(void)context;
+	return digits.n < 4;
+}
+
+void route_release(struct route *r)
+{
+	assert(r && the_server->nroutes);
+	the_server->nroutes--;
+}
+
+const char *route_pattern(const struct route *r) { return r->pattern; }
+const char *route_context(const struct route *r) { (void)r; return "office"; }
+
+unsigned route_steps(const struct route *r, const struct step **out)
+{
+	*out = r->steps;
+	return r->n;
+}
+
+/* ---- database and outbox ---- */
+
+struct db_rows { int n; const char *cell; };
+
+static const struct db_rows none = { 0, "" }, yes = { 1, "t" }, counts = { 1, "3" };
+
+int db_rows_count(const struct db_rows *r) { return r->n; }
+int db_rows_columns(const struct db_rows *r) { (void)r; return 1; }
+struct str db_rows_get(const struct db_rows *r, int row, int col) { (void)row; (void)col; return str_from(r->cell); }
+
+unsigned char *db_rows_bytes(const struct db_rows *r, int row, int col, size_t *len)
+{
+	(void)r;
+	(void)row;
+	(void)col;
+	*len = 0;
+	return calloc(1, 1);
+}
+
+/* What is found, by what was asked. */
+struct query { db_fn *fn; const struct db_rows *rows; void *arg; };
+
+static void on_query(uint64_t id, void *arg, bool is_forgotten)
+{
+	static const struct db_answer lost = { .err = -ENOTCONN, .message = "away" };
+	struct query *q = arg;
+	struct db_answer found = { .rows = q->rows };
+
+	if (q->fn && !is_forgotten)
+		q->fn(id, the_server->is_away ? &lost : &found, q->arg);
+	free(q);
+}
+
+uint64_t db_query(struct db *db, const char *sql, unsigned n, const struct db_param *params, db_fn *fn, void *arg)
+{
+	struct query *q = malloc(sizeof(*q));
+
+	(void)db;
+	for (unsigned i = 0; i < n; i++)
+		assert(!params[i].p || params[i].is_binary || strlen(params[i].p) < 65536);
+	*q = (struct query){ fn, strstr(sql, "message_store(") ? &yes : strstr(sql, "count(") ? &counts : &none, arg };
+	return server_later(the_server, on_query, q);
+}
+
+/* The query still takes its time, nobody is told. */
+void db_forget(struct db *db, uint64_t id)
+{
+	(void)db;
+	server_forget(the_server, id);
+}
+
+bool db_is_up(const struct db *db)
+{
+	(void)db;
+	return !the_server->is_away;
+}
+
+struct put { void (*fn)(int err, void *arg); void *arg; };
+
+static void on_put(uint64_t id, void *arg, bool is_forgotten)
+{
+	struct put *p = arg;
+
+	(void)id;
+	if (!is_forgotten)
+		p->fn(0, p->arg);
+	free(p);
+}
+
+/* What the database would refuse is lost for good. */
+int outbox_add(struct outbox *o, const char *kind, const char *doc, const char *file, void (*fn)(int err, void *arg), void *arg)
+{
+	json_t *read = json_loads(doc, JSON_REJECT_DUPLICATES, NULL);
+
+	(void)o;
+	(void)kind;
+	(void)file;
+	assert(json_is_object(read));
+	json_decref(read);
+	if (fn) {
+		struct put *p = malloc(sizeof(*p));
+
+		*p = (struct put){ fn, arg };
+		server_later(the_server, on_put, p);
+	}
+	return 0;
+}
+
+unsigned outbox_waiting(const struct outbox *o)
+{
+	(void)o;
+	return 0;
+}
+
+/* ---- media ---- */
+
+struct stream {
+	struct stream *next, **pprev;
+	const struct stream_handler *h;
+	void *arg;
+	struct timer close, play, stopped, record;
+	uint32_t play_id, stopped_id, record_id, nids;
+	bool is_looping, is_closing;
+	uint16_t port;
+};
+
+static struct timers *timers(void)
+{
+	return the_server->timers;
+}
+
+static void on_close(void *arg)
+{
+	static const struct stream_stats stats;
+	struct stream *s = arg;
+
+	timer_stop(timers(), &s->play);
+	timer_stop(timers(), &s->stopped);
+	timer_stop(timers(), &s->record);
+	*s->pprev = s->next;
+	if (s->next)
+		s->next->pprev = s->pprev;
+	if (s->h && s->h->on_closed)
+		s->h->on_closed(s, &stats, s->arg);
+	free(s);
+}
+
+static void on_play(void *arg)
+{
+	struct stream *s = arg;
+	uint32_t id = s->play_id;
+
+	s->play_id = 0;
+	s->h->on_play_end(s, id, PLAY_DONE, s->arg);
+}
+
+static void on_stopped(void *arg)
+{
+	struct stream *s = arg;
+
+	s->h->on_play_end(s, s->stopped_id, PLAY_STOPPED, s->arg);
+}
+
+static void on_record(void *arg)
+{
+	const struct record_result r = { .end = RECORD_SILENCE, .duration_ms = PLAY_MS, .talk_ms = PLAY_MS };
+	struct stream *s = arg;
+
+	s->h->on_record_end(s, s->record_id, &r, s->arg);
+}
+
+int stream_new(struct stream **out, struct media *m, const struct stream_params *p, const struct stream_handler *h, void *arg)
+{
+	struct server *server = (struct server *)m;
+	struct stream *s = calloc(1, sizeof(*s));
+
+	assert(server == the_server && p->local && (!p->near || !p->near->is_closing || p->near->h));
+	s->h = h;
+	s->arg = arg;
+	s->port = 20000;
+	timer_init(&s->close, on_close, s);
+	timer_init(&s->play, on_play, s);
+	timer_init(&s->stopped, on_stopped, s);
+	timer_init(&s->record, on_record, s);
+	s->next = server->streams;
+	s->pprev = &server->streams;
+	if (s->next)
+		s->next->pprev = &s->next;
+	server->streams = s;
+	*out = s;
+	return 0;
+}
+
+void stream_close(struct stream *s)
+{
+	if (s->is_closing)
+		return;
+	s->is_closing = true;
+	timer_start(timers(), &s->close, 2);
+}
+
+uint16_t stream_port(const struct stream *s) { return s->port; }
+
+void stream_configure(struct stream *s, const struct stream_config *c)
+{
+	assert(!s->is_closing && c->nrecv <= ARRAY_LEN(c->recv) && c->dir <= STREAM_BOTH);
+}
+
+/* Whatever it played ends. */
+static void replace(struct stream *s)
+{
+	if (!s->play_id)
+		return;
+	s->stopped_id = s->play_id;
+	s->play_id = 0;
+	timer_stop(timers(), &s->play);
+	timer_start(timers(), &s->stopped, 1);
+}
+
+void stream_bridge(struct stream *a, struct stream *b) { replace(a); replace(b); }
+void stream_unbridge(struct stream *s) { replace(s); }
+void stream_echo(struct stream *s) { replace(s); }
+void stream_silence(struct stream *s) { replace(s); }
+
+uint32_t stream_play(struct stream *s, const struct play_params *p)
+{
+	replace(s);
+	s->play_id = ++s->nids;
+	if (!p->loop)
+		timer_start(timers(), &s->play, PLAY_MS);
+	return s->play_id;
+}
+
+void stream_play_stop(struct stream *s) { replace(s); }
+
+void stream_music(struct stream *s, const char *class_key, const char *const *files, unsigned nfiles)
+{
+	assert(class_key && files[0] && nfiles);
+	replace(s);
+}
+
+void stream_tones(struct stream *s, const struct tone *cadence, unsigned n)
+{
+	assert(cadence && n);
+	replace(s);
+}
+
+void stream_send_digit(struct stream *s, char digit, uint32_t duration_ms)
+{
+	(void)duration_ms;
+	assert(!s->is_closing && digit);
+}
+
+uint32_t stream_record(struct stream *s, const struct record_params *p)
+{
+	assert(p->path);
+	s->record_id = ++s->nids;
+	timer_start(timers(), &s->record, PLAY_MS);
+	return s->record_id;
+}
+
+void stream_record_stop(struct stream *s)
+{
+	if (timer_is_running(&s->record))
+		timer_start(timers(), &s->record, 1);
+}
+
+void server_media_event(struct server *server, char what)
+{
+	union sockaddr_any from;
+	struct stream *next;
+
+	sockaddr_parse(&from, STR("192.0.2.9"), 4000);
+	for (struct stream *s = server->streams; s; s = next) {
+		next = s->next;
+		if (s->is_closing)
+			continue;
+		if (what == 'T')
+			s->h->on_timeout(s, s->arg);
+		else if (what == 'L')
+			s->h->on_latched(s, &from.sa, s->arg);
+		else
+			s->h->on_digit(s, what, 100, s->arg);
+	}
+	server_pass(server, 0);
+}
