@@ -109,6 +109,11 @@ int transport_name(struct transport *t, struct str host, uint32_t *name)
 	return 0;
 }
 
+void transport_flow_expect(struct transport *t, uint64_t flow, uint32_t every_s)
+{
+	assert(t == &the_server->transport && flow && every_s < 1000000);
+}
+
 struct listener *transport_listener(const struct transport *t, int family, enum sip_proto proto)
 {
 	static struct listener any;
