@@ -28,6 +28,7 @@
 
 #define READY_POLL_MS 20
 #define STOP_MAX_MS 5000      /* a peer or disk that doesn't come to an end is left behind */
+#define SEEN_MS (60 * 1000)
 #define HOUSEKEEPING_FIRST_MS (5 * 60 * 1000)
 #define HOUSEKEEPING_MS (3600 * 1000)
 #define TASK_STACK (64 * 1024)
@@ -64,7 +65,7 @@ struct pbx {
 	uv_signal_t sigint, sigterm, sigusr1;
 	uv_timer_t ready, trim;
 	unsigned peak;               /* transactions alive, since the heap was trimmed */
-	struct timer stop_timer, housekeeping;
+	struct timer stop_timer, housekeeping, seen;
 	bool is_stopping;
 	unsigned closing, stopping;
 	char outbox_dir[600];
@@ -168,6 +169,7 @@ static void close_parts(void *arg)
 	if (p->registrar)
 		registrar_close(p->registrar);
 	timer_stop(p->timers, &p->housekeeping);
+	timer_stop(p->timers, &p->seen);
 	p->closing = 4;
 	plan_close(p->plan, on_part_closed, p);
 	directory_close(p->directory, on_part_closed, p);
@@ -336,6 +338,15 @@ static void on_housekeeping(void *arg)
 	timer_start(p->timers, &p->housekeeping, HOUSEKEEPING_MS);
 }
 
+/* That we live; also what others, who don't any more, have left. */
+static void on_seen(void *arg)
+{
+	struct pbx *p = arg;
+
+	db_query(p->db, "SELECT pbx.node_seen($1)", 1, (struct db_param[]){ DB_TEXT(p->config.node) }, NULL, NULL);
+	timer_start(p->timers, &p->seen, SEEN_MS);
+}
+
 static void print_addresses(const struct config_listen *l)
 {
 	for (unsigned i = 0; i < l->n; i++) {
@@ -376,6 +387,7 @@ static void on_change(const char *table, const char *key, void *arg)
 		return;
 	}
 	timer_start(p->timers, &p->housekeeping, HOUSEKEEPING_FIRST_MS);
+	on_seen(p);
 	uv_timer_start(&p->ready, on_ready_poll, 0, READY_POLL_MS);
 }
 
@@ -556,6 +568,7 @@ static int start(struct pbx *p)
 	p->trim.data = p;
 	uv_timer_start(&p->trim, on_trim, TRIM_CHECK_MS, TRIM_CHECK_MS);
 	timer_init(&p->housekeeping, on_housekeeping, p);
+	timer_init(&p->seen, on_seen, p);
 	uv_timer_init(&p->loop, &p->ready);
 	p->ready.data = p;
 	uv_signal_init(&p->loop, &p->sigint);

@@ -66,6 +66,8 @@ struct dir_trunk {
 	bool is_registering;
 	const char *registrar, *register_as, *contact_user, *proxy;
 	uint32_t register_expires_s;
+	bool is_outbound;                /* registers a flow (RFC 5626) */
+	uint32_t keepalive_s;            /* how often its registrar is shown that we are there; 0: as that one says */
 	bool is_number_in_to;            /* what was dialled is in To, not in the Request-URI */
 	uint32_t qualify_s;              /* how often it is asked whether it is there; 0: never */
 	uint32_t call_limit;

@@ -11,42 +11,45 @@
 #include "registrar/outgoing.h"
 
 #include <errno.h>
-#include <openssl/hmac.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <utlist.h>
 
 #include "base/log.h"
+#include "registrar/keepalive.h"
 #include "registrar/live.h"
+#include "registrar/outgoing_int.h"
 
 #define BACKOFF_BASE_MS 30000u     /* RFC 5626 §4.5: base-time when all flows have failed */
 #define BACKOFF_MAX_MS 1800000u    /* and max-time */
+#define FLOW_STABLE_MS 120000      /* one that held for so long has not failed in a row with others (§4.5) */
+#define FLOW_TIMER_DEFAULT_S 120   /* of connections, where the registrar speaks outbound and says nothing (§4.4.1) */
+#define FLOW_TIMER_UDP_S 29        /* §4.4.2 */
+#define FLOW_TIMER_LEAST_S 15
+#define EVERY_MAX_S 86400          /* what others grant or ask for isn't planned further ahead */
+#define RETRY_AFTER_MAX_S 3600     /* who asks for longer is asked again all the same: nobody would think of it in a week */
 #define STOP_MS 2000               /* a peer that doesn't answer by then finds out by itself */
-#define LINE_LEN 16
-#define URI_MAX 400
 #define ROUTE_MAX 2048
 #define EXPIRES_LEAST_S 10         /* a registrar that grants less isn't followed in it */
 
 enum reg_state { REG_TRYING, REG_REGISTERED, REG_FAILED, REG_ENDING };
 
-/* What of a row makes a registration: texts in one block. */
-struct settings {
-	char aor[URI_MAX], registrar[URI_MAX], route[URI_MAX]; /* route: "" or a value of Route */
-	char contact_user[64], auth_user[128], auth_password[256];
-	bool has_auth, is_secure;
-	uint32_t expires_s;
-};
-
 struct reg {
 	struct reg *prev, *next;
 	struct outgoing *of;
 	char domain[64], name[64];
-	char line[LINE_LEN + 1], instance[48];
-	struct settings s;
+	struct reg_names names;
+	struct reg_settings s;
 	enum reg_state state;
 	struct client client;
 	struct timer timer;        /* renewal, or the next try */
 	struct timer expiry;       /* of what is registered */
-	char contact[URI_MAX];     /* as sent last */
+	struct keepalive keep;
+	bool is_flow;              /* asked for as a flow: what is set, and what the registrar makes of it */
+	bool has_asked_otherwise;
+	unsigned losses;           /* of flows, in a row */
+	int64_t up_since_ms;       /* wall clock: since when the flow holds; 0: it doesn't */
+	char contact[REG_URI_MAX];     /* as sent last */
 	char service_route[ROUTE_MAX]; /* "" for none */
 	uint32_t asked_s;          /* Expires of the next request: what is set, or more if the registrar wants so */
 	unsigned failures;
@@ -148,6 +151,7 @@ static const struct live_handler live_handler = { .collect = collect, .lost = lo
 static void reg_free(struct reg *r)
 {
 	client_fini(&r->client);
+	keepalive_stop(&r->keep);
 	timer_stop(r->of->p.env.timers, &r->timer);
 	timer_stop(r->of->p.env.timers, &r->expiry);
 	OPENSSL_cleanse(r->s.auth_password, sizeof(r->s.auth_password));
@@ -187,6 +191,8 @@ static void reg_end(struct reg *r)
 	DL_APPEND(o->ending, r);
 	timer_stop(o->p.env.timers, &r->timer);
 	timer_stop(o->p.env.timers, &r->expiry);
+	if (client_dest(&r->client))
+		keepalive_start(&r->keep, client_dest(&r->client), r->client.flow, 0, false);
 	client_fini(&r->client); /* what is under way; the client may send again */
 	set_state(r, REG_ENDING);
 	log_info(o->p.env.log, "trunk=%s/%s registration ends", domain, name);
@@ -225,18 +231,47 @@ static uint64_t renewal_ms(struct rng *rng, uint32_t expires_s)
 
 static void fail(struct reg *r, uint32_t retry_after_s)
 {
-	uint64_t wait_ms = outgoing_backoff_ms(r->of->p.env.rng, r->failures);
+	/* "when the UA boots it immediately tries to register. If this fails ... the first retry happens somewhere between 30 and 60 seconds" */
+	uint64_t wait_ms = outgoing_backoff_ms(r->of->p.env.rng, r->failures + 1);
 
+	if (retry_after_s > RETRY_AFTER_MAX_S)
+		retry_after_s = RETRY_AFTER_MAX_S;
 	if (wait_ms < (uint64_t)retry_after_s * 1000)
 		wait_ms = (uint64_t)retry_after_s * 1000;
 	/* What is registered holds until it expires, and is tried for as long. */
 	if (r->until_ms && r->failures == 0)
 		wait_ms /= 2;
 	r->failures++;
+	r->up_since_ms = 0;
 	wake_in(r, wait_ms);
 	set_state(r, REG_FAILED);
 	log_warn(r->of->p.env.log, "trunk=%s/%s registration failed status=%d %s registrar=%s again_in_s=%llu", r->domain, r->name,
 		 r->status, r->reason, r->s.registrar, (unsigned long long)wait_ms / 1000);
+}
+
+/* A new flow is made: soon where the registration alone was a connection's, since calls come in no more; after the wait of RFC 5626 §4.5 where
+ * it is a flow by name, or flows don't hold. */
+static void flow_lost(struct reg *r)
+{
+	struct rng *rng = r->of->p.env.rng;
+
+	if (r->up_since_ms && clock_wall_ms(r->of->p.env.clock) - r->up_since_ms >= FLOW_STABLE_MS)
+		r->losses = 0;
+	r->up_since_ms = 0;
+	keepalive_stop(&r->keep);
+	/* Not all phones and trunks of a restarted proxy in the same moment. */
+	wake_in(r, r->is_flow || r->losses ? outgoing_backoff_ms(rng, r->losses) : 100 + rng_below(rng, 2000));
+	r->losses++;
+	r->is_changed = true;
+	live_touch(&r->of->live);
+}
+
+static void on_keepalive_failed(void *arg)
+{
+	struct reg *r = arg;
+
+	if (r->state == REG_REGISTERED)
+		flow_lost(r);
 }
 
 static void on_timer(void *arg)
@@ -274,7 +309,7 @@ static uint32_t granted_s(const struct reg *r, const struct sip_msg *m)
 		if (sip_addr_parse(&a, element) != 0)
 			continue;
 		/* Some change the address on the way back, behind NAT; the parameter says that it is ours. */
-		is_ours = sip_param_find(a.uri.params, "line", &value) && str_eqz(value, r->line);
+		is_ours = sip_param_find(a.uri.params, "line", &value) && str_eqz(value, r->names.line);
 		if (!is_ours && !sip_uri_eq(&a.uri, &ours))
 			continue;
 		s = header > 0 && header < UINT32_MAX ? (uint32_t)header : r->asked_s;
@@ -308,6 +343,32 @@ static void take_service_route(struct reg *r, const struct sip_msg *m)
 	r->service_route[out_ok(&o) ? o.len : 0] = '\0';
 }
 
+static uint32_t seconds_of_text(struct str value)
+{
+	uint32_t s = 0;
+	size_t n = 0;
+
+	/* Retry-After: 18000 (I'm in a meeting);duration=3600 */
+	while (n < value.n && value.p[n] >= '0' && value.p[n] <= '9')
+		n++;
+	return str_to_u32((struct str){ value.p, n }, UINT32_MAX, &s) == 0 ? s : n ? UINT32_MAX : 0;
+}
+
+/* How often the registrar wants to see that we are there. */
+static void keep_alive(struct reg *r, const struct sip_msg *m)
+{
+	const struct sip_dest *dest = client_dest(&r->client);
+	uint32_t told_s = seconds_of_text(sip_msg_value_by_name(m, "Flow-Timer"));
+	bool is_promised = r->is_flow && sip_msg_has_token(m, SIP_HDR_REQUIRE, "outbound");
+	uint32_t s = r->s.keepalive_s;
+
+	if (!s && told_s)
+		s = told_s < FLOW_TIMER_LEAST_S ? FLOW_TIMER_LEAST_S : told_s > EVERY_MAX_S ? EVERY_MAX_S : told_s;
+	if (!s && is_promised)
+		s = dest->proto == SIP_UDP ? FLOW_TIMER_UDP_S : FLOW_TIMER_DEFAULT_S;
+	keepalive_start(&r->keep, dest, r->client.flow, s, told_s || is_promised);
+}
+
 static void registered(struct reg *r, const struct sip_msg *m)
 {
 	struct outgoing *o = r->of;
@@ -323,10 +384,15 @@ static void registered(struct reg *r, const struct sip_msg *m)
 	}
 	if (s < EXPIRES_LEAST_S)
 		s = EXPIRES_LEAST_S;
+	if (s > EVERY_MAX_S)
+		s = EVERY_MAX_S;
 	take_service_route(r, m);
 	r->failures = 0;
 	r->until_ms = clock_wall_ms(o->p.env.clock) + (int64_t)s * 1000;
 	timer_start(o->p.env.timers, &r->expiry, (uint64_t)s * 1000);
+	if (!r->up_since_ms)
+		r->up_since_ms = clock_wall_ms(o->p.env.clock);
+	keep_alive(r, m);
 	wake_in(r, renewal_ms(o->p.env.rng, s));
 	set_state(r, REG_REGISTERED);
 	if (is_news)
@@ -336,14 +402,7 @@ static void registered(struct reg *r, const struct sip_msg *m)
 
 static uint32_t seconds_of(const struct sip_msg *m, enum sip_hdr_id id)
 {
-	struct str value = sip_msg_value(m, id);
-	uint32_t s = 0;
-	size_t n = 0;
-
-	/* Retry-After: 18000 (I'm in a meeting);duration=3600 */
-	while (n < value.n && value.p[n] >= '0' && value.p[n] <= '9')
-		n++;
-	return str_to_u32((struct str){ value.p, n }, UINT32_MAX, &s) == 0 ? s : 0;
+	return seconds_of_text(sip_msg_value(m, id));
 }
 
 /* RFC 3261 §10.2.8: asked for too short a time. True: asked again. */
@@ -356,6 +415,28 @@ static bool ask_for_longer(struct reg *r, const struct sip_msg *m)
 	r->asked_s = least;
 	try(r);
 	return true;
+}
+
+/* RFC 5626 §6, §11: the registrar can't keep flows, or wants one. True: asked again. */
+static bool ask_otherwise(struct reg *r, int status, const struct sip_msg *m)
+{
+	bool is_flow = r->is_flow;
+
+	if (status == 439)
+		is_flow = false;
+	if (status == 421 && sip_msg_has_token(m, SIP_HDR_REQUIRE, "outbound"))
+		is_flow = true;
+	if (is_flow == r->is_flow || r->has_asked_otherwise)
+		return false;
+	r->is_flow = is_flow;
+	r->has_asked_otherwise = true; /* one that wants it both ways gets neither */
+	try(r);
+	return true;
+}
+
+static bool ask_again(struct reg *r, int status, const struct sip_msg *m)
+{
+	return status == 423 ? ask_for_longer(r, m) : ask_otherwise(r, status, m);
 }
 
 static void on_done(struct client *c, int status, const struct sip_msg *m, uint32_t rtt_us, void *arg)
@@ -376,10 +457,15 @@ static void on_done(struct client *c, int status, const struct sip_msg *m, uint3
 	/* A text for people, that goes into JSON. */
 	for (char *p = r->reason; *p; p++)
 		*p = *p < ' ' || *p > '~' ? '?' : *p;
-	if (m && status / 100 == 2)
+	if (m && status / 100 == 2) {
 		registered(r, m);
-	else if (!m || status != 423 || !ask_for_longer(r, m))
-		fail(r, m ? seconds_of(m, SIP_HDR_RETRY_AFTER) : 0);
+		return;
+	}
+	if (m && ask_again(r, status, m))
+		return;
+	if (status == 430) /* behind a proxy that has lost our flow: the next try by another one */
+		sip_ua_flow_close(r->of->p.env.ua, r->client.flow);
+	fail(r, m ? seconds_of(m, SIP_HDR_RETRY_AFTER) : 0);
 }
 
 static const struct client_handler client_handler = { .on_done = on_done };
@@ -401,7 +487,7 @@ static void write_contact(struct reg *r, const struct sip_dest *dest, const unio
 	if (dest->proto != SIP_UDP && !(r->s.is_secure && dest->proto == SIP_TLS))
 		out_z(&o, transports[dest->proto]);
 	out_z(&o, ";line=");
-	out_z(&o, r->line);
+	out_z(&o, r->names.line);
 	r->contact[out_ok(&o) ? o.len : 0] = '\0';
 }
 
@@ -415,10 +501,10 @@ static void write_hdrs(struct out *o, const struct sip_dest *dest, const union s
 	out_z(o, "Contact: <");
 	out_z(o, r->contact);
 	out_z(o, ">;+sip.instance=\"");
-	out_z(o, r->instance);
-	out_z(o, "\"\r\nExpires: ");
+	out_z(o, r->names.instance);
+	out_z(o, r->is_flow ? "\";reg-id=1\r\nExpires: " : "\"\r\nExpires: ");
 	out_u64(o, r->state == REG_ENDING ? 0 : r->asked_s);
-	out_z(o, "\r\nSupported: path\r\n");
+	out_z(o, r->is_flow ? "\r\nSupported: path, outbound\r\n" : "\r\nSupported: path\r\n");
 	out_z(o, sip_ua_allow(r->of->p.env.ua));
 }
 
@@ -450,61 +536,6 @@ static void try(struct reg *r)
 
 /* ---- rows ---- */
 
-/* The registrar without what may not stand in a Request-URI of REGISTER (RFC 3261 §10.2), and the AoR at its host. */
-static int read_settings(const struct dir_trunk *t, struct settings *s)
-{
-	struct sip_uri uri;
-	struct str user = str_from(t->register_as), host, rest = user;
-	struct out registrar, aor, route;
-
-	memset(s, 0, sizeof(*s));
-	if (!t->registrar || !t->register_as || sip_uri_parse(&uri, str_from(t->registrar)) != 0)
-		return -EINVAL;
-	user = str_cut(&rest, '@');
-	host = rest.n ? rest : uri.host;
-	s->is_secure = uri.scheme == SIP_SCHEME_SIPS;
-	out_init(&registrar, s->registrar, sizeof(s->registrar) - 1);
-	out_fmt(&registrar, "%s:%.*s", s->is_secure ? "sips" : "sip", STR_ARG(uri.host));
-	if (uri.port)
-		out_fmt(&registrar, ":%u", uri.port);
-	if (uri.params.n)
-		out_fmt(&registrar, ";%.*s", STR_ARG(uri.params));
-	out_init(&aor, s->aor, sizeof(s->aor) - 1);
-	out_z(&aor, s->is_secure ? "sips:" : "sip:");
-	sip_escape_user(&aor, user);
-	out_chr(&aor, '@');
-	out_str(&aor, host);
-	out_init(&route, s->route, sizeof(s->route) - 1);
-	if (t->proxy)
-		out_fmt(&route, "<%s%s>", t->proxy, strstr(t->proxy, ";lr") ? "" : ";lr");
-	s->has_auth = t->auth_user != NULL;
-	s->expires_s = t->register_expires_s;
-	if (!out_ok(&registrar) || !out_ok(&aor) || !out_ok(&route) ||
-	    str_copy(t->contact_user ? str_from(t->contact_user) : user, s->contact_user, sizeof(s->contact_user)) != 0 ||
-	    (t->auth_user && (str_copy(str_from(t->auth_user), s->auth_user, sizeof(s->auth_user)) != 0 ||
-			      str_copy(str_from(t->auth_password), s->auth_password, sizeof(s->auth_password)) != 0)))
-		return -ENAMETOOLONG;
-	return 0;
-}
-
-/* Names of ours that stay the same over restarts and tell nobody anything. */
-static void make_names(struct reg *r)
-{
-	static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
-	unsigned char sum[32];
-	char text[200];
-	unsigned n = 0;
-	int len = snprintf(text, sizeof(text), "registration %s/%s/%s", r->of->node, r->domain, r->name);
-
-	HMAC(EVP_sha256(), r->of->p.key, sizeof(r->of->p.key), (unsigned char *)text,
-	     len < (int)sizeof(text) ? (size_t)len : sizeof(text) - 1, sum, &n);
-	for (unsigned i = 0; i < LINE_LEN; i++)
-		r->line[i] = digits[sum[i] & 31];
-	snprintf(r->instance, sizeof(r->instance), "<urn:uuid:%02x%02x%02x%02x-%02x%02x-4%01x%02x-8%01x%02x-%02x%02x%02x%02x%02x%02x>", sum[16],
-		 sum[17], sum[18], sum[19], sum[20], sum[21], sum[22] & 15, sum[23], sum[24] & 15, sum[25], sum[26], sum[27], sum[28],
-		 sum[29], sum[30], sum[31]);
-}
-
 static struct reg *find(struct reg *list, const char *domain, const char *name)
 {
 	struct reg *r;
@@ -515,7 +546,7 @@ static struct reg *find(struct reg *list, const char *domain, const char *name)
 	return NULL;
 }
 
-static void begin(struct outgoing *o, const struct dir_trunk *t, const struct settings *s)
+static void begin(struct outgoing *o, const struct dir_trunk *t, const struct reg_settings *s)
 {
 	struct reg *r = calloc(1, sizeof(*r));
 
@@ -528,23 +559,27 @@ static void begin(struct outgoing *o, const struct dir_trunk *t, const struct se
 	str_put(r->name, sizeof(r->name), t->name);
 	r->s = *s;
 	r->asked_s = s->expires_s;
+	r->is_flow = s->is_outbound;
 	r->is_seen = true;
-	make_names(r);
+	reg_names_make(&r->names, o->p.key, o->node, r->domain, r->name);
 	client_init(&r->client, &o->p.env, &client_handler, r);
 	timer_init(&r->timer, on_timer, r);
 	timer_init(&r->expiry, on_expired, r);
+	keepalive_init(&r->keep, &o->p.env, on_keepalive_failed, r);
 	DL_APPEND(o->regs, r);
 	set_state(r, REG_TRYING);
 	timer_start(o->p.env.timers, &r->timer, 1); /* not from inside whatever called */
 }
 
 /* The same registration with other details: sent anew, at once. */
-static void renew(struct reg *r, const struct settings *s)
+static void renew(struct reg *r, const struct reg_settings *s)
 {
 	client_fini(&r->client);
 	r->s = *s;
 	r->asked_s = s->expires_s;
-	r->failures = 0;
+	r->is_flow = s->is_outbound;
+	r->has_asked_otherwise = false;
+	r->failures = r->losses = 0;
 	wake_in(r, 1);
 	set_state(r, r->state == REG_FAILED ? REG_TRYING : r->state);
 }
@@ -553,11 +588,11 @@ static void on_trunk(const struct dir_trunk *t, void *arg)
 {
 	struct outgoing *o = arg;
 	struct reg *r = find(o->regs, t->domain, t->name);
-	struct settings s;
+	struct reg_settings s;
 
 	if (!t->is_registering)
 		return;
-	if (read_settings(t, &s) != 0) {
+	if (reg_settings_read(t, &s) != 0) {
 		log_error(o->p.env.log, "trunk=%s/%s can't be registered: its row makes no address", t->domain, t->name);
 		return;
 	}
@@ -617,9 +652,18 @@ void outgoing_flow_closed(struct outgoing *o, uint64_t flow)
 		if (r->state != REG_REGISTERED || !dest || r->client.flow != flow || dest->proto == SIP_UDP)
 			continue;
 		log_info(o->p.env.log, "trunk=%s/%s connection closed", r->domain, r->name);
-		/* Not all phones and trunks of a restarted proxy in the same moment. */
-		wake_in(r, 100 + rng_below(o->p.env.rng, 2000));
+		flow_lost(r);
 	}
+}
+
+static void on_stun(struct str answer, const struct sip_source *src, void *arg)
+{
+	struct outgoing *o = arg;
+	struct reg *r;
+
+	DL_FOREACH(o->regs, r)
+		if (keepalive_answer(&r->keep, answer, src))
+			return;
 }
 
 /* Some peers drop parameters of the contact: those must call from where we are registered, for the user that is registered. */
@@ -637,9 +681,9 @@ const struct dir_trunk *outgoing_trunk_of(const struct sip_msg *m, const struct 
 	struct str line;
 	struct reg *r;
 
-	if (sip_param_find(m->ruri.params, "line", &line) && line.n == LINE_LEN) {
+	if (sip_param_find(m->ruri.params, "line", &line) && line.n == REG_LINE_LEN) {
 		DL_FOREACH(o->regs, r)
-			if (CRYPTO_memcmp(line.p, r->line, LINE_LEN) == 0)
+			if (CRYPTO_memcmp(line.p, r->names.line, REG_LINE_LEN) == 0)
 				break;
 	} else {
 		DL_FOREACH(o->regs, r)
@@ -724,6 +768,7 @@ int outgoing_new(struct outgoing **out, const struct outgoing_params *p)
 	timer_init(&o->stop_timer, on_stop_overdue, o);
 	o->watcher = (struct directory_watcher){ .on_change = on_change, .arg = o };
 	directory_watch(p->directory, &o->watcher);
+	sip_ua_on_stun(p->env.ua, on_stun, o);
 	forget_state(o);
 	read_rows(o);
 	*out = o;
@@ -737,6 +782,7 @@ void outgoing_free(struct outgoing *o)
 	if (!o)
 		return;
 	directory_unwatch(o->p.directory, &o->watcher);
+	sip_ua_on_stun(o->p.env.ua, NULL, NULL);
 	DL_FOREACH_SAFE(o->regs, r, next)
 		reg_free(r);
 	DL_FOREACH_SAFE(o->ending, r, next)

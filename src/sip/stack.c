@@ -16,6 +16,19 @@ int stack_send(struct sip_stack *s, const struct sip_dest *dest, struct str byte
 	return transport_send(s->transport, dest, bytes, flow);
 }
 
+int sip_stack_send_bytes(struct sip_stack *s, const struct sip_dest *dest, struct str bytes)
+{
+	return stack_send(s, dest, bytes, NULL);
+}
+
+static void on_stun(struct str answer, const struct sip_source *src, void *arg)
+{
+	struct sip_stack *s = arg;
+
+	if (s->h.on_stun)
+		s->h.on_stun(answer, src, s->arg);
+}
+
 /* Answers without keeping anything: for requests too broken, or too cheap, for a transaction. */
 static void reply_stateless(struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src, int status, const char *reason)
 {
@@ -178,7 +191,7 @@ static void on_flow_closed(uint64_t flow, void *arg)
 
 int sip_stack_new(struct sip_stack **out, const struct sip_stack_params *p, const struct sip_stack_handler *h, void *arg)
 {
-	static const struct transport_handler handler = { .on_message = on_message, .on_flow_closed = on_flow_closed };
+	static const struct transport_handler handler = { .on_message = on_message, .on_flow_closed = on_flow_closed, .on_stun = on_stun };
 	struct sip_stack *s = calloc(1, sizeof(*s));
 	int err;
 

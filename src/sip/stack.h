@@ -49,6 +49,8 @@ struct sip_stack_handler {
 	/* A 2xx to INVITE that belongs to no client transaction (late fork, RFC 6026 §7.2), or to one that was detached. */
 	void (*on_stray_2xx)(const struct sip_msg *m, const struct sip_source *src, void *arg);
 	void (*on_flow_closed)(uint64_t flow, void *arg);
+	/* May be NULL; as transport_handler's. */
+	void (*on_stun)(struct str answer, const struct sip_source *src, void *arg);
 };
 
 int sip_stack_new(struct sip_stack **out, const struct sip_stack_params *p,
@@ -58,6 +60,9 @@ struct transport *sip_stack_transport(struct sip_stack *s);
 /* Feeds a message as if received (unit tests and the transports). */
 void sip_stack_receive(struct sip_stack *s, struct sip_msg *m, const struct sip_msg_error *err,
 		       const struct sip_source *src);
+
+/* Sends what is no message of SIP: a STUN request. */
+int sip_stack_send_bytes(struct sip_stack *s, const struct sip_dest *dest, struct str bytes);
 
 struct sip_stack_counters {
 	uint64_t requests, responses, retransmissions_received, retransmissions_sent, ctrans_timeouts, strans_timeouts,

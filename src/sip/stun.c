@@ -3,6 +3,8 @@
  */
 #include "sip/stun.h"
 
+#include <errno.h>
+
 #define HEADER 20
 #define COOKIE 0x2112a442u
 #define BINDING_REQUEST 0x0001
@@ -11,6 +13,7 @@
 #define ERROR_CODE 0x0009
 #define UNKNOWN_ATTRIBUTES 0x000a
 #define XOR_MAPPED_ADDRESS 0x0020
+#define CLASS_ANSWER 0x0100          /* success and error have this bit, requests and indications don't */
 #define FINGERPRINT 0x8028
 #define FINGERPRINT_XOR 0x5354554eu
 #define MUST_MAX 0x7fff              /* attributes up to here must be understood */
@@ -144,4 +147,58 @@ size_t stun_answer(const char *bytes, size_t n, const union sockaddr_any *from, 
 	}
 	put16(start + 2, (unsigned)(len - HEADER));
 	return len;
+}
+
+/* ---- asking ---- */
+
+bool stun_is_answer(const char *bytes, size_t n)
+{
+	return stun_is(bytes, n) && get16((const unsigned char *)bytes) & CLASS_ANSWER;
+}
+
+void stun_request(const char id[STUN_ID_LEN], char request[STUN_REQUEST_LEN])
+{
+	unsigned char *p = (unsigned char *)request;
+
+	p = put16(put16(p, BINDING_REQUEST), 0);
+	p = put32(p, COOKIE);
+	memcpy(p, id, STUN_ID_LEN);
+}
+
+static void read_address(const unsigned char *p, unsigned len, const unsigned char *answer, union sockaddr_any *out)
+{
+	unsigned char host[16];
+	unsigned n = p[1] == 2 ? 16 : 4;
+
+	if (len != n + 4 || (p[1] != 1 && p[1] != 2))
+		return;
+	for (unsigned i = 0; i < n; i++)
+		host[i] = p[4 + i] ^ answer[4 + i];
+	*out = (union sockaddr_any){ .sa.sa_family = n == 16 ? AF_INET6 : AF_INET };
+	memcpy(n == 16 ? (void *)&out->v6.sin6_addr : (void *)&out->v4.sin_addr, host, n);
+	sockaddr_set_port(out, (uint16_t)(get16(p + 2) ^ COOKIE >> 16));
+}
+
+int stun_read_answer(const char *bytes, size_t n, const char id[STUN_ID_LEN], union sockaddr_any *mapped)
+{
+	const unsigned char *p = (const unsigned char *)bytes;
+	unsigned type;
+	size_t at = HEADER;
+
+	*mapped = (union sockaddr_any){ .sa.sa_family = 0 };
+	if (!stun_is(bytes, n) || get16(p + 2) != n - HEADER)
+		return -EINVAL;
+	type = get16(p);
+	if ((type != BINDING_SUCCESS && type != BINDING_ERROR) || memcmp(p + 8, id, STUN_ID_LEN) != 0)
+		return -ENOENT;
+	while (n - at >= 4) {
+		unsigned len = get16(p + at + 2);
+
+		if (n - at - 4 < (len + 3u) / 4 * 4)
+			return -EINVAL;
+		if (type == BINDING_SUCCESS && get16(p + at) == XOR_MAPPED_ADDRESS && len >= 4)
+			read_address(p + at + 4, len, p, mapped);
+		at += 4 + (len + 3u) / 4 * 4;
+	}
+	return at == n ? 0 : -EINVAL;
 }

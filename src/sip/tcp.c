@@ -111,6 +111,15 @@ static void send_pong(struct tcp_conn *c)
 		conn_write(c, str_from("\r\n"));
 }
 
+/* A line end and nothing else, where we have just asked for one. */
+static bool take_pong(struct tcp_conn *c, size_t crlf_len, bool is_all)
+{
+	if (!c->pinged_ms || crlf_len != 2 || !is_all || c->crlf_len)
+		return false;
+	c->must_pong = true;
+	return true;
+}
+
 static enum sip_proto conn_proto(const struct tcp_conn *c)
 {
 	return c->tls ? SIP_TLS : SIP_TCP;
@@ -128,7 +137,8 @@ static void take_messages(struct tcp_conn *c)
 		ptrdiff_t n = sip_msg_frame(c->buf + at, c->len - at, &skip);
 
 		/* A ping is a double CRLF where a message could begin; it may come in pieces. */
-		c->crlf_len += skip;
+		if (!take_pong(c, skip, at + skip == c->len))
+			c->crlf_len += skip;
 		if (c->crlf_len >= 4) {
 			send_pong(c);
 			c->crlf_len = 0;
@@ -215,13 +225,15 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	if (!c->tls) {
 		c->len += (size_t)n;
 		take_messages(c);
-		return;
+	} else {
+		int err = take_tls(c, buf->base, (size_t)n);
+
+		if (err && !c->is_closing) {
+			log_broken(c, err);
+			conn_close(c);
+		}
 	}
-	int err = take_tls(c, buf->base, (size_t)n);
-	if (err && !c->is_closing) {
-		log_broken(c, err);
-		conn_close(c);
-	}
+	c->pinged_ms = 0; /* whatever it was, it was alive */
 }
 
 void tcp_options(int fd)
@@ -437,11 +449,43 @@ void tcp_flow_expect(struct transport *t, uint64_t flow, uint32_t every_s)
 		c->silent_max_ms = every_s ? (uint64_t)every_s * 1000 + FLOW_GRACE_MS : 0;
 }
 
+void tcp_flow_ping(struct transport *t, uint64_t flow, uint32_t every_s, bool must_answer)
+{
+	struct tcp_conn *c = conn_find(t, flow);
+
+	if (!c)
+		return;
+	c->must_pong |= must_answer;
+	if (c->ping_every_ms == (uint64_t)every_s * 1000)
+		return;
+	c->ping_every_ms = (uint64_t)every_s * 1000;
+	c->ping_at_ms = uv_now(t->loop) + c->ping_every_ms / 100 * 80;
+}
+
+void tcp_flow_close(struct transport *t, uint64_t flow)
+{
+	struct tcp_conn *c = conn_find(t, flow);
+
+	if (c)
+		conn_close(c);
+}
+
+/* Between 80 % and all of the time, as §4.4.1 has it: the sweep comes when it comes. */
+static void ping(struct tcp_conn *c, uint64_t now)
+{
+	if (!c->ping_every_ms || now < c->ping_at_ms)
+		return;
+	c->ping_at_ms = now + c->ping_every_ms / 100 * 80;
+	c->pinged_ms = now;
+	conn_write(c, STR("\r\n\r\n"));
+}
+
 static bool is_overdue(const struct tcp_conn *c, uint64_t now)
 {
 	return (c->partial_since_ms && now - c->partial_since_ms > TCP_PARTIAL_MAX_MS) ||
 	       (c->tls && !tls_is_established(c->tls) && now - c->began_ms > HANDSHAKE_MAX_MS) ||
 	       (c->silent_max_ms && now - c->heard_ms > c->silent_max_ms) ||
+	       (c->pinged_ms && c->must_pong && now - c->pinged_ms > PONG_MAX_MS) ||
 	       now - c->last_ms > (c->is_used ? c->transport->idle_max_ms : TCP_SILENT_MAX_MS);
 }
 
@@ -453,6 +497,8 @@ void tcp_sweep(struct transport *t)
 	HASH_ITER(hh, t->conns, c, next)
 		if (is_overdue(c, now))
 			conn_close(c);
+		else
+			ping(c, now);
 }
 
 void tcp_close_all(struct transport *t)

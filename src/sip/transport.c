@@ -110,12 +110,18 @@ static int udp_send(struct transport *t, struct listener *l, const union sockadd
 	return 0;
 }
 
-static void take_stun(struct listener *l, const char *bytes, size_t n, const union sockaddr_any *from)
+static void take_stun(struct listener *l, const char *bytes, size_t n, const struct sip_source *src)
 {
 	char answer[STUN_ANSWER_MAX];
-	size_t len = stun_answer(bytes, n, from, answer);
+	size_t len;
 
-	if (len && udp_send(l->transport, l, from, (struct str){ answer, len }) == 0)
+	if (stun_is_answer(bytes, n)) {
+		if (l->transport->h.on_stun)
+			l->transport->h.on_stun((struct str){ bytes, n }, src, l->transport->arg);
+		return;
+	}
+	len = stun_answer(bytes, n, &src->peer, answer);
+	if (len && udp_send(l->transport, l, &src->peer, (struct str){ answer, len }) == 0)
 		l->transport->n.keepalives++;
 	else
 		l->transport->n.dropped_malformed++;
@@ -139,7 +145,7 @@ static void on_udp(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf, const struct s
 	}
 	memcpy(&src.peer, from, from->sa_family == AF_INET6 ? sizeof(src.peer.v6) : sizeof(src.peer.v4));
 	if (stun_is(buf->base, (size_t)n)) {
-		take_stun(l, buf->base, (size_t)n, &src.peer);
+		take_stun(l, buf->base, (size_t)n, &src);
 		return;
 	}
 	if (t->turn_ms != uv_now(t->loop)) {
@@ -283,6 +289,18 @@ void transport_flow_expect(struct transport *t, uint64_t flow, uint32_t every_s)
 {
 	if (!t->is_closing)
 		tcp_flow_expect(t, flow, every_s);
+}
+
+void transport_flow_ping(struct transport *t, uint64_t flow, uint32_t every_s, bool must_answer)
+{
+	if (!t->is_closing)
+		tcp_flow_ping(t, flow, every_s, must_answer);
+}
+
+void transport_flow_close(struct transport *t, uint64_t flow)
+{
+	if (!t->is_closing)
+		tcp_flow_close(t, flow);
 }
 
 int transport_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow)

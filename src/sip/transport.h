@@ -54,6 +54,8 @@ struct transport_handler {
 	void (*on_message)(struct sip_msg *m, const struct sip_msg_error *err, const struct sip_source *src, void *arg);
 	/* A connection has ended; its id will not be used again. */
 	void (*on_flow_closed)(uint64_t flow, void *arg);
+	/* May be NULL: a STUN answer has come, to something that we asked (RFC 5626 §4.4.2). */
+	void (*on_stun)(struct str answer, const struct sip_source *src, void *arg);
 };
 
 struct transport_counters {
@@ -117,6 +119,12 @@ int transport_send(struct transport *t, const struct sip_dest *dest, struct str 
  * silent for that long and some seconds, the flow has failed and is closed. 0: no promise, the idle limit alone. Nothing for other flows: a
  * WebSocket is asked by pings. */
 void transport_flow_expect(struct transport *t, uint64_t flow, uint32_t every_s);
+
+/* Shows the peer of this TCP or TLS connection about so often that we are there, by a double line end (RFC 5626 §4.4.1); 0: no more. Once the
+ * peer has answered one, or from the first one on if it must, a connection on which nothing comes within ten seconds is closed. */
+void transport_flow_ping(struct transport *t, uint64_t flow, uint32_t every_s, bool must_answer);
+/* Closes a connection; on_flow_closed is called later. Nothing for other flows. */
+void transport_flow_close(struct transport *t, uint64_t flow);
 
 /* Our address as the peer at dest sees it, for Via sent-by, Contact and SDP: the listener's, or where that is a wildcard the one the
  * kernel routes from (cached for some seconds), or the external one. -EHOSTUNREACH. */

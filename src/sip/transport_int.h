@@ -19,6 +19,7 @@
 #define TCP_IDLE_MAX_MS (3600 * 1000 + 60000) /* a little more than the longest registration */
 #define TCP_SWEEP_MS 5000
 #define FLOW_GRACE_MS 15000          /* a keep-alive may be late by so much */
+#define PONG_MAX_MS 10000            /* RFC 5626 §4.4.1 */
 #define HANDSHAKE_MAX_MS 10000       /* TLS, and HTTP of WebSocket */
 #define HELD_MAX (256u << 20)        /* of buffers of messages that are coming in */
 /* Of the kernel: a peer that doesn't acknowledge what it is sent, or three probes in the silence of a minute, is gone. */
@@ -70,6 +71,9 @@ struct tcp_conn {
 	uint64_t began_ms, last_ms, partial_since_ms; /* partial_since_ms 0: nothing is pending */
 	uint64_t heard_ms;           /* when anything came last */
 	uint64_t silent_max_ms;      /* the peer says something more often; 0: it didn't promise */
+	uint64_t ping_every_ms, ping_at_ms; /* our own keep-alives; 0: none */
+	uint64_t pinged_ms;          /* nothing has come since; 0: no answer is waited for */
+	bool must_pong;              /* else what is sent as a ping may stay without answer */
 	size_t crlf_len;             /* line ends seen where a message could begin */
 	bool is_closing;
 	bool is_counted;             /* by the gate */
@@ -145,6 +149,8 @@ int tcp_listen(struct listener *l);
 int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
 uint64_t tcp_listener(const struct transport *t, uint64_t flow); /* that the connection came to, 0: none */
 void tcp_flow_expect(struct transport *t, uint64_t flow, uint32_t every_s);
+void tcp_flow_ping(struct transport *t, uint64_t flow, uint32_t every_s, bool must_answer);
+void tcp_flow_close(struct transport *t, uint64_t flow);
 void tcp_close_all(struct transport *t);
 void tcp_sweep(struct transport *t);
 

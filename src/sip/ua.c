@@ -17,12 +17,14 @@ static void on_request(struct strans *st, const struct sip_msg *m, void *arg);
 static void on_ack(const struct sip_msg *m, const struct sip_source *src, void *arg);
 static void on_stray_2xx(const struct sip_msg *m, const struct sip_source *src, void *arg);
 static void on_flow_closed(uint64_t flow, void *arg);
+static void on_stun(struct str answer, const struct sip_source *src, void *arg);
 
 static const struct sip_stack_handler stack_handler = {
 	.on_request = on_request,
 	.on_ack = on_ack,
 	.on_stray_2xx = on_stray_2xx,
 	.on_flow_closed = on_flow_closed,
+	.on_stun = on_stun,
 };
 
 /* ---- what we can do ---- */
@@ -165,6 +167,28 @@ void sip_ua_flow_expect(struct sip_ua *ua, uint64_t flow, uint32_t every_s)
 
 	if (t)
 		transport_flow_expect(t, flow, every_s);
+}
+
+void sip_ua_flow_ping(struct sip_ua *ua, uint64_t flow, uint32_t every_s, bool must_answer)
+{
+	struct transport *t = sip_stack_transport(ua->stack);
+
+	if (t)
+		transport_flow_ping(t, flow, every_s, must_answer);
+}
+
+void sip_ua_flow_close(struct sip_ua *ua, uint64_t flow)
+{
+	struct transport *t = sip_stack_transport(ua->stack);
+
+	if (t)
+		transport_flow_close(t, flow);
+}
+
+void sip_ua_on_stun(struct sip_ua *ua, void (*fn)(struct str answer, const struct sip_source *src, void *arg), void *arg)
+{
+	ua->on_stun = fn;
+	ua->on_stun_arg = arg;
 }
 
 uint32_t sip_ua_next_target_ms(const struct sip_ua *ua)
@@ -397,4 +421,12 @@ static void on_flow_closed(uint64_t flow, void *arg)
 	/* Dialogs notice when they send next; see dialog_flow_lost(). */
 	if (ua->on_flow_closed)
 		ua->on_flow_closed(flow, ua->on_flow_closed_arg);
+}
+
+static void on_stun(struct str answer, const struct sip_source *src, void *arg)
+{
+	struct sip_ua *ua = arg;
+
+	if (ua->on_stun)
+		ua->on_stun(answer, src, ua->on_stun_arg);
 }

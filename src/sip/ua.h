@@ -54,8 +54,12 @@ int sip_ua_support(struct sip_ua *ua, const char *option_tag);
 int sip_ua_support_in(struct sip_ua *ua, enum sip_method method, const char *option_tag);
 /* Told of every TCP flow that ends (registrar: bindings). At most one. */
 void sip_ua_on_flow_closed(struct sip_ua *ua, void (*fn)(uint64_t flow, void *arg), void *arg);
-/* transport_flow_expect(). */
+/* Told of every STUN answer (outgoing.h: keep-alives). At most one. */
+void sip_ua_on_stun(struct sip_ua *ua, void (*fn)(struct str answer, const struct sip_source *src, void *arg), void *arg);
+/* transport_flow_expect(), transport_flow_ping(), transport_flow_close(). */
 void sip_ua_flow_expect(struct sip_ua *ua, uint64_t flow, uint32_t every_s);
+void sip_ua_flow_ping(struct sip_ua *ua, uint64_t flow, uint32_t every_s, bool must_answer);
+void sip_ua_flow_close(struct sip_ua *ua, uint64_t flow);
 unsigned sip_ua_sessions(const struct sip_ua *ua);
 /* sip_req.patience_ms while there is another target to try. */
 uint32_t sip_ua_next_target_ms(const struct sip_ua *ua);

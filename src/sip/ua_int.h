@@ -35,6 +35,8 @@ struct sip_ua {
 	char supported[UA_ALLOW_MAX];     /* "Supported: ...\r\n" or "" */
 	void (*on_flow_closed)(uint64_t flow, void *arg);
 	void *on_flow_closed_arg;
+	void (*on_stun)(struct str answer, const struct sip_source *src, void *arg);
+	void *on_stun_arg;
 };
 
 /* Our address as seen from dest. */

@@ -1,6 +1,6 @@
 -- Trunks at which we register, and what servers tell of how things stand.
 BEGIN;
-SELECT plan(21);
+SELECT plan(26);
 
 INSERT INTO pbx.trunk (domain, name, context, uri, auth_user, auth_password) VALUES ('office', 'p', 'office', 'sip:p.example', 'u', 'x'),
 	('office', 'q', 'office', NULL, NULL, NULL);
@@ -13,7 +13,8 @@ SELECT lives_ok($$ UPDATE pbx.trunk SET register = true, register_as = 'u@h.exam
 SELECT throws_like(format('UPDATE pbx.trunk SET %s WHERE name = %L', s, 'p'), format('%%trunk_%s_check%%', c), s)
 	FROM (VALUES ('registrar = ''tel:1''', 'registrar'), ('registrar = ''sip:u@h''', 'registrar'), ('register_as = ''sip:u@h''', 'register_as'),
 		('register_as = ''u@h@i''', 'register_as'), ('register_expires_s = 59', 'register_expires_s'), ('contact_user = ''a b''', 'contact_user'),
-		('proxy = ''p.example''', 'proxy'), ('number_from = ''from''', 'number_from'), ('qualify_s = 4', 'qualify_s')) AS v(s, c);
+		('proxy = ''p.example''', 'proxy'), ('number_from = ''from''', 'number_from'), ('qualify_s = 4', 'qualify_s'),
+		('keepalive_s = 14', 'keepalive_s'), ('keepalive_s = 601', 'keepalive_s')) AS v(s, c);
 SELECT throws_like($$ UPDATE pbx.domain SET qualify_s = 0 $$, '%domain_qualify_s_check%', 'NULL is never');
 SELECT lives_ok($$ UPDATE pbx.extension SET qualify_s = 0 $$, 'but an extension may be left out');
 
@@ -36,6 +37,14 @@ SELECT is(count(*), 1::bigint, 'what another server saw stays') FROM pbx.trunk_s
 SELECT pbx.state_forget('n');
 SELECT is(count(*), 0::bigint, 'a server that starts knows nothing') FROM pbx.trunk_state;
 SELECT is(count(*), 0::bigint, 'of phones either') FROM pbx.binding WHERE reachable IS NOT NULL;
+
+-- A server that hasn't said for ten minutes that it lives, and one that nobody knows
+INSERT INTO pbx.node (node, seen) VALUES ('a', now() - interval '9 minutes'), ('b', now() - interval '11 minutes'), ('c', now() - interval '1 day');
+INSERT INTO pbx.trunk_state (domain, name, node) SELECT 'office', 'p', unnest(ARRAY['a', 'b', 'c', 'd']);
+SELECT pbx.node_seen('c');
+SELECT results_eq($$ SELECT node FROM pbx.trunk_state ORDER BY node $$, ARRAY['a', 'c'], 'what vanished servers saw is forgotten');
+SELECT is(seen, now(), 'who says that he lives does') FROM pbx.node WHERE node = 'c';
+SELECT is(seen, now() - interval '9 minutes', 'alone') FROM pbx.node WHERE node = 'a';
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -2,6 +2,8 @@
 #include "sip_fixture.h"
 
 #include "registrar/outgoing.h"
+#include "sip/stun.h"
+#include "sip/ua_int.h"
 
 static struct fx *fx;
 static struct sip_ua *ua;
@@ -94,7 +96,7 @@ static unsigned until_register(unsigned most_s)
 	unsigned s;
 
 	for (s = 0; s <= most_s; s++) {
-		if (fx->nsent) {
+		if (fx->nsent && !stun_is(fx->sent[fx->nsent - 1].bytes, fx->sent[fx->nsent - 1].n)) {
 			const struct sip_msg *m = fx_sent(fx, -1);
 
 			if (m->is_request && !str_eqz(m->via.branch, last_branch)) {
@@ -165,7 +167,7 @@ static void test_outgoing_is_renewed_before_it_expires(void **state)
 		{ "Contact: <sip:other@192.0.2.1>;expires=60\r\nContact: CONTACT;expires=1000\r\n", 800, 951 },
 		{ "", 480, 571 },                                      /* one that lists nothing has taken it */
 		{ "Contact: CONTACT;expires=60\r\n", 30, 31 },
-		{ "Contact: CONTACT;expires=0\r\n", 15, 31 },           /* one that it has not */
+		{ "Contact: CONTACT;expires=0\r\n", 30, 61 },           /* one that it has not */
 	};
 
 	(void)state;
@@ -182,7 +184,8 @@ static void test_outgoing_is_renewed_before_it_expires(void **state)
 
 static void test_outgoing_waits_longer_with_every_failure(void **state)
 {
-	static const unsigned most_s[] = { 30, 60, 120, 240, 480, 960, 1800, 1800 };
+	/* RFC 5626 §4.5: the first retry happens somewhere between 30 and 60 seconds after the failure */
+	static const unsigned most_s[] = { 60, 120, 240, 480, 960, 1800, 1800 };
 
 	(void)state;
 	until_register(2);
@@ -198,7 +201,7 @@ static void test_outgoing_waits_longer_with_every_failure(void **state)
 	answer(200, "Contact: CONTACT;expires=600\r\n");
 	until_register(600);
 	answer(500, "");
-	assert_in_range(until_register(40), 7, 16); /* what is registered is tried for sooner */
+	assert_in_range(until_register(40), 15, 31); /* what is registered is tried for sooner */
 }
 
 static void test_outgoing_tries_again_when_nobody_answers(void **state)
@@ -206,7 +209,7 @@ static void test_outgoing_tries_again_when_nobody_answers(void **state)
 	(void)state;
 	until_register(2);
 	/* timer F, then the pause */
-	assert_in_range(until_register(100), 32 + 15, 32 + 31);
+	assert_in_range(until_register(100), 32 + 30, 32 + 61);
 	answer(200, "Contact: CONTACT;expires=600\r\n");
 	fx->send_error = -EHOSTUNREACH;
 	for (unsigned i = 0; i < 700; i++)
@@ -226,7 +229,191 @@ static void test_outgoing_heeds_retry_after_and_min_expires(void **state)
 	assert_in_range(until_register(1), 0, 0);
 	assert_int_equal(asked(), 3600);
 	answer(423, "Min-Expires: 3600\r\n"); /* again the same: a failure, no loop */
-	assert_in_range(until_register(100), 15, 62);
+	assert_in_range(until_register(130), 60, 121);
+	/* Nobody is believed who says never */
+	answer(503, "Retry-After: 4000000000\r\n");
+	assert_in_range(until_register(4000), 3600, 3601);
+	answer(503, "Retry-After: 99999999999999999999\r\n");
+	assert_in_range(until_register(4000), 3600, 3601);
+	answer(200, "Contact: CONTACT;expires=4000000000\r\n");
+	assert_in_range(until_register(90000), 86400 * 80 / 100, 86400);
+}
+
+/* ---- flows (RFC 5626) ---- */
+
+static bool says(enum sip_hdr_id id, const char *what)
+{
+	char value[512];
+
+	str_copy(sip_msg_value(fx_sent(fx, -1), id), value, sizeof(value));
+	return strstr(value, what) != NULL;
+}
+
+static void test_outgoing_flow_is_named_and_given_up_where_it_can_not_be_kept(void **state)
+{
+	(void)state;
+	until_register(2);
+	assert_false(says(SIP_HDR_CONTACT, "reg-id"));
+	assert_false(says(SIP_HDR_SUPPORTED, "outbound"));
+	answer(200, "Contact: CONTACT;expires=600\r\n");
+	row.is_outbound = true;
+	changed();
+	until_register(2);
+	assert_true(says(SIP_HDR_CONTACT, ";+sip.instance=\"<urn:uuid:") && says(SIP_HDR_CONTACT, "\";reg-id=1"));
+	assert_true(says(SIP_HDR_SUPPORTED, "path, outbound"));
+	answer(439, "");
+	assert_int_equal(until_register(1), 0);
+	assert_false(says(SIP_HDR_CONTACT, "reg-id"));
+	answer(421, "Require: outbound\r\n"); /* that can't be had both ways */
+	assert_in_range(until_register(100), 15, 61);
+	answer(200, "Contact: CONTACT;expires=600\r\n");
+	/* One that wants it, and wasn't asked for it */
+	row.is_outbound = false;
+	row.register_expires_s = 700;
+	changed();
+	until_register(2);
+	assert_false(says(SIP_HDR_CONTACT, "reg-id"));
+	answer(421, "Require: path, outbound\r\n");
+	assert_int_equal(until_register(1), 0);
+	assert_true(says(SIP_HDR_CONTACT, "reg-id=1"));
+	answer(430, "");
+	assert_in_range(until_register(100), 15, 61);
+}
+
+static void test_outgoing_lost_flows_are_made_anew_ever_more_slowly(void **state)
+{
+	/* at once, where it is no flow by name; one that held for two minutes begins anew */
+	static const struct { bool is_outbound; unsigned held_s, least_s, most_s; } rows[] = {
+		{ false, 300, 0, 3 }, { false, 10, 30, 61 }, { false, 10, 60, 121 }, { false, 121, 0, 3 }, { false, 10, 30, 61 },
+		{ true, 121, 15, 31 }, { true, 10, 30, 61 }, { true, 10, 60, 121 }, { true, 121, 15, 31 },
+	};
+
+	(void)state;
+	row.registrar = "sip:192.0.2.10;transport=tcp";
+	changed();
+	until_register(2);
+	answer(200, ""); /* the first one, without contacts: taken back */
+	fx_source(fx, SIP_TCP, "192.0.2.10", 5060);
+	fx_advance(fx, 1000);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		unsigned s;
+
+		if (row.is_outbound != rows[i].is_outbound) {
+			row.is_outbound = rows[i].is_outbound;
+			changed();
+			until_register(2);
+		}
+		answer(200, "Contact: CONTACT;expires=3600\r\n");
+		fx_advance(fx, rows[i].held_s * 1000);
+		outgoing_flow_closed(outgoing, 0);
+		s = until_register(200);
+		if (s < rows[i].least_s || s > rows[i].most_s)
+			fail_msg("row %zu: made anew after %u s", i, s);
+	}
+}
+
+/* The STUN requests sent within so many seconds; the last one's id. */
+static unsigned stun_sent(unsigned seconds, char id[STUN_ID_LEN])
+{
+	unsigned n = 0;
+
+	for (unsigned s = 0; s < seconds * 4; s++) {
+		fx_forget_sent(fx);
+		fx_advance(fx, 250);
+		for (unsigned i = 0; i < fx->nsent; i++)
+			if (stun_is(fx->sent[i].bytes, fx->sent[i].n)) {
+				assert_int_equal(fx->sent[i].n, STUN_REQUEST_LEN);
+				memcpy(id, fx->sent[i].bytes + 8, STUN_ID_LEN);
+				n++;
+			}
+	}
+	return n;
+}
+
+/* Until one is sent. */
+static void stun_next(char id[STUN_ID_LEN])
+{
+	for (unsigned i = 0; i < 100; i++) {
+		fx_forget_sent(fx);
+		fx_advance(fx, 250);
+		if (fx->nsent && stun_is(fx->sent[0].bytes, fx->sent[0].n)) {
+			memcpy(id, fx->sent[0].bytes + 8, STUN_ID_LEN);
+			return;
+		}
+	}
+	fail_msg("none was sent");
+}
+
+/* As stun.c would answer who comes from there. */
+static void stun_answered(const char id[STUN_ID_LEN], const char *from, uint16_t port)
+{
+	char request[STUN_REQUEST_LEN], text[STUN_ANSWER_MAX];
+	union sockaddr_any mapped;
+	size_t n;
+
+	stun_request(id, request);
+	assert_int_equal(sockaddr_parse(&mapped, str_from(from), port), 0);
+	n = stun_answer(request, sizeof(request), &mapped, text);
+	ua->on_stun((struct str){ text, n }, &fx->src, ua->on_stun_arg);
+}
+
+static void test_outgoing_udp_flow_is_watched_by_stun(void **state)
+{
+	char id[STUN_ID_LEN], before[STUN_ID_LEN];
+
+	(void)state;
+	row.keepalive_s = 20;
+	changed();
+	until_register(2);
+	answer(200, "Contact: CONTACT;expires=86400\r\n");
+	/* One that has never answered needn't: seven times each, and on */
+	assert_int_equal(stun_sent(20 + 34, id), 7);
+	assert_int_equal(stun_sent(60, before), 7);
+	assert_memory_not_equal(id, before, STUN_ID_LEN);
+	/* One that has must: it is registered anew */
+	stun_next(id);
+	stun_answered(before, "192.0.2.200", 5060); /* to an old one: nothing */
+	stun_answered(id, "192.0.2.200", 5060);
+	stun_next(id);
+	stun_answered(id, "192.0.2.200", 5060);
+	fx_forget_sent(fx);
+	assert_int_equal(stun_sent(20 + 32, id), 7);
+	until_register(20);
+	answer(200, "Contact: CONTACT;expires=86400\r\n");
+	/* ... as when a NAT has given us another address (§4.4.2) */
+	stun_next(id);
+	stun_answered(id, "192.0.2.200", 5060);
+	stun_next(id);
+	stun_answered(id, "192.0.2.200", 5061);
+	until_register(61);
+	answer(200, "Contact: CONTACT;expires=86400\r\n");
+	/* No more of it once it isn't registered */
+	has_row = false;
+	changed();
+	answer(200, "");
+	assert_int_equal(stun_sent(60, id), 0);
+}
+
+static void test_outgoing_signs_of_life_are_as_often_as_the_registrar_asks(void **state)
+{
+	static const struct { bool is_outbound; const char *lines; unsigned n; } rows[] = {
+		{ false, "", 0 }, { false, "Flow-Timer: 40\r\n", 1 }, { true, "", 0 }, { true, "Require: outbound\r\n", 1 },
+		{ true, "Require: outbound\r\nFlow-Timer: 60\r\n", 0 }, { false, "Flow-Timer: 0\r\n", 0 }, { false, "Flow-Timer: 1\r\n", 1 },
+	};
+	char id[STUN_ID_LEN], lines[256];
+
+	(void)state;
+	until_register(2);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		row.is_outbound = rows[i].is_outbound;
+		row.register_expires_s++;
+		changed();
+		until_register(2);
+		snprintf(lines, sizeof(lines), "Contact: CONTACT;expires=3600\r\n%s", rows[i].lines);
+		answer(200, lines);
+		if ((stun_sent(40, id) > 0) != rows[i].n)
+			fail_msg("row %zu", i);
+	}
 }
 
 static void test_outgoing_route_is_the_service_route(void **state)
@@ -320,6 +507,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_outgoing_waits_longer_with_every_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_tries_again_when_nobody_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_heeds_retry_after_and_min_expires, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outgoing_flow_is_named_and_given_up_where_it_can_not_be_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outgoing_lost_flows_are_made_anew_ever_more_slowly, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outgoing_udp_flow_is_watched_by_stun, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outgoing_signs_of_life_are_as_often_as_the_registrar_asks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_route_is_the_service_route, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_changes_of_the_row_take_effect, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_stop_takes_all_back, setup, teardown),

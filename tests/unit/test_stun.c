@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <string.h>
 
 #include "sip/stun.h"
@@ -91,6 +92,43 @@ static void test_stun_broken_requests_get_nothing(void **state)
 	assert_false(stun_is("OPTIONS sip:a@example.com SIP/2.0", 33));
 }
 
+/* RFC 5769 §2.2, §2.3: the addresses of its answers, without what surrounds them */
+static void test_stun_answers_are_read(void **state)
+{
+#define ID "\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae"
+#define HEAD(type, len) "\x01" type "\x00" len "\x21\x12\xa4\x42" ID
+#define V4 "\x00\x20\x00\x08\x00\x01\xa1\x47\xe1\x12\xa6\x43"
+#define V6 "\x00\x20\x00\x14\x00\x02\xa1\x47\x01\x13\xa9\xfa\xa5\xd3\xf1\x79\xbc\x25\xf4\xb5\xbe\xd2\xb9\xd9"
+#define ROW(s) s, sizeof(s) - 1
+	static const struct { const char *bytes; size_t n; const char *id; int err; const char *host; } rows[] = {
+		{ ROW(HEAD("\x01", "\x0c") V4), ID, 0, "192.0.2.1" },
+		{ ROW(HEAD("\x01", "\x18") V6), ID, 0, "2001:db8:1234:5678:11:2233:4455:6677" },
+		{ ROW(HEAD("\x01", "\x14") "\x80\x22\x00\x03" "abc " V4), ID, 0, "192.0.2.1" }, /* padded */
+		{ ROW(HEAD("\x11", "\x08") "\x00\x09\x00\x04\x00\x00\x04\x14"), ID, 0, NULL },      /* an error answer, too, is one */
+		{ ROW(HEAD("\x01", "\x00")), ID, 0, NULL },
+		{ ROW(HEAD("\x01", "\x0c") V4), "\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xaf", -ENOENT, NULL },
+		{ ROW(HEAD("\x02", "\x00")), ID, -ENOENT, NULL },
+		{ ROW(HEAD("\x01", "\x0c") V6), ID, -EINVAL, NULL },
+		{ ROW(HEAD("\x01", "\x08") "\x00\x20\x00\x08\x00\x01\xa1\x47"), ID, -EINVAL, NULL }, /* longer than the rest */
+		{ ROW(HEAD("\x01", "\x02") "\x00\x20"), ID, -EINVAL, NULL },
+		{ ROW(HEAD("\x01", "\x08") "\x00\x20\x00\x04\x00\x01\xa1\x47"), ID, 0, NULL },       /* too short for one */
+	};
+	union sockaddr_any got;
+	char request[STUN_REQUEST_LEN], text[SOCKADDR_TEXT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (stun_read_answer(rows[i].bytes, rows[i].n, rows[i].id, &got) != rows[i].err ||
+		    (rows[i].host ? strcmp(sockaddr_print_host(&got, text), rows[i].host) || sockaddr_port(&got) != 32853 : got.sa.sa_family))
+			fail_msg("row %zu", i);
+		assert_true(stun_is_answer(rows[i].bytes, rows[i].n));
+	}
+	stun_request(ID, request);
+	assert_memory_equal(request, bare, sizeof(request));
+	assert_false(stun_is_answer(request, sizeof(request)));
+	assert_false(stun_is_answer("\r\n", 2));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -98,6 +136,7 @@ int main(void)
 		cmocka_unit_test(test_stun_answer_has_a_fingerprint_if_the_request_has),
 		cmocka_unit_test(test_stun_unknown_attribute_gets_420),
 		cmocka_unit_test(test_stun_broken_requests_get_nothing),
+		cmocka_unit_test(test_stun_answers_are_read),
 	};
 
 	return cmocka_run_group_tests_name("STUN", tests, NULL, NULL);

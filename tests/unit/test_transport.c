@@ -754,6 +754,51 @@ static void test_transport_tcp_flow_that_breaks_its_promise_is_closed(void **sta
 	fx_free(fx);
 }
 
+/* Our own keep-alives. Who has answered one, or must, goes on answering. */
+static void test_transport_tcp_pings_and_notices_a_missing_answer(void **state)
+{
+	struct fx *fx = fx_new(v4, 1);
+	struct tcp_conn *c;
+	char buf[1024];
+
+	(void)state;
+	peer_connect(fx, "127.0.0.1");
+	peer_write(fx, buf, message(buf, sizeof(buf), "used", 0));
+	pump(fx, fx->ngot, 1u);
+	c = fx->t->conns;
+	transport_flow_ping(fx->t, c->id, 30, false);
+	tcp_sweep(fx->t);
+	assert_int_equal(c->pinged_ms, 0); /* not yet */
+	for (unsigned i = 0; i < 3; i++) {
+		c->ping_at_ms = uv_now(&fx->loop);
+		tcp_sweep(fx->t);
+		assert_true(c->pinged_ms && c->ping_at_ms - uv_now(&fx->loop) == 24000);
+		pump(fx, fx->nin, 4u);
+		assert_int_equal(fx->nin, 4);
+		assert_memory_equal(fx->in, "\r\n\r\n", 4);
+		c->pinged_ms -= PONG_MAX_MS + 1;
+		if (i == 2)
+			break;
+		tcp_sweep(fx->t); /* it never answered: it may be one that doesn't */
+		assert_false(c->is_closing);
+		if (i == 0) {
+			peer_write(fx, buf, message(buf, sizeof(buf), "alive", 0));
+			pump(fx, fx->ngot, 2u);
+		} else {
+			peer_write(fx, "\r\n", 2);
+			pump(fx, c->must_pong, true);
+		}
+		assert_int_equal(c->pinged_ms, 0);
+		assert_int_equal(c->must_pong, i == 1);
+		fx->nin = 0;
+	}
+	settle(fx);
+	assert_int_equal(fx->nin, 4); /* nobody pongs a pong */
+	tcp_sweep(fx->t);
+	pump(fx, fx->nclosed, 1u);
+	fx_free(fx);
+}
+
 /* Who comes when all places are taken is thrown out at once, and the next finds one that has become free. */
 static void test_transport_tcp_full_goes_on_listening(void **state)
 {
@@ -854,6 +899,7 @@ int main(void)
 		cmocka_unit_test(test_transport_tcp_peer_that_does_not_read_is_bounded),
 		cmocka_unit_test(test_transport_tcp_slow_and_idle_connections_are_closed),
 		cmocka_unit_test(test_transport_tcp_flow_that_breaks_its_promise_is_closed),
+		cmocka_unit_test(test_transport_tcp_pings_and_notices_a_missing_answer),
 		cmocka_unit_test(test_transport_tcp_full_goes_on_listening),
 		cmocka_unit_test(test_transport_close_inside_its_own_handler),
 		cmocka_unit_test(test_transport_close_drops_connections_and_what_they_hold),
