@@ -138,6 +138,15 @@ void leg_passes_free(struct calls *cs);              /* leg_pass.c: when the ses
 /* watch.c: tells who watches. Whoever moves a leg to another call, or joins it anew, tells of it. */
 void leg_tell(const struct leg *leg);
 
+/* connected.c: what its peer has been told of whom it talks to, by an INVITE or a response. */
+void connected_told(struct leg *leg, const struct identity *who);
+/* Does that still hold? Who it is joined with has changed, or is another. Wakes the call if not. */
+void connected_check(struct leg *leg);
+/* Tells the peer, if there is something to tell and it may be now. For the call's task, each time it wakes. */
+void connected_tell(struct leg *leg);
+/* What is to be told as lines of a message with an offer or answer: they count as told. NULL: nothing; the caller's to free. */
+char *connected_hdrs(struct leg *leg, bool is_request);
+
 /* ---- calls ---- */
 
 struct call_arg { const char *name; char *value; struct call_arg *next; };

@@ -682,8 +682,11 @@ static enum app_result talk(struct dial *d, struct leg *callee)
 		return APP_HANGUP;
 	for (;;) {
 		/* Who was transferred may be back before we run: a transfer is noticed by itself, not by his being away. */
-		while (!call->is_hungup && call->callee_leg->state != LEG_ENDED && !call->transfer_out)
+		while (!call->is_hungup && call->callee_leg->state != LEG_ENDED && !call->transfer_out) {
+			connected_tell(call->caller_leg);
+			connected_tell(call->callee_leg);
 			call_wait(call, UINT64_MAX);
+		}
 		if (!call->transfer_out || !transfer_await(call))
 			break;
 		if (!call->is_hungup && call->callee_leg->state != LEG_ENDED) /* one may have hung up in the same moment */

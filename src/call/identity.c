@@ -126,13 +126,14 @@ static bool take_asserted(struct identity *out, const struct sip_msg *m)
 
 static bool take_rpid(struct identity *out, const struct sip_msg *m)
 {
-	const char *wanted = m->is_request ? "calling" : "called";
+	/* Inside a dialog either of them may speak. */
+	const char *wanted = !m->is_request ? "called" : m->to.tag.n ? NULL : "calling";
 	struct sip_hdr_iter it = { 0 };
 	struct sip_addr a;
 	struct str element, party, privacy;
 
 	while (sip_msg_element_next(m, SIP_HDR_REMOTE_PARTY_ID, &it, &element)) {
-		if (sip_addr_parse(&a, element) != 0 || (sip_param_find(a.params, "party", &party) && !str_ieqz(party, wanted)) ||
+		if (sip_addr_parse(&a, element) != 0 || (wanted && sip_param_find(a.params, "party", &party) && !str_ieqz(party, wanted)) ||
 		    !take_addr(out, element, &a))
 			continue;
 		if (sip_param_find(a.params, "privacy", &privacy) && !str_ieqz(privacy, "off"))
@@ -140,6 +141,12 @@ static bool take_rpid(struct identity *out, const struct sip_msg *m)
 		return true;
 	}
 	return false;
+}
+
+bool identity_asserted(struct identity *out, const struct sip_msg *m)
+{
+	*out = (struct identity){ .privacy = privacy_of(m) };
+	return take_asserted(out, m) || take_rpid(out, m);
 }
 
 bool identity_of_trunk(struct identity *out, const struct sip_msg *m, bool is_trusted)
@@ -242,4 +249,17 @@ void identity_print(struct out *o, const struct identity *id, const char *host, 
 	}
 	if (needs_privacy(id, rules))
 		print_privacy(o, id->privacy);
+}
+
+void identity_print_connected(struct out *o, const struct identity *id, const char *host, const struct identity_rules *rules,
+			      enum identity_party party)
+{
+	if (!id->number[0] || !may_assert(id, rules)) {
+		if (rules->has_asserted)
+			out_z(o, "P-Asserted-Identity: \"Anonymous\" <" IDENTITY_ANONYMOUS_URI ">\r\n");
+		if (rules->has_rpid)
+			out_fmt(o, "Remote-Party-ID: \"Anonymous\" <" IDENTITY_ANONYMOUS_URI ">;party=%s;privacy=full;screen=yes\r\n",
+				party == IDENTITY_CALLING ? "calling" : "called");
+	}
+	identity_print(o, id, host, rules, party);
 }

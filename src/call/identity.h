@@ -56,11 +56,17 @@ void identity_name_of(struct str display, char *buf, size_t size);
 /* Whom a trunk names, as caller (in requests) or as the one who answers (in responses). Trusted: by P-Asserted-Identity, else
  * Remote-Party-ID, else as others. Others: by From; a response doesn't tell then. false: nothing was told, *out is empty but for privacy. */
 bool identity_of_trunk(struct identity *out, const struct sip_msg *m, bool is_trusted);
+/* Whom it asserts to be there, by P-Asserted-Identity or Remote-Party-ID alone. Only for peers of the trust domain. */
+bool identity_asserted(struct identity *out, const struct sip_msg *m);
 /* A phone's P-Preferred-Identity: the first of its numbers that is among `allowed`; NULL: none. */
 const char *identity_preferred(const struct sip_msg *m, const char *const *allowed, unsigned n);
 
 /* Header lines that tell a peer of id: P-Asserted-Identity, P-Preferred-Identity, Remote-Party-ID, Privacy, as its rules say. host: ours,
  * IPv6 with brackets. From is the caller's business, see identity_is_hidden(). */
 void identity_print(struct out *o, const struct identity *id, const char *host, const struct identity_rules *rules, enum identity_party party);
+/* The same for a peer that has been told of somebody else before: whoever may not be shown is shown as anonymous, or the other one would
+ * stay on the display. */
+void identity_print_connected(struct out *o, const struct identity *id, const char *host, const struct identity_rules *rules,
+			      enum identity_party party);
 /* "Name" <sip:number@host>, or the anonymous one. */
 void identity_print_addr(struct out *o, const char *number, const char *name, const char *host, bool is_hidden);

@@ -154,7 +154,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 {
 	struct calls *cs = leg->call->calls;
 	struct session_params p = { .target = d->target, .dest = d->dest, .ctype = "application/sdp" };
-	char from[256], to[256], session[SESSID_LINE_MAX], host_text[SOCKADDR_TEXT_MAX], host[SOCKADDR_TEXT_MAX + 2];
+	char from[256], to[256], session[SESSID_LINE_MAX], host[SOCKADDR_TEXT_MAX + 2];
 	struct out from_out, to_out, session_out, hdrs_out, sdp_out;
 	struct identity caller;
 	union sockaddr_any local;
@@ -169,8 +169,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	err = leg_open_stream(leg, &local, d->near);
 	if (err)
 		return err;
-	sockaddr_print_host(&local, host_text);
-	snprintf(host, sizeof(host), local.sa.sa_family == AF_INET6 ? "[%s]" : "%s", host_text);
+	told_print_host(&local, host);
 	out_init(&from_out, from, sizeof(from));
 	write_from(&from_out, leg, host, &caller);
 	out_init(&to_out, to, sizeof(to));

@@ -5,6 +5,8 @@
  */
 #define LOG_MODULE "leg"
 
+#include <stdlib.h>
+
 #include "call/leg_int.h"
 #include "base/log.h"
 
@@ -30,8 +32,12 @@ static int offer_now(struct leg *leg)
 	out_init_grow(&o, SDP_TEXT_MAX);
 	if (!err)
 		err = leg_write_offer(leg, &local, leg->partner, &o);
-	if (!err)
-		err = session_reinvite(leg->session, NULL, "application/sdp", out_view(&o));
+	if (!err) {
+		char *hdrs = connected_hdrs(leg, true);
+
+		err = session_reinvite(leg->session, hdrs, "application/sdp", out_view(&o));
+		free(hdrs);
+	}
 	out_fini(&o);
 	if (err) {
 		oa_rollback(leg->oa);
@@ -66,6 +72,8 @@ void leg_on_reoffer_done(struct session *s, int status, const struct sip_msg *m,
 	char id[64];
 
 	(void)s;
+	if (status / 100 == 2 && m)
+		told_learn(leg, m);
 	if (status / 100 == 2 && (!leg_sdp_of(m).n || oa_take_answer(leg->oa, leg_sdp_of(m)) != 0))
 		status = 488; /* agreed to, but with nothing to be had from it */
 	if (status / 100 != 2)
@@ -130,10 +138,14 @@ void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *
 		oa_keep_early_answer(leg->oa);
 	out_init_grow(&o, SDP_TEXT_MAX);
 	err = write_reply(leg, s, m, has_offer, &o);
-	if (err)
+	if (err) {
 		session_reply_offer(s, st, refusal_of(err), NULL, NULL, STR_NULL);
-	else
-		session_reply_offer(s, st, 200, NULL, "application/sdp", out_view(&o));
+	} else {
+		char *hdrs = connected_hdrs(leg, false);
+
+		session_reply_offer(s, st, 200, hdrs, "application/sdp", out_view(&o));
+		free(hdrs);
+	}
 	out_fini(&o);
 	leg->awaits_answer = !err && !has_offer;
 	if (err || !has_offer)

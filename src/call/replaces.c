@@ -132,6 +132,7 @@ static int replace(struct leg *leg, struct leg *old)
 
 	/* Joined first: so they agree on the partner's codec. */
 	leg_unbridge(old);
+	told_connected(leg, partner);
 	if (partner)
 		leg_bridge(leg, partner);
 	err = leg_answer(leg);
@@ -152,7 +153,10 @@ static int replace(struct leg *leg, struct leg *old)
 
 static int pick_up(struct leg *leg)
 {
-	int err = leg_answer(leg);
+	int err;
+
+	told_connected(leg, leg->call->caller_leg);
+	err = leg_answer(leg);
 
 	if (err)
 		return status_of_error(err);

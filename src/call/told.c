@@ -240,17 +240,45 @@ bool told_referrer(const struct leg *viewer, const char *account, struct identit
 	return who->number[0] && !identity_is_hidden(who);
 }
 
+/* Somebody else may be there than was: a trusted trunk asserts it, at any time; an untrusted one may only change its From, which is all that
+ * it is known by anyway, and only in the way of RFC 4916. false: nothing is said of it. */
+static bool has_named(const struct leg *leg, const struct sip_msg *m, struct identity *id)
+{
+	bool is_trusted = leg->told.rules.is_trusted;
+
+	if (!leg->is_outside)
+		return false;
+	if (!m->is_request || !m->to.tag.n)
+		return is_trusted && identity_of_trunk(id, m, true);
+	if (m->method != SIP_INVITE && m->method != SIP_UPDATE)
+		return false;
+	if (is_trusted && identity_asserted(id, m))
+		return true;
+	return leg->session && session_is_from_new(leg->session) && identity_of_trunk(id, m, false);
+}
+
+static void learn_who(struct leg *leg, const struct sip_msg *m)
+{
+	struct identity *who = &leg->told.who, id;
+
+	if (has_named(leg, m, &id)) {
+		*who = id;
+		leg->told.is_extension = false;
+	} else if (sip_msg_has(m, SIP_HDR_PRIVACY)) {
+		who->privacy = privacy_of(m);
+	} else {
+		return;
+	}
+	if (leg->partner)
+		connected_check(leg->partner);
+}
+
 void told_learn(struct leg *leg, const struct sip_msg *m)
 {
-	struct identity id;
-
 	learn_session(leg, m);
-	if (!m->is_request)
+	if (!m->is_request && leg->state < LEG_ANSWERED)
 		take_passed(leg, m);
-	if (leg->is_outside && leg->told.rules.is_trusted && identity_of_trunk(&id, m, true))
-		leg->told.who = id;
-	else if (sip_msg_has(m, SIP_HDR_PRIVACY))
-		leg->told.who.privacy = privacy_of(m);
+	learn_who(leg, m);
 }
 
 /* ---- the dialplan ---- */
@@ -299,24 +327,25 @@ static const char *diverter_number(const struct diversion *d, void *arg)
 	return outside_number(leg, ext);
 }
 
-void told_print_invite(const struct leg *leg, struct out *o, const char *host, const char *target, const struct diversion *diverted)
+void told_print_invite(struct leg *leg, struct out *o, const char *host, const char *target, const struct diversion *diverted)
 {
 	const struct diversion_print p = { .target = target, .host = host, .may_see = leg->told.rules.is_trusted,
-					   .number_of = diverter_number, .arg = (void *)leg };
+					   .number_of = diverter_number, .arg = leg };
 	struct identity caller;
 
 	told_of(leg->call->caller_leg, leg, &caller);
+	connected_told(leg, &caller);
 	identity_print(o, &caller, host, &leg->told.rules, IDENTITY_CALLING);
 	diversion_print(o, diverted, &p);
 	give_passed(o, leg->call->caller_leg, leg, identity_is_hidden(&caller));
 }
 
-static void print_host(const union sockaddr_any *addr, char *buf, size_t size)
+void told_print_host(const union sockaddr_any *addr, char host[SOCKADDR_TEXT_MAX + 2])
 {
 	char text[SOCKADDR_TEXT_MAX];
 
 	sockaddr_print_host(addr, text);
-	snprintf(buf, size, addr->sa.sa_family == AF_INET6 ? "[%s]" : "%s", text);
+	snprintf(host, SOCKADDR_TEXT_MAX + 2, addr->sa.sa_family == AF_INET6 ? "[%s]" : "%s", text);
 }
 
 void told_connected(struct leg *caller, const struct leg *callee)
@@ -332,8 +361,10 @@ void told_connected(struct leg *caller, const struct leg *callee)
 	caller->told.hdrs = NULL;
 	if (!callee || !caller->session || session_local_addr(caller->session, &local) != 0)
 		return;
-	print_host(&local, host, sizeof(host));
+	told_print_host(&local, host);
 	told_of(callee, caller, &id);
+	if (caller->state < LEG_ANSWERED)
+		connected_told(caller, &id);
 	out_init_grow(&o, IDENTITY_HDRS_MAX + PASS_MAX);
 	identity_print(&o, &id, host, &caller->told.rules, IDENTITY_CALLED);
 	give_passed(&o, callee, caller, identity_is_hidden(&id));
@@ -351,4 +382,6 @@ void told_joined(struct leg *a, struct leg *b)
 		told_session(a);
 	if (!b->told.is_named)
 		told_session(b);
+	connected_check(a);
+	connected_check(b);
 }

@@ -18,6 +18,7 @@
 #include "call/identity.h"
 #include "directory/directory.h"
 #include "sip/sessid.h"
+#include "sip/transport.h"
 
 struct call;
 struct leg;
@@ -30,6 +31,8 @@ struct told {
 	char other_id[SESSID_LEN + 1]; /* the half it is told */
 	bool is_named;                 /* it has told its half itself */
 	char *passed;                  /* lines of its INVITE, or of its newest response to ours, that may go to others; NULL: none */
+	uint64_t shown;                /* hash of whom its peer has been told of; 0: of nobody yet */
+	bool is_stale;                 /* it is joined with somebody else: the peer is to be told */
 	char *hdrs;                    /* lines of our next responses to its INVITE; NULL: none */
 };
 
@@ -50,7 +53,9 @@ void told_of(const struct leg *of, const struct leg *viewer, struct identity *ou
  * they were. false: he isn't to be shown. */
 bool told_referrer(const struct leg *viewer, const char *account, struct identity *who);
 /* Lines of the INVITE to leg: who calls, and by whom he was sent to target. host: ours. */
-void told_print_invite(const struct leg *leg, struct out *o, const char *host, const char *target, const struct diversion *diverted);
+void told_print_invite(struct leg *leg, struct out *o, const char *host, const char *target, const struct diversion *diverted);
+/* An address as it stands in a URI. */
+void told_print_host(const union sockaddr_any *addr, char host[SOCKADDR_TEXT_MAX + 2]);
 /* The line of Session-ID for all messages of the leg; told_session() hands it to the leg's session. */
 void told_print_session(const struct leg *leg, struct out *o);
 void told_session(struct leg *leg);

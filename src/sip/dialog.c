@@ -609,6 +609,24 @@ int dialog_refresh_target(struct dialog *d, const struct sip_msg *m)
 	return err;
 }
 
+bool dialog_take_from(struct dialog *d, const struct sip_msg *m)
+{
+	char *text = name_addr(m->from.display, m->from.uri.text, true);
+
+	if (!text || !strcmp(text, d->remote)) {
+		free(text);
+		return false;
+	}
+	free(d->remote);
+	d->remote = text;
+	return true;
+}
+
+int dialog_set_local(struct dialog *d, struct str name_addr)
+{
+	return replace(&d->local, name_addr);
+}
+
 /* ---- writing ---- */
 
 static void print_routes(struct out *o, struct str routes, const char *last)

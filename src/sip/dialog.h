@@ -94,6 +94,10 @@ int dialog_early(struct dialog *d, const struct sip_msg *m);
 int dialog_establish(struct dialog *d, const struct sip_msg *m);
 /* A target refresh, request or response. Without a usable Contact nothing changes. */
 int dialog_refresh_target(struct dialog *d, const struct sip_msg *m);
+/* RFC 4916, once both ends have said that they can do it. The peer's requests have another From than before: that is our To from now on. */
+bool dialog_take_from(struct dialog *d, const struct sip_msg *m);
+/* Ours have from now on: "Name" <uri>, copied. */
+int dialog_set_local(struct dialog *d, struct str name_addr);
 /* Other lines for all its requests and responses from now on; copied. */
 int dialog_set_hdrs(struct dialog *d, struct str hdrs);
 /* A request of the peer was accepted that came from src. */

@@ -383,6 +383,8 @@ static void on_request(struct dialog *d, struct strans *st, const struct sip_msg
 
 	if (!is_fork)
 		dialog_seen_from(d, src);
+	if (!is_fork && (m->method == SIP_INVITE || m->method == SIP_UPDATE))
+		update_take_from(s, m);
 	/* Our one stream follows the fork heard last. */
 	if (is_fork && sip_msg_part(m, "application/sdp").n > 0)
 		strans_reply_simple(st, 488, NULL);

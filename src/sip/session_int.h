@@ -5,6 +5,7 @@
  * session_early.c  the early dialogs of our INVITEs, PRACK to their reliable responses
  * session_rel.c    our reliable responses, until their PRACK (RFC 3262)
  * session_timer.c  refreshes and expiry (RFC 4028)
+ * session_update.c UPDATEs that change no media, and who is at the two ends (RFC 3311, RFC 4916)
  * session_uas.c    the peer's INVITEs, re-INVITEs and UPDATEs: answers, 2xx until ACK, glare
  * refer.c          the subscriptions that REFERs in its dialog imply
  *
@@ -73,7 +74,7 @@ struct session_req {
 struct session_timer {
 	uint32_t want_s, min_s;       /* what we ask for */
 	uint32_t interval_s;          /* agreed; 0: none */
-	bool is_refresher, peer_updates; /* we refresh; the peer allows UPDATE */
+	bool is_refresher;            /* we refresh */
 	uint8_t nraises;              /* 422s followed */
 	uint64_t bye_at_ms;
 	struct timer timer;           /* half the interval, then bye_at_ms */
@@ -100,6 +101,8 @@ struct session {
 	int end_status;
 	uint8_t state, end, retries;
 	bool is_told, waits_to_bye, is_cancelling;
+	bool peer_updates;            /* it allows UPDATE */
+	bool peer_changes_from, is_from_new; /* RFC 4916: it takes another From, and its last re-INVITE or UPDATE had one */
 };
 
 extern const struct dialog_usage session_usage;
@@ -181,6 +184,12 @@ bool timer_raise(struct session *s, const struct sip_msg *m);
 bool timer_refuse(struct session *s, struct strans *st, const struct sip_msg *m);
 /* Into our 2xx to the peer's INVITE or UPDATE m; the interval begins. */
 void timer_print_2xx(struct session *s, const struct sip_msg *m, struct out *o);
+
+/* ---- session_update.c ---- */
+
+/* What it says of itself in what forms the dialog, or is a request in it. */
+void update_learn(struct session *s, const struct sip_msg *m);
+void update_take_from(struct session *s, const struct sip_msg *m); /* a re-INVITE or UPDATE */
 
 /* ---- session_uas.c ---- */
 

@@ -150,8 +150,6 @@ void timer_take_2xx(struct session *s, const struct sip_msg *m)
 	a = ask_of(m);
 	st->interval_s = a.is_given ? larger(a.interval_s, FLOOR_S) : 0; /* §7.2: without it there is no expiration */
 	st->is_refresher = a.refresher != UAS;
-	if (sip_msg_has(m, SIP_HDR_ALLOW))
-		st->peer_updates = sip_msg_has_token(m, SIP_HDR_ALLOW, "UPDATE");
 	start(s);
 }
 
@@ -186,7 +184,7 @@ static void on_update_done(const struct sip_msg *m, void *arg)
 	} else if (timer_raise(s, m)) {
 		refresh(s);
 	} else if (m->status == 405 || m->status == 501) {
-		s->st.peer_updates = false;
+		s->peer_updates = false;
 		refresh(s);
 	}
 }
@@ -198,7 +196,7 @@ static void refresh(struct session *s)
 	/* An offer under way either way refreshes too. */
 	if (!session_can_offer(s))
 		return;
-	if (s->st.peer_updates)
+	if (s->peer_updates)
 		session_send_request(s, &s->dialog, &update, on_update_done, s);
 	else if (s->handler->on_refresh)
 		s->handler->on_refresh(s, s->arg);
@@ -265,8 +263,6 @@ void timer_print_2xx(struct session *s, const struct sip_msg *m, struct out *o)
 		return;
 	}
 	st->is_refresher = is_ours;
-	if (sip_msg_has(m, SIP_HDR_ALLOW))
-		st->peer_updates = sip_msg_has_token(m, SIP_HDR_ALLOW, "UPDATE");
 	out_z(o, "Session-Expires: ");
 	out_u64(o, st->interval_s);
 	out_z(o, is_ours ? ";refresher=uas\r\n" : ";refresher=uac\r\n");

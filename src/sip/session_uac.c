@@ -252,6 +252,7 @@ static void on_answer(struct uac_offer *u, const struct sip_msg *m)
 	early_confirm(s);
 	u->is_answered = true;
 	request_drop_content(&u->req);
+	update_learn(s, m);
 	timer_take_2xx(s, m);
 	timer_stop(s->dialog.ua->timers, &s->timer);
 	session_set_state(s, SESSION_ST_CONFIRMED);
@@ -271,8 +272,10 @@ static void on_reanswer(struct uac_offer *u, const struct sip_msg *m)
 	}
 	u->is_answered = true;
 	request_drop_content(&u->req);
-	if (is_of_call)
+	if (is_of_call) {
+		update_learn(s, m);
 		timer_take_2xx(s, m);
+	}
 	dialog_refresh_target(is_of_call ? &s->dialog : u->req.dialog, m);
 	/* Without an offer in the INVITE the 2xx has it, and the ACK waits for our owner's answer. */
 	if (u->req.method == SIP_UPDATE)

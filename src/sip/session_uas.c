@@ -275,6 +275,7 @@ int session_accept(struct session **out, struct sip_ua *ua, struct strans *st, c
 		free(s);
 		return err;
 	}
+	update_learn(s, m);
 	strans_set_tag(st, str_from(s->dialog.local_tag));
 	int64_t expires_s = sip_msg_expires(m, -1);
 	s->expires_at_ms = expires_s >= 0 ? timers_now(ua->timers) + (uint64_t)expires_s * 1000 : UINT64_MAX;

@@ -123,6 +123,7 @@ int sip_ua_new(struct sip_ua **out, const struct sip_ua_params *p)
 	sip_ua_support(ua, "timer");
 	sip_ua_support(ua, "100rel");
 	sip_ua_support(ua, "199");
+	sip_ua_support(ua, "from-change"); /* session_update.c */
 	*out = ua;
 	return 0;
 }

@@ -185,6 +185,16 @@ void session_detach(struct session *s, int status, const char *hdrs);
  * and forks too; copied. -ENOMEM: as before. */
 int session_set_hdrs(struct session *s, struct str hdrs);
 
+/* May an UPDATE that changes no media be sent now? The call is answered, nothing is under way, and the peer allows UPDATE. */
+bool session_can_update(const struct session *s);
+/* Sends it, with these lines. It refreshes the session, too; a refusal changes nothing. */
+int session_update(struct session *s, const char *hdrs);
+/* RFC 4916: has the peer said that From may change (from-change)? Then session_set_local() sets it for our requests from now on:
+ * "Name" <uri>, copied; and while on_reoffer runs session_is_from_new() tells that the peer's has changed. */
+bool session_takes_from(const struct session *s);
+int session_set_local(struct session *s, struct str name_addr);
+bool session_is_from_new(const struct session *s);
+
 enum session_state { SESSION_ST_CALLING, SESSION_ST_RECEIVED, SESSION_ST_EARLY, SESSION_ST_CONFIRMED, SESSION_ST_TERMINATED };
 enum session_state session_state(const struct session *s);
 struct str session_call_id(const struct session *s);

@@ -35,7 +35,7 @@ class Cdrs:
 
     def __init__(self, office):
         self.office = office
-        self.since = office.sql("SELECT clock_timestamp()")[0][0]
+        self.since = office.sql("SELECT date_trunc('milliseconds', clock_timestamp())")[0][0]
         self.seen = set()
 
     def next(self, seconds=10):

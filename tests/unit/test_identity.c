@@ -202,6 +202,33 @@ static void test_identity_print_by_trust_and_privacy(void **state)
 	}
 }
 
+/* He was told of somebody else before: that must go from his display. */
+static void test_identity_print_connected_shows_nobody_rather_than_nothing(void **state)
+{
+	static const struct identity_rules phone = { .has_asserted = true }, stranger = { 0 },
+		inside = { .is_trusted = true, .has_asserted = true }, old = { .has_rpid = true };
+#define NOBODY "\"Anonymous\" <" IDENTITY_ANONYMOUS_URI ">"
+	static const struct { const struct identity_rules *to; const char *number; unsigned privacy; const char *text; } rows[] = {
+		{ &phone, "+1", 0, A_PAI }, { &phone, "+1", PRIVACY_ID, "P-Asserted-Identity: " NOBODY "\r\n" },
+		{ &phone, "", 0, "P-Asserted-Identity: " NOBODY "\r\n" },
+		{ &inside, "+1", PRIVACY_ID, A_PAI "Privacy: id\r\n" }, { &stranger, "+1", PRIVACY_ID, "" }, { &stranger, "", 0, "" },
+		{ &old, "+1", PRIVACY_ID, "Remote-Party-ID: " NOBODY ";party=calling;privacy=full;screen=yes\r\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct identity id = { .name = "A \"B\"", .privacy = rows[i].privacy };
+		char buf[IDENTITY_HDRS_MAX];
+		struct out o;
+
+		str_put(id.number, sizeof(id.number), rows[i].number);
+		out_init(&o, buf, sizeof(buf));
+		identity_print_connected(&o, &id, "h", rows[i].to, IDENTITY_CALLING);
+		if (!str_eqz(out_view(&o), rows[i].text))
+			fail_msg("row %zu: %.*s", i, STR_ARG(out_view(&o)));
+	}
+}
+
 static void test_identity_print_parses_back(void **state)
 {
 	static const struct identity_rules inside = { .is_trusted = true, .has_asserted = true };
@@ -245,6 +272,7 @@ int main(void)
 		cmocka_unit_test(test_identity_preferred_only_of_the_allowed),
 		cmocka_unit_test(test_identity_name_of_is_clean_text),
 		cmocka_unit_test(test_identity_print_by_trust_and_privacy),
+		cmocka_unit_test(test_identity_print_connected_shows_nobody_rather_than_nothing),
 		cmocka_unit_test(test_identity_print_parses_back),
 		cmocka_unit_test(test_identity_print_longest_fits),
 	};

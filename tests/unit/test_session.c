@@ -1051,6 +1051,49 @@ static void test_session_update_is_a_reoffer(void **state)
 	assert_all_gone(f);
 }
 
+/* RFC 3311 without an offer; RFC 4916 §4.4: From, and what the peer writes in To from then on. */
+static void test_session_update_tells_who_is_there_now(void **state)
+{
+	struct fixture *f = *state;
+
+	establish(f);
+	assert_true(session_can_update(f->b.s));
+	assert_true(session_takes_from(f->b.s));
+	assert_int_equal(session_set_local(f->b.s, STR("\"Zoe\" <sip:1003@cord>")), 0);
+	assert_int_equal(session_update(f->b.s, "P-Asserted-Identity: <sip:1003@cord>\r\n"), 0);
+	assert_ladder(f->w, "B UPDATE");
+	assert_non_null(strstr(f->w->ends[1].last, "From: \"Zoe\" <sip:1003@cord>;tag="));
+	assert_non_null(strstr(f->w->ends[1].last, "P-Asserted-Identity: <sip:1003@cord>\r\n"));
+	assert_null(strstr(f->w->ends[1].last, "Content-Type"));
+	wire_settle(f->w);
+	assert_ladder(f->w, "A 200 UPDATE");
+	assert_true(session_is_from_new(f->a.s));
+	assert_events(&f->a, "refresh");
+	session_close(f->a.s, 0, NULL);
+	assert_non_null(strstr(f->w->ends[0].last, "To: \"Zoe\" <sip:1003@cord>;tag="));
+	assert_all_gone(f);
+}
+
+static void test_session_update_only_to_peers_that_allow_it(void **state)
+{
+	struct fixture *f = *state;
+	const union sockaddr_any *a = &f->w->ends[0].addr;
+
+	establish(f);
+	inject(f, &f->b, a, "INVITE", 5, "Contact: <sip:1001@127.0.0.1:5061>\r\nAllow: INVITE, ACK, BYE\r\nSupported: timer\r\n", SDP);
+	assert_false(session_can_update(f->b.s)); /* and while the ACK is to come not at all */
+	inject(f, &f->b, a, "ACK", 5, "", "");
+	assert_false(session_can_update(f->b.s));
+	assert_false(session_takes_from(f->b.s));
+	assert_int_equal(session_update(f->b.s, NULL), -ENOTCONN);
+	/* Who never said from-change doesn't change its From: the dialog goes by its tags alone. */
+	inject(f, &f->b, a, "UPDATE", 6, "Contact: <sip:1001@127.0.0.1:5061>\r\nAllow: UPDATE\r\n", "");
+	assert_false(session_is_from_new(f->b.s));
+	assert_true(session_can_update(f->b.s));
+	session_close(f->b.s, 0, NULL);
+	assert_all_gone(f);
+}
+
 static void test_session_reinvite_481_or_silence_ends_dialog(void **state)
 {
 	struct fixture *f = *state;
@@ -2159,6 +2202,7 @@ int main(void)
 		T(glare_both_491_then_one_wins),
 		T(491_retried_after_the_time),
 		T(second_invite_while_first_unanswered_500),
+		T(update_tells_who_is_there_now), T(update_only_to_peers_that_allow_it),
 		T(update_is_a_reoffer),
 		T(reinvite_481_or_silence_ends_dialog),
 		T(close_while_reinvite_pending),
