@@ -1,0 +1,57 @@
+/* hash.c - SipHash-2-4, as its paper has it (section 2). */
+#include "base/hash.h"
+
+#include <endian.h>
+#include <string.h>
+
+static uint64_t rotate(uint64_t x, unsigned bits)
+{
+	return x << bits | x >> (64 - bits);
+}
+
+static uint64_t word(const unsigned char *p)
+{
+	uint64_t w;
+
+	memcpy(&w, p, sizeof(w));
+	return le64toh(w);
+}
+
+static void rounds(uint64_t v[4], unsigned n)
+{
+	while (n--) {
+		v[0] += v[1];
+		v[1] = rotate(v[1], 13) ^ v[0];
+		v[0] = rotate(v[0], 32);
+		v[2] += v[3];
+		v[3] = rotate(v[3], 16) ^ v[2];
+		v[0] += v[3];
+		v[3] = rotate(v[3], 21) ^ v[0];
+		v[2] += v[1];
+		v[1] = rotate(v[1], 17) ^ v[2];
+		v[2] = rotate(v[2], 32);
+	}
+}
+
+static void take(uint64_t v[4], uint64_t m)
+{
+	v[3] ^= m;
+	rounds(v, 2);
+	v[0] ^= m;
+}
+
+uint64_t hash_keyed(const unsigned char key[HASH_KEY], const void *p, size_t n)
+{
+	uint64_t k0 = word(key), k1 = word(key + 8), last = (uint64_t)n << 56;
+	uint64_t v[4] = { k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u };
+	const unsigned char *at = p;
+
+	for (; n >= 8; n -= 8, at += 8)
+		take(v, word(at));
+	for (size_t i = 0; i < n; i++)
+		last |= (uint64_t)at[i] << (8 * i);
+	take(v, last);
+	v[2] ^= 0xff;
+	rounds(v, 4);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
