@@ -21,6 +21,7 @@
 #include "call/app.h"
 #include "config.h"
 #include "presence/presence.h"
+#include "registrar/bans.h"
 
 #ifndef CORDBOARD_VERSION
 #define CORDBOARD_VERSION "0.1"
@@ -56,6 +57,7 @@ struct pbx {
 	struct outbox *outbox;
 	struct digest_server *digest;
 	struct auth auth;
+	struct bans *bans;
 	struct registrar *registrar;
 	struct presence *presence;
 	struct outgoing *outgoing;
@@ -166,6 +168,7 @@ static void close_parts(void *arg)
 	p->auth.trunk_of = NULL;
 	outgoing_free(p->outgoing);
 	qualify_free(p->qualify);
+	bans_free(p->bans);
 	if (p->registrar)
 		registrar_close(p->registrar);
 	timer_stop(p->timers, &p->housekeeping);
@@ -228,6 +231,7 @@ static void on_counters(uv_signal_t *signal, int number)
 {
 	struct pbx *p = signal->data;
 	const struct sip_stack_counters *sip = sip_stack_counters(sip_ua_stack(p->ua));
+	const struct guard_counters *guard = guard_counters(transport_guard(sip_ua_transport(p->ua)));
 	struct calls_counters calls = { 0 };
 	struct media_counters media;
 
@@ -238,11 +242,13 @@ static void on_counters(uv_signal_t *signal, int number)
 		calls = *calls_counters(p->calls);
 	media_counters(p->media, &media);
 	log_info(&p->log, "counters calls=%u legs=%u tasks=%u sessions=%u strans=%u ctrans=%u timers=%u streams=%u sockets=%u"
-		 " pooled=%u outbox=%u total=%llu answered=%llu refused=%llu requests=%llu packets=%llu",
+		 " pooled=%u outbox=%u total=%llu answered=%llu refused=%llu requests=%llu packets=%llu"
+		 " banned=%llu late=%llu unanswered=%llu failures=%llu",
 		 calls.live, calls.legs, tasks_count(p->tasks), sip_ua_sessions(p->ua), sip->strans_live, sip->ctrans_live,
 		 timers_count(p->timers), media.streams, media.sockets_open, media.sockets_pooled, outbox_waiting(p->outbox),
 		 (unsigned long long)calls.total, (unsigned long long)calls.answered, (unsigned long long)calls.refused,
-		 (unsigned long long)sip->requests, (unsigned long long)media.packets_received);
+		 (unsigned long long)sip->requests, (unsigned long long)media.packets_received, (unsigned long long)guard->banned,
+		 (unsigned long long)guard->late, (unsigned long long)guard->unanswered, (unsigned long long)guard->failures);
 }
 
 /* Transactions live for half a minute, so a busy hour leaves a heap full of holes. When most of them have gone, so does the memory. */
@@ -300,15 +306,20 @@ static int make_outgoing(struct pbx *p, const unsigned char key[32])
 static int make_rest(struct pbx *p)
 {
 	struct digest_server_params digest = { .clock = &clock_system, .rng = &p->rng, .nonce_life_s = p->config.nonce_life_s };
+	struct guard *guard = transport_guard(sip_ua_transport(p->ua));
 	struct registrar_params registrar;
 	int err = directory_secret(p->directory, digest.key) ? digest_server_new(&p->digest, &digest) : -EINVAL;
 
 	if (err)
 		return err;
-	p->auth = (struct auth){ .directory = p->directory, .digest = p->digest, .log = &p->log };
+	p->auth = (struct auth){ .directory = p->directory, .digest = p->digest, .log = &p->log, .guard = guard };
+	err = bans_new(&p->bans, &(struct bans_params){ .guard = guard, .directory = p->directory, .db = p->db, .timers = p->timers,
+							.clock = &clock_system, .log = &p->log, .node = p->config.node });
+	if (err)
+		return err;
 	db_query(p->db, node_sql, 2, (struct db_param[]){ DB_TEXT(p->config.node), DB_TEXT(CORDBOARD_VERSION) }, NULL, NULL);
 	registrar = (struct registrar_params){
-		.ua = p->ua, .directory = p->directory, .db = p->db, .outbox = p->outbox, .digest = p->digest, .timers = p->timers,
+		.ua = p->ua, .directory = p->directory, .db = p->db, .outbox = p->outbox, .digest = p->digest, .guard = guard, .timers = p->timers,
 		.clock = &clock_system, .rng = &p->rng, .log = &p->log, .node = p->config.node, .min_expires_s = p->config.min_expires_s,
 		.max_expires_s = p->config.max_expires_s, .default_expires_s = p->config.default_expires_s };
 	memcpy(registrar.key, digest.key, sizeof(registrar.key));
@@ -478,6 +489,8 @@ static int listen_all(struct pbx *p)
 
 	transport_limit(sip_ua_transport(p->ua), &(struct transport_limits){
 		.conns = c->connections, .per_address = c->connections_per_address, .idle_s = c->connection_idle_s });
+	guard_limit(transport_guard(sip_ua_transport(p->ua)), &(struct guard_limits){
+		.rate = c->source_rate, .failures = c->ban_failures, .ban_first_s = c->ban_first_s, .ban_longest_s = c->ban_longest_s });
 	if (!err)
 		err = listen_on(p, &c->tls_listen, NULL);
 	if (!err)

@@ -29,8 +29,8 @@ CREATE TABLE pbx.network (
     rule    text NOT NULL CHECK (rule IN ('allow', 'deny')),
     note    text NOT NULL DEFAULT ''
 );
-COMMENT ON TABLE pbx.network IS 'Networks that are treated otherwise than others. The longest prefix that contains an address decides. Addresses of trunks (trunk_address) are as if allowed, unless a row here says otherwise.';
-COMMENT ON COLUMN pbx.network.network IS 'An address or network.';
+COMMENT ON TABLE pbx.network IS 'Networks that are treated otherwise than others. The longest prefix that contains an address decides. Addresses of trunks (trunk_address) are as if allowed, in whatever network they lie; only a row for the address itself says otherwise.';
+COMMENT ON COLUMN pbx.network.network IS 'An address or network. Of IPv6, what is less than a /64 stands for all of it.';
 COMMENT ON COLUMN pbx.network.rule IS 'allow: never banned, and no limit on what it may send. It still needs its passwords. deny: never heard; 0.0.0.0/0 and ::/0 with deny, and a few with allow, make a closed system.';
 COMMENT ON COLUMN pbx.network.note IS 'For the reader.';
 

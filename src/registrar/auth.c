@@ -77,17 +77,32 @@ static enum dir_answer algorithms_of(struct auth *a, const char *domain, struct 
 	return answer;
 }
 
+/* What a challenge is bound to: the address, or of IPv6 the network, which a host changes at will. Those whom an administrator trusts may be
+ * several proxies, any of which passes on the answer. */
+static struct str source_of(const struct check *c, union sockaddr_any *buf)
+{
+	const union sockaddr_any *peer = &strans_source(c->st)->peer;
+
+	if (guard_is_allowed(c->auth->guard, peer))
+		return STR_NULL;
+	*buf = guard_source_of(peer);
+	return buf->sa.sa_family == AF_INET6 ? (struct str){ (const char *)&buf->v6.sin6_addr, 8 }
+					     : (struct str){ (const char *)&buf->v4.sin_addr, 4 };
+}
+
 static enum auth_verdict challenge(const struct check *c, struct str name, bool stale)
 {
 	char hdrs[CHALLENGE_MAX];
 	struct sip_reply r = { .status = 401 };
+	union sockaddr_any source;
 	struct out o;
 	unsigned algs;
 
 	if (algorithms_of(c->auth, c->domain->domain, name, &algs) == DIR_UNKNOWN)
 		return unavailable(c->st);
 	out_init(&o, hdrs, sizeof(hdrs));
-	digest_challenge(c->auth->digest, &o, SIP_HDR_WWW_AUTHENTICATE, str_from(c->domain->realm), algs | c->domain->qop, stale);
+	digest_challenge(c->auth->digest, &o, SIP_HDR_WWW_AUTHENTICATE, str_from(c->domain->realm), algs | c->domain->qop, stale,
+			 source_of(c, &source));
 	if (!out_ok(&o))
 		return refuse(c->st, 500, NULL, NULL);
 	r.hdrs = out_view(&o);
@@ -135,6 +150,7 @@ static enum auth_verdict check_digest(const struct check *c, const struct sip_cr
 {
 	const struct dir_credential *cred = NULL;
 	struct digest_secret secret;
+	union sockaddr_any source;
 	unsigned algs;
 
 	if (directory_credential(c->auth->directory, c->domain->domain, given->username, &cred) == DIR_UNKNOWN ||
@@ -143,8 +159,9 @@ static enum auth_verdict check_digest(const struct check *c, const struct sip_cr
 	if (cred)
 		secret = (struct digest_secret){ .ha1_md5 = cred->ha1_md5, .ha1_sha256 = cred->ha1_sha256,
 						   .ha1_sha512_256 = cred->ha1_sha512_256 };
-	switch (digest_check(c->auth->digest, c->m, given, cred ? &secret : NULL, algs | c->domain->qop)) {
+	switch (digest_check(c->auth->digest, c->m, given, cred ? &secret : NULL, algs | c->domain->qop, source_of(c, &source))) {
 	case DIGEST_OK:
+		guard_proved(c->auth->guard, strans_source(c->st));
 		return cred ? admit(c, cred, out) : challenge(c, given->username, false);
 	case DIGEST_STALE:
 	case DIGEST_REPLAY:
@@ -153,7 +170,9 @@ static enum auth_verdict check_digest(const struct check *c, const struct sip_cr
 		return refuse(c->st, 400, "Malformed Authorization", NULL);
 	case DIGEST_FAILED:
 		log_failure(c, given->username, "wrong password or unknown user");
+		guard_failed(c->auth->guard, strans_source(c->st), given->username, given->realm);
 		break;
+	case DIGEST_FOREIGN:
 	case DIGEST_NONE:
 		break;
 	}

@@ -7,12 +7,14 @@
 
 #include "directory/directory.h"
 #include "sip/digest.h"
+#include "sip/guard.h"
 #include "sip/ua.h"
 
 struct auth {
 	struct directory *directory;
 	struct digest_server *digest;
 	const struct log *log;
+	struct guard *guard;     /* told who has shown what password; NULL: nobody is */
 	/* The trunk to whose own contact a request came (outgoing.h); NULL: none. May be NULL. */
 	const struct dir_trunk *(*trunk_of)(const struct sip_msg *m, const struct sip_source *src, void *arg);
 	void *trunk_of_arg;

@@ -21,9 +21,12 @@ static void on_written(uint64_t id, const struct db_answer *a, void *arg)
 	if (a->err) {
 		l->h->lost(l->arg);
 		timer_start(l->timers, &l->timer, RETRY_MS);
-	} else if (l->is_touched) {
-		timer_start(l->timers, &l->timer, COLLECT_MS);
+		return;
 	}
+	if (l->h->arrived)
+		l->h->arrived(l->arg);
+	if (l->is_touched)
+		timer_start(l->timers, &l->timer, COLLECT_MS);
 }
 
 static void write_rows(void *arg)

@@ -16,6 +16,7 @@ struct live_handler {
 	/* Adds an object for each changed row, at most max, and forgets that it changed. True: there are more. */
 	bool (*collect)(json_t *docs, unsigned max, void *arg);
 	void (*lost)(void *arg);    /* the last ones didn't arrive: all has changed */
+	void (*arrived)(void *arg); /* they have; may be NULL */
 };
 
 struct live {

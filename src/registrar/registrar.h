@@ -20,6 +20,7 @@ struct registrar_params {
 	struct db *db;
 	struct outbox *outbox;       /* NULL: bindings aren't kept (tests) */
 	struct digest_server *digest;
+	struct guard *guard;         /* told who has shown what password; NULL: nobody is */
 	struct timers *timers;
 	const struct clock *clock;
 	struct rng *rng;

@@ -3,8 +3,9 @@
  * Algorithms MD5, SHA-256 and SHA-512-256; qop auth and auth-int. The client can do their -sess variants and hashed user names,
  * too; the server offers neither: with a nonce that is used once a session key is no gain, and From names the user anyway.
  * Texts between quotes come and go with their escapes undone. The server side keeps no state for a nonce it hands out: a nonce is
- * its time and a serial under an HMAC. Only nonces that were used successfully are remembered, with the
- * highest nonce count seen and a window of those below, until they expire, so a replay is refused.
+ * its time, a mark of the source it is for and a serial under an HMAC. Only nonces that were used successfully are remembered, with the
+ * highest nonce count seen and a window of those below, until they expire, so a replay is refused. A nonce serves its own source
+ * alone, so a wrong answer to it comes from somebody who can read what is sent there, and not from somebody who forged the address.
  *
  * Thread: loop thread.
  */
@@ -33,9 +34,10 @@ struct digest_server_params {
 enum digest_verdict {
 	DIGEST_OK,
 	DIGEST_NONE,      /* no credentials for this realm: challenge */
-	DIGEST_STALE,     /* right or wrong, the nonce is too old: challenge with stale=true */
+	DIGEST_STALE,     /* right or wrong, the nonce is too old or another source's: challenge with stale=true */
 	DIGEST_REPLAY,    /* nonce count seen before: challenge with stale=true, counts as no failure */
-	DIGEST_FAILED,    /* wrong response, foreign nonce, algorithm not offered: challenge anew, counts as failure */
+	DIGEST_FOREIGN,   /* a nonce that isn't ours, an algorithm not offered: challenge anew, counts as no failure */
+	DIGEST_FAILED,    /* wrong response to a nonce of ours: challenge anew, counts as failure */
 	DIGEST_MALFORMED  /* 400 */
 };
 
@@ -49,13 +51,14 @@ void digest_server_free(struct digest_server *d);
 /* The credentials of a request for a realm, first of Authorization or Proxy-Authorization; false when none. The realm in *out
  * is the one given here; the user name has its escapes undone, in name if it had any. */
 bool digest_find(const struct sip_msg *m, enum sip_hdr_id hdr, struct str realm, struct sip_credentials *out, char name[DIGEST_USER_MAX]);
-/* Checks. offered: digest_alg bits, digest_qop bits. secret NULL (unknown user) takes as long as a wrong password and answers DIGEST_FAILED. */
+/* Checks. offered: digest_alg bits, digest_qop bits. secret NULL (unknown user) takes as long as a wrong password and answers DIGEST_FAILED.
+ * source: whose request it is, as for the challenge. */
 enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *m, const struct sip_credentials *c,
-				 const struct digest_secret *secret, unsigned offered);
+				 const struct digest_secret *secret, unsigned offered, struct str source);
 /* Writes one challenge header line per algorithm offered, strongest first, each with CRLF.
- * hdr: SIP_HDR_WWW_AUTHENTICATE or SIP_HDR_PROXY_AUTHENTICATE. */
+ * hdr: SIP_HDR_WWW_AUTHENTICATE or SIP_HDR_PROXY_AUTHENTICATE. source: for whom: bytes of an address; STR_NULL: for all that have none. */
 void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hdr, struct str realm, unsigned offered,
-		      bool stale);
+		      bool stale, struct str source);
 
 /* HA1 = H(user:realm:password) as lower-case hex; out has 65 bytes. */
 void digest_ha1(enum digest_alg alg, struct str user, struct str realm, struct str password, char out[65]);

@@ -1,7 +1,7 @@
 /* digest_server.c - challenges and their verification, without state for what was only asked.
  *
- * A nonce carries its own birth time and a random serial, and an HMAC over both and the realm proves that we
- * made it. So anybody may be challenged, as often as he likes, and it costs no memory. Only a nonce somebody
+ * A nonce carries its own birth time, a keyed hash of the source it is for and a random serial, and an HMAC over these and the realm
+ * proves that we made it. So anybody may be challenged, as often as he likes, and it costs no memory. Only a nonce somebody
  * answered correctly is remembered, with the nonce counts used, until it is too old to be accepted anyway.
  *
  * The time a check takes must not tell whether the user exists: without a secret the same hashes are made
@@ -15,11 +15,13 @@
 #include <stdlib.h>
 #include <uthash.h>
 
+#include "base/hash.h"
 #include "sip/digest_int.h"
 
 #define NONCE_TIME  6  /* bytes: ms since 1970, good until the year 10889 */
-#define NONCE_SEED  8  /* bytes: random */
-#define NONCE_ID    (NONCE_TIME + NONCE_SEED)
+#define NONCE_MARK  4  /* bytes: of the source */
+#define NONCE_SEED  6  /* bytes: random */
+#define NONCE_ID    (NONCE_TIME + NONCE_MARK + NONCE_SEED)
 #define NONCE_MAC   16 /* bytes of HMAC-SHA-256 kept */
 #define NONCE_TEXT  ((NONCE_ID + NONCE_MAC) * 2)
 #define NC_WINDOW   64 /* nonce counts below the highest that may still come, out of order over UDP */
@@ -37,11 +39,25 @@ struct digest_server {
 	struct digest_engine engine;
 	EVP_MAC *mac;
 	EVP_MAC_CTX *mac_ctx;
+	unsigned char mark_key[HASH_KEY];
 	const struct clock *clock;
 	struct rng *rng;
 	int64_t life_ms;
 	struct used_nonce *used; /* oldest use first */
 };
+
+/* From the key that all nodes share: any of them takes the nonces of any other. */
+static int make_mark_key(struct digest_server *d)
+{
+	static const unsigned char label[] = "source of a nonce";
+	unsigned char mac[EVP_MAX_MD_SIZE];
+	size_t len = 0;
+
+	if (!EVP_MAC_update(d->mac_ctx, label, sizeof(label)) || !EVP_MAC_final(d->mac_ctx, mac, &len, sizeof(mac)) || len < HASH_KEY)
+		return -EIO;
+	memcpy(d->mark_key, mac, HASH_KEY);
+	return 0;
+}
 
 int digest_server_new(struct digest_server **out, const struct digest_server_params *p)
 {
@@ -64,7 +80,7 @@ int digest_server_new(struct digest_server **out, const struct digest_server_par
 	char sha256[] = "SHA256";
 	const OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, sha256, 0),
 				      OSSL_PARAM_construct_end() };
-	if (!EVP_MAC_init(d->mac_ctx, p->key, sizeof(p->key), params))
+	if (!EVP_MAC_init(d->mac_ctx, p->key, sizeof(p->key), params) || make_mark_key(d) != 0)
 		goto fail;
 	*out = d;
 	return 0;
@@ -136,14 +152,22 @@ static int nonce_mac(struct digest_server *d, const unsigned char id[NONCE_ID], 
 	return ok && len >= NONCE_MAC ? 0 : -EIO;
 }
 
-static int nonce_print(struct digest_server *d, struct str realm, char text[NONCE_TEXT])
+static void write_mark(const struct digest_server *d, struct str source, unsigned char mark[NONCE_MARK])
+{
+	uint64_t hash = hash_keyed(d->mark_key, source.p, source.n);
+
+	memcpy(mark, &hash, NONCE_MARK);
+}
+
+static int nonce_print(struct digest_server *d, struct str realm, struct str source, char text[NONCE_TEXT])
 {
 	unsigned char id[NONCE_ID], mac[EVP_MAX_MD_SIZE];
 	uint64_t now = (uint64_t)clock_wall_ms(d->clock);
 
 	for (int i = 0; i < NONCE_TIME; i++)
 		id[i] = (unsigned char)(now >> (8 * (NONCE_TIME - 1 - i)));
-	rng_fill(d->rng, id + NONCE_TIME, NONCE_SEED);
+	write_mark(d, source, id + NONCE_TIME);
+	rng_fill(d->rng, id + NONCE_TIME + NONCE_MARK, NONCE_SEED);
 	int err = nonce_mac(d, id, realm, mac);
 	if (err)
 		return err;
@@ -291,12 +315,12 @@ static const char *secret_ha1(const struct digest_secret *s, enum digest_alg alg
 }
 
 enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *m, const struct sip_credentials *c,
-				 const struct digest_secret *secret, unsigned offered)
+				 const struct digest_secret *secret, unsigned offered, struct str source)
 {
 	static const char no_ha1[] = "0000000000000000000000000000000000000000000000000000000000000000";
 	bool is_sess;
 	enum digest_alg alg = digest_alg_parse(c->algorithm, &is_sess);
-	unsigned char id[NONCE_ID];
+	unsigned char id[NONCE_ID], mark[NONCE_MARK];
 	char expected[DIGEST_HEX_MAX];
 	const char *ha1 = NULL;
 	int64_t born_ms;
@@ -309,9 +333,13 @@ enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *
 	if (!uri_is_of_request(c->uri, m))
 		return DIGEST_MALFORMED;
 	if (!is_offered(c, alg, is_sess, offered) || !nonce_is_ours(d, c->nonce, c->realm, id, &born_ms))
-		return DIGEST_FAILED;
+		return DIGEST_FOREIGN;
 	int64_t age_ms = clock_wall_ms(d->clock) - born_ms;
 	if (age_ms > d->life_ms || age_ms < -CLOCK_SLACK_MS)
+		return DIGEST_STALE;
+	/* Before the answer is looked at: whoever guesses must do it where he can be seen to. */
+	write_mark(d, source, mark);
+	if (memcmp(mark, id + NONCE_TIME, NONCE_MARK) != 0)
 		return DIGEST_STALE;
 
 	if (secret)
@@ -346,7 +374,7 @@ enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *
 }
 
 void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hdr, struct str realm, unsigned offered,
-		      bool stale)
+		      bool stale, struct str source)
 {
 	static const enum digest_alg strongest_first[] = { DIGEST_SHA512_256, DIGEST_SHA256, DIGEST_MD5 };
 	const char *qop = !(offered & DIGEST_AUTH_INT) ? "auth" : offered & DIGEST_AUTH ? "auth,auth-int" : "auth-int";
@@ -355,7 +383,7 @@ void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hd
 	for (size_t i = 0; i < ARRAY_LEN(strongest_first); i++) {
 		if (!(offered & strongest_first[i]))
 			continue;
-		if (nonce_print(d, realm, nonce)) {
+		if (nonce_print(d, realm, source, nonce)) {
 			o->overflow = true;
 			return;
 		}

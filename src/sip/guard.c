@@ -95,8 +95,9 @@ static struct key key_of(const union sockaddr_any *a)
 
 union sockaddr_any guard_source_of(const union sockaddr_any *addr)
 {
-	union sockaddr_any s = { 0 };
+	union sockaddr_any s;
 
+	memset(&s, 0, sizeof(s)); /* all of it: it may be a key */
 	s.sa.sa_family = addr->sa.sa_family;
 	if (addr->sa.sa_family == AF_INET6)
 		memcpy(&s.v6.sin6_addr, &addr->v6.sin6_addr, 8);
@@ -363,6 +364,12 @@ const struct guard_ban *guard_ban_find(const struct guard *g, const union sockad
 	const struct ban *b = find_ban(g, &key);
 
 	return b ? &b->b : NULL;
+}
+
+void guard_ban_each(const struct guard *g, void (*fn)(const struct guard_ban *ban, void *arg), void *arg)
+{
+	for (const struct ban *b = g->bans; b; b = b->hh.next)
+		fn(&b->b, arg);
 }
 
 unsigned guard_bans(const struct guard *g)

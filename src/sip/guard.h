@@ -51,7 +51,7 @@ struct guard_ban {
 };
 
 struct guard_handler {
-	enum guard_rule (*rule_of)(const union sockaddr_any *source, void *arg);
+	enum guard_rule (*rule_of)(const union sockaddr_any *addr, void *arg); /* of IPv6 it holds for the network of addr */
 	void (*on_ban)(const struct guard_ban *ban, void *arg); /* pronounced by guard_failed() */
 };
 
@@ -88,6 +88,7 @@ uint64_t guard_now_ms(const struct guard *g);
 int guard_ban_put(struct guard *g, const struct guard_ban *ban);
 void guard_ban_remove(struct guard *g, const union sockaddr_any *source); /* forgets its failures, too */
 const struct guard_ban *guard_ban_find(const struct guard *g, const union sockaddr_any *source); /* also one that is over; NULL */
+void guard_ban_each(const struct guard *g, void (*fn)(const struct guard_ban *ban, void *arg), void *arg); /* fn changes none */
 unsigned guard_bans(const struct guard *g);
 const struct guard_counters *guard_counters(const struct guard *g);
 /* The address, or of IPv6 the network, port 0. */

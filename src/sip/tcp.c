@@ -154,6 +154,10 @@ static void take_messages(struct tcp_conn *c)
 		}
 		if (n == 0)
 			break;
+		if (guard_enter(t->guard, &c->peer, true) == GUARD_BANNED) {
+			conn_close(c);
+			return;
+		}
 		c->is_used = true;
 		c->last_ms = uv_now(t->loop);
 		transport_receive(t, c->buf + at, (size_t)n, &src);
@@ -270,7 +274,7 @@ static int accept_conn(struct listener *l, struct tcp_conn *c)
 	if (err)
 		return err;
 	c->listener = l->id;
-	c->is_counted = gate_enter(c->transport->gate, &c->peer);
+	c->is_counted = guard_admits(c->transport->guard, &c->peer) && gate_enter(c->transport->gate, &c->peer);
 	return c->is_counted ? 0 : -ECONNREFUSED;
 }
 

@@ -6,6 +6,7 @@
 #define LOG_MODULE "transport"
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "sip/stun.h"
@@ -21,6 +22,7 @@ static void transport_free(struct transport *t)
 	tls_context_free(t->tls_client);
 	hostnames_free(t->names);
 	gate_free(t->gate);
+	guard_free(t->guard);
 	free(t->udp_buf);
 	free(t);
 }
@@ -144,6 +146,8 @@ static void on_udp(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf, const struct s
 		return;
 	}
 	memcpy(&src.peer, from, from->sa_family == AF_INET6 ? sizeof(src.peer.v6) : sizeof(src.peer.v4));
+	if (guard_enter(t->guard, &src.peer, false) != GUARD_PASS)
+		return;
 	if (stun_is(buf->base, (size_t)n)) {
 		take_stun(l, buf->base, (size_t)n, &src);
 		return;
@@ -219,6 +223,27 @@ static void on_sweep(uv_timer_t *timer)
 	transport_refresh(t);
 }
 
+static uint64_t now_ms(void *arg)
+{
+	const struct transport *t = arg;
+
+	return uv_now(t->loop);
+}
+
+static int make_guard(struct transport *t)
+{
+	struct guard_params p = { .now_ms = now_ms, .arg = t };
+
+	if (getrandom(p.key, sizeof(p.key), 0) != sizeof(p.key))
+		return -EIO;
+	return guard_new(&t->guard, &p);
+}
+
+struct guard *transport_guard(struct transport *t)
+{
+	return t->guard;
+}
+
 int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log, const struct transport_handler *h, void *arg)
 {
 	struct transport *t = calloc(1, sizeof(*t));
@@ -226,10 +251,13 @@ int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log
 
 	if (!t)
 		return -ENOMEM;
+	t->loop = loop;
 	t->udp_buf = malloc(UDP_BATCH * UDP_SLOT);
 	err = t->udp_buf ? hostnames_new(&t->names) : -ENOMEM;
 	if (!err)
 		err = gate_new(&t->gate, log);
+	if (!err)
+		err = make_guard(t);
 	if (!err)
 		err = batch_new(&t->batch, loop, &t->n.send_errors);
 	if (!err)
@@ -239,7 +267,6 @@ int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log
 		transport_free(t);
 		return err;
 	}
-	t->loop = loop;
 	t->log = log;
 	t->h = *h;
 	t->arg = arg;

@@ -47,6 +47,7 @@ struct sip_source {
 	uint64_t flow;        /* usable in sip_dest.flow to answer on the same path */
 };
 
+struct guard;
 struct transport;
 
 struct transport_handler {
@@ -105,6 +106,9 @@ uint16_t transport_ws_port(const struct transport *t, bool is_secure); /* of the
 struct transport_limits { unsigned conns, per_address, idle_s; };
 void transport_limit(struct transport *t, const struct transport_limits *l);
 void transport_close(struct transport *t); /* asynchronous; frees itself */
+
+/* Who may speak, and how much: guard.h. Never NULL. */
+struct guard *transport_guard(struct transport *t);
 
 /* A name for sip_dest.name: the host of the URI before it was looked up (RFC 5922 §4). Numbers of names that are long out of use may
  * be forgotten: a dest with such a one can't be sent to and is to be looked up anew. -EINVAL, -ENOMEM. */

@@ -3,6 +3,7 @@
 
 #include <uthash.h>
 
+#include "sip/guard.h"
 #include "sip/hostnames.h"
 #include "sip/networks.h"
 #include "sip/tls.h"
@@ -95,6 +96,7 @@ struct transport {
 	size_t held;                     /* by messages that are coming in */
 	uint64_t idle_max_ms;
 	struct gate *gate;
+	struct guard *guard;
 	uint64_t next_id;
 	uv_timer_t sweep;
 	struct transport_counters n;

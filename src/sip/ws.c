@@ -201,6 +201,8 @@ static void take_message(struct ws_conn *c)
 		t->n.keepalives++;
 		if (c->unsent < PONGS_UNSENT_MAX)
 			ws_send(t, &(struct sip_dest){ .flow = c->id }, STR("\r\n"));
+	} else if (guard_enter(t->guard, &c->peer, true) == GUARD_BANNED) {
+		c->is_doomed = true;
 	} else if (c->len > 2) {
 		c->is_used = true;
 		transport_receive(t, c->buf, c->len, &src);
@@ -374,7 +376,7 @@ static void accept_one(struct listener *l, int fd, const union sockaddr_any *pee
 	uint64_t id;
 	struct lws *wsi;
 
-	if (!gate_enter(t->gate, peer)) {
+	if (!guard_admits(t->guard, peer) || !gate_enter(t->gate, peer)) {
 		close(fd);
 		return;
 	}

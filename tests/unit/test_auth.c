@@ -243,6 +243,91 @@ static void test_auth_trunk_by_address(void **state)
 	}
 }
 
+static uint64_t guard_clock(void *arg)
+{
+	(void)arg;
+	return (uint64_t)now_ms;
+}
+
+/* Asks from one address and answers from another, as often as said. */
+static void guess(const char *asks, const char *answers, const char *user, const char *password, unsigned times)
+{
+	char authorization[1024];
+	struct auth_identity who;
+	struct strans st;
+
+	while (times--) {
+		fake_strans_init(&st, request("REGISTER", "sip:1001@office", "sip:1001@office", ""));
+		assert_int_equal(sockaddr_parse(&st.source.peer, str_from(asks), 5060), 0);
+		auth_check(&auth, &st, st.msg, &who);
+		assert_int_equal(fake_authorization(&st, user, password, 1, authorization, sizeof(authorization)), 0);
+		fake_strans_fini(&st);
+		fake_strans_init(&st, request("REGISTER", "sip:1001@office", "sip:1001@office", authorization));
+		assert_int_equal(sockaddr_parse(&st.source.peer, str_from(answers), 5060), 0);
+		auth_check(&auth, &st, st.msg, &who);
+		fake_strans_fini(&st);
+	}
+}
+
+/* What counts as a guess: an answer to a challenge that came from where it went. */
+static void test_auth_guesses_lead_to_a_ban(void **state)
+{
+	static const struct { const char *asks, *answers, *user, *password; bool is_banned; } rows[] = {
+		{ "192.0.2.1", "192.0.2.1", "1001", "wrong", true },
+		{ "192.0.2.2", "192.0.2.2", "9999", "wrong", true },      /* nobody: as if there were one */
+		{ "192.0.2.3", "192.0.2.3", "1001", "secret", false },
+		{ "192.0.2.4", "192.0.2.5", "1001", "wrong", false },     /* with a forged address */
+		{ "2001:db8::1", "2001:db8::2", "1001", "wrong", true },  /* of IPv6 that is one host */
+	};
+	const struct guard_params p = { .key = "key", .now_ms = guard_clock };
+
+	(void)state;
+	assert_int_equal(guard_new(&auth.guard, &p), 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		union sockaddr_any from;
+
+		assert_int_equal(sockaddr_parse(&from, str_from(rows[i].answers), 6000), 0);
+		guess(rows[i].asks, rows[i].answers, rows[i].user, rows[i].password, GUARD_FAILURES);
+		assert_int_equal(guard_enter(auth.guard, &from, false), GUARD_PASS);
+		guess(rows[i].asks, rows[i].answers, rows[i].user, rows[i].password, 1);
+		if ((guard_enter(auth.guard, &from, false) == GUARD_BANNED) != rows[i].is_banned)
+			fail_msg("row %zu", i);
+	}
+	assert_int_equal(guard_bans(auth.guard), 3);
+	guard_free(auth.guard);
+}
+
+/* Answers that come twice, too late, or are from before a new key: no phone is banned. */
+static void test_auth_old_nonces_are_no_guesses(void **state)
+{
+	const struct guard_params p = { .key = "key", .now_ms = guard_clock };
+	char authorization[1024];
+	struct auth_identity who;
+	struct strans st;
+
+	(void)state;
+	assert_int_equal(guard_new(&auth.guard, &p), 0);
+	fake_strans_init(&st, request("REGISTER", "sip:1001@office", "sip:1001@office", ""));
+	auth_check(&auth, &st, st.msg, &who);
+	assert_int_equal(fake_authorization(&st, "1001", "secret", 1, authorization, sizeof(authorization)), 0);
+	fake_strans_fini(&st);
+	for (unsigned i = 0; i < 100000; i++) {
+		now_ms += i == 50000 ? 301000 : 0;
+		if (i == 75000) {
+			struct digest_server_params other = { .clock = &test_clock, .rng = fake_rng(), .key = "another" };
+
+			digest_server_free(auth.digest);
+			assert_int_equal(digest_server_new(&auth.digest, &other), 0);
+		}
+		fake_strans_init(&st, request("REGISTER", "sip:1001@office", "sip:1001@office", authorization));
+		assert_int_equal(auth_check(&auth, &st, st.msg, &who), i ? AUTH_ANSWERED : AUTH_OK);
+		assert_int_equal(strstr(st.hdrs, "stale=true") != NULL, i && i < 75000);
+		fake_strans_fini(&st);
+	}
+	assert_int_equal(guard_counters(auth.guard)->failures, 0);
+	guard_free(auth.guard);
+}
+
 static void test_auth_malformed_credentials_are_400(void **state)
 {
 	struct auth_identity who;
@@ -273,6 +358,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_auth_replay_is_stale, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_unloaded_directory_is_503, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_trunk_by_address, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_guesses_lead_to_a_ban, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_old_nonces_are_no_guesses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_malformed_credentials_are_400, setup, teardown),
 	};
 

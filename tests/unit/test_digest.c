@@ -82,6 +82,7 @@ static uint64_t mono_of(void *arg)
 }
 
 struct fixture {
+	struct str source;
 	struct digest_server *server;
 	struct clock clock;
 	struct rng rng;
@@ -138,7 +139,7 @@ static void challenge(struct fixture *f, unsigned algs, bool stale)
 	const char *at, *found = NULL;
 
 	out_init(&o, f->challenge, sizeof(f->challenge) - 1);
-	digest_challenge(f->server, &o, SIP_HDR_WWW_AUTHENTICATE, STR(REALM), algs, stale);
+	digest_challenge(f->server, &o, SIP_HDR_WWW_AUTHENTICATE, STR(REALM), algs, stale, f->source);
 	assert_true(out_ok(&o));
 	f->challenge[o.len] = '\0';
 	for (at = f->challenge; (at = strstr(at, "nonce=\"")); at++)
@@ -189,7 +190,7 @@ static enum digest_verdict check_secret(struct fixture *f, const struct attempt 
 		 REALM, f->nonce, uri, response, algorithm, extra);
 	parse(f);
 	assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c, name));
-	return digest_check(f->server, &f->msg, &c, secret, algs);
+	return digest_check(f->server, &f->msg, &c, secret, algs, f->source);
 }
 
 static enum digest_verdict check(struct fixture *f, const struct attempt *a)
@@ -334,13 +335,13 @@ static void test_digest_check_tampered_nonce_fails(void **state)
 	for (size_t i = 0; good[i]; i++) {
 		memcpy(f->nonce, good, sizeof(good));
 		f->nonce[i] = good[i] == '0' ? '1' : '0';
-		assert_int_equal(check(f, MD5_NC(1)), DIGEST_FAILED);
+		assert_int_equal(check(f, MD5_NC(1)), DIGEST_FOREIGN);
 	}
 	memcpy(f->nonce, good, sizeof(good));
 	f->nonce[strlen(good) - 1] = '\0';
-	assert_int_equal(check(f, MD5_NC(1)), DIGEST_FAILED);
+	assert_int_equal(check(f, MD5_NC(1)), DIGEST_FOREIGN);
 	snprintf(f->nonce, sizeof(f->nonce), "somebody-elses");
-	assert_int_equal(check(f, MD5_NC(1)), DIGEST_FAILED);
+	assert_int_equal(check(f, MD5_NC(1)), DIGEST_FOREIGN);
 	memcpy(f->nonce, good, sizeof(good));
 	assert_int_equal(check(f, MD5_NC(1)), DIGEST_OK);
 }
@@ -354,7 +355,7 @@ static void test_digest_check_foreign_key_or_realm_fails(void **state)
 
 	challenge(f, DIGEST_MD5, false);
 	f->server = other;
-	assert_int_equal(check(f, MD5_NC(1)), DIGEST_FAILED);
+	assert_int_equal(check(f, MD5_NC(1)), DIGEST_FOREIGN);
 	f->server = same; /* as after a restart */
 	assert_int_equal(check(f, MD5_NC(1)), DIGEST_OK);
 	f->server = own;
@@ -362,14 +363,35 @@ static void test_digest_check_foreign_key_or_realm_fails(void **state)
 	char buf[512];
 	struct out o;
 	out_init(&o, buf, sizeof(buf) - 1);
-	digest_challenge(own, &o, SIP_HDR_WWW_AUTHENTICATE, STR("other.example"), DIGEST_MD5, false);
+	digest_challenge(own, &o, SIP_HDR_WWW_AUTHENTICATE, STR("other.example"), DIGEST_MD5, false, STR_NULL);
 	buf[o.len] = '\0';
 	const char *at = strstr(buf, "nonce=\"") + 7;
 	snprintf(f->nonce, sizeof(f->nonce), "%.*s", (int)strcspn(at, "\""), at);
-	assert_int_equal(check(f, MD5_NC(1)), DIGEST_FAILED);
+	assert_int_equal(check(f, MD5_NC(1)), DIGEST_FOREIGN);
 	assert_false(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR("third.example"), &c, name));
 	assert_false(digest_find(&f->msg, SIP_HDR_PROXY_AUTHORIZATION, STR(REALM), &c, name));
 	digest_server_free(other);
+	digest_server_free(same);
+}
+
+static void test_digest_check_nonce_of_another_source_is_stale(void **state)
+{
+	struct fixture *f = *state;
+
+	f->source = STR("\xc0\0\2\1");
+	challenge(f, DIGEST_MD5, false);
+	f->source = STR("\xc0\0\2\2");
+	assert_int_equal(check(f, MD5_NC(1)), DIGEST_STALE);
+	assert_int_equal(check_secret(f, MD5_NC(1), NULL, DIGEST_MD5), DIGEST_STALE); /* whatever the answer: it isn't looked at */
+	f->source = STR_NULL;
+	assert_int_equal(check(f, MD5_NC(1)), DIGEST_STALE);
+	f->source = STR("\xc0\0\2\1");
+	assert_int_equal(check_secret(f, MD5_NC(1), NULL, DIGEST_MD5), DIGEST_FAILED);
+	/* another server with the same key knows it, too */
+	struct digest_server *own = f->server, *same = server_new(f, 7);
+	f->server = same;
+	assert_int_equal(check(f, MD5_NC(1)), DIGEST_OK);
+	f->server = own;
 	digest_server_free(same);
 }
 
@@ -379,18 +401,18 @@ static void test_digest_check_algorithm_not_offered_fails(void **state)
 
 	challenge(f, DIGEST_MD5 | DIGEST_SHA256, false);
 	struct attempt a = { .alg = DIGEST_MD5, .nc = 1 };
-	assert_int_equal(check_secret(f, &a, &f->secret, DIGEST_SHA256), DIGEST_FAILED);
+	assert_int_equal(check_secret(f, &a, &f->secret, DIGEST_SHA256), DIGEST_FOREIGN);
 	a.alg = DIGEST_SHA256;
-	assert_int_equal(check_secret(f, &a, &f->secret, DIGEST_MD5), DIGEST_FAILED);
+	assert_int_equal(check_secret(f, &a, &f->secret, DIGEST_MD5), DIGEST_FOREIGN);
 	a.algorithm = "SHA-256-sess";
-	assert_int_equal(check(f, &a), DIGEST_FAILED);
+	assert_int_equal(check(f, &a), DIGEST_FOREIGN);
 	/* nor a qop that wasn't */
-	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .nc = 1, .qop = "auth-int" }), DIGEST_FAILED);
-	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .nc = 1, .qop = "token" }), DIGEST_FAILED);
+	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .nc = 1, .qop = "auth-int" }), DIGEST_FOREIGN);
+	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .nc = 1, .qop = "token" }), DIGEST_FOREIGN);
 	a = (struct attempt){ .alg = DIGEST_MD5, .nc = 1 };
-	assert_int_equal(check_secret(f, &a, &f->secret, DIGEST_MD5 | DIGEST_AUTH_INT), DIGEST_FAILED);
+	assert_int_equal(check_secret(f, &a, &f->secret, DIGEST_MD5 | DIGEST_AUTH_INT), DIGEST_FOREIGN);
 	a.qop = "";
-	assert_int_equal(check_secret(f, &a, &f->secret, DIGEST_MD5 | DIGEST_AUTH_INT), DIGEST_FAILED);
+	assert_int_equal(check_secret(f, &a, &f->secret, DIGEST_MD5 | DIGEST_AUTH_INT), DIGEST_FOREIGN);
 	/* MD5 with SHA-256's HA1 */
 	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .ha1 = f->ha1_sha256, .nc = 1 }), DIGEST_FAILED);
 }
@@ -436,7 +458,7 @@ static enum digest_verdict check_line(struct fixture *f, const char *line, const
 	assert_int_equal(sip_msg_parse(&f->msg, request, strlen(request), &err), 0);
 	assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, str_from(realm), &c, name));
 	assert_true(str_eq(c.realm, str_from(realm)));
-	return digest_check(f->server, &f->msg, &c, &f->secret, offered);
+	return digest_check(f->server, &f->msg, &c, &f->secret, offered, STR_NULL);
 }
 
 static const char *answer(struct fixture *f, const char *user, const char *password, const char *body)
@@ -585,7 +607,7 @@ static void test_digest_escapes_are_undone(void **state)
 
 	digest_ha1(DIGEST_MD5, STR("10\"01"), str_from(realm), STR("secret"), f->ha1_md5);
 	out_init(&o, buf, sizeof(buf) - 1);
-	digest_challenge(f->server, &o, SIP_HDR_WWW_AUTHENTICATE, str_from(realm), DIGEST_MD5, false);
+	digest_challenge(f->server, &o, SIP_HDR_WWW_AUTHENTICATE, str_from(realm), DIGEST_MD5, false, STR_NULL);
 	buf[o.len] = '\0';
 	assert_non_null(strstr(buf, "realm=\"the \\\"cord\\\\board\\\"\""));
 	response(f, 401, buf);
@@ -675,6 +697,7 @@ int main(void)
 		WITH_SERVER(test_digest_check_without_qop_nonce_serves_once),
 		WITH_SERVER(test_digest_check_tampered_nonce_fails),
 		WITH_SERVER(test_digest_check_foreign_key_or_realm_fails),
+		WITH_SERVER(test_digest_check_nonce_of_another_source_is_stale),
 		WITH_SERVER(test_digest_check_algorithm_not_offered_fails),
 		WITH_SERVER(test_digest_check_malformed_is_told),
 		WITH_SERVER(test_digest_answer_passes_own_check),

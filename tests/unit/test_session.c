@@ -171,10 +171,10 @@ static bool challenge_passes(struct side *sd, struct strans *st, const struct si
 	struct out o;
 
 	if (digest_find(m, SIP_HDR_AUTHORIZATION, STR("cord"), &c, name) &&
-	    digest_check(sd->digest, m, &c, &secret, DIGEST_MD5) == DIGEST_OK)
+	    digest_check(sd->digest, m, &c, &secret, DIGEST_MD5, STR_NULL) == DIGEST_OK)
 		return true;
 	out_init(&o, line, sizeof(line) - 1);
-	digest_challenge(sd->digest, &o, SIP_HDR_WWW_AUTHENTICATE, STR("cord"), DIGEST_MD5, false);
+	digest_challenge(sd->digest, &o, SIP_HDR_WWW_AUTHENTICATE, STR("cord"), DIGEST_MD5, false, STR_NULL);
 	line[o.len] = '\0';
 	strans_reply_simple(st, 401, line);
 	return false;
