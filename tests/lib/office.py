@@ -154,7 +154,7 @@ class Office:
         top = {"node": "test", "user": "", "log_level": "debug", "database": self.conninfo, "spool": self.dir / "spool",
                "prompts": PROMPTS}
         self._make_certificate()
-        groups = {"sip": {}, "dns": {}, "tls": {"cert": self.dir / "cert.pem"}, "ws": {}, "wss": {},
+        groups = {"sip": {}, "guard": {}, "dns": {}, "tls": {"cert": self.dir / "cert.pem"}, "ws": {}, "wss": {},
                   "media": {"workers": 2, "port_min": first, "port_max": first + 399}}
         for name, value in self.settings.items():
             if isinstance(value, dict):
