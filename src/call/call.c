@@ -401,7 +401,7 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 
 	if (no.status) {
 		cs->n.refused++;
-		strans_reply_simple(st, no.status, no.hdrs);
+		refuse(st, no.status, no.hdrs);
 		return;
 	}
 	if (auth_check(cs->p.auth, st, m, &who) != AUTH_OK)
@@ -412,12 +412,12 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 	}
 	if (!call_take_limit(cs, &who, &usage)) {
 		cs->n.refused++;
-		strans_reply_simple(st, 486, "Reason: SIP;cause=486;text=\"Call limit reached\"\r\n");
+		refuse(st, 486, "Reason: SIP;cause=486;text=\"Call limit reached\", Q.850;cause=17\r\n");
 		return;
 	}
 	call = call_new(cs, &who);
 	if (!call || sip_unescape(m->ruri.user, call->number, sizeof(call->number)) != 0) {
-		strans_reply_simple(st, call ? 484 : 503, NULL);
+		refuse(st, call ? 484 : 503, NULL);
 		usage_give(cs, usage);
 		if (call)
 			call_free(call);
@@ -429,7 +429,7 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 		sip_unescape(m->to.uri.user, call->number, sizeof(call->number));
 	status = take_gruu(call, &m->ruri);
 	if (status) {
-		strans_reply_simple(st, status, NULL);
+		refuse(st, status, NULL);
 		usage_give(cs, usage);
 		call_free(call);
 		return;
@@ -454,7 +454,7 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 		leg_close(call->caller_leg, status, NULL);
 		return;
 	}
-	strans_reply_simple(st, status, hdrs);
+	refuse(st, status, hdrs);
 	if (call->caller_leg)
 		leg_close(call->caller_leg, status, NULL);
 	else
@@ -472,6 +472,8 @@ int calls_new(struct calls **out, const struct calls_params *p)
 	sip_ua_handle(p->ua, SIP_REFER, transfer_refer_outside, cs);
 	sip_ua_support(p->ua, "replaces");
 	sip_ua_support(p->ua, "norefersub");
+	sip_ua_support(p->ua, "histinfo"); /* diversion.c */
+	sip_ua_support(p->ua, "uui");      /* pass.c */
 	spool_recover(cs);
 	*out = cs;
 	return 0;

@@ -17,6 +17,7 @@
 #define CALL_GOTO_MAX 20      /* routes entered one from the other: more is a loop */
 #define CALL_FORWARD_MAX 5    /* forwards followed for one dialled number */
 #define CALL_ID_LEN 36
+#define REASON_MAX 256        /* of Reason values that pass */
 
 struct transfer;
 struct usage;                 /* calls at once of one extension or trunk, usage.c */
@@ -84,8 +85,9 @@ struct leg {
 	int cause;                /* Q.850 */
 	bool by_peer;             /* the far end ended it */
 	bool has_failed;          /* nobody answered: transport error or timeout */
-	char reason[128];         /* Reason header value of the far end, passed on */
+	char reason[REASON_MAX];  /* Reason values of the far end, passed on: of its refusal or BYE, before it has answered of its 1xx */
 	char divert[128];         /* the number a 3xx sent us on to */
+	const char *divert_reason; /* and why, as Diversion has it; static */
 	int64_t started_ms, ringing_ms, answered_ms, ended_ms;
 	int64_t joined_ms;        /* came from another call then */
 	char moved_from[CALL_ID_LEN + 1], moved_to[CALL_ID_LEN + 1]; /* ids of calls, "" for none */
@@ -204,7 +206,7 @@ struct call {
 	bool is_breadth_given;        /* the caller's INVITE said it */
 	struct session_timing timing; /* the domain's */
 	int reject_status;
-	char reject_reason[128];
+	char reject_reason[REASON_MAX];
 	char route[128], route_context[64];
 	char transferred_by[64];      /* number or trunk of who sent the caller here; "": he called himself */
 	int64_t started_ms, answered_ms, ended_ms;
@@ -320,7 +322,13 @@ int status_of_result(enum app_result r);
 int status_of_error(int err);                       /* of a caller that can't be answered */
 enum app_result result_of_status(int status);
 int status_to_pass(int status, bool is_outside);     /* what the caller is told when a leg of his call ended with it */
-int cause_of_reason(struct str reason_value);        /* Q.850 cause of a Reason header, 0: none */
+int cause_of_reason(struct str reason_value);        /* Q.850 cause in a list of Reason values, 0: none */
+/* All Reason values of a message (RFC 3326, RFC 9366: several headers, several values each) as one list; those that don't fit are left out. */
+void reason_take(const struct sip_msg *m, char buf[REASON_MAX]);
+/* The line for them, NULL: none. In a refusal, status >= 300, there is always a Q.850 cause (RFC 6432), else RFC 3398's. */
+void reason_print(struct out *o, const char *reason, int status);
+/* Refuses a call with status, these lines (NULL: none) and the cause for it. */
+void refuse(struct strans *st, int status, const char *hdrs);
 
 /* spool.c: recordings under way live in the spool with a side file that says what they are. */
 void spool_recover(struct calls *cs);

@@ -33,7 +33,7 @@ struct branch {
 	struct usage *usage;
 	enum app_result outcome;
 	int status;
-	char reason[128];
+	char reason[REASON_MAX];
 };
 
 struct dial {
@@ -539,7 +539,7 @@ static void branch_check(struct dial *d, struct branch *b)
 	else
 		return;
 	branch_close_legs(b, b->outcome == APP_NO_ANSWER ? "Q.850;cause=19;text=\"No answer\"" : NULL, NULL);
-	if (!diverted || is_refused || !forward_to(d, b, "diverted", diverted->divert))
+	if (!diverted || is_refused || !forward_to(d, b, diverted->divert_reason, diverted->divert))
 		forward_after(d, b);
 }
 

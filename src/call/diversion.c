@@ -171,6 +171,20 @@ const struct diversion *diversion_take(struct diversion **list, const struct sip
 	return sip_msg_has(m, SIP_HDR_HISTORY_INFO) ? take_history(list, m) : NULL;
 }
 
+const char *diversion_reason_given(const struct sip_msg *m, const struct sip_uri *contact)
+{
+	struct diversion *list = NULL;
+	const struct diversion *newest = diversion_take(&list, m);
+	enum diversion_reason reason = newest ? newest->reason : DIVERSION_UNKNOWN;
+	struct str cause;
+
+	diversion_free_all(&list);
+	if (!newest && sip_param_find(contact->params, "cause", &cause))
+		reason = reason_of_cause(cause);
+	/* RFC 7544 §3.3: "unknown" is what many a cause becomes; that it was the phone that did it is known at least. */
+	return reasons[reason == DIVERSION_UNKNOWN ? DIVERSION_DEFLECTION : reason].name;
+}
+
 /* ---- writing ---- */
 
 static const char *number_for(const struct diversion *d, const struct diversion_print *p)

@@ -44,6 +44,10 @@ bool diversion_has(const struct diversion *newest, const char *number);
 /* "busy", "no_answer", "unavailable", "always", as pbx.forward has it, or of RFC 5806. */
 enum diversion_reason diversion_reason_of(struct str name);
 
+/* Why the phone that sent this 3xx sends the call on to the URI of its Contact, as its Diversion says, its History-Info, or the URI's cause
+ * (RFC 4458): a name of RFC 5806, static. It says nothing: "deflection". */
+const char *diversion_reason_given(const struct sip_msg *m, const struct sip_uri *contact);
+
 /* Header lines for whom it rings. may_see: also numbers that are hidden (inside the trust domain). number_of gives the number
  * that an entry has for this peer; NULL: as it is. */
 struct diversion_print {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "call/leg_int.h"
+#include "call/pass.h"
 #include "base/log.h"
 
 #define HDRS_MAX 24576 /* of an INVITE, besides those of its dialog */
@@ -266,19 +267,23 @@ int leg_answer(struct leg *leg)
 
 void leg_close(struct leg *leg, int status, const char *reason)
 {
-	char hdrs[160] = "";
+	struct out o;
 
 	leg_unbridge(leg);
 	if (leg->session) {
 		/* What we tell the far end is what the record says. */
 		if (reason)
 			leg->cause = cause_of_reason(str_from(reason));
-		if (reason && reason[0])
-			snprintf(hdrs, sizeof(hdrs), "Reason: %.140s\r\n", reason);
+		out_init_grow(&o, REASON_MAX + PASS_MAX);
+		reason_print(&o, reason, leg->is_caller && leg->state < LEG_ANSWERED ? status : 0);
+		if (leg->is_caller || leg->state == LEG_ANSWERED) /* a CANCEL says why, and no more */
+			told_print_parting(leg, &o);
 		if (!leg->status)
 			leg->status = leg->state < LEG_ANSWERED ? (leg->is_caller ? status : 487) : 0;
 		leg->is_cancelled = leg->is_cancelled || leg->state < LEG_ANSWERED;
-		session_close(leg->session, status, hdrs[0] ? hdrs : NULL);
+		out_chr(&o, '\0');
+		session_close(leg->session, status, out_ok(&o) && o.len > 1 ? out_view(&o).p : NULL);
+		out_fini(&o);
 		return; /* the stream closes with the session */
 	}
 	leg_set_state(leg, LEG_ENDED);
@@ -306,6 +311,8 @@ static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
 	told_learn(leg, m);
 	leg_set_state(leg, LEG_RINGING);
 	leg->is_alerting = leg->is_alerting || m->status == 180;
+	if (sip_msg_has(m, SIP_HDR_REASON))
+		reason_take(m, leg->reason);
 	/* Also from a reliable response it is kept as the answer for now: another fork may answer otherwise. */
 	if (leg_sdp_of(m).n && oa_take_early_answer(leg->oa, leg_sdp_of(m)) == 0 && may_be_heard(m)) {
 		leg->has_early_media = true;
@@ -335,6 +342,7 @@ static void on_answer(struct session *s, const struct sip_msg *m, void *arg)
 		session_close(s, 488, "Reason: SIP;cause=488;text=\"No usable answer\"\r\n");
 		return;
 	}
+	leg->reason[0] = '\0';
 	leg_set_state(leg, LEG_ANSWERED);
 	leg_configure(leg);
 	leg_offer_waiting(leg);
@@ -453,29 +461,35 @@ static void take_divert(struct leg *leg, const struct sip_msg *m)
 	struct str element;
 
 	if (m->is_request || m->status / 100 != 3 || !sip_msg_element_next(m, SIP_HDR_CONTACT, &it, &element) ||
-	    sip_addr_parse(&contact, element) != 0 || sip_unescape(contact.uri.user, leg->divert, sizeof(leg->divert)) != 0)
+	    sip_addr_parse(&contact, element) != 0 || sip_unescape(contact.uri.user, leg->divert, sizeof(leg->divert)) != 0) {
 		leg->divert[0] = '\0';
+		return;
+	}
+	leg->divert_reason = diversion_reason_given(m, &contact.uri);
 }
 
 static void on_closed(struct session *s, enum session_end how, int status, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;
-	struct str reason = m ? sip_msg_value(m, SIP_HDR_REASON) : STR_NULL;
 	char id[64];
+	int cause;
 
 	(void)s;
 	leg->session = NULL;
-	if (reason.n && reason.n < sizeof(leg->reason))
-		str_copy(reason, leg->reason, sizeof(leg->reason));
-	if (m)
+	if (m) {
+		reason_take(m, leg->reason);
+		if (m->method != SIP_CANCEL)
+			told_part(leg, m);
 		take_divert(leg, m);
+	}
 	leg->by_peer = how == SESSION_BYE_RECEIVED || (how == SESSION_REJECTED && !leg->is_caller) ||
 		       (how == SESSION_CANCELLED && leg->is_caller);
 	leg->has_failed = !m && !leg->is_cancelled && (how == SESSION_TIMEOUT || how == SESSION_FAILED);
 	if (!leg->status)
 		leg->status = how == SESSION_TIMEOUT ? 408 : how == SESSION_FAILED ? 503 : status;
-	if (cause_of_reason(reason))
-		leg->cause = cause_of_reason(reason);
+	cause = cause_of_reason(str_from(leg->reason));
+	if (m && cause)
+		leg->cause = cause;
 	if (!leg->cause)
 		leg->cause = cause_of_status(leg->status);
 	log_info(leg->call->calls->p.log, "%s peer=%s ended status=%d cause=%d by=%s", leg_log_id(leg, id), leg->peer,

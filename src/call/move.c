@@ -27,7 +27,7 @@ struct leg *leg_record_new(const struct leg *leg)
 	str_put(record->moved_from, sizeof(record->moved_from), leg->moved_from);
 	record->told = leg->told;
 	record->told.is_stale = false;
-	record->told.hdrs = record->told.passed = NULL; /* they go on with the leg */
+	record->told.hdrs = record->told.passed = record->told.parting = NULL; /* they go on with the leg */
 	return record;
 }
 

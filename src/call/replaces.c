@@ -174,7 +174,7 @@ void replaces_invite(struct calls *cs, struct strans *st, const struct sip_msg *
 
 	if (status) {
 		cs->n.refused++;
-		strans_reply_simple(st, status, NULL);
+		refuse(st, status, NULL);
 		return;
 	}
 	timing = call_timing(old->call, trunk_of(cs, who));
@@ -182,7 +182,7 @@ void replaces_invite(struct calls *cs, struct strans *st, const struct sip_msg *
 		return;
 	leg = leg_new(old->call, true);
 	if (!leg) {
-		strans_reply_simple(st, 503, NULL);
+		refuse(st, 503, NULL);
 		return;
 	}
 	log_info(cs->p.log, "call=%s leg=%u number=%s takes the place of leg=%u peer=%s", leg->call->id, leg->id, who->number, old->id,
@@ -197,6 +197,6 @@ void replaces_invite(struct calls *cs, struct strans *st, const struct sip_msg *
 	if (!status)
 		return;
 	if (!leg->session)
-		strans_reply_simple(st, status, NULL);
+		refuse(st, status, NULL);
 	leg_close(leg, status, NULL);
 }

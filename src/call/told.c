@@ -8,7 +8,8 @@ void told_fini(struct told *t)
 {
 	free(t->hdrs);
 	free(t->passed);
-	t->hdrs = t->passed = NULL;
+	free(t->parting);
+	t->hdrs = t->passed = t->parting = NULL;
 }
 
 /* ---- headers that pass ---- */
@@ -25,28 +26,56 @@ static struct pass_side side_of(const struct leg *leg)
 	return s;
 }
 
-static void take_passed(struct leg *leg, const struct sip_msg *m)
+static void take_lines(struct leg *leg, const struct sip_msg *m, char **lines)
 {
 	struct pass_side from = side_of(leg);
 	struct out o;
 
-	free(leg->told.passed);
-	leg->told.passed = NULL;
+	free(*lines);
+	*lines = NULL;
 	out_init_grow(&o, PASS_MAX);
 	pass_take(&o, m, &from);
 	if (o.len && out_ok(&o))
-		leg->told.passed = str_dup(out_view(&o)); /* without memory nothing passes */
+		*lines = str_dup(out_view(&o)); /* without memory nothing passes */
 	out_fini(&o);
+}
+
+static void take_passed(struct leg *leg, const struct sip_msg *m)
+{
+	take_lines(leg, m, &leg->told.passed);
+}
+
+static void give_lines(struct out *o, const char *lines, const struct leg *from, const struct leg *to, bool is_private)
+{
+	struct pass_side side;
+
+	if (!lines)
+		return;
+	side = side_of(to);
+	pass_give(o, str_from(lines), from->is_outside, &side, is_private);
 }
 
 static void give_passed(struct out *o, const struct leg *from, const struct leg *to, bool is_private)
 {
-	struct pass_side side;
+	give_lines(o, from->told.passed, from, to, is_private);
+}
 
-	if (!from->told.passed)
-		return;
-	side = side_of(to);
-	pass_give(o, str_from(from->told.passed), from->is_outside, &side, is_private);
+void told_part(struct leg *leg, const struct sip_msg *m)
+{
+	take_lines(leg, m, &leg->told.parting);
+}
+
+void told_print_parting(const struct leg *leg, struct out *o)
+{
+	const struct call *call = leg->call;
+	const struct leg *last = NULL;
+
+	/* Who it talked to; of those who refused the one that did so last. */
+	for (const struct leg *l = call->legs; l; l = l->next)
+		if (l != leg && l->state == LEG_ENDED && l->told.parting && (l == call->caller_leg || l == call->callee_leg || !last))
+			last = l;
+	if (last)
+		give_lines(o, last->told.parting, last, leg, identity_is_hidden(&last->told.who));
 }
 
 /* ---- the session's name ---- */
@@ -365,8 +394,10 @@ void told_connected(struct leg *caller, const struct leg *callee)
 	told_of(callee, caller, &id);
 	if (caller->state < LEG_ANSWERED)
 		connected_told(caller, &id);
-	out_init_grow(&o, IDENTITY_HDRS_MAX + PASS_MAX);
+	out_init_grow(&o, IDENTITY_HDRS_MAX + REASON_MAX + PASS_MAX);
 	identity_print(&o, &id, host, &caller->told.rules, IDENTITY_CALLED);
+	if (callee->state < LEG_ANSWERED && callee->reason[0])
+		reason_print(&o, callee->reason, 0); /* why it doesn't ring: what a gateway says to its announcement */
 	give_passed(&o, callee, caller, identity_is_hidden(&id));
 	if (o.len && out_ok(&o))
 		caller->told.hdrs = str_dup(out_view(&o));

@@ -33,6 +33,7 @@ struct told {
 	char *passed;                  /* lines of its INVITE, or of its newest response to ours, that may go to others; NULL: none */
 	uint64_t shown;                /* hash of whom its peer has been told of; 0: of nobody yet */
 	bool is_stale;                 /* it is joined with somebody else: the peer is to be told */
+	char *parting;                 /* lines of its BYE or refusal that may go to who is left; NULL: none */
 	char *hdrs;                    /* lines of our next responses to its INVITE; NULL: none */
 };
 
@@ -64,5 +65,8 @@ void told_learn(struct leg *leg, const struct sip_msg *m);
 
 /* The caller is told, by our next responses, of whom he gets: callee rings alone, or answers. NULL: nobody in particular. */
 void told_connected(struct leg *caller, const struct leg *callee);
+/* Its last message, a BYE or a final response: what of it may go on is kept, and written into our BYE or refusal to another leg. */
+void told_part(struct leg *leg, const struct sip_msg *m);
+void told_print_parting(const struct leg *leg, struct out *o);
 /* They are joined. */
 void told_joined(struct leg *a, struct leg *b);

@@ -13,6 +13,9 @@ static void test_cause_of_status_follows_rfc3398(void **state)
 {
 	static const struct { int status, cause; } rows[] = {
 		{ 404, 1 }, { 486, 17 }, { 600, 17 }, { 480, 18 }, { 403, 21 }, { 603, 21 }, { 410, 22 }, { 484, 28 }, { 408, 102 }, { 504, 102 },
+		{ 400, 41 }, { 401, 21 }, { 402, 21 }, { 405, 63 }, { 406, 79 }, { 407, 21 }, { 413, 127 }, { 414, 127 }, { 416, 127 },
+		{ 420, 127 }, { 421, 127 }, { 423, 127 }, { 481, 41 }, { 482, 25 }, { 483, 25 }, { 485, 1 }, { 500, 41 }, { 501, 79 },
+		{ 502, 38 }, { 505, 127 }, { 513, 127 }, { 604, 1 }, { 607, 21 }, { 608, 21 },
 		{ 503, 41 }, { 488, 65 }, { 415, 79 }, { 487, 16 }, { 200, 16 }, { 0, 16 },
 		{ 418, 31 }, { 599, 31 }, { 699, 31 }, /* normal, unspecified */
 	};
@@ -72,6 +75,8 @@ static void test_cause_of_reason_finds_q850(void **state)
 		{ "Q.850;cause=16;text=\"Terminated\"", 16 }, { "q.850 ; text=\"x\" ; cause=17", 17 },
 		{ "SIP ;cause=600 ;text=\"Busy Everywhere\"", 0 }, { "SIP;cause=200;text=\"a, b\", Q.850;cause=18", 18 },
 		{ "SIP;cause=200;text=\"Call completed elsewhere\"", 0 }, { "Q.850;cause=128", 0 }, { "Q.850;cause=x", 0 }, { "Q.850", 0 },
+		{ "SIP;text=\"x, Q.850;cause=5\", Q.850;cause=18", 18 }, { "SIP;text=\"\\\", Q.850;cause=5\"", 0 },
+		{ "Q.850;cause=17, Q.850;cause=18", 17 },
 		{ "", 0 }, { ",", 0 }, { "Q.850;cause=0", 0 }, { "Q.850;cause=127", 127 },
 	};
 
@@ -79,6 +84,63 @@ static void test_cause_of_reason_finds_q850(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (cause_of_reason(str_from(rows[i].value)) != rows[i].cause)
 			fail_msg("%s: %d, not %d", rows[i].value, cause_of_reason(str_from(rows[i].value)), rows[i].cause);
+}
+
+static const struct sip_msg *bye(const char *hdrs)
+{
+	static char text[4096];
+	static struct sip_msg msg;
+	struct sip_msg_error err;
+	int n = snprintf(text, sizeof(text), "BYE sip:1@b SIP/2.0\r\nVia: SIP/2.0/UDP b;branch=z9hG4bK1\r\nFrom: <sip:0@b>;tag=1\r\n"
+			 "To: <sip:1@b>;tag=2\r\nCall-ID: c\r\nCSeq: 1 BYE\r\n%sContent-Length: 0\r\n\r\n", hdrs);
+
+	assert_int_equal(sip_msg_parse(&msg, text, (size_t)n, &err), 0);
+	return &msg;
+}
+
+/* RFC 3326 §2, RFC 9366: one value of each protocol, or more, in one header or in several. */
+static void test_reason_take_keeps_all_whole_values(void **state)
+{
+	static const struct { const char *hdrs, *list; } rows[] = {
+		{ "", "" }, { "Reason: Q.850;cause=16;text=\"Terminated\"\r\n", "Q.850;cause=16;text=\"Terminated\"" },
+		{ "Reason: SIP;cause=600 , Q.850;cause=17\r\nReason: STIR;cause=436;text=\"a, b\"\r\n",
+		  "SIP;cause=600, Q.850;cause=17, STIR;cause=436;text=\"a, b\"" },
+		{ "Reason: ;cause=1, <sip:x>, Q.850;cause=3\r\n", "Q.850;cause=3" },
+		{ "Reason: SIP;text=\"half\r\n", "" },
+		{ "Reason: ,,\r\n", "" },
+	};
+	char buf[REASON_MAX], hdrs[1024];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		reason_take(bye(rows[i].hdrs), buf);
+		assert_string_equal(buf, rows[i].list);
+	}
+	/* Whatever doesn't fit is left out whole. */
+	snprintf(hdrs, sizeof(hdrs), "Reason: SIP;cause=200;text=\"%0250d\", Q.850;cause=16\r\n", 0);
+	reason_take(bye(hdrs), buf);
+	assert_string_equal(buf, "Q.850;cause=16");
+}
+
+/* RFC 6432: a refusal has a Q.850 cause, the one that was given or RFC 3398's; a request says what there is to say. */
+static void test_reason_print_adds_the_cause_of_a_refusal(void **state)
+{
+	static const struct { const char *reason; int status; const char *line; } rows[] = {
+		{ NULL, 0, "" }, { "", 0, "" }, { NULL, 200, "" }, { NULL, 404, "Reason: Q.850;cause=1\r\n" },
+		{ "", 486, "Reason: Q.850;cause=17\r\n" }, { "Q.850;cause=34", 486, "Reason: Q.850;cause=34\r\n" },
+		{ "SIP;cause=486", 486, "Reason: SIP;cause=486, Q.850;cause=17\r\n" }, { "SIP;cause=200", 0, "Reason: SIP;cause=200\r\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char buf[REASON_MAX + 40];
+		struct out o;
+
+		out_init(&o, buf, sizeof(buf));
+		reason_print(&o, rows[i].reason, rows[i].status);
+		if (!str_eqz(out_view(&o), rows[i].line))
+			fail_msg("row %zu: %.*s", i, STR_ARG(out_view(&o)));
+	}
 }
 
 static void test_usage_holds_the_limit_of_each(void **state)
@@ -130,6 +192,7 @@ int main(void)
 		cmocka_unit_test(test_cause_status_of_error_tells_lack_from_fault),
 		cmocka_unit_test(test_cause_result_of_status_and_back),
 		cmocka_unit_test(test_cause_status_to_pass_speaks_of_the_call),
+		cmocka_unit_test(test_reason_take_keeps_all_whole_values), cmocka_unit_test(test_reason_print_adds_the_cause_of_a_refusal),
 		cmocka_unit_test(test_cause_of_reason_finds_q850), cmocka_unit_test(test_usage_holds_the_limit_of_each),
 	};
 
