@@ -82,7 +82,7 @@ static bool is_challenged(struct side *sd, struct strans *st, const struct sip_m
 	if (!sd->digest || sip_msg_has(m, SIP_HDR_AUTHORIZATION))
 		return false;
 	out_init(&o, line, sizeof(line) - 1);
-	digest_challenge(sd->digest, &o, SIP_HDR_WWW_AUTHENTICATE, STR("cord"), DIGEST_MD5, false);
+	digest_challenge(sd->digest, &o, SIP_HDR_WWW_AUTHENTICATE, STR("cord"), DIGEST_MD5, false, STR_NULL);
 	line[o.len] = '\0';
 	strans_reply_simple(st, 401, line);
 	return true;
