@@ -268,6 +268,22 @@ int64_t sip_msg_expires(const struct sip_msg *m, int64_t def)
 
 struct auth_field { const char *name; struct str *to; };
 
+/* A quoted-string loses its quotes; its escapes stay. False: a quote or an escape where none may stand; it would end or open another
+ * string when the value is said again between quotes. */
+static bool unquote(struct str *s)
+{
+	size_t i = 1;
+
+	if (!s->n || s->p[0] != '"')
+		return str_find_chr(*s, '"') < 0 && str_find_chr(*s, '\\') < 0;
+	while (i < s->n && s->p[i] != '"')
+		i += s->p[i] == '\\' ? 2 : 1;
+	if (i + 1 != s->n)
+		return false;
+	*s = (struct str){ s->p + 1, s->n - 2 };
+	return true;
+}
+
 static int parse_auth(struct str value, const struct auth_field *fields, size_t n)
 {
 	struct str s = str_trim(value);
@@ -286,8 +302,8 @@ static int parse_auth(struct str value, const struct auth_field *fields, size_t 
 		if (!one.p)
 			return -EINVAL;
 		one = str_trim(one);
-		if (one.n >= 2 && one.p[0] == '"' && one.p[one.n - 1] == '"')
-			one = (struct str){ one.p + 1, one.n - 2 };
+		if (!unquote(&one))
+			return -EINVAL;
 		for (size_t i = 0; i < n; i++)
 			if (str_ieqz(name, fields[i].name)) {
 				if (fields[i].to->p)

@@ -257,6 +257,15 @@ static void test_msg_credentials(void **state)
 	assert_true(str_eqz(c.realm, "a,b"));
 	assert_true(str_eqz(c.algorithm, "SHA-256"));
 	assert_int_equal(sip_credentials_parse(&c, STR("Basic abc")), -EINVAL);
+	/* RFC 3261 §25.1: quotes inside a quoted-string are escaped, a token has none */
+	assert_int_equal(sip_challenge_parse(&ch, STR("Digest realm=\"a\\\"b\", nonce=\"n\"")), 0);
+	assert_true(str_eqz(ch.realm, "a\\\"b"));
+	assert_int_equal(sip_challenge_parse(&ch, STR("Digest realm=\"a\"b\", nonce=\"n\"")), -EINVAL);
+	assert_int_equal(sip_challenge_parse(&ch, STR("Digest realm=\"\"n\"\", nonce=\"n\"")), -EINVAL);
+	assert_int_equal(sip_challenge_parse(&ch, STR("Digest realm=a\"b, nonce=\"n\"")), -EINVAL);
+	assert_int_equal(sip_challenge_parse(&ch, STR("Digest nonce=\"n\", realm=\"a\\\"")), -EINVAL);
+	assert_int_equal(sip_challenge_parse(&ch, STR("Digest nonce=\"n\", realm=\"")), -EINVAL);
+	assert_int_equal(sip_challenge_parse(&ch, STR("Digest realm=\"r\", nonce=n\\")), -EINVAL);
 	assert_int_equal(sip_credentials_parse(&c, STR("Digest username=\"bob\"")), -EINVAL);
 	assert_int_equal(sip_challenge_parse(&ch, STR("Digest realm=\"r\", nonce=\"n\", stale=TRUE")), 0);
 	assert_true(ch.stale);
