@@ -26,8 +26,8 @@ $(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libfuzzed.
 	$(call say,LINK,$@)
 	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $(filter %.o,$^) $(filter %.a,$^) $(FUZZ_LIBS)
 
-# What it makes up stands before what is real: of a part that is made up by half, the rest is pulled in, too.
-$(FUZZ_BUILD)/fuzz_loop: FUZZ_LIBS += -Wl,-z,muldefs
+# What these make up stands before what is real: of a part that is made up by half, the rest is pulled in, too.
+$(FUZZ_BUILD)/fuzz_loop $(FUZZ_BUILD)/fuzz_ws $(FUZZ_BUILD)/fuzz_tcp: FUZZ_LIBS += -Wl,-z,muldefs
 $(FUZZ_BUILD)/fuzz_loop: $(patsubst %.c,$(FUZZ_BUILD)/%.o,$(wildcard tests/fuzz/loop/*.c))
 
 .PHONY: fuzz fuzz-targets test-fuzz

@@ -16,8 +16,8 @@ shift
 short_runs() {
 	case $1 in
 	loop) echo 500 ;;
-	frame | sdp) echo 4000 ;;
-	*) echo 20000 ;;
+	frame | sdp | hdr) echo 4000 ;;
+	*) echo 15000 ;;
 	esac
 }
 
