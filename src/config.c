@@ -34,6 +34,7 @@ static const struct key keys[] = {
 	{ "sip", "connections", KEY_U32, AT(connections), 0, 1000000, "0" },
 	{ "sip", "connections_per_address", KEY_U32, AT(connections_per_address), 0, 1000000, "0" },
 	{ "sip", "connection_idle", KEY_U32, AT(connection_idle_s), 10, 604800, "3660" },
+	{ "sip", "max_calls", KEY_U32, AT(max_calls), 0, 1000000, "0" },
 	{ "sip", "min_expires", KEY_U32, AT(min_expires_s), 1, 86400, "60" },
 	{ "sip", "max_expires", KEY_U32, AT(max_expires_s), 1, 604800, "3600" },
 	{ "sip", "default_expires", KEY_U32, AT(default_expires_s), 1, 604800, "600" },

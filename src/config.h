@@ -31,6 +31,7 @@ struct config {
 	struct config_listen listeners;     /* of all transports, with all there is to say of each */
 	char *ws_origins, *wss_origins;     /* "": any */
 	uint32_t connections, connections_per_address, connection_idle_s; /* 0: the default */
+	uint32_t max_calls;                 /* 0: no limit */
 	uint32_t source_rate, ban_failures, ban_first_s, ban_longest_s;
 	char *tls_cert, *tls_key, *tls_ca;  /* "": the key is in cert; the system's authorities */
 	enum config_client tls_client;

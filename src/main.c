@@ -331,7 +331,8 @@ static int make_rest(struct pbx *p)
 			.loop = &p->loop, .ua = p->ua, .resolver = p->resolver, .media = p->media, .directory = p->directory,
 			.plan = p->plan, .registrar = p->registrar, .outgoing = p->outgoing, .qualify = p->qualify, .auth = &p->auth, .db = p->db, .outbox = p->outbox,
 			.tasks = p->tasks, .timers = p->timers, .rng = &p->rng, .clock = &clock_system, .log = &p->log,
-			.prompts = p->config.prompts, .spool = p->config.spool });
+			.prompts = p->config.prompts, .spool = p->config.spool,
+			.max_calls = p->config.max_calls });
 	if (!err)
 		err = presence_new(&p->presence, &(struct presence_params){
 			.ua = p->ua, .directory = p->directory, .db = p->db, .outbox = p->outbox, .auth = &p->auth, .calls = p->calls,

@@ -22,7 +22,7 @@ struct call;
 /* ---- what an application is ---- */
 
 enum app_param_type {
-	APP_TEXT, APP_NUMBER /* a dialable number */, APP_INT, APP_BOOL, APP_SECONDS, APP_PROMPT /* phrase names, '&' between them */,
+	APP_TEXT, APP_NUMBER /* dialable numbers, '&' between them; see plan_substitute_list() for both lists */, APP_INT, APP_BOOL, APP_SECONDS, APP_PROMPT /* phrase names, '&' between them */,
 	APP_MAILBOX, APP_MENU, APP_GROUP, APP_MUSIC, APP_TRUNK, APP_CONTEXT
 };
 

@@ -279,8 +279,9 @@ struct call_transfer {
 	struct refer *refer;      /* taken over on success; NULL: nobody is told */
 	struct str replaces;      /* Replaces header for whom it rings; empty: none */
 };
-/* The leg becomes the caller of a new call, which runs the route of number. -EACCES: there is none in that context; -EAGAIN: the
- * plan isn't known; -EINVAL: not answered, or not talking with `by`; -ENOMEM. */
+/* The leg becomes the caller of a new call, which runs the route of number. -EACCES: there is none in that context, or it isn't
+ * by's class of service; -EAGAIN: the plan isn't known, or there are as many calls as there may be; -EINVAL: not answered, or not talking with
+ * `by`; -ENOMEM. */
 int call_transfer(const struct call_transfer *t);
 /* Lets p->leg take the place of `old` in old's call, and old go. context and number don't count. Errors as above. */
 int call_join(const struct call_transfer *p, struct leg *old);

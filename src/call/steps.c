@@ -110,20 +110,33 @@ bool app_arg_bool(struct call *call, const char *name)
 	return text && (!strcmp(text, "true") || !strcmp(text, "yes") || !strcmp(text, "on") || !strcmp(text, "1"));
 }
 
+/* May it be several, with '&' between them? */
+static bool is_list(const struct app_param *param)
+{
+	return param && (param->type == APP_NUMBER || param->type == APP_PROMPT);
+}
+
 static int set_args(struct call *call, const struct step *step)
 {
 	char buf[1024];
 
 	for (unsigned i = 0; i < step->nargs; i++) {
+		const struct step_arg *arg = &step->args[i];
 		struct call_arg *a;
-		int err = plan_substitute(step->args[i].value, call_var_find, call, buf, sizeof(buf));
+		int err;
 
-		if (err)
+		if (is_list(param_find(call->app, arg->name)))
+			err = plan_substitute_list(arg->value, call_var_find, call, buf, sizeof(buf));
+		else
+			err = plan_substitute(arg->value, call_var_find, call, buf, sizeof(buf));
+		if (err < 0)
 			return err;
+		if (err)
+			log_warn(call->calls->p.log, "call=%s %s=%s: a variable has a value that has no place there", call->id, arg->name, arg->value);
 		a = call_alloc(call, sizeof(*a));
 		if (!a)
 			return -ENOMEM;
-		a->name = call_strdup(call, step->args[i].name);
+		a->name = call_strdup(call, arg->name);
 		a->value = call_strdup(call, buf);
 		if (!a->name || !a->value)
 			return -ENOMEM;
@@ -193,13 +206,6 @@ static enum app_result run_route(struct call *call, const struct route *route)
 	return call->result;
 }
 
-/* A route's steps put the number where an application takes a list ("1001&1002") or a URI: who dials such a thing would choose by himself
- * what the patterns of his context keep from him. No pattern can name it, only an open end lets it through. */
-static bool is_number(const char *number)
-{
-	return !strpbrk(number, "&:");
-}
-
 enum app_result steps_run(struct call *call, const char *context, const char *number)
 {
 	struct calls *cs = call->calls;
@@ -215,7 +221,7 @@ enum app_result steps_run(struct call *call, const char *context, const char *nu
 		log_warn(cs->p.log, "call=%s more than %d routes entered one from the other", call->id, CALL_GOTO_MAX);
 		return APP_FAILED;
 	}
-	switch (is_number(number) ? plan_match(cs->p.plan, call->domain, context, str_from(number), &route) : DIR_ABSENT) {
+	switch (plan_match(cs->p.plan, call->domain, context, str_from(number), &route)) {
 	case DIR_ABSENT:
 		log_info(cs->p.log, "call=%s no route context=%s number=%s", call->id, context, number);
 		return APP_INVALID;

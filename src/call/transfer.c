@@ -232,6 +232,17 @@ static struct call *call_for(const struct call_transfer *p)
 	return to;
 }
 
+/* Whoever sends another one on may do no more than call himself. */
+static bool is_of_class(const struct call_transfer *p)
+{
+	struct auth_identity who;
+
+	if (!p->by)
+		return p->context[0] != '\0';
+	leg_identity(p->by, &who);
+	return who.context[0] && !strcmp(who.context, p->context);
+}
+
 int call_transfer(const struct call_transfer *p)
 {
 	struct calls *cs = p->leg->call->calls;
@@ -243,8 +254,11 @@ int call_transfer(const struct call_transfer *p)
 
 	if (!may_go(p))
 		return -EINVAL;
-	if (strlen(p->number) >= sizeof(to->number))
+	if (strlen(p->number) >= sizeof(to->number) || !is_of_class(p))
 		return -EACCES;
+	/* It is a call like another: for a while there are both. */
+	if (cs->is_closing || (cs->p.max_calls && cs->n.live >= cs->p.max_calls))
+		return -EAGAIN;
 	switch (plan_match(cs->p.plan, p->leg->call->domain, p->context, str_from(p->number), &route)) {
 	case DIR_FOUND:
 		route_release(route);

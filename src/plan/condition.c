@@ -1,10 +1,12 @@
 /* condition.c - conditions of steps and ${...} in their arguments: pure text work, the same as pbx.condition_valid() and
  * pbx.substitute() do in SQL. */
+#include <ctype.h>
 #include <errno.h>
 
 #include "base/out.h"
 #include "plan/pattern.h"
 #include "plan/plan.h"
+#include "sip/uri.h"
 
 static bool is_name_char(char c, bool first)
 {
@@ -161,42 +163,162 @@ static int cut_value(struct str spec, struct str *value)
 	return 0;
 }
 
+/* What stands around a variable decides what its value may do there. */
+enum place { IN_TEXT, IN_MEMBER, IN_USER, IN_HOST, IN_PATH };
+
+struct filling {
+	plan_var_fn *vars;
+	void *arg;
+	struct out *o;
+	enum place place;
+	bool has_value, is_refused; /* a variable had one, one may not stand where it would */
+};
+
+static bool may_stand(struct str value, enum place place)
+{
+	for (size_t i = 0; i < value.n; i++) {
+		unsigned char c = (unsigned char)value.p[i];
+
+		if ((place == IN_MEMBER && c == '&') || (place == IN_PATH && (c == '/' || c == '&')) ||
+		    (place == IN_HOST && !isalnum(c) && !strchr(".-:[]", c)))
+			return false;
+	}
+	return true;
+}
+
+static void put(struct filling *f, struct str value)
+{
+	f->has_value = f->has_value || value.n;
+	f->is_refused = f->is_refused || !may_stand(value, f->place);
+	if (f->place == IN_USER)
+		for (size_t i = 0; i < value.n; i++) {
+			/* RFC 3261 §25.1 lets a user part have '&', a list doesn't. */
+			if (value.p[i] == '&')
+				out_z(f->o, "%26");
+			else
+				sip_escape_user(f->o, (struct str){ value.p + i, 1 });
+		}
+	else
+		out_str(f->o, value);
+}
+
 /* The inside of ${...}. -EINVAL: not a variable, stands as it is. */
-static int expand(struct str inside, plan_var_fn *vars, void *arg, struct out *o)
+static int expand(struct filling *f, struct str inside)
 {
 	struct str spec = inside, name = str_cut(&spec, ':'), value;
 
 	if (!is_name(name))
 		return -EINVAL;
-	value = vars(name, arg);
+	value = f->vars(name, f->arg);
 	/* ":-" is a default, also when a number follows. */
 	if (spec.p && spec.n && spec.p[0] == '-') {
-		if (!value.n)
-			value = str_from_at(spec, 1);
+		if (!value.n) {
+			out_str(f->o, str_from_at(spec, 1));
+			return 0;
+		}
 	} else if (spec.p && cut_value(spec, &value) != 0) {
 		return -EINVAL;
 	}
-	out_str(o, value);
+	put(f, value);
 	return 0;
+}
+
+/* How many bytes the ${...} at the front of s has; 0: there is none. */
+static size_t variable_len(struct str s)
+{
+	ptrdiff_t end = s.n > 2 && s.p[0] == '$' && s.p[1] == '{' ? str_find_chr(s, '}') : 0;
+
+	return end > 0 ? (size_t)end + 1 : 0;
+}
+
+static void fill(struct filling *f, struct str rest)
+{
+	while (rest.n) {
+		size_t n = variable_len(rest);
+
+		if (n && expand(f, (struct str){ rest.p + 2, n - 3 }) == 0) {
+			rest = str_from_at(rest, n);
+			continue;
+		}
+		if (f->place == IN_USER && rest.p[0] == '@')
+			f->place = IN_HOST;
+		out_chr(f->o, rest.p[0]);
+		rest = str_from_at(rest, 1);
+	}
 }
 
 int plan_substitute(const char *text, plan_var_fn *vars, void *arg, char *buf, size_t size)
 {
-	struct str rest = str_from(text);
 	struct out o;
 
 	out_init(&o, buf, size);
-	while (rest.n) {
-		ptrdiff_t end;
-
-		if (rest.n > 2 && rest.p[0] == '$' && rest.p[1] == '{' && (end = str_find_chr(rest, '}')) > 0 &&
-		    expand((struct str){ rest.p + 2, (size_t)end - 2 }, vars, arg, &o) == 0) {
-			rest = str_from_at(rest, (size_t)end + 1);
-			continue;
-		}
-		out_chr(&o, rest.p[0]);
-		rest = str_from_at(rest, 1);
-	}
+	fill(&(struct filling){ .vars = vars, .arg = arg, .o = &o }, str_from(text));
 	out_chr(&o, '\0');
 	return out_ok(&o) ? 0 : -ENOSPC;
+}
+
+/* ---- lists ---- */
+
+enum kind { A_NAME, A_URI, A_FILE };
+
+static enum kind kind_of(struct str member)
+{
+	if (str_istarts(member, STR("sip:")) || str_istarts(member, STR("sips:")))
+		return A_URI;
+	return member.n && member.p[0] == '/' ? A_FILE : A_NAME;
+}
+
+static enum place place_in(struct str member)
+{
+	switch (kind_of(member)) {
+	case A_URI:
+		return memchr(member.p, '@', member.n) ? IN_USER : IN_HOST;
+	case A_FILE:
+		return IN_PATH;
+	case A_NAME:
+		break;
+	}
+	return IN_MEMBER;
+}
+
+/* Up to the next '&'; one in the default of a variable is behind that. */
+static struct str next_member(struct str *rest)
+{
+	struct str member = *rest;
+	size_t n = 0;
+
+	while (n < member.n && member.p[n] != '&') {
+		size_t of_variable = variable_len(str_from_at(member, n));
+
+		n += of_variable ? of_variable : 1;
+	}
+	*rest = n < member.n ? str_from_at(member, n + 1) : STR_NULL;
+	member.n = n;
+	return member;
+}
+
+int plan_substitute_list(const char *text, plan_var_fn *vars, void *arg, char *buf, size_t size)
+{
+	struct str rest = str_from(text), made;
+	int nrefused = 0;
+	struct out o;
+
+	out_init(&o, buf, size);
+	while (rest.p) {
+		struct str member = next_member(&rest);
+		struct filling f = { .vars = vars, .arg = arg, .o = &o, .place = place_in(member) };
+		size_t begin = o.len, from;
+
+		if (begin)
+			out_chr(&o, '&');
+		from = o.len;
+		fill(&f, member);
+		made = out_ok(&o) ? (struct str){ buf + from, o.len - from } : STR_NULL;
+		if (f.is_refused || (f.has_value && kind_of(made) != kind_of(member))) {
+			o.len = begin;
+			nrefused++;
+		}
+	}
+	out_chr(&o, '\0');
+	return out_ok(&o) ? nrefused : -ENOSPC;
 }

@@ -42,3 +42,8 @@ bool plan_condition_holds(const char *condition, plan_var_fn *vars, void *arg);
 bool plan_condition_is_valid(const char *condition);
 /* Replaces ${name}, ${name:offset}, ${name:offset:length}, ${name:-default}. -ENOSPC. An unset variable is empty. */
 int plan_substitute(const char *text, plan_var_fn *vars, void *arg, char *buf, size_t size);
+/* The same for a list with '&' between its members. It is cut before variables are put in: what they bring is part of one member, whoever
+ * has chosen it, and doesn't change what that is. So a value with '&' has no place in a list; what the text doesn't begin as a URI
+ * ("sip:") or a file's path ("/") doesn't become one; in a URI a value is escaped, or, behind the '@', an address; in a path it is one name. A member
+ * where that isn't so is left out. Returns how many were, or -ENOSPC. */
+int plan_substitute_list(const char *text, plan_var_fn *vars, void *arg, char *buf, size_t size);

@@ -210,6 +210,17 @@ def test_what_the_transferred_party_said_of_himself_goes_with_him(three):
     take_bye(at_b)
 
 
+@pytest.mark.office(sip={"max_calls": 1})
+def test_transfer_is_a_call_more_than_there_may_be(own_office):
+    """They just go on talking."""
+    with phones(own_office, "1001", "1002", "1003") as (a, b, c):
+        at_a, at_b = talk(a, b)
+        refer(at_a, "91003")
+        assert progress(at_a)[-1] == 503
+        bye(at_a)
+        take_bye(at_b)
+
+
 @pytest.mark.parametrize("how", ["Privacy", "account"])
 def test_transferor_who_hides_himself_is_not_told(own_office, how):
     if how == "account":

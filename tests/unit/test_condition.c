@@ -70,6 +70,18 @@ static void test_condition_malformed_never_holds(void **state)
 	assert_true(plan_condition_is_valid("result=and and and=and"));
 }
 
+static struct str list_var(struct str name, void *arg)
+{
+	static const struct { const char *name, *value; } set[] = {
+		{ "list", "1002&1003" }, { "uri", "sip:evil@127.0.0.1;x?y" }, { "file", "/etc/passwd" }, { "host", "[::1]:5060" }, { "s", "s" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(set); i++)
+		if (str_eqz(name, set[i].name))
+			return str_from(set[i].value);
+	return var(name, arg);
+}
+
 static void test_substitute_replaces_variables(void **state)
 {
 	static const struct { const char *text, *result; } rows[] = {
@@ -99,6 +111,39 @@ static void test_substitute_replaces_variables(void **state)
 	}
 }
 
+/* Whoever dials, or names himself, chooses no further target. */
+static void test_substitute_list_values_stay_where_they_are(void **state)
+{
+	static const struct { const char *text, *result; int nrefused; } rows[] = {
+		{ "1001", "1001", 0 }, { "1001&1002", "1001&1002", 0 }, { "${caller}&1003", "1002&1003", 0 }, { "", "", 0 },
+		{ "${number}", "**1001", 0 }, { "&1001&&", "1001&&", 0 },
+		/* a value that would be more than one, or something else */
+		{ "${list}", "", 1 }, { "1003&${list}", "1003", 1 }, { "${list}&1003", "1003", 1 }, { "9${list}", "", 1 },
+		{ "${uri}", "", 1 }, { "1003&${uri}&1004", "1003&1004", 1 }, { "${file}", "", 1 }, { "${uri:1}", "ip:evil@127.0.0.1;x?y", 0 },
+		{ "${s}ip:x@y", "", 1 },
+		/* what the administrator has written himself is as he means it */
+		{ "${nothing:-1001&1002}", "1001&1002", 0 }, { "${nothing:-sip:a@b}&1001", "sip:a@b&1001", 0 },
+		{ "${list:-1001}", "", 1 }, { "sip:1001@host&1002", "sip:1001@host&1002", 0 },
+		/* in a URI: the user part takes anything, escaped, the rest an address */
+		{ "sip:${caller}@host", "sip:1002@host", 0 }, { "sip:${list}@host", "sip:1002%261003@host", 0 },
+		{ "sip:${uri}@host", "sip:sip%3Aevil%40127.0.0.1;x?y@host", 0 }, { "SIP:1@${host}", "SIP:1@[::1]:5060", 0 },
+		{ "sip:1@${uri}", "", 1 }, { "sip:1@h;x=${list}", "", 1 }, { "sip:${host}", "sip:[::1]:5060", 0 }, { "sip:${uri}", "", 1 },
+		/* in a path: one name */
+		{ "/sounds/${caller}.wav", "/sounds/1002.wav", 0 }, { "/sounds/${file}", "", 1 }, { "/sounds/${list}", "", 1 },
+	};
+	char buf[64], small[8];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int n = plan_substitute_list(rows[i].text, list_var, NULL, buf, sizeof(buf));
+
+		if (n != rows[i].nrefused || strcmp(buf, rows[i].result) != 0)
+			fail_msg("%s: %d %s, not %d %s", rows[i].text, n, buf, rows[i].nrefused, rows[i].result);
+	}
+	assert_int_equal(plan_substitute_list("1001&1002", list_var, NULL, small, sizeof(small)), -ENOSPC);
+	assert_int_equal(plan_substitute_list("sip:${uri}@h", list_var, NULL, small, sizeof(small)), -ENOSPC);
+}
+
 static void test_substitute_never_overflows(void **state)
 {
 	char buf[8], small[1];
@@ -116,7 +161,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_condition_holds_or_not), cmocka_unit_test(test_condition_malformed_never_holds),
-		cmocka_unit_test(test_substitute_replaces_variables), cmocka_unit_test(test_substitute_never_overflows),
+		cmocka_unit_test(test_substitute_replaces_variables), cmocka_unit_test(test_substitute_list_values_stay_where_they_are),
+		cmocka_unit_test(test_substitute_never_overflows),
 	};
 
 	return cmocka_run_group_tests_name("condition", tests, NULL, NULL);

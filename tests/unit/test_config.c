@@ -71,6 +71,7 @@ static void test_config_least_takes_defaults(void **state)
 	assert_string_equal(said, "");
 	assert_string_equal(c.node, "pbx1");
 	assert_string_equal(c.user, "");
+	assert_int_equal(c.max_calls, 0);
 	assert_int_equal(c.log_level, LOG_INFO);
 	assert_string_equal(c.database, "d");
 	assert_string_equal(c.spool, "s");
