@@ -545,13 +545,19 @@ static void branch_check(struct dial *d, struct branch *b)
 
 /* ---- the whole ---- */
 
+/* He may have hung up in the same moment, before we run: no less an answer. */
+static bool has_answered(const struct leg *leg)
+{
+	return leg->state == LEG_ANSWERED || (leg->state == LEG_ENDED && leg->answered_ms && leg->by_peer);
+}
+
 static struct leg *answered_leg(const struct dial *d)
 {
 	if (d->call->picked_up && d->call->picked_up->state == LEG_ANSWERED)
 		return d->call->picked_up;
 	for (unsigned i = 0; i < d->n; i++)
 		for (unsigned k = 0; k < d->branches[i].nlegs; k++)
-			if (d->branches[i].legs[k]->state == LEG_ANSWERED)
+			if (has_answered(d->branches[i].legs[k]))
 				return d->branches[i].legs[k];
 	return NULL;
 }
@@ -668,7 +674,8 @@ static int join(struct dial *d, struct leg *callee)
 	}
 	call_answered(call);
 	call->callee_leg = callee;
-	leg_bridge(call->caller_leg, callee);
+	if (callee->state != LEG_ENDED)
+		leg_bridge(call->caller_leg, callee);
 	return 0;
 }
 

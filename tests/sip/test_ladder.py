@@ -94,6 +94,26 @@ def test_record_route_is_followed(pair, by_caller):
         here.take_bye()
 
 
+def test_callee_hangs_up_in_the_moment_he_answers(office, cdrs):
+    """200 and BYE in one segment: no time to run anything in between. He did answer, and so is the caller told."""
+    with Phone(office, "1001") as caller, Phone(office, "1002", proto="tcp") as callee:
+        assert callee.register().status == 200
+        here = caller.invite("91002")
+        there = callee.answer_invite()
+        parts, callee.send = [], lambda data, to=None: parts.append(data)
+        there.reply(200, "OK", body=sdp(callee.addr, 40000))
+        there.send("BYE")
+        del callee.send
+        callee.send("".join(parts))
+        there.expect("ACK")
+        there.expect(200)
+        here.ack(here.expect(200))
+        here.take_bye()
+        callee.unregister()
+    cdr = cdrs.next()
+    assert (cdr.result, cdr.hangup_by) == ("answered", "callee")
+
+
 # ---- several contacts ----
 
 def test_all_contacts_ring_and_losers_are_cancelled(office, cdrs):
