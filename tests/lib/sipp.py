@@ -3,7 +3,7 @@
     sipp(office, "call.xml", user="1001", keys={"dial": "1002"})         runs to its end; SippError unless all its calls succeeded
     with Sipp(office, "answer.xml", user="1002") as callee: ...          runs beside; its end is awaited, and judged, on exit
 
-Scenarios are tests/sip/*.xml. Each run has a loopback address of its own, port 5060 (on IPv6 ::1 and a free port), and finds in
+Scenarios are tests/sip/*.xml, or `text`, of the name given. Each run has a loopback address of its own, port 5060 (on IPv6 ::1 and a free port), and finds in
 its keywords: [user] who it is, [uri] how to write the server's host and port in a URI, whatever `keys` has. @name@ in a scenario is
 replaced by what `fill` has for it: SIPp wants to see the status of a response when it loads the scenario.
 """
@@ -41,7 +41,7 @@ def is_bound(addr, port, proto):
 
 class Sipp:
     def __init__(self, office, scenario, user="1001", password=None, family=4, transport="u1", addr=None, port=None, target=None,
-                 keys=None, fill=None, csv=None, calls=1, rate=10, timeout=20, args=()):
+                 keys=None, fill=None, csv=None, calls=1, rate=10, timeout=20, args=(), text=None, auth_uri=None):
         self.office = office
         self.scenario = scenario
         target = target or office.target(family)
@@ -55,8 +55,8 @@ class Sipp:
         words = {"user": user, "uri": office.target(family), "tp": "tcp" if transport[0] == "t" else "udp"}
         words.update(keys or {})
         # What the digest is made for: the Request-URI (RFC 7616 §3.4.6). SIPp's own idea has no user in it.
-        auth_uri = (f"{words['dial']}@" if "dial" in words else "") + office.target(family)
-        self.fill = fill or {}
+        auth_uri = auth_uri or (f"{words['dial']}@" if "dial" in words else "") + office.target(family)
+        self.fill, self.scenario_text = fill or {}, text
         self.command = ["sipp", target, "-sf", "scenario.xml", "-i", self.addr,
                         "-p", str(self.port), "-ci", self.addr if family == 4 else office.addr, "-mi", self.addr,
                         "-t", transport, "-m", str(calls), "-r", str(rate),
@@ -71,7 +71,7 @@ class Sipp:
 
     def start(self):
         self.dir.mkdir()
-        text = (SCENARIOS / self.scenario).read_text()
+        text = self.scenario_text or (SCENARIOS / self.scenario).read_text()
         for name, value in self.fill.items():
             text = text.replace(f"@{name}@", str(value))
         (self.dir / "scenario.xml").write_text(text)
