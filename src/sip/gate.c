@@ -1,6 +1,7 @@
-/* gate.c - how many connections there may be, in all and from one address, so that one source can't shut out the others.
+/* gate.c - how many connections there may be, in all and from one address, and what those of one may hold of messages that are coming
+ * in, so that one source can't shut out the others.
  *
- * An address has an entry for as long as it has a connection.
+ * An address has an entry for as long as it has a connection or holds something.
  */
 #define LOG_MODULE "transport"
 #include <errno.h>
@@ -15,12 +16,14 @@ struct gate_entry {
 	UT_hash_handle hh;
 	struct gate_key key;
 	unsigned n;
+	size_t held;
 };
 
 struct gate {
 	const struct log *log;
 	struct gate_entry *entries;
 	unsigned n, max, per_address;
+	size_t held;
 	bool is_full_told;       /* once each time it fills up */
 };
 
@@ -106,6 +109,14 @@ bool gate_enter(struct gate *g, const union sockaddr_any *peer)
 	return true;
 }
 
+static void forget(struct gate *g, struct gate_entry *e)
+{
+	if (e->n || e->held)
+		return;
+	HASH_DEL(g->entries, e);
+	free(e);
+}
+
 void gate_leave(struct gate *g, const union sockaddr_any *peer)
 {
 	struct gate_key key;
@@ -114,8 +125,33 @@ void gate_leave(struct gate *g, const union sockaddr_any *peer)
 	if (!e)
 		return;
 	g->n--;
-	if (--e->n)
+	e->n--;
+	forget(g, e);
+}
+
+/* A source has its part of what nobody holds: so however many hold all they can, some is left for the next. One message of one source
+ * finds room as long as there is any. */
+bool gate_hold(struct gate *g, const union sockaddr_any *peer, size_t n)
+{
+	struct gate_key key;
+	struct gate_entry *e = find(g, peer, &key);
+	size_t share = (HELD_MAX - g->held) / HELD_SHARE;
+
+	if (!e || n > HELD_MAX - g->held || e->held + n > (share > HELD_LEAST ? share : HELD_LEAST))
+		return false;
+	e->held += n;
+	g->held += n;
+	return true;
+}
+
+void gate_give(struct gate *g, const union sockaddr_any *peer, size_t n)
+{
+	struct gate_key key;
+	struct gate_entry *e = n ? find(g, peer, &key) : NULL;
+
+	if (!e)
 		return;
-	HASH_DEL(g->entries, e);
-	free(e);
+	e->held -= n;
+	g->held -= n;
+	forget(g, e);
 }

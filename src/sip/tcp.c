@@ -19,7 +19,7 @@ static void on_conn_closed(uv_handle_t *handle)
 	if (!c->is_silent && !t->is_closing && t->h.on_flow_closed)
 		t->h.on_flow_closed(c->id, t->arg);
 	tls_free(c->tls);
-	transport_drop(t, c->buf, &c->size);
+	transport_drop(t, &c->peer, c->buf, &c->size);
 	free(c);
 	transport_handle_closed(t);
 }
@@ -81,7 +81,7 @@ static bool make_room(struct tcp_conn *c)
 
 	if (c->size - c->len >= TCP_BUFFER_MIN / 2)
 		return true;
-	p = transport_grow(c->transport, c->buf, &c->size, c->len + TCP_BUFFER_MIN / 2);
+	p = transport_grow(c->transport, &c->peer, c->buf, &c->size, c->len + TCP_BUFFER_MIN / 2);
 	if (!p)
 		return false;
 	c->buf = p;
@@ -170,7 +170,7 @@ static void take_messages(struct tcp_conn *c)
 	if (!c->len) {
 		c->partial_since_ms = 0;
 		if (c->size > TCP_BUFFER_MIN) {
-			transport_drop(t, c->buf, &c->size);
+			transport_drop(t, &c->peer, c->buf, &c->size);
 			c->buf = NULL;
 		}
 	} else if (!c->partial_since_ms || at) {

@@ -188,7 +188,7 @@ void transport_limit(struct transport *t, const struct transport_limits *l)
 	t->idle_max_ms = l->idle_s ? (uint64_t)l->idle_s * 1000 : TCP_IDLE_MAX_MS;
 }
 
-char *transport_grow(struct transport *t, char *buf, size_t *size, size_t need)
+char *transport_grow(struct transport *t, const union sockaddr_any *peer, char *buf, size_t *size, size_t need)
 {
 	size_t more = *size ? *size : TCP_BUFFER_MIN;
 	char *p;
@@ -197,20 +197,21 @@ char *transport_grow(struct transport *t, char *buf, size_t *size, size_t need)
 		more *= 2;
 	if (buf && more == *size)
 		return buf;
-	if (t->held + more - *size > HELD_MAX)
+	if (!gate_hold(t->gate, peer, more - *size))
 		return NULL;
 	p = realloc(buf, more);
-	if (!p)
+	if (!p) {
+		gate_give(t->gate, peer, more - *size);
 		return NULL;
-	t->held += more - *size;
+	}
 	*size = more;
 	return p;
 }
 
-void transport_drop(struct transport *t, char *buf, size_t *size)
+void transport_drop(struct transport *t, const union sockaddr_any *peer, char *buf, size_t *size)
 {
 	free(buf);
-	t->held -= *size;
+	gate_give(t->gate, peer, *size);
 	*size = 0;
 }
 

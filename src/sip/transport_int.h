@@ -22,7 +22,9 @@
 #define FLOW_GRACE_MS 15000          /* a keep-alive may be late by so much */
 #define PONG_MAX_MS 10000            /* RFC 5626 §4.4.1 */
 #define HANDSHAKE_MAX_MS 10000       /* TLS, and HTTP of WebSocket */
-#define HELD_MAX (256u << 20)        /* of buffers of messages that are coming in */
+#define HELD_MAX (256u << 20)        /* of buffers of messages that are coming in, */
+#define HELD_SHARE 16                /* and one source holds no more than this part of what nobody does, */
+#define HELD_LEAST (128u << 10)      /* but the largest message it may always have */
 /* Of the kernel: a peer that doesn't acknowledge what it is sent, or three probes in the silence of a minute, is gone. */
 #define TCP_PROBE_IDLE_S 60
 #define TCP_PROBE_EVERY_S 10
@@ -93,7 +95,6 @@ struct transport {
 	struct listener *listeners;
 	struct tcp_conn *conns;
 	struct ws *ws;                   /* NULL: no WebSockets */
-	size_t held;                     /* by messages that are coming in */
 	uint64_t idle_max_ms;
 	struct gate *gate;
 	struct guard *guard;
@@ -116,9 +117,9 @@ struct transport {
 /* Parses and hands up one whole message; false when it wasn't one. */
 bool transport_receive(struct transport *t, char *buf, size_t len, const struct sip_source *src);
 void transport_handle_closed(struct transport *t);
-/* A buffer for at least so many bytes; NULL: no memory, or all is held that may be. buf stays valid then. */
-char *transport_grow(struct transport *t, char *buf, size_t *size, size_t need);
-void transport_drop(struct transport *t, char *buf, size_t *size);
+/* A buffer for at least so many bytes from there; NULL: no memory, or all is held that may be. buf stays valid then. */
+char *transport_grow(struct transport *t, const union sockaddr_any *peer, char *buf, size_t *size, size_t need);
+void transport_drop(struct transport *t, const union sockaddr_any *peer, char *buf, size_t *size);
 /* Keep-alives, and no waiting for more bytes before some are sent. */
 void tcp_options(int fd);
 void transport_refresh(struct transport *t); /* certificates that have changed */
@@ -130,7 +131,7 @@ void listener_close(struct listener *l);
 void listener_free(struct listener *l);
 int udp_listen(struct listener *l); /* transport.c */
 
-/* gate.c: how many connections there are, in all and from one address (of IPv6 a /64). */
+/* gate.c: how many connections there are and what they hold, in all and from one address (of IPv6 a /64). */
 struct gate;
 int gate_new(struct gate **out, const struct log *log);
 void gate_free(struct gate *g);
@@ -138,6 +139,9 @@ void gate_limits(struct gate *g, unsigned conns, unsigned per_address); /* 0: th
 /* One more from there? Each that may enter leaves when it ends. */
 bool gate_enter(struct gate *g, const union sockaddr_any *peer);
 void gate_leave(struct gate *g, const union sockaddr_any *peer);
+/* So many bytes more of what comes from there? They are given back, also after it has left. */
+bool gate_hold(struct gate *g, const union sockaddr_any *peer, size_t n);
+void gate_give(struct gate *g, const union sockaddr_any *peer, size_t n);
 
 /* batch.c: datagrams that are sent together when the loop waits again, or there are too many. */
 struct batch;

@@ -102,7 +102,7 @@ static void conn_free(struct ws_conn *c)
 		c->out = o->next;
 		free(o);
 	}
-	transport_drop(t, c->buf, &c->size);
+	transport_drop(t, &c->peer, c->buf, &c->size);
 	free(c);
 }
 
@@ -178,7 +178,7 @@ static enum sip_proto proto_of(const struct ws_conn *c)
 
 static int grow(struct ws_conn *c, size_t len)
 {
-	char *p = transport_grow(c->transport, c->buf, &c->size, len);
+	char *p = transport_grow(c->transport, &c->peer, c->buf, &c->size, len);
 
 	if (!p)
 		return -ENOMEM;
@@ -210,7 +210,7 @@ static void take_message(struct ws_conn *c)
 	c->len = 0;
 	c->partial_since_ms = 0;
 	if (c->size > TCP_BUFFER_MIN) {
-		transport_drop(t, c->buf, &c->size);
+		transport_drop(t, &c->peer, c->buf, &c->size);
 		c->buf = NULL;
 	}
 }
