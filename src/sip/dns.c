@@ -530,25 +530,30 @@ int dns_new(struct dns **out, const struct dns_params *p)
 	return 0;
 }
 
+/* Not before: dns_close() may be called by one who is told an answer, and then c-ares is below us. */
 static void on_timer_closed(uv_handle_t *handle)
 {
-	handle_closed(handle->data);
+	struct dns *d = handle->data;
+	struct dns_entry *e, *next;
+
+	if (d->has_channel)
+		ares_destroy(d->channel); /* ends every question, and its sockets */
+	DL_FOREACH_SAFE(d->used, e, next)
+		entry_free(e);
+	ares_library_cleanup();
+	handle_closed(d);
 }
 
 void dns_close(struct dns *d)
 {
-	struct dns_entry *e, *next;
+	struct dns_entry *e;
 
 	if (!d || d->is_closing)
 		return;
 	d->is_closing = true;
-	if (d->has_channel)
-		ares_destroy(d->channel); /* ends every question, and its sockets */
-	DL_FOREACH_SAFE(d->used, e, next) {
+	DL_FOREACH(d->used, e) {
 		while (e->waiters)
 			dns_stop_waiting(e->waiters);
-		entry_free(e);
 	}
-	ares_library_cleanup();
 	uv_close((uv_handle_t *)&d->timer, on_timer_closed);
 }

@@ -492,6 +492,43 @@ static void test_resolve_may_be_asked_from_its_own_call(void **state)
 	assert_int_equal(c.left, 0);
 }
 
+struct closer { struct fx *fx; unsigned calls; };
+
+static void on_close(uint64_t id, const struct sip_dest *dests, unsigned n, void *arg)
+{
+	struct closer *c = arg;
+
+	(void)id;
+	(void)dests;
+	(void)n;
+	c->calls++;
+	resolver_close(c->fx->r);
+}
+
+/* By one who is told at once, or from below c-ares; the others are told nothing any more. */
+static void test_resolve_may_be_closed_from_its_own_call(void **state)
+{
+	static const char *const uris[] = { "sip:a@192.0.2.1", "sip:a@hosts.test", "sip:a@bare.test", "sip:a@example.com", "sip:a@servfail.test" };
+	struct fx *fx = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(uris); i++) {
+		struct closer c = { .fx = fx };
+		struct answer others[2];
+		struct sip_uri uri;
+		uint64_t id;
+
+		assert_int_equal(sip_uri_parse(&uri, str_from(uris[i])), 0);
+		assert_int_equal(sip_resolve(fx->r, &uri, on_close, &c, &id), 0);
+		ask(fx, uris[i], &others[0], &id);
+		ask(fx, "sip:a@silent.test", &others[1], &id);
+		uv_run(&fx->loop, UV_RUN_DEFAULT);
+		assert_int_equal(c.calls, 1);
+		assert_int_equal(others[0].calls + others[1].calls, 0);
+		assert_int_equal(resolver_new(&fx->r, &(struct resolver_params){
+			.loop = &fx->loop, .rng = &fx->rng, .servers = fx->dns.address, .timeout_ms = 100, .hosts = fx->hosts }), 0);
+	}
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -510,6 +547,7 @@ int main(void)
 		T(test_resolve_name_servers_change_while_an_answer_is_told),
 		T(test_resolve_bad_uri_refused),
 		T(test_resolve_may_be_asked_from_its_own_call),
+		T(test_resolve_may_be_closed_from_its_own_call),
 	};
 #undef T
 

@@ -33,7 +33,7 @@ struct fx {
 	unsigned ngot, nclosed;
 	uint64_t closed_flow;
 	bool in_send;                /* handlers must not be called now */
-	bool close_in_handler, answer_in_handler;
+	bool close_in_handler, answer_in_handler, close_in_closed;
 	int peer;                    /* the peer's socket */
 	char in[1 << 17];            /* what it has read */
 	size_t nin;
@@ -66,6 +66,8 @@ static void on_flow_closed(uint64_t flow, void *arg)
 	assert_false(fx->in_send);
 	fx->nclosed++;
 	fx->closed_flow = flow;
+	if (fx->close_in_closed)
+		transport_close(fx->t);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -861,6 +863,28 @@ static void test_transport_close_inside_its_own_handler(void **state)
 	}
 }
 
+static void test_transport_close_when_a_connection_ends(void **state)
+{
+	struct fx *fx = fx_new(v4, 1);
+	int first;
+
+	(void)state;
+	peer_connect(fx, "127.0.0.1");
+	first = fx->peer;
+	pump(fx, transport_counters(fx->t)->tcp_accepted, 1u);
+	peer_connect(fx, "127.0.0.1");
+	pump(fx, transport_counters(fx->t)->tcp_accepted, 2u);
+	fx->close_in_closed = true;
+	close(first);
+	pump(fx, fx->nclosed, 1u);
+	close(fx->peer);
+	uv_close((uv_handle_t *)&fx->tick, NULL);
+	uv_run(&fx->loop, UV_RUN_DEFAULT);
+	assert_int_equal(fx->nclosed, 1); /* the other's end is nobody's business any more */
+	assert_int_equal(uv_loop_close(&fx->loop), 0);
+	free(fx);
+}
+
 static void test_transport_close_drops_connections_and_what_they_hold(void **state)
 {
 	struct fx *fx = fx_new(v4, 1);
@@ -902,6 +926,7 @@ int main(void)
 		cmocka_unit_test(test_transport_tcp_pings_and_notices_a_missing_answer),
 		cmocka_unit_test(test_transport_tcp_full_goes_on_listening),
 		cmocka_unit_test(test_transport_close_inside_its_own_handler),
+		cmocka_unit_test(test_transport_close_when_a_connection_ends),
 		cmocka_unit_test(test_transport_close_drops_connections_and_what_they_hold),
 	};
 

@@ -26,7 +26,7 @@ struct fx {
 	struct sip_source src;
 	uint64_t closed_flow;
 	const char *answer;      /* what messages are answered with */
-	bool close_in_handler;
+	bool close_in_handler, close_in_closed;
 	int peer;
 	struct tls *tls;         /* the peer's, NULL: plain */
 	char in[8192];
@@ -57,6 +57,10 @@ static void on_flow_closed(uint64_t flow, void *arg)
 
 	fx->nclosed++;
 	fx->closed_flow = flow;
+	if (fx->close_in_closed) {
+		transport_close(fx->t);
+		fx->t = NULL;
+	}
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -451,6 +455,17 @@ static void test_transport_ws_close_inside_its_own_handler(void **state)
 	assert_null(fx->t);
 }
 
+static void test_transport_ws_close_when_a_connection_ends(void **state)
+{
+	struct fx *fx = *state;
+
+	peer_open(fx);
+	fx->close_in_closed = true;
+	peer_close(fx);
+	pump(fx, fx->nclosed, 1u);
+	assert_null(fx->t);
+}
+
 static void open_secure(struct fx *fx, struct tls_context *client, const char *domain)
 {
 	peer_connect(fx, transport_ws_port(fx->t, true));
@@ -533,6 +548,7 @@ int main(void)
 		unit(test_transport_ws_silent_peer_is_asked_and_given_up),
 		unit(test_transport_ws_slow_peers_are_given_up),
 		unit(test_transport_ws_close_inside_its_own_handler),
+		unit(test_transport_ws_close_when_a_connection_ends),
 		unit(test_transport_ws_secure_shows_the_certificate_of_now),
 		unit(test_transport_ws_busy_port_is_refused),
 	};
