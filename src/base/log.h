@@ -1,7 +1,7 @@
 /* log.h - one line an event, to stderr or a file.
  *
- * Levels: error an operator must act; warn a call or a service suffered; info one line per call
- * event or registration change; debug the rest. Lines carry call= and leg= first, then key=value.
+ * Levels: error an operator must act; warn a call or a service suffered; info that a call
+ * began or ended, and what a registration became; debug the steps between. Lines carry call= and leg= first, then key=value.
  * No secrets, no full SDP above debug.
  *
  * Thread: any. A NULL struct log * swallows everything, so tests may pass NULL.

@@ -253,7 +253,7 @@ bool call_take_limit(struct calls *cs, const struct auth_identity *who, struct u
 	}
 	if (directory_trunk(cs->p.directory, who->domain, str_from(who->trunk), &trunk) != DIR_FOUND)
 		return true;
-	snprintf(key, sizeof(key), "trunk:%s", who->trunk);
+	str_join(key, sizeof(key), "trunk", ':', str_from(who->trunk));
 	return usage_take(cs, out, who->domain, key, trunk->call_limit);
 }
 

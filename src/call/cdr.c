@@ -5,23 +5,19 @@
 #include "call/call_int.h"
 #include "base/log.h"
 
-static void member(struct out *o, const char *name)
-{
-	out_chr(o, '"');
-	out_z(o, name);
-	out_z(o, "\":");
-}
+/* A member's name as it is written. */
+#define KEY(name) STR("\"" name "\":")
 
-static void member_int(struct out *o, const char *name, int64_t v)
+static void member_int(struct out *o, struct str key, int64_t v)
 {
-	member(o, name);
+	out_str(o, key);
 	out_i64(o, v);
 	out_chr(o, ',');
 }
 
-static void member_str(struct out *o, const char *name, const char *value)
+static void member_str(struct out *o, struct str key, const char *value)
 {
-	member(o, name);
+	out_str(o, key);
 	if (value && value[0])
 		app_json_str(o, value);
 	else
@@ -30,10 +26,10 @@ static void member_str(struct out *o, const char *name, const char *value)
 }
 
 /* 0 is "never": NULL. */
-static void member_time(struct out *o, const char *name, int64_t ms)
+static void member_time(struct out *o, struct str key, int64_t ms)
 {
 	if (ms)
-		member_int(o, name, ms);
+		member_int(o, key, ms);
 }
 
 static void media_address(const struct leg *leg, char buf[SOCKADDR_TEXT_MAX])
@@ -52,36 +48,36 @@ static void write_media(struct out *o, const struct leg *leg)
 	char addr[SOCKADDR_TEXT_MAX];
 
 	media_address(leg, addr);
-	member_int(o, "packets_sent", (int64_t)leg->stats.packets_sent);
-	member_int(o, "packets_received", (int64_t)leg->stats.packets_received);
-	member_int(o, "lost", leg->stats.lost);
-	member_int(o, "remote_lost", leg->stats.remote_lost);
-	member_int(o, "jitter_us", leg->stats.jitter_us);
-	member_int(o, "max_jitter_us", leg->stats.max_jitter_us);
-	member_int(o, "rtt_us", leg->stats.rtt_us);
-	member_str(o, "media_address", addr);
+	member_int(o, KEY("packets_sent"), (int64_t)leg->stats.packets_sent);
+	member_int(o, KEY("packets_received"), (int64_t)leg->stats.packets_received);
+	member_int(o, KEY("lost"), leg->stats.lost);
+	member_int(o, KEY("remote_lost"), leg->stats.remote_lost);
+	member_int(o, KEY("jitter_us"), leg->stats.jitter_us);
+	member_int(o, KEY("max_jitter_us"), leg->stats.max_jitter_us);
+	member_int(o, KEY("rtt_us"), leg->stats.rtt_us);
+	member_str(o, KEY("media_address"), addr);
 }
 
 static void write_leg(struct out *o, const struct leg *leg)
 {
 	out_chr(o, '{');
-	member_int(o, "leg", leg->id);
-	member_str(o, "role", leg->is_caller != leg->is_swapped ? "caller" : "callee");
-	member_str(o, "peer", leg->peer);
-	member_str(o, "number", leg->number[0] ? leg->number : leg->is_caller ? leg->call->caller.number : leg->peer);
-	member_time(o, "started_ms", leg->started_ms);
-	member_time(o, "ringing_ms", leg->ringing_ms);
-	member_time(o, "answered_ms", leg->answered_ms);
-	member_time(o, "ended_ms", leg->ended_ms);
-	member_time(o, "joined_ms", leg->joined_ms);
+	member_int(o, KEY("leg"), leg->id);
+	member_str(o, KEY("role"), leg->is_caller != leg->is_swapped ? "caller" : "callee");
+	member_str(o, KEY("peer"), leg->peer);
+	member_str(o, KEY("number"), leg->number[0] ? leg->number : leg->is_caller ? leg->call->caller.number : leg->peer);
+	member_time(o, KEY("started_ms"), leg->started_ms);
+	member_time(o, KEY("ringing_ms"), leg->ringing_ms);
+	member_time(o, KEY("answered_ms"), leg->answered_ms);
+	member_time(o, KEY("ended_ms"), leg->ended_ms);
+	member_time(o, KEY("joined_ms"), leg->joined_ms);
 	if (leg->moved_from[0])
-		member_str(o, "moved_from", leg->moved_from);
+		member_str(o, KEY("moved_from"), leg->moved_from);
 	if (leg->moved_to[0])
-		member_str(o, "moved_to", leg->moved_to);
-	member_int(o, "status", leg->status);
-	member_int(o, "cause", leg->cause);
-	member_str(o, "codec", leg->codec);
-	member_str(o, "session_id", leg->told.session_id);
+		member_str(o, KEY("moved_to"), leg->moved_to);
+	member_int(o, KEY("status"), leg->status);
+	member_int(o, KEY("cause"), leg->cause);
+	member_str(o, KEY("codec"), leg->codec);
+	member_str(o, KEY("session_id"), leg->told.session_id);
 	if (!leg->has_left)
 		write_media(o, leg);
 	o->len--; /* the last comma */
@@ -116,24 +112,24 @@ void cdr_write(struct call *call)
 
 	out_init_grow(&o, 4 << 20); /* a group may have hundreds of legs */
 	out_chr(&o, '{');
-	member_str(&o, "call", call->id);
-	member_str(&o, "domain", call->domain);
-	member_str(&o, "caller", call->caller.number);
-	member_str(&o, "caller_name", call->caller.display_name);
-	member_str(&o, "dialled", call->number);
-	member_str(&o, "context", call->route_context[0] ? call->route_context : call->context);
-	member_str(&o, "route", call->route);
-	member_time(&o, "started_ms", call->started_ms);
-	member_time(&o, "answered_ms", call->answered_ms);
-	member_time(&o, "ended_ms", call->ended_ms);
-	member_str(&o, "result", result);
-	member_int(&o, "cause", caller && caller->cause ? caller->cause : 16);
-	member_str(&o, "hangup_by", hangup_by(call));
-	member_int(&o, "duration_ms", call->ended_ms - call->started_ms);
-	member_int(&o, "talk_ms", talk_ms(call));
-	member_str(&o, "session_id", caller ? caller->told.session_id : NULL);
+	member_str(&o, KEY("call"), call->id);
+	member_str(&o, KEY("domain"), call->domain);
+	member_str(&o, KEY("caller"), call->caller.number);
+	member_str(&o, KEY("caller_name"), call->caller.display_name);
+	member_str(&o, KEY("dialled"), call->number);
+	member_str(&o, KEY("context"), call->route_context[0] ? call->route_context : call->context);
+	member_str(&o, KEY("route"), call->route);
+	member_time(&o, KEY("started_ms"), call->started_ms);
+	member_time(&o, KEY("answered_ms"), call->answered_ms);
+	member_time(&o, KEY("ended_ms"), call->ended_ms);
+	member_str(&o, KEY("result"), result);
+	member_int(&o, KEY("cause"), caller && caller->cause ? caller->cause : 16);
+	member_str(&o, KEY("hangup_by"), hangup_by(call));
+	member_int(&o, KEY("duration_ms"), call->ended_ms - call->started_ms);
+	member_int(&o, KEY("talk_ms"), talk_ms(call));
+	member_str(&o, KEY("session_id"), caller ? caller->told.session_id : NULL);
 	if (call->transferred_by[0])
-		member_str(&o, "transferred_by", call->transferred_by);
+		member_str(&o, KEY("transferred_by"), call->transferred_by);
 	out_z(&o, "\"legs\":[");
 	for (const struct leg *leg = call->legs; leg; leg = leg->next) {
 		write_leg(&o, leg);

@@ -62,7 +62,7 @@ static void set_from(struct leg *leg, const struct identity *who, const char *ho
 
 char *connected_hdrs(struct leg *leg, bool is_request)
 {
-	char host[SOCKADDR_TEXT_MAX + 2], *text = NULL;
+	char host[SOCKADDR_TEXT_MAX], *text = NULL;
 	bool takes_from = leg->session && is_request && session_takes_from(leg->session);
 	union sockaddr_any local;
 	struct identity who;
@@ -71,7 +71,7 @@ char *connected_hdrs(struct leg *leg, bool is_request)
 	if (!leg->told.is_stale || !leg->partner || leg->state != LEG_ANSWERED || !leg->session ||
 	    session_local_addr(leg->session, &local) != 0)
 		return NULL;
-	told_print_host(&local, host);
+	sockaddr_print_uri(&local, host);
 	told_of(leg->partner, leg, &who);
 	out_init_grow(&o, IDENTITY_HDRS_MAX);
 	identity_print_connected(&o, &who, host, &leg->told.rules, leg->is_caller ? IDENTITY_CALLED : IDENTITY_CALLING);

@@ -114,7 +114,7 @@ static void branch_end(struct branch *b, enum app_result outcome, int status, co
 	b->state = BRANCH_ENDED;
 	b->outcome = outcome;
 	b->status = status;
-	snprintf(b->reason, sizeof(b->reason), "%s", reason);
+	str_put(b->reason, sizeof(b->reason), reason);
 }
 
 /* Whom to ring: target is a URI; contact (of an extension) or trunk may be NULL. */
@@ -166,8 +166,8 @@ static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 	if (!leg)
 		return;
 	leg->is_outside = r->is_outside;
-	snprintf(leg->peer, sizeof(leg->peer), "%.63s", trunk ? trunk->name : b->number);
-	snprintf(leg->number, sizeof(leg->number), "%.63s", b->number);
+	str_put(leg->peer, sizeof(leg->peer), trunk ? trunk->name : b->number);
+	str_put(leg->number, sizeof(leg->number), b->number);
 	if (!r->contact || directory_extension(engine(d)->p.directory, call->domain, str_from(b->number), &ext) != DIR_FOUND)
 		ext = NULL;
 	told_callee(leg, b->number, ext, trunk);
@@ -179,7 +179,7 @@ static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 		leg_close(leg, leg->status, NULL);
 		return;
 	}
-	log_info(engine(d)->p.log, "call=%s leg=%u ringing target=%s", call->id, leg->id, r->target);
+	log_debug(engine(d)->p.log, "call=%s leg=%u ringing target=%s", call->id, leg->id, r->target);
 	b->rung[b->nlegs] = r->contact;
 	b->legs[b->nlegs++] = leg;
 }
@@ -231,7 +231,7 @@ static void start_trunk(struct dial *d, struct branch *b)
 		branch_end(b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"Trunk doesn't answer\"");
 		return;
 	}
-	snprintf(key, sizeof(key), "trunk:%s", d->p->trunk);
+	str_join(key, sizeof(key), "trunk", ':', str_from(d->p->trunk));
 	if (!usage_take(engine(d), &b->usage, call->domain, key, trunk->call_limit)) {
 		branch_end(b, APP_CONGESTION, 503, "Q.850;cause=34;text=\"Trunk is full\"");
 		return;
@@ -248,10 +248,14 @@ static void start_trunk(struct dial *d, struct branch *b)
 	sip_escape_user(&o, str_from(b->number));
 	out_chr(&o, '@');
 	out_str(&o, uri.host);
-	if (uri.port)
-		out_fmt(&o, ":%u", uri.port);
-	if (uri.params.n)
-		out_fmt(&o, ";%.*s", STR_ARG(uri.params));
+	if (uri.port) {
+		out_chr(&o, ':');
+		out_u64(&o, uri.port);
+	}
+	if (uri.params.n) {
+		out_chr(&o, ';');
+		out_str(&o, uri.params);
+	}
 	if (!out_ok(&o)) {
 		branch_end(b, APP_INVALID, 484, "");
 		return;
@@ -332,7 +336,7 @@ static bool forward_to(struct dial *d, struct branch *b, const char *reason, con
 		branch_end(b, APP_MOVED, 0, "");
 		return true;
 	}
-	snprintf(b->number, sizeof(b->number), "%s", target);
+	str_put(b->number, sizeof(b->number), target);
 	usage_give(engine(d), b->usage);
 	b->usage = NULL;
 	b->nlegs = 0;
@@ -737,7 +741,7 @@ static enum app_result conclude(struct dial *d)
 	if (d->goto_number[0])
 		return app_goto(call, d->goto_context, d->goto_number);
 	call->reject_status = best->status;
-	snprintf(call->reject_reason, sizeof(call->reject_reason), "%s", best->reason);
+	str_put(call->reject_reason, sizeof(call->reject_reason), best->reason);
 	return best->outcome;
 }
 
@@ -750,7 +754,7 @@ static void prepare(struct dial *d)
 		struct branch *b = &d->branches[i];
 		uint32_t own_s = d->p->each_ring_s ? d->p->each_ring_s[i] : 0;
 
-		snprintf(b->number, sizeof(b->number), "%s", d->p->numbers[i]);
+		str_put(b->number, sizeof(b->number), d->p->numbers[i]);
 		b->diverted = d->call->diverted;
 		b->ring_s = own_s ? own_s : d->p->ring_s;
 		b->start_at_ms = now + (d->p->delay_s ? (uint64_t)d->p->delay_s[i] * 1000 : 0);

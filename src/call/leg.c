@@ -155,7 +155,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 {
 	struct calls *cs = leg->call->calls;
 	struct session_params p = { .target = d->target, .dest = d->dest, .ctype = "application/sdp" };
-	char from[256], to[256], session[SESSID_LINE_MAX], host[SOCKADDR_TEXT_MAX + 2];
+	char from[256], to[256], session[SESSID_LINE_MAX], host[SOCKADDR_TEXT_MAX];
 	struct out from_out, to_out, session_out, hdrs_out, sdp_out;
 	struct identity caller;
 	union sockaddr_any local;
@@ -170,7 +170,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	err = leg_open_stream(leg, &local, d->near);
 	if (err)
 		return err;
-	told_print_host(&local, host);
+	sockaddr_print_uri(&local, host);
 	out_init(&from_out, from, sizeof(from));
 	write_from(&from_out, leg, host, &caller);
 	out_init(&to_out, to, sizeof(to));
@@ -181,7 +181,9 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	told_print_invite(leg, &hdrs_out, host, d->to_user, d->diverted);
 	transfer_print_headers(leg, &hdrs_out, host);
 	leg->breadth = d->breadth ? d->breadth : 1;
-	out_fmt(&hdrs_out, "Max-Breadth: %u\r\n", leg->breadth);
+	out_z(&hdrs_out, "Max-Breadth: ");
+	out_u64(&hdrs_out, leg->breadth);
+	out_z(&hdrs_out, "\r\n");
 	out_init_grow(&sdp_out, SDP_TEXT_MAX); /* not on the task's stack: a page of it would stay in use all the call */
 	err = leg_write_offer(leg, &local, d->near, &sdp_out);
 	if (!err && (!out_ok(&from_out) || !out_ok(&to_out) || !out_ok(&hdrs_out)))
@@ -492,7 +494,7 @@ static void on_closed(struct session *s, enum session_end how, int status, const
 		leg->cause = cause;
 	if (!leg->cause)
 		leg->cause = cause_of_status(leg->status);
-	log_info(leg->call->calls->p.log, "%s peer=%s ended status=%d cause=%d by=%s", leg_log_id(leg, id), leg->peer,
+	log_debug(leg->call->calls->p.log, "%s peer=%s ended status=%d cause=%d by=%s", leg_log_id(leg, id), leg->peer,
 		 leg->status, leg->cause, leg->by_peer ? "peer" : "us");
 	leg_unbridge(leg);
 	leg_set_state(leg, LEG_ENDED);

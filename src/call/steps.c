@@ -171,7 +171,7 @@ static enum app_result run_step(struct call *call, const struct step *step)
 	else if (set_args(call, step) != 0)
 		log_error(call->calls->p.log, "call=%s arguments of %s can't be made", call->id, step->app);
 	else {
-		log_info(call->calls->p.log, "call=%s step app=%s", call->id, step->app);
+		log_debug(call->calls->p.log, "call=%s step app=%s", call->id, step->app);
 		r = call->app->run(call);
 		if (r == APP_HANGUP && call->is_moved)
 			r = APP_MOVED;

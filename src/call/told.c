@@ -369,17 +369,9 @@ void told_print_invite(struct leg *leg, struct out *o, const char *host, const c
 	give_passed(o, leg->call->caller_leg, leg, identity_is_hidden(&caller));
 }
 
-void told_print_host(const union sockaddr_any *addr, char host[SOCKADDR_TEXT_MAX + 2])
-{
-	char text[SOCKADDR_TEXT_MAX];
-
-	sockaddr_print_host(addr, text);
-	snprintf(host, SOCKADDR_TEXT_MAX + 2, addr->sa.sa_family == AF_INET6 ? "[%s]" : "%s", text);
-}
-
 void told_connected(struct leg *caller, const struct leg *callee)
 {
-	char own[SESSID_LEN + 1], host[SOCKADDR_TEXT_MAX + 2];
+	char own[SESSID_LEN + 1], host[SOCKADDR_TEXT_MAX];
 	union sockaddr_any local;
 	struct identity id;
 	struct out o;
@@ -390,7 +382,7 @@ void told_connected(struct leg *caller, const struct leg *callee)
 	caller->told.hdrs = NULL;
 	if (!callee || !caller->session || session_local_addr(caller->session, &local) != 0)
 		return;
-	told_print_host(&local, host);
+	sockaddr_print_uri(&local, host);
 	told_of(callee, caller, &id);
 	if (caller->state < LEG_ANSWERED)
 		connected_told(caller, &id);

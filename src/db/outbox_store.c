@@ -37,7 +37,7 @@ struct entry *entry_new(const char *id, struct str kind, struct str doc, const c
 	/* A line is an entry: JSON has no need of line ends. */
 	for (char *p = e->doc; (p = strpbrk(p, "\r\n")) != NULL; p++)
 		*p = ' ';
-	snprintf(e->id, sizeof(e->id), "%.*s", OUTBOX_ID_LEN, id);
+	str_put(e->id, sizeof(e->id), id);
 	return e;
 }
 

@@ -3,7 +3,7 @@
  * What a session has agreed is kept as three things: the m= sections in their order, as the lines that refuse them
  * (each description of ours is those, with the audio's line written in full); every payload type ever used for the
  * stream, since a number may never change its meaning within a session (RFC 3264 §8.3.2); and the outcome. Their
- * offer is kept as text until it is answered: parsed it is a hundred times as large, and phones ring for long.
+ * offer is kept, read, until it is answered.
  *
  * What a stream does with the outcome is left to the leg.
  */
@@ -44,7 +44,7 @@ struct oa {
 	bool is_pt_seen[128];        /* numbers either side has used for anything */
 	struct payloads ours;        /* of our offer under way */
 	enum sdp_dir offered_dir;    /* of our offer under way */
-	char *offer;                 /* theirs, to be answered */
+	struct sdp *offer;           /* theirs, to be answered */
 	struct oa_agreed agreed;
 	struct oa_agreed before;     /* what oa_rollback goes back to */
 	bool was_complete;
@@ -108,22 +108,6 @@ static void set_state(struct oa *oa, enum oa_state state)
 	oa->state = state;
 }
 
-static int parse(struct sdp **out, struct str text)
-{
-	struct sdp *s = malloc(sizeof(*s));
-	int err;
-
-	if (!s)
-		return -ENOMEM;
-	err = sdp_parse(s, text);
-	if (err) {
-		free(s);
-		return err;
-	}
-	*out = s;
-	return 0;
-}
-
 /* ---- payload types ---- */
 
 static bool same_codec(const struct oa_codec *a, const struct oa_codec *b)
@@ -133,7 +117,7 @@ static bool same_codec(const struct oa_codec *a, const struct oa_codec *b)
 
 static bool fits_format(const struct oa_codec *c, const struct sdp_format *f)
 {
-	return str_ieqz(f->name, c->name) && f->clock_hz == c->clock_hz && f->channels == c->channels;
+	return f->clock_hz == c->clock_hz && f->channels == c->channels && str_ieqz(f->name, c->name);
 }
 
 static struct oa_codec *find_payload(struct payloads *ps, const struct oa_codec *c)
@@ -484,16 +468,15 @@ int oa_take_offer(struct oa *oa, struct str text)
 
 	if (oa->state != OA_IDLE)
 		return -EBUSY;
-	err = parse(&s, text);
+	err = sdp_parse(&s, text);
 	if (err)
 		return err == -ENOMEM ? err : -EINVAL;
 	err = check_addresses(s);
-	free(s);
-	if (err)
+	if (err) {
+		free(s);
 		return err;
-	oa->offer = str_dup(text);
-	if (!oa->offer)
-		return -ENOMEM;
+	}
+	oa->offer = s;
 	set_state(oa, OA_REMOTE_OFFER);
 	return 0;
 }
@@ -525,17 +508,16 @@ static unsigned choose_section(const struct oa *oa, const struct sdp *s, const s
 
 unsigned oa_offered(const struct oa *oa, const struct oa_local *l, struct oa_codec out[OA_CODECS_MAX])
 {
-	struct sdp *s;
+	const struct sdp *s = oa->offer;
 	unsigned index, n = 0;
 
-	if (oa->state != OA_REMOTE_OFFER || parse(&s, str_from(oa->offer)) != 0)
+	if (oa->state != OA_REMOTE_OFFER)
 		return 0;
 	index = choose_section(oa, s, l);
 	for (unsigned i = 0; index < s->nmedia && i < s->media[index].nformats; i++)
 		for (unsigned k = 0; k < l->ncodecs && n < OA_CODECS_MAX; k++)
 			if (fits_format(&l->codecs[k], &s->media[index].formats[i]))
 				out[n++] = l->codecs[k];
-	free(s);
 	return n;
 }
 
@@ -641,25 +623,21 @@ int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct
 {
 	struct payloads ps = { 0 };
 	char *sections[SDP_MEDIA_MAX];
-	struct sdp *s;
+	const struct sdp *s = oa->offer;
 	unsigned audio;
 	enum sdp_dir dir = SDP_INACTIVE;
 	int err;
 
 	if (oa->state != OA_REMOTE_OFFER)
 		return -EBUSY;
-	err = parse(&s, str_from(oa->offer));
-	if (err)
-		return err;
 	audio = choose_section(oa, s, l);
 	if (audio == s->nmedia && !(oa->is_complete && is_audio_off(s))) {
 		set_state(oa, OA_IDLE);
-		err = -EPROTO;
-		goto out;
+		return -EPROTO;
 	}
 	err = refuse_all(s, sections);
 	if (err)
-		goto out;
+		return err;
 	take_sections(oa, s, sections, audio);
 	if (audio < s->nmedia) {
 		answer_payloads(&s->media[audio], l, prefer_local, &ps);
@@ -673,8 +651,6 @@ int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct
 	if (err)
 		oa_rollback(oa);
 	set_state(oa, OA_IDLE);
-out:
-	free(s);
 	return err;
 }
 
@@ -716,7 +692,7 @@ static int take_answer(struct oa *oa, struct str text)
 
 	if (oa->state != OA_LOCAL_OFFER)
 		return -EBUSY;
-	err = parse(&s, text);
+	err = sdp_parse(&s, text);
 	if (err)
 		return err == -ENOMEM ? err : -EINVAL;
 	err = find_answer(oa, s, &m);

@@ -1,8 +1,9 @@
 /* sdp.c - reads a session description line by line into slices of its text (RFC 8866).
  *
- * One pass: what a line means is worked out when it is met, so that a description with more attributes than
- * are kept is still understood. What a media section inherits from the session (address, direction) is
- * filled in at the end. Only what was used of the large struct is ever written.
+ * One pass counts the sections, formats and attributes, so that all of them and the text fit one block of the right size: most
+ * descriptions have a section, a few formats and a few attributes, where the limits are thousands. The second works out what each
+ * line means when it is met, so that a description with more attributes than are kept is still understood. What a media section
+ * inherits from the session (address, direction) is filled in at the end.
  *
  * Strict about what would make an answer wrong (line shapes, numbers of m=), lenient about what phones forget
  * (s=, t=, the order of lines, attributes that don't parse). What the pieces mean for a call is oa.c's.
@@ -13,13 +14,13 @@
 #include "sdp/sdp.h"
 
 /* RFC 3551 §6, tables 4 and 5. */
-static const struct static_format { uint8_t pt, channels; uint32_t clock_hz; const char *name; } static_formats[] = {
-	{ 0, 1, 8000, "PCMU" },   { 3, 1, 8000, "GSM" },    { 4, 1, 8000, "G723" },   { 5, 1, 8000, "DVI4" },
-	{ 6, 1, 16000, "DVI4" },  { 7, 1, 8000, "LPC" },    { 8, 1, 8000, "PCMA" },   { 9, 1, 8000, "G722" },
-	{ 10, 2, 44100, "L16" },  { 11, 1, 44100, "L16" },  { 12, 1, 8000, "QCELP" }, { 13, 1, 8000, "CN" },
-	{ 14, 1, 90000, "MPA" },  { 15, 1, 8000, "G728" },  { 16, 1, 11025, "DVI4" }, { 17, 1, 22050, "DVI4" },
-	{ 18, 1, 8000, "G729" },  { 25, 1, 90000, "CelB" }, { 26, 1, 90000, "JPEG" }, { 28, 1, 90000, "nv" },
-	{ 31, 1, 90000, "H261" }, { 32, 1, 90000, "MPV" },  { 33, 1, 90000, "MP2T" }, { 34, 1, 90000, "H263" },
+static const struct static_format { uint8_t channels; uint32_t clock_hz; const char *name; } static_formats[] = {
+	[0] = { 1, 8000, "PCMU" },   [3] = { 1, 8000, "GSM" },    [4] = { 1, 8000, "G723" },   [5] = { 1, 8000, "DVI4" },
+	[6] = { 1, 16000, "DVI4" },  [7] = { 1, 8000, "LPC" },    [8] = { 1, 8000, "PCMA" },   [9] = { 1, 8000, "G722" },
+	[10] = { 2, 44100, "L16" },  [11] = { 1, 44100, "L16" },  [12] = { 1, 8000, "QCELP" }, [13] = { 1, 8000, "CN" },
+	[14] = { 1, 90000, "MPA" },  [15] = { 1, 8000, "G728" },  [16] = { 1, 11025, "DVI4" }, [17] = { 1, 22050, "DVI4" },
+	[18] = { 1, 8000, "G729" },  [25] = { 1, 90000, "CelB" }, [26] = { 1, 90000, "JPEG" }, [28] = { 1, 90000, "nv" },
+	[31] = { 1, 90000, "H261" }, [32] = { 1, 90000, "MPV" },  [33] = { 1, 90000, "MP2T" }, [34] = { 1, 90000, "H263" },
 };
 
 static const char *const dir_names[] = { "inactive", "sendonly", "recvonly", "sendrecv" };
@@ -35,22 +36,28 @@ struct session {
 	int media_dir[SDP_MEDIA_MAX];
 	uint32_t rtcp_port[SDP_MEDIA_MAX];
 	bool has_origin;
+	struct sdp_format *formats;    /* free ones, behind those of the sections so far */
+	struct sdp_attr *attrs;
 };
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
 
 static struct str next_word(struct str *rest)
 {
-	size_t i = 0;
+	const char *p = rest->p, *end = p + rest->n, *from;
 
 	if (!rest->n) /* perhaps without bytes at all: an attribute's missing value */
 		return STR_NULL;
-	while (rest->n && (*rest->p == ' ' || *rest->p == '\t'))
-		*rest = str_from_at(*rest, 1);
-	while (i < rest->n && rest->p[i] != ' ' && rest->p[i] != '\t')
-		i++;
-	struct str word = { rest->p, i };
-
-	*rest = str_from_at(*rest, i);
-	return word;
+	while (p < end && is_blank(*p))
+		p++;
+	from = p;
+	while (p < end && !is_blank(*p))
+		p++;
+	*rest = (struct str){ p, (size_t)(end - p) };
+	return (struct str){ from, (size_t)(p - from) };
 }
 
 /* Digits at the front of s: "20", and the whole part of "20.5". */
@@ -98,16 +105,14 @@ static void add_format(struct sdp_media *m, struct str text)
 	/* A number is a payload type in RTP alone. */
 	if (!str_istarts(m->proto, STR("RTP/")))
 		return;
-	for (size_t i = 0; i < ARRAY_LEN(static_formats); i++) {
-		if (static_formats[i].pt != pt)
-			continue;
-		f->name = str_from(static_formats[i].name);
-		f->clock_hz = static_formats[i].clock_hz;
-		f->channels = static_formats[i].channels;
-	}
+	if (pt >= ARRAY_LEN(static_formats) || !static_formats[pt].name)
+		return;
+	f->name = str_from(static_formats[pt].name);
+	f->clock_hz = static_formats[pt].clock_hz;
+	f->channels = static_formats[pt].channels;
 }
 
-static int parse_media(struct sdp *s, struct str value)
+static int parse_media(struct sdp *s, struct session *ses, struct str value)
 {
 	struct sdp_media *m;
 	struct str port, word;
@@ -116,8 +121,7 @@ static int parse_media(struct sdp *s, struct str value)
 	if (s->nmedia == SDP_MEDIA_MAX)
 		return -E2BIG;
 	m = &s->media[s->nmedia];
-	/* Not the whole of it: the arrays are long and counted. */
-	memset(m, 0, offsetof(struct sdp_media, formats));
+	*m = (struct sdp_media){ .formats = ses->formats, .attrs = ses->attrs };
 	m->type = next_word(&value);
 	word = next_word(&value);
 	port = str_cut(&word, '/'); /* "49170/2": a range of ports; the first is enough for one stream */
@@ -132,6 +136,7 @@ static int parse_media(struct sdp *s, struct str value)
 	}
 	if (!m->nformats)
 		return -EINVAL;
+	ses->formats += m->nformats;
 	s->nmedia++;
 	return 0;
 }
@@ -162,8 +167,10 @@ static void parse_rtpmap(struct sdp_media *m, struct str value)
 
 static int dir_of(struct str name)
 {
+	if (name.n != strlen("sendrecv")) /* all have as many letters */
+		return DIR_NONE;
 	for (size_t i = 0; i < ARRAY_LEN(dir_names); i++)
-		if (str_eqz(name, dir_names[i]))
+		if (!memcmp(name.p, dir_names[i], name.n))
 			return (int)i;
 	return DIR_NONE;
 }
@@ -171,9 +178,10 @@ static int dir_of(struct str name)
 static void parse_media_attr(struct sdp_media *m, struct session *ses, unsigned index, const struct sdp_attr *a)
 {
 	struct str value = a->value;
+	int dir = dir_of(a->name);
 
-	if (dir_of(a->name) != DIR_NONE) {
-		ses->media_dir[index] = dir_of(a->name);
+	if (dir != DIR_NONE) {
+		ses->media_dir[index] = dir;
 	} else if (str_eqz(a->name, "rtpmap")) {
 		parse_rtpmap(m, value);
 	} else if (str_eqz(a->name, "fmtp")) {
@@ -206,13 +214,17 @@ static void parse_attr(struct sdp *s, struct session *ses, struct str line)
 	if (s->nmedia) {
 		struct sdp_media *m = &s->media[s->nmedia - 1];
 
-		if (m->nattrs < SDP_ATTR_MAX)
+		if (m->nattrs < SDP_ATTR_MAX) {
 			m->attrs[m->nattrs++] = a;
+			ses->attrs++;
+		}
 		parse_media_attr(m, ses, s->nmedia - 1, &a);
 		return;
 	}
-	if (s->nattrs < SDP_ATTR_MAX)
+	if (s->nattrs < SDP_ATTR_MAX) {
 		s->attrs[s->nattrs++] = a;
+		ses->attrs++;
+	}
 	if (dir_of(a.name) != DIR_NONE)
 		ses->dir = dir_of(a.name);
 }
@@ -239,7 +251,7 @@ static int parse_line(struct sdp *s, struct session *ses, char type, struct str 
 			parse_connection(value, &m->addr, &m->addr_is_ip6);
 		return 0;
 	case 'm':
-		return parse_media(s, value);
+		return parse_media(s, ses, value);
 	case 'a':
 		parse_attr(s, ses, value);
 		return 0;
@@ -248,14 +260,18 @@ static int parse_line(struct sdp *s, struct session *ses, char type, struct str 
 	}
 }
 
-/* The next line without its end. A NUL or a bare CR inside is no text. */
+/* The next line without its end. A bare CR inside is no text. */
 static int next_line(struct str *rest, struct str *line)
 {
+	const char *cr;
+
 	*line = str_cut(rest, '\n');
-	if (line->n && line->p[line->n - 1] == '\r')
-		line->n--;
-	if (memchr(line->p, '\0', line->n) || memchr(line->p, '\r', line->n))
+	cr = line->n ? memchr(line->p, '\r', line->n) : NULL;
+	if (!cr)
+		return 0;
+	if (cr != line->p + line->n - 1)
 		return -EINVAL;
+	line->n--;
 	return 0;
 }
 
@@ -275,16 +291,11 @@ static void inherit(struct sdp *s, const struct session *ses)
 	}
 }
 
-int sdp_parse(struct sdp *out, struct str text)
+static int parse_lines(struct sdp *s, struct session *ses, struct str text)
 {
-	struct session ses = { .dir = DIR_NONE };
 	struct str rest = text, line;
 
-	out->origin_user = out->origin_id = out->origin_version = out->origin_addr = out->name = out->timing = STR_NULL;
-	out->nmedia = out->nattrs = 0;
-	for (unsigned i = 0; i < SDP_MEDIA_MAX; i++)
-		ses.media_dir[i] = DIR_NONE;
-	if (!text.n || next_line(&rest, &line) != 0 || !str_eqz(str_trim(line), "v=0"))
+	if (next_line(&rest, &line) != 0 || !str_eqz(str_trim(line), "v=0"))
 		return -EINVAL;
 	while (rest.p) {
 		int err = next_line(&rest, &line);
@@ -295,13 +306,74 @@ int sdp_parse(struct sdp *out, struct str text)
 			continue; /* an empty line after the last is common */
 		if (line.n < 2 || line.p[1] != '=')
 			return -EINVAL;
-		err = parse_line(out, &ses, line.p[0], str_from_at(line, 2));
+		err = parse_line(s, ses, line.p[0], str_from_at(line, 2));
 		if (err)
 			return err;
 	}
-	if (!ses.has_origin)
+	return ses->has_origin ? 0 : -EINVAL;
+}
+
+/* At least as many as the lines can need. */
+struct counts { unsigned media, formats, attrs; };
+
+static struct counts count(struct str text)
+{
+	struct counts n = { 0 };
+
+	for (struct str rest = text; rest.p;) {
+		struct str line = str_cut(&rest, '\n');
+
+		if (line.n && line.p[0] == 'a' && n.attrs < SDP_ATTR_MAX * (SDP_MEDIA_MAX + 1))
+			n.attrs++;
+		if (!line.n || line.p[0] != 'm' || n.media == SDP_MEDIA_MAX)
+			continue;
+		n.media++;
+		for (unsigned i = 0, words = 0; i < line.n && words < SDP_FORMAT_MAX + 4; i++)
+			if (is_blank(line.p[i])) {
+				words++;
+				n.formats++;
+			}
+	}
+	return n;
+}
+
+static struct sdp *sdp_alloc(const struct counts *n, size_t text_len)
+{
+	struct sdp *s = malloc(sizeof(*s) + n->media * sizeof(*s->media) + n->formats * sizeof(struct sdp_format) +
+			       n->attrs * sizeof(*s->attrs) + text_len);
+
+	if (!s)
+		return NULL;
+	*s = (struct sdp){ 0 };
+	s->media = (struct sdp_media *)(s + 1);
+	return s;
+}
+
+int sdp_parse(struct sdp **out, struct str text)
+{
+	struct session ses = { .dir = DIR_NONE };
+	struct counts n;
+	struct sdp *s;
+	int err;
+
+	if (!text.n || memchr(text.p, '\0', text.n))
 		return -EINVAL;
-	inherit(out, &ses);
+	n = count(text);
+	s = sdp_alloc(&n, text.n);
+	if (!s)
+		return -ENOMEM;
+	ses.formats = (struct sdp_format *)(s->media + n.media);
+	s->attrs = ses.attrs = (struct sdp_attr *)(ses.formats + n.formats);
+	text.p = memcpy(s->attrs + n.attrs, text.p, text.n);
+	for (unsigned i = 0; i < SDP_MEDIA_MAX; i++)
+		ses.media_dir[i] = DIR_NONE;
+	err = parse_lines(s, &ses, text);
+	if (err) {
+		free(s);
+		return err;
+	}
+	inherit(s, &ses);
+	*out = s;
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /* sdp.h - session descriptions (RFC 8866), pure: bytes in, slices out, no I/O.
  *
- * A parsed description points into the text it came from.
+ * A parsed description is one block with a copy of its text, which its slices point into. Owner: who had it parsed; free().
  * Limits: SDP_MEDIA_MAX m= sections, SDP_FORMAT_MAX formats each; more is -E2BIG.
  */
 #pragma once
@@ -37,20 +37,20 @@ struct sdp_media {
 	uint32_t ptime_ms, maxptime_ms; /* 0: not given */
 	struct str mid;
 	unsigned nformats, nattrs;
-	struct sdp_format formats[SDP_FORMAT_MAX];
-	struct sdp_attr attrs[SDP_ATTR_MAX];
+	struct sdp_format *formats;
+	struct sdp_attr *attrs;
 };
 
 struct sdp {
 	struct str origin_user, origin_id, origin_version, origin_addr, name;
 	struct str timing;    /* the first t=; empty when there is none */
 	unsigned nmedia, nattrs;
-	struct sdp_media media[SDP_MEDIA_MAX];
-	struct sdp_attr attrs[SDP_ATTR_MAX];
+	struct sdp_media *media;
+	struct sdp_attr *attrs;
 };
 
-/* Line ends CRLF or LF. -EINVAL malformed, -E2BIG a limit. struct sdp is large: allocate it, not on a task's stack. */
-int sdp_parse(struct sdp *out, struct str text);
+/* Line ends CRLF or LF. -EINVAL malformed, -E2BIG a limit, -ENOMEM. */
+int sdp_parse(struct sdp **out, struct str text);
 const struct sdp_media *sdp_find(const struct sdp *s, const char *type); /* the first with port != 0, else the first, or NULL */
 bool sdp_attr_find(const struct sdp_media *m, const char *name, struct str *value);
 const char *sdp_dir_name(enum sdp_dir d);

@@ -172,13 +172,12 @@ static int write_from(const struct sip_ua *ua, const struct sip_dest *dest, stru
 
 	if (err)
 		return err;
-	sockaddr_print_host(&local, host);
 	out_z(o, "sip:");
 	if (user.n) {
 		sip_escape_user(o, user);
 		out_chr(o, '@');
 	}
-	out_fmt(o, local.sa.sa_family == AF_INET6 ? "[%s]" : "%s", host);
+	out_z(o, sockaddr_print_uri(&local, host));
 	return out_ok(o) ? 0 : -EINVAL;
 }
 

@@ -99,6 +99,20 @@ const char *sockaddr_print_host(const union sockaddr_any *a, char buf[SOCKADDR_T
 	return buf;
 }
 
+const char *sockaddr_print_uri(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_MAX])
+{
+	size_t n;
+
+	sockaddr_print_host(a, buf);
+	if (a->sa.sa_family != AF_INET6)
+		return buf;
+	n = strlen(buf); /* no address takes all of it */
+	memmove(buf + 1, buf, n);
+	buf[0] = '[';
+	memcpy(buf + 1 + n, "]", 2);
+	return buf;
+}
+
 const char *sockaddr_print(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_MAX])
 {
 	char host[SOCKADDR_TEXT_MAX];

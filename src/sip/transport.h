@@ -146,5 +146,6 @@ void sockaddr_set_port(union sockaddr_any *a, uint16_t port);
 int sockaddr_parse(union sockaddr_any *out, struct str host, uint16_t port);     /* literal only; brackets allowed */
 #define SOCKADDR_TEXT_MAX 64
 const char *sockaddr_print_host(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_MAX]); /* no brackets */
+const char *sockaddr_print_uri(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_MAX]);  /* the host as in a URI: [2001:db8::1] */
 const char *sockaddr_print(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_MAX]);      /* host:port */
 const char *sip_proto_name(enum sip_proto p); /* "UDP" */
