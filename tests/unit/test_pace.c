@@ -46,8 +46,10 @@ static void test_pace_rests_only_while_many_messages_come(void **state)
 	assert_int_equal(pace_new(&p, &b.loop, count_of, &b), 0);
 	assert_true(turns_ms(&b, 2000, 0) < 2000 * PACE_MS);
 	for (uint64_t end = uv_hrtime() + 200000000; uv_hrtime() < end;) /* by then it has noticed */
-		turns_ms(&b, 1, 100);
-	assert_true(turns_ms(&b, 50, 100) >= 50 * PACE_MS * 9 / 10);
+		turns_ms(&b, 1, PACE_FULL - 1);
+	assert_true(turns_ms(&b, 50, PACE_FULL - 1) >= 50 * PACE_MS * 9 / 10);
+	/* nor when a turn has had so many that others may wait */
+	assert_true(turns_ms(&b, 50, PACE_FULL) < 50 * PACE_MS / 2);
 	/* and stops when they have stopped */
 	turns_ms(&b, 50, 0);
 	assert_true(turns_ms(&b, 2000, 0) < 2000 * PACE_MS);
