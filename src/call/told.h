@@ -55,7 +55,6 @@ void told_of(const struct leg *of, const struct leg *viewer, struct identity *ou
 bool told_referrer(const struct leg *viewer, const char *account, struct identity *who);
 /* Lines of the INVITE to leg: who calls, and by whom he was sent to target. host: ours. */
 void told_print_invite(struct leg *leg, struct out *o, const char *host, const char *target, const struct diversion *diverted);
-/* An address as it stands in a URI. */
 /* The line of Session-ID for all messages of the leg; told_session() hands it to the leg's session. */
 void told_print_session(const struct leg *leg, struct out *o);
 void told_session(struct leg *leg);
