@@ -71,7 +71,7 @@ static void test_ua_answers_by_rule(void **state)
 		/* §11.2 */
 		{ "OPTIONS", "", "", "", 200, "\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, PRACK, UPDATE, SUBSCRIBE\r\n" },
 		{ "OPTIONS", "", "", "", 200, "\r\nAccept: application/sdp, multipart/mixed, multipart/alternative, multipart/related\r\n" },
-		{ "OPTIONS", "", "", "", 200, "\r\nSupported: timer, 100rel, 199, path\r\n" },
+		{ "OPTIONS", "", "", "", 200, "\r\nSupported: timer, 100rel, 199, from-change, path\r\n" },
 		{ "OPTIONS", "", "Max-Forwards: 0\r\n", "", 200, "" },
 		/* §8.2.1 and RFC 3261 §21.5.2 */
 		{ "MESSAGE", "", "", "", 405, "\r\nAllow: INVITE" },
