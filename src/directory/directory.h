@@ -28,6 +28,7 @@ struct dir_domain {
 	unsigned algorithms;             /* enum digest_alg bits: 1 MD5, 2 SHA-256, 4 SHA-512-256 */
 	unsigned qop;                    /* enum digest_qop bits: 8 auth, 16 auth-int */
 	bool is_default;
+	bool has_userhash;               /* a name may come as its hash (RFC 7616 §3.4.4) */
 	char default_context[64];
 	const char *caller_id;           /* number shown outside; NULL: none */
 	uint32_t session_expires_s, session_min_s; /* session timer (RFC 4028); 0: none asked for */
@@ -130,6 +131,8 @@ enum dir_answer directory_extension(struct directory *d, const char *domain, str
 /* Is there an extension whose number is longer than digits and begins with them? */
 bool directory_extension_begins(struct directory *d, const char *domain, struct str digits);
 enum dir_answer directory_credential(struct directory *d, const char *domain, struct str auth_name, const struct dir_credential **out);
+/* The same by H(auth_name:realm) in lower-case hex, with any of the algorithms; in domains with has_userhash alone. */
+enum dir_answer directory_credential_by_hash(struct directory *d, const char *domain, struct str hash, const struct dir_credential **out);
 /* The algorithms to challenge a name with that may not exist: chosen by a keyed hash among those in use in the domain, in
  * their proportion, so that what is offered tells nothing (issue: known users can't be told from unknown ones). */
 unsigned directory_algorithms_for(struct directory *d, const char *domain, struct str name);

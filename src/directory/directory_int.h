@@ -58,6 +58,8 @@ struct directory {
 	unsigned char secret[32];
 	bool has_secret, is_loaded, is_closing;
 	struct dir_algorithms in_use;
+	struct userhash *userhashes; /* of all domains that want them; made when first asked for */
+	bool has_userhashes;
 	/* The reader of pbx.change: one query at a time. */
 	uint64_t query;
 	int64_t seq, seq_read;     /* all up to seq is in the copy; the batch being worked on ends at seq_read */
@@ -82,3 +84,6 @@ void dir_rows_forget(struct directory *d);
 void dir_row_drop(struct directory *d, enum dir_table t, const char *key);
 void dir_rows_sweep(struct directory *d); /* drops what the last load has not put */
 void dir_rows_clear(struct directory *d);
+
+/* userhash.c: a credential or a domain changes. */
+void userhash_forget(struct directory *d);

@@ -72,6 +72,7 @@ static int fill_domain(struct directory *d, struct dir_row *r)
 	r->domain.qop = qop(r->v[11]);
 	r->domain.transfer_answer_s = number_or(r->v[12], 0);
 	r->domain.recall_ring_s = number_or(r->v[13], 0);
+	r->domain.has_userhash = is_true(r->v[14]);
 	return 0;
 }
 
@@ -266,7 +267,7 @@ static int fill_note(struct directory *d, struct dir_row *r)
 const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 	[DIR_DOMAIN] = { "domain",
 		"SELECT domain, domain, realm, timezone, language, music_class, algorithms, default_context, is_default, caller_id,"
-		" session_expires_s, session_min_s, qop, transfer_answer_s, recall_ring_s FROM pbx.domain"
+		" session_expires_s, session_min_s, qop, transfer_answer_s, recall_ring_s, userhash FROM pbx.domain"
 		WANTED("domain"), fill_domain },
 	[DIR_EXTENSION] = { "extension",
 		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"
@@ -333,6 +334,8 @@ void dir_row_drop(struct directory *d, enum dir_table t, const char *key)
 	HASH_FIND_STR(d->rows[t], key, r);
 	if (!r)
 		return;
+	if (t == DIR_CREDENTIAL || t == DIR_DOMAIN)
+		userhash_forget(d);
 	HASH_DEL(d->rows[t], r);
 	row_free(r);
 	d->in_use.is_known = false;
@@ -376,6 +379,8 @@ void dir_rows_apply(struct directory *d)
 
 			d->fetched[t] = r->next;
 			dir_row_drop(d, t, r->key);
+			if (t == DIR_CREDENTIAL || t == DIR_DOMAIN)
+				userhash_forget(d);
 			HASH_ADD_KEYPTR(hh, d->rows[t], r->key, strlen(r->key), r);
 		}
 	d->in_use.is_known = false;
@@ -394,6 +399,7 @@ void dir_rows_forget(struct directory *d)
 
 static void drop_rows(struct directory *d, bool all)
 {
+	userhash_forget(d);
 	for (unsigned t = 0; t < DIR_TABLE_COUNT; t++) {
 		struct dir_row *r, *next;
 

@@ -101,8 +101,8 @@ static enum auth_verdict challenge(const struct check *c, struct str name, bool 
 	if (algorithms_of(c->auth, c->domain->domain, name, &algs) == DIR_UNKNOWN)
 		return unavailable(c->st);
 	out_init(&o, hdrs, sizeof(hdrs));
-	digest_challenge(c->auth->digest, &o, SIP_HDR_WWW_AUTHENTICATE, str_from(c->domain->realm), algs | c->domain->qop, stale,
-			 source_of(c, &source));
+	digest_challenge(c->auth->digest, &o, SIP_HDR_WWW_AUTHENTICATE, str_from(c->domain->realm),
+			 algs | c->domain->qop | (c->domain->has_userhash ? DIGEST_USERHASH : 0), stale, source_of(c, &source));
 	if (!out_ok(&o))
 		return refuse(c->st, 500, NULL, NULL);
 	r.hdrs = out_view(&o);
@@ -146,15 +146,33 @@ static enum auth_verdict admit(const struct check *c, const struct dir_credentia
 	return AUTH_OK;
 }
 
+/* Whose credentials they say to be. A hash that we don't know, or where none was offered, goes on as the name of nobody. */
+static enum dir_answer find_credential(const struct check *c, const struct sip_credentials *given, const struct dir_credential **cred)
+{
+	char hash[65];
+
+	if (!given->userhash || !c->domain->has_userhash)
+		return directory_credential(c->auth->directory, c->domain->domain, given->username, cred);
+	if (str_copy(given->username, hash, sizeof(hash)) != 0)
+		return DIR_ABSENT;
+	for (char *p = hash; *p; p++)
+		if (*p >= 'A' && *p <= 'F')
+			*p |= 0x20;
+	return directory_credential_by_hash(c->auth->directory, c->domain->domain, str_from(hash), cred);
+}
+
 static enum auth_verdict check_digest(const struct check *c, const struct sip_credentials *given, struct auth_identity *out)
 {
 	const struct dir_credential *cred = NULL;
 	struct digest_secret secret;
 	union sockaddr_any source;
 	unsigned algs;
+	struct str name;
 
-	if (directory_credential(c->auth->directory, c->domain->domain, given->username, &cred) == DIR_UNKNOWN ||
-	    algorithms_of(c->auth, c->domain->domain, given->username, &algs) == DIR_UNKNOWN)
+	if (find_credential(c, given, &cred) == DIR_UNKNOWN)
+		return unavailable(c->st);
+	name = cred ? str_from(cred->auth_name) : given->username;
+	if (algorithms_of(c->auth, c->domain->domain, name, &algs) == DIR_UNKNOWN)
 		return unavailable(c->st);
 	if (cred)
 		secret = (struct digest_secret){ .ha1_md5 = cred->ha1_md5, .ha1_sha256 = cred->ha1_sha256,
@@ -162,21 +180,21 @@ static enum auth_verdict check_digest(const struct check *c, const struct sip_cr
 	switch (digest_check(c->auth->digest, c->m, given, cred ? &secret : NULL, algs | c->domain->qop, source_of(c, &source))) {
 	case DIGEST_OK:
 		guard_proved(c->auth->guard, strans_source(c->st));
-		return cred ? admit(c, cred, out) : challenge(c, given->username, false);
+		return cred ? admit(c, cred, out) : challenge(c, name, false);
 	case DIGEST_STALE:
 	case DIGEST_REPLAY:
-		return challenge(c, given->username, true);
+		return challenge(c, name, true);
 	case DIGEST_MALFORMED:
 		return refuse(c->st, 400, "Malformed Authorization", NULL);
 	case DIGEST_FAILED:
-		log_failure(c, given->username, "wrong password or unknown user");
-		guard_failed(c->auth->guard, strans_source(c->st), given->username, given->realm);
+		log_failure(c, name, "wrong password or unknown user");
+		guard_failed(c->auth->guard, strans_source(c->st), name, given->realm);
 		break;
 	case DIGEST_FOREIGN:
 	case DIGEST_NONE:
 		break;
 	}
-	return challenge(c, given->username, false);
+	return challenge(c, name, false);
 }
 
 /* Who comes from a trunk's address is the trunk, unless it shows credentials: a phone may sit behind the same NAT. It shows none unless

@@ -103,6 +103,18 @@ int digest_engine_response(struct digest_engine *e, const struct digest_input *i
 	return digest_engine_hash(e, in->alg, parts, ARRAY_LEN(parts), out);
 }
 
+void digest_userhash(enum digest_alg alg, struct str user, struct str realm, char out[65])
+{
+	struct digest_engine e;
+	const struct str parts[] = { user, realm };
+
+	out[0] = '\0';
+	if (digest_engine_init(&e))
+		return;
+	digest_engine_hash(&e, alg, parts, ARRAY_LEN(parts), out);
+	digest_engine_fini(&e);
+}
+
 void digest_ha1(enum digest_alg alg, struct str user, struct str realm, struct str password, char out[65])
 {
 	struct digest_engine e;

@@ -1,7 +1,7 @@
 /* digest.h - digest authentication, pure (RFC 7616, RFC 8760, RFC 3261 §22).
  *
- * Algorithms MD5, SHA-256 and SHA-512-256; qop auth and auth-int. The client can do their -sess variants and hashed user names,
- * too; the server offers neither: with a nonce that is used once a session key is no gain, and From names the user anyway.
+ * Algorithms MD5, SHA-256 and SHA-512-256; qop auth and auth-int; user names in plain, extended (username*) or hashed. The client can do
+ * the -sess variants, too; the server doesn't offer them: with a nonce that is used once a session key is no gain.
  * Texts between quotes come and go with their escapes undone. The server side keeps no state for a nonce it hands out: a nonce is
  * its time, a mark of the source it is for and a serial under an HMAC. Only nonces that were used successfully are remembered, with the
  * highest nonce count seen and a window of those below, until they expire, so a replay is refused. A nonce serves its own source
@@ -20,6 +20,7 @@ enum digest_alg { DIGEST_MD5 = 1, DIGEST_SHA256 = 2, DIGEST_SHA512_256 = 4 }; /*
 #define DIGEST_ALGS 7          /* all of them */
 /* May stand beside them in what is offered; none: auth. auth-int protects the body, too. */
 enum digest_qop { DIGEST_AUTH = 8, DIGEST_AUTH_INT = 16 };
+#define DIGEST_USERHASH 32     /* likewise: the name may come as its hash (RFC 7616 §3.4.4); whoever checks looks it up */
 #define DIGEST_USER_MAX 256    /* a name with escapes, or in RFC 8187's notation, when these are undone */
 
 struct digest_server;
@@ -60,6 +61,8 @@ enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *
 void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hdr, struct str realm, unsigned offered,
 		      bool stale, struct str source);
 
+/* H(user:realm), in the same form: what stands for the name with userhash=true. */
+void digest_userhash(enum digest_alg alg, struct str user, struct str realm, char out[65]);
 /* HA1 = H(user:realm:password) as lower-case hex; out has 65 bytes. */
 void digest_ha1(enum digest_alg alg, struct str user, struct str realm, struct str password, char out[65]);
 /* The response value for given parts (RFC 7616 §3.4.1). qop empty: RFC 2069 form. */

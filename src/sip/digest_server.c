@@ -130,8 +130,12 @@ bool digest_find(const struct sip_msg *m, enum sip_hdr_id hdr, struct str realm,
 			continue;
 		*out = c;
 		out->realm = realm;
-		out->username = c.username.p ? digest_unquote(c.username, name, DIGEST_USER_MAX)
-					     : extended_value(c.username_ext, name, DIGEST_USER_MAX);
+		/* RFC 7616 §3.4: one or the other, and a hash needs no notation. */
+		if (c.username_ext.p && (c.username.p || c.userhash))
+			out->username = STR_NULL;
+		else
+			out->username = c.username.p ? digest_unquote(c.username, name, DIGEST_USER_MAX)
+						     : extended_value(c.username_ext, name, DIGEST_USER_MAX);
 		return true;
 	}
 	return false;
@@ -390,7 +394,8 @@ void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hd
 		out_z(o, sip_hdr_name(hdr));
 		out_z(o, ": Digest realm=");
 		digest_print_quoted(o, realm);
-		out_fmt(o, ", nonce=\"%.*s\", algorithm=%s, qop=\"%s\"%s\r\n", NONCE_TEXT, nonce,
-			digest_alg_name(strongest_first[i]), qop, stale ? ", stale=true" : "");
+		out_fmt(o, ", nonce=\"%.*s\", algorithm=%s, qop=\"%s\"%s%s\r\n", NONCE_TEXT, nonce,
+			digest_alg_name(strongest_first[i]), qop, stale ? ", stale=true" : "",
+			offered & DIGEST_USERHASH ? ", userhash=true" : "");
 	}
 }

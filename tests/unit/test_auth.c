@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <ctype.h>
 #include <errno.h>
 
 #include "registrar/auth.h"
@@ -132,6 +133,80 @@ static void mask_nonces(char *hdrs)
 		at += 7;
 		while (*at && *at != '"')
 			*at++ = 'N';
+	}
+}
+
+/* RFC 7616 §3.4.4: the client answers with the hash of its name where that is offered, and nobody learns which ones there are. */
+static void test_auth_userhash_where_the_domain_has_it(void **state)
+{
+	static const struct { const char *from, *user, *password; int status; } rows[] = {
+		{ "sip:anonymous@anonymous.invalid", "1001", "secret", 0 }, { "sip:bob@office", "bob", "secret", 0 },
+		{ "sip:1002@office", "bob", "secret", 0 }, { "sip:1001@office", "1001", "wrong", 401 },
+		{ "sip:1001@office", "9999", "secret", 401 }, { "sip:1001@office", "bob", "secret", 403 },
+	};
+	static const char by_hash[] = "Authorization: Digest username=\"%s\", userhash=true, realm=\"cordboard\", nonce=\"x\", "
+				      "uri=\"sip:office\", response=\"y\", qop=auth, nc=00000001, cnonce=\"z\"\r\n";
+	char authorization[1024], hash[65], known[1024];
+	struct auth_identity who;
+	struct strans st;
+
+	(void)state;
+	fake_domain.has_userhash = true;
+	for (unsigned alg = DIGEST_MD5; alg <= DIGEST_SHA512_256; alg *= 2)
+		for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+			directory.algorithms = alg;
+			assert_int_equal(try("INVITE", rows[i].from, "sip:1@office", rows[i].user, rows[i].password, &st, &who),
+					 rows[i].status ? AUTH_ANSWERED : AUTH_OK);
+			assert_int_equal(st.status, rows[i].status);
+			assert_non_null(strstr(sip_msg_value(st.msg, SIP_HDR_AUTHORIZATION).p, "userhash=true"));
+			if (rows[i].status == 401)
+				assert_non_null(strstr(st.hdrs, ", userhash=true\r\n"));
+			fake_strans_fini(&st);
+		}
+	/* a hash of somebody, in capitals, and one of nobody: the same answer */
+	digest_userhash(DIGEST_MD5, STR("bob"), STR("cordboard"), hash);
+	for (char *p = hash; *p; p++)
+		*p = (char)toupper((unsigned char)*p);
+	for (int i = 0; i < 2; i++) {
+		snprintf(authorization, sizeof(authorization), by_hash, i ? "0123456789abcdef0123456789abcdef" : hash);
+		fake_strans_init(&st, request("INVITE", "sip:bob@office", "sip:1@office", authorization));
+		assert_int_equal(auth_check(&auth, &st, st.msg, &who), AUTH_ANSWERED);
+		assert_int_equal(st.status, 401);
+		mask_nonces(st.hdrs);
+		if (i)
+			assert_string_equal(st.hdrs, known);
+		snprintf(known, sizeof(known), "%.1000s", st.hdrs);
+		fake_strans_fini(&st);
+	}
+	fake_domain.has_userhash = false;
+	/* where none is offered, it is nobody's name */
+	directory.algorithms = DIGEST_MD5;
+	snprintf(authorization, sizeof(authorization), by_hash, hash);
+	fake_strans_init(&st, request("INVITE", "sip:bob@office", "sip:1@office", authorization));
+	assert_int_equal(auth_check(&auth, &st, st.msg, &who), AUTH_ANSWERED);
+	assert_int_equal(st.status, 401);
+	assert_null(strstr(st.hdrs, "userhash"));
+	fake_strans_fini(&st);
+}
+
+/* RFC 7616 §3.4: one of the two, and never both hashed and extended. */
+static void test_auth_names_that_say_two_things_are_400(void **state)
+{
+	static const char *const names[] = {
+		"username=\"1001\", username*=UTF-8''1001", "username*=UTF-8''1001, userhash=true", "username*=ISO-8859-1''1001", "username*=1001",
+	};
+	char authorization[1024];
+	struct auth_identity who;
+	struct strans st;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		snprintf(authorization, sizeof(authorization), "Authorization: Digest %s, realm=\"cordboard\", nonce=\"x\", "
+			 "uri=\"sip:office\", response=\"y\", qop=auth, nc=00000001, cnonce=\"z\"\r\n", names[i]);
+		fake_strans_init(&st, request("INVITE", "sip:1001@office", "sip:1@office", authorization));
+		assert_int_equal(auth_check(&auth, &st, st.msg, &who), AUTH_ANSWERED);
+		assert_int_equal(st.status, 400);
+		fake_strans_fini(&st);
 	}
 }
 
@@ -354,6 +429,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_auth_check_verdicts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_userhash_where_the_domain_has_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_names_that_say_two_things_are_400, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_challenge_hides_who_exists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_replay_is_stale, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_unloaded_directory_is_503, setup, teardown),
