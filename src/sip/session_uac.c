@@ -430,6 +430,8 @@ static void on_progress(struct uac_offer *u, const struct sip_msg *m)
 		return;
 	if (m->to.tag.n > 0 && !early_take_1xx(s, u, m))
 		return;
+	if (s->state == SESSION_ST_TERMINATED) /* our owner was asked for an offer, and has ended it */
+		return;
 	if (m->status == 199 && m->to.tag.n > 0)
 		early_over(s, m->to.tag);
 	else if (m->to.tag.n > 0)

@@ -1472,6 +1472,23 @@ static void test_session_rel_prack_must_match(void **state)
 	assert_all_gone(f);
 }
 
+/* Asked for an answer to the offer in a 183, the owner hangs up: nothing more is told him but that. */
+static void test_session_rel_closed_when_asked_for_an_answer(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 2; i++) {
+		invite_with(f, "", "");
+		f->a.do_at = "early-offer";
+		f->a.what = i ? DETACH : CLOSE;
+		early_media(f, &f->b);
+		assert_events(&f->a, i ? "early-offer" : "early-offer, cancelled 487");
+		assert_null(f->a.s);
+		assert_all_gone(f);
+		assert_null(f->b.s);
+	}
+}
+
 static void test_session_rel_offer_in_183_answer_in_prack(void **state)
 {
 	struct fixture *f = *state;
@@ -2218,6 +2235,7 @@ int main(void)
 		T(rel_what_follows_waits),
 		T(rel_cancel_and_reject_while_waiting),
 		T(rel_prack_must_match),
+		T(rel_closed_when_asked_for_an_answer),
 		T(rel_offer_in_183_answer_in_prack),
 		T(rel_prack_may_offer_again),
 		T(update_refused_after_the_answer_is_not_repeated),
