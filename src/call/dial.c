@@ -309,6 +309,23 @@ static bool may_leave(struct dial *d, const struct branch *b, const struct dir_e
 	return !is_loop;
 }
 
+/* A phone's 3xx mustn't take one of our callers where his own class of service doesn't: the numbers in it are whatever who speaks for
+ * that phone writes. What the administrator stored as a forward may; and who comes from outside has no numbers to dial. */
+static bool may_be_diverted(struct dial *d, const struct branch *b, const char *number)
+{
+	const struct call *call = d->call;
+	struct route *route;
+
+	if (call->caller.trunk[0])
+		return true;
+	if (plan_match(engine(d)->p.plan, call->domain, call->caller.context, str_from(number), &route) == DIR_FOUND) {
+		route_release(route);
+		return true;
+	}
+	log_info(engine(d)->p.log, "call=%s number=%s not diverted to=%s: the caller may not dial it", call->id, b->number, number);
+	return false;
+}
+
 /* Puts a forward's target in the branch. false: it may not be followed. */
 static bool forward_to(struct dial *d, struct branch *b, const char *reason, const char *target)
 {
@@ -543,7 +560,8 @@ static void branch_check(struct dial *d, struct branch *b)
 	else
 		return;
 	branch_close_legs(b, b->outcome == APP_NO_ANSWER ? "Q.850;cause=19;text=\"No answer\"" : NULL, NULL);
-	if (!diverted || is_refused || !forward_to(d, b, diverted->divert_reason, diverted->divert))
+	if (!diverted || is_refused || !may_be_diverted(d, b, diverted->divert) ||
+	    !forward_to(d, b, diverted->divert_reason, diverted->divert))
 		forward_after(d, b);
 }
 

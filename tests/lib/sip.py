@@ -305,8 +305,13 @@ class Phone:
             lines.append(f"Content-Type: {ctype}")
         return "\r\n".join(lines) + f"\r\nContent-Length: {len(body.encode())}\r\n\r\n{body}"
 
-    def reply(self, m, status, reason="X", headers=(), body="", tag=None, contact=True, to=None, ctype="application/sdp"):
+    def reply(self, m, *args, to=None, **kwargs):
         """Answers a request; returns the text, for retransmissions."""
+        text = self.reply_text(m, *args, **kwargs)
+        self.send(text, to or m.source)
+        return text
+
+    def reply_text(self, m, status, reason="X", headers=(), body="", tag=None, contact=True, ctype="application/sdp"):
         lines = [f"SIP/2.0 {status} {reason}"] + [f"Via: {v}" for v in m.all("Via")] + [f"Record-Route: {v}" for v in m.all("Record-Route")]
         to_value = m["To"] + (f";tag={tag}" if tag and not m.to_tag else "")
         lines += [f"From: {m['From']}", f"To: {to_value}", f"Call-ID: {m['Call-ID']}", f"CSeq: {m['CSeq']}"]
@@ -315,9 +320,7 @@ class Phone:
         lines += list(headers)
         if body:
             lines.append(f"Content-Type: {ctype}")
-        text = "\r\n".join(lines) + f"\r\nContent-Length: {len(body.encode())}\r\n\r\n{body}"
-        self.send(text, to or m.source)
-        return text
+        return "\r\n".join(lines) + f"\r\nContent-Length: {len(body.encode())}\r\n\r\n{body}"
 
     def ask(self, method, uri=None, **kwargs):
         """Sends a request and returns its final response, after the challenge if there is one."""

@@ -158,6 +158,53 @@ def test_phone_diverts(office, target, is_followed):
         other.unregister()
 
 
+@pytest.mark.parametrize("target,is_followed", [("1004", True), ("410", False)])
+def test_phone_diverts_where_the_caller_may_go(office, target, is_followed):
+    """1002 may call the group 410; the telephone in the lobby may call extensions alone, and doesn't get there by his 302 either."""
+    with Phone(office, "1010") as caller, Phone(office, "1002") as callee, Phone(office, "1004") as other:
+        callee.register()
+        other.register()
+        mark = len(office.log)
+        here = caller.invite("1002")
+        there = callee.answer_invite()
+        there.reply(302, "Moved Temporarily", headers=[f"Contact: <sip:{target}@{callee.uri_host}>"], contact=False)
+        there.expect("ACK")
+        if is_followed:
+            to = other.answer_invite()
+            to.answer()
+            here.ack(here.expect(200))
+            hang_up(here, to)
+        else:
+            office.wait_log("not diverted to=410: the caller may not dial it", mark)
+            m = here.expect(*range(200, 700), skip=range(100, 200))         # a mailbox, if the route has one behind it
+            here.ack(m)
+            if m.status == 200:
+                here.bye()
+            other.expect_none(0.1)
+        callee.unregister()
+        other.unregister()
+
+
+def test_answer_and_bye_in_one_breath(office, cdrs):
+    """The callee is gone before the call's task has run: that was an answered call."""
+    with Phone(office, "1001") as caller, Phone(office, "1002", proto="tcp") as callee:
+        callee.register()
+        here = caller.invite("91002")
+        there = callee.answer_invite()
+        there.remote_tag = there.invite.from_tag
+        answer = callee.reply_text(there.invite, 200, "OK", body=sdp(callee.addr, 40000), tag=there.tag)
+        callee.send(answer + there.text("BYE"))
+        here.ack(here.expect(200, skip=(100, 180)))
+        there.expect("ACK")
+        there.expect(200)
+        here.reply(200, "OK", here.expect("BYE"))
+        callee.unregister()
+    cdr = cdrs.next()
+    assert cdr.result == "answered"
+    assert cdr.hangup_by == "callee"
+    assert [leg.answered is not None for leg in cdr.legs] == [True, True]
+
+
 def in_parts(description):
     """As gateways send it: among what isn't for us (RFC 5621)."""
     return ("preamble\r\n--b 1\r\nContent-Type: application/ISUP;version=itu-t92+\r\nContent-Disposition: signal;handling=optional\r\n\r\n"
