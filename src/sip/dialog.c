@@ -627,6 +627,18 @@ int dialog_set_local(struct dialog *d, struct str name_addr)
 	return replace(&d->local, name_addr);
 }
 
+enum dialog_end dialog_end_of(int status)
+{
+	switch (status) {
+	case 405: case 408: case 480: case 481: case 489: case 501:
+		return DIALOG_END_USAGE;
+	case 404: case 410: case 416: case 482: case 483: case 484: case 485: case 502: case 604:
+		return DIALOG_END_ALL;
+	default:
+		return DIALOG_END_NOTHING;
+	}
+}
+
 /* ---- writing ---- */
 
 static void print_routes(struct out *o, struct str routes, const char *last)

@@ -118,5 +118,10 @@ void dialog_set_targets(struct dialog *d, const struct sip_dest *dests, unsigned
 /* The next of the targets of the name that dest is one of, after the last the first again; false: it has no other. */
 bool dialog_next_target(struct dialog *d);
 
+/* What a final response to a request inside a dialog ends besides its transaction (RFC 5057 §5.1): the usage that the request belonged
+ * to, or the dialog with all its usages. No response at all counts as 408. */
+enum dialog_end { DIALOG_END_NOTHING, DIALOG_END_USAGE, DIALOG_END_ALL };
+enum dialog_end dialog_end_of(int status);
+
 /* The URI of the first Contact; -ENOENT when there is none we could send to. */
 int dialog_contact_of(const struct sip_msg *m, struct sip_uri *out);

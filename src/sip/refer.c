@@ -118,6 +118,16 @@ static void settle(struct refer *r)
 		free(r);
 }
 
+void refer_end_all(struct session *s)
+{
+	struct refer *r, *next;
+
+	DL_FOREACH_SAFE(s->refers, r, next) {
+		r->is_over = true;
+		settle(r);
+	}
+}
+
 void refer_drop_all(struct session *s)
 {
 	struct refer *r, *next;
@@ -173,21 +183,14 @@ static void update(struct refer *r)
 	settle(r);
 }
 
-/* RFC 5057 §5.1: some end this usage, some the dialog and with it the session. */
 static void answered(struct refer *r, int status, const struct sip_msg *m)
 {
-	static const int16_t ends_usage[] = { 405, 408, 480, 481, 489, 501 };
-	static const int16_t ends_dialog[] = { 404, 410, 416, 482, 484, 485, 502, 604 };
+	enum dialog_end end = dialog_end_of(status);
 
 	request_fini(&r->req);
-	for (size_t i = 0; i < ARRAY_LEN(ends_usage); i++)
-		r->is_over = r->is_over || ends_usage[i] == status;
-	for (size_t i = 0; i < ARRAY_LEN(ends_dialog); i++) {
-		if (ends_dialog[i] == status) {
-			r->is_over = true;
-			session_failed_by(r->session, status, m); /* may tell our owner: we stay, as long as we notify */
-		}
-	}
+	r->is_over = r->is_over || end != DIALOG_END_NOTHING;
+	if (end == DIALOG_END_ALL)
+		session_failed_by(r->session, status, m); /* may tell our owner: we stay, as long as we notify */
 	r->is_notifying = false;
 	update(r);
 }

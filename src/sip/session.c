@@ -276,21 +276,23 @@ static void on_reaper(void *arg)
 	session_free(s);
 }
 
+/* Does it end a call? A method that the peer doesn't know, re-INVITE among them, leaves what was agreed before. */
+static bool ends_call(int status)
+{
+	return dialog_end_of(status) != DIALOG_END_NOTHING && status != 405 && status != 489 && status != 501;
+}
+
 bool session_failed_by(struct session *s, int status, const struct sip_msg *m)
 {
-	/* RFC 5057 §5.1: these end the usage or the whole dialog, which for us is one; a time-out counts as 408. */
-	static const int16_t fatal[] = { 404, 408, 410, 416, 480, 481, 482, 484, 485, 502, 604 };
-
+	if (dialog_end_of(status) == DIALOG_END_ALL)
+		refer_end_all(s);
 	if (s->state == SESSION_ST_TERMINATED)
 		return true;
-	for (size_t i = 0; i < ARRAY_LEN(fatal); i++) {
-		if (fatal[i] != status)
-			continue;
-		session_bye(s, NULL);
-		session_end(s, status == 408 ? SESSION_TIMEOUT : SESSION_REJECTED, status, m);
-		return true;
-	}
-	return false;
+	if (!ends_call(status))
+		return false;
+	session_bye(s, NULL);
+	session_end(s, status == 408 ? SESSION_TIMEOUT : SESSION_REJECTED, status, m);
+	return true;
 }
 
 int session_reject(struct session *s, int status, const char *reason, const char *hdrs)

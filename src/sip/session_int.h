@@ -209,4 +209,5 @@ void uas_free_all(struct session *s);
 /* ---- refer.c ---- */
 
 void refer_subscribe(struct session *s, struct strans *st, const struct sip_msg *m); /* SUBSCRIBE in the dialog */
+void refer_end_all(struct session *s); /* the peer knows nothing of the dialog any more */
 void refer_drop_all(struct session *s);

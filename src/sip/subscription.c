@@ -164,15 +164,7 @@ bool subscription_is_notifying(const struct subscription *sub)
 /* RFC 6665 §4.2.2: who answers like this has forgotten the subscription. */
 static bool is_subscriber_gone(int status, const struct sip_msg *m)
 {
-	static const int16_t gone[] = { 404, 405, 408, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604 };
-
-	if (m && sip_msg_has(m, SIP_HDR_RETRY_AFTER))
-		return false;
-	for (size_t i = 0; i < ARRAY_LEN(gone); i++) {
-		if (gone[i] == status)
-			return true;
-	}
-	return false;
+	return !(m && sip_msg_has(m, SIP_HDR_RETRY_AFTER)) && dialog_end_of(status) != DIALOG_END_NOTHING;
 }
 
 static void notify_answered(struct request *r, int status, const struct sip_msg *m)
