@@ -282,6 +282,7 @@ int ack_send(struct ack *a, struct dialog *d)
 		.ctype = a->ctype,
 		.body = { a->body, a->body_len },
 	};
+	struct sip_dest dest;
 	int err;
 
 	stop_waiting(a);
@@ -292,8 +293,10 @@ int ack_send(struct ack *a, struct dialog *d)
 		d->ack = a;
 		return 0;
 	}
-	err = sip_stack_send_stateless(d->ua->stack, &req, &d->dest);
-
+	dest = d->dest;
+	dest.has_tcp = dest.has_tcp && !a->is_sent; /* it didn't arrive: perhaps there is no TCP */
+	a->is_sent = true;
+	err = sip_stack_send_stateless(d->ua->stack, &req, &dest);
 	if (err == -ENOTCONN && dialog_flow_lost(d))
 		err = sip_stack_send_stateless(d->ua->stack, &req, &d->dest);
 	return err;

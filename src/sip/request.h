@@ -63,6 +63,7 @@ void request_fini(struct request *r);
 struct ack {
 	char *uri, *hdrs, *ctype, *body;
 	size_t body_len;
+	bool is_sent;            /* at least once */
 	struct dialog *waits;    /* for its target's name to be looked up; NULL: doesn't */
 };
 /* cseq: that of the 2xx, which may be the answer to an earlier sending of the INVITE. ctype NULL: no body. */

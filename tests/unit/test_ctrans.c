@@ -962,6 +962,33 @@ static void test_ctrans_stateless_request_is_sent_once(void **state)
 	fx_free(fx);
 }
 
+/* Also the ACK of a 2xx, which carries the answer to a late offer. */
+static void test_ctrans_large_stateless_request_goes_by_tcp(void **state)
+{
+	static const struct { bool has_tcp; size_t body_len; enum sip_proto proto; const char *via; } rows[] = {
+		{ true, 10, SIP_UDP, "Via: SIP/2.0/UDP " },
+		{ true, 1300, SIP_TCP, "Via: SIP/2.0/TCP " },
+		{ false, 1300, SIP_UDP, "Via: SIP/2.0/UDP " },
+	};
+	static char body[4000];
+
+	(void)state;
+	memset(body, 'x', sizeof(body));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fx *fx = fx_new(SIP_UDP);
+		struct sip_dest dest = { .proto = SIP_UDP, .addr = fx->src.peer, .has_tcp = rows[i].has_tcp, .flow = 1 };
+		struct sip_req r = { .method = STR("ACK"), .uri = STR("sip:b@192.0.2.10"), .hdrs = STR(HDRS("ACK")), .ctype = "text/plain",
+				     .body = { body, rows[i].body_len } };
+
+		assert_int_equal(sip_stack_send_stateless(fx->stack, &r, &dest), 0);
+		assert_int_equal(fx->nsent, 1);
+		assert_int_equal(fx->sent[0].dest.proto, rows[i].proto);
+		assert_int_equal(fx->sent[0].dest.flow, rows[i].proto == SIP_TCP ? 0 : 1);
+		assert_non_null(strstr(fx->sent[0].bytes, rows[i].via));
+		fx_free(fx);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -990,6 +1017,7 @@ int main(void)
 		cmocka_unit_test(test_ctrans_large_request_without_tcp_goes_by_udp_after_all),
 		cmocka_unit_test(test_ctrans_stack_close_drops_all_silently),
 		cmocka_unit_test(test_ctrans_stateless_request_is_sent_once),
+		cmocka_unit_test(test_ctrans_large_stateless_request_goes_by_tcp),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1472,6 +1472,33 @@ static void test_session_rel_prack_must_match(void **state)
 	assert_all_gone(f);
 }
 
+/* RFC 3261 §18.1.1: an ACK with a long answer goes by TCP; when the 2xx comes again, by UDP, for there may be none. */
+static void test_session_large_ack_goes_by_tcp_first(void **state)
+{
+	static char body[2000];
+	struct fixture *f = *state;
+	struct session_params p = params(f);
+
+	memset(body, 'x', sizeof(body));
+	p.body = STR_NULL;
+	f->a.holds_ack = true;
+	assert_int_equal(session_invite(&f->a.s, f->w->ends[0].ua, &p, &handler, &f->a), 0);
+	wire_settle(f->w);
+	answer(f);
+	wire_lose(f->w, 'A', "ACK", 1);
+	assert_int_equal(session_ack(f->a.s, SDP_TYPE, (struct str){ body, sizeof(body) }), 0);
+	assert_int_equal(f->w->ends[0].last_proto, SIP_TCP);
+	assert_non_null(strstr(f->w->ends[0].last, "Via: SIP/2.0/TCP "));
+	f->w->ladder[0] = '\0';
+	wire_run(f->w, 500);
+	assert_ladder(f->w, "B 200 INVITE, A ACK");
+	assert_int_equal(f->w->ends[0].last_proto, SIP_UDP);
+	assert_non_null(strstr(f->w->ends[0].last, "Via: SIP/2.0/UDP "));
+	assert_events(&f->b, "invite, ack");
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+}
+
 /* Asked for an answer to the offer in a 183, the owner hangs up: nothing more is told him but that. */
 static void test_session_rel_closed_when_asked_for_an_answer(void **state)
 {
@@ -2235,6 +2262,7 @@ int main(void)
 		T(rel_what_follows_waits),
 		T(rel_cancel_and_reject_while_waiting),
 		T(rel_prack_must_match),
+		T(large_ack_goes_by_tcp_first),
 		T(rel_closed_when_asked_for_an_answer),
 		T(rel_offer_in_183_answer_in_prack),
 		T(rel_prack_may_offer_again),

@@ -27,6 +27,7 @@ struct wire_end {
 	char name;
 	union sockaddr_any addr; /* 127.0.0.1:5061 for A, 127.0.0.2:5062 for B ... */
 	char last[8192];         /* what it sent last */
+	enum sip_proto last_proto;
 };
 
 struct wire_packet {
@@ -116,6 +117,7 @@ static inline int wire_send(const struct sip_dest *dest, struct str bytes, void 
 
 	wire_label(bytes.p, bytes.n, label, sizeof(label));
 	snprintf(from->last, sizeof(from->last), "%.*s", STR_ARG(bytes));
+	from->last_proto = dest->proto;
 	if (w->needs && strncmp(label, "100", 3) && !strstr(from->last, w->needs))
 		fail_msg("without \"%s\": %s", w->needs, from->last);
 	for (size_t i = 0; i < WIRE_RULES && !is_lost && !is_held; i++) {
