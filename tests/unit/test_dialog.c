@@ -209,6 +209,46 @@ static void test_dialog_route_set_loose_and_strict(void **state)
 	}
 }
 
+/* The same for whoever called (§12.1.2: in reverse, from the 2xx), and before there is an answer, by a route that is configured. */
+static void test_dialog_uac_route_set_loose_and_strict(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *record_route, *uri, *route, *dest;
+	} rows[] = {
+		{ "", "sip:bob@127.0.0.2", "", "127.0.0.2:5060" },
+		{ "Record-Route: <sip:127.0.0.3;lr>\r\n", "sip:bob@127.0.0.2", "Route: <sip:127.0.0.3;lr>\r\n", "127.0.0.3:5060" },
+		{ "Record-Route: <sip:127.0.0.3:5070>\r\n", "sip:127.0.0.3:5070", "Route: <sip:bob@127.0.0.2>\r\n", "127.0.0.3:5070" },
+		{ "Record-Route: <sip:127.0.0.4;lr>, <sip:127.0.0.3;lr>\r\n", "sip:bob@127.0.0.2",
+		  "Route: <sip:127.0.0.3;lr>, <sip:127.0.0.4;lr>\r\n", "127.0.0.3:5060" },
+		/* the last of the response is the first on the way */
+		{ "Record-Route: <sip:127.0.0.4;lr>\r\nRecord-Route: <sip:127.0.0.3>\r\n", "sip:127.0.0.3",
+		  "Route: <sip:127.0.0.4;lr>, <sip:bob@127.0.0.2>\r\n", "127.0.0.3:5060" },
+		/* a strict one behind a loose one is the proxy's to care for (§16.12) */
+		{ "Record-Route: <sip:127.0.0.4>, <sip:127.0.0.3;lr>\r\n", "sip:bob@127.0.0.2",
+		  "Route: <sip:127.0.0.3;lr>, <sip:127.0.0.4>\r\n", "127.0.0.3:5060" },
+		{ "Record-Route: <sip:127.0.0.5;lr>, <sip:127.0.0.4>, <sip:127.0.0.3>\r\n", "sip:127.0.0.3",
+		  "Route: <sip:127.0.0.4>, <sip:127.0.0.5;lr>, <sip:bob@127.0.0.2>\r\n", "127.0.0.3:5060" },
+	};
+	char buf[4096], expected[512], text[SOCKADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		static const enum sip_method methods[] = { SIP_BYE, SIP_ACK, SIP_INFO, SIP_INVITE };
+
+		invite_from(f, "sip:b@127.0.0.2:5062", "");
+		answer_2xx(f, "<sip:bob@127.0.0.2>", rows[i].record_route);
+		snprintf(expected, sizeof(expected), "%s\n%sMax-Forwards", rows[i].uri, rows[i].route);
+		for (size_t k = 0; k < ARRAY_LEN(methods); k++)
+			assert_memory_equal(request(f, methods[k], buf, sizeof(buf)), expected, strlen(expected));
+		assert_string_equal(sockaddr_print(&f->d.dest.addr, text), rows[i].dest);
+		dialog_fini(&f->d);
+	}
+	invite_from(f, "sip:b@127.0.0.2:5062", "<sip:127.0.0.3>, <sip:127.0.0.4;lr>");
+	snprintf(expected, sizeof(expected), "sip:127.0.0.3\nRoute: <sip:127.0.0.4;lr>, <sip:b@127.0.0.2:5062>\r\nMax-Forwards");
+	assert_memory_equal(request(f, SIP_INVITE, buf, sizeof(buf)), expected, strlen(expected));
+	dialog_fini(&f->d);
+}
+
 static void test_dialog_destination_follows_target_route_or_flow(void **state)
 {
 	struct fixture *f = *state;
@@ -410,6 +450,7 @@ int main(void)
 		T(contact_is_sips_where_it_must),
 		T(uac_first_request_and_next),
 		T(route_set_loose_and_strict),
+		T(uac_route_set_loose_and_strict),
 		T(destination_follows_target_route_or_flow),
 		T(destination_keeps_the_link),
 		T(name_looked_up_meanwhile_source),
