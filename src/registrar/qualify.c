@@ -20,6 +20,7 @@
 #define KEPT_MS 1000            /* but not before its row is in the database */
 #define REWRITE_MS 600000       /* what is true is written again now and then, whatever became of the row */
 #define URI_MAX 400
+#define TRUNK_DOWN_MS 120000    /* what was seen longer ago is no reason not to try */
 #define RTT_STEP_US 5000        /* a round trip that changed by less, or by less than half, isn't written */
 #define PENDING_MAX 50000       /* rows waiting for a database that is away */
 
@@ -33,6 +34,7 @@ struct peer {
 	bool is_known, is_reachable, is_changed, is_seen;
 	uint32_t rtt_us;
 	int64_t since_ms;
+	uint64_t asked_ms;         /* of the wheel: when it last answered, or didn't */
 };
 
 /* An extension whose phones are asked. */
@@ -136,6 +138,7 @@ static void on_trunk_done(struct client *c, int status, const struct sip_msg *m,
 	}
 	t->is_known = true;
 	t->is_reachable = is_reachable;
+	t->asked_ms = timers_now(q->p.env.timers);
 	if (is_reachable && (t->is_changed || is_other_time(t->rtt_us, rtt_us))) {
 		t->rtt_us = rtt_us;
 		t->is_changed = true;
@@ -235,7 +238,7 @@ bool qualify_is_trunk_down(const struct qualify *q, const char *domain, const ch
 {
 	const struct peer *t = trunk_find(q, domain, trunk);
 
-	return t && t->is_known && !t->is_reachable;
+	return t && t->is_known && !t->is_reachable && timers_now(q->p.env.timers) - t->asked_ms < TRUNK_DOWN_MS;
 }
 
 /* ---- phones: what is written ---- */

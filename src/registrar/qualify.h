@@ -25,5 +25,5 @@ struct qualify_params {
 /* *p is copied, node included; what it points to must outlive it. -ENOMEM. */
 int qualify_new(struct qualify **out, const struct qualify_params *p);
 void qualify_free(struct qualify *q); /* before the registrar; NULL allowed */
-/* It was asked and didn't answer. */
+/* It was asked and didn't answer, no longer than two minutes ago: where it is asked seldom, calls find out. */
 bool qualify_is_trunk_down(const struct qualify *q, const char *domain, const char *trunk);

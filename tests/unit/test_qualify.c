@@ -1,0 +1,354 @@
+/* test_qualify.c - OPTIONS to trunks and phones, over hours of a fake clock. */
+#include "sip_fixture.h"
+
+#include "registrar/qualify.h"
+#include "sip/ua_int.h"
+
+#define TRUNK_S 60
+#define PHONE_S 30
+
+static struct fx *fx;
+static struct sip_ua *ua;
+static struct qualify *qualify;
+static struct dir_trunk row;
+static struct dir_extension extension;
+static struct binding *bindings;
+static bool has_trunk;
+static struct directory_watcher *watcher;
+static void (*phones_fn)(const char *domain, const char *number, void *arg);
+static void *phones_arg;
+
+/* ---- the seams ---- */
+
+void directory_trunks(struct directory *d, void (*fn)(const struct dir_trunk *trunk, void *arg), void *arg)
+{
+	(void)d;
+	if (has_trunk)
+		fn(&row, arg);
+}
+
+enum dir_answer directory_trunk(struct directory *d, const char *domain, struct str name, const struct dir_trunk **out)
+{
+	(void)d;
+	if (!has_trunk || strcmp(domain, "office") != 0 || !str_eqz(name, "p"))
+		return DIR_ABSENT;
+	*out = &row;
+	return DIR_FOUND;
+}
+
+enum dir_answer directory_extension(struct directory *d, const char *domain, struct str number, const struct dir_extension **out)
+{
+	(void)d;
+	(void)domain;
+	if (!str_eqz(number, "1001"))
+		return DIR_ABSENT;
+	*out = &extension;
+	return DIR_FOUND;
+}
+
+void directory_watch(struct directory *d, struct directory_watcher *w)
+{
+	(void)d;
+	watcher = w;
+}
+
+void directory_unwatch(struct directory *d, struct directory_watcher *w)
+{
+	(void)d;
+	(void)w;
+	watcher = NULL;
+}
+
+bool registrar_is_loaded(const struct registrar *r)
+{
+	(void)r;
+	return true;
+}
+
+const struct binding *registrar_find(struct registrar *r, const char *domain, struct str number)
+{
+	(void)r;
+	(void)domain;
+	return str_eqz(number, "1001") ? bindings : NULL;
+}
+
+struct binding *registrar_binding(struct registrar *r, const struct binding_key *key)
+{
+	(void)r;
+	for (struct binding *b = bindings; b; b = b->next)
+		if (!strcmp(b->contact, key->contact))
+			return b;
+	return NULL;
+}
+
+void registrar_watch(struct registrar *r, void (*fn)(const char *domain, const char *number, void *arg), void *arg)
+{
+	(void)r;
+	phones_fn = fn;
+	phones_arg = arg;
+}
+
+void registrar_unwatch(struct registrar *r, void *arg)
+{
+	(void)r;
+	(void)arg;
+	phones_fn = NULL;
+}
+
+void registrar_each(struct registrar *r, void (*fn)(const char *domain, const char *number, void *arg), void *arg)
+{
+	(void)r;
+	if (bindings)
+		fn("office", "1001", arg);
+}
+
+/* ---- the bed ---- */
+
+static int setup(void **state)
+{
+	struct sip_ua_params p = { 0 };
+
+	(void)state;
+	fx = calloc(1, sizeof(*fx));
+	assert_non_null(fx);
+	fx->timers = timers_new(FX_START_MS);
+	rng_init_fixed(&fx->rng, 42);
+	fx->clock = (struct clock){ .mono_ms = fx_mono_ms, .wall_ms = fx_wall_ms, .arg = fx };
+	fx_source(fx, SIP_UDP, "192.0.2.10", 5060);
+	p.stack = (struct sip_stack_params){ .timers = fx->timers, .rng = &fx->rng, .clock = &fx->clock, .server = "test", .send = fx_send, .send_arg = fx };
+	assert_int_equal(sockaddr_parse(&p.local, STR("192.0.2.200"), 5060), 0);
+	assert_int_equal(sip_ua_new(&ua, &p), 0);
+	fx->stack = sip_ua_stack(ua);
+	row = (struct dir_trunk){ .domain = "office", .name = "p", .context = "c", .uri = "sip:192.0.2.10", .qualify_s = TRUNK_S };
+	extension = (struct dir_extension){ .domain = "office", .number = "1001", .context = "c", .qualify_s = PHONE_S };
+	has_trunk = false;
+	bindings = NULL;
+	return 0;
+}
+
+static void start(void)
+{
+	const struct qualify_params q = { .env = { .ua = ua, .timers = fx->timers, .clock = &fx->clock, .rng = &fx->rng }, .node = "n" };
+
+	assert_int_equal(qualify_new(&qualify, &q), 0);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	qualify_free(qualify);
+	qualify = NULL;
+	sip_ua_close(ua);
+	assert_int_equal(timers_count(fx->timers), 0);
+	timers_free(fx->timers);
+	fx_forget_sent(fx);
+	free(fx);
+	return 0;
+}
+
+/* Until an OPTIONS of a new transaction is sent, a tenth of a second at a time; how many ms passed. */
+static uint64_t until_asked(uint64_t most_ms)
+{
+	static char last[64];
+	uint64_t ms;
+
+	for (ms = 0; ms <= most_ms; ms += 100) {
+		if (fx->nsent) {
+			const struct sip_msg *m = fx_sent(fx, -1);
+
+			assert_int_equal(m->method, SIP_OPTIONS);
+			if (!str_eqz(m->via.branch, last)) {
+				str_copy(m->via.branch, last, sizeof(last));
+				return ms;
+			}
+		}
+		fx_forget_sent(fx);
+		fx_advance(fx, 100);
+	}
+	fail_msg("nobody is asked within %llu ms", (unsigned long long)most_ms);
+	return 0;
+}
+
+static void answer(int status)
+{
+	const struct sip_msg *m = fx_sent(fx, -1);
+
+	fx_receive(fx, "SIP/2.0 %d X\r\nVia: %.*s\r\nFrom: %.*s\r\nTo: %.*s;tag=z\r\nCall-ID: %.*s\r\nCSeq: %.*s\r\nContent-Length: 0\r\n\r\n", status,
+		   STR_ARG(sip_msg_value(m, SIP_HDR_VIA)), STR_ARG(sip_msg_value(m, SIP_HDR_FROM)), STR_ARG(sip_msg_value(m, SIP_HDR_TO)),
+		   STR_ARG(m->call_id), STR_ARG(sip_msg_value(m, SIP_HDR_CSEQ)));
+}
+
+static bool is_down(void)
+{
+	return qualify_is_trunk_down(qualify, "office", "p");
+}
+
+/* ---- trunks ---- */
+
+static void test_qualify_trunk_is_down_by_what_it_says(void **state)
+{
+	static const struct { int status; bool is_down; } rows[] = { /* 0: silence */
+		{ 200, false }, { 503, true }, { 404, false }, { 408, true }, { 401, false }, { 480, true }, { 405, false }, { 430, true },
+		{ 486, false }, { 0, true }, { 603, false },
+	};
+
+	(void)state;
+	has_trunk = true;
+	start();
+	assert_false(is_down()); /* nobody knows: it is tried */
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		until_asked(i ? TRUNK_S * 1100 + 11000 : 201);
+		if (rows[i].status)
+			answer(rows[i].status);
+		else
+			fx_advance(fx, 10001);
+		if (is_down() != rows[i].is_down)
+			fail_msg("%d: is_down %d", rows[i].status, is_down());
+		assert_false(qualify_is_trunk_down(qualify, "other", "p"));
+		assert_false(qualify_is_trunk_down(qualify, "office", "q"));
+	}
+}
+
+/* Each round a tenth more or less: a thousand trunks don't go on being asked in one moment. */
+static void test_qualify_trunk_times_spread(void **state)
+{
+	uint64_t least = UINT64_MAX, most = 0, sum = 0;
+
+	(void)state;
+	has_trunk = true;
+	start();
+	until_asked(201);
+	answer(200);
+	for (unsigned i = 0; i < 200; i++) {
+		uint64_t ms = until_asked(TRUNK_S * 1100 + 100);
+
+		answer(200);
+		least = ms < least ? ms : least;
+		most = ms > most ? ms : most;
+		sum += ms;
+	}
+	assert_in_range(least, TRUNK_S * 900, TRUNK_S * 930);
+	assert_in_range(most, TRUNK_S * 1070, TRUNK_S * 1100 + 100);
+	assert_in_range(sum / 200, TRUNK_S * 980, TRUNK_S * 1020);
+}
+
+/* One that is asked seldom is tried again by calls, or the only one would be shut for an hour. */
+static void test_qualify_trunk_down_long_ago_is_tried(void **state)
+{
+	(void)state;
+	has_trunk = true;
+	row.qualify_s = 3600;
+	start();
+	until_asked(201);
+	answer(503);
+	fx_advance(fx, 119000);
+	assert_true(is_down());
+	fx_advance(fx, 1001);
+	assert_false(is_down());
+	until_asked(3600 * 1100);
+	answer(503);
+	assert_true(is_down());
+}
+
+static void test_qualify_trunk_changes_and_goes(void **state)
+{
+	(void)state;
+	has_trunk = true;
+	start();
+	until_asked(201);
+	answer(503);
+	assert_true(is_down());
+	row.uri = "sip:192.0.2.11"; /* what was seen was another's */
+	watcher->on_change("trunk", "office/p", watcher->arg);
+	assert_false(is_down());
+	fx_forget_sent(fx);
+	until_asked(201);
+	assert_true(str_eqz(fx_sent(fx, -1)->ruri.text, "sip:192.0.2.11"));
+	answer(200);
+	has_trunk = false;
+	watcher->on_change("trunk", "office/p", watcher->arg);
+	fx_forget_sent(fx);
+	fx_advance(fx, 2 * TRUNK_S * 1000);
+	assert_int_equal(fx->nsent, 0);
+}
+
+/* ---- phones ---- */
+
+static void phone(struct binding *b, const char *contact, const char *host)
+{
+	*b = (struct binding){ .contact = (char *)contact, .next = bindings, .expires_at_ms = INT64_MAX };
+	b->dest.proto = SIP_UDP;
+	assert_int_equal(sockaddr_parse(&b->dest.addr, str_from(host), 5060), 0);
+	bindings = b;
+}
+
+static void test_qualify_phone_lost_and_back(void **state)
+{
+	struct binding b;
+	int64_t since;
+
+	(void)state;
+	phone(&b, "sip:1001@192.0.2.20:5060", "192.0.2.20");
+	start();
+	until_asked(3100);
+	answer(200);
+	assert_false(b.is_unreachable);
+	since = b.reach_since_ms;
+	assert_true(since > 0);
+	until_asked(PHONE_S * 1100 + 100);
+	answer(200);
+	assert_true(b.reach_since_ms == since); /* no news */
+	until_asked(PHONE_S * 1100 + 100);
+	fx_advance(fx, 4800);
+	assert_false(b.is_unreachable);
+	fx_advance(fx, 201);
+	assert_true(b.is_unreachable);
+	assert_true(b.reach_since_ms > since);
+	since = b.reach_since_ms;
+	until_asked(PHONE_S * 1100 + 100);
+	answer(404); /* it speaks */
+	assert_false(b.is_unreachable);
+	assert_true(b.reach_since_ms > since);
+}
+
+/* The phones of an extension are asked together; one that has gone meanwhile is nobody's, and when the last has nobody is asked. */
+static void test_qualify_phones_come_and_go(void **state)
+{
+	struct binding a, b;
+
+	(void)state;
+	start();
+	fx_advance(fx, 100000);
+	assert_int_equal(fx->nsent, 0);
+	phone(&a, "sip:1001@192.0.2.20:5060", "192.0.2.20");
+	phone(&b, "sip:1001@192.0.2.21:5060", "192.0.2.21");
+	phones_fn("office", "1001", phones_arg);
+	fx_advance(fx, 999);
+	assert_int_equal(fx->nsent, 0); /* its row is on its way */
+	until_asked(2100);
+	assert_int_equal(fx->nsent, 2);
+	bindings = NULL;
+	answer(200);
+	fx_advance(fx, 64 * SIP_T1_MS + 1000); /* the other's question has been sent again to its end */
+	fx_forget_sent(fx);
+	fx_advance(fx, 4 * PHONE_S * 1000);
+	assert_int_equal(fx->nsent, 0);
+	assert_int_equal(timers_count(fx->timers), 0);
+	assert_false(a.is_unreachable || b.is_unreachable);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_qualify_trunk_is_down_by_what_it_says),
+		T(test_qualify_trunk_times_spread),
+		T(test_qualify_trunk_down_long_ago_is_tried),
+		T(test_qualify_trunk_changes_and_goes),
+		T(test_qualify_phone_lost_and_back),
+		T(test_qualify_phones_come_and_go),
+	};
+#undef T
+
+	return cmocka_run_group_tests_name("qualify", tests, NULL, NULL);
+}
