@@ -28,7 +28,7 @@ UNIT_BIN  := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRC))
 DEPS_BUILD := gcc make pkg-config libuv1-dev libpq-dev libsndfile1-dev libspandsp-dev libssl-dev openssl libjansson-dev \
 	libconfig-dev libspeexdsp-dev libwebsockets-dev libwebsockets-evlib-uv libc-ares-dev libxml2-dev uthash-dev postgresql-15 postgresql-client-15 \
 	asterisk-core-sounds-en-g722 asterisk-moh-opsound-g722
-DEPS_TEST  := libcmocka-dev sox clang libclang-rt-14-dev sip-tester baresip-core postgresql-15-pgtap \
+DEPS_TEST  := libcmocka-dev sox clang libclang-rt-14-dev sip-tester baresip-core linphone-cli postgresql-15-pgtap \
 	libtap-parser-sourcehandler-pgtap-perl python3 python3-pytest python3-pytest-xdist python3-psycopg2 \
 	dnsmasq-base procps shellcheck nodejs npm
 

@@ -1,4 +1,4 @@
-# Real phones (baresip, JsSIP) against the running server, judged by what they hear.
+# Real phones (baresip, Linphone, JsSIP) against the running server, judged by what they hear.
 
 # More workers than cores: phones mostly listen.
 .PHONY: test-phones
