@@ -423,6 +423,7 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 			call_free(call);
 		return;
 	}
+	call->is_secure = m->ruri.scheme == SIP_SCHEME_SIPS;
 	if (is_telephone(&m->ruri))
 		drop_visual_separators(call->number);
 	if (who.trunk[0] && is_number_in_to(cs, &who))

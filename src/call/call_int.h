@@ -204,6 +204,8 @@ struct call {
 	uint8_t max_forwards;         /* of the caller's INVITE */
 	uint16_t max_breadth;         /* legs that may ring at once, with all that they lead to (RFC 5393) */
 	bool is_breadth_given;        /* the caller's INVITE said it */
+	bool is_secure;               /* he called a sips URI: no hop of ours may be an insecure one (RFC 5630) */
+	bool is_sips_refused;         /* somebody could only have been reached by such a hop */
 	struct session_timing timing; /* the domain's */
 	int reject_status;
 	char reject_reason[REASON_MAX];

@@ -140,6 +140,15 @@ static uint16_t breadth_share(const struct dial *d)
 	return (uint16_t)(left / shares ? left / shares : 1);
 }
 
+/* RFC 5630 §5.3, RFC 3261 §26.2.2: who calls a sips URI is promised that each hop is TLS. The caller is told if that was in the way. */
+static bool is_too_open(struct call *call, const struct sip_dest *dest)
+{
+	if (!call->is_secure || dest->proto == SIP_TLS || dest->proto == SIP_WSS)
+		return false;
+	call->is_sips_refused = true;
+	return true;
+}
+
 static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 {
 	const struct dir_trunk *trunk = r->trunk;
@@ -160,7 +169,7 @@ static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 	int err;
 
 	p.breadth = breadth_share(d);
-	if (b->nlegs == TARGETS_MAX || !p.breadth)
+	if (b->nlegs == TARGETS_MAX || !p.breadth || is_too_open(call, r->dest))
 		return;
 	leg = leg_new(call, false);
 	if (!leg)
@@ -793,6 +802,7 @@ enum app_result app_dial(struct call *call, const struct app_dial *p)
 	if (!d->branches)
 		return APP_FAILED;
 	call->reject_status = 0;
+	call->is_sips_refused = false;
 	call->reject_reason[0] = '\0';
 	/* RFC 7332: what goes on to another leg is a hop, or calls that lead back here would go round for ever. */
 	if (call->max_forwards <= 1 || (call->is_breadth_given && !call->max_breadth)) {

@@ -280,6 +280,8 @@ void leg_close(struct leg *leg, int status, const char *reason)
 		reason_print(&o, reason, leg->is_caller && leg->state < LEG_ANSWERED ? status : 0);
 		if (leg->is_caller || leg->state == LEG_ANSWERED) /* a CANCEL says why, and no more */
 			told_print_parting(leg, &o);
+		if (leg == leg->call->caller_leg && status == 480 && leg->call->is_sips_refused)
+			out_z(&o, "Warning: 380 cordboard \"SIPS Not Allowed\"\r\n"); /* RFC 5630 §6.2 */
 		if (!leg->status)
 			leg->status = leg->state < LEG_ANSWERED ? (leg->is_caller ? status : 487) : 0;
 		leg->is_cancelled = leg->is_cancelled || leg->state < LEG_ANSWERED;

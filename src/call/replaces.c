@@ -177,6 +177,11 @@ void replaces_invite(struct calls *cs, struct strans *st, const struct sip_msg *
 		refuse(st, status, NULL);
 		return;
 	}
+	if (old->call->is_secure && strans_source(st)->proto != SIP_TLS && strans_source(st)->proto != SIP_WSS) {
+		cs->n.refused++;
+		refuse(st, 480, "Warning: 381 cordboard \"SIPS Required\"\r\n"); /* RFC 5630 §6.2 */
+		return;
+	}
 	timing = call_timing(old->call, trunk_of(cs, who));
 	if (refuse_interval(st, m, &timing))
 		return;

@@ -227,6 +227,7 @@ static struct call *call_for(const struct call_transfer *p)
 	str_put(to->number, sizeof(to->number), p->number);
 	to->max_forwards = from->max_forwards;
 	to->max_breadth = from->max_breadth;
+	to->is_secure = from->is_secure;
 	to->is_breadth_given = from->is_breadth_given;
 	from->calls->n.total++;
 	return to;
