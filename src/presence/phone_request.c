@@ -11,6 +11,8 @@
 #include "sip/outside.h"
 
 #define EVENT_MAX 64
+#define START_POLL_MS 100    /* until the bindings have been read */
+#define START_RETRY_MS 2000
 
 struct asked {               /* an extension that has rows */
 	struct asked *next;
@@ -22,6 +24,8 @@ struct phone_requests {
 	struct directory_watcher on_change;
 	struct asked *waiting;
 	uint64_t query;      /* 0: none under way */
+	struct timer start_timer;
+	uint64_t start_query; /* 0: none under way */
 	bool is_stopped;
 };
 
@@ -98,24 +102,58 @@ static void take_next(struct phone_requests *pr)
 	}
 }
 
-static void on_change(const char *table, const char *key, void *arg)
+static void add_asked(struct phone_requests *pr, struct str domain, struct str number)
 {
-	struct phone_requests *pr = arg;
-	struct str number = str_from(key), domain;
-	struct asked *a;
+	struct asked *a = calloc(1, sizeof(*a));
 
-	if (pr->is_stopped || strcmp(table, "phone_request") != 0)
-		return;
-	a = calloc(1, sizeof(*a));
 	if (!a)
 		return;
-	domain = str_cut(&number, '/');
 	if (str_copy(domain, a->domain, sizeof(a->domain)) || str_copy(number, a->number, sizeof(a->number))) {
 		free(a);
 		return;
 	}
 	LL_APPEND(pr->waiting, a);
 	take_next(pr);
+}
+
+static void on_change(const char *table, const char *key, void *arg)
+{
+	struct phone_requests *pr = arg;
+	struct str number = str_from(key), domain;
+
+	if (pr->is_stopped || strcmp(table, "phone_request") != 0)
+		return;
+	domain = str_cut(&number, '/');
+	add_asked(pr, domain, number);
+}
+
+/* ---- what was asked while no server ran ---- */
+
+/* Another server may be at a row that has just been made. */
+static const char left_sql[] =
+	"WITH past AS (DELETE FROM pbx.phone_request WHERE event IN ('talk', 'hold') AND made < now() - interval '5 seconds')"
+	" SELECT domain, number FROM pbx.phone_request WHERE event LIKE 'check-sync%' GROUP BY domain, number ORDER BY min(id)";
+
+static void on_left(uint64_t id, const struct db_answer *a, void *arg)
+{
+	struct phone_requests *pr = arg;
+
+	(void)id;
+	pr->start_query = 0;
+	if (a->err)
+		timer_start(pr->p.timers, &pr->start_timer, START_RETRY_MS);
+	for (int i = 0; !a->err && i < db_rows_count(a->rows); i++)
+		add_asked(pr, db_rows_get(a->rows, i, 0), db_rows_get(a->rows, i, 1));
+}
+
+static void on_start_timer(void *arg)
+{
+	struct phone_requests *pr = arg;
+
+	if (registrar_is_loaded(pr->p.registrar))
+		pr->start_query = db_query(pr->p.db, left_sql, 0, NULL, on_left, pr);
+	if (!pr->start_query)
+		timer_start(pr->p.timers, &pr->start_timer, START_POLL_MS);
 }
 
 int phone_requests_new(struct phone_requests **out, const struct phone_requests_params *p)
@@ -127,6 +165,8 @@ int phone_requests_new(struct phone_requests **out, const struct phone_requests_
 	pr->p = *p;
 	pr->on_change = (struct directory_watcher){ .on_change = on_change, .arg = pr };
 	directory_watch(p->directory, &pr->on_change);
+	timer_init(&pr->start_timer, on_start_timer, pr);
+	timer_start(p->timers, &pr->start_timer, START_POLL_MS);
 	*out = pr;
 	return 0;
 }
@@ -137,6 +177,10 @@ void phone_requests_stop(struct phone_requests *pr)
 	if (pr->query)
 		db_forget(pr->p.db, pr->query);
 	pr->query = 0;
+	timer_stop(pr->p.timers, &pr->start_timer);
+	if (pr->start_query)
+		db_forget(pr->p.db, pr->start_query);
+	pr->start_query = 0;
 	while (pr->waiting)
 		drop_first(pr);
 }

@@ -46,7 +46,7 @@ int presence_new(struct presence **out, const struct presence_params *p)
 	if (!err)
 		err = phone_requests_new(&pr->phone_requests, &(struct phone_requests_params){
 			.ua = p->ua, .directory = p->directory, .db = p->db, .calls = p->calls, .registrar = p->registrar,
-			.log = p->log });
+			.timers = p->timers, .log = p->log });
 	if (!err)
 		err = messages_new(&pr->messages, &(struct messages_params){
 			.ua = p->ua, .directory = p->directory, .plan = p->plan, .registrar = p->registrar, .auth = p->auth, .db = p->db,

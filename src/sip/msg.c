@@ -353,6 +353,24 @@ ptrdiff_t sip_msg_frame(const char *buf, size_t len, size_t *skip)
 	return head + (size_t)body <= len ? (ptrdiff_t)(head + (size_t)body) : 0;
 }
 
+size_t sip_msg_cut(char *buf, size_t len, bool *has_end)
+{
+	size_t head = header_section(buf, len);
+	const char *lf;
+
+	*has_end = head > 0 && head <= SIP_MSG_MAX;
+	if (*has_end)
+		return head;
+	if (len > SIP_MSG_MAX)
+		len = SIP_MSG_MAX;
+	lf = len > 2 ? memrchr(buf, '\n', len - 2) : NULL;
+	if (!lf)
+		return 0;
+	head = (size_t)(lf + 1 - buf);
+	memcpy(buf + head, "\r\n", 2);
+	return head + 2;
+}
+
 /* ---- counted copies ---- */
 
 static void move_str(struct str *s, ptrdiff_t by)

@@ -107,6 +107,10 @@ int sip_msg_parse(struct sip_msg *m, char *buf, size_t len, struct sip_msg_error
  * *skip gets the number of CRLFs bytes in front (keep-alives) to drop first. */
 ptrdiff_t sip_msg_frame(const char *buf, size_t len, size_t *skip);
 
+/* The front of a message that is too large, as one that can be read and refused: its header section, or where that has no end within
+ * SIP_MSG_MAX the whole lines of it, with an end put behind them. Returns its length, 0: there is nothing; *has_end: the section was whole. */
+size_t sip_msg_cut(char *buf, size_t len, bool *has_end);
+
 /* A counted copy; of a held message, the same one with one more reference. NULL without memory. */
 struct sip_msg *sip_msg_hold(const struct sip_msg *m);
 void sip_msg_release(struct sip_msg *m); /* NULL allowed */

@@ -93,7 +93,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 	struct tcp_conn *c = handle->data;
 
 	(void)suggested;
-	if (c->tls)
+	if (c->tls || c->is_refused)
 		*buf = uv_buf_init(c->transport->tls_buf, TLS_READ);
 	else if (make_room(c))
 		*buf = uv_buf_init(c->buf + c->len, (unsigned)(c->size - c->len));
@@ -102,6 +102,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 }
 
 static int conn_write(struct tcp_conn *c, struct str bytes);
+static int flush_tls(struct tcp_conn *c);
 
 /* Two bytes to send take a hundred times as many to keep: who doesn't read what it has asked for gets no more of them. */
 static void send_pong(struct tcp_conn *c)
@@ -123,6 +124,44 @@ static bool take_pong(struct tcp_conn *c, size_t crlf_len, bool is_all)
 static enum sip_proto conn_proto(const struct tcp_conn *c)
 {
 	return c->tls ? SIP_TLS : SIP_TCP;
+}
+
+static void buffer_drop(struct tcp_conn *c)
+{
+	transport_drop(c->transport, &c->peer, c->buf, &c->size);
+	c->buf = NULL;
+	c->len = 0;
+	c->partial_since_ms = 0;
+}
+
+/* Its end follows on what it has been sent; a connection that is closed with bytes unread would take the answer with it. */
+static void conn_refuse(struct tcp_conn *c)
+{
+	c->is_refused = true;
+	c->began_ms = uv_now(c->transport->loop);
+	buffer_drop(c);
+	if (c->tls) {
+		tls_close(c->tls);
+		flush_tls(c);
+	}
+	if (uv_shutdown(&c->shutdown, (uv_stream_t *)&c->tcp, NULL) != 0)
+		conn_close(c);
+}
+
+/* Too large, or not SIP. */
+static void take_broken(struct tcp_conn *c, size_t at, int err, const struct sip_source *src)
+{
+	struct transport *t = c->transport;
+	bool is_told = err == -EMSGSIZE && transport_refuse(t, c->buf + at, c->len - at, src);
+
+	if (c->is_closing)
+		return;
+	log_debug(t->log, "flow=%llu closed: %s", (unsigned long long)c->id, err == -EMSGSIZE ? "message too large" : "not SIP");
+	t->n.dropped_malformed += err != -EMSGSIZE;
+	if (is_told)
+		conn_refuse(c);
+	else
+		conn_close(c);
 }
 
 /* Takes whole messages off the front. A handler may close the connection. */
@@ -147,9 +186,7 @@ static void take_messages(struct tcp_conn *c)
 		if (at < c->len)
 			c->crlf_len = 0;
 		if (n < 0) {
-			log_debug(t->log, "flow=%llu closed: not SIP", (unsigned long long)c->id);
-			t->n.dropped_malformed++;
-			conn_close(c);
+			take_broken(c, at, (int)n, &src);
 			return;
 		}
 		if (n == 0)
@@ -169,22 +206,18 @@ static void take_messages(struct tcp_conn *c)
 	c->len -= at;
 	if (!c->len) {
 		c->partial_since_ms = 0;
-		if (c->size > TCP_BUFFER_MIN) {
-			transport_drop(t, &c->peer, c->buf, &c->size);
-			c->buf = NULL;
-		}
+		if (c->size > TCP_BUFFER_MIN)
+			buffer_drop(c);
 	} else if (!c->partial_since_ms || at) {
 		c->partial_since_ms = uv_now(t->loop);
 	}
 }
 
-static int flush_tls(struct tcp_conn *c);
-
 static int take_tls(struct tcp_conn *c, const char *bytes, size_t n)
 {
 	int err = tls_receive(c->tls, bytes, n), sent;
 
-	while (!err && !c->is_closing) {
+	while (!err && !c->is_closing && !c->is_refused) {
 		ssize_t got = make_room(c) ? tls_read(c->tls, c->buf + c->len, c->size - c->len) : -ENOMEM;
 
 		if (got < 0)
@@ -195,7 +228,7 @@ static int take_tls(struct tcp_conn *c, const char *bytes, size_t n)
 		take_messages(c);
 	}
 	/* Also what tells the peer why it is refused. */
-	sent = c->is_closing ? 0 : flush_tls(c);
+	sent = c->is_closing || c->is_refused ? 0 : flush_tls(c);
 	return err ? err : sent;
 }
 
@@ -221,7 +254,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		conn_close(c);
 		return;
 	}
-	if (n == 0)
+	if (n == 0 || c->is_refused)
 		return;
 	c->heard_ms = uv_now(c->transport->loop);
 	if (c->is_used) /* line ends or a handshake byte by byte buy nobody time */
@@ -420,11 +453,11 @@ int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes,
 
 	if (dest->flow) {
 		c = conn_find(t, dest->flow);
-		if (!c)
+		if (!c || c->is_refused)
 			return -ENOTCONN;
 	} else {
 		for (c = t->conns; c; c = c->hh.next)
-			if (conn_proto(c) == dest->proto && c->name == dest->name && sockaddr_eq(&c->peer, &dest->addr))
+			if (!c->is_refused && conn_proto(c) == dest->proto && c->name == dest->name && sockaddr_eq(&c->peer, &dest->addr))
 				break;
 		if (!c)
 			c = conn_open(t, dest);
@@ -477,7 +510,7 @@ void tcp_flow_close(struct transport *t, uint64_t flow)
 /* Between 80 % and all of the time, as §4.4.1 has it: the sweep comes when it comes. */
 static void ping(struct tcp_conn *c, uint64_t now)
 {
-	if (!c->ping_every_ms || now < c->ping_at_ms)
+	if (!c->ping_every_ms || now < c->ping_at_ms || c->is_refused)
 		return;
 	c->ping_at_ms = now + c->ping_every_ms / 100 * 80;
 	c->pinged_ms = now;
@@ -486,6 +519,8 @@ static void ping(struct tcp_conn *c, uint64_t now)
 
 static bool is_overdue(const struct tcp_conn *c, uint64_t now)
 {
+	if (c->is_refused)
+		return now - c->began_ms > REFUSED_MAX_MS;
 	return (c->partial_since_ms && now - c->partial_since_ms > TCP_PARTIAL_MAX_MS) ||
 	       (c->tls && !tls_is_established(c->tls) && now - c->began_ms > HANDSHAKE_MAX_MS) ||
 	       (c->silent_max_ms && now - c->heard_ms > c->silent_max_ms) ||

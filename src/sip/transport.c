@@ -54,6 +54,20 @@ bool transport_receive(struct transport *t, char *buf, size_t len, const struct 
 	return true;
 }
 
+bool transport_refuse(struct transport *t, char *buf, size_t len, const struct sip_source *src)
+{
+	struct sip_msg_error err;
+	bool has_end;
+	size_t head = sip_msg_cut(buf, len, &has_end);
+
+	t->n.dropped_oversize++;
+	if (!head || (sip_msg_parse(&t->msg, buf, head, &err) && !err.status))
+		return false;
+	err = (struct sip_msg_error){ .status = has_end ? 413 : 513 };
+	t->h.on_message(&t->msg, &err, src, t->arg);
+	return true;
+}
+
 /* ---- UDP ---- */
 
 static void on_udp_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)

@@ -32,6 +32,7 @@
 #define TCP_UNACKED_MAX_MS 30000
 #define WS_PING_MS 30000             /* a WebSocket that is silent for so long is asked, */
 #define WS_DEAD_MS (2 * WS_PING_MS + 2 * TCP_SWEEP_MS) /* and one that doesn't answer is gone */
+#define REFUSED_MAX_MS 5000          /* for a peer to read why, and to end the connection itself */
 #define FLOW_FIRST_CONN 1000         /* below: listeners */
 #define LOCAL_CACHE 256
 #define LOCAL_CACHE_MS 30000
@@ -65,6 +66,7 @@ struct tcp_conn {
 	uint64_t id;
 	uv_tcp_t tcp;
 	uv_connect_t connect;
+	uv_shutdown_t shutdown;
 	struct tls *tls;                 /* NULL: plain TCP */
 	uint32_t name;                   /* TLS that we opened: for whom; 0: for the address */
 	union sockaddr_any peer, local;
@@ -82,6 +84,7 @@ struct tcp_conn {
 	bool is_counted;             /* by the gate */
 	bool is_used;                /* a message came or went */
 	bool is_ours;                /* TLS: we called */
+	bool is_refused;             /* it has been told why; what still comes is dropped */
 	bool is_silent;              /* nobody knows its id: its end isn't told */
 };
 
@@ -116,6 +119,8 @@ struct transport {
 
 /* Parses and hands up one whole message; false when it wasn't one. */
 bool transport_receive(struct transport *t, char *buf, size_t len, const struct sip_source *src);
+/* Hands up the front of one that is too large, to be refused: 413, or 513 if its header section is. False: it can't be answered. */
+bool transport_refuse(struct transport *t, char *buf, size_t len, const struct sip_source *src);
 void transport_handle_closed(struct transport *t);
 /* A buffer for at least so many bytes from there; NULL: no memory, or all is held that may be. buf stays valid then. */
 char *transport_grow(struct transport *t, const union sockaddr_any *peer, char *buf, size_t *size, size_t need);

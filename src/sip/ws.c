@@ -41,6 +41,7 @@ struct ws_conn {
 	uint64_t partial_since_ms; /* 0: no message is under way */
 	bool is_open;            /* the handshake is over: somebody may know its id */
 	bool is_used;            /* a message has come */
+	bool is_refused;         /* to be ended when it has been sent why */
 	bool is_doomed;          /* to be ended by the sweep */
 	bool wants_ping;
 };
@@ -215,16 +216,38 @@ static void take_message(struct ws_conn *c)
 	}
 }
 
+static int end_too_large(struct lws *wsi)
+{
+	lws_close_reason(wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, NULL, 0);
+	return -1;
+}
+
+/* As much of it as a message may have tells who is to be answered. */
+static int refuse_large(struct ws_conn *c, struct lws *wsi, const char *bytes)
+{
+	struct sip_source src = { .proto = proto_of(c), .peer = c->peer, .local = c->local, .flow = c->id };
+	bool is_told;
+
+	if (grow(c, SIP_MSG_MAX))
+		return -1;
+	memcpy(c->buf + c->len, bytes, SIP_MSG_MAX - c->len);
+	is_told = transport_refuse(c->transport, c->buf, SIP_MSG_MAX, &src) && c->out;
+	transport_drop(c->transport, &c->peer, c->buf, &c->size);
+	c->buf = NULL;
+	c->len = 0;
+	c->partial_since_ms = 0;
+	c->is_refused = true;
+	c->began_ms = c->heard_ms;
+	return is_told ? 0 : end_too_large(wsi);
+}
+
 static int receive(struct ws_conn *c, struct lws *wsi, const char *bytes, size_t n)
 {
-	struct transport *t = c->transport;
-
-	c->heard_ms = uv_now(t->loop);
-	if (c->len + n > SIP_MSG_MAX) {
-		t->n.dropped_oversize++;
-		lws_close_reason(wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, NULL, 0);
-		return -1;
-	}
+	c->heard_ms = uv_now(c->transport->loop);
+	if (c->is_refused)
+		return 0;
+	if (c->len + n > SIP_MSG_MAX)
+		return refuse_large(c, wsi, bytes);
 	if (grow(c, c->len + n))
 		return -1;
 	memcpy(c->buf + c->len, bytes, n);
@@ -256,7 +279,7 @@ int ws_send(struct transport *t, const struct sip_dest *dest, struct str bytes)
 	struct ws_conn *c = dest->flow ? conn_find(t, dest->flow) : NULL;
 	struct ws_out *o;
 
-	if (!c || !c->is_open || c->is_doomed)
+	if (!c || !c->is_open || c->is_doomed || c->is_refused)
 		return dest->flow ? -ENOTCONN : -EHOSTUNREACH;
 	if (c->unsent + bytes.n > TCP_UNSENT_MAX) {
 		c->is_doomed = true;
@@ -305,6 +328,8 @@ static int write_next(struct ws_conn *c)
 		return 0;
 	}
 	if (n < 0)
+		return -1;
+	if (c->is_refused && !c->out) /* libwebsockets says no reason from here, but it has been said in SIP */
 		return -1;
 	if (c->out || c->wants_ping)
 		lws_callback_on_writable(c->wsi);
@@ -511,7 +536,7 @@ void ws_sweep(struct transport *t, uint64_t now)
 		if (l->vhost && !uv_is_active((uv_handle_t *)&l->poll))
 			uv_poll_start(&l->poll, UV_READABLE, on_acceptable);
 	HASH_ITER(hh, t->ws->conns, c, next) {
-		if (c->is_doomed || (c->partial_since_ms && now - c->partial_since_ms > TCP_PARTIAL_MAX_MS) ||
+		if (c->is_doomed || (c->is_refused && now - c->began_ms > REFUSED_MAX_MS) || (c->partial_since_ms && now - c->partial_since_ms > TCP_PARTIAL_MAX_MS) ||
 		    (!c->is_used && now - c->began_ms > TCP_SILENT_MAX_MS) || now - c->heard_ms > WS_DEAD_MS ||
 		    (!c->is_open && now - c->began_ms > HANDSHAKE_MAX_MS)) {
 			lws_set_timeout(c->wsi, PENDING_TIMEOUT_CLOSE_ACK, LWS_TO_KILL_SYNC); /* to the end, conn_ended() */

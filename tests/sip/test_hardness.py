@@ -66,6 +66,16 @@ def test_who_dials_a_list_or_a_uri_reaches_nobody(own_office):
         assert not [m for m in victim.inbox if not m.status]
 
 
+def test_who_sends_too_much_is_told(office):
+    with socket.create_connection(office.sockaddr(), timeout=10 * SLOW) as one:
+        one.sendall(b"MESSAGE sip:1003@x SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bKlarge\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\n"
+                    b"Call-ID: large\r\nCSeq: 1 MESSAGE\r\nMax-Forwards: 70\r\nContent-Length: 100000\r\n\r\n" + b"x" * 20000)
+        got = b""
+        while piece := one.recv(4000):
+            got += piece
+        assert got.startswith(b"SIP/2.0 413 ") and b"branch=z9hG4bKlarge" in got
+
+
 def test_connections_that_say_nothing_or_half_of_it(office):
     half = b"INVITE sip:1001@cordboard SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bKhalf\r\nContent-Length: 60000\r\n\r\nv=0"
     with contextlib.ExitStack() as stack:

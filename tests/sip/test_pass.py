@@ -76,3 +76,19 @@ def test_check_sync_goes_to_all_contacts(office):
             assert f"sip:1003@{office.addr}" in m["From"]
             phone.reply(m, 200, "OK", tag="x")
         left.unregister()
+
+
+def test_check_sync_asked_while_no_server_ran(own_office):
+    office = own_office
+    with Phone(office, "1003") as phone:
+        assert phone.register().status == 200
+        office.wait_sql("SELECT count(*) = 1 FROM pbx.binding WHERE number = '1003'")
+        office.stop_server()
+        office.sql("SELECT pbx.phone_hold('office', '1003'), pbx.check_sync('office', '1003', false)")
+        office.sql("UPDATE pbx.phone_request SET made = made - interval '1 minute'")
+        office.start_server()
+        m = phone.expect("NOTIFY")
+        assert m["Event"] == "check-sync;reboot=false"
+        phone.reply(m, 200, "OK", tag="x")
+        office.wait_sql("SELECT count(*) = 0 FROM pbx.phone_request")
+        phone.expect_none()

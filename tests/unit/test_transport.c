@@ -553,6 +553,54 @@ static void test_transport_tcp_closes_what_is_not_sip(void **state)
 	}
 }
 
+/* Who sends too much is told, on the connection that ends then (RFC 3261 §21.4.11, §21.5.7). */
+static void test_transport_tcp_too_large_is_refused_with_an_answer(void **state)
+{
+	static const struct { size_t header_len, body_len; int status; } rows[] = { { 0, 70000, 413 }, { 70000, 10, 513 }, { 0, 2000000000u, 413 } };
+	static char large[80000];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fx *fx = fx_new(v4, 1);
+		struct sip_dest dest = { .proto = SIP_TCP };
+		int n = snprintf(large, sizeof(large), "OPTIONS sip:a@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP x;branch=z9hG4bK1\r\nFrom: <sip:b@x>;tag=1\r\n"
+				 "To: <sip:a@x>\r\nCall-ID: large\r\nCSeq: 1 OPTIONS\r\n");
+
+		if (rows[i].header_len) {
+			memset(large + n, 'x', rows[i].header_len);
+			memcpy(large + n, "X: ", 3);
+			n += (int)rows[i].header_len;
+		} else {
+			n += snprintf(large + n, sizeof(large) - (size_t)n, "Content-Length: %zu\r\n\r\n", rows[i].body_len);
+		}
+		fx->answer_in_handler = true;
+		peer_connect(fx, "127.0.0.1");
+		peer_write(fx, large, (size_t)n);
+		pump(fx, fx->ngot, 1u);
+		if (fx->got[0].bad_status != rows[i].status)
+			fail_msg("row %zu: %d", i, fx->got[0].bad_status);
+		assert_string_equal(fx->got[0].call_id, "large");
+		/* It goes on all the same, and is heard by nobody */
+		peer_write(fx, large, 2000);
+		pump(fx, fx->nin, strlen("SIP/2.0 200 OK\r\n\r\n"));
+		pump(fx, peer_sees_end(fx), true);
+		assert_int_equal(fx->ngot, 1);
+		assert_int_equal(fx->nclosed, 0);
+		dest.flow = fx->got[0].src.flow;
+		assert_int_equal(transport_send_checked(fx, &dest, STR("x"), NULL), -ENOTCONN);
+		if (i == 0) { /* who doesn't end it, has it ended */
+			fx->t->conns->began_ms -= REFUSED_MAX_MS + 1;
+			tcp_sweep(fx->t);
+		} else {
+			close(fx->peer);
+			fx->peer = -1;
+		}
+		pump(fx, fx->nclosed, 1u);
+		assert_int_equal(transport_counters(fx->t)->dropped_oversize, 1);
+		fx_free(fx);
+	}
+}
+
 static void test_transport_tcp_peer_that_ends_is_told_once(void **state)
 {
 	struct fx *fx = fx_new(v4, 1);
@@ -916,6 +964,7 @@ int main(void)
 		cmocka_unit_test(test_transport_tcp_ping_is_answered),
 		cmocka_unit_test(test_transport_tcp_ping_in_two_pieces_is_answered),
 		cmocka_unit_test(test_transport_tcp_closes_what_is_not_sip),
+		cmocka_unit_test(test_transport_tcp_too_large_is_refused_with_an_answer),
 		cmocka_unit_test(test_transport_tcp_peer_that_ends_is_told_once),
 		cmocka_unit_test(test_transport_tcp_answers_on_the_same_connection),
 		cmocka_unit_test(test_transport_tcp_opens_one_connection_and_reuses_it),

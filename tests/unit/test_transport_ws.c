@@ -26,6 +26,7 @@ struct fx {
 	struct sip_source src;
 	uint64_t closed_flow;
 	const char *answer;      /* what messages are answered with */
+	int want_status;
 	bool close_in_handler, close_in_closed;
 	int peer;
 	struct tls *tls;         /* the peer's, NULL: plain */
@@ -39,7 +40,7 @@ static void on_message(struct sip_msg *m, const struct sip_msg_error *err, const
 	struct fx *fx = arg;
 	struct sip_dest dest = { .proto = src->proto, .addr = src->peer, .flow = src->flow };
 
-	assert_int_equal(err->status, 0);
+	assert_int_equal(err->status, fx->want_status);
 	fx->ngot++;
 	fx->got_len = m->raw.n;
 	fx->src = *src;
@@ -285,6 +286,24 @@ static void test_transport_ws_message_that_is_too_large_ends_it(void **state)
 	pump(fx, fx->nin, 4u);
 	assert_memory_equal(fx->in, "\x88\x02\x03\xf1", 4); /* 1009, RFC 6455 §7.4.1 */
 	assert_int_equal(fx->closed_flow, flow);
+	assert_int_equal(fx->ngot, 1);
+	assert_int_equal(transport_counters(fx->t)->dropped_oversize, 1);
+}
+
+static void test_transport_ws_message_that_is_too_large_is_told_so(void **state)
+{
+	struct fx *fx = *state;
+	static char buf[70000];
+	size_t n = message(buf, sizeof(buf), 66000);
+
+	peer_open(fx);
+	fx->answer = "SIP/2.0 413 Large\r\n\r\n";
+	fx->want_status = 413;
+	peer_frame(fx, 0x01, buf, 40000);
+	peer_frame(fx, 0x80, buf + 40000, n - 40000);
+	pump(fx, fx->nclosed, 1u);
+	pump(fx, fx->nin, 2 + strlen(fx->answer));
+	assert_memory_equal(fx->in, "\x81\x15SIP/2.0 413 Large\r\n\r\n", 23);
 	assert_int_equal(fx->ngot, 1);
 	assert_int_equal(transport_counters(fx->t)->dropped_oversize, 1);
 }
@@ -540,6 +559,7 @@ int main(void)
 		unit(test_transport_ws_message_is_one_frame_of_text_or_binary),
 		unit(test_transport_ws_message_in_fragments_is_put_together),
 		unit(test_transport_ws_message_that_is_too_large_ends_it),
+		unit(test_transport_ws_message_that_is_too_large_is_told_so),
 		unit(test_transport_ws_keepalives_are_answered),
 		unit(test_transport_ws_handshake_is_refused),
 		unit(test_transport_ws_end_is_told_and_none_is_opened),
