@@ -10,16 +10,17 @@ static bool is_meant(const struct call *call, const char *number, const struct b
 	return !g || strcmp(g->number, number) != 0 || (b->instance && !strcasecmp(b->instance, g->instance));
 }
 
-static struct target *copy(struct call *call, const struct binding *b)
+static struct target *copy(struct call *call, const char *number, const struct binding *b)
 {
 	struct target *t = call_alloc(call, sizeof(*t));
+	char bulk[BINDING_TARGET_MAX];
 
-	if (!t)
+	if (!t || (b->is_bulk && binding_target(b, str_from(number), bulk) != 0))
 		return NULL;
 	t->dest = b->dest;
 	t->reg_id = b->reg_id;
 	t->q_milli = b->q_milli;
-	t->contact = call_strdup(call, b->contact);
+	t->contact = call_strdup(call, b->is_bulk ? bulk : b->contact);
 	t->route = b->path ? call_strdup(call, b->path) : NULL;
 	t->instance = b->instance ? call_strdup(call, b->instance) : NULL;
 	return t->contact && (t->route || !b->path) && (t->instance || !b->instance) ? t : NULL;
@@ -27,21 +28,21 @@ static struct target *copy(struct call *call, const struct binding *b)
 
 struct targets *targets_of(struct call *call, const char *number)
 {
-	const struct binding *all = registrar_find(call->calls->p.registrar, call->domain, str_from(number));
-	struct targets *ts = all ? call_alloc(call, sizeof(*ts)) : NULL;
+	const struct registrar_reach all = registrar_reach(call->calls->p.registrar, call->domain, str_from(number));
+	struct targets *ts = all.b ? call_alloc(call, sizeof(*ts)) : NULL;
 	struct target **end;
 	bool is_one_reachable = false;
 	unsigned n = 0;
 
 	if (!ts)
 		return NULL;
-	for (const struct binding *b = all; b; b = b->next)
-		is_one_reachable |= !b->is_unreachable && is_meant(call, number, b);
+	for (struct registrar_reach at = all; at.b; registrar_next(&at))
+		is_one_reachable |= !at.b->is_unreachable && is_meant(call, number, at.b);
 	end = &ts->first;
-	for (const struct binding *b = all; b && n < TARGETS_MAX; b = b->next) {
-		if (!is_meant(call, number, b) || (is_one_reachable && b->is_unreachable))
+	for (struct registrar_reach at = all; at.b && n < TARGETS_MAX; registrar_next(&at)) {
+		if (!is_meant(call, number, at.b) || (is_one_reachable && at.b->is_unreachable))
 			continue;
-		*end = copy(call, b);
+		*end = copy(call, number, at.b);
 		if (!*end)
 			return NULL;
 		end = &(*end)->next;

@@ -49,6 +49,9 @@ struct dir_extension {
 	const char *const *identities;   /* further numbers it may call as */
 	bool presence_hidden;            /* nobody else may watch it */
 	bool sees_peers;                 /* lamps show it with whom others talk */
+	bool may_bulk;                   /* an exchange: may register for the numbers whose bulk_account it is (RFC 6140) */
+	const char *bulk_account;        /* the exchange that registers for it; NULL: none */
+	bool mwi_unsolicited;            /* its phones are told of voicemail without having subscribed */
 	const char *pickup_group;        /* whose ringing calls it may take; NULL: only its own */
 };
 
@@ -67,6 +70,7 @@ struct dir_trunk {
 	bool is_registering;
 	const char *registrar, *register_as, *contact_user, *proxy;
 	uint32_t register_expires_s;
+	bool is_bulk;                    /* for all numbers we have there (RFC 6140) */
 	bool is_outbound;                /* registers a flow (RFC 5626) */
 	uint32_t keepalive_s;            /* how often its registrar is shown that we are there; 0: as that one says */
 	bool is_number_in_to;            /* what was dialled is in To, not in the Request-URI */

@@ -108,7 +108,8 @@ static int fill_extension(struct directory *d, struct dir_row *r)
 					       .caller_id = r->v[10], .anonymous = anonymous(r->v[11]), .nidentities = n,
 					       .identities = r->list, .presence_hidden = is_true(r->v[13]),
 					       .sees_peers = is_true(r->v[14]),
-					       .qualify_s = number_or(r->v[15], 0), .pickup_group = r->v[16] };
+					       .qualify_s = number_or(r->v[15], 0), .pickup_group = r->v[16],
+					       .may_bulk = is_true(r->v[17]), .bulk_account = r->v[18], .mwi_unsolicited = is_true(r->v[19]) };
 	return 0;
 }
 
@@ -156,6 +157,7 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	r->trunk.qualify_s = number_or(r->v[19], 0);
 	r->trunk.is_outbound = is_true(r->v[20]);
 	r->trunk.keepalive_s = number_or(r->v[21], 0);
+	r->trunk.is_bulk = is_true(r->v[22]);
 	r->trunk.is_trusted = is_true(r->v[8]);
 	r->trunk.has_asserted = r->trunk.is_trusted && (!strcmp(r->v[9], "pai") || !strcmp(r->v[9], "both"));
 	r->trunk.has_rpid = r->trunk.is_trusted && (!strcmp(r->v[9], "rpid") || !strcmp(r->v[9], "both"));
@@ -274,7 +276,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" coalesce(e.algorithms, d.algorithms), coalesce(e.language, d.language), coalesce(e.music_class, d.music_class),"
 		" EXISTS (SELECT FROM pbx.mailbox AS m WHERE (m.domain, m.number) = (e.domain, e.number)),"
 		" e.caller_id, coalesce(e.anonymous, d.anonymous), array_to_string(e.identities, E'\\x1e'), e.presence_hidden, e.sees_peers,"
-		" coalesce(e.qualify_s, d.qualify_s, 0), e.pickup_group"
+		" coalesce(e.qualify_s, d.qualify_s, 0), e.pickup_group, e.bulk_registers, e.bulk_account, e.mwi_unsolicited"
 		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)"
 		" WHERE ($1::text[] IS NULL OR e.domain || '/' || e.number = ANY($1) OR e.domain = ANY($1)) AND e.enabled", fill_extension },
 	[DIR_CREDENTIAL] = { "credential",
@@ -287,7 +289,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		"SELECT t.domain || '/' || t.name, t.domain, t.name, t.context, t.uri, t.auth_user, t.auth_password, t.call_limit,"
 		" (SELECT string_agg(a.address::text, E'\\x1e') FROM pbx.trunk_address AS a WHERE (a.domain, a.name) = (t.domain, t.name)),"
 		" t.trusted, t.identity, t.caller_id, t.session_expires_s, t.register, t.registrar, t.register_as, t.register_expires_s, t.contact_user, t.proxy,"
-		" t.number_from, t.qualify_s, t.outbound, t.keepalive_s FROM pbx.trunk AS t" WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
+		" t.number_from, t.qualify_s, t.outbound, t.keepalive_s, t.register_bulk FROM pbx.trunk AS t" WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
 	[DIR_GROUP] = { "ring_group",
 		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"
 		" (SELECT string_agg(m.member || E'\\x1f' || m.delay_s || E'\\x1f' || coalesce(m.ring_s::text, ''), E'\\x1e' ORDER BY m.position, m.member)"

@@ -64,9 +64,11 @@ int delivery_start(struct messages *ms, const char *domain, const char *number, 
 	if (!d)
 		return -ENOMEM;
 	*d = (struct delivery){ .ms = ms, .done = done, .arg = arg, .best = 480 };
-	for (const struct binding *b = registrar_find(ms->p.registrar, domain, str_from(number)); b && n < CONTACTS_MAX; b = b->next) {
+	for (struct registrar_reach at = registrar_reach(ms->p.registrar, domain, str_from(number)); at.b && n < CONTACTS_MAX; registrar_next(&at)) {
+		const struct binding *b = at.b;
+		char target[BINDING_TARGET_MAX];
 		const struct outside_params p = {
-			.method = "MESSAGE", .target = str_from(b->contact), .route = str_from(b->path), .dest = b->path ? NULL : &b->dest,
+			.method = "MESSAGE", .target = binding_target(b, str_from(number), target) ? STR_NULL : str_from(target), .route = str_from(b->path), .dest = b->path ? NULL : &b->dest,
 			.from_display = str_from(t->sender_name), .from_user = str_from(t->sender), .hdrs = t->hdrs, .ctype = t->ctype,
 			.body = t->body, .max_forwards = t->max_forwards,
 		};

@@ -111,7 +111,7 @@ static enum pidf_basic overall(const struct presentity *p, const struct dir_note
 		return !strcmp(note->status, "open") ? PIDF_OPEN : PIDF_CLOSED;
 	if (p->publications)
 		return is_one_open(p) ? PIDF_OPEN : PIDF_CLOSED;
-	return registrar_find(p->all->p.registrar, p->domain, str_from(p->number)) ? PIDF_OPEN : PIDF_CLOSED;
+	return registrar_reach(p->all->p.registrar, p->domain, str_from(p->number)).b ? PIDF_OPEN : PIDF_CLOSED;
 }
 
 static const char *activity_of(const struct presentity *p, const struct dir_note *note)

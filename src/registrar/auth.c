@@ -119,10 +119,21 @@ static void log_failure(const struct check *c, struct str user, const char *what
 		 sockaddr_print(&strans_source(c->st)->peer, addr));
 }
 
+/* A number of an exchange, that the exchange claims to be (RFC 6140): it is taken for that number. */
+static const struct dir_extension *number_of_bulk(const struct check *c, const struct dir_credential *cred)
+{
+	const struct dir_extension *ext;
+
+	if (c->m->method == SIP_REGISTER || !c->claimed[0] ||
+	    directory_extension(c->auth->directory, c->domain->domain, str_from(c->claimed), &ext) != DIR_FOUND)
+		return NULL;
+	return ext->bulk_account && !strcmp(ext->bulk_account, cred->number) ? ext : NULL;
+}
+
 /* The password was right: may this user send this? */
 static enum auth_verdict admit(const struct check *c, const struct dir_credential *cred, struct auth_identity *out)
 {
-	const struct dir_extension *ext;
+	const struct dir_extension *ext, *number;
 
 	switch (directory_extension(c->auth->directory, c->domain->domain, str_from(cred->number), &ext)) {
 	case DIR_UNKNOWN:
@@ -133,7 +144,10 @@ static enum auth_verdict admit(const struct check *c, const struct dir_credentia
 	case DIR_FOUND:
 		break;
 	}
-	if (!c->is_anonymous && strcmp(c->claimed, cred->number) != 0 && strcmp(c->claimed, cred->auth_name) != 0) {
+	number = ext->may_bulk && !c->is_anonymous ? number_of_bulk(c, cred) : NULL;
+	if (number) {
+		ext = number;
+	} else if (!c->is_anonymous && strcmp(c->claimed, cred->number) != 0 && strcmp(c->claimed, cred->auth_name) != 0) {
 		log_failure(c, str_from(cred->auth_name), "claims to be another user");
 		return refuse(c->st, 403, "Credentials belong to another user", NULL);
 	}

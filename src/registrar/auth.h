@@ -36,7 +36,8 @@ struct auth_identity {
 /* Authenticates the sender of st's request. Challenges are 401 with WWW-Authenticate for every method: we are a UAS, not a proxy
  * (RFC 3261 §22.1). A trunk whose address matches needs no credentials, but can only
  * call, ask and write: REGISTER, SUBSCRIBE and PUBLISH are those of phones.
- * The user the request claims (From, or To of REGISTER) must be the one the credentials belong to, else 403; but a From of anonymous.invalid
+ * The user the request claims (From, or To of REGISTER) must be the one the credentials belong to, or a number of that exchange (RFC 6140),
+ * else 403; but a From of anonymous.invalid
  * (RFC 3323) claims nobody. Database away and nothing
  * loaded: 503 with Retry-After. */
 enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip_msg *m, struct auth_identity *out);

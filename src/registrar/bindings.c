@@ -29,6 +29,13 @@ static char *copy_or_null(const char *z, bool *ok)
 	return copy;
 }
 
+static bool is_bulk_contact(const char *contact)
+{
+	struct sip_uri uri;
+
+	return sip_uri_parse(&uri, str_from(contact)) == 0 && sip_param_find(uri.params, "bnc", NULL);
+}
+
 struct entry *bindings_entry_new(struct bindings *bs, const struct binding *b)
 {
 	struct entry *e = calloc(1, sizeof(*e));
@@ -43,6 +50,7 @@ struct entry *bindings_entry_new(struct bindings *bs, const struct binding *b)
 	e->b.call_id = copy_or_null(b->call_id, &ok);
 	e->b.instance = copy_or_null(b->instance, &ok);
 	e->b.path = copy_or_null(b->path, &ok);
+	e->b.is_bulk = is_bulk_contact(b->contact);
 	timer_init(&e->expiry, on_expired, e);
 	if (!ok) {
 		bindings_entry_free(e);

@@ -481,12 +481,14 @@ static void write_contact(struct reg *r, const struct sip_dest *dest, const unio
 
 	out_init(&o, r->contact, sizeof(r->contact) - 1);
 	out_z(&o, r->s.is_secure ? "sips:" : "sip:");
-	sip_escape_user(&o, str_from(r->s.contact_user));
-	out_chr(&o, '@');
+	if (!r->s.is_bulk) { /* RFC 6140 §5.1: there the registrar puts each number */
+		sip_escape_user(&o, str_from(r->s.contact_user));
+		out_chr(&o, '@');
+	}
 	out_z(&o, sockaddr_print(local, host));
 	if (dest->proto != SIP_UDP && !(r->s.is_secure && dest->proto == SIP_TLS))
 		out_z(&o, transports[dest->proto]);
-	out_z(&o, ";line=");
+	out_z(&o, r->s.is_bulk ? ";bnc;line=" : ";line=");
 	out_z(&o, r->names.line);
 	r->contact[out_ok(&o) ? o.len : 0] = '\0';
 }
@@ -505,6 +507,8 @@ static void write_hdrs(struct out *o, const struct sip_dest *dest, const union s
 	out_z(o, r->is_flow ? "\";reg-id=1\r\nExpires: " : "\"\r\nExpires: ");
 	out_u64(o, r->state == REG_ENDING ? 0 : r->asked_s);
 	out_z(o, r->is_flow ? "\r\nSupported: path, outbound\r\n" : "\r\nSupported: path\r\n");
+	if (r->s.is_bulk)
+		out_z(o, "Require: gin\r\nProxy-Require: gin\r\n");
 	out_z(o, sip_ua_allow(r->of->p.env.ua));
 }
 
@@ -603,7 +607,8 @@ static void on_trunk(const struct dir_trunk *t, void *arg)
 	r->is_seen = true;
 	if (!memcmp(&r->s, &s, sizeof(s)))
 		return;
-	if (!strcmp(r->s.aor, s.aor) && !strcmp(r->s.registrar, s.registrar) && !strcmp(r->s.contact_user, s.contact_user)) {
+	if (!strcmp(r->s.aor, s.aor) && !strcmp(r->s.registrar, s.registrar) && !strcmp(r->s.contact_user, s.contact_user) &&
+	    r->s.is_bulk == s.is_bulk) {
 		renew(r, &s);
 		return;
 	}
@@ -671,7 +676,8 @@ static bool is_from_registrar(const struct reg *r, const struct sip_msg *m, cons
 {
 	const struct sip_dest *dest = client_dest(&r->client);
 
-	return r->until_ms && dest && sockaddr_host_eq(&dest->addr, &src->peer) && str_eqz(m->ruri.user, r->s.contact_user);
+	return r->until_ms && dest && sockaddr_host_eq(&dest->addr, &src->peer) &&
+	       (r->s.is_bulk || str_eqz(m->ruri.user, r->s.contact_user));
 }
 
 const struct dir_trunk *outgoing_trunk_of(const struct sip_msg *m, const struct sip_source *src, void *outgoing)

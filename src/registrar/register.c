@@ -196,7 +196,9 @@ static struct fault new_entry(const struct registration *r, const struct sip_add
 		b.q_milli = read_q(value);
 	if (key->instance.n && str_copy(key->instance, instance, sizeof(instance)) == 0) {
 		b.instance = instance;
-		b.gruu_id = gruu_id_for(r, key);
+		/* A GRUU of an exchange would have to name its phones, of which we know nothing. */
+		if (!sip_param_find(contact->uri.params, "bnc", NULL))
+			b.gruu_id = gruu_id_for(r, key);
 	}
 	copy_user_agent(b.user_agent, sizeof(b.user_agent), sip_msg_value(r->m, SIP_HDR_USER_AGENT));
 	*out = bindings_entry_new(r->bindings, &b);
@@ -243,6 +245,22 @@ static struct contact_key key_of(const struct registration *r, const struct sip_
 	return key;
 }
 
+/* RFC 6140 §5.1, §5.2: one contact for all numbers of an exchange has no user, and says so by an extension that must be understood. */
+static struct fault check_bulk(const struct registration *r, const struct sip_addr *contact)
+{
+	const struct dir_extension *ext;
+
+	if (!sip_param_find(contact->uri.params, "bnc", NULL))
+		return no_fault();
+	if (!sip_msg_has_token(r->m, SIP_HDR_REQUIRE, "gin"))
+		return fault_of(400, "bnc needs Require: gin");
+	if (contact->uri.user.n)
+		return fault_of(400, "Contact with bnc has a user");
+	if (directory_extension(r->p->directory, r->who->domain, str_from(r->who->number), &ext) != DIR_FOUND || !ext->may_bulk)
+		return fault_of(403, "Not an exchange");
+	return no_fault();
+}
+
 static struct fault plan_contact(struct registration *r, struct str element)
 {
 	struct sip_addr contact;
@@ -255,6 +273,9 @@ static struct fault plan_contact(struct registration *r, struct str element)
 		return fault_of(400, "Malformed Contact");
 	if ((contact.uri.scheme != SIP_SCHEME_SIP && contact.uri.scheme != SIP_SCHEME_SIPS) || !is_plain(contact.uri.text))
 		return fault_of(400, "Contact isn't a SIP URI");
+	struct fault bulk = check_bulk(r, &contact);
+	if (bulk.status)
+		return bulk;
 	if (sip_param_find(contact.params, "expires", &value))
 		expires_s = read_expires(value, r->default_s);
 	if (expires_s && expires_s < r->p->min_expires_s && expires_s < HOUR_S)

@@ -17,7 +17,7 @@
 #define DEFAULT_EXPIRES_DEFAULT_S 600
 #define REPLY_MAX 32768
 #define NOT_LOADED_RETRY "Retry-After: 2\r\n"
-#define SUPPORTED "Supported: path, outbound, gruu\r\n"
+#define SUPPORTED "Supported: path, outbound, gruu, gin\r\n"
 #define FLOW_TIMER_S 120 /* as RFC 5626 §4.4.1 has it for connections */
 
 struct registrar {
@@ -189,7 +189,7 @@ void registrar_on_flow_closed(struct registrar *r, void (*fn)(uint64_t flow, voi
 
 int registrar_new(struct registrar **out, const struct registrar_params *p)
 {
-	static const char *const tags[] = { "path", "outbound", "gruu" };
+	static const char *const tags[] = { "path", "outbound", "gruu", "gin" };
 	struct registrar *r = calloc(1, sizeof(*r));
 	int err;
 
@@ -243,6 +243,61 @@ const struct binding *registrar_find(struct registrar *r, const char *domain, st
 	const struct aor *aor = bindings_find(r->bindings, domain, number);
 
 	return aor ? aor->first : NULL;
+}
+
+static void skip_others(struct registrar_reach *reach)
+{
+	while (reach->is_bulk && reach->b && !reach->b->is_bulk)
+		reach->b = reach->b->next;
+}
+
+struct registrar_reach registrar_reach(struct registrar *r, const char *domain, struct str number)
+{
+	struct registrar_reach reach = { .b = registrar_find(r, domain, number) };
+	const struct dir_extension *ext;
+
+	if (reach.b || directory_extension(r->p.directory, domain, number, &ext) != DIR_FOUND || !ext->bulk_account)
+		return reach;
+	reach.is_bulk = true;
+	reach.b = registrar_find(r, domain, str_from(ext->bulk_account));
+	skip_others(&reach);
+	return reach;
+}
+
+void registrar_next(struct registrar_reach *reach)
+{
+	reach->b = reach->b->next;
+	skip_others(reach);
+}
+
+/* RFC 6140 §5.2: the number goes in as the user, bnc goes. */
+int binding_target(const struct binding *b, struct str number, char target[BINDING_TARGET_MAX])
+{
+	struct sip_uri uri;
+	struct str rest;
+	struct out o;
+
+	if (!b->is_bulk || sip_uri_parse(&uri, str_from(b->contact)) != 0)
+		return str_copy(str_from(b->contact), target, BINDING_TARGET_MAX) ? -EMSGSIZE : 0;
+	out_init(&o, target, BINDING_TARGET_MAX - 1);
+	out_z(&o, uri.scheme == SIP_SCHEME_SIPS ? "sips:" : "sip:");
+	sip_escape_user(&o, number);
+	out_chr(&o, '@');
+	out_str(&o, uri.host);
+	if (uri.port)
+		out_fmt(&o, ":%u", uri.port);
+	for (rest = uri.params; rest.n;) {
+		struct str param = str_cut(&rest, ';');
+
+		if (str_ieqz(param, "bnc") || !param.n)
+			continue;
+		out_chr(&o, ';');
+		out_str(&o, param);
+	}
+	if (!out_ok(&o))
+		return -EMSGSIZE;
+	target[o.len] = '\0';
+	return 0;
 }
 
 struct binding *registrar_binding(struct registrar *r, const struct binding_key *key)

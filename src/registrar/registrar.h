@@ -1,4 +1,4 @@
-/* registrar.h - where an extension can be reached now (RFC 3261 §10, RFC 3327, RFC 5626, RFC 5627).
+/* registrar.h - where an extension can be reached now (RFC 3261 §10, RFC 3327, RFC 5626, RFC 5627, RFC 6140).
  *
  * Bindings live in memory, each change goes through the outbox to pbx.binding, and they are read back at start. A look-up
  * never waits. REGISTER is authenticated by auth.h like everything else.
@@ -44,6 +44,7 @@ struct binding {
 	struct sip_dest dest;        /* where requests to it go: the source it registered from (RFC 3581), its flow if it is a connection.
 				      * With a path: where the REGISTER came from; requests go to the first URI of the path */
 	char user_agent[64];
+	bool is_bulk;                /* of an exchange (RFC 6140): the contact is without user, and has the parameter bnc */
 	bool is_unreachable;         /* it doesn't answer when asked (qualify.h): others are called first */
 	uint32_t rtt_us;             /* of its last answer, roughly */
 	int64_t reach_since_ms;      /* since when it is so; wall clock, 0: it wasn't asked yet */
@@ -61,6 +62,14 @@ bool registrar_is_loaded(const struct registrar *r);
 /* Live bindings of an extension, best q first, then who registered last; NULL: none. Valid until the loop callback returns or the
  * task parks. Of several with one instance only one may ring at a time (RFC 5626 §7). */
 const struct binding *registrar_find(struct registrar *r, const char *domain, struct str number);
+/* Those by which a number is reached: its own, or where it has none those of the exchange that registers for it. Of these one begins with
+ * the first and goes on with registrar_next(). */
+struct registrar_reach { const struct binding *b; bool is_bulk; };
+struct registrar_reach registrar_reach(struct registrar *r, const char *domain, struct str number);
+void registrar_next(struct registrar_reach *reach); /* b NULL: no more */
+/* The URI by which a number is called at a binding. -EMSGSIZE. */
+#define BINDING_TARGET_MAX 700
+int binding_target(const struct binding *b, struct str number, char target[BINDING_TARGET_MAX]);
 bool binding_is_same_instance(const struct binding *a, const struct binding *b); /* false when one of them has none */
 
 /* What was sent to this flow was answered 430, or can't be sent: it is gone (RFC 5626 §7). Nothing if there is no such binding. */

@@ -168,8 +168,8 @@ def test_call_takes_the_path(phones, proto):
 
 def test_unknown_extension_is_refused_and_ours_are_not(phones):
     phone = phones()
-    m = phone.register(headers=["Require: path, outbound, gruu"])
-    assert m.status == 200 and m["Supported"] == "path, outbound, gruu"
+    m = phone.register(headers=["Require: path, outbound, gruu, gin"])
+    assert m.status == 200 and m["Supported"] == "path, outbound, gruu, gin"
     m = phone.register(headers=["Require: path, postcards"])
     assert (m.status, m["Unsupported"]) == (420, "postcards")
 

@@ -288,3 +288,32 @@ def test_cordboard_registers_at_cordboard_and_unregisters_when_it_stops(office, 
     pbx.stop_server()
     provider.wait_sql("SELECT count(*) = 0 FROM pbx.binding WHERE number = '1004'")
     assert state(pbx)[0] is None
+
+
+def test_exchange_registers_for_all_its_numbers(office, own_office):
+    """RFC 6140, both sides: a call for any number of the exchange comes in over its one registration, and goes out as that number."""
+    provider, pbx = office, own_office
+    pbx.change(ROUTES)
+    pbx.change("DELETE FROM pbx.route WHERE context = 'outside'; INSERT INTO pbx.route (domain, context, pattern) VALUES ('office', 'outside', '1006');"
+               " INSERT INTO pbx.step (domain, context, pattern, position, app, args)"
+               " VALUES ('office', 'outside', '1006', 1, 'dial', '{\"number\": \"1003\"}')")
+    try:
+        provider.change("UPDATE pbx.extension SET bulk_registers = true WHERE number = '1004';"
+                        " UPDATE pbx.extension SET bulk_account = '1004' WHERE number IN ('1005', '1006')")
+        pbx.change("UPDATE pbx.trunk SET (uri, auth_user, auth_password, register, register_bulk) = (%s, '1004', 's1004', true, true)"
+                   " WHERE name = 'provider'", f"sip:{provider.addr}")
+        wait_state(pbx, "registered")
+        with Phone(pbx, "1003") as phone, Phone(provider, "1001") as caller:
+            assert phone.register().status == 200
+            call = caller.invite("91005")      # which the exchange has no route for
+            call.ack(call.expect(*range(400, 700), skip=(100, 180)))
+            call = caller.invite("91006")
+            rung = phone.answer_invite()
+            rung.answer()
+            call.ack(call.expect(200, skip=(100, 180)))
+            call.bye()
+            rung.take_bye()
+            phone.unregister()
+    finally:
+        pbx.stop_server()
+        provider.change("UPDATE pbx.extension SET bulk_account = NULL; UPDATE pbx.extension SET bulk_registers = false")

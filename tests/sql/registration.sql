@@ -1,6 +1,6 @@
 -- Trunks at which we register, and what servers tell of how things stand.
 BEGIN;
-SELECT plan(26);
+SELECT plan(31);
 
 INSERT INTO pbx.trunk (domain, name, context, uri, auth_user, auth_password) VALUES ('office', 'p', 'office', 'sip:p.example', 'u', 'x'),
 	('office', 'q', 'office', NULL, NULL, NULL);
@@ -45,6 +45,13 @@ SELECT pbx.node_seen('c');
 SELECT results_eq($$ SELECT node FROM pbx.trunk_state ORDER BY node $$, ARRAY['a', 'c'], 'what vanished servers saw is forgotten');
 SELECT is(seen, now(), 'who says that he lives does') FROM pbx.node WHERE node = 'c';
 SELECT is(seen, now() - interval '9 minutes', 'alone') FROM pbx.node WHERE node = 'a';
+
+-- Exchanges (RFC 6140)
+SELECT lives_ok($$ UPDATE pbx.extension SET bulk_registers = true WHERE number = '1004' $$, 'an exchange');
+SELECT lives_ok($$ UPDATE pbx.extension SET bulk_account = '1004' WHERE number IN ('1005', '1006') $$, 'and its numbers');
+SELECT throws_like($$ UPDATE pbx.extension SET bulk_account = '4711' WHERE number = '1007' $$, '%bulk_account_exists%', 'of one that isn''t there');
+SELECT throws_like($$ UPDATE pbx.extension SET bulk_account = '1004' WHERE number = '1004' $$, '%bulk_account_is_another%', 'of itself');
+SELECT throws_like($$ DELETE FROM pbx.extension WHERE number = '1004' $$, '%bulk_account_exists%', 'one that is named stays');
 
 SELECT * FROM finish();
 ROLLBACK;

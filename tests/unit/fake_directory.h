@@ -1,7 +1,7 @@
 /* fake_directory.h - a directory of one office, for tests that link without directory.c. Include it once.
  *
  * Domain "office", realm "cordboard", the default one. 1001 with its own name; 1002 whose authentication name is "bob";
- * 1003 has a password but no extension any more. All passwords are "secret". A trunk at 192.0.2.200. Mailboxes: 1001, 1002.
+ * 1003 has a password but no extension any more. 1004 is an exchange with the number 2001. All passwords are "secret". A trunk at 192.0.2.200. Mailboxes: 1001, 1002.
  */
 #pragma once
 
@@ -23,15 +23,18 @@ static struct dir_domain fake_domain = {
 	.domain = "office", .realm = "cordboard", .timezone = "UTC", .language = "en", .music_class = "default", .algorithms = 1,
 	.is_default = true, .default_context = "office",
 };
-static char fake_ha1[3][3][65];
+static char fake_ha1[4][3][65];
 static struct dir_credential fake_credentials[] = {
 	{ .domain = "office", .auth_name = "1001", .number = "1001" },
 	{ .domain = "office", .auth_name = "bob", .number = "1002" },
 	{ .domain = "office", .auth_name = "1003", .number = "1003" },
+	{ .domain = "office", .auth_name = "1004", .number = "1004" },
 };
 static struct dir_extension fake_extensions[] = {
 	{ .domain = "office", .number = "1001", .display_name = "Alice", .context = "office" },
 	{ .domain = "office", .number = "1002", .display_name = "Bob", .context = "internal" },
+	{ .domain = "office", .number = "1004", .display_name = "Exchange", .context = "internal", .may_bulk = true },
+	{ .domain = "office", .number = "2001", .display_name = "Of the exchange", .context = "office", .bulk_account = "1004" },
 };
 
 static void fake_directory_init(struct directory *d)

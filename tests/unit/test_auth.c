@@ -126,6 +126,32 @@ static void test_auth_check_verdicts(void **state)
 		}
 }
 
+/* RFC 6140: an exchange is whom it says that it is, among its numbers, but registers as itself alone. */
+static void test_auth_exchange_is_each_of_its_numbers(void **state)
+{
+	static const struct { const char *method, *from, *to; int status; const char *number, *context; } rows[] = {
+		{ "INVITE", "sip:1004@office", "sip:1002@office", 0, "1004", "internal" },
+		{ "INVITE", "sip:2001@office", "sip:1002@office", 0, "2001", "office" },
+		{ "INVITE", "sip:1002@office", "sip:1001@office", 403, NULL, NULL },
+		{ "INVITE", "sip:2002@office", "sip:1001@office", 403, NULL, NULL },
+		{ "REGISTER", "sip:1004@office", "sip:1004@office", 0, "1004", "internal" },
+		{ "REGISTER", "sip:2001@office", "sip:2001@office", 403, NULL, NULL },
+	};
+
+	(void)state;
+	directory.algorithms = DIGEST_MD5;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct auth_identity who;
+		struct strans st;
+		enum auth_verdict verdict = try(rows[i].method, rows[i].from, rows[i].to, "1004", "secret", &st, &who);
+
+		if (verdict != (rows[i].status ? AUTH_ANSWERED : AUTH_OK) || st.status != rows[i].status ||
+		    (verdict == AUTH_OK && (strcmp(who.number, rows[i].number) || strcmp(who.context, rows[i].context))))
+			fail_msg("row %zu: %d", i, st.status);
+		fake_strans_fini(&st);
+	}
+}
+
 /* The nonce is the only thing that may differ. */
 static void mask_nonces(char *hdrs)
 {
@@ -431,6 +457,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_auth_check_verdicts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_userhash_where_the_domain_has_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_names_that_say_two_things_are_400, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_exchange_is_each_of_its_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_challenge_hides_who_exists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_replay_is_stale, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_unloaded_directory_is_503, setup, teardown),

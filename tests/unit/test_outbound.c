@@ -202,6 +202,60 @@ static void test_outbound_path_is_kept_and_told(void **state)
 	assert_int_equal(submit(&st, too_long), 400);
 }
 
+/* ---- exchanges (RFC 6140) ---- */
+
+/* The URIs by which a number would be called. */
+static const char *reached(const char *number)
+{
+	static char text[1024];
+	char target[BINDING_TARGET_MAX];
+	size_t n = 0;
+
+	text[0] = '\0';
+	for (struct registrar_reach at = registrar_reach(registrar, "office", str_from(number)); at.b; registrar_next(&at)) {
+		assert_int_equal(binding_target(at.b, str_from(number), target), 0);
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n ? " " : "", target);
+	}
+	return text;
+}
+
+static void test_outbound_exchange_registers_for_all_its_numbers(void **state)
+{
+#define GIN "Require: gin\r\nProxy-Require: gin\r\nSupported: path, gin, gruu\r\n"
+	static const struct { const char *number, *lines; int status; } refused[] = {
+		{ "1009", "Contact: <sip:198.51.100.3;bnc>\r\n", 400 },         /* what must be understood isn't required */
+		{ "1009", GIN "Contact: <sip:ssp@198.51.100.3;bnc>\r\n", 400 },  /* §5.1: no user */
+		{ "1001", GIN "Contact: <sip:198.51.100.3;bnc>\r\n", 403 },      /* a phone */
+	};
+	struct strans st;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+		if (submit_full(&st, refused[i].number, "x", cseq++, refused[i].lines, SIP_UDP, 1) != refused[i].status || registrar_count(registrar))
+			fail_msg("row %zu: %d %s", i, st.status, st.reason);
+	/* §5.2, with what else stands in the URI; and a phone at its own number, which isn't for the others */
+	assert_int_equal(submit_full(&st, "1009", "x", cseq++, GIN "Contact: <sip:198.51.100.3:5070;bnc;line=7>;" A "\r\n", SIP_UDP, 1), 200);
+	assert_non_null(strstr(st.hdrs, "Contact: <sip:198.51.100.3:5070;bnc;line=7>;expires=600;" A "\r\n"));
+	assert_null(strstr(st.hdrs, "-gruu"));
+	assert_non_null(strstr(st.hdrs, "gin"));
+	assert_int_equal(submit_full(&st, "1009", "y", cseq++, "Contact: <sip:desk@198.51.100.4>;q=0.9\r\n", SIP_UDP, 1), 200);
+	assert_string_equal(reached("2001"), "sip:2001@198.51.100.3:5070;line=7");
+	assert_string_equal(reached("200#"), "sip:200%23@198.51.100.3:5070;line=7");
+	assert_string_equal(reached("1009"), "sip:1009@198.51.100.3:5070;line=7 sip:desk@198.51.100.4");
+	assert_string_equal(reached("1001"), "");
+	/* One that has a phone of its own rings there */
+	assert_int_equal(submit_full(&st, "2002", "z", cseq++, "Contact: <sip:phone@198.51.100.5>\r\n", SIP_UDP, 1), 200);
+	assert_string_equal(reached("2002"), "sip:phone@198.51.100.5");
+	/* Secure ones stay so, addresses of version 6 too */
+	assert_int_equal(submit_full(&st, "1009", "x", cseq++, GIN "Contact: <sips:[2001:db8::1];bnc>;" A "\r\n", SIP_TLS, 9), 200);
+	assert_string_equal(reached("2001"), "sips:2001@[2001:db8::1]");
+	directory_answer = DIR_UNKNOWN;
+	assert_string_equal(reached("2001"), "");
+	directory_answer = DIR_FOUND;
+	flow_closed_fn(9, flow_closed_arg);
+	assert_string_equal(reached("2001"), "");
+}
+
 /* ---- GRUU ---- */
 
 /* The value of a parameter in the answer, between quotes. */
@@ -388,6 +442,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_outbound_flow_must_show_life_where_it_is_ours, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_first_hop_must_keep_the_flow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_path_is_kept_and_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outbound_exchange_registers_for_all_its_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_gruus_mean_one_phone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_flows_share_their_gruus, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_failed_flow_goes, setup, teardown),

@@ -280,6 +280,36 @@ static void test_outgoing_flow_is_named_and_given_up_where_it_can_not_be_kept(vo
 	assert_in_range(until_register(100), 15, 61);
 }
 
+/* RFC 6140 §5.1 */
+static void test_outgoing_bulk_contact_is_for_all_numbers(void **state)
+{
+	const struct dir_trunk *found;
+	char contact[256], uri[200];
+	struct sip_msg m = { .is_request = true };
+
+	(void)state;
+	until_register(2);
+	answer(200, "Contact: CONTACT;expires=600\r\n");
+	row.is_bulk = true;
+	changed();
+	assert_int_equal(until_register(0), 0);
+	assert_int_equal(asked(), 0); /* the former contact */
+	answer(200, "");
+	until_register(2);
+	assert_true(says(SIP_HDR_CONTACT, "<sip:192.0.2.200:5060;bnc;line="));
+	assert_true(says(SIP_HDR_REQUIRE, "gin") && says(SIP_HDR_PROXY_REQUIRE, "gin"));
+	str_copy(sip_msg_value(fx_sent(fx, -1), SIP_HDR_CONTACT), contact, sizeof(contact));
+	answer(200, "Contact: CONTACT;expires=600\r\n");
+	/* Calls come to any of them, with the parameter or from the registrar */
+	snprintf(uri, sizeof(uri), "sip:+12145550102@192.0.2.200:5060%.*s", 22, strstr(contact, ";line="));
+	assert_int_equal(sip_uri_parse(&m.ruri, str_from(uri)), 0);
+	found = outgoing_trunk_of(&m, &(struct sip_source){ 0 }, outgoing);
+	assert_ptr_equal(found, &row);
+	assert_int_equal(sip_uri_parse(&m.ruri, STR("sip:+12145550199@192.0.2.200:5060")), 0);
+	assert_ptr_equal(outgoing_trunk_of(&m, &fx->src, outgoing), &row);
+	assert_null(outgoing_trunk_of(&m, &(struct sip_source){ .peer.v4 = { .sin_family = AF_INET } }, outgoing));
+}
+
 static void test_outgoing_lost_flows_are_made_anew_ever_more_slowly(void **state)
 {
 	/* at once, where it is no flow by name; one that held for two minutes begins anew */
@@ -508,6 +538,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_outgoing_tries_again_when_nobody_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_heeds_retry_after_and_min_expires, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_flow_is_named_and_given_up_where_it_can_not_be_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outgoing_bulk_contact_is_for_all_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_lost_flows_are_made_anew_ever_more_slowly, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_udp_flow_is_watched_by_stun, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_signs_of_life_are_as_often_as_the_registrar_asks, setup, teardown),

@@ -3,7 +3,7 @@
 
 /* ---- tests ---- */
 
-#define SUPPORTED "Supported: path, outbound, gruu\r\n"
+#define SUPPORTED "Supported: path, outbound, gruu, gin\r\n"
 
 static void test_registrar_fetch_add_refresh_remove(void **state)
 {
