@@ -10,6 +10,70 @@
 
 #include "sip/transport_int.h"
 
+/* ---- found by address ---- */
+
+static struct conn_key key_of(enum sip_proto proto, const union sockaddr_any *a, uint16_t port, uint32_t name)
+{
+	struct conn_key k = { .proto = (uint16_t)proto, .family = a->sa.sa_family, .port = port, .name = name };
+
+	if (k.family == AF_INET6)
+		memcpy(k.host, &a->v6.sin6_addr, 16);
+	else
+		memcpy(k.host, &a->v4.sin_addr, 4);
+	return k;
+}
+
+static enum sip_proto conn_proto(const struct tcp_conn *c)
+{
+	return c->tls ? SIP_TLS : SIP_TCP;
+}
+
+/* Its peer and what it is are known. */
+static void addr_add(struct tcp_conn *c)
+{
+	c->key = key_of(conn_proto(c), &c->peer, sockaddr_port(&c->peer), c->name);
+	HASH_ADD(hh_addr, c->transport->conns_addr, key, sizeof(c->key), c);
+}
+
+static void addr_remove(struct tcp_conn *c)
+{
+	struct transport *t = c->transport;
+
+	if (c->key.family)
+		HASH_DELETE(hh_addr, t->conns_addr, c);
+	if (c->alias.family)
+		HASH_DELETE(hh_alias, t->conns_alias, c);
+	c->key.family = c->alias.family = 0;
+}
+
+static struct tcp_conn *addr_find(const struct transport *t, const struct sip_dest *dest)
+{
+	struct conn_key k = key_of(dest->proto, &dest->addr, sockaddr_port(&dest->addr), dest->name);
+	struct tcp_conn *c = NULL;
+
+	HASH_FIND(hh_addr, t->conns_addr, &k, sizeof(k), c);
+	if (!c && t->conns_alias && dest->name)
+		HASH_FIND(hh_alias, t->conns_alias, &k, sizeof(k), c);
+	return c;
+}
+
+/* RFC 5923 §5: the client has said, in the topmost Via of a request, at which host and port it listens, and its certificate vouches for the host. */
+static void take_alias(struct tcp_conn *c)
+{
+	struct transport *t = c->transport;
+	const struct sip_msg *m = &t->msg;
+	uint32_t name;
+	char host[256];
+
+	if (!m->is_request || !sip_param_find(m->via.params, "alias", NULL) || str_copy(m->via.host, host, sizeof(host)) != 0 ||
+	    !tls_peer_is(c->tls, host) || transport_name(t, m->via.host, &name) != 0)
+		return;
+	c->alias = key_of(SIP_TLS, &c->peer, m->via.port ? m->via.port : 5061, name);
+	HASH_ADD(hh_alias, t->conns_alias, alias, sizeof(c->alias), c);
+}
+
+/* ---- life ---- */
+
 static void on_conn_closed(uv_handle_t *handle)
 {
 	struct tcp_conn *c = handle->data;
@@ -42,6 +106,7 @@ static void conn_close(struct tcp_conn *c)
 			uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
 	}
 	HASH_DEL(t->conns, c);
+	addr_remove(c);
 	if (c->is_counted)
 		gate_leave(t->gate, &c->peer);
 	t->n.tcp_closed++;
@@ -121,11 +186,6 @@ static bool take_pong(struct tcp_conn *c, size_t crlf_len, bool is_all)
 	return true;
 }
 
-static enum sip_proto conn_proto(const struct tcp_conn *c)
-{
-	return c->tls ? SIP_TLS : SIP_TCP;
-}
-
 static void buffer_drop(struct tcp_conn *c)
 {
 	transport_drop(c->transport, &c->peer, c->buf, &c->size);
@@ -138,6 +198,7 @@ static void buffer_drop(struct tcp_conn *c)
 static void conn_refuse(struct tcp_conn *c)
 {
 	c->is_refused = true;
+	addr_remove(c);
 	c->began_ms = uv_now(c->transport->loop);
 	buffer_drop(c);
 	if (c->tls) {
@@ -197,7 +258,8 @@ static void take_messages(struct tcp_conn *c)
 		}
 		c->is_used = true;
 		c->last_ms = uv_now(t->loop);
-		transport_receive(t, c->buf + at, (size_t)n, &src);
+		if (transport_receive(t, c->buf + at, (size_t)n, &src) && c->tls && !c->is_ours && !c->alias.family && !c->is_closing)
+			take_alias(c);
 		at += (size_t)n;
 	}
 	if (c->is_closing)
@@ -328,6 +390,7 @@ static void on_connection(uv_stream_t *server, int status)
 		return;
 	}
 	t->n.tcp_accepted++;
+	addr_add(c);
 	if (conn_start(c) != 0)
 		conn_close(c);
 }
@@ -385,6 +448,7 @@ static struct tcp_conn *conn_open(struct transport *t, const struct sip_dest *to
 		conn_close(c);
 		return NULL;
 	}
+	addr_add(c);
 	return c;
 }
 
@@ -456,9 +520,7 @@ int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes,
 		if (!c || c->is_refused)
 			return -ENOTCONN;
 	} else {
-		for (c = t->conns; c; c = c->hh.next)
-			if (!c->is_refused && conn_proto(c) == dest->proto && c->name == dest->name && sockaddr_eq(&c->peer, &dest->addr))
-				break;
+		c = addr_find(t, dest);
 		if (!c)
 			c = conn_open(t, dest);
 		if (!c)

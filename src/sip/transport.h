@@ -4,6 +4,9 @@
  * id, so that somebody who keeps an id over time never holds a dead pointer. A WebSocket is opened by the peer alone: it is
  * reached by its flow or not at all.
  *
+ * A client that has shown a certificate of its own over TLS, and says ";alias" in its Via, is called back over the same connection
+ * (RFC 5923): what goes to the host of that Via, which its certificate must name, at the address it comes from.
+ *
  * What a peer may hold, by default:
  *   a connection        one of 20,000 (and of half of the descriptors), one of 2,000 of its address; some 2 KiB, with TLS or WebSocket 10
  *   a message coming in 64 KiB, its buffer 128; those of all connections together 256 MiB: who needs more then is closed

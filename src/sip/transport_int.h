@@ -60,8 +60,18 @@ struct listener {
 	uv_poll_t poll;
 };
 
+/* What a connection is good for, besides its id: requests to this address and port, meant for this name. */
+struct conn_key {
+	uint16_t proto, family, port;
+	uint16_t zero;
+	uint32_t name;
+	unsigned char host[16];
+};
+
 struct tcp_conn {
 	UT_hash_handle hh;               /* by id */
+	UT_hash_handle hh_addr, hh_alias;
+	struct conn_key key, alias;      /* alias.family 0: none */
 	struct transport *transport;
 	uint64_t id;
 	uv_tcp_t tcp;
@@ -96,7 +106,8 @@ struct transport {
 	struct transport_handler h;
 	void *arg;
 	struct listener *listeners;
-	struct tcp_conn *conns;
+	struct tcp_conn *conns;          /* by id */
+	struct tcp_conn *conns_addr, *conns_alias;
 	struct ws *ws;                   /* NULL: no WebSockets */
 	uint64_t idle_max_ms;
 	struct gate *gate;

@@ -300,6 +300,57 @@ static void test_transport_tls_connection_is_reused_for_the_same_name_alone(void
 	assert_int_equal(transport_send(fx->b.t, &to, (struct str){ buf, n }, NULL), -EHOSTUNREACH);
 }
 
+/* RFC 5923 §5, §8: only for a client whose certificate names the host that it says it is. */
+static void test_transport_tls_alias_is_called_back_over_its_connection(void **state)
+{
+	static const struct { const char *via; bool asks; const char *called; uint16_t port; bool is_reused; } v[] = {
+		{ "pbx.example.com:5081;alias", true, "pbx.example.com", 5081, true },
+		{ "pbx.example.com;alias", true, "PBX.example.com", 5061, true },
+		{ "pbx.example.com:5081", true, "pbx.example.com", 5081, false },         /* it doesn't want to be */
+		{ "pbx.example.com:5081;alias", true, "pbx.example.com", 5082, false },
+		{ "pbx.example.com:5081;alias", true, "other.example.com", 5081, false },
+		{ "pbx.example.com:5081;alias", true, NULL, 5081, false },
+		{ "bank.example.com:5081;alias", true, "bank.example.com", 5081, false }, /* somebody else's name */
+		{ "pbx.example.com:5081;alias", false, "pbx.example.com", 5081, false },  /* nobody vouches for it */
+	};
+	struct fx *fx = *state;
+
+	assert_int_equal(transport_listen_tls(fx->b.t, &(struct transport_tls){ .addr = "127.0.0.2", .cert = fx->cert }), 0);
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		struct side server = { 0 };
+		struct sip_dest to, back = { .proto = SIP_TLS };
+		uint64_t flow = 0, accepted;
+		char buf[1024];
+		int n = snprintf(buf, sizeof(buf), "OPTIONS sip:a@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TLS %s;branch=z9hG4bK1\r\nFrom: <sip:b@x>;tag=1\r\n"
+				 "To: <sip:a@x>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n", v[i].via);
+
+		assert_int_equal(transport_new(&server.t, &fx->loop, NULL, &handler, &server), 0);
+		assert_int_equal(transport_listen_tls(server.t, &(struct transport_tls){ .addr = "127.0.0.1", .cert = fx->cert, .ca = fx->ca_path,
+											  .asks_client = v[i].asks }), 0);
+		to = dest_of(&server, "127.0.0.1");
+		fx->b.nclosed = 0;
+		assert_int_equal(transport_send(fx->b.t, &to, (struct str){ buf, (size_t)n }, NULL), 0);
+		pump(fx, server.ngot, 1u);
+		accepted = server.src.flow;
+		back.addr = server.src.peer;
+		sockaddr_set_port(&back.addr, v[i].port);
+		if (v[i].called)
+			assert_int_equal(transport_name(server.t, str_from(v[i].called), &back.name), 0);
+		assert_int_equal(transport_send(server.t, &back, (struct str){ buf, (size_t)n }, &flow), 0);
+		if ((flow == accepted) != v[i].is_reused)
+			fail_msg("row %zu", i);
+		if (v[i].is_reused) {
+			fx->b.ngot = 0;
+			pump(fx, fx->b.ngot, 1u);
+			transport_flow_close(server.t, accepted);
+			assert_int_equal(transport_send(server.t, &back, (struct str){ buf, (size_t)n }, &flow), 0); /* gone with it */
+			assert_int_not_equal(flow, accepted);
+		}
+		transport_close(server.t);
+		pump(fx, fx->b.nclosed, 1u);
+	}
+}
+
 /* RFC 5626 §4.4.1, encrypted like all else. */
 static void test_transport_tls_ping_is_answered(void **state)
 {
@@ -340,6 +391,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_transport_tls_end_of_a_connection_is_told, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_transport_tls_server_must_be_the_one_called, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_transport_tls_connection_is_reused_for_the_same_name_alone, fx_setup, fx_teardown),
+		cmocka_unit_test_setup_teardown(test_transport_tls_alias_is_called_back_over_its_connection, fx_setup, fx_teardown),
 		cmocka_unit_test_setup_teardown(test_transport_tls_ping_is_answered, fx_setup, fx_teardown),
 	};
 
