@@ -11,6 +11,7 @@
 #include "presence/mwi.h"
 #include "presence/phone_request.h"
 #include "presence/presentity.h"
+#include "presence/reg_info.h"
 
 struct presence {
 	struct events *events;
@@ -18,6 +19,7 @@ struct presence {
 	struct mwi *mwi;
 	struct dialog_info *dialog_info;
 	struct presentities *presentities;
+	struct reg_info *reg_info;
 	struct phone_requests *phone_requests;
 	struct messages *messages;
 };
@@ -44,6 +46,9 @@ int presence_new(struct presence **out, const struct presence_params *p)
 			.ua = p->ua, .events = pr->events, .directory = p->directory, .registrar = p->registrar, .auth = p->auth,
 			.lines = pr->lines, .timers = p->timers, .rng = p->rng, .log = p->log });
 	if (!err)
+		err = reg_info_new(&pr->reg_info, &(struct reg_info_params){ .events = pr->events, .directory = p->directory,
+									     .registrar = p->registrar, .clock = p->clock });
+	if (!err)
 		err = phone_requests_new(&pr->phone_requests, &(struct phone_requests_params){
 			.ua = p->ua, .directory = p->directory, .db = p->db, .calls = p->calls, .registrar = p->registrar,
 			.timers = p->timers, .log = p->log });
@@ -65,6 +70,8 @@ void presence_stop(struct presence *p)
 		mwi_stop(p->mwi);
 	if (p->presentities)
 		presentities_stop(p->presentities);
+	if (p->reg_info)
+		reg_info_stop(p->reg_info);
 	if (p->lines)
 		lines_stop(p->lines);
 	if (p->phone_requests)
@@ -82,6 +89,7 @@ void presence_free(struct presence *p)
 	events_free(p->events);
 	dialog_info_free(p->dialog_info);
 	presentities_free(p->presentities);
+	reg_info_free(p->reg_info);
 	mwi_free(p->mwi);
 	lines_free(p->lines);
 	free(p);

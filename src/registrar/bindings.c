@@ -291,10 +291,19 @@ static void take_reach(struct entry *e, const struct entry *old)
 	e->b.reach_written_ms = old->b.reach_written_ms;
 }
 
+static bool is_same_contact(const struct entry *a, const struct entry *b)
+{
+	struct sip_uri x, y;
+
+	return !strcmp(a->b.contact, b->b.contact) ||
+	       (sip_uri_parse(&x, str_from(a->b.contact)) == 0 && sip_uri_parse(&y, str_from(b->b.contact)) == 0 && sip_uri_eq(&x, &y));
+}
+
 int bindings_put(struct bindings *bs, const char *domain, const char *number, struct entry *e, struct entry *old)
 {
 	struct aor *aor = aor_get(bs, domain, number);
 	int64_t now_ms = clock_wall_ms(bs->p.clock);
+	bool is_news;
 
 	if (!aor || groups_add(bs, e) != 0) {
 		if (aor)
@@ -318,8 +327,9 @@ int bindings_put(struct bindings *bs, const char *domain, const char *number, st
 	} else {
 		e->kept_expires_ms = old->kept_expires_ms;
 	}
+	is_news = !old || !is_same_contact(e, old);
 	bindings_entry_free(old);
-	if (!old)
+	if (is_news)
 		tell(bs, domain, number);
 	return 0;
 }

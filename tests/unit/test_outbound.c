@@ -202,6 +202,21 @@ static void test_outbound_path_is_kept_and_told(void **state)
 	assert_int_equal(submit(&st, too_long), 400);
 }
 
+static void test_outbound_other_address_of_a_phone_is_news(void **state)
+{
+	struct strans st;
+
+	(void)state;
+	submit(&st, "Contact: <sip:1@h:1>;" A "\r\n");
+	assert_int_equal(nchanges, 1);
+	submit(&st, "Contact: <sip:1@H:1>;" A "\r\n"); /* the same, spelt otherwise */
+	assert_int_equal(nchanges, 1);
+	submit(&st, OUTBOUND "Contact: <sip:1@h:1>;reg-id=1;" A "\r\n");
+	nchanges = 0;
+	submit(&st, OUTBOUND "Contact: <sip:1@h:2>;reg-id=1;" A "\r\n");
+	assert_int_equal(nchanges, 1);
+}
+
 /* ---- exchanges (RFC 6140) ---- */
 
 /* The URIs by which a number would be called. */
@@ -442,6 +457,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_outbound_flow_must_show_life_where_it_is_ours, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_first_hop_must_keep_the_flow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_path_is_kept_and_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outbound_other_address_of_a_phone_is_news, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_exchange_registers_for_all_its_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_gruus_mean_one_phone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_flows_share_their_gruus, setup, teardown),
