@@ -14,6 +14,7 @@
 #include <uthash.h>
 
 #include "base/log.h"
+#include "sip/outside.h"
 
 #define RETRY_MS 5000            /* between attempts to read counts from a database that is away */
 #define SUBS_MAX 32              /* of one mailbox: more than its phones, fewer than would hurt */
@@ -26,6 +27,7 @@ struct box {
 	bool is_stale;           /* which may be wrong by now */
 	bool is_away;            /* what is known is told, for the database can't be asked */
 	bool is_watched;
+	bool is_push_due;        /* its phones wait to be told, unsolicited */
 	uint32_t fresh, saved;
 	uint64_t query;          /* 0: none under way */
 	bool is_dirty;           /* has changed since that was sent */
@@ -41,6 +43,51 @@ struct mwi {
 	bool is_stopped;
 	struct directory_watcher on_change;
 };
+
+/* ---- telling ---- */
+
+static void write_body(struct out *o, const struct box *b, const char *account)
+{
+	out_fmt(o, "Messages-Waiting: %s\r\nMessage-Account: %s\r\nVoice-Message: %u/%u (0/0)\r\n", b->fresh ? "yes" : "no", account,
+		b->fresh, b->saved);
+}
+
+/* Does the extension want to be told without subscribing, and is there a phone to tell? */
+static bool is_pushed(struct mwi *m, const char *domain, const char *number)
+{
+	const struct dir_extension *ext;
+
+	return directory_extension(m->p.directory, domain, str_from(number), &ext) == DIR_FOUND && ext->mwi_unsolicited &&
+	       ext->has_mailbox && registrar_find(m->p.registrar, domain, str_from(number));
+}
+
+static void push(struct box *b)
+{
+	struct mwi *m = b->mwi;
+
+	b->is_push_due = false;
+	for (const struct binding *c = registrar_find(m->p.registrar, b->domain, str_from(b->number)); c; c = c->next) {
+		char body[320], account[160];
+		struct outside *sent;
+		struct out o, a;
+
+		out_init(&a, account, sizeof(account) - 1);
+		out_z(&a, "sip:");
+		sip_escape_user(&a, str_from(b->number));
+		out_fmt(&a, "@%s", b->domain);
+		account[a.len] = '\0';
+		out_init(&o, body, sizeof(body));
+		write_body(&o, b, account);
+		const struct outside_params p = {
+			.method = "NOTIFY", .target = str_from(c->contact), .route = str_from(c->path), .dest = c->path ? NULL : &c->dest,
+			.from_user = str_from(b->number),
+			.hdrs = STR("Event: message-summary\r\nSubscription-State: terminated;reason=noresource\r\n"),
+			.ctype = "application/simple-message-summary", .body = out_view(&o),
+		};
+		if (outside_send(&sent, m->p.ua, &p, NULL, NULL) != 0)
+			log_debug(m->p.log, "box=%s not told to %s", b->key, c->contact);
+	}
+}
 
 /* ---- counting ---- */
 
@@ -75,6 +122,8 @@ static void read_counts(struct box *b, const struct db_rows *rows)
 	b->is_stale = false;
 	b->fresh = fresh;
 	b->saved = saved;
+	if ((is_changed || b->is_push_due) && is_pushed(b->mwi, b->domain, b->number))
+		push(b);
 	if (is_changed)
 		events_changed(&b->mwi->package, b->domain, b->number);
 	else
@@ -121,7 +170,7 @@ static void on_retry(void *arg)
 {
 	struct box *b = arg;
 
-	if (b->is_watched)
+	if (b->is_watched || b->is_push_due)
 		query(b);
 }
 
@@ -129,30 +178,8 @@ static void on_retry(void *arg)
 static void outdate(struct box *b)
 {
 	b->is_stale = true;
-	if (b->is_watched)
+	if (b->is_watched || is_pushed(b->mwi, b->domain, b->number))
 		query(b);
-}
-
-/* ---- changes ---- */
-
-static void on_change(const char *table, const char *key, void *arg)
-{
-	struct mwi *m = arg;
-	struct box *b, *tmp;
-
-	if (m->is_stopped)
-		return;
-	if (!strcmp(table, "voicemail")) {
-		HASH_FIND_STR(m->boxes, key, b);
-		if (b)
-			outdate(b);
-		return;
-	}
-	if (strcmp(table, "*") != 0)
-		return;
-	/* Read anew as a whole: single changes may have been missed. */
-	HASH_ITER(hh, m->boxes, b, tmp)
-		outdate(b);
 }
 
 /* ---- boxes ---- */
@@ -176,6 +203,55 @@ static struct box *box_get(struct mwi *m, const char *domain, const char *number
 	timer_init(&b->retry, on_retry, b);
 	HASH_ADD_STR(m->boxes, key, b);
 	return b;
+}
+
+/* ---- changes ---- */
+
+/* A mailbox that nobody has watched yet, if its phones are told all the same. */
+static struct box *box_to_push(struct mwi *m, const char *key)
+{
+	struct str number = str_from(key), domain = str_cut(&number, '/');
+	char name[64];
+
+	if (!number.p || str_copy(domain, name, sizeof(name)) != 0 || !is_pushed(m, name, number.p))
+		return NULL;
+	return box_get(m, name, number.p);
+}
+
+static void on_registered(const char *domain, const char *number, void *arg)
+{
+	struct mwi *m = arg;
+	struct box *b = !m->is_stopped && is_pushed(m, domain, number) ? box_get(m, domain, number) : NULL;
+
+	if (!b)
+		return;
+	b->is_push_due = true;
+	if (b->is_known && !b->is_stale)
+		push(b);
+	else if (!b->query)
+		query(b);
+}
+
+static void on_change(const char *table, const char *key, void *arg)
+{
+	struct mwi *m = arg;
+	struct box *b, *tmp;
+
+	if (m->is_stopped)
+		return;
+	if (!strcmp(table, "voicemail")) {
+		HASH_FIND_STR(m->boxes, key, b);
+		if (!b)
+			b = box_to_push(m, key);
+		if (b)
+			outdate(b);
+		return;
+	}
+	if (strcmp(table, "*") != 0)
+		return;
+	/* Read anew as a whole: single changes may have been missed. */
+	HASH_ITER(hh, m->boxes, b, tmp)
+		outdate(b);
 }
 
 /* ---- the package ---- */
@@ -211,8 +287,7 @@ static int write_counts(const struct event_view *v, struct out *o, void *arg)
 			return -EAGAIN;
 	}
 	if (b->is_known)
-		out_fmt(o, "Messages-Waiting: %s\r\nMessage-Account: %s\r\nVoice-Message: %u/%u (0/0)\r\n", b->fresh ? "yes" : "no",
-			v->entity, b->fresh, b->saved);
+		write_body(o, b, v->entity);
 	return 0;
 }
 
@@ -259,6 +334,7 @@ int mwi_new(struct mwi **out, const struct mwi_params *p)
 	m->p = *p;
 	m->on_change = (struct directory_watcher){ .on_change = on_change, .arg = m };
 	directory_watch(p->directory, &m->on_change);
+	registrar_watch(p->registrar, on_registered, m);
 	m->package = (struct event_package){
 		.name = "message-summary", .ctype = "application/simple-message-summary", .max_watchers = SUBS_MAX, .arg = m,
 		.number_of = number_of, .admit = admit, .on_watched = on_watched, .on_unwatched = on_unwatched, .write = write_counts,

@@ -4,17 +4,22 @@
  * of a change in table "voicemail". With the database away a subscriber gets the last counts that are known, or a NOTIFY without
  * any, and the true ones when the database is back.
  *
+ * Phones of an extension that says mwi_unsolicited are told when they register and when the counts change (RFC 3842 §1).
+ *
  * Owner:  its maker. mwi_stop() while events, directory and db live, mwi_free() after events_free().
  * Thread: loop thread.
  */
 #pragma once
 
 #include "presence/events.h"
+#include "registrar/registrar.h"
 
 struct mwi;
 
 struct mwi_params {
 	struct events *events;
+	struct sip_ua *ua;
+	struct registrar *registrar;
 	struct directory *directory;
 	struct db *db;
 	struct timers *timers;

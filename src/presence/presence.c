@@ -37,8 +37,9 @@ int presence_new(struct presence **out, const struct presence_params *p)
 			.ua = p->ua, .directory = p->directory, .auth = p->auth, .timers = p->timers, .clock = p->clock, .rng = p->rng,
 			.log = p->log, .db = p->db, .outbox = p->outbox, .node = p->node });
 	if (!err)
-		err = mwi_new(&pr->mwi, &(struct mwi_params){ .events = pr->events, .directory = p->directory, .db = p->db,
-							      .timers = p->timers, .log = p->log });
+		err = mwi_new(&pr->mwi, &(struct mwi_params){ .events = pr->events, .ua = p->ua, .registrar = p->registrar,
+							      .directory = p->directory, .db = p->db, .timers = p->timers,
+							      .log = p->log });
 	if (!err)
 		err = dialog_info_new(&pr->dialog_info, pr->events, p->directory, pr->lines);
 	if (!err)

@@ -141,3 +141,20 @@ def test_lamp_after_the_database_was_away(own_office):
         own_office.database_up()
         own_office.sql(MESSAGE, "1005", "new")
         assert counts(lamp.notified(timeout=10)) == (True, 1, 0)
+
+
+def test_unsolicited_for_phones_that_do_not_subscribe(office):
+    office.change("UPDATE pbx.extension SET mwi_unsolicited = true WHERE number = '1005'")
+    try:
+        with mailbox(office, "1005"), Phone(office, "1005") as phone:
+            assert phone.register().status == 200
+            m = phone.expect("NOTIFY")
+            assert m["Event"] == "message-summary" and counts(m) == (False, 0, 0)
+            phone.reply(m, 200, "OK", tag="x")
+            office.sql(MESSAGE, "1005", "new")
+            m = phone.expect("NOTIFY")
+            assert counts(m) == (True, 1, 0)
+            phone.reply(m, 200, "OK", tag="x")
+            phone.unregister()
+    finally:
+        office.change("UPDATE pbx.extension SET mwi_unsolicited = false WHERE number = '1005'")

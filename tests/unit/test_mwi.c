@@ -7,11 +7,44 @@
 #include <errno.h>
 
 #include "presence/mwi.h"
+#include "sip/outside.h"
 #include "fake_directory.h"
 #include "fake_strans.h"
 #include "fake_subscription.h"
 
 /* ---- the seams ---- */
+
+static const struct binding *registered;
+static void (*registered_fn)(const char *domain, const char *number, void *arg);
+static void *registered_arg;
+static unsigned npushed;
+static char pushed[512];
+
+const struct binding *registrar_find(struct registrar *r, const char *domain, struct str number)
+{
+	(void)r;
+	(void)domain;
+	return str_eqz(number, "1001") ? registered : NULL;
+}
+
+void registrar_watch(struct registrar *r, void (*fn)(const char *domain, const char *number, void *arg), void *arg)
+{
+	(void)r;
+	registered_fn = fn;
+	registered_arg = arg;
+}
+
+int outside_send(struct outside **out, struct sip_ua *ua, const struct outside_params *p, outside_fn *fn, void *arg)
+{
+	(void)out;
+	(void)ua;
+	(void)arg;
+	assert_null(fn);
+	assert_string_equal(p->method, "NOTIFY");
+	npushed++;
+	snprintf(pushed, sizeof(pushed), "%.*s|%.*s", STR_ARG(p->target), STR_ARG(p->body));
+	return 0;
+}
 
 struct db_rows { int n; const char *fresh, *saved; };
 static bool is_db_up;
@@ -95,7 +128,10 @@ static int setup(void **state)
 	timers = timers_new(0);
 	p.timers = timers;
 	fake_subscriptions_reset();
-	nqueries = 0;
+	nqueries = npushed = 0;
+	registered = NULL;
+	fake_extensions[0].mwi_unsolicited = false;
+	fake_extensions[0].has_mailbox = true;
 	pending = 0;
 	is_db_up = true;
 	ep.timers = timers;
@@ -342,6 +378,35 @@ static void test_mwi_stop_ends_subscriptions(void **state)
 	mwi_free(NULL);
 }
 
+/* Phones that don't subscribe are told when they register and when the counts change, if their extension says so. */
+static void test_mwi_unsolicited(void **state)
+{
+	static const struct binding phone = { .contact = "sip:1001@192.0.2.10" };
+
+	(void)state;
+	registered = &phone;
+	registered_fn("office", "1001", registered_arg);
+	change("voicemail", "office/1001");
+	assert_int_equal(nqueries, 0);
+	fake_extensions[0].mwi_unsolicited = true;
+	registered_fn("office", "1001", registered_arg);
+	assert_int_equal(nqueries, 1);
+	answer("1", "0");
+	assert_int_equal(npushed, 1);
+	assert_string_equal(pushed, "sip:1001@192.0.2.10|Messages-Waiting: yes\r\nMessage-Account: sip:1001@office\r\nVoice-Message: 1/0 (0/0)\r\n");
+	change("voicemail", "office/1001");
+	answer("1", "0"); /* nothing new */
+	assert_int_equal(npushed, 1);
+	change("voicemail", "office/1001");
+	answer("0", "1");
+	assert_int_equal(npushed, 2);
+	registered_fn("office", "1001", registered_arg); /* known already */
+	assert_int_equal(npushed, 3);
+	registered = NULL;
+	change("voicemail", "office/1001");
+	assert_int_equal(nqueries, 3);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -352,6 +417,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_mwi_database_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mwi_counts_outlive_watchers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mwi_stop_ends_subscriptions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mwi_unsolicited, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("mwi", tests, NULL, NULL);
