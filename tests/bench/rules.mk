@@ -15,3 +15,28 @@ $(BENCH_LOADS): %: %.o $(BUILD)/tests/bench/load.o $(BUILD)/src/base/str.o $(BUI
 
 bench: all $(BENCH_BIN)  ## CPU a call and a packet, memory a call, against their budgets
 	@BUILD=$(BUILD) /usr/bin/python3 -B tests/bench/run.py $(BENCH_FLAGS)
+
+# Messages a second, beside other parsers: see the head of parse.c. Those are of Debian, for this alone.
+.PHONY: bench-parse deps-bench
+
+deps-bench: deps  ## those that only bench-parse needs: the parsers it compares with
+	@config/deps.sh libosip2-dev libsofia-sip-ua-dev
+
+PARSE_OBJ := $(addprefix $(BUILD)/tests/bench/,parse.o parse_cordboard.o)
+PARSE_SO  := $(addprefix $(BUILD)/tests/bench/,parse_osip.so parse_sofia.so)
+$(BUILD)/tests/bench/parse_osip.so: PARSE_PKG = libosip2
+$(BUILD)/tests/bench/parse_sofia.so: PARSE_PKG = sofia-sip-ua
+
+$(BUILD)/tests/bench/%.so: tests/bench/%.c tests/bench/parse.h
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -O2 -g $(WARN) -D_GNU_SOURCE -Isrc -fPIC -shared -o $@ $(shell pkg-config --cflags $(PARSE_PKG)) $< \
+		$(shell pkg-config --libs $(PARSE_PKG))
+
+$(BUILD)/tests/bench/parse: $(PARSE_OBJ) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -fno-lto -o $@ $^ $(ALL_LIBS) -ldl
+
+bench-parse: deps-bench  ## messages a second: Cordboard's parser beside libosip2's and Sofia-SIP's
+	@$(MAKE) --no-print-directory $(BUILD)/tests/bench/parse $(PARSE_SO)
+	@$(BUILD)/tests/bench/parse $(abspath $(PARSE_SO))
