@@ -11,8 +11,12 @@ static inline unsigned char lower(unsigned char c)
 
 static bool mem_ieq(const char *a, const char *b, size_t n)
 {
+	if (n == 0)
+		return true;
+	if (lower((unsigned char)a[0]) != lower((unsigned char)b[0]))
+		return false;
 	/* Most are written alike. */
-	if (n == 0 || memcmp(a, b, n) == 0)
+	if (memcmp(a, b, n) == 0)
 		return true;
 	for (size_t i = 0; i < n; i++)
 		if (lower((unsigned char)a[i]) != lower((unsigned char)b[i]))
@@ -62,12 +66,29 @@ int str_to_u32(struct str s, uint32_t max, uint32_t *out)
 
 	if (s.n == 0)
 		return -EINVAL;
+	if (s.n < 10) {
+		uint32_t small = 0;
+
+		for (size_t i = 0; i < s.n; i++) {
+			unsigned digit = (unsigned char)s.p[i] - (unsigned)'0';
+
+			if (digit > 9)
+				return -EINVAL;
+			small = small * 10 + digit;
+		}
+		if (small > max)
+			return -ERANGE;
+		*out = small;
+		return 0;
+	}
 	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] < '0' || s.p[i] > '9')
+		unsigned digit = (unsigned char)s.p[i] - (unsigned)'0';
+
+		if (digit > 9)
 			return -EINVAL;
 		/* Saturates, so that a long run of digits is out of range, not wrapped. */
 		if (v <= UINT32_MAX)
-			v = v * 10 + (uint64_t)(s.p[i] - '0');
+			v = v * 10 + digit;
 	}
 	if (v > max)
 		return -ERANGE;

@@ -41,7 +41,10 @@ STR_INLINE bool str_ieqz(struct str a, const char *z)
 {
 	struct str b = str_from(z);
 
-	return a.n == b.n && str_ieq(a, b);
+	if (a.n != b.n)
+		return false;
+	/* Most are written alike, and with what is known to the compiler it compares in place. */
+	return (__builtin_constant_p(b.n) && str_eq(a, b)) || str_ieq(a, b);
 }
 bool str_starts(struct str s, struct str prefix);
 bool str_istarts(struct str s, struct str prefix);

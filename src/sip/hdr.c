@@ -4,16 +4,19 @@
  */
 #include <errno.h>
 
+#include "base/scan.h"
 #include "sip/msg.h"
 
 /* Index behind the quoted string that starts at i, or s.n + 1 when it doesn't end. */
 static size_t skip_quoted(struct str s, size_t i)
 {
-	for (i++; i < s.n; i++) {
-		if (s.p[i] == '\\')
-			i++;
-		else if (s.p[i] == '"')
-			return i + 1;
+	const char *end = s.p + s.n, *at = s.p + i + 1;
+
+	while (at < end) {
+		at = scan_either(at, end, '"', '\\');
+		if (at < end && *at == '"')
+			return (size_t)(at + 1 - s.p);
+		at += 2;
 	}
 	return s.n + 1;
 }
@@ -39,10 +42,13 @@ bool sip_msg_hdr_next(const struct sip_msg *m, enum sip_hdr_id id, struct sip_hd
 /* End of the list element that starts at i: its comma or the end. */
 static size_t element_end(struct str s, size_t i)
 {
+	const char *from = s.p + i, *comma = i < s.n ? memchr(from, ',', s.n - i) : NULL;
 	bool in_angle = false;
 
-	if (i >= s.n || !memchr(s.p + i, ',', s.n - i))
+	if (!comma)
 		return s.n;
+	if (scan_either(from, comma, '"', '<') == comma)
+		return (size_t)(comma - s.p);
 	while (i < s.n) {
 		if (s.p[i] == '"') {
 			i = skip_quoted(s, i);
@@ -182,50 +188,74 @@ static void take_via_params(struct sip_via *v)
 	}
 }
 
+static void skip_space(struct str *s)
+{
+	size_t i = 0;
+
+	while (i < s->n && (s->p[i] == ' ' || s->p[i] == '\t'))
+		i++;
+	*s = str_from_at(*s, i);
+}
+
+/* "SIP/2.0/UDP" and the white space behind, which may stand around its slashes too. */
+static int take_protocol(struct sip_via *v, struct str *s)
+{
+	size_t n = 0;
+
+	if (str_starts(*s, STR("SIP/2.0/"))) {
+		*s = str_from_at(*s, strlen("SIP/2.0/"));
+	} else {
+		struct str name = str_trim(str_cut(s, '/')), version = str_trim(str_cut(s, '/'));
+
+		if (!str_ieqz(name, "SIP") || !str_eqz(version, "2.0"))
+			return -EINVAL;
+	}
+	skip_space(s);
+	while (n < s->n && s->p[n] != ' ' && s->p[n] != '\t')
+		n++;
+	v->transport = (struct str){ s->p, n };
+	*s = str_from_at(*s, n);
+	skip_space(s);
+	return n ? 0 : -EINVAL;
+}
+
+/* host [ ":" port ], white space around the colon allowed */
+static int take_sent_by(struct sip_via *v, struct str *s)
+{
+	const char *end = s->n ? memchr(s->p, ';', s->n) : NULL;
+	struct str host = { s->p, end ? (size_t)(end - s->p) : s->n }, port = STR_NULL;
+	size_t i = 0;
+	uint32_t n;
+
+	*s = str_from_at(*s, end ? host.n + 1 : host.n);
+	if (host.n && host.p[0] == '[') {
+		while (i < host.n && host.p[i] != ']')
+			i++;
+		if (i == host.n)
+			return -EINVAL;
+	}
+	while (i < host.n && host.p[i] != ':')
+		i++;
+	if (i < host.n) {
+		port = str_trim(str_from_at(host, i + 1));
+		if (str_to_u32(port, 65535, &n) != 0)
+			return -EINVAL;
+		v->port = (uint16_t)n;
+	}
+	v->host = str_trim((struct str){ host.p, i });
+	return v->host.n && str_find_chr(v->host, ' ') < 0 ? 0 : -EINVAL;
+}
+
 int sip_via_parse(struct sip_via *out, struct str value)
 {
 	struct sip_via v = { 0 };
-	struct str s, protocol, name, version, sent_by;
-	size_t end = element_end(value, 0);
-	ptrdiff_t colon;
-	uint32_t port;
+	struct str s;
 
-	v.value = str_trim((struct str){ value.p, end });
+	v.value = str_trim((struct str){ value.p, element_end(value, 0) });
 	s = v.value;
-	protocol = s;
-	name = str_trim(str_cut(&protocol, '/'));
-	version = str_trim(str_cut(&protocol, '/'));
-	protocol = str_trim(protocol);
-	if (!str_ieqz(name, "SIP") || !str_eqz(version, "2.0") || !protocol.n)
+	if (take_protocol(&v, &s) != 0 || take_sent_by(&v, &s) != 0)
 		return -EINVAL;
-	v.transport = protocol;
-	for (size_t i = 0; i < protocol.n; i++)
-		if (protocol.p[i] == ' ' || protocol.p[i] == '\t') {
-			v.transport.n = i;
-			break;
-		}
-	sent_by = str_trim(str_from_at(protocol, v.transport.n));
-	v.params = STR_NULL;
-	v.host = str_trim(str_cut(&sent_by, ';'));
-	if (sent_by.p)
-		v.params = sent_by;
-	/* host [ ":" port ], white space around the colon allowed */
-	colon = v.host.n && v.host.p[0] == '[' ? str_find_chr(v.host, ']') : -1;
-	if (colon >= 0) {
-		ptrdiff_t after = str_find_chr(str_from_at(v.host, (size_t)colon), ':');
-
-		colon = after < 0 ? -1 : colon + after;
-	} else {
-		colon = str_find_chr(v.host, ':');
-	}
-	if (colon >= 0) {
-		if (str_to_u32(str_trim(str_from_at(v.host, (size_t)colon + 1)), 65535, &port) != 0)
-			return -EINVAL;
-		v.port = (uint16_t)port;
-		v.host = str_trim((struct str){ v.host.p, (size_t)colon });
-	}
-	if (!v.host.n || str_find_chr(v.host, ' ') >= 0)
-		return -EINVAL;
+	v.params = s.n ? s : STR_NULL;
 	take_via_params(&v);
 	*out = v;
 	return 0;
@@ -266,19 +296,17 @@ int64_t sip_msg_expires(const struct sip_msg *m, int64_t def)
 
 /* ---- digest ---- */
 
-struct auth_field { const char *name; struct str *to; };
+struct auth_field { struct str name; struct str *to; };
 
 /* A quoted-string loses its quotes; its escapes stay. False: a quote or an escape where none may stand; it would end or open another
  * string when the value is said again between quotes. */
 static bool unquote(struct str *s)
 {
-	size_t i = 1;
+	const char *end = s->p + s->n;
 
 	if (!s->n || s->p[0] != '"')
-		return str_find_chr(*s, '"') < 0 && str_find_chr(*s, '\\') < 0;
-	while (i < s->n && s->p[i] != '"')
-		i += s->p[i] == '\\' ? 2 : 1;
-	if (i + 1 != s->n)
+		return scan_either(s->p, end, '"', '\\') == end;
+	if (skip_quoted(*s, 0) != s->n)
 		return false;
 	*s = (struct str){ s->p + 1, s->n - 2 };
 	return true;
@@ -286,26 +314,18 @@ static bool unquote(struct str *s)
 
 static int parse_auth(struct str value, const struct auth_field *fields, size_t n)
 {
-	struct str s = str_trim(value);
+	struct str s = str_trim(value), name, one;
 
 	if (!str_istarts(s, STR("Digest")) || s.n < 7 || (s.p[6] != ' ' && s.p[6] != '\t'))
 		return -EINVAL;
 	s = str_from_at(s, 7);
-	while (s.n) {
-		size_t end = element_end(s, 0);
-		struct str one = str_trim((struct str){ s.p, end < s.n ? end : s.n }), name;
-
-		s = str_from_at(s, end + 1);
-		if (!one.n)
-			continue;
-		name = str_trim(str_cut(&one, '='));
+	while (sip_list_param_next(&s, ',', &name, &one)) {
 		if (!one.p)
 			return -EINVAL;
-		one = str_trim(one);
 		if (!unquote(&one))
 			return -EINVAL;
 		for (size_t i = 0; i < n; i++)
-			if (str_ieqz(name, fields[i].name)) {
+			if (name.n == fields[i].name.n && str_ieq(name, fields[i].name)) {
 				if (fields[i].to->p)
 					return -EINVAL; /* twice */
 				*fields[i].to = one;
@@ -319,8 +339,8 @@ int sip_challenge_parse(struct sip_challenge *out, struct str value)
 	struct sip_challenge c = { 0 };
 	struct str stale = STR_NULL, userhash = STR_NULL;
 	const struct auth_field fields[] = {
-		{ "realm", &c.realm }, { "nonce", &c.nonce }, { "opaque", &c.opaque }, { "algorithm", &c.algorithm },
-		{ "qop", &c.qop }, { "domain", &c.domain }, { "stale", &stale }, { "userhash", &userhash },
+		{ STR("realm"), &c.realm }, { STR("nonce"), &c.nonce }, { STR("opaque"), &c.opaque }, { STR("algorithm"), &c.algorithm },
+		{ STR("qop"), &c.qop }, { STR("domain"), &c.domain }, { STR("stale"), &stale }, { STR("userhash"), &userhash },
 	};
 	int err = parse_auth(value, fields, ARRAY_LEN(fields));
 
@@ -337,9 +357,9 @@ int sip_credentials_parse(struct sip_credentials *out, struct str value)
 	struct sip_credentials c = { 0 };
 	struct str userhash = STR_NULL;
 	const struct auth_field fields[] = {
-		{ "username", &c.username }, { "realm", &c.realm }, { "nonce", &c.nonce }, { "uri", &c.uri },
-		{ "response", &c.response }, { "algorithm", &c.algorithm }, { "cnonce", &c.cnonce }, { "opaque", &c.opaque },
-		{ "qop", &c.qop }, { "nc", &c.nc }, { "userhash", &userhash }, { "username*", &c.username_ext },
+		{ STR("username"), &c.username }, { STR("realm"), &c.realm }, { STR("nonce"), &c.nonce }, { STR("uri"), &c.uri },
+		{ STR("response"), &c.response }, { STR("algorithm"), &c.algorithm }, { STR("cnonce"), &c.cnonce }, { STR("opaque"), &c.opaque },
+		{ STR("qop"), &c.qop }, { STR("nc"), &c.nc }, { STR("userhash"), &userhash }, { STR("username*"), &c.username_ext },
 	};
 	int err = parse_auth(value, fields, ARRAY_LEN(fields));
 

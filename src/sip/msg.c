@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/scan.h"
 #include "sip/chars.h"
 
 /* Headers whose second appearance makes a message ambiguous (RFC 4475 §3.3.8: multiple values for single-value headers). */
@@ -36,17 +37,23 @@ static bool is_token(struct str s)
 	return s.n > 0 && sip_chars_are(s, SIP_CH_TOKEN);
 }
 
-/* The next line without its end; false when there is no line end any more. A CR alone ends nothing. */
+/* The next line without its end; false when there is no line end any more. A CR alone ends nothing here, but may where a value is
+ * passed on to: it becomes a space. */
 static bool next_line(struct parser *p, struct str *line)
 {
-	char *lf = memchr(p->at, '\n', (size_t)(p->end - p->at));
+	char *at = p->at;
 
-	if (!lf)
-		return false;
-	*line = (struct str){ p->at, (size_t)(lf - p->at) };
-	if (line->n && line->p[line->n - 1] == '\r')
-		line->n--;
-	p->at = lf + 1;
+	for (;; at++) {
+		at = (char *)scan_control(at, p->end);
+		if (at == p->end)
+			return false;
+		if (*at == '\n' || (*at == '\r' && at + 1 < p->end && at[1] == '\n'))
+			break;
+		if (*at == '\r')
+			*at = ' ';
+	}
+	*line = (struct str){ p->at, (size_t)(at - p->at) };
+	p->at = at + (*at == '\r' ? 2 : 1);
 	return true;
 }
 
@@ -66,11 +73,20 @@ static int parse_status_line(struct parser *p, struct str line)
 	return 0;
 }
 
+static ptrdiff_t find_last_space(struct str s)
+{
+	ptrdiff_t i = (ptrdiff_t)s.n - 1;
+
+	while (i >= 0 && s.p[i] != ' ')
+		i--;
+	return i;
+}
+
 static int parse_request_line(struct parser *p, struct str line)
 {
 	struct sip_msg *m = p->m;
 	struct str rest, uri;
-	ptrdiff_t last = -1;
+	ptrdiff_t last;
 
 	m->is_request = true;
 	/* RFC 4475 §3.1.2.10: spaces behind the version are to be refused with an answer, or ignored. */
@@ -81,13 +97,14 @@ static int parse_request_line(struct parser *p, struct str line)
 	if (!rest.p || !is_token(m->method_name))
 		return -EINVAL;
 	m->method = sip_method_parse(m->method_name);
-	for (size_t i = 0; i < rest.n; i++)
-		if (rest.p[i] == ' ')
-			last = (ptrdiff_t)i;
-	if (last <= 0 || !str_istarts(str_from_at(rest, (size_t)last + 1), STR("SIP/")))
-		return -EINVAL;
-	if (!str_ieqz(str_from_at(rest, (size_t)last + 1), "SIP/2.0"))
-		fail(p, 505, "Version Not Supported");
+	last = rest.n > strlen(" SIP/2.0") ? (ptrdiff_t)(rest.n - strlen(" SIP/2.0")) : 0;
+	if (last == 0 || memcmp(rest.p + last, " SIP/2.0", strlen(" SIP/2.0")) != 0) {
+		last = find_last_space(rest);
+		if (last <= 0 || !str_istarts(str_from_at(rest, (size_t)last + 1), STR("SIP/")))
+			return -EINVAL;
+		if (!str_ieqz(str_from_at(rest, (size_t)last + 1), "SIP/2.0"))
+			fail(p, 505, "Version Not Supported");
+	}
 	uri = (struct str){ rest.p, (size_t)last };
 	if (sip_uri_parse(&m->ruri, uri) != 0) {
 		m->ruri = (struct sip_uri){ .scheme = SIP_SCHEME_OTHER, .text = uri };
@@ -152,31 +169,28 @@ static void add_header(struct parser *p, struct str line)
 {
 	struct sip_msg *m = p->m;
 	struct sip_hdr *h = &m->hdrs[m->nhdrs];
-	struct str value = line;
+	const char *colon, *end = line.p + line.n;
 
 	if (m->nhdrs == SIP_HDR_MAX) {
 		fail(p, 513, "Too many header fields");
 		return;
 	}
-	h->name = str_trim(str_cut(&value, ':'));
-	if (!value.p || !is_token(h->name)) {
+	if (line.n && str_is_space(line.p[0]))
+		line = str_trim(line); /* begins like a fold, but there is nothing before it */
+	/* It may look behind the line, where there is room for whole steps. */
+	colon = scan_either(line.p, p->end, ':', ':');
+	h->name = (struct str){ line.p, colon < end ? (size_t)(colon - line.p) : 0 };
+	while (h->name.n && str_is_space(h->name.p[h->name.n - 1]))
+		h->name.n--;
+	h->id = sip_hdr_parse(h->name);
+	if (h->id == SIP_HDR_OTHER && !is_token(h->name)) {
 		fail(p, 400, "Malformed header line");
 		return;
 	}
-	h->value = str_trim(value);
-	h->id = sip_hdr_parse(h->name);
+	h->value = str_trim((struct str){ colon + 1, (size_t)(end - colon - 1) });
 	if (h->id != SIP_HDR_OTHER)
 		parse_known(p, h, m->nhdrs);
 	m->nhdrs++;
-}
-
-/* A CR alone ends no line here, but may where the value is passed on to. */
-static void clear_cr(struct str line)
-{
-	char *at = (char *)line.p, *end = at + line.n;
-
-	while ((at = memchr(at, '\r', (size_t)(end - at))) != NULL)
-		*at = ' ';
 }
 
 /* Reads header lines up to the empty one. */
@@ -201,7 +215,6 @@ static void parse_headers(struct parser *p)
 			memset(gap, ' ', (size_t)(next - gap));
 			line.n = (size_t)(more.p + more.n - line.p);
 		}
-		clear_cr(line);
 		add_header(p, line);
 	}
 	fail(p, 400, "Header section doesn't end");

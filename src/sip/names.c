@@ -1,13 +1,42 @@
 /* names.c - tables of the names SIP gives to methods, headers and status codes. Constant data and its look-ups. */
+#include "base/scan.h"
 #include "sip/msg.h"
 
-static const struct str methods[SIP_METHOD_COUNT] = {
-	[SIP_OTHER] = { "?", 1 },	    [SIP_INVITE] = { "INVITE", 6 },	[SIP_ACK] = { "ACK", 3 },
-	[SIP_BYE] = { "BYE", 3 },	    [SIP_CANCEL] = { "CANCEL", 6 },	[SIP_OPTIONS] = { "OPTIONS", 7 },
-	[SIP_REGISTER] = { "REGISTER", 8 }, [SIP_PRACK] = { "PRACK", 5 },	[SIP_UPDATE] = { "UPDATE", 6 },
-	[SIP_INFO] = { "INFO", 4 },	    [SIP_SUBSCRIBE] = { "SUBSCRIBE", 9 }, [SIP_NOTIFY] = { "NOTIFY", 6 },
-	[SIP_REFER] = { "REFER", 5 },	    [SIP_MESSAGE] = { "MESSAGE", 7 },	[SIP_PUBLISH] = { "PUBLISH", 7 },
-};
+/* Of two names of two bytes and more, up to the last bit: two looks at both, that may overlap, in place of a call. */
+static inline bool is_same(struct str a, struct str b)
+{
+	uint32_t a4, b4;
+
+	if (a.n != b.n)
+		return false;
+	if (a.n > 16)
+		return memcmp(a.p, b.p, a.n) == 0;
+	if (a.n >= 8)
+		return scan_load(a.p) == scan_load(b.p) && scan_load(a.p + a.n - 8) == scan_load(b.p + b.n - 8);
+	if (a.n < 4)
+		return a.p[0] == b.p[0] && a.p[1] == b.p[1] && a.p[a.n - 1] == b.p[b.n - 1];
+	memcpy(&a4, a.p, 4);
+	memcpy(&b4, b.p, 4);
+	if (a4 != b4)
+		return false;
+	memcpy(&a4, a.p + a.n - 4, 4);
+	memcpy(&b4, b.p + b.n - 4, 4);
+	return a4 == b4;
+}
+
+/* Each with its first and last letter. */
+#define METHODS(X) \
+	X(INVITE, 'I', 'E') X(ACK, 'A', 'K') X(BYE, 'B', 'E') X(CANCEL, 'C', 'L') X(OPTIONS, 'O', 'S') X(REGISTER, 'R', 'R') \
+	X(PRACK, 'P', 'K') X(UPDATE, 'U', 'E') X(INFO, 'I', 'O') X(SUBSCRIBE, 'S', 'E') X(NOTIFY, 'N', 'Y') X(REFER, 'R', 'R') \
+	X(MESSAGE, 'M', 'E') X(PUBLISH, 'P', 'H')
+
+#define METHOD_NAME(id, first, last) [SIP_##id] = { #id, sizeof(#id) - 1 },
+static const struct str methods[SIP_METHOD_COUNT] = { [SIP_OTHER] = { "?", 1 }, METHODS(METHOD_NAME) };
+
+/* A slot of its own for each, as with the headers below. */
+#define METHOD_SLOT_OF(len, first, last) (((len) + (first) + (last) * 7u) & 31)
+#define METHOD_SLOT(id, first, last) [METHOD_SLOT_OF(sizeof(#id) - 1, first, last)] = SIP_##id,
+static const unsigned char method_slots[32] = { METHODS(METHOD_SLOT) };
 
 const char *sip_method_name(enum sip_method m)
 {
@@ -16,10 +45,12 @@ const char *sip_method_name(enum sip_method m)
 
 enum sip_method sip_method_parse(struct str name)
 {
-	for (unsigned i = SIP_OTHER + 1; i < SIP_METHOD_COUNT; i++)
-		if (str_eq(methods[i], name))
-			return (enum sip_method)i;
-	return SIP_OTHER;
+	enum sip_method m;
+
+	if (name.n < 3)
+		return SIP_OTHER;
+	m = method_slots[METHOD_SLOT_OF(name.n, (unsigned char)name.p[0], (unsigned char)name.p[name.n - 1])];
+	return m != SIP_OTHER && is_same(name, methods[m]) ? m : SIP_OTHER;
 }
 
 /* Each with its first and last letter, lower case. */
@@ -130,7 +161,9 @@ enum sip_hdr_id sip_hdr_parse(struct str name)
 	if (name.n < 2)
 		return name.n ? parse_compact(name.p[0]) : SIP_HDR_OTHER;
 	id = hdr_slots[SLOT_OF(name.n, (unsigned char)(name.p[0] | 0x20), (unsigned char)(name.p[name.n - 1] | 0x20))];
-	return str_ieq(name, hdr_names[id]) ? id : SIP_HDR_OTHER;
+	if (id == SIP_HDR_OTHER)
+		return id;
+	return is_same(name, hdr_names[id]) || str_ieq(name, hdr_names[id]) ? id : SIP_HDR_OTHER;
 }
 
 static const struct { int status; const char *reason; } reasons[] = {

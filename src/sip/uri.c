@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 
+#include "base/scan.h"
 #include "sip/chars.h"
 
 static bool is_alpha(char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }
@@ -21,93 +22,101 @@ static int hex_value(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Characters of a set and whole escapes. */
+/* How many characters of a set and whole escapes s begins with. */
+static size_t span_of(struct str s, enum sip_char what)
+{
+	size_t i = 0;
+
+	for (;;) {
+		while (i < s.n && sip_char_is(s.p[i], what))
+			i++;
+		if (i + 2 >= s.n || s.p[i] != '%' || hex_value(s.p[i + 1]) < 0 || hex_value(s.p[i + 2]) < 0)
+			return i;
+		i += 3;
+	}
+}
+
 static bool all_of(struct str s, enum sip_char what)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		if (sip_char_is(s.p[i], what))
-			continue;
-		if (s.p[i] != '%' || i + 2 >= s.n || hex_value(s.p[i + 1]) < 0 || hex_value(s.p[i + 2]) < 0)
-			return false;
-		i += 2;
-	}
-	return true;
+	return span_of(s, what) == s.n;
 }
 
-static bool is_host(struct str h)
+/* Length of the host that s begins with; 0: none does. */
+static size_t span_of_host(struct str s)
 {
-	if (h.n == 0)
-		return false;
-	if (h.p[0] == '[') {
-		if (h.n < 4 || h.p[h.n - 1] != ']')
-			return false;
-		for (size_t i = 1; i + 1 < h.n; i++)
-			if (hex_value(h.p[i]) < 0 && h.p[i] != ':' && h.p[i] != '.' && h.p[i] != '%')
-				return false;
-		return true;
+	size_t i = 0;
+
+	if (!s.n || s.p[0] != '[') {
+		while (i < s.n && sip_char_is(s.p[i], SIP_CH_HOST))
+			i++;
+		return i;
 	}
-	return sip_chars_are(h, SIP_CH_HOST);
+	for (i = 1; i < s.n && s.p[i] != ']'; i++)
+		if (!sip_char_is(s.p[i], SIP_CH_HEX) && s.p[i] != ':' && s.p[i] != '.' && s.p[i] != '%')
+			return 0;
+	return i >= 3 && i < s.n ? i + 1 : 0;
 }
 
-static int parse_hostport(struct sip_uri *u, struct str hp)
+/* Up to what isn't a digit. */
+static int parse_port(struct sip_uri *u, struct str *rest)
 {
-	ptrdiff_t colon = -1;
+	struct str digits = { rest->p, 0 };
 	uint32_t port;
 
-	if (hp.n && hp.p[0] == '[') {
-		ptrdiff_t end = str_find_chr(hp, ']');
+	while (digits.n < rest->n && is_digit(rest->p[digits.n]))
+		digits.n++;
+	*rest = str_from_at(*rest, digits.n);
+	if (str_to_u32(digits, 65535, &port) != 0 || port == 0)
+		return -EINVAL;
+	u->port = (uint16_t)port;
+	return 0;
+}
 
-		if (end < 0)
-			return -EINVAL;
-		if ((size_t)end + 1 < hp.n) {
-			if (hp.p[end + 1] != ':')
-				return -EINVAL;
-			colon = end + 1;
-		}
-	} else {
-		colon = str_find_chr(hp, ':');
-	}
-	u->host = hp;
-	if (colon >= 0) {
-		u->host.n = (size_t)colon;
-		if (str_to_u32(str_from_at(hp, (size_t)colon + 1), 65535, &port) != 0 || port == 0)
-			return -EINVAL;
-		u->port = (uint16_t)port;
-	}
-	return is_host(u->host) ? 0 : -EINVAL;
+static int parse_userinfo(struct sip_uri *u, struct str userinfo)
+{
+	u->user = (struct str){ userinfo.p, span_of(userinfo, SIP_CH_USER) };
+	if (u->user.n == 0)
+		return -EINVAL;
+	if (u->user.n == userinfo.n)
+		return 0;
+	if (userinfo.p[u->user.n] != ':')
+		return -EINVAL;
+	u->password = str_from_at(userinfo, u->user.n + 1);
+	return all_of(u->password, SIP_CH_PASSWORD) ? 0 : -EINVAL;
 }
 
 static int parse_sip(struct sip_uri *u, struct str rest)
 {
 	/* The user part may hold ';' and '?' (RFC 3261 §25.1), so '@' is looked for first. */
-	ptrdiff_t at = str_find_chr(rest, '@');
+	const char *at = memchr(rest.p, '@', rest.n);
 
-	if (at >= 0) {
-		struct str userinfo = { rest.p, (size_t)at };
-
-		rest = str_from_at(rest, (size_t)at + 1);
-		u->user = str_cut(&userinfo, ':');
-		u->password = userinfo.p ? userinfo : STR_NULL;
-		if (u->user.n == 0 || !all_of(u->user, SIP_CH_USER) || !all_of(u->password, SIP_CH_PASSWORD))
+	if (at) {
+		if (parse_userinfo(u, (struct str){ rest.p, (size_t)(at - rest.p) }) != 0)
 			return -EINVAL;
-		if (str_find_chr(rest, '@') >= 0 && str_find_chr(rest, '?') < 0)
+		rest = str_from_at(rest, (size_t)(at - rest.p) + 1);
+	}
+	u->host = (struct str){ rest.p, span_of_host(rest) };
+	rest = str_from_at(rest, u->host.n);
+	if (!u->host.n)
+		return -EINVAL;
+	if (rest.n && rest.p[0] == ':') {
+		rest = str_from_at(rest, 1);
+		if (parse_port(u, &rest) != 0)
 			return -EINVAL;
 	}
-	at = str_find_chr(rest, '?');
-	if (at >= 0) {
-		u->headers = str_from_at(rest, (size_t)at + 1);
-		rest.n = (size_t)at;
-		if (!all_of(u->headers, SIP_CH_HEADERS))
+	if (rest.n && rest.p[0] == ';') {
+		rest = str_from_at(rest, 1);
+		u->params = (struct str){ rest.p, span_of(rest, SIP_CH_PARAMS) };
+		rest = str_from_at(rest, u->params.n);
+		/* Behind a user another '@' is one too many, unless headers follow. */
+		if (at && !rest.n && str_find_chr(u->params, '@') >= 0)
 			return -EINVAL;
 	}
-	at = str_find_chr(rest, ';');
-	if (at >= 0) {
-		u->params = str_from_at(rest, (size_t)at + 1);
-		rest.n = (size_t)at;
-		if (!all_of(u->params, SIP_CH_PARAMS))
-			return -EINVAL;
+	if (rest.n && rest.p[0] == '?') {
+		u->headers = str_from_at(rest, 1);
+		return all_of(u->headers, SIP_CH_HEADERS) ? 0 : -EINVAL;
 	}
-	return parse_hostport(u, rest);
+	return rest.n ? -EINVAL : 0;
 }
 
 static int parse_tel(struct sip_uri *u, struct str rest)
@@ -133,10 +142,18 @@ static int parse_other(struct str scheme, struct str rest)
 int sip_uri_parse(struct sip_uri *out, struct str text)
 {
 	struct sip_uri u = { .scheme = SIP_SCHEME_OTHER, .text = text };
-	ptrdiff_t colon = str_find_chr(text, ':');
 	struct str scheme, rest;
+	ptrdiff_t colon;
 	int err = 0;
 
+	if (text.n > strlen("sip:") && memcmp(text.p, "sip:", strlen("sip:")) == 0) { /* nearly all */
+		u.scheme = SIP_SCHEME_SIP;
+		err = parse_sip(&u, str_from_at(text, strlen("sip:")));
+		if (!err)
+			*out = u;
+		return err;
+	}
+	colon = str_find_chr(text, ':');
 	if (colon <= 0 || !is_alpha(text.p[0]))
 		return -EINVAL;
 	scheme = (struct str){ text.p, (size_t)colon };
@@ -159,49 +176,63 @@ int sip_uri_parse(struct sip_uri *out, struct str text)
 
 /* ---- parameters ---- */
 
-/* End of the element that the list begins with: sep not inside quotes, or the end. */
-static size_t param_end(struct str list, char sep)
+/* The first sep at or behind p that isn't between quotes, or the end. */
+static const char *find_end(const char *p, const char *end, char sep)
 {
-	const char *end = memchr(list.p, sep, list.n);
-	size_t n = end ? (size_t)(end - list.p) : list.n, i;
-	bool quoted = false;
-
-	if (!memchr(list.p, '"', n))
-		return n;
-	for (i = 0; i < list.n && (quoted || list.p[i] != sep); i++) {
-		if (quoted && list.p[i] == '\\')
-			i++;
-		else if (list.p[i] == '"')
-			quoted = !quoted;
+	for (;; p++) {
+		p = scan_either(p, end, sep, '"');
+		if (p == end || *p == sep)
+			return p;
+		for (p++; p < end && *p != '"'; p++)
+			if (*p == '\\')
+				p++;
+		if (p >= end)
+			return end;
 	}
-	return i < list.n ? i : list.n;
 }
 
-/* Cuts "name[=value]" off a list. False at the end. */
-static bool param_next(struct str *list, char sep, struct str *name, struct str *value)
+bool sip_list_param_next(struct str *list, char sep, struct str *name, struct str *value)
 {
-	while (list->n) {
-		size_t end = param_end(*list, sep);
-		struct str one = str_trim((struct str){ list->p, end });
+	const char *at = list->p, *end = at + list->n;
 
-		*list = str_from_at(*list, end + 1);
-		if (!one.n)
+	while (at < end) {
+		const char *begin, *stop, *eq;
+
+		while (at < end && str_is_space(*at))
+			at++;
+		begin = at;
+		while (at < end && sip_char_is(*at, SIP_CH_TOKEN))
+			at++;
+		if (at < end && *at == '=') {
+			eq = at;
+			stop = find_end(at + 1, end, sep);
+		} else {
+			stop = find_end(at, end, sep);
+			eq = memchr(at, '=', (size_t)(stop - at));
+		}
+		at = stop < end ? stop + 1 : end;
+		*name = str_trim((struct str){ begin, (size_t)((eq ? eq : stop) - begin) });
+		if (!name->n && !eq)
 			continue;
-		*name = str_trim(str_cut(&one, '='));
-		*value = one.p ? str_trim(one) : STR_NULL;
+		*value = eq ? str_trim((struct str){ eq + 1, (size_t)(stop - eq - 1) }) : STR_NULL;
+		*list = (struct str){ at, (size_t)(end - at) };
 		return true;
 	}
+	*list = (struct str){ end, 0 };
 	return false;
 }
 
-bool sip_param_next(struct str *params, struct str *name, struct str *value) { return param_next(params, ';', name, value); }
+bool sip_param_next(struct str *params, struct str *name, struct str *value) { return sip_list_param_next(params, ';', name, value); }
 
 bool sip_param_find(struct str params, const char *name, struct str *value)
 {
-	struct str n, v;
+	struct str n, v, want;
 
-	while (param_next(&params, ';', &n, &v))
-		if (str_ieqz(n, name)) {
+	if (!params.n)
+		return false;
+	want = str_from(name);
+	while (sip_list_param_next(&params, ';', &n, &v))
+		if (str_ieq(n, want)) {
 			if (value)
 				*value = v;
 			return true;
@@ -261,7 +292,7 @@ static bool find_escaped(struct str list, char sep, struct str want, struct str 
 {
 	struct str n, v;
 
-	while (param_next(&list, sep, &n, &v))
+	while (sip_list_param_next(&list, sep, &n, &v))
 		if (eq_escaped(n, want, true)) {
 			*value = v;
 			return true;
@@ -273,7 +304,7 @@ static bool params_agree(struct str a, struct str b)
 {
 	struct str name, value, other;
 
-	while (param_next(&a, ';', &name, &value)) {
+	while (sip_list_param_next(&a, ';', &name, &value)) {
 		if (find_escaped(b, ';', name, &other)) {
 			if (!eq_escaped(value, other, true))
 				return false;
@@ -289,7 +320,7 @@ static bool headers_agree(struct str a, struct str b)
 {
 	struct str name, value, other;
 
-	while (param_next(&a, '&', &name, &value))
+	while (sip_list_param_next(&a, '&', &name, &value))
 		if (!find_escaped(b, '&', name, &other) || !eq_escaped(value, other, false))
 			return false;
 	return true;
@@ -319,7 +350,7 @@ static bool tel_params_agree(struct str a, struct str b)
 {
 	struct str name, value, other;
 
-	while (param_next(&a, ';', &name, &value)) {
+	while (sip_list_param_next(&a, ';', &name, &value)) {
 		bool is_number = str_ieqz(name, "ext") || (str_ieqz(name, "phone-context") && is_global(value));
 
 		if (!find_escaped(b, ';', name, &other) || !(is_number ? tel_eq(value, other) : eq_escaped(value, other, true)))

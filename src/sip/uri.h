@@ -29,6 +29,8 @@ bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b);
 bool sip_param_find(struct str params, const char *name, struct str *value);
 /* Cuts the next one off the list: its name and its value (STR_NULL for a flag). False at the end. */
 bool sip_param_next(struct str *params, struct str *name, struct str *value);
+/* The same of a list with another separator: ',' of credentials. */
+bool sip_list_param_next(struct str *list, char sep, struct str *name, struct str *value);
 /* Undoes %XX into buf (NUL-terminated); -ENOSPC, or -EINVAL for a bad escape or NUL. */
 int sip_unescape(struct str s, char *buf, size_t size);
 /* Writes a user part with RFC 3261 §25.1 escaping. */

@@ -16,7 +16,7 @@
 
 #include "parse.h"
 
-#define MARGIN 3.0
+#define MARGIN 2.0
 #define ROUNDS 15
 #define ROUND_NS 20000000ull
 #define PARSERS 3
