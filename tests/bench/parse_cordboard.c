@@ -2,13 +2,15 @@
  *
  * sip_msg_parse() reads eagerly: the start line with its URI, topmost Via, From, To, Call-ID, CSeq, Max-Forwards, Content-Length. Lazily,
  * so asked for here: further Vias, Contact, Route and Record-Route, Content-Type, Authorization. Parameters stay text until one
- * is looked for. sdp_parse() reads all it knows. It reads in place, so that the datagram is copied first, which the server doesn't do.
+ * is looked for. sdp_parse() reads all it knows, into one block of memory with a copy of the text. It reads in place, so that the datagram is copied first, which the server doesn't do.
  */
 #include <stdlib.h>
 
 #include "parse.h"
 #include "sdp/sdp.h"
 #include "sip/msg.h"
+
+static struct sdp *session;
 
 static void read_routes(const struct sip_msg *m, enum sip_hdr_id id, struct facts *f)
 {
@@ -69,7 +71,6 @@ static int parse(const char *bytes, size_t len, struct facts *f)
 {
 	static char datagram[SIP_MSG_MAX];
 	static struct sip_msg m;
-	static struct sdp s;
 	struct sip_msg_error err;
 
 	memcpy(datagram, bytes, len);
@@ -89,14 +90,16 @@ static int parse(const char *bytes, size_t len, struct facts *f)
 	read_headers(&m, f);
 	if (!m.body.n)
 		return 0;
-	if (sdp_parse(&s, m.body) != 0 || !s.nmedia)
+	if (sdp_parse(&session, m.body) != 0 || !session->nmedia)
 		return -1;
-	read_media(&s, f);
+	read_media(session, f);
 	return 0;
 }
 
 static void release(void)
 {
+	free(session);
+	session = NULL;
 }
 
 const struct parser cordboard_parser = { "Cordboard", "", parse, release };
