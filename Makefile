@@ -12,8 +12,10 @@ SAN       := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-
 # The server is optimised as a whole, which saves a tenth of the instructions of a call and takes ten seconds more to link (LTO= : without).
 # Only gcc's plain build; the tests link the same objects as they are.
 LTO       ?= $(if $(findstring clang,$(CC))$(SAN),,-flto=auto)
+# The server's allocator: a call costs a tenth less than with glibc's (MALLOC= : that one). Tests and sanitizers have their own.
+MALLOC    ?= $(if $(findstring clang,$(CC))$(SAN),,-lmimalloc)
 WARN      := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
-ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(SAN) $(if $(LTO),$(LTO) -ffat-lto-objects) -D_GNU_SOURCE -Isrc $(shell pkg-config --cflags $(PKGS))
+ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(SAN) $(if $(LTO),$(LTO) -ffat-lto-objects) $(if $(MALLOC),-DWITH_MIMALLOC) -D_GNU_SOURCE -Isrc $(shell pkg-config --cflags $(PKGS))
 ALL_LIBS   = $(shell pkg-config --libs $(PKGS)) -lresolv -lm -lpthread
 
 SRC_CORE  := $(filter-out src/main.c,$(shell find src -name '*.c' | sort))
@@ -26,7 +28,7 @@ UNIT_BIN  := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRC))
 
 # Debian packages: to build and run, and what tests need besides.
 DEPS_BUILD := gcc make pkg-config libuv1-dev libpq-dev libsndfile1-dev libspandsp-dev libssl-dev openssl libjansson-dev \
-	libconfig-dev libspeexdsp-dev libwebsockets-dev libwebsockets-evlib-uv libc-ares-dev libxml2-dev uthash-dev postgresql-15 postgresql-client-15 \
+	libconfig-dev libspeexdsp-dev libwebsockets-dev libwebsockets-evlib-uv libc-ares-dev libxml2-dev libmimalloc-dev uthash-dev postgresql-15 postgresql-client-15 \
 	asterisk-core-sounds-en-g722 asterisk-moh-opsound-g722
 DEPS_TEST  := libcmocka-dev sox clang libclang-rt-14-dev sip-tester baresip-core linphone-cli postgresql-15-pgtap \
 	libtap-parser-sourcehandler-pgtap-perl python3 python3-pytest python3-pytest-xdist python3-psycopg2 \
@@ -49,7 +51,7 @@ all: $(BUILD)/cordboard  ## build the server
 
 $(BUILD)/cordboard: $(BUILD)/src/main.o $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(SAN) $(LTO) -o $@ $< $(LIB) $(ALL_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(SAN) $(LTO) -o $@ $< $(LIB) $(MALLOC) $(ALL_LIBS)
 
 $(LIB): $(OBJ_CORE) $(OBJ_APPS)
 	$(call say,AR,$@)

@@ -9,6 +9,9 @@
 #include <getopt.h>
 #include <grp.h>
 #include <malloc.h>
+#ifdef WITH_MIMALLOC
+#include <mimalloc.h>
+#endif
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -251,6 +254,15 @@ static void on_counters(uv_signal_t *signal, int number)
 		 (unsigned long long)guard->late, (unsigned long long)guard->unanswered, (unsigned long long)guard->failures);
 }
 
+static void give_back(void)
+{
+#ifdef WITH_MIMALLOC
+	mi_collect(true);
+#else
+	malloc_trim(0);
+#endif
+}
+
 /* Transactions live for half a minute, so a busy hour leaves a heap full of holes. When most of them have gone, so does the memory. */
 static void on_trim(uv_timer_t *timer)
 {
@@ -262,7 +274,7 @@ static void on_trim(uv_timer_t *timer)
 		p->peak = live;
 	if (p->is_stopping || p->peak < TRIM_WORTH || live > p->peak / 4)
 		return;
-	malloc_trim(0);
+	give_back();
 	p->peak = live;
 }
 
