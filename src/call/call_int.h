@@ -72,6 +72,7 @@ struct leg {
 	enum sdp_dir wish, described; /* the direction our next description wishes; the last one's */
 	bool wants_reoffer;       /* to be offered anew as soon as that may be */
 	int reoffer_status;       /* how the last offer of ours went: 200, or why it was refused; 0: none yet, or under way */
+	char *decoded_sdp;        /* the peer's, where it came encoded; NULL: it never did */
 	char *local_sdp;          /* our answer, repeated in every response until the ACK */
 	struct told told;         /* who is there, and what he is told */
 	struct call *recording_for; /* whose application records it */

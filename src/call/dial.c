@@ -140,7 +140,7 @@ static uint16_t breadth_share(const struct dial *d)
 	return (uint16_t)(left / shares ? left / shares : 1);
 }
 
-/* RFC 5630 §5.3, RFC 3261 §26.2.2: who calls a sips URI is promised that each hop is TLS. The caller is told if that was in the way. */
+/* RFC 5630, RFC 3261 §26.2.2: who calls a sips URI is promised that each hop is TLS. The caller is told if that was in the way. */
 static bool is_too_open(struct call *call, const struct sip_dest *dest)
 {
 	if (!call->is_secure || dest->proto == SIP_TLS || dest->proto == SIP_WSS)

@@ -61,6 +61,7 @@ static void leg_free(struct leg *leg)
 	oa_free(leg->oa);
 	told_fini(&leg->told);
 	free(leg->local_sdp);
+	free(leg->decoded_sdp);
 	free(leg);
 }
 
@@ -117,8 +118,8 @@ int leg_accept(struct leg *leg, struct strans *st, const struct sip_msg *m)
 {
 	int err;
 
-	if (leg_sdp_of(m).n) {
-		err = oa_take_offer(leg->oa, leg_sdp_of(m));
+	if (leg_sdp_of(leg, m).n) {
+		err = oa_take_offer(leg->oa, leg_sdp_of(leg, m));
 		if (err)
 			return err;
 	}
@@ -281,7 +282,7 @@ void leg_close(struct leg *leg, int status, const char *reason)
 		if (leg->is_caller || leg->state == LEG_ANSWERED) /* a CANCEL says why, and no more */
 			told_print_parting(leg, &o);
 		if (leg == leg->call->caller_leg && status == 480 && leg->call->is_sips_refused)
-			out_z(&o, "Warning: 380 cordboard \"SIPS Not Allowed\"\r\n"); /* RFC 5630 §6.2 */
+			out_z(&o, "Warning: 380 cordboard \"SIPS Not Allowed\"\r\n"); /* RFC 5630 */
 		if (!leg->status)
 			leg->status = leg->state < LEG_ANSWERED ? (leg->is_caller ? status : 487) : 0;
 		leg->is_cancelled = leg->is_cancelled || leg->state < LEG_ANSWERED;
@@ -318,7 +319,7 @@ static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
 	if (sip_msg_has(m, SIP_HDR_REASON))
 		reason_take(m, leg->reason);
 	/* Also from a reliable response it is kept as the answer for now: another fork may answer otherwise. */
-	if (leg_sdp_of(m).n && oa_take_early_answer(leg->oa, leg_sdp_of(m)) == 0 && may_be_heard(m)) {
+	if (leg_sdp_of(leg, m).n && oa_take_early_answer(leg->oa, leg_sdp_of(leg, m)) == 0 && may_be_heard(m)) {
 		leg->has_early_media = true;
 		leg_configure(leg);
 	}
@@ -333,7 +334,7 @@ static void on_answer(struct session *s, const struct sip_msg *m, void *arg)
 	/* RFC 3261 §13.2.1 wants the answer in the 2xx again; gateways that gave it in a 183 leave it out. What UPDATE has changed
 	 * since then stands. */
 	if (oa_state(leg->oa) == OA_LOCAL_OFFER)
-		err = leg_sdp_of(m).n ? oa_take_answer(leg->oa, leg_sdp_of(m)) : oa_keep_early_answer(leg->oa);
+		err = leg_sdp_of(leg, m).n ? oa_take_answer(leg->oa, leg_sdp_of(leg, m)) : oa_keep_early_answer(leg->oa);
 
 	told_learn(leg, m);
 	session_ack(s, NULL, STR_NULL);
@@ -358,9 +359,9 @@ static void on_prack(struct session *s, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;
 
-	if (!leg_sdp_of(m).n || oa_state(leg->oa) != OA_LOCAL_OFFER)
+	if (!leg_sdp_of(leg, m).n || oa_state(leg->oa) != OA_LOCAL_OFFER)
 		return;
-	if (oa_take_answer(leg->oa, leg_sdp_of(m)) != 0) {
+	if (oa_take_answer(leg->oa, leg_sdp_of(leg, m)) != 0) {
 		session_close(s, 488, "Reason: SIP;cause=488;text=\"No usable answer in PRACK\"\r\n");
 		return;
 	}
@@ -379,7 +380,7 @@ static void on_ack(struct session *s, const struct sip_msg *m, void *arg)
 	free(leg->local_sdp);
 	leg->local_sdp = NULL;
 	if (leg->awaits_answer && oa_state(leg->oa) == OA_LOCAL_OFFER) {
-		if (!leg_sdp_of(m).n || oa_take_answer(leg->oa, leg_sdp_of(m)) != 0) {
+		if (!leg_sdp_of(leg, m).n || oa_take_answer(leg->oa, leg_sdp_of(leg, m)) != 0) {
 			/* RFC 3261 §13.2.2.4: an ACK without the answer leaves no session to have. */
 			session_close(s, 488, "Reason: SIP;cause=488;text=\"No answer in ACK\"\r\n");
 			return;

@@ -30,7 +30,8 @@ void leg_offer_waiting(struct leg *leg);
 /* The peer has changed the codec (from `before`, NULL: there was none): the partner is asked for the same, which spares the
  * transcoding. */
 void leg_align_partner(struct leg *leg, const char *before);
-struct str leg_sdp_of(const struct sip_msg *m);
+/* The description of a message, which may stand among other parts, good until that of another message is asked for. */
+struct str leg_sdp_of(struct leg *leg, const struct sip_msg *m);
 
 /* Makes local_sdp for the caller's INVITE, once. -ENOTSUP: it had no offer; -EPROTO: no codec in common. */
 int leg_make_answer(struct leg *leg);

@@ -10,10 +10,24 @@
 #include "call/leg_int.h"
 #include "base/log.h"
 
-/* The description of a message, which may stand among other parts. */
-struct str leg_sdp_of(const struct sip_msg *m)
+struct str leg_sdp_of(struct leg *leg, const struct sip_msg *m)
 {
-	return sip_msg_part(m, "application/sdp");
+	struct sip_part part;
+	struct out o;
+
+	if (!sip_msg_part_find(m, "application/sdp", &part))
+		return STR_NULL;
+	if (part.transfer == SIP_AS_IS)
+		return part.content;
+	/* Whatever can't be decoded isn't SDP either: who reads it refuses it. */
+	out_init_grow(&o, part.content.n + 1);
+	if (sip_part_decode(&part, &o) == 0 && o.len && out_ok(&o)) {
+		free(leg->decoded_sdp);
+		leg->decoded_sdp = str_dup(out_view(&o));
+		part.content = str_from(leg->decoded_sdp ? leg->decoded_sdp : "-");
+	}
+	out_fini(&o);
+	return part.content;
 }
 
 /* ---- ours ---- */
@@ -74,7 +88,7 @@ void leg_on_reoffer_done(struct session *s, int status, const struct sip_msg *m,
 	(void)s;
 	if (status / 100 == 2 && m)
 		told_learn(leg, m);
-	if (status / 100 == 2 && (!leg_sdp_of(m).n || oa_take_answer(leg->oa, leg_sdp_of(m)) != 0))
+	if (status / 100 == 2 && (!leg_sdp_of(leg, m).n || oa_take_answer(leg->oa, leg_sdp_of(leg, m)) != 0))
 		status = 488; /* agreed to, but with nothing to be had from it */
 	if (status / 100 != 2)
 		oa_rollback(leg->oa);
@@ -112,7 +126,7 @@ static int write_reply(struct leg *leg, struct session *s, const struct sip_msg 
 	int err = session_local_addr(s, &local);
 
 	if (!err && has_offer)
-		err = oa_take_offer(leg->oa, leg_sdp_of(m));
+		err = oa_take_offer(leg->oa, leg_sdp_of(leg, m));
 	if (!err)
 		err = has_offer ? leg_write_answer(leg, &local, leg->partner, o) : leg_write_offer(leg, &local, leg->partner, o);
 	if (err && err != -EBUSY)

@@ -179,7 +179,7 @@ void replaces_invite(struct calls *cs, struct strans *st, const struct sip_msg *
 	}
 	if (old->call->is_secure && strans_source(st)->proto != SIP_TLS && strans_source(st)->proto != SIP_WSS) {
 		cs->n.refused++;
-		refuse(st, 480, "Warning: 381 cordboard \"SIPS Required\"\r\n"); /* RFC 5630 §6.2 */
+		refuse(st, 480, "Warning: 381 cordboard \"SIPS Required\"\r\n"); /* RFC 5630 */
 		return;
 	}
 	timing = call_timing(old->call, trunk_of(cs, who));

@@ -272,15 +272,16 @@ static struct publication *publication_find(const struct presentity *p, struct s
 /* 0, or the request has been refused. doc is untouched without a body. */
 static int read_body(struct strans *st, const struct sip_msg *m, struct pidf *doc)
 {
-	struct str encoding = sip_msg_value(m, SIP_HDR_CONTENT_ENCODING), part = sip_msg_part(m, CTYPE);
+	struct str encoding = sip_msg_value(m, SIP_HDR_CONTENT_ENCODING);
+	struct sip_part part;
 
 	if (!m->body.n)
 		return 0;
-	if (!part.n || (encoding.n && !str_ieqz(encoding, "identity"))) {
+	if (!sip_msg_part_find(m, CTYPE, &part) || part.transfer != SIP_AS_IS || (encoding.n && !str_ieqz(encoding, "identity"))) {
 		refuse(st, 415, NULL, "Accept: " CTYPE "\r\nAccept-Encoding: identity\r\n");
 		return -EINVAL;
 	}
-	switch (pidf_parse(doc, part)) {
+	switch (pidf_parse(doc, part.content)) {
 	case 0:
 		return 0;
 	case -EMSGSIZE:

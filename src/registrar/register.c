@@ -261,6 +261,11 @@ static struct fault check_bulk(const struct registration *r, const struct sip_ad
 	return no_fault();
 }
 
+static bool is_secure(enum sip_proto proto)
+{
+	return proto == SIP_TLS || proto == SIP_WSS;
+}
+
 static struct fault plan_contact(struct registration *r, struct str element)
 {
 	struct sip_addr contact;
@@ -278,6 +283,9 @@ static struct fault plan_contact(struct registration *r, struct str element)
 		return bulk;
 	if (sip_param_find(contact.params, "expires", &value))
 		expires_s = read_expires(value, r->default_s);
+	/* RFC 5630: calls to it would come by the hop that this came by. What a proxy before us speaks with it, that knows. */
+	if (contact.uri.scheme == SIP_SCHEME_SIPS && expires_s && !sip_msg_has(r->m, SIP_HDR_PATH) && !is_secure(strans_source(r->st)->proto))
+		return fault_of(400, "SIPS Contact over an insecure transport");
 	if (expires_s && expires_s < r->p->min_expires_s && expires_s < HOUR_S)
 		return fault_of(423, NULL);
 	if (expires_s > r->p->max_expires_s)

@@ -5,6 +5,8 @@
  */
 #include "sip/msg.h"
 
+#include <errno.h>
+
 #define BOUNDARY_MAX 70 /* RFC 2046 §5.1.1 */
 
 static struct str without_quotes(struct str s)
@@ -54,6 +56,17 @@ static bool is_identity(struct str encoding)
 	return str_empty(encoding) || str_ieqz(encoding, "identity");
 }
 
+/* RFC 5621 §3.2: SIP carries anything as it is, so nobody should; mail gateways do. */
+static void set_transfer(struct sip_part *p, struct str value)
+{
+	if (str_ieqz(value, "base64"))
+		p->transfer = SIP_BASE64;
+	else if (str_ieqz(value, "quoted-printable"))
+		p->transfer = SIP_QUOTED_PRINTABLE;
+	else if (!str_ieqz(value, "binary") && !str_ieqz(value, "8bit") && !str_ieqz(value, "7bit"))
+		p->is_encoded = true;
+}
+
 static void set_disposition(struct sip_part *p, struct str value)
 {
 	struct str params, handling;
@@ -78,7 +91,7 @@ static bool parse_part(struct sip_part *out, struct str part)
 		if (str_ieqz(name, "Content-Type") || str_ieqz(name, "c"))
 			sip_token_params(value, &out->type, &out->params);
 		else if (str_ieqz(name, "Content-Transfer-Encoding"))
-			out->is_encoded |= str_ieqz(value, "base64") || str_ieqz(value, "quoted-printable");
+			set_transfer(out, value);
 		else if (str_ieqz(name, "Content-Encoding") || str_ieqz(name, "e"))
 			out->is_encoded |= !is_identity(value);
 		else if (str_ieqz(name, "Content-Disposition"))
@@ -95,7 +108,8 @@ static bool enter(struct sip_part_iter *it, const struct sip_part *p)
 	struct str boundary, before;
 	bool is_last = false;
 
-	if (it->depth == SIP_PART_DEPTH || p->is_encoded || !str_istarts(p->type, STR("multipart/")) ||
+	/* RFC 2045 §6.4: a multipart is never in base64. */
+	if (it->depth == SIP_PART_DEPTH || p->is_encoded || p->transfer != SIP_AS_IS || !str_istarts(p->type, STR("multipart/")) ||
 	    !sip_param_find(p->params, "boundary", &boundary))
 		return false;
 	boundary = without_quotes(str_trim(boundary));
@@ -149,24 +163,30 @@ bool sip_part_next(const struct sip_msg *m, struct sip_part_iter *it, struct sip
 	return false;
 }
 
-struct str sip_msg_part(const struct sip_msg *m, const char *type)
+bool sip_msg_part_find(const struct sip_msg *m, const char *type, struct sip_part *out)
 {
 	struct sip_part_iter it = { 0 };
 	struct sip_part p;
-	struct str best = STR_NULL;
-	unsigned alternative = 0;
+	bool has_any = false;
 
 	while (sip_part_next(m, &it, &p)) {
 		/* The last of several that say the same is the richest (RFC 2046 §5.1.4). */
-		if (best.n && (!alternative || p.alternative != alternative))
+		if (has_any && (!out->alternative || p.alternative != out->alternative))
 			break;
 		if (!p.content.n || p.is_encoded || !(str_ieqz(p.type, type) || (p.is_whole && str_empty(p.type))) ||
 		    !(str_empty(p.disposition) || str_ieqz(p.disposition, "session")))
 			continue;
-		best = p.content;
-		alternative = p.alternative;
+		*out = p;
+		has_any = true;
 	}
-	return best;
+	return has_any;
+}
+
+struct str sip_msg_part(const struct sip_msg *m, const char *type)
+{
+	struct sip_part p;
+
+	return sip_msg_part_find(m, type, &p) ? p.content : STR_NULL;
 }
 
 bool sip_msg_must_understand(const struct sip_msg *m, const char *understood)
@@ -182,4 +202,92 @@ bool sip_msg_must_understand(const struct sip_msg *m, const char *understood)
 			return true;
 	}
 	return false;
+}
+
+/* ---- transfer encodings (RFC 2045 §6.7, §6.8) ---- */
+
+static int base64_digit(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+static int decode_base64(struct str s, struct out *o)
+{
+	unsigned bits = 0, nbits = 0, npads = 0, ndigits = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		int digit = base64_digit(s.p[i]);
+
+		if (s.p[i] == '\r' || s.p[i] == '\n' || s.p[i] == ' ' || s.p[i] == '\t')
+			continue;
+		if (s.p[i] == '=' && ndigits % 4 + npads >= 2 && ndigits % 4 + npads < 4 && ndigits % 4) {
+			npads++;
+			continue;
+		}
+		if (digit < 0 || npads)
+			return -EINVAL;
+		ndigits++;
+		bits = bits << 6 | (unsigned)digit;
+		nbits += 6;
+		if (nbits >= 8) {
+			nbits -= 8;
+			out_chr(o, (char)(bits >> nbits & 0xff));
+		}
+	}
+	return (ndigits % 4 + npads) % 4 == 0 ? 0 : -EINVAL;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int decode_quoted(struct str s, struct out *o)
+{
+	while (s.n) {
+		bool has_end = memchr(s.p, '\n', s.n) != NULL, is_soft;
+		struct str line = cut_line(&s);
+
+		/* White space before the end of a line was added on the way. */
+		while (line.n && (line.p[line.n - 1] == ' ' || line.p[line.n - 1] == '\t'))
+			line.n--;
+		is_soft = line.n && line.p[line.n - 1] == '=';
+		line.n -= is_soft;
+		for (size_t i = 0; i < line.n; i++) {
+			if (line.p[i] != '=') {
+				out_chr(o, line.p[i]);
+				continue;
+			}
+			if (line.n - i < 3 || hex_digit(line.p[i + 1]) < 0 || hex_digit(line.p[i + 2]) < 0)
+				return -EINVAL;
+			out_chr(o, (char)(hex_digit(line.p[i + 1]) << 4 | hex_digit(line.p[i + 2])));
+			i += 2;
+		}
+		if (has_end && !is_soft)
+			out_z(o, "\r\n");
+	}
+	return 0;
+}
+
+int sip_part_decode(const struct sip_part *p, struct out *o)
+{
+	switch (p->transfer) {
+	case SIP_BASE64:
+		return decode_base64(p->content, o);
+	case SIP_QUOTED_PRINTABLE:
+		return decode_quoted(p->content, o);
+	case SIP_AS_IS:
+		break;
+	}
+	out_str(o, p->content);
+	return 0;
 }

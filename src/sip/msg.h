@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "base/out.h"
 #include "base/str.h"
 #include "sip/uri.h"
 
@@ -130,11 +131,13 @@ bool sip_msg_has_token(const struct sip_msg *m, enum sip_hdr_id id, const char *
 /* The parts of a body that are no multiparts themselves, in order (RFC 5621): of a simple body, itself. Those of a multipart that can't
  * be read are none, one that lies too deep is a part. */
 #define SIP_PART_DEPTH 4
+enum sip_transfer { SIP_AS_IS, SIP_BASE64, SIP_QUOTED_PRINTABLE }; /* Content-Transfer-Encoding of a part (RFC 2045 §6) */
 struct sip_part {
 	struct str type, params;  /* of Content-Type */
 	struct str content, disposition;
 	bool is_whole;            /* all of the body */
-	bool is_encoded;          /* Content-Encoding or Content-Transfer-Encoding: can't be read as it is */
+	bool is_encoded;          /* Content-Encoding, or a Content-Transfer-Encoding that nobody knows: can't be read */
+	enum sip_transfer transfer; /* how the content is written */
 	bool is_required;         /* has a Content-Disposition without handling=optional (RFC 3261 §20.11) */
 	unsigned alternative;     /* parts with the same number say the same (multipart/alternative); 0: no such part */
 };
@@ -150,8 +153,12 @@ bool sip_part_next(const struct sip_msg *m, struct sip_part_iter *it, struct sip
  * the same of one without any, but locations and the like come so, and the call they come with is worth more. */
 bool sip_msg_must_understand(const struct sip_msg *m, const char *understood);
 /* The body, or the first part of it (of alternatives the last one), of this type ("application/sdp") that isn't encoded and belongs to
- * the session (Content-Disposition); STR_NULL when there is none. A body without Content-Type counts. */
+ * the session (Content-Disposition). A body without Content-Type counts. */
+bool sip_msg_part_find(const struct sip_msg *m, const char *type, struct sip_part *out);
+/* Its content as it stands in the message, perhaps in base64 or quoted-printable: is there one? STR_NULL: no. */
 struct str sip_msg_part(const struct sip_msg *m, const char *type);
+/* Writes the content of a part without its transfer encoding. -EINVAL: it isn't what it says. */
+int sip_part_decode(const struct sip_part *p, struct out *o);
 
 /* Structured values. -EINVAL when malformed. */
 int sip_addr_parse(struct sip_addr *out, struct str value);

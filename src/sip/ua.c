@@ -279,7 +279,8 @@ static bool refuse_required(struct sip_ua *ua, struct strans *st, const struct s
 	return true;
 }
 
-/* §8.2.3, RFC 5621: a session is described in SDP, perhaps beside other parts; one that is marked optional may be anything. */
+/* §8.2.3, RFC 5621: a session is described in SDP, perhaps beside other parts; one that is marked optional may be anything. A description means
+ * the same in any Content-Language, so none is refused for that. */
 static bool refuse_content(struct strans *st, const struct sip_msg *m)
 {
 	if (m->body.n == 0)
@@ -297,7 +298,7 @@ static bool refuse_content(struct strans *st, const struct sip_msg *m)
 	}
 	if (!sip_msg_must_understand(m, "application/sdp"))
 		return false;
-	strans_reply_simple(st, 415, ACCEPT);
+	strans_reply_simple(st, 415, ACCEPT "Accept-Encoding: identity\r\n");
 	return true;
 }
 

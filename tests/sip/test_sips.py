@@ -36,3 +36,12 @@ def test_sips_call_rings_the_secure_phone_alone(office):
         here.ack(m)
         secure.unregister()
         other.unregister()                                       # nothing else came
+
+
+@pytest.mark.parametrize("proto,status", [("wss", 200), ("udp", 400), ("ws", 400)])
+def test_sips_contact_needs_a_secure_way(office, proto, status):
+    with Phone(office, "1002", proto=proto) as phone:
+        contact = phone.contact.replace("<sip:", "<sips:")
+        assert phone.register([contact]).status == status
+        if status == 200:
+            phone.unregister()

@@ -291,6 +291,8 @@ static void test_msg_part_is_found_among_others(void **state)
 		{ "multipart/mixed;boundary=b", "--b--\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b--\r\n", NULL },
 		{ "multipart/mixed;boundary=b", "--b\r\nContent-Type: application/sdp\r\n--b--\r\n", NULL }, /* headers alone */
 		{ "multipart/mixed;boundary=b", "--b\r\nContent-Type: application/sdp\r\nContent-Transfer-Encoding: base64\r\n\r\ndj0w\r\n"
+		  "--b--\r\n", "dj0w" }, /* as it stands */
+		{ "multipart/mixed;boundary=b", "--b\r\nContent-Type: application/sdp\r\nContent-Transfer-Encoding: x-mine\r\n\r\ndj0w\r\n"
 		  "--b--\r\n", NULL },
 		{ "multipart/mixed;boundary=b", "--b\r\nContent-Type: application/sdp\r\nContent-Transfer-Encoding: binary\r\n\r\nv=0\r\n"
 		  "--b--\r\n", "v=0" },
@@ -335,9 +337,38 @@ static void test_msg_part_is_found_among_others(void **state)
 	}
 }
 
+/* RFC 2045 §6.7, §6.8; RFC 4648 §10 has the first rows. */
+static void test_part_decode_undoes_transfer_encodings(void **state)
+{
+	static const struct { enum sip_transfer transfer; const char *content, *text; } rows[] = {
+		{ SIP_BASE64, "", "" }, { SIP_BASE64, "Zg==", "f" }, { SIP_BASE64, "Zm8=", "fo" }, { SIP_BASE64, "Zm9v", "foo" },
+		{ SIP_BASE64, "Zm9vYg==", "foob" }, { SIP_BASE64, "Zm9v\r\nYmFy\r\n", "foobar" }, { SIP_BASE64, "+/+/", "\xfb\xff\xbf" },
+		{ SIP_BASE64, "Zg=", NULL }, { SIP_BASE64, "Zg", NULL }, { SIP_BASE64, "Z", NULL }, { SIP_BASE64, "Zm9v=", NULL },
+		{ SIP_BASE64, "Z===", NULL }, { SIP_BASE64, "Zg==Zg==", NULL }, { SIP_BASE64, "Zm9v!", NULL }, { SIP_BASE64, "====", NULL },
+		{ SIP_QUOTED_PRINTABLE, "v=3D0\r\no=3D-", "v=0\r\no=-" }, { SIP_QUOTED_PRINTABLE, "a=\r\nb \t\r\nc", "ab\r\nc" },
+		{ SIP_QUOTED_PRINTABLE, "=c3=A4", "\xc3\xa4" }, { SIP_QUOTED_PRINTABLE, "", "" }, { SIP_QUOTED_PRINTABLE, "x\ny\n", "x\r\ny\r\n" },
+		{ SIP_QUOTED_PRINTABLE, "=4", NULL }, { SIP_QUOTED_PRINTABLE, "=zz", NULL }, { SIP_QUOTED_PRINTABLE, "a=4\r\n1", NULL },
+		{ SIP_AS_IS, "v=0\r\n", "v=0\r\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct sip_part part = { .transfer = rows[i].transfer, .content = str_from(rows[i].content) };
+		char buf[64];
+		struct out o;
+		int err;
+
+		out_init(&o, buf, sizeof(buf));
+		err = sip_part_decode(&part, &o);
+		if (err ? rows[i].text != NULL : !rows[i].text || !str_eqz(out_view(&o), rows[i].text))
+			fail_msg("row %zu %s: %d '%.*s'", i, rows[i].content, err, STR_ARG(out_view(&o)));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_part_decode_undoes_transfer_encodings),
 		cmocka_unit_test(test_msg_part_is_found_among_others),
 		cmocka_unit_test(test_msg_display_name_without_quotes_has_no_escapes),
 		cmocka_unit_test(test_msg_torture_4475_3_1_1_1_is_read),
