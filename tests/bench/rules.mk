@@ -2,7 +2,7 @@
 
 .PHONY: bench
 
-BENCH_LOADS := $(BUILD)/tests/bench/callload
+BENCH_LOADS := $(addprefix $(BUILD)/tests/bench/,callload regload)
 BENCH_BIN   := $(BUILD)/tests/bench/rtpload $(BENCH_LOADS)
 
 $(BUILD)/tests/bench/rtpload: $(BUILD)/tests/bench/rtpload.o

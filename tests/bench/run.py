@@ -14,6 +14,9 @@ does: so CPU figures are taken second by second, and the quieter quarter of the 
     calls    The same by callload.c in place of SIPp, which takes a core and a half for itself and so most of the server's caches.
     digest   Calls of an extension, each challenged and authenticated.
     rate     20,000 calls at 2,000 a second: none lost, no message sent twice.
+    register 10,000 phones refresh their bindings, each challenged and authenticated (regload.c): CPU us a registration.
+    bindings 100,000 phones register: KiB a binding, with what is kept of its extension; how many a second; how long
+             a server takes to start with them.
 
 Prints a line a figure with its budget, and exits with 1 if one is over. Takes about six minutes; --quick takes fewer calls and
 less than four, as a guide while working; --only NAME just that part (held and load are one: sipp).
@@ -39,7 +42,7 @@ RTP_SECONDS, PPS = 10, 50
 HELD_RATE = 200
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
-PARTS = ("sipp", "calls", "digest", "rate")
+PARTS = ("sipp", "calls", "digest", "rate", "register", "bindings")
 
 ROUTE = """
 INSERT INTO pbx.context (domain, context, name) VALUES ('office', 'bench', 'Bench');
@@ -103,6 +106,16 @@ class Server:
             time.sleep(0.5)
 
 
+PHONES = """
+INSERT INTO pbx.extension (domain, number, display_name, context)
+    SELECT 'office', n::text, 'Phone ' || n, 'office' FROM generate_series({first}, {first} + {count} - 1) n;
+INSERT INTO pbx.credential (domain, auth_name, number, ha1_md5, ha1_sha256)
+    SELECT 'office', n::text, n::text, md5(t), encode(sha256(convert_to(t, 'UTF8')), 'hex')
+    FROM generate_series({first}, {first} + {count} - 1) n, pbx.domain, LATERAL (SELECT n || ':' || realm || ':s' || n AS t) t
+    WHERE domain = 'office';
+"""
+
+
 class Load:
     """Two SIPps and the calls between them."""
 
@@ -147,17 +160,13 @@ class Load:
                 process.wait()
 
 
-class CallLoad:
-    """callload.c and its calls. user: an extension that is challenged; without, the trunk calls."""
+class Generator:
+    """A program that makes load and says what became of it, NAME=VALUE."""
 
-    def __init__(self, office, caller, callee, calls, rate, user=None):
-        self.office = office
-        self.calls = calls
-        self.command = [BUILD / "tests/bench/callload", "--server", f"{office.addr}:{office.port}", "--caller", f"{caller}:5060",
-                        "--callee", f"{callee}:5060", "--calls", str(calls), "--rate", str(rate)]
-        if user:
-            self.command += ["--user", user, "--password", f"s{user}"]
-        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def __init__(self, name, args):
+        self.name = name
+        self.process = subprocess.Popen([BUILD / "tests/bench" / name] + [str(a) for a in args], stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, text=True)
 
     def is_running(self):
         return self.process.poll() is None
@@ -166,9 +175,9 @@ class CallLoad:
         """What it has counted."""
         out = self.process.communicate(timeout=300)[0]
         if self.process.returncode not in (0, 1):
-            raise OfficeError(f"callload: {out}")
+            raise OfficeError(f"{self.name}: {out}")
         said = {name: float(value) for name, value in re.findall(r"(\w+)=([0-9.]+)", out)}
-        said["bad"] = said["lost"] + said["refused"] + said["repeated"] + said["strange"]
+        said["bad"] = sum(said.get(name, 0) for name in ("lost", "refused", "repeated", "strange"))
         said["text"] = out.strip()
         return said
 
@@ -176,6 +185,23 @@ class CallLoad:
         if self.is_running():
             self.process.kill()
             self.process.wait()
+
+
+class RegLoad(Generator):
+    """regload.c and its phones."""
+
+    def __init__(self, office, first, users, count, rate):
+        super().__init__("regload", ["--server", f"{office.addr}:{office.port}", "--local", f"{office.phone}:5060", "--first", first,
+                                     "--users", users, "--count", count, "--rate", rate])
+
+
+class CallLoad(Generator):
+    """callload.c and its calls. user: an extension that is challenged; without, the trunk calls."""
+
+    def __init__(self, office, caller, callee, calls, rate, user=None):
+        args = ["--server", f"{office.addr}:{office.port}", "--caller", f"{caller}:5060", "--callee", f"{callee}:5060",
+                "--calls", calls, "--rate", rate]
+        super().__init__("callload", args + (["--user", user, "--password", f"s{user}"] if user else []))
 
 
 def sliced(server, counter, goes_on):
@@ -314,12 +340,57 @@ def measure_rate(office, server, options, report):
     server.settle(calls=0)
 
 
+def measure_register(office, _, options, report):
+    phones, count = 10000, options.refreshes
+    office.sql(PHONES.format(first=20000, count=phones))
+    office.restart()
+    server = Server(office)
+    RegLoad(office, 20000, phones, phones, 1000).wait()      # the bindings
+    server.settle(calls=0)
+    before, asked = server.cpu_us(), server.counters()["requests"]
+    load = RegLoad(office, 20000, phones, count, 2000)
+    try:
+        quiet = sliced(server, "requests", load.is_running) * 2     # of each registration there are two
+        said = load.wait()
+    finally:
+        load.kill()
+    during = server.cpu_us()
+    last = server.settle(calls=0)
+    after = server.cpu_us()
+    report.figure("CPU a registration with digest", quiet + (after - during) / count, "us", 30,
+                  f"{count} of {phones} phones, {said['rate']:.0f}/s, mean {(after - before) / count:.0f}, "
+                  f"{(last['requests'] - asked) / count:.1f} requests each, p99 {said['p99_us']:.0f} us")
+    report.figure("registrations lost", said["bad"], "", 0, said["text"] if said["bad"] else "")
+
+
+def measure_bindings(office, _, options, report):
+    phones = options.bindings
+    office.sql(PHONES.format(first=300000, count=phones))
+    office.restart()
+    server = Server(office)
+    before_kib = server.rss_kib()
+    began = time.monotonic()
+    said = RegLoad(office, 300000, phones, phones, 4000).wait()
+    took = time.monotonic() - began
+    report.figure("bindings lost", said["bad"], "", 0, said["text"])
+    report.figure("time for a first registration", 1e6 * took / phones, "us", 1000, f"{phones / took:.0f} a second")
+    server.settle(calls=0)
+    report.figure("memory a binding", (server.rss_when_quiet(before_kib) - before_kib) / phones, "KiB", 4, f"{phones} bindings, with their extensions")
+    office.stop_server()
+    began = time.monotonic()
+    mark = len(office.log)
+    office.start_server(60)
+    office.wait_log(rf"bindings={phones} read|bindings=\d{{5,}} read", mark, 60)
+    report.figure("start with these bindings", time.monotonic() - began, "s", 10)
+
+
 def measure(office, options, report):
     office.trunk, office.sink, office.phone = own_address(), own_address(), own_address()
     office.sql(ROUTE, f"sip:{office.sink}:5060", office.trunk)
     office.restart()
     server = Server(office)
-    for part, run in zip(PARTS, (measure_sipp, measure_calls, measure_digest, measure_rate)):
+    runs = (measure_sipp, measure_calls, measure_digest, measure_rate, measure_register, measure_bindings)
+    for part, run in zip(PARTS, runs):
         if options.only in (None, part):
             run(office, server, options, report)
 
@@ -330,6 +401,7 @@ def main():
     parser.add_argument("--only", choices=PARTS, help="just this part")
     parser.add_argument("--rate", type=int, default=1000, help="calls a second")
     options = parser.parse_args()
+    options.refreshes, options.bindings = (10000, 20000) if options.quick else (30000, 100000)
     options.held, options.calls, options.flows = (200, 2000, 100) if options.quick else (1000, 19000, 250)
     report = Report()
     office = Office(log_level="info", media={"port_min": 16384, "port_max": 32767, "timeout_s": 600})
