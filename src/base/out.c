@@ -104,8 +104,15 @@ void out_hex(struct out *o, const void *p, size_t n)
 	static const char digits[] = "0123456789abcdef";
 	const unsigned char *b = p;
 
+	char text[64];
+	size_t used = 0;
+
 	for (size_t i = 0; i < n; i++) {
-		out_chr(o, digits[b[i] >> 4]);
-		out_chr(o, digits[b[i] & 15]);
+		text[used++] = digits[b[i] >> 4];
+		text[used++] = digits[b[i] & 15];
+		if (used == sizeof(text) || i + 1 == n) {
+			out_mem(o, text, used);
+			used = 0;
+		}
 	}
 }

@@ -8,8 +8,6 @@
 #define LOG_MODULE "auth"
 #include "registrar/auth.h"
 
-#include <stdio.h>
-
 #include "base/log.h"
 
 #define CHALLENGE_MAX 2048
@@ -156,7 +154,7 @@ static enum auth_verdict admit(const struct check *c, const struct dir_credentia
 	    str_copy(str_from(ext->number), out->number, sizeof(out->number)) ||
 	    str_copy(str_from(ext->context), out->context, sizeof(out->context)))
 		return refuse(c->st, 500, NULL, NULL);
-	snprintf(out->display_name, sizeof(out->display_name), "%s", ext->display_name ? ext->display_name : "");
+	str_put(out->display_name, sizeof(out->display_name), ext->display_name);
 	return AUTH_OK;
 }
 

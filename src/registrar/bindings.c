@@ -5,7 +5,6 @@
  */
 #define LOG_MODULE "registrar"
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -150,9 +149,9 @@ const struct entry *bindings_of_gruu_id(const struct bindings *bs, uint64_t id)
 
 static unsigned key_print(char *buf, size_t size, const char *domain, struct str number)
 {
-	int n = snprintf(buf, size, "%s/%.*s", domain, STR_ARG(number));
+	int n = str_join(buf, size, domain, '/', number);
 
-	return n > 0 && (size_t)n < size ? (unsigned)n : 0;
+	return n > 0 ? (unsigned)n : 0;
 }
 
 struct aor *bindings_find(struct bindings *bs, const char *domain, struct str number)
@@ -340,8 +339,8 @@ void bindings_remove(struct entry *e)
 	struct aor *aor = e->aor;
 	char domain[64], number[64];
 
-	snprintf(domain, sizeof(domain), "%s", aor->domain);
-	snprintf(number, sizeof(number), "%s", aor->number);
+	str_put(domain, sizeof(domain), aor->domain);
+	str_put(number, sizeof(number), aor->number);
 	kept_write(bs, e, true);
 	unlink_entry(e);
 	bindings_entry_free(e);

@@ -68,6 +68,13 @@ static void write_contacts(const struct registration *r, struct out *o, const st
 	}
 }
 
+static void write_two_digits(struct out *o, int n, char behind)
+{
+	out_chr(o, (char)('0' + n / 10 % 10));
+	out_chr(o, (char)('0' + n % 10));
+	out_chr(o, behind);
+}
+
 /* RFC 3261 §20.17: "Sat, 13 Nov 2010 23:29:00 GMT", in English whatever the locale. */
 static void write_date(struct out *o, int64_t now_ms)
 {
@@ -78,8 +85,18 @@ static void write_date(struct out *o, int64_t now_ms)
 
 	if (!gmtime_r(&t, &tm))
 		return;
-	out_fmt(o, "Date: %s, %02d %s %d %02d:%02d:%02d GMT\r\n", days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900,
-		tm.tm_hour, tm.tm_min, tm.tm_sec);
+	out_z(o, "Date: ");
+	out_z(o, days[tm.tm_wday]);
+	out_z(o, ", ");
+	write_two_digits(o, tm.tm_mday, ' ');
+	out_z(o, months[tm.tm_mon]);
+	out_chr(o, ' ');
+	out_i64(o, tm.tm_year + 1900);
+	out_chr(o, ' ');
+	write_two_digits(o, tm.tm_hour, ':');
+	write_two_digits(o, tm.tm_min, ':');
+	write_two_digits(o, tm.tm_sec, ' ');
+	out_z(o, "GMT\r\n");
 }
 
 /* The flow ends here, and isn't that of a proxy, whose affair it is what the phone shows. Over UDP a sign of life needs STUN, and a phone that

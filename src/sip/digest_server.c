@@ -394,8 +394,13 @@ void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hd
 		out_z(o, sip_hdr_name(hdr));
 		out_z(o, ": Digest realm=");
 		digest_print_quoted(o, realm);
-		out_fmt(o, ", nonce=\"%.*s\", algorithm=%s, qop=\"%s\"%s%s\r\n", NONCE_TEXT, nonce,
-			digest_alg_name(strongest_first[i]), qop, stale ? ", stale=true" : "",
-			offered & DIGEST_USERHASH ? ", userhash=true" : "");
+		out_z(o, ", nonce=\"");
+		out_mem(o, nonce, NONCE_TEXT);
+		out_z(o, "\", algorithm=");
+		out_z(o, digest_alg_name(strongest_first[i]));
+		out_z(o, ", qop=\"");
+		out_z(o, qop);
+		out_z(o, stale ? "\", stale=true" : "\"");
+		out_z(o, offered & DIGEST_USERHASH ? ", userhash=true\r\n" : "\r\n");
 	}
 }
