@@ -132,6 +132,9 @@ void directory_unwatch(struct directory *d, struct directory_watcher *w);
 enum dir_answer directory_domain_of_host(struct directory *d, struct str host, const struct dir_domain **out);
 enum dir_answer directory_domain(struct directory *d, const char *domain, const struct dir_domain **out);
 enum dir_answer directory_extension(struct directory *d, const char *domain, struct str number, const struct dir_extension **out);
+/* Calls fn with each extension that the exchange registers for (RFC 6140): a walk over all of them. */
+void directory_bulk_numbers(struct directory *d, const char *domain, const char *account,
+			    void (*fn)(const struct dir_extension *ext, void *arg), void *arg);
 /* Is there an extension whose number is longer than digits and begins with them? */
 bool directory_extension_begins(struct directory *d, const char *domain, struct str digits);
 enum dir_answer directory_credential(struct directory *d, const char *domain, struct str auth_name, const struct dir_credential **out);

@@ -626,6 +626,14 @@ bool directory_extension_begins(struct directory *d, const char *domain, struct 
 	return false;
 }
 
+void directory_bulk_numbers(struct directory *d, const char *domain, const char *account,
+			    void (*fn)(const struct dir_extension *ext, void *arg), void *arg)
+{
+	for (const struct dir_row *r = d->rows[DIR_EXTENSION]; r; r = r->hh.next)
+		if (r->extension.bulk_account && !strcmp(r->extension.bulk_account, account) && !strcmp(r->extension.domain, domain))
+			fn(&r->extension, arg);
+}
+
 void directory_trunks(struct directory *d, void (*fn)(const struct dir_trunk *trunk, void *arg), void *arg)
 {
 	for (const struct dir_row *r = d->rows[DIR_TRUNK]; r; r = r->hh.next)

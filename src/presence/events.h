@@ -1,6 +1,6 @@
 /* events.h - the notifier: who watches what, and when they are told (RFC 6665).
  *
- * Packages (message-summary, dialog, presence) say who may watch a number and write its state; all the rest is here: SUBSCRIBE and
+ * Packages (message-summary, dialog, presence, reg) say who may watch a number and write its state; all the rest is here: SUBSCRIBE and
  * its checks, the list of watchers, one NOTIFY at a time, a pace, and the copy in pbx.subscription from which the next process goes on.
  *
  * State is pulled: events_changed() only marks the watchers as owed, and the body is written when its NOTIFY can go. So a burst of

@@ -218,7 +218,7 @@ static void next(struct waiting *w)
 /* There may be a message, or a phone to have it. */
 static void deliver(struct waiting *w)
 {
-	if (w->is_stalled || !registrar_find(w->ms->p.registrar, w->domain, str_from(w->number)))
+	if (w->is_stalled || !registrar_reach(w->ms->p.registrar, w->domain, str_from(w->number)).b)
 		return;
 	if (w->query || w->is_sending)
 		w->is_asked = true;

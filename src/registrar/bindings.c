@@ -273,10 +273,23 @@ static void unlink_entry(struct entry *e)
 		group_remove(e->of, e, kind);
 }
 
-static void tell(struct bindings *bs, const char *domain, const char *number)
+static void tell_one(struct bindings *bs, const char *domain, const char *number)
 {
 	for (unsigned i = 0; i < bs->nwatchers; i++)
 		bs->watchers[i].fn(domain, number, bs->watchers[i].arg);
+}
+
+static void tell_number(const struct dir_extension *ext, void *arg)
+{
+	tell_one(arg, ext->domain, ext->number);
+}
+
+/* What an exchange registers is where all of its numbers are. */
+static void tell(struct bindings *bs, const char *domain, const char *number, bool is_bulk)
+{
+	tell_one(bs, domain, number);
+	if (is_bulk)
+		directory_bulk_numbers(bs->p.directory, domain, number, tell_number, bs);
 }
 
 /* A refresh tells nothing new of whether we reach it. */
@@ -329,7 +342,7 @@ int bindings_put(struct bindings *bs, const char *domain, const char *number, st
 	is_news = !old || !is_same_contact(e, old);
 	bindings_entry_free(old);
 	if (is_news)
-		tell(bs, domain, number);
+		tell(bs, domain, number, e->b.is_bulk);
 	return 0;
 }
 
@@ -338,6 +351,7 @@ void bindings_remove(struct entry *e)
 	struct bindings *bs = e->of;
 	struct aor *aor = e->aor;
 	char domain[64], number[64];
+	bool is_bulk = e->b.is_bulk;
 
 	str_put(domain, sizeof(domain), aor->domain);
 	str_put(number, sizeof(number), aor->number);
@@ -345,7 +359,7 @@ void bindings_remove(struct entry *e)
 	unlink_entry(e);
 	bindings_entry_free(e);
 	aor_drop_if_empty(bs, aor);
-	tell(bs, domain, number);
+	tell(bs, domain, number, is_bulk);
 }
 
 void bindings_flow_closed(struct bindings *bs, uint64_t flow)

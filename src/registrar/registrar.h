@@ -85,7 +85,7 @@ int registrar_gruu_find(struct registrar *r, const char *domain, const struct si
 /* Told of every connection that ends, after the bindings that went with it. At most one; the registrar has the ua's handler. */
 void registrar_on_flow_closed(struct registrar *r, void (*fn)(uint64_t flow, void *arg), void *arg);
 unsigned registrar_count(const struct registrar *r);
-/* Told when an extension's set of bindings changed (not of refreshes), after it has. At most REGISTRAR_WATCHERS_MAX. */
+/* Told when an extension's set of bindings, or that of the exchange that registers for it, changed (not of refreshes), after it has. At most REGISTRAR_WATCHERS_MAX. */
 #define REGISTRAR_WATCHERS_MAX 8
 void registrar_watch(struct registrar *r, void (*fn)(const char *domain, const char *number, void *arg), void *arg);
 void registrar_unwatch(struct registrar *r, void *arg); /* no more calls with arg */

@@ -252,6 +252,7 @@ static void test_outbound_exchange_registers_for_all_its_numbers(void **state)
 	assert_int_equal(submit_full(&st, "1009", "x", cseq++, GIN "Contact: <sip:198.51.100.3:5070;bnc;line=7>;" A "\r\n", SIP_UDP, 1), 200);
 	assert_non_null(strstr(st.hdrs, "Contact: <sip:198.51.100.3:5070;bnc;line=7>;expires=600;" A "\r\n"));
 	assert_null(strstr(st.hdrs, "-gruu"));
+	assert_int_equal(nchanges, 3); /* of each number, and its own */
 	assert_non_null(strstr(st.hdrs, "gin"));
 	assert_int_equal(submit_full(&st, "1009", "y", cseq++, "Contact: <sip:desk@198.51.100.4>;q=0.9\r\n", SIP_UDP, 1), 200);
 	assert_string_equal(reached("2001"), "sip:2001@198.51.100.3:5070;line=7");
@@ -264,11 +265,13 @@ static void test_outbound_exchange_registers_for_all_its_numbers(void **state)
 	/* Secure ones stay so, addresses of version 6 too */
 	assert_int_equal(submit_full(&st, "1009", "x", cseq++, GIN "Contact: <sips:[2001:db8::1];bnc>;" A "\r\n", SIP_TLS, 9), 200);
 	assert_string_equal(reached("2001"), "sips:2001@[2001:db8::1]");
+	nchanges = 0;
 	directory_answer = DIR_UNKNOWN;
 	assert_string_equal(reached("2001"), "");
 	directory_answer = DIR_FOUND;
 	flow_closed_fn(9, flow_closed_arg);
 	assert_string_equal(reached("2001"), "");
+	assert_int_equal(nchanges, 3);
 }
 
 /* ---- GRUU ---- */
