@@ -8,10 +8,10 @@
 #define LOG_MODULE "dial"
 #include <stdlib.h>
 
+#include "call/hop.h"
 #include "call/targets.h"
 #include "base/log.h"
 
-#define TARGET_URI_MAX 512
 #define ROUTE_MAX 2048
 
 #define FORWARDS_AT_ONCE 5     /* calls of one caller that one extension sends on at a time */
@@ -30,10 +30,17 @@ struct branch {
 	struct leg *legs[TARGETS_MAX];
 	struct target *rung[TARGETS_MAX]; /* whom a leg rings; NULL: no contact of an extension */
 	struct targets *targets;
+	struct again *again;  /* NULL: nowhere */
 	struct usage *usage;
 	enum app_result outcome;
 	int status;
 	char reason[REASON_MAX];
+};
+
+/* The same by the other address family, with an offer of that. */
+struct again {
+	char *target, *route;
+	struct sip_dest dest;
 };
 
 struct dial {
@@ -50,54 +57,6 @@ struct dial {
 static struct calls *engine(const struct dial *d)
 {
 	return d->call->calls;
-}
-
-/* ---- where a number is ---- */
-
-struct lookup {
-	struct call *call;
-	bool is_done;
-	unsigned n;
-	struct sip_dest dest;
-};
-
-static void on_resolved(uint64_t id, const struct sip_dest *dests, unsigned n, void *arg)
-{
-	struct lookup *l = arg;
-
-	(void)id;
-	l->is_done = true;
-	l->n = n;
-	if (n)
-		l->dest = dests[0];
-	call_wake(l->call);
-}
-
-static int resolve(struct call *call, const char *uri_text, struct sip_dest *out)
-{
-	struct lookup l = { .call = call };
-	struct sip_uri uri;
-	uint64_t id;
-	int err = sip_uri_parse(&uri, str_from(uri_text));
-
-	if (err)
-		return err;
-	err = sip_resolve_literal(out, &uri);
-	if (err != -EAGAIN)
-		return err;
-	if (!call->calls->p.resolver)
-		return -EHOSTUNREACH;
-	err = sip_resolve(call->calls->p.resolver, &uri, on_resolved, &l, &id);
-	if (err)
-		return err;
-	while (!l.is_done && !call->is_hungup)
-		call_wait(call, UINT64_MAX);
-	if (!l.is_done) {
-		sip_resolve_cancel(call->calls->p.resolver, id);
-		return -ECANCELED;
-	}
-	*out = l.dest;
-	return l.n ? 0 : -EHOSTUNREACH;
 }
 
 /* ---- branches ---- */
@@ -124,6 +83,7 @@ struct ring {
 	struct target *contact;
 	bool is_outside;
 	const struct dir_trunk *trunk;
+	bool has_rivals;
 };
 
 /* What is left of the call's breadth is dealt out in shares, so that further ones find some too (RFC 5393 §5.3.3). 0: none is left. */
@@ -164,6 +124,7 @@ static void ring_one(struct dial *d, struct branch *b, const struct ring *r)
 		.auth_password = trunk ? trunk->auth_password : NULL,
 		.near = call->caller_leg,
 		.timing = call_timing(call, trunk),
+		.has_rivals = r->has_rivals,
 	};
 	struct leg *leg;
 	int err;
@@ -208,24 +169,51 @@ static int trunk_route(struct dial *d, const struct dir_trunk *trunk, char route
 	return out_ok(&o) ? 0 : -ENAMETOOLONG;
 }
 
-/* Where a request goes first: its route, if it has one. */
-static int resolve_hop(struct call *call, const char *uri, const char *route, struct sip_dest *out)
-{
-	char hop[TARGET_URI_MAX];
-	struct sip_uri first;
+static bool ring_again(struct dial *d, struct branch *b);
 
-	if (!route[0])
-		return resolve(call, uri, out);
-	if (client_first_route(str_from(route), &first) != 0 || str_copy(first.text, hop, sizeof(hop)) != 0)
-		return -EINVAL;
-	return resolve(call, hop, out);
+/* The first way; the other is kept until this one has failed. */
+static void ring_outside(struct dial *d, struct branch *b, const char *target, const char *route, const struct hop *hop)
+{
+	struct call *call = d->call;
+	struct again *a = hop->has_other ? call_alloc(call, sizeof(*a)) : NULL;
+	const struct dir_trunk *trunk = NULL;
+
+	if (a) {
+		a->dest = hop->other;
+		a->target = call_strdup(call, target);
+		a->route = route ? call_strdup(call, route) : NULL;
+		b->again = a->target && (a->route || !route) ? a : NULL;
+	}
+	if (d->p->trunk && directory_trunk(engine(d)->p.directory, call->domain, str_from(d->p->trunk), &trunk) != DIR_FOUND)
+		return;
+	ring_one(d, b, &(struct ring){ .target = target, .route = route, .dest = &hop->dest, .is_outside = true, .trunk = trunk,
+				       .has_rivals = b->again });
+	if (!b->nlegs)
+		ring_again(d, b);
+}
+
+/* RFC 7984: a target that can't be reached by one address family may be by the other. */
+static bool ring_again(struct dial *d, struct branch *b)
+{
+	struct again *a = b->again;
+	unsigned n = b->nlegs;
+
+	b->again = NULL;
+	if (a)
+		ring_outside(d, b, a->target, a->route, &(struct hop){ .dest = a->dest });
+	return b->nlegs > n;
+}
+
+static bool ring_other_family(struct dial *d, struct branch *b, const struct leg *failed)
+{
+	return b->again && (failed->has_failed || failed->status == 503) && ring_again(d, b);
 }
 
 static void start_trunk(struct dial *d, struct branch *b)
 {
 	struct call *call = d->call;
 	const struct dir_trunk *trunk;
-	struct sip_dest dest;
+	struct hop hop;
 	struct sip_uri uri;
 	char target[320], base[160], route[ROUTE_MAX], key[80];
 	struct out o;
@@ -246,7 +234,7 @@ static void start_trunk(struct dial *d, struct branch *b)
 		return;
 	}
 	/* Looking the name up may park the task: the row is looked up again behind it. */
-	if (trunk_route(d, trunk, route) != 0 || resolve_hop(call, base, route, &dest) != 0 ||
+	if (trunk_route(d, trunk, route) != 0 || hop_find(call, base, route, &hop) != 0 ||
 	    directory_trunk(engine(d)->p.directory, call->domain, str_from(d->p->trunk), &trunk) != DIR_FOUND ||
 	    sip_uri_parse(&uri, str_from(base)) != 0) {
 		branch_end(b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"Trunk unreachable\"");
@@ -270,15 +258,15 @@ static void start_trunk(struct dial *d, struct branch *b)
 		return;
 	}
 	target[o.len] = '\0';
-	ring_one(d, b, &(struct ring){ .target = target, .route = route[0] ? route : NULL, .dest = &dest, .is_outside = true, .trunk = trunk });
+	ring_outside(d, b, target, route[0] ? route : NULL, &hop);
 }
 
 static void start_uri(struct dial *d, struct branch *b)
 {
-	struct sip_dest dest;
+	struct hop hop;
 
-	if (resolve(d->call, b->number, &dest) == 0)
-		ring_one(d, b, &(struct ring){ .target = b->number, .dest = &dest, .is_outside = true });
+	if (hop_find(d->call, b->number, NULL, &hop) == 0)
+		ring_outside(d, b, b->number, NULL, &hop);
 	else
 		branch_end(b, APP_UNAVAILABLE, 480, "Q.850;cause=20;text=\"Unreachable\"");
 }
@@ -367,6 +355,7 @@ static bool forward_to(struct dial *d, struct branch *b, const char *reason, con
 	b->usage = NULL;
 	b->nlegs = 0;
 	b->targets = NULL;
+	b->again = NULL;
 	b->state = BRANCH_WAITING;
 	b->start_at_ms = 0;
 	return true;
@@ -385,14 +374,14 @@ static bool follow_forward(struct dial *d, struct branch *b, const char *reason)
 static bool ring_target(struct dial *d, struct branch *b, struct target *t)
 {
 	unsigned n = b->nlegs;
-	struct sip_dest dest = t->dest;
+	struct hop hop = { .dest = t->dest };
 
 	if (t->route) {
-		if (resolve_hop(d->call, t->contact, t->route, &dest) != 0)
+		if (hop_find(d->call, t->contact, t->route, &hop) != 0)
 			return false;
-		target_use_flow(t, &dest);
+		target_use_flow(t, &hop.dest);
 	}
-	ring_one(d, b, &(struct ring){ .target = t->contact, .route = t->route, .dest = &dest, .contact = t });
+	ring_one(d, b, &(struct ring){ .target = t->contact, .route = t->route, .dest = &hop.dest, .contact = t });
 	return b->nlegs > n;
 }
 
@@ -549,7 +538,7 @@ static void branch_check(struct dial *d, struct branch *b)
 	for (unsigned i = 0; i < b->nlegs; i++) { /* more may come meanwhile */
 		const struct leg *leg = b->legs[i];
 
-		if (leg->state != LEG_ENDED || ring_other_flow(d, b, i)) {
+		if (leg->state != LEG_ENDED || ring_other_flow(d, b, i) || ring_other_family(d, b, leg)) {
 			is_over = false;
 			continue;
 		}

@@ -409,7 +409,7 @@ int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 	char call_id[37];
 	int err;
 
-	*d = (struct dialog){ .ua = ua, .is_uac = true };
+	*d = (struct dialog){ .ua = ua, .is_uac = true, .has_rivals = p->has_rivals };
 	rng_token(ua->rng, d->local_tag, DIALOG_TAG_LEN);
 	rng_uuid(ua->rng, call_id);
 	d->call_id = str_dup(str_empty(p->call_id) ? str_from(call_id) : p->call_id);

@@ -63,6 +63,7 @@ struct dialog {
 	uint32_t peer_name;               /* UAC: sip_dest.name of whom we called; 0: none */
 	struct sip_dest *targets;         /* of the name, where it has several: dest is that at_target */
 	unsigned ntargets, at_target;
+	bool has_rivals;                  /* UAC: whoever calls has others to try, so the last target isn't waited for longer than one before */
 	uint64_t resolving;               /* id of the look-up of a name under way */
 	struct ack *ack;                  /* that waits for it; NULL: none */
 };
@@ -71,6 +72,7 @@ struct dialog_params {                    /* for a UAC; what session_params say 
 	struct str target, from_display, from_uri, to_display, to_uri, route, contact_user, call_id, hdrs;
 	const char *auth_user, *auth_password;
 	struct sip_dest dest;
+	bool has_rivals;
 };
 
 int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usage *usage, const struct dialog_params *p);

@@ -25,7 +25,7 @@ static int start(struct ctrans **ct, struct request *r, struct sip_req *req)
 	struct dialog *d = r->dialog;
 	int err;
 
-	req->patience_ms = has_next_target(r) ? d->ua->next_target_ms : 0;
+	req->patience_ms = has_next_target(r) || (d->has_rivals && !d->is_established) ? d->ua->next_target_ms : 0;
 	err = ctrans_start(ct, d->ua->stack, req, &d->dest, &ctrans_handler, r);
 	if (err == -ENOTCONN && dialog_flow_lost(d))
 		err = ctrans_start(ct, d->ua->stack, req, &d->dest, &ctrans_handler, r);

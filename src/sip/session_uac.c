@@ -61,6 +61,7 @@ int session_invite(struct session **out, struct sip_ua *ua, const struct session
 		.auth_user = p->auth_user,
 		.auth_password = p->auth_password,
 		.dest = p->dest,
+		.has_rivals = p->has_rivals,
 	};
 	const struct request_params rp = {
 		.method = "INVITE",
@@ -464,11 +465,15 @@ static void on_response(struct request *r, const struct sip_msg *m)
 	}
 }
 
-/* The connection has ended under a phone that rings, and it can't be reached to be told: it may answer yet, by a new one. */
-static void linger(struct session *s)
+/* The connection has ended under a phone that rings, and it can't be reached to be told: it may answer yet, by a new one. As may one
+ * that was given up for others. */
+static void linger(struct session *s, int err)
 {
 	s->is_cancelling = true;
-	session_end(s, SESSION_FAILED, 503, NULL);
+	if (err == -ETIMEDOUT)
+		session_end(s, SESSION_TIMEOUT, 408, NULL);
+	else
+		session_end(s, SESSION_FAILED, 503, NULL);
 	timer_start(s->dialog.ua->timers, &s->timer, 64 * SIP_T1_MS);
 }
 
@@ -495,8 +500,8 @@ static void on_done(struct request *r, int err)
 	}
 	if (u->is_initial)
 		early_tidy(s);
-	if (err && err != -ETIMEDOUT && u->req.has_progress) {
-		linger(s);
+	if (err && (err == -ETIMEDOUT ? s->dialog.has_rivals : u->req.has_progress)) {
+		linger(s, err);
 		return;
 	}
 	offer_free(u);

@@ -133,6 +133,9 @@ struct session_params {           /* UAC; all is copied */
 	const char *auth_user, *auth_password; /* answers 401/407 once; NULL: no */
 	struct session_timing timing;
 	uint32_t timeout_ms;          /* 0: none. No final answer within: CANCEL, then on_closed TIMEOUT */
+	/* You have others to call in its place: without any answer it ends with TIMEOUT as soon as it would go to a next target. A 2xx that
+	 * comes after all is acknowledged and ended. */
+	bool has_rivals;
 };
 
 int session_invite(struct session **out, struct sip_ua *ua, const struct session_params *p,

@@ -16,7 +16,7 @@ import threading
 
 import pytest
 
-from office import Office, OfficeError, SLOW, TLS_PORT, end_with_us, own_address, wait_until
+from office import Office, OfficeError, SLOW, TLS_PORT, end_with_us, free_port6, own_address, wait_until
 from sip import Message, Phone
 
 DNS_PORT = 5353
@@ -28,7 +28,7 @@ class Names:
 
     def __init__(self):
         self.addr, self.addresses, self.process = own_address(), {}, None
-        self.args = []
+        self.args, self.port6 = [], {}
 
     def at(self, what):
         if what not in self.addresses:
@@ -94,6 +94,13 @@ def names():
     n.host("light.weight.test", "light")
     n.host("heavy.weight.test", "heavy")
     n.host("plain.test", "plain")
+    # one server by both address families; at one of the two nobody is
+    for name, order in (("six", ("six", "four")), ("four", ("four", "six")), ("full", ("six", "four"))):
+        n.port6[name] = free_port6()
+        n.args += [f"--host-record=six.{name}.test,::1"]
+        n.host(f"four.{name}.test", f"{name}-first")
+        for priority, family in enumerate(order):
+            n.srv(f"_sip._udp.{name}.test", f"{family}.{name}.test", priority, 0, n.port6[name] if family == "six" else 5060)
     for name in ("good", "bad"):
         n.srv(f"_sips._tcp.{name}.test", "server.tls.test", 1, 0, TLS_PORT)
     n.host("server.tls.test", "tls")
@@ -217,6 +224,29 @@ def test_503_gives_way_and_retry_after_is_remembered(site, names, trunk_to):
         here.expect(200)
         assert refused_by(caller, full, good) == 1                           # without asking the first
         full.expect_none(0.1)
+
+
+@pytest.mark.parametrize("first,second,there_first", [("six", 4, False), ("four", 6, False), ("full", 4, True)])
+def test_target_of_both_address_families(site, names, trunk_to, first, second, there_first):
+    """RFC 7984: where one family leads nowhere, or to a server that says 503, the other is called, with an offer of its own."""
+    if not site.addr6:
+        pytest.skip("this machine has no IPv6")
+    trunk_to(f"sip:{first}.test")
+    at4, at6 = {"addr": names.at(f"{first}-first")}, {"family": 6, "addr": "::1", "port": names.port6[first]}
+    with Phone(site, "1001") as caller, Phone(site, "trunk", **(at4 if second == 4 else at6)) as good:
+        here = caller.invite("0123456")
+        if there_first:
+            with Phone(site, "trunk", **at6) as full:
+                m = full.expect("INVITE")
+                full.reply(m, 503, "Full", tag="full", contact=False)
+                full.expect("ACK")
+        there = good.answer_invite()
+        assert f"c=IN IP{second} " in there.invite.body
+        there.answer()
+        here.ack(here.expect(200))
+        here.send("BYE")
+        there.take_bye()
+        here.expect(200)
 
 
 def test_weights_decide_among_equals(site, names, trunk_to):

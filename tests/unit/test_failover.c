@@ -40,6 +40,7 @@ struct fx {
 	struct resolver *r;
 	struct wire *w;
 	struct side sides[3];        /* A, B, C */
+	bool has_rivals;             /* whoever calls has others than the name's */
 };
 
 static void did(struct side *sd, const char *event, int n)
@@ -119,9 +120,10 @@ static struct sip_dest look_up(struct fx *fx, const char *text)
 
 static void call_with(struct fx *fx, const char *target, const char *hdrs)
 {
-	const struct session_params p = {
+	struct session_params p = {
 		.target = str_from(target), .dest = look_up(fx, target), .from_uri = STR("sip:a@cord"), .to_uri = STR("sip:b@cord"),
 		.hdrs = str_from(hdrs), .ctype = "application/sdp", .body = STR(SDP), .auth_user = "a", .auth_password = "secret",
+		.has_rivals = fx->has_rivals,
 	};
 
 	assert_int_equal(session_invite(&fx->sides[0].s, fx->w->ends[0].ua, &p, &handler, &fx->sides[0]), 0);
@@ -363,6 +365,31 @@ static void test_failover_late_answer_to_an_earlier_cseq(void **state)
 	digest_server_free(fx->sides[2].digest);
 }
 
+/* Whoever calls has somebody else to try: the last of the name isn't waited for longer than the first. It answers late. */
+static void test_failover_last_one_gives_way_to_rivals(void **state)
+{
+	struct fx *fx = *state;
+
+	fx->has_rivals = true;
+	wire_lose(fx->w, 'B', "100 INVITE", 100);
+	wire_lose(fx->w, 'C', "100 INVITE", 100);
+	call(fx, "sip:b@live.test");
+	wire_run(fx->w, PATIENCE_MS);
+	assert_events(fx, 2, "invite 1");
+	wire_run(fx->w, PATIENCE_MS - 3);
+	assert_events(fx, 0, "");
+	wire_run(fx->w, 3);
+	assert_events(fx, 0, "timeout 408");
+	fx->w->ladder[0] = '\0';
+	answer(fx, 2);
+	assert_ladder(fx->w, "C 200 INVITE, A ACK, A BYE, C 200 BYE");
+	answer(fx, 1);
+	assert_ladder(fx->w, "B 200 INVITE, A ACK, A BYE, B 200 BYE");
+	assert_int_equal(sip_ua_sessions(fx->sides[0].ua), 1);
+	wire_run(fx->w, 64 * SIP_T1_MS + 10);
+	assert_int_equal(sip_ua_sessions(fx->sides[0].ua), 0);
+}
+
 static void test_failover_hung_up_meanwhile_calls_nobody(void **state)
 {
 	struct fx *fx = *state;
@@ -429,6 +456,7 @@ int main(void)
 		T(test_failover_late_ringing_is_cancelled),
 		T(test_failover_late_answer_is_acknowledged_and_ended),
 		T(test_failover_late_answer_to_an_earlier_cseq),
+		T(test_failover_last_one_gives_way_to_rivals),
 		T(test_failover_hung_up_meanwhile_calls_nobody),
 		T(test_failover_in_a_dialog),
 		T(test_failover_ack_waits_for_the_name),
