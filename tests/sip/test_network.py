@@ -1,4 +1,5 @@
 """Calls between networks that differ, through connections that break, restarts and a database that is away; and through trunks."""
+import re
 import signal
 import socket
 import time
@@ -8,7 +9,7 @@ import pytest
 
 from office import SLOW, own_address, wait_until
 from rtp import Rtp
-from sip import Phone, media_of, params_of, sdp
+from sip import Message, Phone, media_of, params_of, sdp
 
 
 def call(caller, callee, number, a, b):
@@ -377,6 +378,79 @@ def test_trunk_that_refuses_again_is_not_asked_again(office, trunk):
             trunk.expect("ACK")
         here.ack(here.expect(502))                                           # its 401 is none of the caller's business
         trunk.expect_none(0.2)
+
+
+class StreamPeer:
+    """A trunk that takes TCP connections; one message at a time, from the connection that was accepted last."""
+
+    def __init__(self):
+        self.addr = own_address()
+        self.listener = socket.create_server((self.addr, 5060))
+        self.listener.settimeout(5 * SLOW)
+        self.connection, self.data = None, b""
+
+    def accept(self):
+        self.hang_up()
+        self.connection, _ = self.listener.accept()
+        self.connection.settimeout(5 * SLOW)
+        self.data = b""
+
+    def hang_up(self):
+        if self.connection:
+            self.connection.close()
+        self.connection = None
+
+    def receive(self, method):
+        while True:
+            head, gap, rest = self.data.partition(b"\r\n\r\n")
+            n = int(re.search(rb"Content-Length: (\d+)", head).group(1)) if gap else 0
+            if gap and len(rest) >= n:
+                m, self.data = Message(self.data[:len(head) + 4 + n]), rest[n:]
+                assert m.method == method
+                return m
+            more = self.connection.recv(65536)
+            assert more, f"the connection ended before {method}"
+            self.data += more
+
+    def reply(self, m, status):
+        lines = [f"SIP/2.0 {status} X", *(f"Via: {v}" for v in m.all("Via")), f"From: {m['From']}", f"To: {m['To']};tag=peer",
+                 f"Call-ID: {m['Call-ID']}", f"CSeq: {m['CSeq']}", f"Contact: <sip:x@{self.addr};transport=tcp>", "Content-Length: 0", "", ""]
+        self.connection.sendall("\r\n".join(lines).encode())
+
+    def close(self):
+        self.hang_up()
+        self.listener.close()
+
+
+def test_connection_that_ends_while_it_rings(office, trunk):
+    """The caller is told at once; who rings there is called off by a new connection (RFC 3261 §9.1)."""
+    peer = StreamPeer()
+    office.change("UPDATE pbx.trunk SET uri = %s WHERE name = 'provider'", f"sip:{peer.addr};transport=tcp")
+    with Phone(office, "1001") as caller:
+        here = caller.invite("0123456")
+        peer.accept()
+        invite = peer.receive("INVITE")
+        peer.reply(invite, 180)
+        here.expect(180)
+        peer.hang_up()
+        peer.accept()
+        cancel = peer.receive("CANCEL")
+        assert cancel.branch == invite.branch and cancel["CSeq"] == invite["CSeq"].replace("INVITE", "CANCEL")
+        peer.reply(cancel, 200)
+        peer.reply(invite, 487)
+        assert peer.receive("ACK").branch == invite.branch
+        here.ack(here.expect(480, 503))
+    peer.close()
+
+
+def test_phone_whose_connection_ends_while_it_rings(office):
+    with Phone(office, "1001") as caller, Phone(office, "1002", proto="tcp") as callee:
+        callee.register()
+        here = caller.invite("91002")
+        callee.answer_invite().ring()
+        here.expect(180)
+        callee.close()
+        here.ack(here.expect(480, 503))
 
 
 def test_call_in_through_a_trunk(office, trunk, cdrs):
