@@ -82,8 +82,9 @@ test-unit: units  ## cmocka units
 layers:  ## check that includes point down the layers of the design
 	@tests/layers.sh
 
-lint:  ## shellcheck of the scripts
+lint:  ## shellcheck of the scripts; docs/conformance.md names what is there
 	@grep -rlE '^#!.*\b(ba)?sh\b' .ci config prompts sql tests | xargs shellcheck
+	@tests/docs.sh
 
 clang:  ## build it with clang, too (build-clang)
 	@$(MAKE) --no-print-directory CC=clang all
