@@ -157,6 +157,8 @@ def media_of(body):
 
 
 class Phone:
+    patience = 1                         # how many times as long it waits
+
     def __init__(self, office, user="1001", password=None, family=4, proto="udp", addr=None, port=None, algorithm=None, target=None):
         self.office, self.user, self.family, self.proto = office, user, family, proto
         self.addr = addr or (own_address() if family == 4 else office.addr6)
@@ -259,7 +261,7 @@ class Phone:
 
     def expect(self, *what, timeout=5, skip=(100,), call_id=None):
         """The next message, which must be one of these statuses or methods; those of skip may come before."""
-        end = time.monotonic() + timeout * SLOW
+        end = time.monotonic() + timeout * SLOW * self.patience
         while True:
             m = self.receive(max(0.001, (end - time.monotonic()) / SLOW))
             if m is None:

@@ -42,7 +42,7 @@ def phones(office, *users):
 def take(phone, is_wanted, timeout=5, what=""):
     """The next message that is wanted; the others are kept for later. Requests that come once more, on a machine with much to do,
     are dropped."""
-    kept, end = [], time.monotonic() + timeout * SLOW
+    kept, end = [], time.monotonic() + timeout * SLOW * phone.patience
     try:
         while True:
             m = phone.receive(max(0.001, (end - time.monotonic()) / SLOW))
