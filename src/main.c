@@ -168,6 +168,7 @@ static void close_parts(void *arg)
 	timer_stop(p->timers, &p->stop_timer);
 	if (p->presence)
 		presence_stop(p->presence);
+	sip_ua_on_early(p->ua, NULL, NULL);
 	p->auth.trunk_of = NULL;
 	outgoing_free(p->outgoing);
 	qualify_free(p->qualify);
@@ -329,6 +330,7 @@ static int make_rest(struct pbx *p)
 							.clock = &clock_system, .log = &p->log, .node = p->config.node });
 	if (err)
 		return err;
+	sip_ua_on_early(p->ua, auth_challenge_early, &p->auth);
 	db_query(p->db, node_sql, 2, (struct db_param[]){ DB_TEXT(p->config.node), DB_TEXT(CORDBOARD_VERSION) }, NULL, NULL);
 	registrar = (struct registrar_params){
 		.ua = p->ua, .directory = p->directory, .db = p->db, .outbox = p->outbox, .digest = p->digest, .guard = guard, .timers = p->timers,

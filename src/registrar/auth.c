@@ -16,7 +16,8 @@
 /* A request on its way through the checks. */
 struct check {
 	struct auth *auth;
-	struct strans *st;
+	struct strans *st;       /* NULL: there is none yet */
+	const struct sip_source *src;
 	const struct sip_msg *m;
 	const struct dir_domain *domain;
 	char claimed[64];        /* the user it says it is from, unescaped; "" when there is none that could exist */
@@ -79,7 +80,7 @@ static enum dir_answer algorithms_of(struct auth *a, const char *domain, struct 
  * several proxies, any of which passes on the answer. */
 static struct str source_of(const struct check *c, union sockaddr_any *buf)
 {
-	const union sockaddr_any *peer = &strans_source(c->st)->peer;
+	const union sockaddr_any *peer = &c->src->peer;
 
 	if (guard_is_allowed(c->auth->guard, peer))
 		return STR_NULL;
@@ -88,19 +89,29 @@ static struct str source_of(const struct check *c, union sockaddr_any *buf)
 					     : (struct str){ (const char *)&buf->v4.sin_addr, 4 };
 }
 
+/* The lines of a challenge of a user of that name. */
+static enum dir_answer write_challenge(const struct check *c, struct out *o, struct str name, bool stale)
+{
+	union sockaddr_any source;
+	unsigned algs;
+
+	if (algorithms_of(c->auth, c->domain->domain, name, &algs) == DIR_UNKNOWN)
+		return DIR_UNKNOWN;
+	digest_challenge(c->auth->digest, o, SIP_HDR_WWW_AUTHENTICATE, str_from(c->domain->realm),
+			 algs | c->domain->qop | (c->domain->has_userhash ? DIGEST_USERHASH : 0), stale,
+			 source_of(c, &source));
+	return DIR_FOUND;
+}
+
 static enum auth_verdict challenge(const struct check *c, struct str name, bool stale)
 {
 	char hdrs[CHALLENGE_MAX];
 	struct sip_reply r = { .status = 401 };
-	union sockaddr_any source;
 	struct out o;
-	unsigned algs;
 
-	if (algorithms_of(c->auth, c->domain->domain, name, &algs) == DIR_UNKNOWN)
-		return unavailable(c->st);
 	out_init(&o, hdrs, sizeof(hdrs));
-	digest_challenge(c->auth->digest, &o, SIP_HDR_WWW_AUTHENTICATE, str_from(c->domain->realm),
-			 algs | c->domain->qop | (c->domain->has_userhash ? DIGEST_USERHASH : 0), stale, source_of(c, &source));
+	if (write_challenge(c, &o, name, stale) == DIR_UNKNOWN)
+		return unavailable(c->st);
 	if (!out_ok(&o))
 		return refuse(c->st, 500, NULL, NULL);
 	r.hdrs = out_view(&o);
@@ -114,7 +125,7 @@ static void log_failure(const struct check *c, struct str user, const char *what
 
 	log_info(c->auth->log, "%s domain=%s user=%.*s method=%.*s from=%s", what, c->domain->domain,
 		 (int)(user.n < 64 ? user.n : 64), user.p ? user.p : "", STR_ARG(c->m->method_name),
-		 sockaddr_print(&strans_source(c->st)->peer, addr));
+		 sockaddr_print(&c->src->peer, addr));
 }
 
 /* A number of an exchange, that the exchange claims to be (RFC 6140): it is taken for that number. */
@@ -191,7 +202,7 @@ static enum auth_verdict check_digest(const struct check *c, const struct sip_cr
 						   .ha1_sha512_256 = cred->ha1_sha512_256 };
 	switch (digest_check(c->auth->digest, c->m, given, cred ? &secret : NULL, algs | c->domain->qop, source_of(c, &source))) {
 	case DIGEST_OK:
-		guard_proved(c->auth->guard, strans_source(c->st));
+		guard_proved(c->auth->guard, c->src);
 		return cred ? admit(c, cred, out) : challenge(c, name, false);
 	case DIGEST_STALE:
 	case DIGEST_REPLAY:
@@ -200,7 +211,7 @@ static enum auth_verdict check_digest(const struct check *c, const struct sip_cr
 		return refuse(c->st, 400, "Malformed Authorization", NULL);
 	case DIGEST_FAILED:
 		log_failure(c, name, "wrong password or unknown user");
-		guard_failed(c->auth->guard, strans_source(c->st), name, given->realm);
+		guard_failed(c->auth->guard, c->src, name, given->realm);
 		break;
 	case DIGEST_FOREIGN:
 	case DIGEST_NONE:
@@ -218,8 +229,8 @@ static enum dir_answer find_trunk(const struct check *c, struct auth_identity *o
 
 	if (c->m->method == SIP_REGISTER || c->m->method == SIP_SUBSCRIBE || c->m->method == SIP_PUBLISH)
 		return DIR_ABSENT;
-	trunk = c->auth->trunk_of ? c->auth->trunk_of(c->m, strans_source(c->st), c->auth->trunk_of_arg) : NULL;
-	answer = trunk ? DIR_FOUND : directory_trunk_by_address(c->auth->directory, &strans_source(c->st)->peer.sa, &trunk);
+	trunk = c->auth->trunk_of ? c->auth->trunk_of(c->m, c->src, c->auth->trunk_of_arg) : NULL;
+	answer = trunk ? DIR_FOUND : directory_trunk_by_address(c->auth->directory, &c->src->peer.sa, &trunk);
 	if (answer != DIR_FOUND)
 		return answer;
 	*out = (struct auth_identity){ 0 };
@@ -230,16 +241,23 @@ static enum dir_answer find_trunk(const struct check *c, struct auth_identity *o
 	return DIR_FOUND;
 }
 
+/* Whom the request says it is from, and the domain that makes it. */
+static enum dir_answer find_claim(struct check *c)
+{
+	const struct sip_uri *uri = c->is_anonymous ? &c->m->ruri : claimed_uri(c->m);
+
+	if (c->is_anonymous || sip_unescape(uri->user, c->claimed, sizeof(c->claimed)) != 0)
+		c->claimed[0] = '\0';
+	return directory_domain_of_host(c->auth->directory, uri->host, &c->domain);
+}
+
 enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip_msg *m, struct auth_identity *out)
 {
-	struct check c = { .auth = a, .st = st, .m = m, .is_anonymous = is_anonymous(m) };
-	const struct sip_uri *uri = c.is_anonymous ? &m->ruri : claimed_uri(m);
-	enum dir_answer domain = directory_domain_of_host(a->directory, uri->host, &c.domain), trunk;
+	struct check c = { .auth = a, .st = st, .src = strans_source(st), .m = m, .is_anonymous = is_anonymous(m) };
+	enum dir_answer domain = find_claim(&c), trunk;
 	struct sip_credentials given;
 	char name[DIGEST_USER_MAX];
 
-	if (c.is_anonymous || sip_unescape(uri->user, c.claimed, sizeof(c.claimed)) != 0)
-		c.claimed[0] = '\0';
 	if (domain == DIR_FOUND && digest_find(m, SIP_HDR_AUTHORIZATION, str_from(c.domain->realm), &given, name))
 		return check_digest(&c, &given, out);
 	trunk = find_trunk(&c, out);
@@ -250,4 +268,17 @@ enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip
 	if (domain == DIR_ABSENT)
 		return refuse(st, 403, "Unknown domain", NULL);
 	return challenge(&c, str_from(c.claimed), false);
+}
+
+enum sip_early auth_challenge_early(const struct sip_msg *m, const struct sip_source *src, struct out *hdrs, void *arg)
+{
+	struct check c = { .auth = arg, .src = src, .m = m, .is_anonymous = is_anonymous(m) };
+	struct auth_identity who;
+
+	if (m->method != SIP_REGISTER && m->method != SIP_INVITE && m->method != SIP_SUBSCRIBE && m->method != SIP_PUBLISH &&
+	    m->method != SIP_MESSAGE)
+		return SIP_EARLY_KEEP;
+	if (sip_msg_has(m, SIP_HDR_AUTHORIZATION) || find_claim(&c) != DIR_FOUND || find_trunk(&c, &who) != DIR_ABSENT)
+		return SIP_EARLY_KEEP;
+	return write_challenge(&c, hdrs, str_from(c.claimed), false) == DIR_FOUND ? SIP_EARLY_REPLY : SIP_EARLY_KEEP;
 }

@@ -41,3 +41,7 @@ struct auth_identity {
  * (RFC 3323) claims nobody. Database away and nothing
  * loaded: 503 with Retry-After. */
 enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip_msg *m, struct auth_identity *out);
+
+/* For sip_ua_on_early(), arg is a struct auth: the challenge that auth_check() would answer with, without a transaction. SIP_EARLY_KEEP
+ * for all that isn't to be challenged. */
+enum sip_early auth_challenge_early(const struct sip_msg *m, const struct sip_source *src, struct out *hdrs, void *arg);

@@ -19,8 +19,8 @@
 #define PROVEN_S 3700                /* a little more than most registrations last */
 #define BAN_MEMORY_MS 86400000u      /* good for so long, a source begins anew */
 #define STRANGE_MAX 500              /* challenges without an answer: the phones of an office after a power cut */
-#define STRANGE_PROVEN_MAX 5000
 #define STRANGE_RATE 20
+#define STRANGE_PROVEN 10            /* times as much where phones are */
 #define PROVEN_FAILURES 3            /* times as many */
 
 /* Units in which levels are kept, so that a millisecond's share is a whole number. */
@@ -248,7 +248,7 @@ enum guard_verdict guard_enter(struct guard *g, const union sockaddr_any *peer, 
 		g->n.banned++;
 		return GUARD_BANNED;
 	}
-	if (fits || !g->is_pressed || s->rule == GUARD_ALLOWED)
+	if (fits || is_conn || !g->is_pressed || s->rule == GUARD_ALLOWED)
 		return GUARD_PASS;
 	g->n.late++;
 	return GUARD_LATER;
@@ -266,6 +266,7 @@ bool guard_admits(struct guard *g, const union sockaddr_any *peer)
 
 bool guard_asks(struct guard *g, const struct sip_source *src)
 {
+	uint32_t times;
 	uint64_t now_ms;
 	struct source *s;
 
@@ -273,8 +274,8 @@ bool guard_asks(struct guard *g, const struct sip_source *src)
 		return true;
 	now_ms = g->p.now_ms(g->p.arg);
 	s = find_source(g, &src->peer, now_ms);
-	if (s->rule == GUARD_ALLOWED || pour(&s->asked[src->proto != SIP_UDP], PER_SECOND, STRANGE_RATE,
-					     is_proven(s->proven_s, now_ms) ? STRANGE_PROVEN_MAX : STRANGE_MAX, now_ms))
+	times = is_proven(s->proven_s, now_ms) ? STRANGE_PROVEN : 1;
+	if (s->rule == GUARD_ALLOWED || pour(&s->asked[src->proto != SIP_UDP], PER_SECOND, times * STRANGE_RATE, times * STRANGE_MAX, now_ms))
 		return true;
 	g->n.unanswered++;
 	return false;

@@ -12,11 +12,13 @@
  * stay registered, their calls go on. A flow that gives as many wrong answers as ban a source loses that. New connections
  * from a banned source aren't taken.
  *
- * Strangers. A request without a password is answered with a challenge, for which nothing is kept. Each right password makes up for one
- * challenge. A source with more than STRANGE_MAX unanswered ones gets no more but STRANGE_RATE a second.
+ * Strangers. A request without a password is answered with a challenge, an OPTIONS with 200, one of a dialog that doesn't exist with 481, a
+ * malformed one with 400, for which nothing is kept. Each right password makes up for one such answer. A source with more than 500 that aren't made up for gets
+ * no more but 20 a second; ten times as much where a phone has shown a right password within an hour.
  *
- * Floods. While the server keeps up, a source may send what it likes. When it doesn't (guard_press()), each is held to `rate` messages a
- * second. Datagrams and connections are counted apart: who forges an address takes nothing from its connections.
+ * Floods. While the server keeps up, a source may send what it likes. When it doesn't (guard_press()), each is held to `rate` datagrams a
+ * second; connections have flow control of their own. What goes by datagrams is counted apart: who forges an address takes nothing from
+ * its connections.
  *
  * Memory: a fixed 3 MiB for sources and flows, where who was silent longest makes room, and flows and failures don't for strangers; and
  * some 200 bytes a ban, of which there are 65,536 at most: then the oldest goes.
@@ -72,7 +74,7 @@ void guard_rules_changed(struct guard *g);     /* rule_of() is asked anew */
 enum guard_verdict guard_enter(struct guard *g, const union sockaddr_any *peer, bool is_conn);
 /* May a connection be opened from there? */
 bool guard_admits(struct guard *g, const union sockaddr_any *peer);
-/* A request that shows no password: is it worth an answer? Counts it. */
+/* A request that shows no password and for which nothing is kept: is it worth an answer? Counts it. */
 bool guard_asks(struct guard *g, const struct sip_source *src);
 /* It has shown a right password. */
 void guard_proved(struct guard *g, const struct sip_source *src);

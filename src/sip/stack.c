@@ -7,7 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sip/guard.h"
 #include "sip/stack_int.h"
+
+#define RETRY_AFTER_MIN_S 10
 
 int stack_send(struct sip_stack *s, const struct sip_dest *dest, struct str bytes, uint64_t *flow)
 {
@@ -29,21 +32,55 @@ static void on_stun(struct str answer, const struct sip_source *src, void *arg)
 		s->h.on_stun(answer, src, s->arg);
 }
 
-/* Answers without keeping anything: for requests too broken, or too cheap, for a transaction. */
-static void reply_stateless(struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src, int status, const char *reason)
+/* The same each time for the same request (§8.2.7): it may come again. */
+static void make_tag(const struct sip_stack *s, const struct sip_msg *m, char tag[17])
 {
-	struct sip_reply r = { .status = status, .reason = reason, .hdrs = str_from(status == 503 ? "Retry-After: 10\r\n" : "") };
+	const struct str parts[] = { m->via.branch, m->call_id, m->from.tag };
+	uint64_t hashes[ARRAY_LEN(parts)], hash;
+	struct out o;
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		hashes[i] = hash_keyed(s->tag_key, parts[i].p, parts[i].n);
+	hash = hash_keyed(s->tag_key, hashes, sizeof(hashes));
+	out_init(&o, tag, 16);
+	out_hex(&o, &hash, sizeof(hash));
+	tag[16] = '\0';
+}
+
+/* Answers without keeping anything: for requests too broken, or too cheap, for a transaction. */
+static void reply_stateless(struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src, const struct sip_reply *r)
+{
 	struct sip_dest dest;
 	char tag[17];
 	struct out o;
 
 	response_dest(&dest, m, src);
-	rng_token(s->p.rng, tag, sizeof(tag) - 1);
+	make_tag(s, m, tag);
+	out_init(&o, s->reply, sizeof(s->reply));
+	response_write(&o, s, m, src, r, tag, STR_NULL);
+	if (out_ok(&o)) {
+		stack_send(s, &dest, out_view(&o), NULL);
+		return;
+	}
 	out_init_grow(&o, SIP_MSG_MAX);
-	response_write(&o, s, m, src, &r, tag, STR_NULL);
+	response_write(&o, s, m, src, r, tag, STR_NULL);
 	if (out_ok(&o))
 		stack_send(s, &dest, out_view(&o), NULL);
 	out_fini(&o);
+}
+
+/* Not all at once again. */
+static void refuse_busy(struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src)
+{
+	char line[32];
+	struct out o;
+
+	s->n.shed++;
+	out_init(&o, line, sizeof(line));
+	out_z(&o, "Retry-After: ");
+	out_u64(&o, RETRY_AFTER_MIN_S + rng_below(s->p.rng, RETRY_AFTER_MIN_S * 3));
+	out_z(&o, "\r\n");
+	reply_stateless(s, m, src, &(struct sip_reply){ .status = 503, .hdrs = out_view(&o) });
 }
 
 /* §8.1.3.3: a response with a Via behind ours was meant for whoever that is. */
@@ -101,21 +138,31 @@ static void receive_cancel(struct sip_stack *s, struct sip_msg *m, const struct 
 	char key[SIP_KEY_MAX];
 	int len = strans_key(m, SIP_INVITE, key);
 	struct strans *invite = len > 0 ? strans_find(s, key, (size_t)len) : NULL, *st;
-	struct sip_reply r = { .status = invite ? 200 : 481, .to_tag = invite ? strans_to_tag(invite) : STR_NULL };
+	struct sip_reply r = { .status = 200, .to_tag = invite ? strans_to_tag(invite) : STR_NULL };
 
-	if (!invite && is_too_much(s, m)) {
-		s->n.shed++;
-		reply_stateless(s, m, src, 481, NULL);
+	if (!invite) {
+		reply_stateless(s, m, src, &(struct sip_reply){ .status = 481 });
 		return;
 	}
 	if (strans_new(&st, s, m, src) != 0)
 		return;
-	if (invite)
-		strans_set_hdrs(st, strans_hdrs(invite));
+	strans_set_hdrs(st, strans_hdrs(invite));
 	strans_reply(st, &r);
 	strans_after_request(st);
-	if (invite)
-		strans_cancel(invite, m);
+	strans_cancel(invite, m);
+}
+
+static bool is_answered_early(struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src)
+{
+	struct sip_reply r = { 0 };
+	enum sip_early early = s->h.on_early ? s->h.on_early(m, src, &r, s->arg) : SIP_EARLY_KEEP;
+
+	if (early == SIP_EARLY_KEEP)
+		return false;
+	s->n.early++;
+	if (early == SIP_EARLY_REPLY)
+		reply_stateless(s, m, src, &r);
+	return true;
 }
 
 static void receive_request(struct sip_stack *s, struct sip_msg *m, const struct sip_source *src)
@@ -131,7 +178,7 @@ static void receive_request(struct sip_stack *s, struct sip_msg *m, const struct
 	}
 	len = strans_key(m, m->method, key);
 	if (len < 0) {
-		reply_stateless(s, m, src, 400, "Via branch too long");
+		reply_stateless(s, m, src, &(struct sip_reply){ .status = 400, .reason = "Via branch too long" });
 		return;
 	}
 	st = strans_find(s, key, (size_t)len);
@@ -145,16 +192,13 @@ static void receive_request(struct sip_stack *s, struct sip_msg *m, const struct
 	}
 	if (strans_is_merged(s, m)) {
 		s->n.merged++;
-		reply_stateless(s, m, src, 482, "Merged Request");
+		reply_stateless(s, m, src, &(struct sip_reply){ .status = 482, .reason = "Merged Request" });
 		return;
 	}
-	if (is_too_much(s, m)) {
-		s->n.shed++;
-		reply_stateless(s, m, src, 503, NULL);
+	if (is_answered_early(s, m, src))
 		return;
-	}
-	if (strans_new(&st, s, m, src) != 0) {
-		reply_stateless(s, m, src, 503, NULL);
+	if (is_too_much(s, m) || strans_new(&st, s, m, src) != 0) {
+		refuse_busy(s, m, src);
 		return;
 	}
 	s->h.on_request(st, strans_msg(st), s->arg);
@@ -163,10 +207,15 @@ static void receive_request(struct sip_stack *s, struct sip_msg *m, const struct
 
 void sip_stack_receive(struct sip_stack *s, struct sip_msg *m, const struct sip_msg_error *err, const struct sip_source *src)
 {
+	if (err && err->status == 503) { /* by the transport, that has too much to do */
+		if (m->is_request)
+			refuse_busy(s, m, src);
+		return;
+	}
 	if (err && err->status) {
 		s->n.malformed++;
-		if (m->is_request && m->method != SIP_ACK)
-			reply_stateless(s, m, src, err->status, err->reason);
+		if (m->is_request && m->method != SIP_ACK && guard_asks(s->transport ? transport_guard(s->transport) : NULL, src))
+			reply_stateless(s, m, src, &(struct sip_reply){ .status = err->status, .reason = err->reason });
 		return;
 	}
 	if (m->is_request)
@@ -201,6 +250,7 @@ int sip_stack_new(struct sip_stack **out, const struct sip_stack_params *p, cons
 	s->h = *h;
 	s->arg = arg;
 	s->strans_bytes_max = STRANS_BYTES_MAX;
+	rng_fill(p->rng, s->tag_key, sizeof(s->tag_key));
 	if (p->loop) {
 		err = transport_new(&s->transport, p->loop, p->log, &handler, s);
 		if (err) {

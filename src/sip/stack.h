@@ -23,6 +23,7 @@
 #define SIP_T4_MS 5000
 
 struct resolver;
+struct sip_reply;
 struct sip_stack;
 struct ctrans;
 struct strans;
@@ -40,7 +41,13 @@ struct sip_stack_params {
 	void *send_arg;
 };
 
+/* What becomes of a request before anything is kept for it. */
+enum sip_early { SIP_EARLY_KEEP /* it gets a transaction */, SIP_EARLY_REPLY /* answered at once (RFC 3261 §8.2.7) */, SIP_EARLY_DROP };
+
 struct sip_stack_handler {
+	/* First of all, for the same requests as on_request; may be NULL. To REPLY it fills *r: a final response, the texts of which live until
+	 * the next call. */
+	enum sip_early (*on_early)(const struct sip_msg *m, const struct sip_source *src, struct sip_reply *r, void *arg);
 	/* A new request other than ACK and CANCEL, already checked (RFC 3261 §8.2: Via, To-tag, CSeq, Require is the
 	 * upper layer's). m is valid until the handler returns. Must answer now or later with strans_reply. */
 	void (*on_request)(struct strans *st, const struct sip_msg *m, void *arg);
@@ -66,7 +73,7 @@ int sip_stack_send_bytes(struct sip_stack *s, const struct sip_dest *dest, struc
 
 struct sip_stack_counters {
 	uint64_t requests, responses, retransmissions_received, retransmissions_sent, ctrans_timeouts, strans_timeouts,
-		 malformed, stray_responses, merged, shed;
+		 malformed, stray_responses, merged, shed, early;
 	unsigned ctrans_live, strans_live;
 };
 const struct sip_stack_counters *sip_stack_counters(const struct sip_stack *s);

@@ -3,6 +3,7 @@
 
 #include <uthash.h>
 
+#include "base/hash.h"
 #include "sip/stack.h"
 
 #define SIP_BRANCH_COOKIE "z9hG4bK"
@@ -21,6 +22,8 @@ struct sip_stack {
 	size_t strans_bytes;         /* what they hold: themselves, requests and responses */
 	size_t strans_bytes_max;
 	struct strans *merge;        /* the same, by From tag, Call-ID and CSeq: RFC 3261 §8.2.2.2 */
+	unsigned char tag_key[HASH_KEY]; /* of the To tags of answers without a transaction */
+	char reply[4096];            /* such an answer */
 	struct sip_stack_counters n;
 };
 

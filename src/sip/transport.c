@@ -12,9 +12,7 @@
 #include "sip/stun.h"
 #include "sip/transport_int.h"
 
-#define UDP_BATCH 16
 #define UDP_BUSY 4                   /* datagrams received in a turn: what is sent waits for the end of the turn */
-#define UDP_SLOT 65536               /* libuv cuts the buffer into slots of this size */
 #define UDP_SOCKET_BUFFER (4 << 20)  /* a burst of some thousand requests */
 
 static void transport_free(struct transport *t)
@@ -40,7 +38,7 @@ void transport_handle_closed(struct transport *t)
 	transport_free(t);
 }
 
-bool transport_receive(struct transport *t, char *buf, size_t len, const struct sip_source *src)
+bool transport_take(struct transport *t, char *buf, size_t len, const struct sip_source *src)
 {
 	struct sip_msg_error err;
 	int bad = sip_msg_parse(&t->msg, buf, len, &err);
@@ -52,6 +50,21 @@ bool transport_receive(struct transport *t, char *buf, size_t len, const struct 
 	t->n.received++;
 	t->h.on_message(&t->msg, &err, src, t->arg);
 	return true;
+}
+
+void transport_shed(struct transport *t, char *buf, size_t len, const struct sip_source *src)
+{
+	struct sip_msg_error err;
+
+	if (sip_msg_parse(&t->msg, buf, len, &err) != 0)
+		return;
+	err = (struct sip_msg_error){ .status = 503 };
+	t->h.on_message(&t->msg, &err, src, t->arg);
+}
+
+bool transport_receive(struct transport *t, char *buf, size_t len, const struct sip_source *src)
+{
+	return !t->is_closing && !intake_put_off(t->intake, buf, len, src) && transport_take(t, buf, len, src);
 }
 
 bool transport_refuse(struct transport *t, char *buf, size_t len, const struct sip_source *src)
@@ -143,27 +156,26 @@ static void take_stun(struct listener *l, const char *bytes, size_t n, const str
 		l->transport->n.dropped_malformed++;
 }
 
-static void on_udp(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf, const struct sockaddr *from, unsigned flags)
+void udp_take(struct listener *l, char *bytes, size_t n, const union sockaddr_any *from, bool is_cut)
 {
-	struct listener *l = udp->data;
 	struct transport *t = l->transport;
-	struct sip_source src = { .proto = SIP_UDP, .local = l->addr, .flow = l->id };
+	struct sip_source src;
 
-	if (n < 0 || !from || t->is_closing)
-		return; /* errors of single datagrams (ICMP) are no errors of ours */
-	if (flags & UV_UDP_PARTIAL) {
+	l->turn_read++;
+	if (is_cut) {
 		t->n.dropped_oversize++;
 		return;
 	}
-	if (is_keepalive(buf->base, (size_t)n)) {
+	if (is_keepalive(bytes, n)) {
 		t->n.keepalives++;
 		return;
 	}
-	memcpy(&src.peer, from, from->sa_family == AF_INET6 ? sizeof(src.peer.v6) : sizeof(src.peer.v4));
-	if (guard_enter(t->guard, &src.peer, false) != GUARD_PASS)
+	if (guard_enter(t->guard, from, false) != GUARD_PASS)
 		return;
-	if (stun_is(buf->base, (size_t)n)) {
-		take_stun(l, buf->base, (size_t)n, &src);
+	src = (struct sip_source){ .proto = SIP_UDP, .local = l->addr, .flow = l->id };
+	memcpy(&src.peer, from, sockaddr_len(from));
+	if (stun_is(bytes, n)) {
+		take_stun(l, bytes, n, &src);
 		return;
 	}
 	if (t->turn_ms != uv_now(t->loop)) {
@@ -171,7 +183,15 @@ static void on_udp(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf, const struct s
 		t->turn_received = 0;
 	}
 	t->turn_received++;
-	transport_receive(t, buf->base, (size_t)n, &src);
+	transport_receive(t, bytes, n, &src);
+}
+
+static void on_udp(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf, const struct sockaddr *from, unsigned flags)
+{
+	struct listener *l = udp->data;
+
+	if (n >= 0 && from && !l->transport->is_closing) /* errors of single datagrams (ICMP) are no errors of ours */
+		udp_take(l, buf->base, (size_t)n, (const union sockaddr_any *)from, flags & UV_UDP_PARTIAL);
 }
 
 /* ---- listeners ---- */
@@ -180,6 +200,7 @@ int udp_listen(struct listener *l)
 {
 	struct transport *t = l->transport;
 	int size = UDP_SOCKET_BUFFER, err;
+	uv_os_fd_t fd;
 
 	err = uv_udp_init_ex(t->loop, &l->udp, AF_UNSPEC | UV_UDP_RECVMMSG);
 	if (err)
@@ -190,7 +211,9 @@ int udp_listen(struct listener *l)
 	err = uv_udp_bind(&l->udp, &l->addr.sa, l->addr.sa.sa_family == AF_INET6 ? UV_UDP_IPV6ONLY : 0);
 	if (err)
 		return err;
-	uv_recv_buffer_size((uv_handle_t *)&l->udp, &size);
+	/* Beyond the system's limit, too, as long as we are root. */
+	if (uv_fileno((uv_handle_t *)&l->udp, &fd) != 0 || setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) != 0)
+		uv_recv_buffer_size((uv_handle_t *)&l->udp, &size);
 	size = UDP_SOCKET_BUFFER;
 	uv_send_buffer_size((uv_handle_t *)&l->udp, &size);
 	return uv_udp_recv_start(&l->udp, on_udp_alloc, on_udp);
@@ -276,8 +299,11 @@ int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log
 	if (!err)
 		err = batch_new(&t->batch, loop, &t->n.send_errors);
 	if (!err)
+		err = intake_new(&t->intake, t);
+	if (!err)
 		err = uv_timer_init(loop, &t->sweep);
 	if (err) {
+		intake_close(t->intake);
 		batch_close(t->batch);
 		transport_free(t);
 		return err;
@@ -307,6 +333,7 @@ void transport_close(struct transport *t)
 	t->is_closing = true;
 	batch_close(t->batch);
 	t->batch = NULL;
+	intake_close(t->intake);
 	for (struct listener *l = t->listeners; l; l = l->next) {
 		listener_close(l);
 	}

@@ -63,7 +63,7 @@ struct transport_handler {
 };
 
 struct transport_counters {
-	uint64_t received, sent, dropped_malformed, dropped_oversize, send_errors, keepalives, tcp_accepted, tcp_closed;
+	uint64_t received, sent, dropped_malformed, dropped_oversize, refused, send_errors, keepalives, tcp_accepted, tcp_closed;
 };
 
 int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log,

@@ -33,6 +33,8 @@
 #define WS_PING_MS 30000             /* a WebSocket that is silent for so long is asked, */
 #define WS_DEAD_MS (2 * WS_PING_MS + 2 * TCP_SWEEP_MS) /* and one that doesn't answer is gone */
 #define REFUSED_MAX_MS 5000          /* for a peer to read why, and to end the connection itself */
+#define UDP_BATCH 16
+#define UDP_SLOT 65536               /* libuv cuts the buffer into slots of this size */
 #define FLOW_FIRST_CONN 1000         /* below: listeners */
 #define LOCAL_CACHE 256
 #define LOCAL_CACHE_MS 30000
@@ -55,6 +57,7 @@ struct listener {
 	struct networks *networks;       /* NULL: no NAT */
 	bool is_listening;               /* in the transport's list, freed with it; else freed with its last handle */
 	unsigned handles;                /* open ones of these; TLS has no UDP, a WebSocket poll alone */
+	unsigned turn_read;              /* UDP: datagrams read in this turn of the loop */
 	uv_udp_t udp;
 	uv_tcp_t tcp;
 	uv_poll_t poll;
@@ -112,6 +115,7 @@ struct transport {
 	uint64_t idle_max_ms;
 	struct gate *gate;
 	struct guard *guard;
+	struct intake *intake;
 	uint64_t next_id;
 	uv_timer_t sweep;
 	struct transport_counters n;
@@ -128,8 +132,21 @@ struct transport {
 	bool is_closing;
 };
 
-/* Parses and hands up one whole message; false when it wasn't one. */
+/* One whole message: handed up at once, or soon if it can wait and there is much to do. False: it wasn't one, or is put off. */
 bool transport_receive(struct transport *t, char *buf, size_t len, const struct sip_source *src);
+/* Parses it and hands it up; false when it wasn't one. */
+bool transport_take(struct transport *t, char *buf, size_t len, const struct sip_source *src);
+void transport_shed(struct transport *t, char *buf, size_t len, const struct sip_source *src); /* the same, as one to be answered 503 */
+/* One datagram, whatever it is. */
+void udp_take(struct listener *l, char *bytes, size_t n, const union sockaddr_any *from, bool is_cut);
+
+/* intake.c: what is heard first. */
+struct intake;
+int intake_new(struct intake **out, struct transport *t);
+void intake_close(struct intake *in);                       /* NULL: nothing */
+/* True: it is queued, or refused. Else it is to be handled now. */
+bool intake_put_off(struct intake *in, char *buf, size_t len, const struct sip_source *src);
+void intake_on_idle(uv_idle_t *idle);
 /* Hands up the front of one that is too large, to be refused: 413, or 513 if its header section is. False: it can't be answered. */
 bool transport_refuse(struct transport *t, char *buf, size_t len, const struct sip_source *src);
 void transport_handle_closed(struct transport *t);

@@ -9,10 +9,12 @@
 #include <stdlib.h>
 
 #include "sip/dialog.h"
+#include "sip/guard.h"
 
 #define NEXT_TARGET_MS 4000
 #define RETRY_AFTER_MAX_S 10 /* RFC 3261 §14.2 */
 
+static enum sip_early on_early(const struct sip_msg *m, const struct sip_source *src, struct sip_reply *r, void *arg);
 static void on_request(struct strans *st, const struct sip_msg *m, void *arg);
 static void on_ack(const struct sip_msg *m, const struct sip_source *src, void *arg);
 static void on_stray_2xx(const struct sip_msg *m, const struct sip_source *src, void *arg);
@@ -20,6 +22,7 @@ static void on_flow_closed(uint64_t flow, void *arg);
 static void on_stun(struct str answer, const struct sip_source *src, void *arg);
 
 static const struct sip_stack_handler stack_handler = {
+	.on_early = on_early,
 	.on_request = on_request,
 	.on_ack = on_ack,
 	.on_stray_2xx = on_stray_2xx,
@@ -242,15 +245,20 @@ static void reply_bad_request(struct strans *st, const char *reason)
 
 #define ACCEPT "Accept: application/sdp, multipart/mixed, multipart/alternative, multipart/related\r\n"
 
+static void write_options(const struct sip_ua *ua, struct out *o)
+{
+	out_z(o, ua->allow);
+	out_z(o, ua->supported);
+	out_z(o, ACCEPT "Accept-Encoding: identity\r\n");
+}
+
 static void answer_options(struct sip_ua *ua, struct strans *st)
 {
 	char hdrs[UA_ALLOW_MAX * 2 + 160];
 	struct out o;
 
 	out_init(&o, hdrs, sizeof(hdrs) - 1);
-	out_z(&o, ua->allow);
-	out_z(&o, ua->supported);
-	out_z(&o, ACCEPT "Accept-Encoding: identity\r\n");
+	write_options(ua, &o);
 	hdrs[o.len] = '\0';
 	strans_reply_simple(st, 200, hdrs);
 }
@@ -384,6 +392,59 @@ static void out_of_dialog(struct sip_ua *ua, struct strans *st, const struct sip
 	} else {
 		answer_options(ua, st);
 	}
+}
+
+/* ---- answers for which nothing is kept ---- */
+
+void sip_ua_on_early(struct sip_ua *ua, sip_ua_early_fn *fn, void *arg)
+{
+	ua->early = fn;
+	ua->early_arg = arg;
+}
+
+/* Nothing about it will be refused, whoever sends it. */
+static bool is_plain(const struct sip_msg *m)
+{
+	struct sip_uri contact;
+
+	return m->ruri.scheme != SIP_SCHEME_OTHER && (m->ruri.user.n || m->method != SIP_INVITE) && m->max_forwards != 0 &&
+	       !sip_msg_has(m, SIP_HDR_REQUIRE) && !sip_msg_has(m, SIP_HDR_CONTENT_ENCODING) && (!m->body.n || sip_msg_has(m, SIP_HDR_CONTENT_TYPE)) &&
+	       ((m->method != SIP_INVITE && m->method != SIP_SUBSCRIBE) || dialog_contact_of(m, &contact) == 0);
+}
+
+/* RFC 3261 §26.3.2.4: who hasn't said who he is gets no state. */
+static enum sip_early early_reply(struct sip_ua *ua, const struct sip_msg *m, const struct sip_source *src, struct sip_reply *r, struct out *hdrs)
+{
+	bool is_register = m->method == SIP_REGISTER;
+
+	if (m->to.tag.n && !is_register) {
+		r->status = 481;
+		return dialog_find(ua, m->call_id, m->to.tag) ? SIP_EARLY_KEEP : SIP_EARLY_REPLY;
+	}
+	if (sip_msg_has(m, SIP_HDR_AUTHORIZATION) || !is_plain(m) || is_loop(ua, m))
+		return SIP_EARLY_KEEP;
+	if (m->method == SIP_OPTIONS && !ua->handlers[SIP_OPTIONS].fn) {
+		r->status = 200;
+		write_options(ua, hdrs);
+		return SIP_EARLY_REPLY;
+	}
+	r->status = 401;
+	return ua->early && ua->handlers[m->method].fn ? ua->early(m, src, hdrs, ua->early_arg) : SIP_EARLY_KEEP;
+}
+
+static enum sip_early on_early(const struct sip_msg *m, const struct sip_source *src, struct sip_reply *r, void *arg)
+{
+	struct sip_ua *ua = arg;
+	struct transport *t = sip_stack_transport(ua->stack);
+	enum sip_early early;
+	struct out hdrs;
+
+	out_init(&hdrs, ua->early_hdrs, sizeof(ua->early_hdrs));
+	early = early_reply(ua, m, src, r, &hdrs);
+	if (early != SIP_EARLY_REPLY)
+		return early;
+	r->hdrs = out_view(&hdrs);
+	return guard_asks(t ? transport_guard(t) : NULL, src) && out_ok(&hdrs) ? SIP_EARLY_REPLY : SIP_EARLY_DROP;
 }
 
 static void on_request(struct strans *st, const struct sip_msg *m, void *arg)

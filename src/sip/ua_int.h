@@ -5,6 +5,7 @@
 
 #define UA_ALLOW_MAX 192
 #define UA_OPTION_TAGS_MAX 16
+#define UA_EARLY_MAX 2048
 
 struct dialog;
 
@@ -33,6 +34,9 @@ struct sip_ua {
 	unsigned nmethod_tags;
 	char allow[UA_ALLOW_MAX];         /* "Allow: ...\r\n" */
 	char supported[UA_ALLOW_MAX];     /* "Supported: ...\r\n" or "" */
+	sip_ua_early_fn *early;
+	void *early_arg;
+	char early_hdrs[UA_EARLY_MAX];    /* of the answer under way */
 	void (*on_flow_closed)(uint64_t flow, void *arg);
 	void *on_flow_closed_arg;
 	void (*on_stun)(struct str answer, const struct sip_source *src, void *arg);

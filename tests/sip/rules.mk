@@ -9,8 +9,12 @@ $(BUILD)/tests/sip/lossy: $(BUILD)/tests/sip/lossy.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SAN) -fno-lto -o $@ $< $(LIB) $(ALL_LIBS)
 
+$(BUILD)/tests/sip/flood: $(BUILD)/tests/sip/flood.o
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -fno-lto -o $@ $<
+
 # Three at a time on two cores: they mostly wait, as phones do.
-test-sip: all prompts $(BUILD)/tests/sip/lossy  ## SIP scenarios against the running server
+test-sip: all prompts $(BUILD)/tests/sip/lossy $(BUILD)/tests/sip/flood  ## SIP scenarios against the running server
 	@$(PYTEST) -n 3 tests/sip
 
 SUITES          += test-sip

@@ -171,10 +171,21 @@ def test_retransmission_gets_the_same_response(phone):
 
 def test_merged_request_gets_482(phone):
     """RFC 3261 §8.2.2.2: the same request over another path."""
-    text = phone.request("REGISTER", f"sip:{phone.domain}", to=f"<sip:1001@{phone.domain}>", branch="z9hG4bKone" + token())
-    assert once(phone, text).status == 401
+    phone.credentials.take(phone.register_once(auth=False))
+    text = phone.register_request(branch="z9hG4bKone" + token())
+    assert once(phone, text).status == 200
     again = text.replace("branch=z9hG4bKone", "branch=z9hG4bKtwo")
     assert once(phone, again).status == 482
+    phone.unregister()
+
+
+def test_challenges_keep_nothing(phone):
+    """RFC 3261 §8.2.7: the same request over another path is challenged, too; sent again it has the same To tag."""
+    text = phone.request("REGISTER", f"sip:{phone.domain}", to=f"<sip:1001@{phone.domain}>", branch="z9hG4bKone" + token())
+    first, again = once(phone, text), once(phone, text)
+    assert (first.status, again.status) == (401, 401)
+    assert first.to_tag == again.to_tag and first["WWW-Authenticate"] != again["WWW-Authenticate"]
+    assert once(phone, text.replace("branch=z9hG4bKone", "branch=z9hG4bKtwo")).status == 401
 
 
 def test_stray_responses_are_dropped(phone):

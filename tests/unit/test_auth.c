@@ -429,6 +429,46 @@ static void test_auth_old_nonces_are_no_guesses(void **state)
 	guard_free(auth.guard);
 }
 
+/* Without a transaction the challenge is the same, and only who would be challenged gets it. */
+static void test_auth_early_challenges_are_those_of_auth_check(void **state)
+{
+	static const struct { const char *method, *from, *peer, *hdrs; bool is_challenged; } rows[] = {
+		{ "REGISTER", "sip:1001@office", "192.0.2.10", "", true },   { "REGISTER", "sip:9999@office", "192.0.2.10", "", true },
+		{ "INVITE", "sip:1001@office", "192.0.2.10", "", true },     { "MESSAGE", "sip:bob@office", "192.0.2.10", "", true },
+		{ "INVITE", "sip:a@anonymous.invalid", "192.0.2.10", "", true },
+		{ "INVITE", "sip:1001@office", "192.0.2.200", "", false },   { "REGISTER", "sip:1001@office", "192.0.2.200", "", true },
+		{ "INVITE", "sip:a@no.such.domain", "192.0.2.10", "", false }, { "INFO", "sip:1001@office", "192.0.2.10", "", false },
+		{ "INVITE", "sip:1001@office", "192.0.2.10", "Authorization: Digest realm=\"cordboard\"\r\n", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char early[2048], late[8192];
+		struct auth_identity who;
+		enum sip_early verdict;
+		struct strans st;
+		struct out o;
+
+		fake_strans_init(&st, request(rows[i].method, rows[i].from, rows[i].from, rows[i].hdrs));
+		assert_int_equal(sockaddr_parse(&st.source.peer, str_from(rows[i].peer), 5060), 0);
+		out_init(&o, early, sizeof(early) - 1);
+		verdict = auth_challenge_early(st.msg, &st.source, &o, &auth);
+		early[o.len] = '\0';
+		if (verdict != (rows[i].is_challenged ? SIP_EARLY_REPLY : SIP_EARLY_KEEP))
+			fail_msg("row %zu: %d", i, verdict);
+		assert_int_equal(st.nreplies, 0);
+		if (rows[i].is_challenged) {
+			assert_int_equal(auth_check(&auth, &st, st.msg, &who), AUTH_ANSWERED);
+			assert_int_equal(st.status, 401);
+			snprintf(late, sizeof(late), "%s", st.hdrs);
+			mask_nonces(early);
+			mask_nonces(late);
+			assert_string_equal(early, late);
+		}
+		fake_strans_fini(&st);
+	}
+}
+
 static void test_auth_malformed_credentials_are_400(void **state)
 {
 	struct auth_identity who;
@@ -464,6 +504,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_auth_trunk_by_address, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_guesses_lead_to_a_ban, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_old_nonces_are_no_guesses, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_early_challenges_are_those_of_auth_check, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_malformed_credentials_are_400, setup, teardown),
 	};
 

@@ -151,7 +151,9 @@ static void test_stack_flood_is_shed_and_dialogs_go_on(void **state)
 	receive(fx, "INVITE", "SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKb", "INVITE", 2);
 	assert_int_equal(fx->nrequests, 1);
 	assert_string_equal(fx_sent_text(fx, 0), "100 503");
-	assert_true(str_eqz(sip_msg_value(fx_sent(fx, 1), SIP_HDR_RETRY_AFTER), "10"));
+	uint32_t retry_s;
+	assert_int_equal(str_to_u32(sip_msg_value(fx_sent(fx, 1), SIP_HDR_RETRY_AFTER), 1000, &retry_s), 0);
+	assert_in_range(retry_s, 10, 39);
 	assert_int_equal(sip_stack_counters(fx->stack)->shed, 1);
 	assert_int_equal(sip_stack_counters(fx->stack)->strans_live, 1);
 	fx_receive(fx,
@@ -171,7 +173,7 @@ static void test_stack_flood_is_shed_and_dialogs_go_on(void **state)
 		   "From: <sip:a@x>;tag=t\r\nTo: <sip:b@x>;tag=v\r\nCall-ID: c\r\nCSeq: 1 BYE\r\n\r\n");
 	assert_int_equal(fx->nrequests, 2);
 	assert_int_equal(fx_sent(fx, -1)->status, 503);
-	assert_int_equal(sip_stack_counters(fx->stack)->shed, 3);
+	assert_int_equal(sip_stack_counters(fx->stack)->shed, 2);
 	/* There is room again. */
 	fx->stack->strans_bytes_max = STRANS_BYTES_MAX;
 	receive(fx, "INVITE", "SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKe", "INVITE", 3);

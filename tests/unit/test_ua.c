@@ -131,7 +131,8 @@ static void test_ua_answers_by_rule(void **state)
 		if (status != rows[i].status)
 			print_error("row %zu: %s answered %d, not %d\n", i, rows[i].method, status, rows[i].status);
 		assert_int_equal(status, rows[i].status);
-		assert_non_null(strstr(f->end->last, rows[i].line));
+		if (!strstr(f->end->last, rows[i].line))
+			fail_msg("row %zu: without \"%s\": %s", i, rows[i].line, f->end->last);
 	}
 	wire_run(f->w, 70000);
 }
@@ -162,6 +163,44 @@ static void test_ua_handler_gets_its_method(void **state)
 	sip_ua_allow_in_dialog(f->ua, SIP_INFO);
 	assert_non_null(strstr(sip_ua_allow(f->ua), ", INFO"));
 	assert_int_equal(ask(f, "INFO", "sip:a@x", "", "", ""), 481);
+	wire_run(f->w, 70000);
+}
+
+static enum sip_early on_early(const struct sip_msg *m, const struct sip_source *src, struct out *hdrs, void *arg)
+{
+	unsigned *n = arg;
+
+	(void)src;
+	++*n;
+	out_z(hdrs, "WWW-Authenticate: Digest\r\n");
+	return m->method == SIP_REGISTER ? SIP_EARLY_REPLY : m->method == SIP_INVITE ? SIP_EARLY_DROP : SIP_EARLY_KEEP;
+}
+
+/* Who hasn't said who he is gets an answer, always the same one, and nothing is kept for it. */
+static void test_ua_strangers_leave_nothing_behind(void **state)
+{
+	struct fixture *f = *state;
+	const struct sip_stack_counters *n = sip_stack_counters(sip_ua_stack(f->ua));
+	unsigned nasked = 0;
+
+	sip_ua_handle(f->ua, SIP_INVITE, on_request, f);
+	sip_ua_handle(f->ua, SIP_REGISTER, on_request, f);
+	sip_ua_handle(f->ua, SIP_MESSAGE, on_request, f);
+	sip_ua_on_early(f->ua, on_early, &nasked);
+	assert_int_equal(ask(f, "REGISTER", "sip:a@127.0.0.1", "", "", ""), 401);
+	assert_non_null(strstr(f->end->last, "\r\nWWW-Authenticate: Digest\r\n"));
+	assert_int_equal(ask(f, "OPTIONS", "sip:a@127.0.0.1", "", "", ""), 200);
+	assert_int_equal(ask(f, "BYE", "sip:a@127.0.0.1", "nobody", "", ""), 481);
+	assert_int_equal(nasked, 1);
+	assert_int_equal(n->strans_live, 0);
+	assert_int_equal(n->early, 3);
+	/* What has credentials, or will be refused for another reason, or isn't for strangers */
+	assert_int_equal(ask(f, "REGISTER", "sip:a@127.0.0.1", "", "Authorization: Digest a=b\r\n", ""), 200);
+	assert_int_equal(ask(f, "REGISTER", "sip:a@127.0.0.1", "", "Require: frob\r\n", ""), 420);
+	assert_int_equal(nasked, 1);
+	assert_int_equal(ask(f, "MESSAGE", "sip:a@127.0.0.1", "", "", ""), 200);
+	assert_int_equal(nasked, 2);
+	assert_int_equal(n->strans_live, 3);
 	wire_run(f->w, 70000);
 }
 
@@ -198,6 +237,7 @@ int main(void)
 		T(answers_by_rule),
 		T(unknown_scheme_416),
 		T(handler_gets_its_method),
+		T(strangers_leave_nothing_behind),
 		T(option_tags_have_a_limit),
 		T(stray_ack_and_response_ignored),
 	};

@@ -1,0 +1,291 @@
+/* intake.c - what is heard first when more comes than can be handled at once.
+ *
+ * Calls are few and can't wait; REGISTER, OPTIONS and the like come by the ten thousand after a power cut, and can. So in each turn of the
+ * loop all that has come is read, what belongs to calls is handled as it is read, new calls next, and the rest as far as time allows: it is
+ * copied into a queue, and when that is full told to come again. With little to do nothing is ever queued.
+ *
+ * libuv reads some datagrams of a socket a turn; when there are more they are read here. If they are still more than can be read in
+ * DRAIN_NS, three turns in a row, or a queue gets long, the guard is told that the server doesn't keep up: then no source gets more than
+ * its share of it.
+ */
+#define LOG_MODULE "transport"
+#include <errno.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "sip/transport_int.h"
+
+#define AT_ONCE 16                   /* of what can wait, a turn */
+#define QUEUE_MAX 4096               /* messages in each: a quarter of a second, before anybody sends again */
+#define QUEUE_BYTES (8u << 20)       /* new calls find as much again */
+#define QUEUE_LONG 512               /* more than a moment's crowd */
+#define QUEUE_NS (4 * 1000000u)      /* a turn spends on them */
+#define DRAIN_NS (8 * 1000000u)      /* and on reading datagrams */
+#define REFUSED_AT_ONCE 64           /* a turn; the rest isn't even told */
+#define UDP_LIBUV 32                 /* datagrams that libuv reads a turn */
+#define BEHIND_TURNS 3
+#define PRESSED_MS 1000
+
+enum urgency { URGENT, NEW_CALL, CAN_WAIT };
+
+struct waiting {
+	struct waiting *next;
+	struct sip_source src;
+	size_t len;
+	char bytes[];
+};
+
+struct queue { struct waiting *first, **end; unsigned n; };
+
+struct intake {
+	struct transport *t;
+	uv_check_t check;
+	uv_idle_t idle;              /* so that the loop doesn't sleep while some wait */
+	unsigned handles;
+	struct queue queues[CAN_WAIT];  /* of NEW_CALL and CAN_WAIT */
+	unsigned n;
+	size_t bytes;
+	unsigned at_once, refused;   /* in this turn */
+	unsigned behind;             /* turns in which not all was read */
+	bool is_pressed;
+	uint64_t pressed_ms;
+	struct mmsghdr msgs[UDP_BATCH];
+	struct iovec parts[UDP_BATCH];
+	union sockaddr_any from[UDP_BATCH];
+};
+
+/* ---- what can wait ---- */
+
+/* Has it a To tag? A guess is enough: it decides of the order alone. */
+static bool is_in_dialog(const char *p, size_t n)
+{
+	const char *end = p + n;
+
+	while (p < end) {
+		const char *eol = memchr(p, '\n', (size_t)(end - p)), *stop = eol ? eol : end;
+
+		if (stop - p > 3 && (!strncasecmp(p, "To", 2) || ((p[0] | 32) == 't' && (p[1] == ':' || p[1] == ' '))))
+			return memmem(p, (size_t)(stop - p), ";tag=", 5) != NULL;
+		if (stop - p <= 1)
+			return false;
+		p = stop + 1;
+	}
+	return false;
+}
+
+/* It must not overtake its INVITE. */
+static bool is_cancel(const char *p, size_t n)
+{
+	return n > 7 && !memcmp(p, "CANCEL ", 7);
+}
+
+static enum urgency urgency_of(const char *p, size_t n)
+{
+	static const char *const patient[] = { "REGISTER ", "OPTIONS ", "SUBSCRIBE ", "PUBLISH ", "MESSAGE " };
+
+	if (n > 7 && !memcmp(p, "INVITE ", 7))
+		return is_in_dialog(p, n) ? URGENT : NEW_CALL;
+	if (is_cancel(p, n))
+		return NEW_CALL;
+	for (size_t i = 0; i < ARRAY_LEN(patient); i++)
+		if (n > strlen(patient[i]) && !memcmp(p, patient[i], strlen(patient[i])))
+			return CAN_WAIT;
+	return URGENT;
+}
+
+static bool put_off(struct intake *in, enum urgency urgency, const char *buf, size_t len, const struct sip_source *src)
+{
+	struct queue *q = &in->queues[urgency - 1];
+	struct waiting *w;
+
+	if (q->n >= QUEUE_MAX || in->bytes + len > (urgency == NEW_CALL ? 2 : 1) * QUEUE_BYTES)
+		return false;
+	w = malloc(sizeof(*w) + len);
+	if (!w)
+		return false;
+	w->next = NULL;
+	w->src = *src;
+	w->len = len;
+	memcpy(w->bytes, buf, len);
+	*q->end = w;
+	q->end = &w->next;
+	q->n++;
+	in->n++;
+	in->bytes += len;
+	return true;
+}
+
+bool intake_put_off(struct intake *in, char *buf, size_t len, const struct sip_source *src)
+{
+	enum urgency urgency;
+
+	if (!in->n && in->at_once < AT_ONCE) {
+		in->at_once++; /* whatever it is: who has seen so few needn't look */
+		return false;
+	}
+	urgency = urgency_of(buf, len);
+	if (urgency == URGENT)
+		return false;
+	if (put_off(in, urgency, buf, len, src)) {
+		uv_idle_start(&in->idle, intake_on_idle);
+		return true;
+	}
+	if (is_cancel(buf, len))
+		return false;
+	if (in->refused++ < REFUSED_AT_ONCE)
+		transport_shed(in->t, buf, len, src);
+	in->t->n.refused++;
+	return true;
+}
+
+void intake_on_idle(uv_idle_t *idle)
+{
+	(void)idle;
+}
+
+static struct waiting *take(struct intake *in)
+{
+	struct queue *q = &in->queues[0];
+	struct waiting *w;
+
+	while (!q->first && q < &in->queues[ARRAY_LEN(in->queues) - 1])
+		q++;
+	w = q->first;
+	if (!w)
+		return NULL;
+	q->first = w->next;
+	if (!q->first)
+		q->end = &q->first;
+	q->n--;
+	in->n--;
+	in->bytes -= w->len;
+	return w;
+}
+
+static void work_off(struct intake *in)
+{
+	uint64_t until_ns = uv_hrtime() + QUEUE_NS;
+	struct waiting *w;
+
+	while (!in->t->is_closing && (w = take(in)) != NULL) {
+		transport_take(in->t, w->bytes, w->len, &w->src);
+		free(w);
+		if (uv_hrtime() >= until_ns)
+			break;
+	}
+	if (!in->n)
+		uv_idle_stop(&in->idle);
+}
+
+/* ---- reading ---- */
+
+/* True: nothing is left. */
+static bool drain(struct intake *in, struct listener *l, uint64_t until_ns)
+{
+	uv_os_fd_t fd;
+
+	if (uv_fileno((uv_handle_t *)&l->udp, &fd) != 0)
+		return true;
+	do {
+		int n;
+
+		for (unsigned i = 0; i < UDP_BATCH; i++) {
+			in->parts[i] = (struct iovec){ in->t->udp_buf + (size_t)i * UDP_SLOT, UDP_SLOT };
+			in->msgs[i].msg_hdr = (struct msghdr){ .msg_name = &in->from[i], .msg_namelen = sizeof(in->from[i]),
+							       .msg_iov = &in->parts[i], .msg_iovlen = 1 };
+		}
+		n = recvmmsg(fd, in->msgs, UDP_BATCH, MSG_DONTWAIT, NULL);
+		for (int i = 0; i < n && !in->t->is_closing; i++)
+			udp_take(l, in->parts[i].iov_base, in->msgs[i].msg_len, &in->from[i], in->msgs[i].msg_hdr.msg_flags & MSG_TRUNC);
+		if (n < UDP_BATCH || in->t->is_closing)
+			return n >= 0 || errno != EINTR;
+	} while (uv_hrtime() < until_ns);
+	return false;
+}
+
+static void drain_all(struct intake *in)
+{
+	uint64_t until_ns = 0;
+	bool is_behind = false;
+
+	for (struct listener *l = in->t->listeners; l; l = l->next) {
+		bool is_full = l->turn_read >= UDP_LIBUV;
+
+		l->turn_read = 0;
+		if (!is_full)
+			continue;
+		until_ns = uv_hrtime() + DRAIN_NS;
+		is_behind |= !drain(in, l, until_ns);
+		l->turn_read = 0;
+	}
+	in->behind = is_behind ? in->behind + 1 : 0;
+}
+
+static void tell_guard(struct intake *in)
+{
+	if (in->behind >= BEHIND_TURNS || in->queues[0].n > QUEUE_LONG || in->queues[1].n > QUEUE_LONG) {
+		in->pressed_ms = uv_now(in->t->loop);
+		if (!in->is_pressed)
+			log_warn(in->t->log, "more comes than can be handled: each source is held to its rate");
+		in->is_pressed = true;
+		guard_press(in->t->guard, true);
+	} else if (in->is_pressed && uv_now(in->t->loop) - in->pressed_ms > PRESSED_MS) {
+		in->is_pressed = false;
+		guard_press(in->t->guard, false);
+	}
+}
+
+static void on_check(uv_check_t *check)
+{
+	struct intake *in = check->data;
+
+	if (in->t->is_closing)
+		return;
+	drain_all(in);
+	tell_guard(in);
+	if (in->n)
+		work_off(in);
+	in->at_once = in->refused = 0;
+}
+
+/* ---- life ---- */
+
+int intake_new(struct intake **out, struct transport *t)
+{
+	struct intake *in = calloc(1, sizeof(*in));
+
+	if (!in)
+		return -ENOMEM;
+	in->t = t;
+	for (size_t i = 0; i < ARRAY_LEN(in->queues); i++)
+		in->queues[i].end = &in->queues[i].first;
+	uv_check_init(t->loop, &in->check);
+	uv_idle_init(t->loop, &in->idle);
+	in->check.data = in->idle.data = in;
+	in->handles = 2;
+	uv_check_start(&in->check, on_check);
+	uv_unref((uv_handle_t *)&in->check);
+	*out = in;
+	return 0;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct intake *in = handle->data;
+
+	if (--in->handles == 0)
+		free(in);
+}
+
+void intake_close(struct intake *in)
+{
+	struct waiting *w;
+
+	if (!in)
+		return;
+	while ((w = take(in)) != NULL)
+		free(w);
+	uv_close((uv_handle_t *)&in->check, on_closed);
+	uv_close((uv_handle_t *)&in->idle, on_closed);
+}
