@@ -6,11 +6,11 @@
 #define LOG_MODULE "spool"
 #include <dirent.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "call/call_int.h"
 #include "base/log.h"
 
@@ -184,7 +184,7 @@ static void deliver(struct calls *cs, const char *wav, const char *side, json_t 
 		return;
 	}
 	json_object_set_new(doc, "duration_ms", json_integer(duration_ms));
-	text = json_dumps(doc, JSON_COMPACT);
+	text = json_print(doc);
 	snprintf(l->side, sizeof(l->side), "%s", side);
 	if (!text || outbox_add(cs->p.outbox, kind, text, wav, on_left_over_safe, l) != 0) {
 		log_error(cs->p.log, "left over recording %s stays: it can't be delivered now", wav);

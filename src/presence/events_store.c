@@ -8,10 +8,10 @@
  */
 #define LOG_MODULE "events"
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "presence/events_int.h"
 
@@ -68,7 +68,7 @@ static char *document(const struct event_watcher *w, const struct subscription_k
 		"version", (json_int_t)version, "proto", proto_names[k->proto], "address", sockaddr_print(&k->peer, address),
 		"expires_ms", (json_int_t)w->expires_at_ms, "node", r->package->events->p.node);
 
-	z = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+	z = json_print(doc);
 	json_decref(doc);
 	return z;
 }

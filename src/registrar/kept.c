@@ -6,10 +6,10 @@
  */
 #define LOG_MODULE "registrar"
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "registrar/registrar_int.h"
 
@@ -52,16 +52,19 @@ void kept_write(struct bindings *bs, const struct entry *e, bool is_removed)
 	doc = json_pack("{s:o, s:o, s:o, s:o, s:I, s:b}", "domain", json_text(e->aor->domain), "number", json_text(e->aor->number),
 			"contact", json_text(e->b.contact), "instance", json_text(e->b.instance), "reg_id", (json_int_t)e->b.reg_id,
 			"remove", is_removed);
-	if (doc && !is_removed)
-		json_object_update_new(doc, json_pack("{s:o, s:o, s:o, s:I, s:i, s:I, s:s, s:s, s:o, s:o}",
+	if (doc && !is_removed &&
+	    json_object_update_new(doc, json_pack("{s:o, s:o, s:o, s:I, s:i, s:I, s:s, s:s, s:o, s:o}",
 						      "path", json_text(e->b.path), "gruu_id", json_gruu_id(&e->b, gruu_id),
 						      "call_id", json_text(e->b.call_id),
 						      "cseq", (json_int_t)e->b.cseq, "q_milli", (int)e->b.q_milli,
 						      "expires_ms", (json_int_t)e->b.expires_at_ms,
 						      "proto", proto_names[e->b.dest.proto],
 						      "address", sockaddr_print(&e->b.dest.addr, address),
-						      "user_agent", json_text(e->b.user_agent), "node", json_text(bs->node)));
-	text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+						      "user_agent", json_text(e->b.user_agent), "node", json_text(bs->node))) != 0) {
+		json_decref(doc);
+		doc = NULL;
+	}
+	text = json_print(doc);
 	if (!text || outbox_add(bs->p.outbox, "binding", text, NULL, NULL, NULL) != 0)
 		log_warn(bs->p.log, "binding of %s isn't kept, it ends with this process", e->aor->key);
 	free(text);

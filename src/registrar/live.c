@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/json.h"
+
 #define COLLECT_MS 100       /* what happens together is written together */
 #define RETRY_MS 3000
 #define ROWS_MAX 500
@@ -43,7 +45,7 @@ static void write_rows(void *arg)
 		return;
 	}
 	l->is_touched = l->h->collect(docs, ROWS_MAX, l->arg);
-	text = json_array_size(docs) ? json_dumps(docs, JSON_COMPACT) : NULL;
+	text = json_array_size(docs) ? json_print(docs) : NULL;
 	if (text)
 		l->query = db_query(l->db, l->sql, 1, (struct db_param[]){ DB_TEXT(text) }, on_written, l);
 	if (!l->query && json_array_size(docs)) {
