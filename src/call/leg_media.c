@@ -365,7 +365,10 @@ int leg_music(struct leg *leg, const char *music_class)
 		n++;
 	}
 	snprintf(key, sizeof(key), "%s/%s", leg->call->domain, music_class);
-	stream_music(leg->stream, key, files, n);
+	if (n)
+		stream_music(leg->stream, key, files, n);
+	else
+		stream_silence(leg->stream);
 	for (unsigned i = 0; i < n; i++)
 		free(paths[i]);
 	return n ? 0 : -ENOMEM;
