@@ -305,7 +305,10 @@ void refer_subscribe(struct session *s, struct strans *st, const struct sip_msg 
 	if (expires_s > EXPIRES_S)
 		expires_s = EXPIRES_S;
 	snprintf(line, sizeof(line), "Expires: %u\r\n", (unsigned)expires_s);
-	reply_accepted(s, st, 200, line);
+	if (reply_accepted(s, st, 200, line)) {
+		strans_reply_simple(st, 500, NULL);
+		return;
+	}
 	if (expires_s == 0) {
 		on_expiry(r);
 		return;

@@ -279,7 +279,10 @@ static void on_resubscribe(struct subscription *sub, struct strans *st, const st
 	uint32_t expires_s = wanted_s < sub->max_expires_s ? (uint32_t)wanted_s : sub->max_expires_s;
 	dialog_seen_from(&sub->dialog, strans_source(st));
 	dialog_refresh_target(&sub->dialog, m);
-	reply_accepted(sub, st, expires_s);
+	if (reply_accepted(sub, st, expires_s)) {
+		strans_reply_simple(st, 500, NULL);
+		return;
+	}
 	set_expiry(sub, expires_s);
 	if (sub->handler && sub->handler->on_refresh)
 		sub->handler->on_refresh(sub, expires_s, sub->arg);
