@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include <uthash.h>
+#include "base/table.h"
 
 #include "call/app.h"
 #include "call/calls.h"

@@ -26,6 +26,10 @@ bool usage_take(struct calls *cs, struct usage **out, const char *domain, const 
 			return false;
 		memcpy(u->key, key, (size_t)len + 1);
 		HASH_ADD_KEYPTR(hh, cs->usages, u->key, (unsigned)len, u);
+		if (!u->hh.tbl) {
+			free(u);
+			return false;
+		}
 	}
 	u->n++;
 	*out = u;

@@ -135,7 +135,11 @@ static struct event_resource *resource_get(struct event_package *p, const char *
 		return NULL;
 	}
 	HASH_ADD_STR(p->resources, key, r);
-	return r;
+	if (r->hh.tbl)
+		return r;
+	p->on_unwatched(r->state, p->arg);
+	free(r);
+	return NULL;
 }
 
 static void resource_put(struct event_resource *r)
@@ -171,7 +175,10 @@ static struct event_user *user_get(struct events *e, const char *domain, const c
 		return NULL;
 	}
 	HASH_ADD_STR(e->users, key, u);
-	return u;
+	if (u->hh.tbl)
+		return u;
+	free(u);
+	return NULL;
 }
 
 static void user_put(struct events *e, struct event_user *u)

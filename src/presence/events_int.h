@@ -1,7 +1,7 @@
 /* events_int.h - between events.c (subscriptions and NOTIFYs) and events_store.c (their copy in the database). */
 #pragma once
 
-#include <uthash.h>
+#include "base/table.h"
 
 #include "presence/events.h"
 

@@ -4,8 +4,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <uthash.h>
 #include <utlist.h>
+
+#include "base/table.h"
 
 #define LINGER_MS 1000  /* longer than the pace of NOTIFYs */
 #define KEY_MAX 160
@@ -153,9 +154,13 @@ const struct line *line_get(struct lines *ls, const char *domain, const char *nu
 		free(h);
 		return NULL;
 	}
-	if (!ls->held)
-		calls_watch(ls->calls, on_line, ls);
 	HASH_ADD_STR(ls->held, key, h);
+	if (!h->hh.tbl) {
+		free(h);
+		return NULL;
+	}
+	if (HASH_COUNT(ls->held) == 1)
+		calls_watch(ls->calls, on_line, ls);
 	calls_each_line(ls->calls, domain, number, on_line_now, h);
 	return &h->line;
 }

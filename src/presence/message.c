@@ -339,6 +339,10 @@ static bool is_too_many(struct messages *ms, const struct auth_identity *who)
 			return true;
 		str_put(r->key, sizeof(r->key), key);
 		HASH_ADD_STR(ms->rates, key, r);
+		if (!r->hh.tbl) {
+			free(r);
+			return true;
+		}
 	}
 	if (r->sent_until_ms < now)
 		r->sent_until_ms = now;

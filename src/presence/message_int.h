@@ -2,7 +2,7 @@
  * that wait). */
 #pragma once
 
-#include <uthash.h>
+#include "base/table.h"
 
 #include "presence/message.h"
 #include "sip/outside.h"

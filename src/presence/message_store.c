@@ -253,7 +253,11 @@ static struct waiting *waiting_get(struct messages *ms, struct str domain, struc
 	timer_init(&w->retry, on_retry, w);
 	begin_anew(w);
 	HASH_ADD_STR(ms->waiting, key, w);
-	return w;
+	if (w->hh.tbl)
+		return w;
+	timer_stop(ms->p.timers, &w->retry);
+	free(w);
+	return NULL;
 }
 
 static void on_registered(const char *domain, const char *number, void *arg)

@@ -11,9 +11,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "base/log.h"
+#include "base/table.h"
 #include "sip/outside.h"
 
 #define RETRY_MS 5000            /* between attempts to read counts from a database that is away */
@@ -202,7 +202,10 @@ static struct box *box_get(struct mwi *m, const char *domain, const char *number
 	snprintf(b->number, sizeof(b->number), "%s", number);
 	timer_init(&b->retry, on_retry, b);
 	HASH_ADD_STR(m->boxes, key, b);
-	return b;
+	if (b->hh.tbl)
+		return b;
+	free(b);
+	return NULL;
 }
 
 /* ---- changes ---- */

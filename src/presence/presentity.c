@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <utlist.h>
-#include <uthash.h>
 
 #include "base/log.h"
+#include "base/table.h"
 #include "presence/pidf.h"
 #include "presence/watchable.h"
 
@@ -78,7 +78,10 @@ static struct presentity *presentity_get(struct presentities *ps, const char *do
 	}
 	p->all = ps;
 	HASH_ADD_STR(ps->table, key, p);
-	return p;
+	if (p->hh.tbl)
+		return p;
+	free(p);
+	return NULL;
 }
 
 static void presentity_put(struct presentity *p)

@@ -9,10 +9,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "base/log.h"
 #include "base/out.h"
+#include "base/table.h"
 #include "registrar/live.h"
 
 #define KEYS_MAX (1 << 20)           /* bytes: of some 30,000 rows; with more changes than that all are read */
@@ -133,6 +133,10 @@ static void take_network(struct bans *b, struct str text, struct str rule)
 			return;
 		n->key = key;
 		HASH_ADD(hh, b->networks, key, sizeof(n->key), n);
+		if (!n->hh.tbl) {
+			free(n);
+			return;
+		}
 		b->nbits[addr.sa.sa_family == AF_INET6][key.bits]++;
 	}
 	n->rule = str_eqz(rule, "allow") ? GUARD_ALLOWED : GUARD_DENIED;
@@ -388,6 +392,10 @@ static void on_ban(const struct guard_ban *ban, void *arg)
 			return;
 		p->source = ban->source;
 		HASH_ADD(hh, b->pending, source, sizeof(p->source), p);
+		if (!p->hh.tbl) {
+			free(p);
+			return;
+		}
 	}
 	p->since_ms = clock_wall_ms(b->p.clock);
 	p->is_sent = false;

@@ -101,6 +101,10 @@ static int group_add(struct bindings *bs, struct entry *e, enum group_kind kind)
 			return -ENOMEM;
 		g->id = id;
 		HASH_ADD(hh, bs->groups[kind], id, sizeof(g->id), g);
+		if (!g->hh.tbl) {
+			free(g);
+			return -ENOMEM;
+		}
 	}
 	e->in[kind].next = g->first;
 	e->in[kind].pprev = &g->first;
@@ -180,14 +184,14 @@ static struct aor *aor_get(struct bindings *bs, const char *domain, const char *
 	memcpy(aor->key, key, n + 1);
 	aor->domain = strdup(domain);
 	aor->number = strdup(number);
-	if (!aor->domain || !aor->number) {
-		free(aor->domain);
-		free(aor->number);
-		free(aor);
-		return NULL;
-	}
-	HASH_ADD(hh, bs->aors, key, n, aor);
-	return aor;
+	if (aor->domain && aor->number)
+		HASH_ADD(hh, bs->aors, key, n, aor);
+	if (aor->hh.tbl)
+		return aor;
+	free(aor->domain);
+	free(aor->number);
+	free(aor);
+	return NULL;
 }
 
 static void aor_drop_if_empty(struct bindings *bs, struct aor *aor)

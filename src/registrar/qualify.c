@@ -8,10 +8,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <uthash.h>
 #include <utlist.h>
 
 #include "base/log.h"
+#include "base/table.h"
 #include "registrar/live.h"
 
 #define PHONE_TIMEOUT_MS 5000   /* four tries over UDP */
@@ -383,7 +383,8 @@ static uint32_t qualify_s_of(struct qualify *q, const char *domain, const char *
 
 static void asked_free(struct asked *who)
 {
-	HASH_DEL(who->of->asked, who);
+	if (who->hh.tbl)
+		HASH_DEL(who->of->asked, who);
 	timer_stop(who->of->p.env.timers, &who->timer);
 	free(who->domain);
 	free(who->number);
@@ -429,8 +430,9 @@ static void on_phones(const char *domain, const char *number, void *arg)
 		who->domain = strdup(domain);
 		who->number = strdup(number);
 		timer_init(&who->timer, ask_phones, who);
-		HASH_ADD(hh, q->asked, key, (unsigned)n, who);
-		if (!who->domain || !who->number) {
+		if (who->domain && who->number)
+			HASH_ADD(hh, q->asked, key, (unsigned)n, who);
+		if (!who->hh.tbl) {
 			asked_free(who);
 			return;
 		}

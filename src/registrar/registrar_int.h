@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include <uthash.h>
+#include "base/table.h"
 
 #include "registrar/auth.h"
 #include "registrar/gruu.h"

@@ -1,10 +1,10 @@
 /* avoid.c - a table by address, port and transport; what has run out goes when it is looked at, or when room is needed. */
-#define HASH_NONFATAL_OOM 1
 #include "sip/avoid.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <uthash.h>
+
+#include "base/table.h"
 
 struct avoid_key {
 	unsigned char addr[16];

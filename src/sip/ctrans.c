@@ -465,13 +465,15 @@ static int start(struct ctrans **out, struct sip_stack *s, struct str bytes, str
 	timer_init(&ct->timer_end, on_timer_end, ct);
 	memcpy(ct->key, key, (size_t)len);
 	ct->key_len = (unsigned)len;
-	err = stack_send(s, dest, bytes, &ct->flow);
+	HASH_ADD_KEYPTR(hh, s->ctrans, ct->key, ct->key_len, ct);
+	err = ct->hh.tbl ? stack_send(s, dest, bytes, &ct->flow) : -ENOMEM;
 	if (err) {
+		if (ct->hh.tbl)
+			HASH_DEL(s->ctrans, ct);
 		free(ct->request);
 		free(ct);
 		return err;
 	}
-	HASH_ADD_KEYPTR(hh, s->ctrans, ct->key, ct->key_len, ct);
 	s->n.ctrans_live++;
 	ct->a_ms = SIP_T1_MS;
 	if (!is_reliable(dest->proto))

@@ -344,10 +344,15 @@ static int routes_from(const struct sip_msg *m, bool is_reversed, char **out)
 	return err;
 }
 
-static void table_add(struct dialog *d, const struct dialog_usage *usage)
+static int table_add(struct dialog *d, const struct dialog_usage *usage)
 {
-	d->usage = usage;
 	HASH_ADD_KEYPTR(hh, d->ua->dialogs, d->local_tag, DIALOG_TAG_LEN, d);
+	if (d->hh.tbl) {
+		d->usage = usage;
+		return 0;
+	}
+	dialog_fini(d);
+	return -ENOMEM;
 }
 
 static int copy_auth(struct dialog *d, const char *user, const char *password)
@@ -433,8 +438,7 @@ int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 	}
 	d->is_secure = leads_by_sips(d);
 	find_other_targets(d);
-	table_add(d, usage);
-	return 0;
+	return table_add(d, usage);
 }
 
 int dialog_init_uas(struct dialog *d, struct sip_ua *ua, const struct dialog_usage *usage, const struct sip_msg *m,
@@ -465,8 +469,7 @@ int dialog_init_uas(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 	}
 	d->is_secure = m->ruri.scheme == SIP_SCHEME_SIPS || leads_by_sips(d);
 	choose_dest(d);
-	table_add(d, usage);
-	return 0;
+	return table_add(d, usage);
 }
 
 int dialog_init_kept(struct dialog *d, struct sip_ua *ua, const struct dialog_usage *usage, const struct subscription_kept *k)
@@ -488,8 +491,7 @@ int dialog_init_kept(struct dialog *d, struct sip_ua *ua, const struct dialog_us
 		return -ENOMEM;
 	}
 	choose_dest(d);
-	table_add(d, usage);
-	return 0;
+	return table_add(d, usage);
 }
 
 int dialog_init_fork(struct dialog *d, const struct dialog *like, const struct sip_msg *m, const struct sip_source *src)

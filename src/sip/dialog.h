@@ -15,7 +15,7 @@
  */
 #pragma once
 
-#include <uthash.h>
+#include "base/table.h"
 
 #include "sip/ua_int.h"
 

@@ -13,9 +13,9 @@
 #include <openssl/params.h>
 #include <openssl/core_names.h>
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "base/hash.h"
+#include "base/table.h"
 #include "sip/digest_int.h"
 
 #define NONCE_TIME  6  /* bytes: ms since 1970, good until the year 10889 */
@@ -249,7 +249,10 @@ static int nonce_use(struct digest_server *d, const unsigned char id[NONCE_ID], 
 		u->highest = nc;
 		u->seen = 1;
 		HASH_ADD(hh, d->used, id, NONCE_ID, u);
-		return 0;
+		if (u->hh.tbl)
+			return 0;
+		free(u);
+		return -ENOMEM;
 	}
 	if (nc > u->highest) {
 		uint32_t step = nc - u->highest;

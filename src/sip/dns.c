@@ -4,7 +4,6 @@
  * of the cache from the moment it is asked: those who ask the same meanwhile wait at the entry.
  */
 #define LOG_MODULE "dns"
-#define HASH_NONFATAL_OOM 1
 #include "sip/dns.h"
 
 #include <ares.h>
@@ -14,8 +13,9 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <uthash.h>
 #include <utlist.h>
+
+#include "base/table.h"
 
 #define TIMEOUT_MS 2000
 #define TRIES 2

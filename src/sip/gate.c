@@ -103,6 +103,10 @@ bool gate_enter(struct gate *g, const union sockaddr_any *peer)
 			return false;
 		e->key = key;
 		HASH_ADD(hh, g->entries, key, sizeof(key), e);
+		if (!e->hh.tbl) {
+			free(e);
+			return false;
+		}
 	}
 	e->n++;
 	g->n++;

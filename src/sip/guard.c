@@ -8,9 +8,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "base/out.h"
+#include "base/table.h"
 
 #define WAYS 4
 #define SOURCE_SETS 8192
@@ -344,6 +344,10 @@ int guard_ban_put(struct guard *g, const struct guard_ban *ban)
 			return -ENOMEM;
 		b->key = key;
 		HASH_ADD(hh, g->bans, key, sizeof(b->key), b);
+		if (!b->hh.tbl) {
+			free(b);
+			return -ENOMEM;
+		}
 	}
 	b->b = *ban;
 	mark_source(g, &key, ban->until_ms);

@@ -1,12 +1,12 @@
 /* hostnames.c - two tables over the same entries, by name and by number, and a list of them, the longest unused first. */
-#define HASH_NONFATAL_OOM 1
 #include "sip/hostnames.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <uthash.h>
 #include <utlist.h>
+
+#include "base/table.h"
 
 struct hostname {
 	UT_hash_handle by_id, by_text;

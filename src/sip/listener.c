@@ -18,7 +18,7 @@ void listener_free(struct listener *l)
 	free(l);
 }
 
-static void on_listener_handle_closed(uv_handle_t *handle)
+void listener_handle_closed(uv_handle_t *handle)
 {
 	struct listener *l = handle->data;
 	struct transport *t = l->transport;
@@ -36,7 +36,7 @@ void listener_close(struct listener *l)
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (all[i]->data && !uv_is_closing(all[i]))
-			uv_close(all[i], on_listener_handle_closed);
+			uv_close(all[i], listener_handle_closed);
 }
 
 static bool is_wildcard(const union sockaddr_any *a)

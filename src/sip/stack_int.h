@@ -1,7 +1,7 @@
 /* stack_int.h - between stack.c (matching, transports) and the transaction machines in ctrans.c and strans.c. */
 #pragma once
 
-#include <uthash.h>
+#include "base/table.h"
 
 #include "base/hash.h"
 #include "sip/stack.h"

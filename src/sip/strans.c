@@ -251,12 +251,17 @@ int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m
 	memcpy(st->key, key, (size_t)len);
 	st->key_len = (unsigned)len;
 	HASH_ADD_KEYPTR(hh, s->strans, st->key, st->key_len, st);
+	if (!st->hh.tbl) {
+		sip_msg_release(st->msg);
+		free(st);
+		return -ENOMEM;
+	}
 	if (merge_len) {
 		st->merge_key = st->key + len;
 		memcpy(st->merge_key, merge, merge_len);
 		st->merge_len = (unsigned)merge_len;
 		HASH_ADD_KEYPTR(hh_merge, s->merge, st->merge_key, st->merge_len, st);
-		st->is_in_merge = true;
+		st->is_in_merge = st->hh_merge.tbl != NULL; /* without, its like isn't noticed */
 	}
 	st->is_busy = true;
 	s->n.strans_live++;

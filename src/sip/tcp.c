@@ -33,6 +33,8 @@ static void addr_add(struct tcp_conn *c)
 {
 	c->key = key_of(conn_proto(c), &c->peer, sockaddr_port(&c->peer), c->name);
 	HASH_ADD(hh_addr, c->transport->conns_addr, key, sizeof(c->key), c);
+	if (!c->hh_addr.tbl)
+		c->key.family = 0; /* isn't found: another is opened */
 }
 
 static void addr_remove(struct tcp_conn *c)
@@ -70,6 +72,8 @@ static void take_alias(struct tcp_conn *c)
 		return;
 	c->alias = key_of(SIP_TLS, &c->peer, m->via.port ? m->via.port : 5061, name);
 	HASH_ADD(hh_alias, t->conns_alias, alias, sizeof(c->alias), c);
+	if (!c->hh_alias.tbl)
+		c->alias.family = 0;
 }
 
 /* ---- life ---- */
@@ -122,10 +126,14 @@ static struct tcp_conn *conn_new(struct transport *t)
 	c->transport = t;
 	c->id = t->next_id++;
 	c->began_ms = c->last_ms = c->heard_ms = uv_now(t->loop);
+	HASH_ADD(hh, t->conns, id, sizeof(c->id), c);
+	if (!c->hh.tbl) {
+		free(c);
+		return NULL;
+	}
 	uv_tcp_init(t->loop, &c->tcp);
 	c->tcp.data = c;
 	t->handles++;
-	HASH_ADD(hh, t->conns, id, sizeof(c->id), c);
 	return c;
 }
 
@@ -373,6 +381,35 @@ static int accept_conn(struct listener *l, struct tcp_conn *c)
 	return c->is_counted ? 0 : -ECONNREFUSED;
 }
 
+static void refuse(struct listener *l);
+
+static void on_refused(uv_handle_t *handle)
+{
+	struct listener *l = handle->data;
+	bool has_more = l->has_more_to_refuse;
+
+	l->is_refusing = l->has_more_to_refuse = false;
+	if (has_more && !l->transport->is_closing)
+		refuse(l);
+	listener_handle_closed(handle);
+}
+
+/* There is no memory for it: taken all the same, and closed. */
+static void refuse(struct listener *l)
+{
+	if (l->is_refusing) {
+		l->has_more_to_refuse = true;
+		return;
+	}
+	uv_tcp_init(l->transport->loop, &l->refused);
+	l->refused.data = l;
+	l->is_refusing = true;
+	l->transport->handles++;
+	l->handles++;
+	uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&l->refused);
+	uv_close((uv_handle_t *)&l->refused, on_refused);
+}
+
 static void on_connection(uv_stream_t *server, int status)
 {
 	struct listener *l = server->data;
@@ -382,8 +419,10 @@ static void on_connection(uv_stream_t *server, int status)
 	if (status < 0 || t->is_closing)
 		return;
 	c = conn_new(t);
-	if (!c)
+	if (!c) {
+		refuse(l);
 		return;
+	}
 	if (accept_conn(l, c) != 0 || (l->tls && tls_accept(&c->tls, l->tls) != 0)) {
 		c->is_silent = true;
 		conn_close(c);

@@ -1,7 +1,7 @@
 /* transport_int.h - between transport.c (UDP, flows by id), listener.c, tcp.c and ws.c (connections) and gate.c (how many). */
 #pragma once
 
-#include <uthash.h>
+#include "base/table.h"
 
 #include "sip/guard.h"
 #include "sip/hostnames.h"
@@ -61,6 +61,8 @@ struct listener {
 	uv_udp_t udp;
 	uv_tcp_t tcp;
 	uv_poll_t poll;
+	uv_tcp_t refused;                /* a connection that there is no memory for */
+	bool is_refusing, has_more_to_refuse;
 };
 
 /* What a connection is good for, besides its id: requests to this address and port, meant for this name. */
@@ -161,6 +163,7 @@ void transport_refresh(struct transport *t); /* certificates that have changed *
 struct listener *transport_listener(const struct transport *t, int family, enum sip_proto proto);
 struct listener *listener_for(const struct transport *t, const struct sip_dest *dest);
 void listener_close(struct listener *l);
+void listener_handle_closed(uv_handle_t *handle);
 void listener_free(struct listener *l);
 int udp_listen(struct listener *l); /* transport.c */
 

@@ -88,7 +88,10 @@ static struct ws_conn *conn_new(const struct listener *l)
 	c->out_end = &c->out;
 	c->began_ms = c->heard_ms = c->said_ms = uv_now(t->loop);
 	HASH_ADD(hh, t->ws->conns, id, sizeof(c->id), c);
-	return c;
+	if (c->hh.tbl)
+		return c;
+	free(c);
+	return NULL;
 }
 
 static void conn_free(struct ws_conn *c)
