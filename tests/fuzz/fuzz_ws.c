@@ -167,11 +167,12 @@ static void shake_hands(struct listener *l, struct str *rest)
 	lws.id = c->id;
 	for (unsigned i = 0; i < HEADERS; i++)
 		lws.headers[i] = str_cut(rest, '\n');
+		lws.headers[i].n = strnlen(lws.headers[i].p ? lws.headers[i].p : "", lws.headers[i].n);
 	lws.status = 0;
 	r = event(LWS_CALLBACK_HTTP_CONFIRM_UPGRADE, "websocket", 9);
 	/* Only who speaks version 13 and SIP, and comes from where he may. */
 	if (r == 0)
-		assert(str_eqz(lws.headers[0], "13") && memmem(lws.headers[1].p, lws.headers[1].n, "", 0) && lws.headers[1].n >= 3);
+		assert(str_eqz(lws.headers[0], "13") && lws.headers[1].n >= 3);
 	else
 		assert(lws.status >= 400);
 	event(LWS_CALLBACK_CLOSED_HTTP, NULL, 0);

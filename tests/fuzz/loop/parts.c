@@ -335,9 +335,12 @@ static void on_query(uint64_t id, void *arg, bool is_forgotten)
 
 uint64_t db_query(struct db *db, const char *sql, unsigned n, const struct db_param *params, db_fn *fn, void *arg)
 {
-	struct query *q = malloc(sizeof(*q));
+	struct query *q;
 
 	(void)db;
+	server_leave();
+	q = malloc(sizeof(*q));
+	server_enter();
 	for (unsigned i = 0; i < n; i++)
 		assert(!params[i].p || params[i].is_binary || strlen(params[i].p) < 65536);
 	*q = (struct query){ fn, strstr(sql, "message_store(") ? &yes : strstr(sql, "count(") ? &counts : &none, arg };
@@ -372,11 +375,13 @@ static void on_put(uint64_t id, void *arg, bool is_forgotten)
 /* What the database would refuse is lost for good. */
 int outbox_add(struct outbox *o, const char *kind, const char *doc, const char *file, void (*fn)(int err, void *arg), void *arg)
 {
-	json_t *read = json_loads(doc, JSON_REJECT_DUPLICATES, NULL);
+	json_t *read;
 
 	(void)o;
 	(void)kind;
 	(void)file;
+	server_leave();
+	read = json_loads(doc, JSON_REJECT_DUPLICATES, NULL);
 	assert(json_is_object(read));
 	json_decref(read);
 	if (fn) {
@@ -385,6 +390,7 @@ int outbox_add(struct outbox *o, const char *kind, const char *doc, const char *
 		*p = (struct put){ fn, arg };
 		server_later(the_server, on_put, p);
 	}
+	server_enter();
 	return 0;
 }
 
@@ -456,7 +462,9 @@ int stream_new(struct stream **out, struct media *m, const struct stream_params 
 	struct server *server = (struct server *)m;
 	struct stream *s = calloc(1, sizeof(*s));
 
-	assert(server == the_server && p->local && (!p->near || !p->near->is_closing || p->near->h));
+	assert(server == the_server && p->local);
+	if (!s)
+		return -ENOMEM;
 	s->h = h;
 	s->arg = arg;
 	s->port = 20000;
@@ -552,6 +560,7 @@ void server_media_event(struct server *server, char what)
 	union sockaddr_any from;
 	struct stream *next;
 
+	server_enter();
 	sockaddr_parse(&from, STR("192.0.2.9"), 4000);
 	for (struct stream *s = server->streams; s; s = next) {
 		next = s->next;
@@ -564,5 +573,6 @@ void server_media_event(struct server *server, char what)
 		else
 			s->h->on_digit(s, what, 100, s->arg);
 	}
+	server_leave();
 	server_pass(server, 0);
 }

@@ -11,6 +11,7 @@
 #define TASK_STACK (64 * 1024)
 
 struct server *the_server;
+void (*server_on_cross)(bool is_inside);
 
 /* ---- what happens when the loop turns ---- */
 
@@ -24,8 +25,11 @@ struct later {
 
 uint64_t server_later(struct server *s, void (*fn)(uint64_t id, void *arg, bool is_forgotten), void *arg)
 {
-	struct later *l = malloc(sizeof(*l));
+	struct later *l;
 
+	server_leave();
+	l = malloc(sizeof(*l));
+	server_enter();
 	*l = (struct later){ .id = ++s->nlater, .fn = fn, .arg = arg };
 	*s->later_end = l;
 	s->later_end = &l->next;
@@ -86,7 +90,9 @@ int transport_send(struct transport *t, const struct sip_dest *dest, struct str 
 		return -ENOTCONN;
 	if (flow)
 		*flow = dest->flow ? dest->flow : 1;
+	server_leave();
 	the_server->on_sent(dest, bytes, the_server->on_sent_arg);
+	server_enter();
 	return 0;
 }
 
@@ -128,15 +134,19 @@ void server_receive(struct server *s, char *bytes, size_t n, const struct sip_so
 	struct sip_msg_error err;
 	int bad = sip_msg_parse(&s->transport.msg, bytes, n, &err);
 
+	server_enter();
 	if (!bad || err.status)
 		s->transport.h.on_message(&s->transport.msg, &err, src, s->transport.arg);
 	turn(s);
+	server_leave();
 }
 
 void server_flow_closed(struct server *s, uint64_t flow)
 {
+	server_enter();
 	s->transport.h.on_flow_closed(flow, s->transport.arg);
 	turn(s);
+	server_leave();
 }
 
 void server_set_send_error(struct server *s, int err)
@@ -202,7 +212,9 @@ const struct dns_answer *dns_find(struct dns *d, enum dns_type type, struct str 
 	if (a || !w)
 		return a;
 	assert(!w->entry);
+	server_leave();
 	w->entry = calloc(1, sizeof(*w->entry));
+	server_enter();
 	w->entry->waiter = w;
 	timer_init(&w->entry->timer, on_dns, w->entry);
 	timer_start(the_server->timers, &w->entry->timer, 8000 - the_server->now_ms % 8000);
@@ -303,6 +315,7 @@ void server_pass(struct server *s, uint64_t ms)
 {
 	uint64_t until = s->now_ms + ms;
 
+	server_enter();
 	turn(s);
 	while (s->now_ms < until) {
 		int64_t next = timers_next(s->timers);
@@ -312,6 +325,7 @@ void server_pass(struct server *s, uint64_t ms)
 		timers_run(s->timers, s->now_ms);
 		turn(s);
 	}
+	server_leave();
 }
 
 uint64_t server_now_ms(const struct server *s)

@@ -42,6 +42,11 @@ struct server {
 /* The only one: what is made up is asked without a word about whose it is. */
 extern struct server *the_server;
 
+/* Told when control goes into the server (true) and out of it, to what is made up or back to its caller. NULL: nobody. */
+extern void (*server_on_cross)(bool is_inside);
+static inline void server_enter(void) { if (server_on_cross) server_on_cross(true); }
+static inline void server_leave(void) { if (server_on_cross) server_on_cross(false); }
+
 /* Calls fn when the loop turns; also if it is forgotten by its id (never 0) before, or the server ends, and says so. */
 uint64_t server_later(struct server *s, void (*fn)(uint64_t id, void *arg, bool is_forgotten), void *arg);
 void server_forget(struct server *s, uint64_t id);

@@ -1,0 +1,8 @@
+# The server of the fuzz targets, with what it makes up before what is real.
+LOOP_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/loop/*.c))
+
+$(BUILD)/tests/fuzz/loop/%.o: ALL_CFLAGS += -Itests/fuzz
+$(BUILD)/tests/unit/test_loop_nomem.o: ALL_CFLAGS += -Itests/fuzz
+$(BUILD)/tests/unit/test_loop_nomem: $(BUILD)/tests/unit/test_loop_nomem.o $(LOOP_OBJ) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -fno-lto -Wl,-z,muldefs -Wl,--wrap=pidf_parse -o $@ $< $(LOOP_OBJ) $(LIB) $(ALL_LIBS) -lcmocka
