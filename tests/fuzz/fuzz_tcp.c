@@ -31,6 +31,8 @@ static struct heard play(uv_loop_t *loop, const char *p, size_t size, size_t ste
 	size_t at = 0;
 
 	heard = (struct heard){ 0 };
+	sockaddr_parse(&c->peer, STR("192.0.2.1"), 4000);
+	c->is_counted = gate_enter(transport->gate, &c->peer);
 	while (at < size && !c->is_closing) {
 		size_t n = size - at < step ? size - at : step;
 		uv_buf_t buf;
@@ -43,14 +45,14 @@ static struct heard play(uv_loop_t *loop, const char *p, size_t size, size_t ste
 		on_read((uv_stream_t *)&c->tcp, (ssize_t)n, &buf);
 		at += n;
 		/* One message, what came behind it, and the doubling of the buffer. */
-		assert(c->is_closing || (c->len <= c->size && c->size <= 4 * SIP_MSG_MAX && transport->held == c->size));
+		assert(c->is_closing || (c->len <= c->size && c->size <= 4 * SIP_MSG_MAX));
 	}
 	heard.is_closed = c->is_closing;
 	heard.has_ping = transport->n.keepalives != pings;
 	on_read((uv_stream_t *)&c->tcp, UV_EOF, NULL);
 	while (transport->handles > 1)
 		uv_run(loop, UV_RUN_ONCE);
-	assert(transport->held == 0 && tcp_listener(transport, id) == 0);
+	assert(tcp_listener(transport, id) == 0);
 	return heard;
 }
 
