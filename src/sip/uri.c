@@ -193,7 +193,7 @@ static const char *find_end(const char *p, const char *end, char sep)
 
 bool sip_list_param_next(struct str *list, char sep, struct str *name, struct str *value)
 {
-	const char *at = list->p, *end = at + list->n;
+	const char *at = list->p, *end = at ? at + list->n : NULL;
 
 	while (at < end) {
 		const char *begin, *stop, *eq;
