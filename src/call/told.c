@@ -286,11 +286,21 @@ static bool has_named(const struct leg *leg, const struct sip_msg *m, struct ide
 	return leg->session && session_is_from_new(leg->session) && identity_of_trunk(id, m, false);
 }
 
+/* Who has hidden himself stays hidden until he says otherwise: many gateways write Privacy, or an anonymous From, into their first INVITE
+ * alone, and their number into everything. */
+static bool remains_hidden(const struct identity *was, const struct sip_msg *m, const struct identity *id)
+{
+	return identity_is_hidden(was) && !sip_msg_has(m, SIP_HDR_PRIVACY) &&
+	       (!strcmp(was->number, id->number) || (m->is_request && identity_is_anonymous_uri(&m->from.uri)));
+}
+
 static void learn_who(struct leg *leg, const struct sip_msg *m)
 {
 	struct identity *who = &leg->told.who, id;
 
 	if (has_named(leg, m, &id)) {
+		if (remains_hidden(who, m, &id))
+			id.privacy |= who->privacy;
 		*who = id;
 		leg->told.is_extension = false;
 	} else if (sip_msg_has(m, SIP_HDR_PRIVACY)) {

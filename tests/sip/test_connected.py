@@ -242,6 +242,32 @@ def test_connected_of_a_friend_is_passed_on(three, friend, office):
     take_bye(there)
 
 
+@pytest.mark.parametrize("from_,headers", [('"Zoe" <sip:+431@x>', ["Privacy: id"]), ('"Anonymous" <sip:anonymous@anonymous.invalid>', [])])
+def test_connected_who_hid_at_first_stays_hidden(three, friend, office, from_, headers):
+    """Gateways that write Privacy into the first INVITE alone, and the number into all that follows."""
+    a, *_ = three
+    number = ['P-Asserted-Identity: "Zoe" <sip:+431@x>']
+    there, here = friend.call("1001", headers + number, from_=from_), called(a)
+    assert who(here.invite) == ANONYMOUS and not asserted(here.invite)
+    here.reply(200, "OK", body=sdp(a.addr, 40000), headers=UPDATES)
+    pick(here, "ACK")
+    there.ack(pick(there, 200))
+    for method in ("UPDATE", "INVITE"):
+        there.send(method, sdp(friend.addr, 40000, version=2) if method == "INVITE" else "", headers=number)
+        m = pick(there, 200)
+        if method == "INVITE":
+            there.ack(m)
+    here.send("INVITE", sdp(a.addr, 40000, version=2, direction="sendonly"))
+    m = pick(here, 200)
+    here.ack(m)
+    assert not asserted(m) and not [m for m in a.inbox if m.method == "UPDATE"]
+    there.send("UPDATE", headers=[*number, "Privacy: none"])     # he has changed his mind
+    pick(there, 200)
+    assert asserted(updated(here)) == ['"Zoe" <sip:+431@us>']
+    bye(here)
+    take_bye(there)
+
+
 def test_connected_of_a_stranger_is_his_from_alone(three, stranger, office):
     a, *_ = three
     here, there = dialled(office, a, stranger, headers=CHANGES)
