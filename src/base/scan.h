@@ -13,6 +13,8 @@
 #include <emmintrin.h>
 #endif
 
+#define SCAN_STEP 16
+
 #define SCAN_EACH(b) (0x0101010101010101u * (uint64_t)(unsigned char)(b))
 #define SCAN_BELOW(w, n) (((w) - SCAN_EACH(n)) & ~(w) & SCAN_EACH(0x80))
 

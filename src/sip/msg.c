@@ -169,7 +169,7 @@ static void add_header(struct parser *p, struct str line)
 {
 	struct sip_msg *m = p->m;
 	struct sip_hdr *h = &m->hdrs[m->nhdrs];
-	const char *colon, *end = line.p + line.n;
+	const char *colon, *end = line.p + line.n, *stop = p->end - end > SCAN_STEP ? end + SCAN_STEP : p->end;
 
 	if (m->nhdrs == SIP_HDR_MAX) {
 		fail(p, 513, "Too many header fields");
@@ -177,8 +177,8 @@ static void add_header(struct parser *p, struct str line)
 	}
 	if (line.n && str_is_space(line.p[0]))
 		line = str_trim(line); /* begins like a fold, but there is nothing before it */
-	/* It may look behind the line, where there is room for whole steps. */
-	colon = scan_either(line.p, p->end, ':', ':');
+	/* It may look a step behind the line, where there is room for whole ones; no further: of lines without a colon there may be many. */
+	colon = scan_either(line.p, stop, ':', ':');
 	h->name = (struct str){ line.p, colon < end ? (size_t)(colon - line.p) : 0 };
 	while (h->name.n && str_is_space(h->name.p[h->name.n - 1]))
 		h->name.n--;
