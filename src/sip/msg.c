@@ -295,13 +295,22 @@ int sip_msg_parse(struct sip_msg *m, char *buf, size_t len, struct sip_msg_error
 
 /* ---- framing ---- */
 
-/* Length of the header section with its empty line; 0 when it isn't there yet. */
-static size_t header_section(const char *p, size_t n)
+/* Each byte of a stream that comes alone has the lines so far looked through again. With folds a header section has more of them than
+ * fields, but not so many more. */
+#define HEAD_LINES_MAX (8 * SIP_HDR_MAX)
+
+/* Length of the header section with its empty line; 0 when it isn't there yet, or has too many lines. */
+static size_t header_section(const char *p, size_t n, bool *is_too_long)
 {
 	const char *at = p, *end = p + n;
+	unsigned nlines = 0;
 
+	*is_too_long = false;
 	while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
 		at++;
+		*is_too_long = ++nlines > HEAD_LINES_MAX;
+		if (*is_too_long)
+			return 0;
 		if (at < end && *at == '\n')
 			return (size_t)(at + 1 - p);
 		if (at + 1 < end && at[0] == '\r' && at[1] == '\n')
@@ -345,6 +354,7 @@ ptrdiff_t sip_msg_frame(const char *buf, size_t len, size_t *skip)
 {
 	size_t at = 0, head;
 	const char *lf;
+	bool is_too_long;
 	int64_t body;
 
 	while (at < len && (buf[at] == '\r' || buf[at] == '\n'))
@@ -355,9 +365,9 @@ ptrdiff_t sip_msg_frame(const char *buf, size_t len, size_t *skip)
 	lf = memchr(buf, '\n', len);
 	if (lf && !is_start_line((struct str){ buf, (size_t)(lf - buf) }))
 		return -EINVAL;
-	head = header_section(buf, len);
+	head = header_section(buf, len, &is_too_long);
 	if (!head)
-		return len > SIP_MSG_MAX ? -EMSGSIZE : 0;
+		return is_too_long || len > SIP_MSG_MAX ? -EMSGSIZE : 0;
 	body = find_content_length(buf, head);
 	if (body < 0)
 		return -EINVAL;
@@ -368,7 +378,8 @@ ptrdiff_t sip_msg_frame(const char *buf, size_t len, size_t *skip)
 
 size_t sip_msg_cut(char *buf, size_t len, bool *has_end)
 {
-	size_t head = header_section(buf, len);
+	bool is_too_long;
+	size_t head = header_section(buf, len, &is_too_long);
 	const char *lf;
 
 	*has_end = head > 0 && head <= SIP_MSG_MAX;

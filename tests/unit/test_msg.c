@@ -247,6 +247,32 @@ static void test_msg_frame_refuses(void **state)
 	free(big);
 }
 
+/* They would be looked through again for each byte that comes. */
+static void test_msg_frame_refuses_thousands_of_lines(void **state)
+{
+	static const char start[] = "OPTIONS sip:b@y SIP/2.0\r\n" COMMON "CSeq: 1 OPTIONS\r\nSubject: a\r\n", end[] = "l: 9\r\n\r\n";
+	static const struct { unsigned nfolds; ptrdiff_t framed; } rows[] = { { 900, 0 }, { 9000, -EMSGSIZE } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t n = sizeof(start) - 1, skip;
+		bool has_end;
+
+		memcpy(bytes, start, n);
+		for (unsigned k = 0; k < rows[i].nfolds; k++, n += 4)
+			memcpy(bytes + n, " a\r\n", 4);
+		assert_int_equal(sip_msg_frame(bytes, n, &skip), rows[i].framed);
+		memcpy(bytes + n, end, sizeof(end) - 1);
+		n += sizeof(end) - 1;
+		assert_int_equal(sip_msg_frame(bytes, n, &skip), rows[i].framed);
+		/* What it is refused with says who asked. */
+		n = sip_msg_cut(bytes, n, &has_end);
+		assert_int_equal(has_end, rows[i].framed == 0);
+		sip_msg_parse(&msg, bytes, n, &error);
+		assert_true(str_eqz(msg.via.branch, "z9hG4bKx"));
+	}
+}
+
 static void test_msg_credentials(void **state)
 {
 	struct sip_credentials c;
@@ -411,6 +437,7 @@ int main(void)
 		cmocka_unit_test(test_msg_hold_outlives_the_buffer),
 		cmocka_unit_test(test_msg_frame_is_split_invariant),
 		cmocka_unit_test(test_msg_frame_refuses),
+		cmocka_unit_test(test_msg_frame_refuses_thousands_of_lines),
 		cmocka_unit_test(test_msg_credentials),
 		cmocka_unit_test(test_msg_lines_without_colon_cost_no_more_than_others),
 	};
