@@ -11,6 +11,8 @@
 #include "base/scan.h"
 #include "sip/chars.h"
 
+#define PARAMS_MAX 32 /* of URIs that are compared; one with more is equal to itself alone */
+
 static bool is_alpha(char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -378,12 +380,29 @@ static bool host_eq(struct str a, struct str b)
 	return !memcmp(addr[0], addr[1], sizeof(addr[0]));
 }
 
+/* Each is looked for among all of the other: two URIs that fill a REGISTER would keep the server for seconds. */
+static bool has_many_params(const struct sip_uri *u)
+{
+	struct str params = u->params, headers = u->headers;
+	unsigned n = 0;
+
+	while (params.n && n <= PARAMS_MAX) {
+		str_cut(&params, ';');
+		n++;
+	}
+	while (headers.n && n <= PARAMS_MAX) {
+		str_cut(&headers, '&');
+		n++;
+	}
+	return n > PARAMS_MAX;
+}
+
 bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b)
 {
 	/* Also where a parameter stands twice, against §19.1.1, with two values: such a URI is still itself. */
 	if (str_eq(a->text, b->text))
 		return true;
-	if (a->scheme != b->scheme || a->scheme == SIP_SCHEME_OTHER)
+	if (a->scheme != b->scheme || a->scheme == SIP_SCHEME_OTHER || has_many_params(a) || has_many_params(b))
 		return false;
 	if (a->scheme == SIP_SCHEME_TEL)
 		return tel_eq(a->user, b->user) && tel_params_agree(a->params, b->params) && tel_params_agree(b->params, a->params);
