@@ -283,7 +283,7 @@ static void send_last(struct strans *st, bool again)
 	/* §18.2.2: the connection has gone: open one to where the request came from. */
 	if (err == -ENOTCONN && is_reliable(st->dest.proto)) {
 		any.flow = 0;
-		sockaddr_set_port(&any.addr, st->via_port ? st->via_port : 5060);
+		sockaddr_set_port(&any.addr, st->via_port ? st->via_port : any.proto == SIP_TLS ? 5061 : 5060);
 		err = stack_send(st->stack, &any, (struct str){ st->last, st->last_len }, NULL);
 	}
 	/* Somebody still looks who it is, and can't be told: he answers, and that will end it. */

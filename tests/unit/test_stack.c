@@ -423,25 +423,26 @@ static void test_stack_response_goes_where_via_and_source_say(void **state)
 /* §18.2.2: over the connection the request came by; if that is gone, to the source's address and the port of sent-by. */
 static void test_stack_response_over_tcp_keeps_the_connection_or_opens_one(void **state)
 {
-	static const struct { const char *via; bool is_lost; const char *to; } rows[] = {
-		{ "SIP/2.0/TCP 10.1.1.1:5070;branch=z9hG4bKx;rport", false, "192.0.2.10:40000" },
-		{ "SIP/2.0/TCP 10.1.1.1:5070;branch=z9hG4bKx", false, "192.0.2.10:40000" },
-		{ "SIP/2.0/TCP 10.1.1.1:5070;branch=z9hG4bKx", true, "192.0.2.10:5070" },
-		{ "SIP/2.0/TCP 10.1.1.1;branch=z9hG4bKx", true, "192.0.2.10:5060" },
+	static const struct { enum sip_proto proto; const char *via; bool is_lost; const char *to; } rows[] = {
+		{ SIP_TCP, "SIP/2.0/TCP 10.1.1.1:5070;branch=z9hG4bKx;rport", false, "192.0.2.10:40000" },
+		{ SIP_TCP, "SIP/2.0/TCP 10.1.1.1:5070;branch=z9hG4bKx", false, "192.0.2.10:40000" },
+		{ SIP_TCP, "SIP/2.0/TCP 10.1.1.1:5070;branch=z9hG4bKx", true, "192.0.2.10:5070" },
+		{ SIP_TCP, "SIP/2.0/TCP 10.1.1.1;branch=z9hG4bKx", true, "192.0.2.10:5060" },
+		{ SIP_TLS, "SIP/2.0/TLS 10.1.1.1;branch=z9hG4bKx", true, "192.0.2.10:5061" }, /* RFC 3261 §18.2.2: the transport's default */
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct fx *fx = fx_new(SIP_TCP);
+		struct fx *fx = fx_new(rows[i].proto);
 		char to[SOCKADDR_TEXT_MAX];
 
-		fx_source(fx, SIP_TCP, "192.0.2.10", 40000);
+		fx_source(fx, rows[i].proto, "192.0.2.10", 40000);
 		receive(fx, "OPTIONS", rows[i].via, "OPTIONS", 1);
 		if (rows[i].is_lost)
 			fx->lost_flow = fx->src.flow;
 		assert_int_equal(strans_reply_simple(fx->st, 200, NULL), 0);
 		assert_int_equal(fx->nsent, 1);
-		assert_int_equal(fx->sent[0].dest.proto, SIP_TCP);
+		assert_int_equal(fx->sent[0].dest.proto, rows[i].proto);
 		assert_int_equal(fx->sent[0].dest.flow, rows[i].is_lost ? 0 : fx->src.flow);
 		assert_string_equal(sockaddr_print(&fx->sent[0].dest.addr, to), rows[i].to);
 		fx_free(fx);
