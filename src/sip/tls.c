@@ -434,6 +434,7 @@ bool tls_peer_is(const struct tls *t, const char *domain)
 {
 	X509 *cert = SSL_get0_peer_certificate(t->ssl);
 	GENERAL_NAMES *names;
+	unsigned flags = X509_CHECK_FLAG_NO_WILDCARDS;
 	int named = -1;
 
 	if (!cert || SSL_get_verify_result(t->ssl) != X509_V_OK)
@@ -441,11 +442,12 @@ bool tls_peer_is(const struct tls *t, const char *domain)
 	names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
 	if (names) {
 		named = named_by_uri(names, domain);
+		flags |= X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
 		GENERAL_NAMES_free(names);
 	}
 	if (named >= 0)
 		return named;
-	/* RFC 5922 §7.2: no wildcards. */
-	return X509_check_host(cert, domain, 0, X509_CHECK_FLAG_NO_WILDCARDS, NULL) == 1 ||
+	/* RFC 5922 §7.2: no wildcards; §7.1: the common name only of a certificate without alternative names, whatever these are. */
+	return X509_check_host(cert, domain, 0, flags, NULL) == 1 ||
 	       X509_check_ip_asc(cert, domain, 0) == 1;
 }

@@ -159,6 +159,8 @@ static void test_tls_server_must_be_who_was_called(void **state)
 		{ "x", "IP:192.0.2.7", "192.0.2.7", 0 },
 		{ "example.com", NULL, "example.com", 0 },                             /* no alternative name: the common name */
 		{ "example.com", "DNS:other.com", "example.com", -EACCES },
+		{ "example.com", "IP:192.0.2.7", "example.com", -EACCES },
+		{ "example.com", "URI:https:example.com", "example.com", -EACCES },
 		{ "x", "DNS:*.example.com", "pbx.example.com", -EACCES },              /* no wildcards */
 		{ "x", "DNS:example.com", "pbx.example.com", -EACCES },
 		{ "x", "URI:sip:alice@example.com", "example.com", -EACCES },          /* a user isn't his domain */
