@@ -3,14 +3,15 @@
 #include "registrar/client.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/log.h"
 #include "sip/digest.h"
 
 #define HDRS_MAX 8192
-#define AUTH_LINE_MAX 2048
-#define CHALLENGES_MAX 2     /* one, and another when only the nonce was too old */
+#define AUTH_LINE_MAX 4096
+#define CHALLENGES_MAX 3     /* the registrar's, a proxy's on the way, and a nonce that was too old */
 
 static void try_target(struct client *c, const char *auth);
 
@@ -24,8 +25,16 @@ static uint64_t now_us(void)
 
 /* ---- the end ---- */
 
+static void forget_answers(struct client *c)
+{
+	free(c->auth);
+	c->auth = NULL;
+	c->nanswered = 0;
+}
+
 static void stop(struct client *c)
 {
+	forget_answers(c);
 	if (c->resolving)
 		sip_resolve_cancel(c->env->resolver, c->resolving);
 	c->resolving = 0;
@@ -59,7 +68,7 @@ static void next_target(struct client *c)
 {
 	c->ntried++;
 	c->at = c->ndests ? (c->at + 1) % c->ndests : 0;
-	c->nanswered = 0;
+	forget_answers(c);
 	try_target(c, "");
 }
 
@@ -98,29 +107,28 @@ static void write_request(struct client *c, struct out *o, const struct sip_dest
 	out_z(o, auth);
 }
 
-/* RFC 3261 §22.2: with the answer to a challenge of the last response. */
+/* RFC 3261 §22.2, §22.3: with the answer to a challenge of the last response, and those to others on the way before it. */
 static bool answer(struct client *c, const struct sip_msg *m)
 {
-	struct sip_hdr_iter it = { 0 };
-	struct sip_challenge challenge;
-	struct str value;
-	char line[AUTH_LINE_MAX];
+	char line[AUTH_LINE_MAX], *both;
 	struct out o;
-	bool may = c->nanswered == 0;
 
-	if ((m->status != 401 && m->status != 407) || !c->r.auth_user || c->nanswered == CHALLENGES_MAX)
+	if ((m->status != 401 && m->status != 407) || !c->r.auth_user || c->nanswered == CHALLENGES_MAX ||
+	    (c->auth && !digest_asks_anew(m, str_from(c->auth))))
 		return false;
-	while (!may && sip_msg_hdr_next(m, m->status == 407 ? SIP_HDR_PROXY_AUTHENTICATE : SIP_HDR_WWW_AUTHENTICATE, &it, &value))
-		may = sip_challenge_parse(&challenge, value) == 0 && challenge.stale;
-	if (!may)
-		return false;
-	out_init(&o, line, sizeof(line) - 1);
+	out_init(&o, line, sizeof(line));
 	if (digest_answer(&o, m, str_from(sip_method_name(c->r.method)), str_from(c->r.uri), str_from(c->r.auth_user),
-			  str_from(c->r.auth_password), 1, c->env->rng) != 0 || !out_ok(&o))
+			  str_from(c->r.auth_password), 1, c->env->rng) != 0)
 		return false;
-	line[o.len] = '\0';
+	if (c->auth)
+		digest_keep_others(&o, m, str_from(c->auth));
+	both = out_ok(&o) ? str_dup(out_view(&o)) : NULL;
+	if (!both)
+		return false;
+	free(c->auth);
+	c->auth = both;
 	c->nanswered++;
-	try_target(c, line);
+	try_target(c, both);
 	return true;
 }
 
@@ -316,7 +324,8 @@ int client_send(struct client *c, const struct client_request *r)
 	if (client_is_busy(c))
 		return -EBUSY;
 	c->r = *r;
-	c->ntried = c->nanswered = 0;
+	c->ntried = 0;
+	forget_answers(c);
 	c->sent_us = 0;
 	if (r->timeout_ms)
 		timer_start(c->env->timers, &c->timer, r->timeout_ms);

@@ -55,6 +55,7 @@ struct client {
 	struct timer timer;
 	uint64_t sent_us;
 	unsigned nanswered;          /* challenges */
+	char *auth;                  /* the lines that answer them; NULL: none */
 	uint64_t flow;               /* that the last answer came by; 0: none yet */
 };
 

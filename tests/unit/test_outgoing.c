@@ -182,6 +182,40 @@ static void test_outgoing_is_renewed_before_it_expires(void **state)
 	}
 }
 
+#define ASKS(header, realm, more) header ": Digest realm=\"" realm "\", nonce=\"n\", algorithm=MD5, qop=\"auth\"" more "\r\n"
+#define PROXY(more) ASKS("Proxy-Authenticate", "proxy", more)
+#define REGISTRAR(more) ASKS("WWW-Authenticate", "registrar", more)
+
+/* RFC 3261 §22.3: a proxy asks, then who is behind it; each is answered in all that follows. The same once more means no. */
+static void test_outgoing_answers_all_who_ask_on_the_way(void **state)
+{
+	static const struct { int status; const char *lines; bool has_proxy, has_registrar; } rows[] = {
+		{ 407, PROXY(""), true, false },
+		{ 401, REGISTRAR(""), true, true },
+		{ 407, PROXY(", stale=true"), true, true },
+	};
+
+	(void)state;
+	row.auth_user = "acme";
+	row.auth_password = "secret";
+	changed();
+	until_register(2);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		answer(rows[i].status, rows[i].lines);
+		assert_int_equal(until_register(0), 0);
+		if (sip_msg_has(fx_sent(fx, -1), SIP_HDR_PROXY_AUTHORIZATION) != rows[i].has_proxy ||
+		    sip_msg_has(fx_sent(fx, -1), SIP_HDR_AUTHORIZATION) != rows[i].has_registrar)
+			fail_msg("row %zu", i);
+	}
+	answer(200, "Contact: CONTACT;expires=600\r\n");
+	assert_true(until_register(600) > 400);
+	answer(401, REGISTRAR(""));
+	until_register(0);
+	answer(401, REGISTRAR(""));
+	assert_true(until_register(100) > 10);
+	assert_false(sip_msg_has(fx_sent(fx, -1), SIP_HDR_AUTHORIZATION));
+}
+
 static void test_outgoing_waits_longer_with_every_failure(void **state)
 {
 	/* RFC 5626 §4.5: the first retry happens somewhere between 30 and 60 seconds after the failure */
@@ -534,6 +568,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_outgoing_backoff_is_that_of_rfc_5626),
 		cmocka_unit_test_setup_teardown(test_outgoing_is_renewed_before_it_expires, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outgoing_answers_all_who_ask_on_the_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_waits_longer_with_every_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_tries_again_when_nobody_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_heeds_retry_after_and_min_expires, setup, teardown),
