@@ -271,6 +271,29 @@ static void test_sdp_parse_connection(void **state)
 	}
 }
 
+/* RFC 5118 §4.6, §4.8: IPv6 in a description, and one family beside the other. */
+static void test_sdp_parse_rfc5118_examples(void **state)
+{
+	struct sdp *s = must_parse("v=0\r\no=assistant 971731711378798081 0 IN IP6 2001:db8::20\r\ns=Live video feed for today's meeting\r\n"
+				   "c=IN IP6 2001:db8::20\r\nt=3338481189 3370017201\r\nm=audio 6000 RTP/AVP 2\r\na=rtpmap:2 G726-32/8000\r\n"
+				   "m=video 6024 RTP/AVP 107\r\na=rtpmap:107 H263-1998/90000\r\n");
+
+	(void)state;
+	assert_int_equal(s->nmedia, 2);
+	for (unsigned i = 0; i < s->nmedia; i++) {
+		assert_true(str_eqz(s->media[i].addr, "2001:db8::20"));
+		assert_true(s->media[i].addr_is_ip6);
+	}
+	free(s);
+	s = must_parse("v=0\r\no=bob 280744730 28977631 IN IP4 host.example.com\r\ns=\r\nt=0 0\r\nm=audio 22334 RTP/AVP 0\r\n"
+		       "c=IN IP4 192.0.2.1\r\nm=video 6024 RTP/AVP 107\r\nc=IN IP6 2001:db8::1\r\na=rtpmap:107 H263-1998/90000\r\n");
+	assert_true(str_eqz(s->media[0].addr, "192.0.2.1"));
+	assert_false(s->media[0].addr_is_ip6);
+	assert_true(str_eqz(s->media[1].addr, "2001:db8::1"));
+	assert_true(s->media[1].addr_is_ip6);
+	free(s);
+}
+
 static void test_sdp_find_prefers_what_is_on(void **state)
 {
 	struct sdp *s = must_parse(HEAD "m=audio 0 RTP/AVP 0\r\nm=video 2000 RTP/AVP 34\r\nm=AUDIO 3000 RTP/AVP 8\r\na=mid:a\r\na=x\r\n"
@@ -314,6 +337,7 @@ int main(void)
 		cmocka_unit_test(test_sdp_parse_names_formats),
 		cmocka_unit_test(test_sdp_parse_media_lines),
 		cmocka_unit_test(test_sdp_parse_connection),
+		cmocka_unit_test(test_sdp_parse_rfc5118_examples),
 		cmocka_unit_test(test_sdp_find_prefers_what_is_on),
 		cmocka_unit_test(test_sdp_dir_reverse_swaps),
 	};

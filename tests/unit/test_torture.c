@@ -16,6 +16,8 @@
 #define VIA "Via: SIP/2.0/UDP 192.0.2.15;branch=z9hG4bKkdjuw23492\r\n"
 #define IDS "From: <sip:user@example.org>;tag=33242\r\nTo: <sip:user@example.com>\r\nCall-ID: x@192.0.2.15\r\n"
 #define HEAD VIA IDS "Max-Forwards: 70\r\n"
+#define LONG20 "extremelylongandwide"
+#define LONG LONG20 LONG20 LONG20 LONG20 LONG20 LONG20 LONG20
 #define ROW(section, text, result, status) { section, text, sizeof(text) - 1, result, status }
 
 static char bytes[SIP_MSG_MAX];
@@ -56,6 +58,12 @@ static void test_torture_messages_get_their_answer(void **state)
 		ROW("4475 3.1.1.6 lwsdisp",
 		    "OPTIONS sip:user@example.com SIP/2.0\r\n" VIA "To: sip:user@example.com\r\nFrom: caller<sip:caller@example.com>;tag=323\r\n"
 		    "Call-ID: lwsdisp\r\nCSeq: 60 OPTIONS\r\n\r\n", 0, 0),
+		ROW("4475 3.1.1.7 longreq",
+		    "INVITE sip:user@example.com SIP/2.0\r\nTo: \"I have a user name of " LONG " proportion\"<sip:user@example.com:6000;unknownparam1=" LONG
+		    ";longparam" LONG "=shortvalue;very" LONG "ParameterNameWithNoValue>\r\nF: sip:" LONG "@example.net;tag=12982" LONG "424;unknownheaderparam"
+		    LONG "name=" LONG "value\r\nCall-ID: longreq.onereally" LONG "longcallid\r\nCSeq: 3882340 INVITE\r\nUnknown-" LONG "-Name: unknown-" LONG
+		    "-value\r\nVia: SIP/2.0/TCP sip33.example.com\r\nv: SIP/2.0/TCP sip32.example.com\r\nV: SIP/2.0/TCP " LONG ".example.com;branch=z9hG4bK"
+		    LONG "\r\nMax-Forwards: 70\r\nContact: <sip:" LONG "@host5.example.net>\r\n\r\n", 0, 0),
 		ROW("4475 3.1.1.8 dblreq",
 		    "REGISTER sip:example.com SIP/2.0\r\n" HEAD "CSeq: 8 REGISTER\r\nContent-Length: 0\r\n\r\n\r\n"
 		    "INVITE sip:joe@example.com SIP/2.0\r\nt: sip:joe@example.com\r\n\r\n", 0, 0),
@@ -64,6 +72,11 @@ static void test_torture_messages_get_their_answer(void **state)
 		    "OPTIONS sip:user@example.com SIP/2.0\r\nVia: SIP/2.0/UDP t1.example.com;branch=z9hG4bKkdjuw\r\n"
 		    "Via: SIP/2.0/SCTP t2.example.com;branch=z9hG4bKklasjdhf\r\nVia: SIP/2.0/TLS t3.example.com;branch=z9hG4bK2980unddj\r\n"
 		    "Via: SIP/2.0/UNKNOWN t4.example.com;branch=z9hG4bKasd0f3en\r\n" IDS "CSeq: 8 OPTIONS\r\n\r\n", 0, 0),
+		ROW("4475 3.1.1.11 mpart01",
+		    "MESSAGE sip:kumiko@example.org SIP/2.0\r\n" HEAD "CSeq: 127 MESSAGE\r\nMIME-Version: 1.0\r\n"
+		    "Content-Type: multipart/mixed;boundary=7a9cbec02ceef655\r\n\r\n--7a9cbec02ceef655\r\nContent-Type: text/plain\r\n"
+		    "Content-Transfer-Encoding: binary\r\n\r\nHello\r\n--7a9cbec02ceef655\r\nContent-Type: application/octet-stream\r\n"
+		    "Content-Transfer-Encoding: binary\r\n\r\n0\x82\x01\x52\x00\x06\x09*\x86H\r\n--7a9cbec02ceef655--", 0, 0),
 		ROW("4475 3.1.1.12 unreason", "SIP/2.0 200 = 2**3 * 5**2 \xD0\xBD\xD0\xBE\r\n" HEAD "CSeq: 35 INVITE\r\n\r\n", 0, 0),
 		ROW("4475 3.1.1.13 noreason", "SIP/2.0 100 \r\n" HEAD "CSeq: 35 INVITE\r\n\r\n", 0, 0),
 		/* Read all the same: separators with nothing between them leave no doubt */
@@ -107,6 +120,15 @@ static void test_torture_messages_get_their_answer(void **state)
 		ROW("4475 3.3.4 unksm2",
 		    "REGISTER sip:example.com SIP/2.0\r\n" VIA "To: isbn:2983792873\r\nFrom: <http://www.example.com>;tag=3234233\r\nCall-ID: unksm2\r\n"
 		    "CSeq: 234902 REGISTER\r\nContact: <name:John_Smith>\r\n\r\n", 0, 0),
+		/* Asks for what nobody has (420), brings what nobody reads (415), wants no SDP: not for the parser to say */
+		ROW("4475 3.3.5 bext01",
+		    "OPTIONS sip:user@example.com SIP/2.0\r\n" HEAD "CSeq: 8 OPTIONS\r\nRequire: nothingSupportsThis, nothingSupportsThisEither\r\n"
+		    "Proxy-Require: noProxiesSupportThis, norDoAnyProxiesSupportThis\r\n\r\n", 0, 0),
+		ROW("4475 3.3.6 invut", "INVITE sip:user@example.com SIP/2.0\r\n" HEAD "CSeq: 235448 INVITE\r\nContent-Type: application/unknownformat\r\n\r\n<audio/>", 0, 0),
+		ROW("4475 3.3.14 regescrt",
+		    "REGISTER sip:example.com SIP/2.0\r\n" HEAD "CSeq: 14398234 REGISTER\r\nContact: <sip:user@example.com?Route=%3Csip:sip.example.com%3E>\r\n\r\n",
+		    0, 0),
+		ROW("4475 3.3.15 sdp01", "INVITE sip:user@example.com SIP/2.0\r\n" HEAD "CSeq: 8 INVITE\r\nAccept: text/nobodyKnowsThis\r\n\r\n", 0, 0),
 		ROW("4475 3.3.7 regaut01", "REGISTER sip:example.com SIP/2.0\r\n" HEAD "CSeq: 9338 REGISTER\r\nAuthorization: NoOneKnowsThisScheme opaque-data=here\r\n\r\n", 0, 0),
 		ROW("4475 3.3.8 multi01", "INVITE sip:user@company.com SIP/2.0\r\n" HEAD "CSeq: 5 INVITE\r\nCSeq: 59 INVITE\r\n\r\n", -EINVAL, 400),
 		ROW("4475 3.3.9 mcl01", "OPTIONS sip:user@example.com SIP/2.0\r\n" HEAD "CSeq: 8 OPTIONS\r\nContent-Length: 13\r\nContent-Length: 5\r\n\r\nThere's no way", -EINVAL, 400),
