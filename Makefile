@@ -97,7 +97,7 @@ deps-test: deps  ## those that the tests need, too
 
 # Building comes after deps even with -j: without the packages there is nothing to compile against.
 run: deps  ## build and run it: RUN_DIR, SIP_ADDR, SIP_PORT, TLS_PORT, WS_PORT, WSS_PORT, RTP_PORTS, DEMO_SECRET, DATABASE_URL
-	@$(MAKE) --no-print-directory all prompts
+	@$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) all prompts
 	@CORDBOARD=$(abspath $(BUILD)/cordboard) PROMPTS_DIR=$(abspath $(PROMPTS_DIR)) exec config/run.sh
 
 psql:  ## psql as the administrator
