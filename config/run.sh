@@ -180,6 +180,7 @@ caught_by_make() {
 # Where phones find it, for a person to read.
 tell() {
 	local addrs=${SIP_ADDR:-$(hostname -I 2>/dev/null || true)}
+	addrs=${addrs%"${addrs##*[! ]}"}
 	echo "Phones register at ${addrs:-this machine}, port $sip_port, UDP or TCP${tls_port:+, or port $tls_port, TLS}${ws_port:+, or port $ws_port, WebSocket}${wss_port:+, or port $wss_port, WebSocket over TLS}.$(
 		[ ! -e "$run_dir/accounts.txt" ] || echo " Their accounts: $run_dir/accounts.txt")"
 }
@@ -242,7 +243,8 @@ admin() {
 		place
 		conninfo=$("$root/sql/cluster.sh" conninfo "$state")
 	fi
-	PGOPTIONS="${PGOPTIONS:-} -c search_path=pbx,public" psql -d "$conninfo" "$@"
+	# Why a change is refused is one line, without the triggers that found it.
+	PGOPTIONS="${PGOPTIONS:-} -c search_path=pbx,public" psql -v SHOW_CONTEXT=never -d "$conninfo" "$@"
 }
 
 case ${1:-run} in
