@@ -67,7 +67,7 @@ static void push(struct box *b)
 
 	b->is_push_due = false;
 	for (const struct binding *c = registrar_find(m->p.registrar, b->domain, str_from(b->number)); c; c = c->next) {
-		char body[320], account[160];
+		char body[320], account[160], target[BINDING_TARGET_MAX];
 		struct outside *sent;
 		struct out o, a;
 
@@ -79,7 +79,8 @@ static void push(struct box *b)
 		out_init(&o, body, sizeof(body));
 		write_body(&o, b, account);
 		const struct outside_params p = {
-			.method = "NOTIFY", .target = str_from(c->contact), .route = str_from(c->path), .dest = c->path ? NULL : &c->dest,
+			.method = "NOTIFY", .target = binding_target(c, str_from(b->number), target) ? STR_NULL : str_from(target),
+			.route = str_from(c->path), .dest = c->path ? NULL : &c->dest,
 			.from_user = str_from(b->number),
 			.hdrs = STR("Event: message-summary\r\nSubscription-State: terminated;reason=noresource\r\n"),
 			.ctype = "application/simple-message-summary", .body = out_view(&o),

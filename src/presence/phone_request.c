@@ -38,9 +38,11 @@ static unsigned notify_contacts(struct phone_requests *pr, const char *domain, c
 
 	snprintf(hdrs, sizeof(hdrs), "Event: %s\r\nSubscription-State: terminated;reason=noresource\r\n", event);
 	for (const struct binding *b = registrar_find(pr->p.registrar, domain, str_from(number)); b; b = b->next) {
-		const struct outside_params p = { .method = "NOTIFY", .target = str_from(b->contact), .route = str_from(b->path),
-						  .dest = b->path ? NULL : &b->dest, .from_user = str_from(number),
-						  .hdrs = str_from(hdrs) };
+		char target[BINDING_TARGET_MAX];
+		const struct outside_params p = { .method = "NOTIFY",
+						  .target = binding_target(b, str_from(number), target) ? STR_NULL : str_from(target),
+						  .route = str_from(b->path), .dest = b->path ? NULL : &b->dest,
+						  .from_user = str_from(number), .hdrs = str_from(hdrs) };
 		struct outside *o;
 
 		n += outside_send(&o, pr->p.ua, &p, NULL, NULL) == 0;

@@ -78,6 +78,30 @@ def test_check_sync_goes_to_all_contacts(office):
         left.unregister()
 
 
+def test_exchange_is_asked_by_its_number(office):
+    """RFC 6140 §5.2: bnc is no part of what a request goes to; and an exchange is only that of its own numbers."""
+    office.change("UPDATE pbx.extension SET bulk_registers = true, mwi_unsolicited = true WHERE number = '1003';"
+                  " UPDATE pbx.extension SET bulk_account = '1003' WHERE number = '1005'")
+    try:
+        with Phone(office, "1003") as exchange, Phone(office, "1002") as phone:
+            everything = [f"<sip:{exchange.sent_by};bnc>"], 600
+            assert phone.register(*everything, headers=["Require: gin"]).status == 403
+            assert exchange.register(*everything, headers=["Require: gin"]).status == 200
+            m = exchange.expect("NOTIFY")
+            assert m["Event"] == "message-summary" and m.start.split()[1] == f"sip:1003@{exchange.sent_by}"
+            exchange.reply(m, 200, "OK", tag="x")
+            office.sql("SELECT pbx.check_sync('office', '1003')")
+            m = exchange.expect("NOTIFY")
+            assert m["Event"] == "check-sync;reboot=true" and m.start.split()[1] == f"sip:1003@{exchange.sent_by}"
+            exchange.reply(m, 200, "OK", tag="x")
+            for number in ("1005", "1002"):          # no numbers but its own are registered by it, nor its own one by one
+                assert exchange.register(to=f"<sip:{number}@{exchange.domain}>").status == 403
+            exchange.unregister()
+    finally:
+        office.change("UPDATE pbx.extension SET bulk_account = NULL WHERE number = '1005';"
+                      " UPDATE pbx.extension SET bulk_registers = false, mwi_unsolicited = false WHERE number = '1003'")
+
+
 def test_check_sync_asked_while_no_server_ran(own_office):
     office = own_office
     with Phone(office, "1003") as phone:
