@@ -22,7 +22,7 @@ struct sip_stack {
 	size_t strans_bytes;         /* what they hold: themselves, requests and responses */
 	size_t strans_bytes_max;
 	struct strans *merge;        /* the same, by From tag, Call-ID and CSeq: RFC 3261 §8.2.2.2 */
-	unsigned char tag_key[HASH_KEY]; /* of the To tags of answers without a transaction */
+	unsigned char tag_key[HASH_KEY]; /* of the To tags of answers without a transaction, and of the tables of transactions */
 	char reply[4096];            /* such an answer */
 	struct sip_stack_counters n;
 };

@@ -109,11 +109,17 @@ static size_t merge_key(const struct sip_msg *m, char key[SIP_KEY_MAX])
 	return out_ok(&o) ? o.len : 0;
 }
 
+/* Strangers choose the keys: with uthash's own function theirs could all meet in one bucket. */
+static unsigned hash_of(const struct sip_stack *s, const char *key, size_t len)
+{
+	return (unsigned)hash_keyed(s->tag_key, key, len);
+}
+
 struct strans *strans_find(struct sip_stack *s, const char *key, size_t len)
 {
 	struct strans *st;
 
-	HASH_FIND(hh, s->strans, key, (unsigned)len, st);
+	HASH_FIND_BYHASHVALUE(hh, s->strans, key, (unsigned)len, hash_of(s, key, len), st);
 	return st;
 }
 
@@ -125,7 +131,7 @@ bool strans_is_merged(struct sip_stack *s, const struct sip_msg *m)
 
 	if (m->to.tag.n || !m->from.tag.n || !len)
 		return false;
-	HASH_FIND(hh_merge, s->merge, key, (unsigned)len, st);
+	HASH_FIND_BYHASHVALUE(hh_merge, s->merge, key, (unsigned)len, hash_of(s, key, len), st);
 	return st != NULL;
 }
 
@@ -250,7 +256,7 @@ int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m
 	rng_token(s->p.rng, st->tag, sizeof(st->tag) - 1);
 	memcpy(st->key, key, (size_t)len);
 	st->key_len = (unsigned)len;
-	HASH_ADD_KEYPTR(hh, s->strans, st->key, st->key_len, st);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, s->strans, st->key, st->key_len, hash_of(s, st->key, st->key_len), st);
 	if (!st->hh.tbl) {
 		sip_msg_release(st->msg);
 		free(st);
@@ -260,7 +266,7 @@ int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m
 		st->merge_key = st->key + len;
 		memcpy(st->merge_key, merge, merge_len);
 		st->merge_len = (unsigned)merge_len;
-		HASH_ADD_KEYPTR(hh_merge, s->merge, st->merge_key, st->merge_len, st);
+		HASH_ADD_KEYPTR_BYHASHVALUE(hh_merge, s->merge, st->merge_key, st->merge_len, hash_of(s, merge, merge_len), st);
 		st->is_in_merge = st->hh_merge.tbl != NULL; /* without, its like isn't noticed */
 	}
 	st->is_busy = true;
