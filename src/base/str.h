@@ -70,7 +70,7 @@ static inline struct str str_from_at(struct str s, size_t i)
 {
 	if (i > s.n)
 		i = s.n;
-	return (struct str){ s.p + i, s.n - i };
+	return s.p ? (struct str){ s.p + i, s.n - i } : STR_NULL;
 }
 /* Index of the first c, or -1. */
 ptrdiff_t str_find_chr(struct str s, char c);

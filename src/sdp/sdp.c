@@ -47,10 +47,11 @@ static bool is_blank(char c)
 
 static struct str next_word(struct str *rest)
 {
-	const char *p = rest->p, *end = p + rest->n, *from;
+	const char *p = rest->p, *end, *from;
 
 	if (!rest->n) /* perhaps without bytes at all: an attribute's missing value */
 		return STR_NULL;
+	end = p + rest->n;
 	while (p < end && is_blank(*p))
 		p++;
 	from = p;
