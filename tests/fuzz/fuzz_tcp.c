@@ -12,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct heard { unsigned n; uint64_t sum; bool has_ping, is_closed; };
 
 static struct heard heard;
+static uint32_t nsources;
 static struct transport *transport;
 
 static void on_message(struct sip_msg *m, const struct sip_msg_error *err, const struct sip_source *src, void *arg)
@@ -31,7 +32,9 @@ static struct heard play(uv_loop_t *loop, const char *p, size_t size, size_t ste
 	size_t at = 0;
 
 	heard = (struct heard){ 0 };
-	sockaddr_parse(&c->peer, STR("192.0.2.1"), 4000);
+	/* Another one each time: who says so much so fast is not listened to. */
+	sockaddr_parse(&c->peer, STR("10.0.0.0"), 4000);
+	c->peer.v4.sin_addr.s_addr += htonl(++nsources & 0xffffff);
 	c->is_counted = gate_enter(transport->gate, &c->peer);
 	while (at < size && !c->is_closing) {
 		size_t n = size - at < step ? size - at : step;

@@ -73,6 +73,7 @@ int lws_write(struct lws *wsi, unsigned char *buf, size_t len, enum lws_write_pr
 struct heard { unsigned n; uint64_t sum; size_t bytes; };
 
 static struct heard heard;
+static uint32_t nsources;
 
 static void on_message(struct sip_msg *m, const struct sip_msg_error *err, const struct sip_source *src, void *arg)
 {
@@ -140,7 +141,9 @@ static struct heard play(struct listener *l, const struct message *messages, uns
 	struct ws_conn *c = conn_new(l);
 
 	heard = (struct heard){ 0 };
-	sockaddr_parse(&c->peer, STR("192.0.2.1"), 4000);
+	/* Another one each time: who says so much so fast is not listened to. */
+	sockaddr_parse(&c->peer, STR("10.0.0.0"), 4000);
+	c->peer.v4.sin_addr.s_addr += htonl(++nsources & 0xffffff);
 	assert(gate_enter(lws.transport->gate, &c->peer));
 	c->wsi = (struct lws *)&lws;
 	lws.id = c->id;

@@ -17,6 +17,7 @@ short_runs() {
 	case $1 in
 	loop) echo 500 ;;
 	frame | sdp | hdr) echo 4000 ;;
+	ws) echo 2000 ;;
 	*) echo 15000 ;;
 	esac
 }
@@ -32,12 +33,17 @@ for target; do
 	log=$out/$target.log
 	args=(-max_len=4096 -timeout=300 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 "-artifact_prefix=$out/$target-")
 	[ ! -e "tests/fuzz/$target.dict" ] || args+=("-dict=tests/fuzz/$target.dict")
+	# What is learnt goes to the first folder: never to the seeds.
 	if [ "$runs" = short ]; then
+		learnt=$out/short/$target
+		rm -rf "$learnt"
 		args+=("-runs=$(short_runs "$target")")
 	else
-		mkdir -p "$out/corpus/$target"
-		args+=("-runs=$runs" "$out/corpus/$target")
+		learnt=$out/corpus/$target
+		args+=("-runs=$runs")
 	fi
+	mkdir -p "$learnt"
+	args+=("$learnt")
 	[ ! -d "tests/fuzz/corpus/$target" ] || args+=("tests/fuzz/corpus/$target")
 	started=$SECONDS
 	if "$out/fuzz_$target" "${args[@]}" >"$log" 2>&1; then
