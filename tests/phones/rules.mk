@@ -5,7 +5,7 @@
 
 test-phones: all prompts build/js/.installed  ## real phones: calls, hold, voicemail, menus
 	@$(MAKE) --no-print-directory SANITIZE= TSAN= build/tests/media/compare
-	@tests/phones/run.sh env $(PYTEST) tests/phones
+	@$(PYTEST) -n 6 tests/phones
 
 SUITES          += test-phones
 SUITES_SANITIZE += test-phones
