@@ -184,23 +184,34 @@ static enum dir_answer find_credential(const struct check *c, const struct sip_c
 	return directory_credential_by_hash(c->auth->directory, c->domain->domain, str_from(hash), cred);
 }
 
+/* Of credentials: whose they are, *cred NULL: nobody's, the name to challenge, and what may be answered. false: not known now. */
+static bool find_offer(const struct check *c, const struct sip_credentials *given, const struct dir_credential **cred, struct str *name,
+		       unsigned *offered)
+{
+	*cred = NULL;
+	if (find_credential(c, given, cred) == DIR_UNKNOWN)
+		return false;
+	*name = *cred ? str_from((*cred)->auth_name) : given->username;
+	if (algorithms_of(c->auth, c->domain->domain, *name, offered) == DIR_UNKNOWN)
+		return false;
+	*offered |= c->domain->qop;
+	return true;
+}
+
 static enum auth_verdict check_digest(const struct check *c, const struct sip_credentials *given, struct auth_identity *out)
 {
-	const struct dir_credential *cred = NULL;
+	const struct dir_credential *cred;
 	struct digest_secret secret;
 	union sockaddr_any source;
-	unsigned algs;
+	unsigned offered;
 	struct str name;
 
-	if (find_credential(c, given, &cred) == DIR_UNKNOWN)
-		return unavailable(c->st);
-	name = cred ? str_from(cred->auth_name) : given->username;
-	if (algorithms_of(c->auth, c->domain->domain, name, &algs) == DIR_UNKNOWN)
+	if (!find_offer(c, given, &cred, &name, &offered))
 		return unavailable(c->st);
 	if (cred)
 		secret = (struct digest_secret){ .ha1_md5 = cred->ha1_md5, .ha1_sha256 = cred->ha1_sha256,
 						   .ha1_sha512_256 = cred->ha1_sha512_256 };
-	switch (digest_check(c->auth->digest, c->m, given, cred ? &secret : NULL, algs | c->domain->qop, source_of(c, &source))) {
+	switch (digest_check(c->auth->digest, c->m, given, cred ? &secret : NULL, offered, source_of(c, &source))) {
 	case DIGEST_OK:
 		guard_proved(c->auth->guard, c->src);
 		return cred ? admit(c, cred, out) : challenge(c, name, false);
@@ -273,12 +284,30 @@ enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip
 enum sip_early auth_challenge_early(const struct sip_msg *m, const struct sip_source *src, struct out *hdrs, void *arg)
 {
 	struct check c = { .auth = arg, .src = src, .m = m, .is_anonymous = is_anonymous(m) };
+	const struct dir_credential *cred;
+	struct sip_credentials given;
 	struct auth_identity who;
+	union sockaddr_any source;
+	char buf[DIGEST_USER_MAX];
+	bool is_stale = false;
+	unsigned offered;
+	struct str name;
 
 	if (m->method != SIP_REGISTER && m->method != SIP_INVITE && m->method != SIP_SUBSCRIBE && m->method != SIP_PUBLISH &&
 	    m->method != SIP_MESSAGE)
 		return SIP_EARLY_KEEP;
-	if (sip_msg_has(m, SIP_HDR_AUTHORIZATION) || find_claim(&c) != DIR_FOUND || find_trunk(&c, &who) != DIR_ABSENT)
+	if (find_claim(&c) != DIR_FOUND || find_trunk(&c, &who) != DIR_ABSENT)
 		return SIP_EARLY_KEEP;
-	return write_challenge(&c, hdrs, str_from(c.claimed), false) == DIR_FOUND ? SIP_EARLY_REPLY : SIP_EARLY_KEEP;
+	name = str_from(c.claimed);
+	if (digest_find(m, SIP_HDR_AUTHORIZATION, str_from(c.domain->realm), &given, buf)) {
+		if (!find_offer(&c, &given, &cred, &name, &offered))
+			return SIP_EARLY_KEEP;
+		/* Made up, or answered from elsewhere than it was asked: that mustn't cost more than to ask for nothing. */
+		switch (digest_glance(c.auth->digest, m, &given, offered, source_of(&c, &source))) {
+		case DIGEST_FOREIGN: break;
+		case DIGEST_STALE: is_stale = true; break;
+		default: return SIP_EARLY_KEEP;
+		}
+	}
+	return write_challenge(&c, hdrs, name, is_stale) == DIR_FOUND ? SIP_EARLY_REPLY : SIP_EARLY_KEEP;
 }

@@ -42,6 +42,6 @@ struct auth_identity {
  * loaded: 503 with Retry-After. */
 enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip_msg *m, struct auth_identity *out);
 
-/* For sip_ua_on_early(), arg is a struct auth: the challenge that auth_check() would answer with, without a transaction. SIP_EARLY_KEEP
- * for all that isn't to be challenged. */
+/* For sip_ua_on_early(), arg is a struct auth: the challenge that auth_check() would answer with, without a transaction, for who shows no
+ * credentials, or such as answer no challenge of ours to that source. SIP_EARLY_KEEP for all else. */
 enum sip_early auth_challenge_early(const struct sip_msg *m, const struct sip_source *src, struct out *hdrs, void *arg);

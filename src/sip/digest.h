@@ -56,6 +56,9 @@ bool digest_find(const struct sip_msg *m, enum sip_hdr_id hdr, struct str realm,
  * source: whose request it is, as for the challenge. */
 enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *m, const struct sip_credentials *c,
 				 const struct digest_secret *secret, unsigned offered, struct str source);
+/* The first part of it, which costs a tenth and keeps nothing: may the answer be looked at? DIGEST_OK, STALE, FOREIGN or MALFORMED. */
+enum digest_verdict digest_glance(struct digest_server *d, const struct sip_msg *m, const struct sip_credentials *c, unsigned offered,
+				  struct str source);
 /* Writes one challenge header line per algorithm offered, strongest first, each with CRLF.
  * hdr: SIP_HDR_WWW_AUTHENTICATE or SIP_HDR_PROXY_AUTHENTICATE. source: for whom: bytes of an address; STR_NULL: for all that have none. */
 void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hdr, struct str realm, unsigned offered,

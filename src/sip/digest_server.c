@@ -321,40 +321,63 @@ static const char *secret_ha1(const struct digest_secret *s, enum digest_alg alg
 	return s->ha1_md5;
 }
 
-enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *m, const struct sip_credentials *c,
-				 const struct digest_secret *secret, unsigned offered, struct str source)
-{
-	static const char no_ha1[] = "0000000000000000000000000000000000000000000000000000000000000000";
-	bool is_sess;
-	enum digest_alg alg = digest_alg_parse(c->algorithm, &is_sess);
-	unsigned char id[NONCE_ID], mark[NONCE_MARK];
-	char expected[DIGEST_HEX_MAX];
-	const char *ha1 = NULL;
-	int64_t born_ms;
-	uint32_t nc = 1; /* without qop: a nonce serves once */
+/* What an answer is checked with, worked out before it is looked at. */
+struct glance {
+	enum digest_alg alg;
+	unsigned char id[NONCE_ID];
+	uint32_t nc;
+};
 
+static enum digest_verdict glance(struct digest_server *d, const struct sip_msg *m, const struct sip_credentials *c, unsigned offered,
+				  struct str source, struct glance *g)
+{
+	unsigned char mark[NONCE_MARK];
+	int64_t born_ms, age_ms;
+	bool is_sess;
+
+	g->alg = digest_alg_parse(c->algorithm, &is_sess);
+	g->nc = 1; /* without qop: a nonce serves once */
 	if (str_empty(c->nonce) || str_empty(c->response) || str_empty(c->uri) || str_empty(c->username))
 		return DIGEST_MALFORMED;
-	if (!str_empty(c->qop) && (str_empty(c->cnonce) || parse_nc(c->nc, &nc)))
+	if (!str_empty(c->qop) && (str_empty(c->cnonce) || parse_nc(c->nc, &g->nc)))
 		return DIGEST_MALFORMED;
 	if (!uri_is_of_request(c->uri, m))
 		return DIGEST_MALFORMED;
-	if (!is_offered(c, alg, is_sess, offered) || !nonce_is_ours(d, c->nonce, c->realm, id, &born_ms))
+	if (!is_offered(c, g->alg, is_sess, offered) || !nonce_is_ours(d, c->nonce, c->realm, g->id, &born_ms))
 		return DIGEST_FOREIGN;
-	int64_t age_ms = clock_wall_ms(d->clock) - born_ms;
+	age_ms = clock_wall_ms(d->clock) - born_ms;
 	if (age_ms > d->life_ms || age_ms < -CLOCK_SLACK_MS)
 		return DIGEST_STALE;
 	/* Before the answer is looked at: whoever guesses must do it where he can be seen to. */
 	write_mark(d, source, mark);
-	if (memcmp(mark, id + NONCE_TIME, NONCE_MARK) != 0)
-		return DIGEST_STALE;
+	return memcmp(mark, g->id + NONCE_TIME, NONCE_MARK) ? DIGEST_STALE : DIGEST_OK;
+}
 
+enum digest_verdict digest_glance(struct digest_server *d, const struct sip_msg *m, const struct sip_credentials *c, unsigned offered,
+				  struct str source)
+{
+	struct glance g;
+
+	return glance(d, m, c, offered, source, &g);
+}
+
+enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *m, const struct sip_credentials *c,
+				 const struct digest_secret *secret, unsigned offered, struct str source)
+{
+	static const char no_ha1[] = "0000000000000000000000000000000000000000000000000000000000000000";
+	struct glance g;
+	enum digest_verdict verdict = glance(d, m, c, offered, source, &g);
+	char expected[DIGEST_HEX_MAX];
+	const char *ha1 = NULL;
+
+	if (verdict != DIGEST_OK)
+		return verdict;
 	if (secret)
-		ha1 = secret_ha1(secret, alg);
+		ha1 = secret_ha1(secret, g.alg);
 	bool is_known = ha1 && *ha1;
 	const struct digest_input in = {
-		.alg = alg,
-		.ha1 = is_known ? str_from(ha1) : (struct str){ no_ha1, alg == DIGEST_MD5 ? 32 : 64 },
+		.alg = g.alg,
+		.ha1 = is_known ? str_from(ha1) : (struct str){ no_ha1, g.alg == DIGEST_MD5 ? 32 : 64 },
 		.nonce = c->nonce,
 		.nc = c->nc,
 		.cnonce = c->cnonce,
@@ -370,7 +393,7 @@ enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *
 	if (!is_equal || !is_known)
 		return DIGEST_FAILED;
 
-	switch (nonce_use(d, id, nc)) {
+	switch (nonce_use(d, g.id, g.nc)) {
 	case 0:
 		return DIGEST_OK;
 	case -EEXIST:

@@ -412,7 +412,7 @@ static bool is_plain(const struct sip_msg *m)
 	       ((m->method != SIP_INVITE && m->method != SIP_SUBSCRIBE) || dialog_contact_of(m, &contact) == 0);
 }
 
-/* RFC 3261 §26.3.2.4: who hasn't said who he is gets no state. */
+/* RFC 3261 §26.3.2.4: who hasn't shown who he is gets no state. */
 static enum sip_early early_reply(struct sip_ua *ua, const struct sip_msg *m, const struct sip_source *src, struct sip_reply *r, struct out *hdrs)
 {
 	bool is_register = m->method == SIP_REGISTER;
@@ -421,7 +421,7 @@ static enum sip_early early_reply(struct sip_ua *ua, const struct sip_msg *m, co
 		r->status = 481;
 		return dialog_find(ua, m->call_id, m->to.tag) ? SIP_EARLY_KEEP : SIP_EARLY_REPLY;
 	}
-	if (sip_msg_has(m, SIP_HDR_AUTHORIZATION) || !is_plain(m) || is_loop(ua, m))
+	if (!is_plain(m) || is_loop(ua, m))
 		return SIP_EARLY_KEEP;
 	if (m->method == SIP_OPTIONS && !ua->handlers[SIP_OPTIONS].fn) {
 		r->status = 200;

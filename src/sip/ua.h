@@ -52,8 +52,8 @@ void sip_ua_allow_in_dialog(struct sip_ua *ua, enum sip_method method);
 int sip_ua_support(struct sip_ua *ua, const char *option_tag);
 /* The same for requests of one method outside dialogs alone; whoever handles it says so in its own Supported. */
 int sip_ua_support_in(struct sip_ua *ua, enum sip_method method, const char *option_tag);
-/* Who answers requests without credentials before anything is kept for them, so that strangers cost little: is asked of all requests
- * outside dialogs that have a handler and look as they should. SIP_EARLY_REPLY: 401 with the challenge that it has written to hdrs, whole
+/* Who answers requests of strangers before anything is kept for them, so that they cost little: is asked of all requests outside dialogs
+ * that have a handler and look as they should, also of those that show credentials, which may be made up. SIP_EARLY_REPLY: 401 with the challenge that it has written to hdrs, whole
  * lines; SIP_EARLY_KEEP: the handler is to see to it. At most one.
  * The user agent itself answers OPTIONS, and requests of dialogs that don't exist (481), in that way, as long as guard_asks() lets it. */
 typedef enum sip_early sip_ua_early_fn(const struct sip_msg *m, const struct sip_source *src, struct out *hdrs, void *arg);

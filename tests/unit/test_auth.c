@@ -429,6 +429,10 @@ static void test_auth_old_nonces_are_no_guesses(void **state)
 	guard_free(auth.guard);
 }
 
+/* Credentials that nobody was asked for. */
+#define MADE_UP(user, nonce) "Authorization: Digest username=\"" user "\", realm=\"cordboard\", nonce=\"" nonce "\", uri=\"sip:office\"," \
+	" response=\"00000000000000000000000000000000\", algorithm=MD5\r\n"
+
 /* Without a transaction the challenge is the same, and only who would be challenged gets it. */
 static void test_auth_early_challenges_are_those_of_auth_check(void **state)
 {
@@ -438,7 +442,11 @@ static void test_auth_early_challenges_are_those_of_auth_check(void **state)
 		{ "INVITE", "sip:a@anonymous.invalid", "192.0.2.10", "", true },
 		{ "INVITE", "sip:1001@office", "192.0.2.200", "", false },   { "REGISTER", "sip:1001@office", "192.0.2.200", "", true },
 		{ "INVITE", "sip:a@no.such.domain", "192.0.2.10", "", false }, { "INFO", "sip:1001@office", "192.0.2.10", "", false },
-		{ "INVITE", "sip:1001@office", "192.0.2.10", "Authorization: Digest realm=\"cordboard\"\r\n", false },
+		{ "INVITE", "sip:1001@office", "192.0.2.10", "Authorization: Digest realm=\"cordboard\"\r\n", true },
+		{ "REGISTER", "sip:1001@office", "192.0.2.10", MADE_UP("1001", "0123"), true },
+		{ "INVITE", "sip:1001@office", "192.0.2.10", MADE_UP("nobody", "0123"), true },
+		{ "REGISTER", "sip:1001@office", "192.0.2.10", "Authorization: Digest realm=\"another\"\r\n", true },
+		{ "INVITE", "sip:1001@office", "192.0.2.200", MADE_UP("1001", "0123"), false },
 	};
 
 	(void)state;
@@ -465,6 +473,37 @@ static void test_auth_early_challenges_are_those_of_auth_check(void **state)
 			mask_nonces(late);
 			assert_string_equal(early, late);
 		}
+		fake_strans_fini(&st);
+	}
+}
+
+/* One challenge that was really asked for is no ticket for who forges sources: from elsewhere its answers keep nothing, either. */
+static void test_auth_answers_from_elsewhere_are_challenged_early(void **state)
+{
+	static const struct { const char *peer; unsigned age_ms; enum sip_early verdict; } rows[] = {
+		{ "192.0.2.10", 0, SIP_EARLY_KEEP }, { "192.0.2.11", 0, SIP_EARLY_REPLY }, { "192.0.2.10", 301000, SIP_EARLY_REPLY },
+	};
+	char authorization[1024], early[2048];
+	struct auth_identity who;
+	struct strans st;
+
+	(void)state;
+	fake_strans_init(&st, request("REGISTER", "sip:1001@office", "sip:1001@office", ""));
+	assert_int_equal(sockaddr_parse(&st.source.peer, STR("192.0.2.10"), 5060), 0);
+	auth_check(&auth, &st, st.msg, &who);
+	assert_int_equal(fake_authorization(&st, "1001", "wrong", 1, authorization, sizeof(authorization)), 0);
+	fake_strans_fini(&st);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct out o;
+
+		now_ms += rows[i].age_ms;
+		fake_strans_init(&st, request("REGISTER", "sip:1001@office", "sip:1001@office", authorization));
+		assert_int_equal(sockaddr_parse(&st.source.peer, str_from(rows[i].peer), 5060), 0);
+		out_init(&o, early, sizeof(early) - 1);
+		if (auth_challenge_early(st.msg, &st.source, &o, &auth) != rows[i].verdict)
+			fail_msg("row %zu", i);
+		early[o.len] = '\0';
+		assert_int_equal(strstr(early, "stale=true") != NULL, rows[i].verdict == SIP_EARLY_REPLY);
 		fake_strans_fini(&st);
 	}
 }
@@ -505,6 +544,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_auth_guesses_lead_to_a_ban, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_old_nonces_are_no_guesses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_early_challenges_are_those_of_auth_check, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_answers_from_elsewhere_are_challenged_early, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_malformed_credentials_are_400, setup, teardown),
 	};
 
