@@ -3,6 +3,7 @@
 The name server and the server that asks it are this file's own. Each test has names of its own, made up before the name server
 starts, so that none finds what another has failed or cached.
 """
+import contextlib
 import os
 import pathlib
 import shutil
@@ -233,13 +234,14 @@ def test_target_of_both_address_families(site, names, trunk_to, first, second, t
         pytest.skip("this machine has no IPv6")
     trunk_to(f"sip:{first}.test")
     at4, at6 = {"addr": names.at(f"{first}-first")}, {"family": 6, "addr": "::1", "port": names.port6[first]}
-    with Phone(site, "1001") as caller, Phone(site, "trunk", **(at4 if second == 4 else at6)) as good:
+    with contextlib.ExitStack() as there_too, Phone(site, "1001") as caller, \
+            Phone(site, "trunk", **(at4 if second == 4 else at6)) as good:
+        full = there_too.enter_context(Phone(site, "trunk", **at6)) if there_first else None    # there before it is asked
         here = caller.invite("0123456")
-        if there_first:
-            with Phone(site, "trunk", **at6) as full:
-                m = full.expect("INVITE")
-                full.reply(m, 503, "Full", tag="full", contact=False)
-                full.expect("ACK")
+        if full:
+            m = full.expect("INVITE")
+            full.reply(m, 503, "Full", tag="full", contact=False)
+            full.expect("ACK")
         there = good.answer_invite()
         assert f"c=IN IP{second} " in there.invite.body
         there.answer()
