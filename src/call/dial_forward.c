@@ -1,0 +1,122 @@
+/* dial_forward.c - sends a branch on to another number.
+ *
+ * A forward to another extension rings that one in the branch. One to anything else (a menu, a mailbox, a number outside) is a route of
+ * its own, which only the whole call can take: the dial ends with it.
+ */
+#define LOG_MODULE "dial"
+#include "call/dial_int.h"
+
+#define FORWARDS_AT_ONCE 5     /* calls of one caller that one extension sends on at a time */
+
+/* Notes by whom the branch is sent on. false: often enough. */
+static bool divert(struct dial *d, struct branch *b, const char *reason, const struct dir_extension *ext)
+{
+	struct diversion *v;
+
+	if (diversion_count(b->diverted) >= DIVERSIONS_MAX) {
+		log_warn(engine(d)->p.log, "call=%s number=%s not forwarded: sent on %u times already", d->call->id, b->number,
+			 diversion_count(b->diverted));
+		return false;
+	}
+	v = diversion_add(&d->call->diversions, b->diverted, b->number, diversion_reason_of(str_from(reason)));
+	if (!v)
+		return false;
+	v->is_extension = ext != NULL;
+	v->is_hidden = ext && ext->anonymous != DIR_NEVER;
+	b->diverted = v;
+	return true;
+}
+
+/* May the call leave the house? One that came from there by the same extension would go round for ever; where a network drops
+ * Diversion on the way, it is the number of calls of one caller at once that gives it away. */
+static bool may_leave(struct dial *d, const struct branch *b, const struct dir_extension *ext)
+{
+	struct call *call = d->call;
+	char key[160];
+	bool is_loop = diversion_has(b->diverted, ext->number) || (ext->caller_id && diversion_has(b->diverted, ext->caller_id));
+
+	snprintf(key, sizeof(key), "forward:%s:%.64s", ext->number, call->caller.number);
+	if (!is_loop && !call->forward_usage)
+		is_loop = !usage_take(engine(d), &call->forward_usage, call->domain, key, FORWARDS_AT_ONCE);
+	if (is_loop)
+		log_warn(engine(d)->p.log, "call=%s number=%s not forwarded: it goes in a circle", call->id, b->number);
+	return !is_loop;
+}
+
+/* A phone's 3xx mustn't take one of our callers where his own class of service doesn't: the numbers in it are whatever who speaks for
+ * that phone writes. What the administrator stored as a forward may; and who comes from outside has no numbers to dial. */
+static bool may_be_diverted(struct dial *d, const struct branch *b, const char *number)
+{
+	const struct call *call = d->call;
+	struct route *route;
+
+	if (call->caller.trunk[0])
+		return true;
+	if (plan_match(engine(d)->p.plan, call->domain, call->caller.context, str_from(number), &route) == DIR_FOUND) {
+		route_release(route);
+		return true;
+	}
+	log_info(engine(d)->p.log, "call=%s number=%s not diverted to=%s: the caller may not dial it", call->id, b->number, number);
+	return false;
+}
+
+/* Puts a forward's target in the branch. false: it may not be followed. */
+static bool forward_to(struct dial *d, struct branch *b, const char *reason, const char *target)
+{
+	struct directory *dir = engine(d)->p.directory;
+	const struct dir_extension *to, *ext = NULL;
+	struct call *call = d->call;
+	bool is_inside;
+
+	if (d->p->trunk || b->forwards == CALL_FORWARD_MAX)
+		return false;
+	if (directory_extension(dir, call->domain, str_from(b->number), &ext) != DIR_FOUND)
+		ext = NULL;
+	is_inside = directory_extension(dir, call->domain, str_from(target), &to) == DIR_FOUND;
+	/* A menu, a mailbox, an outside number: only a whole call can go there, with the class of service of who forwards. */
+	if (!is_inside && (d->n > 1 || !ext || !may_leave(d, b, ext)))
+		return false;
+	if (!divert(d, b, reason, ext))
+		return false;
+	log_info(engine(d)->p.log, "call=%s number=%s forwarded reason=%s to=%s", call->id, b->number, reason, target);
+	b->forwards++;
+	if (!is_inside) {
+		snprintf(d->goto_number, sizeof(d->goto_number), "%s", target);
+		snprintf(d->goto_context, sizeof(d->goto_context), "%s", ext->context);
+		call->diverted = b->diverted;
+		branch_end(b, APP_MOVED, 0, "");
+		return true;
+	}
+	str_put(b->number, sizeof(b->number), target);
+	usage_give(engine(d), b->usage);
+	b->usage = NULL;
+	b->nlegs = 0;
+	b->targets = NULL;
+	b->again = NULL;
+	b->state = BRANCH_WAITING;
+	b->start_at_ms = 0;
+	return true;
+}
+
+bool dial_forward(struct dial *d, struct branch *b, const char *reason)
+{
+	struct dir_forward f;
+
+	return directory_forward(engine(d)->p.directory, d->call->domain, str_from(b->number), reason, &f) == DIR_FOUND &&
+	       forward_to(d, b, reason, f.target);
+}
+
+void dial_forward_after(struct dial *d, struct branch *b)
+{
+	static const char *const reasons[APP_RESULT_COUNT] = {
+		[APP_BUSY] = "busy", [APP_NO_ANSWER] = "no_answer", [APP_UNAVAILABLE] = "unavailable",
+	};
+
+	if (reasons[b->outcome])
+		dial_forward(d, b, reasons[b->outcome]);
+}
+
+bool dial_divert(struct dial *d, struct branch *b, const struct leg *diverted)
+{
+	return may_be_diverted(d, b, diverted->divert) && forward_to(d, b, diverted->divert_reason, diverted->divert);
+}

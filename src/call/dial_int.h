@@ -1,0 +1,100 @@
+/* dial_int.h - between dial.c (the whole of an app_dial) and those that ring for it.
+ *
+ *   dial.c          who answered first, what the caller hears meanwhile, the join, what it came to
+ *   dial_branch.c   one number dialled, from its first leg to its outcome
+ *   dial_forward.c  a branch sent on to another number: an extension's forward, a phone's 3xx
+ *   dial_outside.c  a trunk or a URI, by one address family and then the other
+ *   dial_ring.c     one leg
+ *
+ * Owner:  the running application of the call: all of it is call_alloc()'s, so it goes when that returns.
+ * Thread: loop thread, the call's task. What looks a name up may park it: rows of the directory are looked up again behind that.
+ */
+#pragma once
+
+#include "base/log.h"
+#include "call/targets.h"
+
+#define NO_ANSWER "Q.850;cause=19;text=\"No answer\""
+
+struct again;
+
+enum branch_state { BRANCH_WAITING, BRANCH_RINGING, BRANCH_ENDED };
+
+struct branch {
+	enum branch_state state;
+	char number[128];
+	uint64_t start_at_ms, ring_until_ms;
+	uint64_t group_until_ms; /* then the phones of the next lower q, if there are any, have their turn */
+	uint32_t ring_s;      /* at most, from when it begins; 0: the extension's own time */
+	unsigned forwards, nlegs;
+	const struct diversion *diverted; /* by whom it was sent here */
+	struct leg *legs[TARGETS_MAX];
+	struct target *rung[TARGETS_MAX]; /* whom a leg rings; NULL: no contact of an extension */
+	struct targets *targets;
+	struct again *again;  /* the same by the other address family, of dial_outside.c; NULL: there is none */
+	struct usage *usage;
+	enum app_result outcome;
+	int status;
+	char reason[REASON_MAX];
+};
+
+struct dial {
+	struct call *call;
+	const struct app_dial *p;
+	unsigned n;
+	struct branch *branches;
+	uint64_t until_ms;    /* no longer in all */
+	bool is_ringing;      /* the caller was told */
+	unsigned nswaps;      /* that caller: another may take his place */
+	char goto_number[128], goto_context[64]; /* a forward to something that isn't an extension */
+};
+
+static inline struct calls *engine(const struct dial *d)
+{
+	return d->call->calls;
+}
+
+/* ---- dial_branch.c ---- */
+
+/* Begins what waits; it may have ended when this returns. */
+void branch_start(struct dial *d, struct branch *b);
+/* Looks at a ringing branch: over when all legs have ended, one refused for all (6xx) or diverts (3xx), or time is up. */
+void branch_check(struct dial *d, struct branch *b);
+/* status: what the caller is told if no other branch has a better outcome; reason: Reason values, copied. */
+void branch_end(struct branch *b, enum app_result outcome, int status, const char *reason);
+void branch_close_legs(struct branch *b, const char *reason, const struct leg *except);
+/* Rather tell the caller of the phone that was busy than of the one that was off: the higher goes to him. */
+unsigned branch_rank(enum app_result r);
+
+/* ---- dial_forward.c: each puts another number in the branch, which waits again, or ends it with APP_MOVED ---- */
+
+/* The extension's forward for this reason (pbx.forward), if it has one. */
+bool dial_forward(struct dial *d, struct branch *b, const char *reason);
+/* The branch has ended: the forward for its outcome. */
+void dial_forward_after(struct dial *d, struct branch *b);
+/* The number that a 3xx names, if the caller may dial it. */
+bool dial_divert(struct dial *d, struct branch *b, const struct leg *diverted);
+
+/* ---- dial_outside.c ---- */
+
+/* Rings the branch's number through the trunk of the dial; ends the branch when that can't be. */
+void dial_trunk(struct dial *d, struct branch *b);
+void dial_uri(struct dial *d, struct branch *b);
+/* Its leg couldn't reach the target: is it tried by the other address family now? */
+bool dial_other_family(struct dial *d, struct branch *b, const struct leg *failed);
+
+/* ---- dial_ring.c ---- */
+
+/* Whom to ring: target is a URI; contact (of an extension) or trunk may be NULL. */
+struct ring {
+	const char *target, *route;  /* route: a value of Route, or NULL */
+	const struct sip_dest *dest;
+	struct target *contact;
+	bool is_outside;
+	const struct dir_trunk *trunk;
+	bool has_rivals;
+};
+/* Adds a leg to the branch; none when it can't be, which is logged. */
+void dial_ring(struct dial *d, struct branch *b, const struct ring *r);
+/* What is left of the call's breadth is dealt out in shares, so that further ones find some too (RFC 5393 §5.3.3). 0: none is left. */
+uint16_t dial_breadth(const struct dial *d);

@@ -1,0 +1,70 @@
+/* dial_ring.c - rings one target: a leg of a branch, as far as breadth and security allow. */
+#define LOG_MODULE "dial"
+#include "call/dial_int.h"
+
+uint16_t dial_breadth(const struct dial *d)
+{
+	const struct call *call = d->call;
+	unsigned used = 0, shares = d->n > 4 ? d->n : 4, left;
+
+	for (const struct leg *leg = call->legs; leg; leg = leg->next)
+		used += leg != call->caller_leg && leg->state != LEG_ENDED ? leg->breadth : 0;
+	left = used < call->max_breadth ? call->max_breadth - used : 0;
+	if (!left)
+		return call->is_breadth_given ? 0 : 1; /* a large group of a caller who set no limit */
+	return (uint16_t)(left / shares ? left / shares : 1);
+}
+
+/* RFC 5630, RFC 3261 §26.2.2: who calls a sips URI is promised that each hop is TLS. The caller is told if that was in the way. */
+static bool is_too_open(struct call *call, const struct sip_dest *dest)
+{
+	if (!call->is_secure || dest->proto == SIP_TLS || dest->proto == SIP_WSS)
+		return false;
+	call->is_sips_refused = true;
+	return true;
+}
+
+void dial_ring(struct dial *d, struct branch *b, const struct ring *r)
+{
+	const struct dir_trunk *trunk = r->trunk;
+	const struct dir_extension *ext;
+	struct call *call = d->call;
+	struct leg_dial p = {
+		.target = str_from(r->target),
+		.dest = *r->dest,
+		.route = str_from(r->route),
+		.to_user = b->number,
+		.diverted = b->diverted,
+		.auth_user = trunk ? trunk->auth_user : NULL,
+		.auth_password = trunk ? trunk->auth_password : NULL,
+		.near = call->caller_leg,
+		.timing = call_timing(call, trunk),
+		.has_rivals = r->has_rivals,
+	};
+	struct leg *leg;
+	int err;
+
+	p.breadth = dial_breadth(d);
+	if (b->nlegs == TARGETS_MAX || !p.breadth || is_too_open(call, r->dest))
+		return;
+	leg = leg_new(call, false);
+	if (!leg)
+		return;
+	leg->is_outside = r->is_outside;
+	str_put(leg->peer, sizeof(leg->peer), trunk ? trunk->name : b->number);
+	str_put(leg->number, sizeof(leg->number), b->number);
+	if (!r->contact || directory_extension(engine(d)->p.directory, call->domain, str_from(b->number), &ext) != DIR_FOUND)
+		ext = NULL;
+	told_callee(leg, b->number, ext, trunk);
+	err = leg_dial(leg, &p);
+	if (err) {
+		log_warn(engine(d)->p.log, "call=%s leg=%u target=%s: %s", call->id, leg->id, r->target, uv_strerror(err));
+		leg->status = err == -EADDRINUSE ? 503 : 480;
+		leg->cause = cause_of_status(leg->status);
+		leg_close(leg, leg->status, NULL);
+		return;
+	}
+	log_debug(engine(d)->p.log, "call=%s leg=%u ringing target=%s", call->id, leg->id, r->target);
+	b->rung[b->nlegs] = r->contact;
+	b->legs[b->nlegs++] = leg;
+}
