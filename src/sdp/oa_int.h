@@ -1,0 +1,59 @@
+/* oa_int.h - between oa.c (whose turn it is, what was agreed), oa_payloads.c (numbers of codecs) and oa_write.c (our texts). */
+#pragma once
+
+#include "sdp/oa.h"
+
+#define DTMF_CLOCKS_MAX 4
+#define PAYLOADS_MAX (OA_CODECS_MAX + DTMF_CLOCKS_MAX)
+
+/* Payloads of a description of ours: pt is what we receive them with. */
+struct payloads {
+	unsigned n;
+	struct oa_codec list[PAYLOADS_MAX];
+};
+
+struct oa {
+	enum oa_state state;
+	bool is_complete;
+	uint64_t sess_id, version;
+	char *last_body;             /* of our last description, all but o=: what raises the version when it changes */
+	unsigned nsections;
+	unsigned audio;              /* index of our stream's section, valid when nsections > 0 */
+	char *sections[SDP_MEDIA_MAX]; /* refusals: "m=video 0 RTP/AVP 31\r\n" */
+	char proto[16];              /* of the audio section */
+	struct payloads known;       /* codecs that have had a number here, with the latest */
+	bool is_pt_seen[128];        /* numbers either side has used for anything */
+	struct payloads ours;        /* of our offer under way */
+	enum sdp_dir offered_dir;    /* of our offer under way */
+	struct sdp *offer;           /* theirs, to be answered */
+	struct oa_agreed agreed;
+	struct oa_agreed before;     /* what oa_rollback goes back to */
+	bool was_complete;
+	bool is_early;               /* their answer came in a provisional response, and stands until the 2xx has another */
+};
+
+/* ---- oa_payloads.c: each fills *ps anew ---- */
+
+/* An offer's: the codecs of l, and events for each clock among them, whose clock they share (RFC 4733 §2.1). */
+void payloads_offer(struct oa *oa, const struct oa_local *l, struct payloads *ps);
+/* Our answer's to m: codecs in the order wanted, then events for their clocks, all with the offer's numbers
+ * (RFC 3264 §6.1: the same mapping both ways). */
+void payloads_answer(const struct sdp_media *m, const struct oa_local *l, bool prefer_local, struct payloads *ps);
+/* Those of our offer that their answer m took, in its order; codecs before events. */
+void payloads_answered(const struct payloads *offered, const struct sdp_media *m, struct payloads *ps);
+/* They have been in a description of ours: the numbers are taken. */
+void payloads_remember(struct oa *oa, const struct payloads *ps);
+bool oa_is_dtmf(const struct oa_codec *c);
+bool oa_fits_format(const struct oa_codec *c, const struct sdp_format *f);
+/* NULL: m hasn't it. */
+const struct sdp_format *oa_find_format(const struct sdp_media *m, const struct oa_codec *c);
+
+/* ---- oa_write.c ---- */
+
+/* A whole description; ps NULL refuses the audio, too. timing: of t=, may be empty. The version in o= rises when anything has changed
+ * since the last (RFC 3264 §8). -ENOSPC, -ENOMEM. */
+int oa_write(struct oa *oa, const struct oa_local *l, const struct payloads *ps, enum sdp_dir dir, struct str timing, struct out *o);
+/* "m=video 0 RTP/AVP 31 32": media, protocol and formats as offered (RFC 3264 §6). The caller's to free; NULL without memory. */
+char *oa_write_refusal(const struct sdp_media *m);
+/* The same for the audio of our offer under way. */
+char *oa_write_own_refusal(const struct oa *oa);

@@ -1,0 +1,148 @@
+/* oa_payloads.c - payload types of one stream: which number stands for which codec, in our offers, our answers and theirs.
+ *
+ * A number never changes its meaning within a session (RFC 3264 §8.3.2), so all that either side has ever used are remembered.
+ */
+#include "sdp/oa_int.h"
+
+#define DTMF_NAME "telephone-event"
+#define DTMF_PT 101          /* what nearly everybody uses; some old gateways expect nothing else */
+#define DYNAMIC_PT_MIN 96    /* RFC 3551 §3 */
+#define DYNAMIC_PT_MAX 127
+
+static bool same_codec(const struct oa_codec *a, const struct oa_codec *b)
+{
+	return !strcmp(a->name, b->name) && a->clock_hz == b->clock_hz && a->channels == b->channels;
+}
+
+bool oa_fits_format(const struct oa_codec *c, const struct sdp_format *f)
+{
+	return f->clock_hz == c->clock_hz && f->channels == c->channels && str_ieqz(f->name, c->name);
+}
+
+static struct oa_codec *payloads_find(struct payloads *ps, const struct oa_codec *c)
+{
+	for (unsigned i = 0; i < ps->n; i++)
+		if (same_codec(&ps->list[i], c))
+			return &ps->list[i];
+	return NULL;
+}
+
+static void payloads_add(struct payloads *ps, const struct oa_codec *c, int pt)
+{
+	if (ps->n == PAYLOADS_MAX)
+		return;
+	ps->list[ps->n] = *c;
+	ps->list[ps->n++].pt = pt;
+}
+
+void payloads_remember(struct oa *oa, const struct payloads *ps)
+{
+	for (unsigned i = 0; i < ps->n; i++) {
+		struct oa_codec *old = payloads_find(&oa->known, &ps->list[i]);
+
+		if (old)
+			old->pt = ps->list[i].pt;
+		else
+			payloads_add(&oa->known, &ps->list[i], ps->list[i].pt);
+		oa->is_pt_seen[ps->list[i].pt & 127] = true;
+	}
+}
+
+static bool is_pt_in(const struct payloads *ps, int pt)
+{
+	for (unsigned i = 0; i < ps->n; i++)
+		if (ps->list[i].pt == pt)
+			return true;
+	return false;
+}
+
+/* The number to offer c with: the one it has had, the one it likes, or a free one; -1 when all are taken. */
+static int choose_pt(struct oa *oa, const struct payloads *offer, const struct oa_codec *c)
+{
+	const struct oa_codec *old = payloads_find(&oa->known, c);
+
+	if (c->pt >= 0 && c->pt < DYNAMIC_PT_MIN)
+		return is_pt_in(offer, c->pt) ? -1 : c->pt;
+	if (old && !is_pt_in(offer, old->pt))
+		return old->pt;
+	if (c->pt >= DYNAMIC_PT_MIN && c->pt <= DYNAMIC_PT_MAX && !oa->is_pt_seen[c->pt] && !is_pt_in(offer, c->pt))
+		return c->pt;
+	for (int pt = DYNAMIC_PT_MIN; pt <= DYNAMIC_PT_MAX; pt++)
+		if (!oa->is_pt_seen[pt] && !is_pt_in(offer, pt))
+			return pt;
+	return -1;
+}
+
+static struct oa_codec dtmf_codec(uint32_t clock_hz)
+{
+	return (struct oa_codec){ .name = DTMF_NAME, .clock_hz = clock_hz, .channels = 1, .pt = DTMF_PT, .fmtp = "0-16" };
+}
+
+bool oa_is_dtmf(const struct oa_codec *c)
+{
+	return !strcmp(c->name, DTMF_NAME);
+}
+
+void payloads_offer(struct oa *oa, const struct oa_local *l, struct payloads *ps)
+{
+	ps->n = 0;
+	for (unsigned i = 0; i < l->ncodecs && ps->n < OA_CODECS_MAX; i++) {
+		int pt = choose_pt(oa, ps, &l->codecs[i]);
+
+		if (pt >= 0 && !payloads_find(ps, &l->codecs[i]))
+			payloads_add(ps, &l->codecs[i], pt);
+	}
+	unsigned naudio = ps->n;
+
+	for (unsigned i = 0; l->dtmf && i < naudio; i++) {
+		struct oa_codec events = dtmf_codec(ps->list[i].clock_hz);
+		int pt = choose_pt(oa, ps, &events);
+
+		if (pt >= 0 && !payloads_find(ps, &events))
+			payloads_add(ps, &events, pt);
+	}
+}
+
+const struct sdp_format *oa_find_format(const struct sdp_media *m, const struct oa_codec *c)
+{
+	for (unsigned i = 0; i < m->nformats; i++)
+		if (m->formats[i].pt >= 0 && oa_fits_format(c, &m->formats[i]))
+			return &m->formats[i];
+	return NULL;
+}
+
+void payloads_answer(const struct sdp_media *m, const struct oa_local *l, bool prefer_local, struct payloads *ps)
+{
+	unsigned naudio;
+
+	ps->n = 0;
+	for (unsigned i = 0; prefer_local && i < l->ncodecs && ps->n < OA_CODECS_MAX; i++) {
+		const struct sdp_format *f = oa_find_format(m, &l->codecs[i]);
+
+		if (f && !payloads_find(ps, &l->codecs[i]))
+			payloads_add(ps, &l->codecs[i], f->pt);
+	}
+	for (unsigned i = 0; !prefer_local && i < m->nformats; i++)
+		for (unsigned k = 0; k < l->ncodecs && ps->n < OA_CODECS_MAX; k++)
+			if (m->formats[i].pt >= 0 && oa_fits_format(&l->codecs[k], &m->formats[i]) && !payloads_find(ps, &l->codecs[k]))
+				payloads_add(ps, &l->codecs[k], m->formats[i].pt);
+	naudio = ps->n;
+	for (unsigned i = 0; l->dtmf && i < naudio; i++) {
+		struct oa_codec events = dtmf_codec(ps->list[i].clock_hz);
+		const struct sdp_format *f = oa_find_format(m, &events);
+
+		if (f && !payloads_find(ps, &events))
+			payloads_add(ps, &events, f->pt);
+	}
+}
+
+void payloads_answered(const struct payloads *offered, const struct sdp_media *m, struct payloads *ps)
+{
+	ps->n = 0;
+	for (int events = 0; events < 2; events++)
+		for (unsigned i = 0; i < m->nformats; i++)
+			for (unsigned k = 0; k < offered->n; k++)
+				if (oa_is_dtmf(&offered->list[k]) == events && m->formats[i].pt >= 0 &&
+				    oa_fits_format(&offered->list[k], &m->formats[i]) && !payloads_find(ps, &offered->list[k]))
+					payloads_add(ps, &offered->list[k], offered->list[k].pt);
+}

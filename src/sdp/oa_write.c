@@ -1,0 +1,152 @@
+/* oa_write.c - descriptions of ours as text: the sections in their order, all refused but the audio's (RFC 3264 §6, §8; RFC 8866 §5). */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sdp/oa_int.h"
+
+#define TEXT_MAX 16384       /* of a description of ours; refused sections repeat up to what came in one */
+
+static void write_audio(struct out *o, const struct oa *oa, const struct oa_local *l, const struct payloads *ps, enum sdp_dir dir)
+{
+	out_z(o, "m=audio ");
+	out_u64(o, l->port);
+	out_chr(o, ' ');
+	out_z(o, oa->proto);
+	for (unsigned i = 0; i < ps->n; i++) {
+		out_chr(o, ' ');
+		out_i64(o, ps->list[i].pt);
+	}
+	out_z(o, "\r\n");
+	for (unsigned i = 0; i < ps->n; i++) {
+		const struct oa_codec *c = &ps->list[i];
+
+		/* For static ones too: RFC 3264 §5.1 recommends it. */
+		out_z(o, "a=rtpmap:");
+		out_i64(o, c->pt);
+		out_chr(o, ' ');
+		out_z(o, c->name);
+		out_chr(o, '/');
+		out_u64(o, c->clock_hz);
+		if (c->channels > 1) {
+			out_chr(o, '/');
+			out_u64(o, c->channels);
+		}
+		out_z(o, "\r\n");
+		if (c->fmtp) {
+			out_z(o, "a=fmtp:");
+			out_i64(o, c->pt);
+			out_chr(o, ' ');
+			out_z(o, c->fmtp);
+			out_z(o, "\r\n");
+		}
+	}
+	if (l->ptime_ms) {
+		out_z(o, "a=ptime:");
+		out_u64(o, l->ptime_ms);
+		out_z(o, "\r\n");
+	}
+	if (l->rtcp_port && l->rtcp_port != l->port + 1)
+		out_fmt(o, "a=rtcp:%u\r\n", l->rtcp_port);
+	out_z(o, "a=");
+	out_z(o, sdp_dir_name(dir));
+	out_z(o, "\r\n");
+}
+
+static void write_address(struct out *o, const struct oa_local *l)
+{
+	out_z(o, l->addr_is_ip6 ? "IN IP6 " : "IN IP4 ");
+	out_z(o, l->addr);
+	out_z(o, "\r\n");
+}
+
+/* All sections in their order; ps NULL refuses the audio too. */
+static void write_body(struct out *o, const struct oa *oa, const struct oa_local *l, const struct payloads *ps,
+		       enum sdp_dir dir, struct str timing)
+{
+	out_z(o, "s=-\r\nc=");
+	write_address(o, l);
+	out_z(o, "t=");
+	out_str(o, str_empty(timing) ? STR("0 0") : timing);
+	out_z(o, "\r\n");
+	if (!oa->nsections)
+		write_audio(o, oa, l, ps, dir);
+	for (unsigned i = 0; i < oa->nsections; i++) {
+		if (i == oa->audio && ps)
+			write_audio(o, oa, l, ps, dir);
+		else
+			out_z(o, oa->sections[i]);
+	}
+}
+
+int oa_write(struct oa *oa, const struct oa_local *l, const struct payloads *ps, enum sdp_dir dir,
+			     struct str timing, struct out *o)
+{
+	struct out body;
+	int err = -ENOMEM;
+
+	out_init_grow(&body, TEXT_MAX);
+	write_body(&body, oa, l, ps, dir, timing);
+	out_chr(&body, '\0');
+	if (!out_ok(&body)) {
+		err = -ENOSPC;
+		goto out;
+	}
+	if (!oa->last_body || strcmp(oa->last_body, body.p) != 0) {
+		char *copy = str_dup((struct str){ body.p, body.len - 1 });
+
+		if (!copy)
+			goto out;
+		free(oa->last_body);
+		oa->last_body = copy;
+		oa->version++;
+	}
+	out_z(o, "v=0\r\no=- ");
+	out_u64(o, oa->sess_id);
+	out_chr(o, ' ');
+	out_u64(o, oa->version);
+	out_chr(o, ' ');
+	write_address(o, l);
+	out_z(o, oa->last_body);
+	err = out_ok(o) ? 0 : -ENOSPC;
+out:
+	out_fini(&body);
+	return err;
+}
+
+char *oa_write_refusal(const struct sdp_media *m)
+{
+	struct out o;
+	char *copy;
+
+	out_init_grow(&o, TEXT_MAX);
+	out_z(&o, "m=");
+	out_str(&o, m->type);
+	out_z(&o, " 0 ");
+	out_str(&o, m->proto);
+	for (unsigned i = 0; i < m->nformats; i++) {
+		out_chr(&o, ' ');
+		out_str(&o, m->formats[i].text);
+	}
+	out_z(&o, "\r\n");
+	copy = out_ok(&o) ? str_dup(out_view(&o)) : NULL;
+	out_fini(&o);
+	return copy;
+}
+
+char *oa_write_own_refusal(const struct oa *oa)
+{
+	struct out o;
+	char *copy;
+
+	out_init_grow(&o, TEXT_MAX);
+	out_z(&o, "m=audio 0 ");
+	out_z(&o, oa->proto);
+	for (unsigned i = 0; i < oa->ours.n; i++) {
+		out_chr(&o, ' ');
+		out_i64(&o, oa->ours.list[i].pt);
+	}
+	out_z(&o, "\r\n");
+	copy = out_ok(&o) ? str_dup(out_view(&o)) : NULL;
+	out_fini(&o);
+	return copy;
+}
