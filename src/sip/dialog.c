@@ -1,9 +1,9 @@
 /* dialog.c - dialog state: made from a request and its response, used to write the next request.
  *
  * Strings are kept as the text the next request needs, so that writing one is copying; only the first route
- * is looked into, to tell a loose router from a strict one.
+ * is looked into, to tell a loose router from a strict one. Where the requests go is dialog_way.c's.
  */
-#include "sip/dialog.h"
+#include "sip/dialog_int.h"
 
 #include "sip/request.h"
 
@@ -73,254 +73,6 @@ int dialog_contact_of(const struct sip_msg *m, struct sip_uri *out)
 	*out = a.uri;
 	out->text = without_headers(&a.uri);
 	return 0;
-}
-
-/* ---- the way requests take ---- */
-
-static bool in_net4(uint32_t addr, uint32_t net, int bits)
-{
-	return (addr ^ net) >> (32 - bits) == 0;
-}
-
-/* Addresses that mean something only where they are used, and those of documentation, which mean nothing. */
-static bool is_unroutable(const union sockaddr_any *a)
-{
-	static const struct {
-		uint32_t net;
-		int bits;
-	} nets[] = {
-		{ 0x0a000000, 8 },  { 0xac100000, 12 }, { 0xc0a80000, 16 }, { 0x64400000, 10 }, { 0xa9fe0000, 16 },
-		{ 0x7f000000, 8 },  { 0x00000000, 8 },  { 0xc0000200, 24 }, { 0xc6336400, 24 }, { 0xcb007100, 24 },
-	};
-
-	if (a->sa.sa_family == AF_INET) {
-		uint32_t addr = ntohl(a->v4.sin_addr.s_addr);
-		for (size_t i = 0; i < ARRAY_LEN(nets); i++) {
-			if (in_net4(addr, nets[i].net, nets[i].bits))
-				return true;
-		}
-		return false;
-	}
-	const unsigned char *b = a->v6.sin6_addr.s6_addr;
-	return IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr) || IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr) ||
-	       IN6_IS_ADDR_LINKLOCAL(&a->v6.sin6_addr) || (b[0] & 0xfe) == 0xfc ||
-	       (b[0] == 0x20 && b[1] == 0x01 && b[2] == 0x0d && b[3] == 0xb8);
-}
-
-static struct sip_dest source_dest(const struct dialog *d)
-{
-	const struct sip_source *src = &d->source;
-
-	return (struct sip_dest){ .proto = src->proto, .addr = src->peer, .flow = src->flow, .name = d->peer_name };
-}
-
-static bool is_reliable(enum sip_proto p)
-{
-	return p != SIP_UDP;
-}
-
-static struct str first_route(const struct dialog *d)
-{
-	struct str rest = str_from(d->routes);
-
-	return str_cut(&rest, '\n');
-}
-
-/* The URI the next request goes to. */
-static int next_hop(const struct dialog *d, struct sip_uri *out)
-{
-	struct sip_addr a;
-
-	if (!*d->routes)
-		return sip_uri_parse(out, str_from(d->target));
-	if (sip_addr_parse(&a, first_route(d)))
-		return -EINVAL;
-	*out = a.uri;
-	return 0;
-}
-
-static void use_address(struct dialog *d, struct sip_dest dest, bool names_transport)
-{
-	const struct sip_source *src = &d->source;
-
-	if (sockaddr_host_eq(&dest.addr, &src->peer)) {
-		/* Many a phone on TCP writes a Contact without ;transport=tcp. */
-		if (!names_transport && is_reliable(src->proto))
-			dest.proto = src->proto;
-		if (dest.proto == src->proto)
-			dest.flow = src->flow;
-		/* The Contact of a server that we called by name may be its address: it is the same server. */
-		if (dest.proto == src->proto && !dest.name)
-			dest.name = d->peer_name;
-		/* A Contact can't name the link; a link-local address leads nowhere without it. */
-		if (dest.addr.sa.sa_family == AF_INET6)
-			dest.addr.v6.sin6_scope_id = src->peer.v6.sin6_scope_id;
-	} else if (!*d->routes && is_unroutable(&dest.addr)) {
-		dest = source_dest(d);
-	}
-	d->dest = dest;
-}
-
-/* UAC: where the INVITE goes, and the peer is until it says otherwise. */
-static void set_first_dest(struct dialog *d, const struct sip_dest *dest)
-{
-	d->source = (struct sip_source){ .proto = dest->proto, .peer = dest->addr, .flow = dest->flow };
-	d->peer_name = dest->name;
-	d->dest = *dest;
-}
-
-static bool is_same_target(const struct sip_dest *a, const struct sip_dest *b)
-{
-	return a->proto == b->proto && sockaddr_eq(&a->addr, &b->addr);
-}
-
-static void drop_targets(struct dialog *d)
-{
-	free(d->targets);
-	d->targets = NULL;
-	d->ntargets = 0;
-	d->at_target = 0;
-}
-
-void dialog_set_targets(struct dialog *d, const struct sip_dest *dests, unsigned n)
-{
-	drop_targets(d);
-	set_first_dest(d, &dests[0]);
-	d->targets = n > 1 ? malloc(n * sizeof(dests[0])) : NULL;
-	if (!d->targets)
-		return;
-	memcpy(d->targets, dests, n * sizeof(dests[0]));
-	d->ntargets = n;
-}
-
-/* Of several those are kept, too; without memory the first has to do. */
-static void use_targets(struct dialog *d, const struct sip_dest *dests, unsigned n)
-{
-	const struct sip_dest old = d->dest;
-
-	d->targets = n > 1 ? malloc(n * sizeof(dests[0])) : NULL;
-	if (d->targets) {
-		memcpy(d->targets, dests, n * sizeof(dests[0]));
-		d->ntargets = n;
-		/* Who is talking to us knows the dialog. */
-		while (d->at_target < n && !is_same_target(&dests[d->at_target], &old))
-			d->at_target++;
-		if (d->at_target == n || resolver_is_failed(d->ua->resolver, &old))
-			d->at_target = 0;
-	}
-	use_address(d, dests[d->at_target], true);
-}
-
-bool dialog_next_target(struct dialog *d)
-{
-	if (d->ntargets < 2)
-		return false;
-	d->at_target = (d->at_target + 1) % d->ntargets;
-	if (d->is_established)
-		use_address(d, d->targets[d->at_target], true);
-	else
-		set_first_dest(d, &d->targets[d->at_target]);
-	return true;
-}
-
-static void on_resolved(uint64_t id, const struct sip_dest *dests, unsigned n, void *arg)
-{
-	struct dialog *d = arg;
-	struct ack *a = d->ack;
-
-	if (id != d->resolving)
-		return;
-	d->resolving = 0;
-	if (n > 0)
-		use_targets(d, dests, n);
-	if (a)
-		ack_send(a, d);
-}
-
-static void choose_dest(struct dialog *d)
-{
-	struct sip_dest dest = { 0 }, dests[SIP_RESOLVE_MAX];
-	struct sip_uri uri;
-	unsigned n = 0;
-	int err;
-
-	if (d->resolving)
-		sip_resolve_cancel(d->ua->resolver, d->resolving);
-	d->resolving = 0;
-	drop_targets(d);
-	d->dest = source_dest(d);
-	if (next_hop(d, &uri))
-		return;
-	switch (sip_resolve_literal(&dest, &uri)) {
-	case 0:
-		use_address(d, dest, sip_param_find(uri.params, "transport", NULL));
-		break;
-	case -EAGAIN:
-		if (!d->ua->resolver)
-			break;
-		err = sip_resolve_now(d->ua->resolver, &uri, dests, &n);
-		if (n)
-			use_targets(d, dests, n);
-		else if (err == -EAGAIN && sip_resolve(d->ua->resolver, &uri, on_resolved, d, &d->resolving))
-			d->resolving = 0;
-		break;
-	default:
-		break; /* a transport we don't speak: back where it came from is the best there is */
-	}
-}
-
-void dialog_seen_from(struct dialog *d, const struct sip_source *src)
-{
-	if (d->source.proto == src->proto && d->source.flow == src->flow && sockaddr_eq(&d->source.peer, &src->peer))
-		return;
-	d->source = *src;
-	choose_dest(d);
-}
-
-bool dialog_is_own_flow(const struct dialog *d, const struct sip_source *src)
-{
-	return sockaddr_host_eq(&d->source.peer, &src->peer);
-}
-
-bool dialog_flow_lost(struct dialog *d)
-{
-	if (!d->dest.flow)
-		return false;
-	if (d->source.flow == d->dest.flow)
-		d->source.flow = 0;
-	choose_dest(d);
-	d->dest.flow = 0;
-	return true;
-}
-
-int dialog_local_addr(const struct dialog *d, union sockaddr_any *out)
-{
-	return ua_local(d->ua, &d->dest, out);
-}
-
-int dialog_set_hdrs(struct dialog *d, struct str hdrs)
-{
-	return replace(&d->hdrs, hdrs);
-}
-
-/* Whoever sends the INVITE has chosen one; the name's other targets stand by. What it offers is made for one address family. */
-static void find_other_targets(struct dialog *d)
-{
-	struct sip_dest dests[SIP_RESOLVE_MAX], literal;
-	struct sip_uri uri;
-	unsigned n = 0, nkept = 1;
-
-	if (!d->ua->resolver || d->dest.flow || next_hop(d, &uri) || sip_resolve_literal(&literal, &uri) != -EAGAIN ||
-	    sip_resolve_now(d->ua->resolver, &uri, dests, &n) || n < 2)
-		return;
-	d->targets = malloc((n + 1) * sizeof(dests[0]));
-	if (!d->targets)
-		return;
-	d->targets[0] = d->dest;
-	for (unsigned i = 0; i < n; i++)
-		if (!is_same_target(&dests[i], &d->dest) && dests[i].addr.sa.sa_family == d->dest.addr.sa.sa_family)
-			d->targets[nkept++] = dests[i];
-	d->ntargets = nkept;
 }
 
 /* ---- making ---- */
@@ -424,7 +176,7 @@ int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 	d->target = str_dup(memchr(p->target.p, '?', p->target.n) && sip_uri_parse(&target, p->target) == 0 ?
 			    without_headers(&target) : p->target);
 	d->contact_user = escaped_user(p->contact_user);
-	set_first_dest(d, &p->dest);
+	dialog_set_first_dest(d, &p->dest);
 	err = routes_given(p->route, &d->routes);
 	if (!err && p->hdrs.n)
 		err = dialog_set_hdrs(d, p->hdrs);
@@ -437,7 +189,7 @@ int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 		return err;
 	}
 	d->is_secure = leads_by_sips(d);
-	find_other_targets(d);
+	dialog_find_other_targets(d);
 	return table_add(d, usage);
 }
 
@@ -468,7 +220,7 @@ int dialog_init_uas(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 		return err;
 	}
 	d->is_secure = m->ruri.scheme == SIP_SCHEME_SIPS || leads_by_sips(d);
-	choose_dest(d);
+	dialog_choose_dest(d);
 	return table_add(d, usage);
 }
 
@@ -490,7 +242,7 @@ int dialog_init_kept(struct dialog *d, struct sip_ua *ua, const struct dialog_us
 		dialog_fini(d);
 		return -ENOMEM;
 	}
-	choose_dest(d);
+	dialog_choose_dest(d);
 	return table_add(d, usage);
 }
 
@@ -530,7 +282,7 @@ void dialog_fini(struct dialog *d)
 	if (d->resolving)
 		sip_resolve_cancel(d->ua->resolver, d->resolving);
 	d->resolving = 0;
-	drop_targets(d);
+	dialog_drop_targets(d);
 	if (d->ack)
 		d->ack->waits = NULL;
 	d->ack = NULL;
@@ -594,7 +346,7 @@ int dialog_establish(struct dialog *d, const struct sip_msg *m)
 	if (err)
 		return err;
 	d->is_established = true;
-	choose_dest(d);
+	dialog_choose_dest(d);
 	return 0;
 }
 
@@ -607,7 +359,7 @@ int dialog_refresh_target(struct dialog *d, const struct sip_msg *m)
 		return 0;
 	err = replace(&d->target, contact.text);
 	if (!err)
-		choose_dest(d);
+		dialog_choose_dest(d);
 	return err;
 }
 
@@ -622,6 +374,11 @@ bool dialog_take_from(struct dialog *d, const struct sip_msg *m)
 	free(d->remote);
 	d->remote = text;
 	return true;
+}
+
+int dialog_set_hdrs(struct dialog *d, struct str hdrs)
+{
+	return replace(&d->hdrs, hdrs);
 }
 
 int dialog_set_local(struct dialog *d, struct str name_addr)
@@ -672,7 +429,7 @@ static void print_route_set(const struct dialog *d, struct out *o, struct str *u
 	*uri = str_from(d->target);
 	if (rest.n == 0)
 		return;
-	if (sip_addr_parse(&first, first_route(d)) || sip_param_find(first.uri.params, "lr", NULL)) {
+	if (sip_addr_parse(&first, dialog_first_route(d)) || sip_param_find(first.uri.params, "lr", NULL)) {
 		print_routes(o, rest, NULL);
 		return;
 	}
