@@ -141,7 +141,7 @@ int media_new(struct media **out, const struct media_params *p)
 	m->workers = calloc(nworkers, sizeof(*m->workers));
 	if (!m->workers)
 		goto fail;
-	err = ports_new(&m->ports, p->loop, p->port_min, p->port_max);
+	err = ports_new(&m->ports, p->loop, nworkers, p->port_min, p->port_max);
 	if (err < 0)
 		goto fail;
 	err = sounds_new(&m->sounds, p->loop, p->log);
@@ -157,6 +157,7 @@ int media_new(struct media **out, const struct media_params *p)
 	m->flush_later.data = m;
 	m->handles = 3;
 	for (; m->nworkers < nworkers; m->nworkers++) {
+		m->workers[m->nworkers].index = m->nworkers;
 		err = worker_start(&m->workers[m->nworkers], m, p);
 		if (err < 0)
 			goto fail_async;

@@ -71,6 +71,7 @@ enum command_type {
 	CMD_RELEASE,  /* hand the session back to the loop, alive (EV_RELEASED) */
 	CMD_ADOPT,    /* and take it over */
 	CMD_CLOSE,
+	CMD_FORGET,   /* a pair of ports nobody needs any more */
 	CMD_STOP,     /* the worker ends */
 };
 
@@ -93,6 +94,7 @@ struct command {
 	struct rtp_session *session, *session2;
 	union {
 		const struct rtp_session_config *config; /* lies behind the command, in its memory */
+		struct port_pair *pair;
 		struct { char digit; uint32_t ms; } digit;
 		struct {             /* the reference on list passes to the worker */
 			uint32_t id;
@@ -131,20 +133,32 @@ struct event {
 
 struct ports;
 
-struct port_pair {              /* bound, unconnected, non-blocking sockets; belongs to who took it */
-	struct port_pair *next;
-	struct port_set *set;
-	int rtp, rtcp;
-	uint16_t port;
+struct endpoint {               /* what epoll hands back: a socket, and whom it serves now */
+	struct rtp_session *s;  /* NULL: nobody */
+	int fd;
+	bool is_rtcp, is_watched;
 };
 
-int ports_new(struct ports **out, uv_loop_t *loop, uint16_t port_min, uint16_t port_max);
-/* Every pair must be back. Frees itself when the loop has closed its handle, then calls done. */
+/* Bound, unconnected, non-blocking sockets. Belongs to who took it, its endpoints to the worker that watches them, also while
+ * the pair rests: to begin and to end that for each stream would cost four system calls. */
+struct port_pair {
+	struct port_pair *next;
+	struct port_set *set;
+	struct worker *worker;  /* NULL: none yet. Written by workers, while the pair is taken. */
+	struct endpoint rtp, rtcp;
+	uint16_t port;
+	struct command forget;  /* to the worker: close and free it */
+};
+
+int ports_new(struct ports **out, uv_loop_t *loop, unsigned nworkers, uint16_t port_min, uint16_t port_max);
+/* Every pair must be back, every worker gone. Frees itself when the loop has closed its handle, then calls done. */
 void ports_close(struct ports *p, void (*done)(void *arg), void *arg);
-int ports_take(struct ports *p, const struct sockaddr *local, struct port_pair **out);
+/* For a stream that w will serve. -EADDRINUSE: all are taken; another worker may have some. */
+int ports_take(struct ports *p, const struct sockaddr *local, const struct worker *w, struct port_pair **out);
 /* was_connected: the RTP socket still is. */
 void ports_give(struct ports *p, struct port_pair *pair, bool was_connected);
 void ports_count(const struct ports *p, unsigned *nopen, unsigned *pooled); /* sockets */
+void port_pair_free(struct port_pair *pair); /* any thread, when nobody knows it */
 
 /* ---- workers (worker.c) ---- */
 
@@ -160,6 +174,7 @@ static inline void count_one(_Atomic uint64_t *c)
 
 struct worker {
 	struct media *media;
+	unsigned index;              /* among the workers */
 	const struct log *log;
 	const struct clock *clock;   /* NULL: the system's; else there is no thread */
 	pthread_t thread;
@@ -198,12 +213,6 @@ void media_events(struct media *m, struct event *first, struct event *last);
 
 /* ---- sessions ---- */
 
-struct endpoint {               /* what epoll hands back */
-	struct rtp_session *s;
-	int fd;
-	bool is_rtcp;
-};
-
 struct player;
 struct recording;
 struct ear;
@@ -211,7 +220,8 @@ struct mouth;
 struct digit_sender;
 
 struct rtp_session {
-	struct endpoint rtp, rtcp;
+	int rtp_fd, rtcp_fd;         /* of pair */
+	struct port_pair *pair;
 	struct worker *worker;
 	struct stream *handle;       /* for events only */
 	struct rtp_session_config config;
@@ -262,11 +272,11 @@ struct rtp_session {
 	struct event up;             /* EV_RELEASED or EV_CLOSED: must not fail for want of memory */
 };
 
-struct rtp_session *rtp_session_new(struct stream *handle, const struct port_pair *pair);
+struct rtp_session *rtp_session_new(struct stream *handle, struct port_pair *pair);
 void rtp_session_free(struct rtp_session *s);                               /* loop: after EV_CLOSED */
 void rtp_session_stats(const struct rtp_session *s, struct stream_stats *out); /* loop: after EV_CLOSED */
 void rtp_session_command(struct worker *w, struct command *c);
-void rtp_session_readable(struct endpoint *e);
+void rtp_session_readable(struct worker *w, struct endpoint *e);
 void rtp_session_tick(struct rtp_session *s);
 /* Puts the session on the worker's tick list or takes it off, as it needs. */
 void rtp_session_update_tick(struct rtp_session *s);

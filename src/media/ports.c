@@ -3,8 +3,9 @@
  * Opening and binding two sockets costs more than all else in setting up a stream, so pairs are bound in batches
  * before they are needed and kept when they come back. They come back at the end of a queue, so that a port rests
  * as long as possible while its last peer may still be sending; what it did send is drained when the port is taken
- * again. Ports are tried from a random place in the range on, since several servers may share the machine and its
- * range; SO_REUSEADDR is not set, it would let two of them bind the same port.
+ * again. A pair rests for a stream of the worker that served it last, which goes on watching it. Ports are tried from
+ * a random place in the range on, since several servers may share the machine and its range; SO_REUSEADDR is not set,
+ * it would let two of them bind the same port.
  */
 #include "media/media_int.h"
 
@@ -16,26 +17,32 @@
 
 #define BATCH 16         /* pairs bound ahead at once */
 #define LOW_WATER 8      /* fewer idle pairs than this: bind a batch */
-#define KEEP_MAX 256     /* idle pairs kept; more are closed */
+#define KEEP_MAX 256     /* idle pairs kept for each worker; more are closed */
 #define EXHAUSTED_MS 1000 /* after the whole range was found busy, don't search it again for so long */
 #define DRAIN_MAX 4096   /* more than any socket buffer holds */
 #define TOS_EF 0xb8      /* RFC 4594: telephony */
 
+struct idle {                    /* pairs that rest, in the order they came back */
+	struct port_pair *first, *last;
+	unsigned n;
+	bool is_wanted;          /* some have been taken: keep some ready */
+};
+
 struct port_set {                /* of one local address */
 	struct port_set *next;
 	struct addr local;
-	struct port_pair *idle, *idle_last;
-	unsigned nidle, nused;
+	unsigned nopen;          /* pairs, idle or not */
 	unsigned at;             /* next pair of the range to try */
 	uint64_t exhausted_until_ms;
 	uint8_t *held;           /* bit i: pair i of the range is ours */
+	struct idle idle[];      /* one a worker */
 };
 
 struct ports {
 	uv_loop_t *loop;
 	uv_idle_t refill;        /* runs while some set is below its low water */
 	uint16_t first;          /* even */
-	unsigned npairs;
+	unsigned npairs, nworkers;
 	struct port_set *sets;
 	struct rng rng;
 	void (*done)(void *arg);
@@ -44,7 +51,7 @@ struct ports {
 
 static void on_refill(uv_idle_t *idle);
 
-int ports_new(struct ports **out, uv_loop_t *loop, uint16_t port_min, uint16_t port_max)
+int ports_new(struct ports **out, uv_loop_t *loop, unsigned nworkers, uint16_t port_min, uint16_t port_max)
 {
 	struct ports *p;
 	unsigned first = (port_min + 1u) & ~1u;
@@ -57,6 +64,7 @@ int ports_new(struct ports **out, uv_loop_t *loop, uint16_t port_min, uint16_t p
 	p->loop = loop;
 	p->first = (uint16_t)first;
 	p->npairs = (port_max - first + 1) / 2;
+	p->nworkers = nworkers;
 	rng_init(&p->rng);
 	uv_idle_init(loop, &p->refill);
 	p->refill.data = p;
@@ -64,14 +72,54 @@ int ports_new(struct ports **out, uv_loop_t *loop, uint16_t port_min, uint16_t p
 	return 0;
 }
 
-static void pair_close(struct ports *p, struct port_pair *pair)
+void port_pair_free(struct port_pair *pair)
+{
+	close(pair->rtp.fd);
+	close(pair->rtcp.fd);
+	free(pair);
+}
+
+/* No longer ours; whether it could be bound again at once isn't known while its worker still has it. */
+static void pair_release(struct ports *p, struct port_pair *pair)
 {
 	unsigned i = (pair->port - p->first) / 2u;
 
 	pair->set->held[i / 8] &= (uint8_t)~(1u << i % 8);
-	close(pair->rtp);
-	close(pair->rtcp);
-	free(pair);
+	pair->set->nopen--;
+}
+
+static void pair_drop(struct ports *p, struct port_pair *pair)
+{
+	pair_release(p, pair);
+	if (!pair->worker) {
+		port_pair_free(pair);
+		return;
+	}
+	pair->forget = (struct command){ .type = CMD_FORGET, .is_embedded = true, .pair = pair };
+	worker_post(pair->worker, &pair->forget);
+}
+
+static struct port_pair *idle_shift(struct idle *idle)
+{
+	struct port_pair *pair = idle->first;
+
+	idle->first = pair->next;
+	if (!idle->first)
+		idle->last = NULL;
+	pair->next = NULL;
+	idle->n--;
+	return pair;
+}
+
+static void idle_append(struct idle *idle, struct port_pair *pair)
+{
+	pair->next = NULL;
+	if (idle->last)
+		idle->last->next = pair;
+	else
+		idle->first = pair;
+	idle->last = pair;
+	idle->n++;
 }
 
 static void on_closed(uv_handle_t *h)
@@ -90,12 +138,9 @@ void ports_close(struct ports *p, void (*done)(void *arg), void *arg)
 	struct port_set *set, *next;
 
 	LL_FOREACH_SAFE(p->sets, set, next) {
-		while (set->idle) {
-			struct port_pair *pair = set->idle;
-
-			set->idle = pair->next;
-			pair_close(p, pair);
-		}
+		for (unsigned i = 0; i < p->nworkers; i++)
+			while (set->idle[i].first)
+				port_pair_free(idle_shift(&set->idle[i]));
 		free(set->held);
 		free(set);
 	}
@@ -119,7 +164,7 @@ static int set_get(struct ports *p, const struct sockaddr *local, struct port_se
 			return 0;
 		}
 	}
-	set = calloc(1, sizeof(*set));
+	set = calloc(1, sizeof(*set) + p->nworkers * sizeof(set->idle[0]));
 	if (!set)
 		return -ENOMEM;
 	set->held = calloc(1, p->npairs / 8 + 1);
@@ -159,40 +204,31 @@ static int bind_one(const struct addr *local, unsigned port)
 	return fd;
 }
 
-static void idle_append(struct port_set *set, struct port_pair *pair)
-{
-	pair->next = NULL;
-	if (set->idle_last)
-		set->idle_last->next = pair;
-	else
-		set->idle = pair;
-	set->idle_last = pair;
-	set->nidle++;
-}
-
-static int bind_pair(struct ports *p, struct port_set *set, unsigned i)
+static int bind_pair(struct ports *p, struct port_set *set, struct idle *idle, unsigned i)
 {
 	unsigned port = p->first + 2 * i;
-	struct port_pair *pair = malloc(sizeof(*pair));
+	struct port_pair *pair = calloc(1, sizeof(*pair));
 	int err;
 
 	if (!pair)
 		return -ENOMEM;
-	pair->rtp = bind_one(&set->local, port);
-	if (pair->rtp < 0) {
-		err = pair->rtp;
+	pair->rtp.fd = bind_one(&set->local, port);
+	if (pair->rtp.fd < 0) {
+		err = pair->rtp.fd;
 		goto fail;
 	}
-	pair->rtcp = bind_one(&set->local, port + 1);
-	if (pair->rtcp < 0) {
-		err = pair->rtcp;
-		close(pair->rtp);
+	pair->rtcp.fd = bind_one(&set->local, port + 1);
+	if (pair->rtcp.fd < 0) {
+		err = pair->rtcp.fd;
+		close(pair->rtp.fd);
 		goto fail;
 	}
+	pair->rtcp.is_rtcp = true;
 	pair->port = (uint16_t)port;
 	pair->set = set;
 	set->held[i / 8] |= (uint8_t)(1u << i % 8);
-	idle_append(set, pair);
+	set->nopen++;
+	idle_append(idle, pair);
 	return 0;
 
 fail:
@@ -201,7 +237,7 @@ fail:
 }
 
 /* Binds the next free pair of the range. -EADDRINUSE: none is free. */
-static int bind_next(struct ports *p, struct port_set *set)
+static int bind_next(struct ports *p, struct port_set *set, struct idle *idle)
 {
 	uint64_t now_ms = uv_now(p->loop);
 
@@ -214,7 +250,7 @@ static int bind_next(struct ports *p, struct port_set *set)
 		set->at = (set->at + 1) % p->npairs;
 		if (set->held[i / 8] & 1u << i % 8)
 			continue;
-		err = bind_pair(p, set, i);
+		err = bind_pair(p, set, idle, i);
 		if (err != -EADDRINUSE && err != -EACCES)
 			return err;
 	}
@@ -222,21 +258,26 @@ static int bind_next(struct ports *p, struct port_set *set)
 	return -EADDRINUSE;
 }
 
-/* Once a turn of the loop, so that a batch doesn't delay what else is ready. */
-static void on_refill(uv_idle_t *idle)
+static void refill(struct ports *p, struct port_set *set, struct idle *idle)
 {
-	struct ports *p = idle->data;
+	if (!idle->is_wanted || idle->n >= LOW_WATER)
+		return;
+	for (int i = 0; i < BATCH; i++) {
+		if (bind_next(p, set, idle) < 0)
+			break;
+	}
+}
+
+/* Once a turn of the loop, so that a batch doesn't delay what else is ready. */
+static void on_refill(uv_idle_t *handle)
+{
+	struct ports *p = handle->data;
 	struct port_set *set;
 
-	LL_FOREACH(p->sets, set) {
-		if (set->nidle >= LOW_WATER)
-			continue;
-		for (int i = 0; i < BATCH; i++) {
-			if (bind_next(p, set) < 0)
-				break;
-		}
-	}
-	uv_idle_stop(idle);
+	LL_FOREACH(p->sets, set)
+		for (unsigned i = 0; i < p->nworkers; i++)
+			refill(p, set, &set->idle[i]);
+	uv_idle_stop(handle);
 }
 
 /* Throws away what came while nobody listened. */
@@ -250,46 +291,42 @@ static void drain(int fd)
 	}
 }
 
-int ports_take(struct ports *p, const struct sockaddr *local, struct port_pair **out)
+int ports_take(struct ports *p, const struct sockaddr *local, const struct worker *w, struct port_pair **out)
 {
 	struct port_set *set;
-	struct port_pair *pair;
+	struct idle *idle;
 	int err = set_get(p, local, &set);
 
 	if (err < 0)
 		return err;
-	if (!set->idle) {
-		err = bind_next(p, set);
+	idle = &set->idle[w->index];
+	if (!idle->first) {
+		err = bind_next(p, set, idle);
 		if (err < 0)
 			return err;
 	}
-	pair = set->idle;
-	set->idle = pair->next;
-	if (!set->idle)
-		set->idle_last = NULL;
-	pair->next = NULL;
-	set->nidle--;
-	set->nused++;
-	drain(pair->rtp);
-	drain(pair->rtcp);
-	if (set->nidle < LOW_WATER && uv_now(p->loop) >= set->exhausted_until_ms)
+	*out = idle_shift(idle);
+	drain((*out)->rtp.fd);
+	drain((*out)->rtcp.fd);
+	idle->is_wanted = true;
+	if (idle->n < LOW_WATER && uv_now(p->loop) >= set->exhausted_until_ms)
 		uv_idle_start(&p->refill, on_refill);
-	*out = pair;
 	return 0;
 }
 
+/* For a stream of the worker that watches it; where none does, for any: the first has nothing to move. */
 void ports_give(struct ports *p, struct port_pair *pair, bool was_connected)
 {
 	struct port_set *set = pair->set;
+	struct idle *idle = &set->idle[pair->worker ? pair->worker->index : 0];
 	struct sockaddr none = { .sa_family = AF_UNSPEC };
 
-	set->nused--;
 	set->exhausted_until_ms = 0;
-	if (set->nidle >= KEEP_MAX || (was_connected && connect(pair->rtp, &none, sizeof(none)) < 0)) {
-		pair_close(p, pair);
+	if (idle->n >= KEEP_MAX || (was_connected && connect(pair->rtp.fd, &none, sizeof(none)) < 0)) {
+		pair_drop(p, pair);
 		return;
 	}
-	idle_append(set, pair);
+	idle_append(idle, pair);
 }
 
 void ports_count(const struct ports *p, unsigned *nopen, unsigned *pooled)
@@ -298,7 +335,8 @@ void ports_count(const struct ports *p, unsigned *nopen, unsigned *pooled)
 
 	*nopen = *pooled = 0;
 	LL_FOREACH(p->sets, set) {
-		*pooled += 2 * set->nidle;
-		*nopen += 2 * (set->nidle + set->nused);
+		*nopen += 2 * set->nopen;
+		for (unsigned i = 0; i < p->nworkers; i++)
+			*pooled += 2 * set->idle[i].n;
 	}
 }

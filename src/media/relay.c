@@ -200,9 +200,9 @@ static bool receive(struct rtp_session *s)
 
 	if (check) {
 		memset(&from, 0, sizeof(from));
-		n = recvfrom(s->rtp.fd, w->packet, sizeof(w->packet), MSG_DONTWAIT, &from.sa, &len);
+		n = recvfrom(s->rtp_fd, w->packet, sizeof(w->packet), MSG_DONTWAIT, &from.sa, &len);
 	} else {
-		n = recv(s->rtp.fd, w->packet, sizeof(w->packet), MSG_DONTWAIT);
+		n = recv(s->rtp_fd, w->packet, sizeof(w->packet), MSG_DONTWAIT);
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
 		s->is_sifting = false; /* what was queued before connect() is gone */

@@ -52,7 +52,7 @@ static void report_send(struct rtp_session *s, bool bye)
 	s->sent_since_report = false;
 	len = rtcp_print(packet, sizeof(packet), &r, s->cname);
 	if (len > 0)
-		sendto(s->rtcp.fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to));
+		sendto(s->rtcp_fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to));
 }
 
 /* Half to one and a half times the interval, so that reports of many streams don't march in step. */
@@ -124,7 +124,7 @@ void report_readable(struct rtp_session *s)
 	ssize_t n;
 
 	memset(&from, 0, sizeof(from));
-	n = recvfrom(s->rtcp.fd, w->packet, sizeof(w->packet), MSG_DONTWAIT, &from.sa, &len);
+	n = recvfrom(s->rtcp_fd, w->packet, sizeof(w->packet), MSG_DONTWAIT, &from.sa, &len);
 	if (n <= 0)
 		return;
 	if (!report_accepts(s, &from)) {

@@ -14,15 +14,16 @@
 static void on_watch(void *arg);
 static void on_digit_lost(void *arg);
 
-struct rtp_session *rtp_session_new(struct stream *handle, const struct port_pair *pair)
+struct rtp_session *rtp_session_new(struct stream *handle, struct port_pair *pair)
 {
 	struct rtp_session *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
 	s->handle = handle;
-	s->rtp = (struct endpoint){ .s = s, .fd = pair->rtp };
-	s->rtcp = (struct endpoint){ .s = s, .fd = pair->rtcp, .is_rtcp = true };
+	s->pair = pair;
+	s->rtp_fd = pair->rtp.fd;
+	s->rtcp_fd = pair->rtcp.fd;
 	s->up.is_embedded = true;
 	s->config.dtmf_send_pt = s->config.dtmf_recv_pt = -1;
 	s->config.dtmf_clock_hz = 8000;
@@ -60,7 +61,7 @@ void rtp_session_lock(struct rtp_session *s)
 		rtp_session_event(s, EV_LATCHED, &e);
 	}
 	/* Without a route connect() fails; then sources go on being checked here. */
-	s->is_connected = connect(s->rtp.fd, &s->latch.source.sa, addr_len(&s->latch.source)) == 0;
+	s->is_connected = connect(s->rtp_fd, &s->latch.source.sa, addr_len(&s->latch.source)) == 0;
 	s->is_sifting = s->is_connected;
 }
 
@@ -69,7 +70,7 @@ static void rtp_session_unlock(struct rtp_session *s)
 	struct sockaddr none = { .sa_family = AF_UNSPEC };
 
 	if (s->is_connected)
-		connect(s->rtp.fd, &none, sizeof(none));
+		connect(s->rtp_fd, &none, sizeof(none));
 	s->is_connected = s->is_sifting = false;
 	memset(&s->rtcp_source, 0, sizeof(s->rtcp_source));
 }
@@ -88,8 +89,8 @@ void rtp_session_send(struct rtp_session *s, uint8_t *packet, size_t len, size_t
 		return;
 	/* A pending ICMP error is handed to the next send, which then sends nothing: try once more. */
 	for (int i = 0; i < 2; i++) {
-		n = s->is_connected ? send(s->rtp.fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL)
-				    : sendto(s->rtp.fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to));
+		n = s->is_connected ? send(s->rtp_fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+				    : sendto(s->rtp_fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to));
 		if (n >= 0 || errno == EAGAIN)
 			break;
 	}
@@ -180,11 +181,33 @@ void rtp_session_digit(struct rtp_session *s, const struct dtmf_digit *d)
 
 /* ---- life ---- */
 
-static int watch_socket(struct rtp_session *s, struct endpoint *e)
+static int watch(struct worker *w, struct endpoint *e)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = e };
 
-	return epoll_ctl(s->worker->epoll_fd, EPOLL_CTL_ADD, e->fd, &ev) < 0 ? -errno : 0;
+	if (!e->is_watched && epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, e->fd, &ev) < 0)
+		return -errno;
+	e->is_watched = true;
+	return 0;
+}
+
+static void unwatch(const struct worker *w, struct endpoint *e)
+{
+	if (e->is_watched)
+		epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, e->fd, NULL);
+	e->is_watched = false;
+}
+
+/* The pair serves s, which w runs. */
+static int watch_pair(struct worker *w, struct rtp_session *s)
+{
+	struct port_pair *pair = s->pair;
+	int err;
+
+	pair->worker = w;
+	pair->rtp.s = pair->rtcp.s = s;
+	err = watch(w, &pair->rtp);
+	return err < 0 ? err : watch(w, &pair->rtcp);
 }
 
 /* Takes a session into the worker: a new one, or one handed over. */
@@ -195,9 +218,7 @@ static void rtp_session_attach(struct worker *w, struct rtp_session *s)
 	s->worker = w;
 	timer_init(&s->watch_timer, on_watch, s);
 	timer_init(&s->digit_timer, on_digit_lost, s);
-	err = watch_socket(s, &s->rtp);
-	if (err == 0)
-		err = watch_socket(s, &s->rtcp);
+	err = watch_pair(w, s);
 	if (err < 0)
 		log_error(w->log, "epoll: %s, a stream stays deaf", uv_strerror(err));
 	watch_start(s);
@@ -221,8 +242,7 @@ static void rtp_session_detach(struct rtp_session *s)
 	timer_stop(w->timers, &s->watch_timer);
 	timer_stop(w->timers, &s->digit_timer);
 	timer_stop(w->timers, &s->rtcp_timer);
-	epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, s->rtp.fd, NULL);
-	epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, s->rtcp.fd, NULL);
+	s->pair->rtp.s = s->pair->rtcp.s = NULL;
 }
 
 static void rtp_session_open(struct worker *w, struct rtp_session *s)
@@ -264,6 +284,13 @@ static void rtp_session_leave(struct rtp_session *s, enum event_type type)
 	worker_emit(w, &s->up);
 }
 
+static void rtp_session_release(struct rtp_session *s)
+{
+	unwatch(s->worker, &s->pair->rtp);
+	unwatch(s->worker, &s->pair->rtcp);
+	rtp_session_leave(s, EV_RELEASED);
+}
+
 /* What lies in the socket was said before. */
 static void end_recording(struct rtp_session *s, enum record_end end)
 {
@@ -303,16 +330,19 @@ void rtp_session_command(struct worker *w, struct command *c)
 	case CMD_RECORD: recording_start(s, c); break;
 	case CMD_RECORD_STOP: end_recording(s, RECORD_STOPPED); break;
 	case CMD_DIGIT: digits_add(s, c->digit.digit, c->digit.ms); break;
-	case CMD_RELEASE: rtp_session_leave(s, EV_RELEASED); break;
+	case CMD_RELEASE: rtp_session_release(s); break;
 	case CMD_ADOPT: rtp_session_attach(w, s); break;
 	case CMD_CLOSE: rtp_session_close(s); break;
+	case CMD_FORGET: port_pair_free(c->pair); break;
 	case CMD_STOP: break;
 	}
 }
 
-void rtp_session_readable(struct endpoint *e)
+void rtp_session_readable(struct worker *w, struct endpoint *e)
 {
-	if (e->is_rtcp)
+	if (!e->s)
+		unwatch(w, e); /* what comes to a port at rest wakes nobody twice */
+	else if (e->is_rtcp)
 		report_readable(e->s);
 	else
 		relay_readable(e->s);

@@ -124,6 +124,21 @@ static struct worker *worker_choose(struct media *m, const struct stream *near)
 	return best;
 }
 
+/* Of the worker that fits; when that one has no ports, of another that has some left. */
+static int take_ports(struct stream *s, const struct stream_params *p)
+{
+	struct media *m = s->media;
+	int err;
+
+	s->worker = worker_choose(m, p->near);
+	err = ports_take(m->ports, p->local, s->worker, &s->pair);
+	for (unsigned i = 0; i < m->nworkers && err == -EADDRINUSE; i++) {
+		s->worker = &m->workers[i];
+		err = ports_take(m->ports, p->local, s->worker, &s->pair);
+	}
+	return err;
+}
+
 int stream_new(struct stream **out, struct media *m, const struct stream_params *p, const struct stream_handler *h,
 	       void *arg)
 {
@@ -138,14 +153,13 @@ int stream_new(struct stream **out, struct media *m, const struct stream_params 
 	s->media = m;
 	s->handler = *h;
 	s->arg = arg;
-	err = ports_take(m->ports, p->local, &s->pair);
+	err = take_ports(s, p);
 	if (err < 0)
 		goto fail;
 	err = -ENOMEM;
 	s->session = rtp_session_new(s, s->pair);
 	if (!s->session)
 		goto fail;
-	s->worker = worker_choose(m, p->near);
 	s->worker->nstreams++;
 	command_init(&s->open, s, CMD_OPEN);
 	worker_post(s->worker, &s->open);

@@ -95,13 +95,14 @@ static bool run_commands(struct worker *w)
 		;
 	for (m = mqueue_take(&w->commands); m; m = next) {
 		struct command *c = container_of(m, struct command, m);
+		bool is_embedded = c->is_embedded; /* and may be gone with what it is part of */
 
 		next = m->next;
 		if (c->type == CMD_STOP)
 			go_on = false;
 		else
 			rtp_session_command(w, c);
-		if (!c->is_embedded)
+		if (!is_embedded)
 			free(c);
 	}
 	return go_on;
@@ -142,7 +143,7 @@ static int serve(struct worker *w, int timeout_ms, struct round *r)
 	r->nready = n;
 	for (int i = 0; i < n; i++) {
 		if (ready[i].data.ptr) {
-			rtp_session_readable(ready[i].data.ptr);
+			rtp_session_readable(w, ready[i].data.ptr);
 			served++;
 		} else {
 			r->is_woken = true;
