@@ -2,7 +2,9 @@
  *
  * Calls are few and can't wait; REGISTER, OPTIONS and the like come by the ten thousand after a power cut, and can. So in each turn of the
  * loop all that has come is read, what belongs to calls is handled as it is read, new calls next, and the rest as far as time allows: it is
- * copied into a queue, and when that is full told to come again. With little to do nothing is ever queued.
+ * copied into a queue, and when that is full told to come again. With little to do nothing is ever queued. A CANCEL stays behind its
+ * INVITE: it finds room in the queue of new calls when they find none any more, and when that is gone too it has to come again. What waits and
+ * whose connection ends meanwhile is dropped: nobody is there any more for what it asks, least of all to be registered.
  *
  * libuv reads some datagrams of a socket a turn; when there are more they are read here. If they are still more than can be read in
  * DRAIN_NS, three turns in a row, or a queue gets long, the guard is told that the server doesn't keep up: then no source gets more than
@@ -99,7 +101,9 @@ static bool put_off(struct intake *in, enum urgency urgency, const char *buf, si
 	struct queue *q = &in->queues[urgency - 1];
 	struct waiting *w;
 
-	if (q->n >= QUEUE_MAX || in->bytes + len > (urgency == NEW_CALL ? 2 : 1) * QUEUE_BYTES)
+	unsigned rank = urgency == CAN_WAIT ? 1 : is_cancel(buf, len) ? 3 : 2;
+
+	if (q->n >= (rank == 3 ? 2 : 1) * QUEUE_MAX || in->bytes + len > rank * QUEUE_BYTES)
 		return false;
 	w = malloc(sizeof(*w) + len);
 	if (!w)
@@ -131,11 +135,9 @@ bool intake_put_off(struct intake *in, char *buf, size_t len, const struct sip_s
 		uv_idle_start(&in->idle, intake_on_idle);
 		return true;
 	}
-	if (is_cancel(buf, len))
-		return false;
-	if (in->refused++ < REFUSED_AT_ONCE)
-		transport_shed(in->t, buf, len, src);
 	in->t->n.refused++;
+	if (!is_cancel(buf, len) && in->refused++ < REFUSED_AT_ONCE)
+		transport_shed(in->t, buf, len, src);
 	return true;
 }
 
@@ -163,13 +165,19 @@ static struct waiting *take(struct intake *in)
 	return w;
 }
 
+static bool is_there(const struct intake *in, const struct waiting *w)
+{
+	return w->src.proto == SIP_UDP || tcp_is_open(in->t, w->src.flow) || ws_is_open(in->t, w->src.flow);
+}
+
 static void work_off(struct intake *in)
 {
 	uint64_t until_ns = uv_hrtime() + QUEUE_NS;
 	struct waiting *w;
 
 	while (!in->t->is_closing && (w = take(in)) != NULL) {
-		transport_take(in->t, w->bytes, w->len, &w->src);
+		if (is_there(in, w))
+			transport_take(in->t, w->bytes, w->len, &w->src);
 		free(w);
 		if (uv_hrtime() >= until_ns)
 			break;

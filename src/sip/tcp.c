@@ -579,6 +579,13 @@ uint64_t tcp_listener(const struct transport *t, uint64_t flow)
 	return c ? c->listener : 0;
 }
 
+bool tcp_is_open(const struct transport *t, uint64_t flow)
+{
+	const struct tcp_conn *c = conn_find(t, flow);
+
+	return c && !c->is_closing;
+}
+
 void tcp_flow_expect(struct transport *t, uint64_t flow, uint32_t every_s)
 {
 	struct tcp_conn *c = conn_find(t, flow);

@@ -190,6 +190,7 @@ void batch_flush(struct batch *b);
 int tcp_listen(struct listener *l);
 int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
 uint64_t tcp_listener(const struct transport *t, uint64_t flow); /* that the connection came to, 0: none */
+bool tcp_is_open(const struct transport *t, uint64_t flow);
 void tcp_flow_expect(struct transport *t, uint64_t flow, uint32_t every_s);
 void tcp_flow_ping(struct transport *t, uint64_t flow, uint32_t every_s, bool must_answer);
 void tcp_flow_close(struct transport *t, uint64_t flow);
@@ -199,5 +200,6 @@ void tcp_sweep(struct transport *t);
 int ws_listen(struct listener *l);
 int ws_send(struct transport *t, const struct sip_dest *dest, struct str bytes);
 uint64_t ws_listener(const struct transport *t, uint64_t flow);
+bool ws_is_open(const struct transport *t, uint64_t flow);
 void ws_sweep(struct transport *t, uint64_t now_ms);
 void ws_close(struct transport *t);

@@ -302,6 +302,11 @@ int ws_send(struct transport *t, const struct sip_dest *dest, struct str bytes)
 	return 0;
 }
 
+bool ws_is_open(const struct transport *t, uint64_t flow)
+{
+	return conn_find(t, flow) != NULL;
+}
+
 uint64_t ws_listener(const struct transport *t, uint64_t flow)
 {
 	const struct ws_conn *c = conn_find(t, flow);
