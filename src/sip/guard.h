@@ -12,8 +12,8 @@
  * stay registered, their calls go on. A flow that gives as many wrong answers as ban a source loses that. New connections
  * from a banned source aren't taken.
  *
- * Strangers. A request without a password is answered with a challenge, an OPTIONS with 200, one of a dialog that doesn't exist with 481, a
- * malformed one with 400, for which nothing is kept. Each right password makes up for one such answer. A source with more than 500 that aren't made up for gets
+ * Strangers. A request without a password is answered with a challenge, an OPTIONS with 200, one of a dialog that doesn't exist with 481, as a CANCEL
+ * of nothing, one that came by two ways with 482, a malformed one with 400, for which nothing is kept. Each right password makes up for one such answer. A source with more than 500 that aren't made up for gets
  * no more but 20 a second; ten times as much where a phone has shown a right password within an hour.
  *
  * Floods. While the server keeps up, a source may send what it likes. When it doesn't (guard_press()), each is held to `rate` datagrams a
@@ -21,7 +21,8 @@
  * its connections.
  *
  * Memory: a fixed 3 MiB for sources and flows, where who was silent longest makes room, and flows and failures don't for strangers; and
- * some 200 bytes a ban, of which there are 65,536 at most: then the oldest goes.
+ * some 200 bytes a ban. Of those that end there are 65,536 at most: then the one that was put longest ago goes. Those for ever are an
+ * administrator's, and as many as he likes.
  *
  * Owner:  its maker. Thread: loop thread. No function but guard_failed() calls back.
  */
@@ -53,7 +54,9 @@ struct guard_ban {
 };
 
 struct guard_handler {
-	enum guard_rule (*rule_of)(const union sockaddr_any *addr, void *arg); /* of IPv6 it holds for the network of addr */
+	enum guard_rule (*rule_of)(const union sockaddr_any *addr, void *arg);
+	/* Of IPv6: hasn't all of the network of addr the same rule? Then it is asked for with each message from there. NULL: it has. */
+	bool (*is_mixed)(const union sockaddr_any *addr, void *arg);
 	void (*on_ban)(const struct guard_ban *ban, void *arg); /* pronounced by guard_failed() */
 };
 

@@ -69,6 +69,18 @@ static void reply_stateless(struct sip_stack *s, const struct sip_msg *m, const 
 	out_fini(&o);
 }
 
+static bool is_worth_an_answer(const struct sip_stack *s, const struct sip_source *src)
+{
+	return guard_asks(s->transport ? transport_guard(s->transport) : s->p.guard, src);
+}
+
+/* Nobody has shown who sends it: a flood of it isn't answered for ever. */
+static void reply_stranger(struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src, int status, const char *reason)
+{
+	if (is_worth_an_answer(s, src))
+		reply_stateless(s, m, src, &(struct sip_reply){ .status = status, .reason = reason });
+}
+
 /* Not all at once again. */
 static void refuse_busy(struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src)
 {
@@ -138,18 +150,21 @@ static void receive_cancel(struct sip_stack *s, struct sip_msg *m, const struct 
 	char key[SIP_KEY_MAX];
 	int len = strans_key(m, SIP_INVITE, key);
 	struct strans *invite = len > 0 ? strans_find(s, key, (size_t)len) : NULL, *st;
+	struct sip_msg *held;
 	struct sip_reply r = { .status = 200, .to_tag = invite ? strans_to_tag(invite) : STR_NULL };
 
 	if (!invite) {
-		reply_stateless(s, m, src, &(struct sip_reply){ .status = 481 });
+		reply_stranger(s, m, src, 481, NULL);
 		return;
 	}
 	if (strans_new(&st, s, m, src) != 0)
 		return;
+	held = sip_msg_hold(strans_msg(st)); /* the same once more */
 	strans_set_hdrs(st, strans_hdrs(invite));
 	strans_reply(st, &r);
 	strans_after_request(st);
-	strans_cancel(invite, m);
+	strans_cancel(invite, held);
+	sip_msg_release(held);
 }
 
 static bool is_answered_early(struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src)
@@ -178,7 +193,7 @@ static void receive_request(struct sip_stack *s, struct sip_msg *m, const struct
 	}
 	len = strans_key(m, m->method, key);
 	if (len < 0) {
-		reply_stateless(s, m, src, &(struct sip_reply){ .status = 400, .reason = "Via branch too long" });
+		reply_stranger(s, m, src, 400, "Via branch too long");
 		return;
 	}
 	st = strans_find(s, key, (size_t)len);
@@ -192,7 +207,7 @@ static void receive_request(struct sip_stack *s, struct sip_msg *m, const struct
 	}
 	if (strans_is_merged(s, m)) {
 		s->n.merged++;
-		reply_stateless(s, m, src, &(struct sip_reply){ .status = 482, .reason = "Merged Request" });
+		reply_stranger(s, m, src, 482, "Merged Request");
 		return;
 	}
 	if (is_answered_early(s, m, src))
@@ -214,8 +229,8 @@ void sip_stack_receive(struct sip_stack *s, struct sip_msg *m, const struct sip_
 	}
 	if (err && err->status) {
 		s->n.malformed++;
-		if (m->is_request && m->method != SIP_ACK && guard_asks(s->transport ? transport_guard(s->transport) : NULL, src))
-			reply_stateless(s, m, src, &(struct sip_reply){ .status = err->status, .reason = err->reason });
+		if (m->is_request && m->method != SIP_ACK)
+			reply_stranger(s, m, src, err->status, err->reason);
 		return;
 	}
 	if (m->is_request)

@@ -22,6 +22,7 @@
 #define SIP_T2_MS 4000
 #define SIP_T4_MS 5000
 
+struct guard;
 struct resolver;
 struct sip_reply;
 struct sip_stack;
@@ -36,6 +37,7 @@ struct sip_stack_params {
 	const struct log *log;
 	const char *server;         /* Server and User-Agent value */
 	struct resolver *resolver;  /* told which targets answer and which don't; may be NULL */
+	struct guard *guard;        /* unit tests: in place of the transports' */
 	/* Unit tests: takes what would be sent. */
 	int (*send)(const struct sip_dest *dest, struct str bytes, void *arg);
 	void *send_arg;

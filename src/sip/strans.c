@@ -176,6 +176,14 @@ static void drop_last(struct strans *st)
 	st->last_len = 0;
 }
 
+static void drop_cancel(struct strans *st)
+{
+	if (st->cancel)
+		st->stack->strans_bytes -= st->cancel->raw.n;
+	sip_msg_release(st->cancel);
+	st->cancel = NULL;
+}
+
 static void strans_free(struct strans *st)
 {
 	struct sip_stack *s = st->stack;
@@ -189,7 +197,7 @@ static void strans_free(struct strans *st)
 	s->strans_bytes -= sizeof(*st);
 	drop_msg(st);
 	drop_last(st);
-	sip_msg_release(st->cancel);
+	drop_cancel(st);
 	free(st);
 }
 
@@ -322,8 +330,7 @@ static void enter(struct strans *st, enum st state)
 
 	st->state = state;
 	st->has_failed = st->is_too_long = false;
-	sip_msg_release(st->cancel); /* too late for it */
-	st->cancel = NULL;
+	drop_cancel(st); /* too late for it */
 	timer_stop(w, &st->timer_g);
 	switch (state) {
 	case ST_PROCEEDING:
@@ -400,6 +407,7 @@ static void tell_cancel(struct strans *st)
 	struct sip_msg *cancel = st->cancel;
 
 	st->cancel = NULL;
+	st->stack->strans_bytes -= cancel->raw.n;
 	if (st->h && st->h->on_cancel)
 		st->h->on_cancel(st, cancel, st->arg);
 	sip_msg_release(cancel);
@@ -411,10 +419,12 @@ void strans_cancel(struct strans *st, const struct sip_msg *cancel)
 	if (st->state != ST_PROCEEDING || st->is_cancelled)
 		return;
 	st->is_cancelled = true;
-	if (!st->h)
-		st->cancel = sip_msg_hold(cancel);
-	else if (st->h->on_cancel)
+	if (!st->h) {
+		st->cancel = sip_msg_hold(cancel); /* held already: that can't fail */
+		st->stack->strans_bytes += st->cancel->raw.n;
+	} else if (st->h->on_cancel) {
 		st->h->on_cancel(st, cancel, st->arg);
+	}
 }
 
 struct str strans_to_tag(const struct strans *st)

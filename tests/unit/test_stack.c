@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "sip/guard.h"
 #include "sip/stack_int.h"
 
 #define COMMON                                                                                             \
@@ -687,6 +688,51 @@ static void test_stack_lost_connection_ends_what_waits_on_it(void **state)
 	}
 }
 
+/* ---- strangers ---- */
+
+static unsigned replies_to(struct fx *fx, const char *method, const char *branch, unsigned times)
+{
+	unsigned n = 0;
+
+	while (times--) {
+		fx_forget_sent(fx);
+		receive(fx, method, branch, method, 1);
+		n += fx->nsent;
+	}
+	return n;
+}
+
+/* What needs no password to be answered, and for which nothing is kept, is answered so long and no longer: the source may be forged, and the
+ * answers go to somebody else. */
+static void test_stack_strangers_get_only_so_many_answers(void **state)
+{
+	static char too_long[1200] = "SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bK";
+	const struct { const char *method, *via; } rows[] = {
+		{ "CANCEL", "SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKnothing" },
+		{ "INVITE", "SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKmerged" },
+		{ "OPTIONS", too_long },
+	};
+
+	(void)state;
+	memset(too_long + strlen(too_long), 'x', 1100);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fx *fx = fx_new(SIP_UDP);
+		struct guard_params p = { .key = "a key", .now_ms = fx_mono_ms, .arg = fx };
+		unsigned n;
+
+		assert_int_equal(guard_new(&fx->stack->p.guard, &p), 0);
+		receive(fx, "INVITE", "SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKa", "INVITE", 1);
+		n = replies_to(fx, rows[i].method, rows[i].via, 2000);
+		if (n != 500)
+			fail_msg("row %zu: %u answers", i, n);
+		/* Others have theirs. */
+		fx_source(fx, SIP_UDP, "192.0.2.11", 5062);
+		assert_int_equal(replies_to(fx, rows[i].method, rows[i].via, 1), 1);
+		guard_free(fx->stack->p.guard);
+		fx_free(fx);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -708,6 +754,7 @@ int main(void)
 		cmocka_unit_test(test_stack_random_walk_leaves_nothing),
 		cmocka_unit_test(test_stack_two_talk_over_loopback),
 		cmocka_unit_test(test_stack_lost_connection_ends_what_waits_on_it),
+		cmocka_unit_test(test_stack_strangers_get_only_so_many_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

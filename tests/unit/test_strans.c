@@ -5,6 +5,8 @@
  */
 #include "sip_fixture.h"
 
+#include "sip/stack_int.h"
+
 #include <time.h>
 
 #include <uthash.h>
@@ -622,17 +624,21 @@ static void test_strans_cancel_before_the_handler_is_told_after(void **state)
 {
 	struct fx *fx = fx_new(SIP_UDP);
 	struct user u = { .fx = fx };
+	size_t held;
 
 	(void)state;
 	receive(fx, "INVITE", "z9hG4bKone", NULL);
 	receive(fx, "CANCEL", "z9hG4bKone", NULL);
 	u.st = fx->st;
+	fx_advance(fx, 1); /* the CANCEL's own transaction has let go of it */
+	held = fx->stack->strans_bytes;
 	fx->busy++;
 	strans_set_handler(u.st, &handler, &u);
 	fx->busy--;
 	assert_int_equal(u.ncancels, 0);
 	fx_advance(fx, 1);
 	assert_int_equal(u.ncancels, 1);
+	assert_int_equal(held - fx->stack->strans_bytes, fx->msg.raw.n); /* that counted */
 	fx_advance(fx, 1000);
 	assert_int_equal(u.ncancels, 1);
 	assert_int_equal(reply(fx, &u, 487), 0);
@@ -651,6 +657,7 @@ static void test_strans_cancel_before_the_handler_is_told_after(void **state)
 	fx_advance(fx, FX_FOR_EVER_MS);
 	assert_int_equal(u.ncancels, 0);
 	assert_int_equal(u.nended, 1);
+	assert_int_equal(fx->stack->strans_bytes, 0);
 	fx_free(fx);
 }
 
