@@ -148,6 +148,8 @@ enum dir_answer directory_trunk(struct directory *d, const char *domain, struct 
 /* Calls fn with each of them. */
 void directory_trunks(struct directory *d, void (*fn)(const struct dir_trunk *trunk, void *arg), void *arg);
 enum dir_answer directory_trunk_by_address(struct directory *d, const struct sockaddr *addr, const struct dir_trunk **out); /* longest prefix */
+/* Of IPv6: is there a trunk in the /64 of addr, but not all of that network is it? */
+bool directory_is_network_shared(struct directory *d, const struct sockaddr *addr);
 /* Those of a trunk; trunk NULL: of all trunks and between phones. */
 enum dir_answer directory_pass(struct directory *d, const char *domain, const char *trunk, const struct dir_pass **out);
 enum dir_answer directory_group(struct directory *d, const char *domain, struct str number, const struct dir_group **out);

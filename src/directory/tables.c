@@ -570,6 +570,22 @@ enum dir_answer directory_trunk_by_address(struct directory *d, const struct soc
 	return best ? DIR_FOUND : DIR_ABSENT;
 }
 
+bool directory_is_network_shared(struct directory *d, const struct sockaddr *addr)
+{
+	const void *network = &((const struct sockaddr_in6 *)addr)->sin6_addr;
+
+	if (addr->sa_family != AF_INET6)
+		return false;
+	for (const struct dir_row *r = d->rows[DIR_TRUNK]; r; r = r->hh.next)
+		for (unsigned i = 0; i < r->naddresses; i++) {
+			const struct dir_address *a = &r->addresses[i];
+
+			if (a->family == AF_INET6 && a->bits > 64 && !memcmp(&a->addr, network, 8))
+				return true;
+		}
+	return false;
+}
+
 /* Counted once a change: who may not exist must be answered as fast as who does. */
 static const struct dir_algorithms *algorithms_in_use(struct directory *d, const char *domain)
 {

@@ -94,6 +94,12 @@ static enum guard_rule rule_of(const union sockaddr_any *source, void *arg)
 	return n ? n->rule : GUARD_ORDINARY;
 }
 
+/* Whoever rents a host rents it among others: a trunk's neighbours aren't the trunk. */
+static bool is_mixed(const union sockaddr_any *source, void *arg)
+{
+	return directory_is_network_shared(((struct bans *)arg)->p.directory, &source->sa);
+}
+
 /* "192.0.2.0/24" */
 static int read_cidr(struct str text, union sockaddr_any *addr, uint32_t *bits)
 {
@@ -255,9 +261,11 @@ static void on_bans(uint64_t id, const struct db_answer *a, void *arg)
 
 static const char changed_sql[] = "SELECT k::text, " BAN_COLUMNS " FROM unnest($1::cidr[]) AS k LEFT JOIN pbx.ban AS b ON b.source = k";
 
-/* All, and of those that we know which there are no more ($1). */
+/* All, those that end first first: when there are too many, they are forgotten in this order. And of those that we know which there are no more ($1). */
 static const char all_sql[] =
-	"(SELECT b.source::text, " BAN_COLUMNS " FROM pbx.ban AS b WHERE b.until > now() - interval '1 day' ORDER BY b.until DESC LIMIT 65536)"
+	"SELECT b.source::text, " BAN_COLUMNS " FROM pbx.ban AS b WHERE b.until = 'infinity'"
+	" UNION ALL (SELECT b.source::text, " BAN_COLUMNS " FROM (SELECT * FROM pbx.ban WHERE until < 'infinity' AND until > now() - interval '1 day'"
+	"  ORDER BY until DESC LIMIT 65536) AS b ORDER BY b.until)"
 	" UNION ALL SELECT k::text, true, NULL, NULL, NULL, NULL FROM unnest($1::cidr[]) AS k WHERE NOT EXISTS (SELECT FROM pbx.ban WHERE source = k)";
 
 static void add_key(struct bans *b, const char *cidr)
@@ -406,7 +414,7 @@ static void on_ban(const struct guard_ban *ban, void *arg)
 
 int bans_new(struct bans **out, const struct bans_params *p)
 {
-	static const struct guard_handler handler = { .rule_of = rule_of, .on_ban = on_ban };
+	static const struct guard_handler handler = { .rule_of = rule_of, .is_mixed = is_mixed, .on_ban = on_ban };
 	struct bans *b = calloc(1, sizeof(*b));
 
 	if (!b)

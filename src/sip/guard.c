@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <utlist.h>
+
 #include "base/out.h"
 #include "base/table.h"
 
@@ -37,14 +39,20 @@ struct source {                      /* a line of the cache */
 	struct leak said[2], asked[2]; /* by datagrams, on connections */
 	struct leak failed;
 	uint32_t proven_s;           /* 0: never */
-	uint8_t family, rule;
+	uint8_t family;
+	uint8_t rule : 4, is_mixed : 4; /* rule of the address that was heard last; others of its network have another */
 	uint16_t rules;              /* the generation that rule is of */
 };
 _Static_assert(sizeof(struct source) == 64, "a source fills a line");
 
 struct flow { uint64_t id; struct leak failed; uint32_t proven_s, unused; };
 
-struct ban { UT_hash_handle hh; struct key key; struct guard_ban b; };
+struct ban {
+	UT_hash_handle hh;
+	struct ban *prev, *next;     /* among those that end, the oldest first */
+	struct key key;
+	struct guard_ban b;
+};
 
 struct guard {
 	struct guard_params p;
@@ -55,7 +63,8 @@ struct guard {
 	bool is_pressed;
 	uint16_t rules;
 	struct source *last;         /* the one found last */
-	struct ban *bans;
+	struct ban *bans, *ending;   /* all; those of them that end, and may make room */
+	unsigned nending;
 	struct source sources[SOURCE_SETS][WAYS];
 	struct flow flows[FLOW_SETS][WAYS];
 };
@@ -154,6 +163,11 @@ static struct source *make_room(const struct guard *g, struct source set[WAYS], 
 	return best;
 }
 
+static uint8_t rule_of(const struct guard *g, const union sockaddr_any *peer)
+{
+	return (uint8_t)(g->h.rule_of ? g->h.rule_of(peer, g->arg) : GUARD_ORDINARY) & 15;
+}
+
 static struct source *find_source(struct guard *g, const union sockaddr_any *peer, uint64_t now_ms)
 {
 	struct key key = key_of(peer);
@@ -176,8 +190,11 @@ static struct source *find_source(struct guard *g, const union sockaddr_any *pee
 		s->banned_until_ms = b ? b->b.until_ms : 0;
 	}
 	if (s->rules != g->rules) {
-		s->rule = (uint8_t)(g->h.rule_of ? g->h.rule_of(peer, g->arg) : GUARD_ORDINARY);
+		s->is_mixed = g->h.is_mixed && key.family == 6 && g->h.is_mixed(peer, g->arg);
+		s->rule = rule_of(g, peer);
 		s->rules = g->rules;
+	} else if (s->is_mixed) {
+		s->rule = rule_of(g, peer);
 	}
 	g->last = s;
 	return s;
@@ -322,11 +339,41 @@ static void mark_source(struct guard *g, const struct key *key, uint64_t until_m
 		}
 }
 
+static bool is_ending(const struct ban *b)
+{
+	return b->b.until_ms != UINT64_MAX;
+}
+
+static void unlist(struct guard *g, struct ban *b)
+{
+	if (!is_ending(b))
+		return;
+	DL_DELETE(g->ending, b);
+	g->nending--;
+}
+
 static void drop_ban(struct guard *g, struct ban *b)
 {
 	mark_source(g, &b->key, 0);
+	unlist(g, b);
 	HASH_DEL(g->bans, b);
 	free(b);
+}
+
+static struct ban *new_ban(struct guard *g, const struct key *key)
+{
+	struct ban *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	b->key = *key;
+	b->b.until_ms = UINT64_MAX; /* in no list yet */
+	HASH_ADD(hh, g->bans, key, sizeof(b->key), b);
+	if (!b->hh.tbl) {
+		free(b);
+		return NULL;
+	}
+	return b;
 }
 
 int guard_ban_put(struct guard *g, const struct guard_ban *ban)
@@ -336,20 +383,17 @@ int guard_ban_put(struct guard *g, const struct guard_ban *ban)
 
 	if (ban->source.sa.sa_family != AF_INET && ban->source.sa.sa_family != AF_INET6)
 		return -EINVAL;
-	if (!b) {
-		if (HASH_COUNT(g->bans) >= BANS_MAX)
-			drop_ban(g, g->bans);
-		b = calloc(1, sizeof(*b));
-		if (!b)
-			return -ENOMEM;
-		b->key = key;
-		HASH_ADD(hh, g->bans, key, sizeof(b->key), b);
-		if (!b->hh.tbl) {
-			free(b);
-			return -ENOMEM;
-		}
-	}
+	if (!b)
+		b = new_ban(g, &key);
+	if (!b)
+		return -ENOMEM;
+	unlist(g, b);
 	b->b = *ban;
+	if (is_ending(b)) {
+		DL_APPEND(g->ending, b);
+		if (++g->nending > BANS_MAX)
+			drop_ban(g, g->ending);
+	}
 	mark_source(g, &key, ban->until_ms);
 	return 0;
 }

@@ -230,6 +230,63 @@ static void test_guard_a_lifted_ban_forgets_the_failures(void **state)
 	assert_int_equal(ntold, 1);
 }
 
+/* Many that end make room among themselves; an administrator's stay. */
+static void test_guard_bans_that_end_push_out_none_for_ever(void **state)
+{
+	struct guard_ban ban = { .source = addr("192.0.2.1", 0), .until_ms = UINT64_MAX, .times = 1 };
+	union sockaddr_any first = addr("10.0.0.0", 0), second = addr("10.0.0.1", 0);
+
+	(void)state;
+	assert_int_equal(guard_ban_put(guard, &ban), 0);
+	ban.until_ms = now_ms + MINUTE;
+	for (uint32_t i = 0; i < 65537; i++) {
+		ban.source.v4.sin_addr.s_addr = htonl(0x0a000000 + i);
+		assert_int_equal(guard_ban_put(guard, &ban), 0);
+	}
+	assert_int_equal(guard_bans(guard), 65537);
+	assert_int_equal(enter("192.0.2.1", 1), GUARD_BANNED);
+	assert_null(guard_ban_find(guard, &first));
+	assert_non_null(guard_ban_find(guard, &second));
+	/* One that was for ever may come to end, and the other way round. */
+	ban.source = addr("192.0.2.1", 0);
+	assert_int_equal(guard_ban_put(guard, &ban), 0);
+	assert_null(guard_ban_find(guard, &second));
+	ban.until_ms = UINT64_MAX;
+	assert_int_equal(guard_ban_put(guard, &ban), 0);
+	assert_int_equal(guard_bans(guard), 65536);
+	guard_ban_remove(guard, &ban.source);
+	assert_int_equal(guard_bans(guard), 65535);
+}
+
+static bool is_mixed(const union sockaddr_any *a, void *arg)
+{
+	(void)arg;
+	return a->v6.sin6_addr.s6_addr[7] == 2;
+}
+
+/* A trunk in a network that it shares with others. */
+static void test_guard_neighbours_of_a_trunk_are_strangers(void **state)
+{
+	static const struct guard_handler handler = { .rule_of = rule_of, .is_mixed = is_mixed, .on_ban = on_ban };
+	unsigned asked;
+
+	(void)state;
+	guard_handle(guard, &handler, NULL);
+	allowed = "2001:db8:1:2::1";
+	assert_int_equal(enter("2001:db8:1:2::1", 5060), GUARD_PASS);
+	guess("2001:db8:1:2::2", 5060, GUARD_FAILURES + 1);
+	assert_int_equal(ntold, 1);
+	assert_int_equal(enter("2001:db8:1:2::3", 5060), GUARD_BANNED);
+	assert_int_equal(enter("2001:db8:1:2::1", 5060), GUARD_PASS);
+	guess("2001:db8:1:2::1", 5060, 10 * GUARD_FAILURES);
+	assert_int_equal(ntold, 1);
+	/* Elsewhere one answer is for all. */
+	enter("2001:db8:1:3::1", 5060);
+	asked = nasked;
+	enter("2001:db8:1:3::2", 5060);
+	assert_int_equal(nasked, asked);
+}
+
 static void test_guard_rules_decide(void **state)
 {
 	struct sip_source src = from("192.0.2.1", 1, SIP_UDP);
@@ -387,6 +444,8 @@ int main(void)
 		TEST(test_guard_a_host_of_ipv6_has_all_of_its_network),
 		TEST(test_guard_bans_from_elsewhere_hold_and_are_lifted),
 		TEST(test_guard_a_lifted_ban_forgets_the_failures),
+		TEST(test_guard_bans_that_end_push_out_none_for_ever),
+		TEST(test_guard_neighbours_of_a_trunk_are_strangers),
 		TEST(test_guard_rules_decide),
 		TEST(test_guard_strangers_get_no_more_answers_than_they_give),
 		TEST(test_guard_under_pressure_each_has_its_rate),

@@ -167,6 +167,13 @@ void directory_trunks(struct directory *d, void (*fn)(const struct dir_trunk *tr
 		fn(&trunks[i], arg);
 }
 
+bool directory_is_network_shared(struct directory *d, const struct sockaddr *addr)
+{
+	(void)d;
+	(void)addr;
+	return false;
+}
+
 enum dir_answer directory_trunk_by_address(struct directory *d, const struct sockaddr *addr, const struct dir_trunk **out)
 {
 	char text[SOCKADDR_TEXT_MAX];
