@@ -366,6 +366,11 @@ void bindings_remove(struct entry *e)
 	tell(bs, domain, number, is_bulk);
 }
 
+bool bindings_has_flow(const struct bindings *bs, uint64_t flow)
+{
+	return group_find(bs, GROUP_FLOW, flow) != NULL;
+}
+
 void bindings_flow_closed(struct bindings *bs, uint64_t flow)
 {
 	struct group *g;

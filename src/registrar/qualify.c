@@ -54,7 +54,7 @@ struct question {
 	struct sip_dest dest;
 	uint32_t reg_id;
 	char *domain, *number, *contact, *instance, *path; /* in text */
-	char from[80];
+	char from[80], uri[BINDING_TARGET_MAX];
 	char text[];
 };
 
@@ -364,7 +364,11 @@ static void ask_phone(struct qualify *q, const struct asked *who, const struct b
 	snprintf(a->from, sizeof(a->from), "sip:%s", who->domain);
 	client_init(&a->client, &q->p.env, &phone_handler, a);
 	DL_APPEND(q->questions, a);
-	req.uri = req.to = a->contact;
+	if (binding_target(b, str_from(a->number), a->uri) != 0) {
+		question_free(a);
+		return;
+	}
+	req.uri = req.to = a->uri;
 	req.from = a->from;
 	req.route = a->path;
 	req.dest = a->path ? NULL : &a->dest;

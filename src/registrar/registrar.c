@@ -156,6 +156,17 @@ static void reply_fault(const struct registration *r, const struct fault *f)
 	strans_reply(r->st, &reply);
 }
 
+/* Who has registered this connection shows that he lives; once he has taken that back he owes nothing, and may go on talking by it. */
+static void watch_flow(struct registrar *r, const struct registration *reg)
+{
+	const struct sip_source *src = strans_source(reg->st);
+
+	if (is_own_flow(reg))
+		sip_ua_flow_expect(r->p.ua, src->flow, FLOW_TIMER_S);
+	else if (reg->is_removing && src->proto != SIP_UDP && !bindings_has_flow(r->bindings, src->flow))
+		sip_ua_flow_expect(r->p.ua, src->flow, 0);
+}
+
 static void on_register(struct strans *st, const struct sip_msg *m, void *arg)
 {
 	struct registrar *r = arg;
@@ -180,8 +191,7 @@ static void on_register(struct strans *st, const struct sip_msg *m, void *arg)
 		reply_fault(&reg, &fault);
 	} else {
 		register_carry_out(&reg);
-		if (is_own_flow(&reg))
-			sip_ua_flow_expect(r->p.ua, strans_source(st)->flow, FLOW_TIMER_S);
+		watch_flow(r, &reg);
 		reply_ok(&reg);
 	}
 	register_fini(&reg);
@@ -271,10 +281,11 @@ static void skip_others(struct registrar_reach *reach)
 struct registrar_reach registrar_reach(struct registrar *r, const char *domain, struct str number)
 {
 	struct registrar_reach reach = { .b = registrar_find(r, domain, number) };
-	const struct dir_extension *ext;
+	const struct dir_extension *ext, *exchange;
 
-	if (reach.b || directory_extension(r->p.directory, domain, number, &ext) != DIR_FOUND || !ext->bulk_account)
-		return reach;
+	if (reach.b || directory_extension(r->p.directory, domain, number, &ext) != DIR_FOUND || !ext->bulk_account ||
+	    directory_extension(r->p.directory, domain, str_from(ext->bulk_account), &exchange) != DIR_FOUND || !exchange->may_bulk)
+		return reach; /* what it has registered lasts longer than the permission */
 	reach.is_bulk = true;
 	reach.b = registrar_find(r, domain, str_from(ext->bulk_account));
 	skip_others(&reach);

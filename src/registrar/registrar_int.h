@@ -86,6 +86,7 @@ void bindings_entry_free(struct entry *e);
 int bindings_put(struct bindings *bs, const char *domain, const char *number, struct entry *e, struct entry *old);
 void bindings_remove(struct entry *e);
 void bindings_flow_closed(struct bindings *bs, uint64_t flow);
+bool bindings_has_flow(const struct bindings *bs, uint64_t flow); /* is anybody reached by this connection? */
 /* kept.c: what the database has. */
 void kept_write(struct bindings *bs, const struct entry *e, bool is_removed);
 /* True when the kept copy of what is now e would mislead a start within the time granted. */

@@ -121,22 +121,34 @@ static void test_outbound_flow_must_show_life_where_it_is_ours(void **state)
 {
 	static const char plain[] = "Contact: <sip:1@h>;" A "\r\n", flow[] = OUTBOUND "Contact: <sip:1@h>;reg-id=7;" A "\r\n";
 	static const char behind[] = "Via: SIP/2.0/UDP edge;branch=z9hG4bKy\r\nPath: <sip:edge;lr;ob>\r\n" OUTBOUND "Contact: <sip:1@h>;reg-id=7;" A "\r\n";
+	struct strans st;
 	static const struct { const char *lines; enum sip_proto proto; unsigned n; } rows[] = {
 		{ plain, SIP_TCP, 0 }, { flow, SIP_UDP, 0 }, { behind, SIP_TCP, 0 }, { flow, SIP_TCP, 1 }, { flow, SIP_TLS, 1 }, { flow, SIP_WSS, 1 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct strans st;
-
 		expected.n = 0;
 		assert_int_equal(submit_full(&st, "1001", "a", cseq++, rows[i].lines, rows[i].proto, 70 + i), 200);
 		if (expected.n != rows[i].n || (strstr(st.hdrs, "Flow-Timer: 120\r\n") != NULL) != (rows[i].n == 1) ||
 		    (expected.n && (expected.flow != 70 + i || expected.every_s != 120)))
 			fail_msg("row %zu: %u", i, expected.n);
 	}
+	/* Taken back, it owes nothing any more. */
+	expected.n = 0;
+	assert_int_equal(submit_full(&st, "1001", "a", cseq++, OUTBOUND "Expires: 0\r\nContact: <sip:1@h>;reg-id=7;" A "\r\n", SIP_WSS, 75), 200);
+	assert_null(strstr(st.hdrs, "Flow-Timer"));
+	assert_int_equal(expected.n, 1);
+	assert_int_equal(expected.flow, 75);
+	assert_int_equal(expected.every_s, 0);
+	/* But for what else is registered by it. */
+	assert_int_equal(submit_full(&st, "1001", "a", cseq++, flow, SIP_TCP, 76), 200);
+	assert_int_equal(submit_full(&st, "1002", "b", cseq++, plain, SIP_TCP, 76), 200);
+	expected.n = 0;
+	assert_int_equal(submit_full(&st, "1002", "b", cseq++, "Contact: <sip:1@h>;expires=0;" A "\r\n", SIP_TCP, 76), 200);
+	assert_int_equal(expected.n, 0);
 	/* It was silent: its contact goes with it */
-	flow_closed_fn(70 + ARRAY_LEN(rows) - 1, flow_closed_arg);
+	flow_closed_fn(76, flow_closed_arg);
 	assert_null(registrar_find(registrar, "office", STR("1001")));
 }
 
@@ -265,6 +277,10 @@ static void test_outbound_exchange_registers_for_all_its_numbers(void **state)
 	/* Secure ones stay so, addresses of version 6 too */
 	assert_int_equal(submit_full(&st, "1009", "x", cseq++, GIN "Contact: <sips:[2001:db8::1];bnc>;" A "\r\n", SIP_TLS, 9), 200);
 	assert_string_equal(reached("2001"), "sips:2001@[2001:db8::1]");
+	/* No exchange any more: what it has registered may last for a while, its numbers aren't reached by it. */
+	exchange.may_bulk = false;
+	assert_string_equal(reached("2001"), "");
+	exchange.may_bulk = true;
 	nchanges = 0;
 	directory_answer = DIR_UNKNOWN;
 	assert_string_equal(reached("2001"), "");

@@ -337,6 +337,24 @@ static void test_qualify_phones_come_and_go(void **state)
 	assert_false(a.is_unreachable || b.is_unreachable);
 }
 
+/* RFC 6140 §5.2: bnc means something in a REGISTER alone. */
+static void test_qualify_exchange_is_asked_as_its_number(void **state)
+{
+	struct binding b;
+	char uri[64];
+
+	(void)state;
+	phone(&b, "sip:192.0.2.20:5060;bnc;line=7", "192.0.2.20");
+	b.is_bulk = true;
+	start();
+	until_asked(3100);
+	assert_int_equal(str_copy(fx_sent(fx, -1)->ruri.text, uri, sizeof(uri)), 0);
+	assert_string_equal(uri, "sip:1001@192.0.2.20:5060;line=7");
+	answer(200);
+	assert_true(b.reach_since_ms > 0);
+	assert_false(b.is_unreachable);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -347,6 +365,7 @@ int main(void)
 		T(test_qualify_trunk_changes_and_goes),
 		T(test_qualify_phone_lost_and_back),
 		T(test_qualify_phones_come_and_go),
+		T(test_qualify_exchange_is_asked_as_its_number),
 	};
 #undef T
 
