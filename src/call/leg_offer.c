@@ -20,7 +20,7 @@ struct str leg_sdp_of(struct leg *leg, const struct sip_msg *m)
 	if (part.transfer == SIP_AS_IS)
 		return part.content;
 	/* Whatever can't be decoded isn't SDP either: who reads it refuses it. */
-	out_init_grow(&o, part.content.n + 1);
+	out_init_grow(&o, 2 * part.content.n + 1); /* line ends become two bytes */
 	if (sip_part_decode(&part, &o) == 0 && o.len && out_ok(&o)) {
 		free(leg->decoded_sdp);
 		leg->decoded_sdp = str_dup(out_view(&o));

@@ -29,8 +29,14 @@ def invite(phone, body, number="91002"):
     raise AssertionError("challenged again")
 
 
+def quoted(text):
+    return quopri.encodestring(text.encode(), quotetabs=True).decode()
+
+
 @pytest.mark.parametrize("name,encode", [("base64", lambda text: base64.encodebytes(text.encode()).decode().replace("\n", "\r\n")),
-                                         ("quoted-printable", lambda text: quopri.encodestring(text.encode(), quotetabs=True).decode())])
+                                         ("quoted-printable", quoted),
+                                         ("quoted-printable", lambda text: quoted(text).replace("\r", "") + "\n" * 200)],
+                         ids=["base64", "quoted", "quoted, bare line ends"])
 def test_encoded_description_is_read(pair, name, encode):  # noqa: F811
     caller, _ = pair
     offer = sdp(caller.addr, 40010, codecs=((8, "PCMA/8000"),))
