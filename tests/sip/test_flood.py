@@ -98,8 +98,7 @@ def test_a_storm_of_phones_delays_no_calls(office):
             m = other.receive(0.5)
             return m and m.status == 401 and other.credentials.take(m)
         wait_until(is_served, 20)
-        while other.receive(0.5):
-            pass
+        other.catch_up()
         assert other.register_once().status == 200
         other.unregister()
 
@@ -129,16 +128,12 @@ def test_a_scan_learns_nothing_and_ends_in_silence(office):
 def test_many_guesses_at_once_end_in_a_ban(office):
     """As svcrack does: passwords for one extension, each to a challenge of its own."""
     with Phone(office, "1001", password="wrong") as guesser, Phone(office, "1002") as phone:
-        for n in range(200):
+        for n in range(21):
             guesser.credentials.password = str(n)
-            guesser.send(guesser.register_request(auth=False))
-            m = guesser.receive(0.5)
-            if m is None:
-                break
-            guesser.credentials.take(m)
-            guesser.send(guesser.register_request())
-            guesser.expect(401)
-        assert n == 21
+            guesser.credentials.take(guesser.register_once(auth=False))
+            assert guesser.register_once().status == 401
+        guesser.send(guesser.register_request(auth=False))
+        guesser.expect_none(0.5)
         office.wait_sql("SELECT count(*) = 1 FROM pbx.ban WHERE host(source) = %s", guesser.addr)
         assert phone.register().status == 200
         phone.unregister()

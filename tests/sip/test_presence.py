@@ -142,11 +142,11 @@ def test_presence_set_by_sql_wins(office, pair):
     assert State(watch.notified()).basic == "open"
     try:
         office.sql("INSERT INTO pbx.presence_note (domain, number, status, activity, note) VALUES ('office', '1006', 'closed', 'vacation', 'Back <soon>')")
-        state = State(watch.notified(timeout=1))
+        state = State(watch.notified())
         assert (state.basic, state.activity, state.note) == ("closed", "vacation", "Back <soon>")
     finally:
         office.sql("DELETE FROM pbx.presence_note")
-    assert State(watch.notified(timeout=1)).basic == "open"
+    assert State(watch.notified()).basic == "open"
     watch.end()
     other.unregister()
     assert Watch(watcher, "1777", event="presence").answer.status == 404

@@ -52,15 +52,16 @@ def test_peers_that_fall_silent(own_office):
         caller2.reply(bye, 200, "OK", contact=False)
         answered2.take_bye()
         repeated = sum(b"SIP/2.0 200" in data and b"INVITE" in data for way, data in caller2.trace if way == "<<<")
-        assert repeated == 11                                                # 0, 0.5, 1.5, 3.5, 7.5, 11.5 ... 31.5 s
+        # The last time is half a second before the end, so a machine that is late may miss it (to the millisecond: test_strans.c).
+        assert 10 <= repeated <= 11                                          # 0, 0.5, 1.5, 3.5, 7.5, 11.5 ... 31.5 s
         own_office.wait_log(r"cdr: call=\S+ ended result=(unavailable|no_answer)")
         received = drain(callee3, "BYE")
-        assert len(received) == 11 and len({m.data for m in received}) == 1
-        assert len(drain(caller4, 404)) == 10                                # and the one above
+        assert 10 <= len(received) <= 11 and len({m.data for m in received}) == 1
+        assert 9 <= len(drain(caller4, 404)) <= 10                           # and the one above
         assert {m.data for m in drain(lamp, "NOTIFY")} == {notify.data}
         subscription.send("SUBSCRIBE", headers=subscription.authorized("SUBSCRIBE", ["Event: message-summary", "Expires: 600"]))
         assert subscription.expect(481, skip=("NOTIFY",)).status == 481
-        assert len(drain(lost, "INVITE")) == 7                  # 0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5 s
+        assert 6 <= len(drain(lost, "INVITE")) <= 7             # 0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5 s
     rows = own_office.wait_sql("SELECT count(*) = 4, count(*) FILTER (WHERE result = 'answered') FROM pbx.cdr")
     assert rows[0][1] == 2
 
