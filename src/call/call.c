@@ -257,25 +257,6 @@ bool call_take_limit(struct calls *cs, const struct auth_identity *who, struct u
 	return usage_take(cs, out, who->domain, key, trunk->call_limit);
 }
 
-/* Is the user part a telephone number as tel URIs have it (RFC 3261 §19.1.6)? */
-static bool is_telephone(const struct sip_uri *uri)
-{
-	struct str user;
-
-	return uri->scheme == SIP_SCHEME_TEL || (sip_param_find(uri->params, "user", &user) && str_ieqz(user, "phone"));
-}
-
-/* RFC 3966 §5.1.1: what only helps the eye isn't part of a telephone number, nor are its parameters. */
-static void drop_visual_separators(char *number)
-{
-	char *to = number;
-
-	for (const char *p = number; *p && *p != ';'; p++)
-		if (!strchr("-.()", *p))
-			*to++ = *p;
-	*to = '\0';
-}
-
 /* What was dialled is in To where a trunk sends all calls to the contact that was registered. */
 static bool is_number_in_to(struct calls *cs, const struct auth_identity *who)
 {
@@ -416,7 +397,7 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 		return;
 	}
 	call = call_new(cs, &who);
-	if (!call || sip_unescape(m->ruri.user, call->number, sizeof(call->number)) != 0) {
+	if (!call || sip_uri_number(&m->ruri, call->number, sizeof(call->number)) != 0) {
 		refuse(st, call ? 484 : 503, NULL);
 		usage_give(cs, usage);
 		if (call)
@@ -424,10 +405,8 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 		return;
 	}
 	call->is_secure = m->ruri.scheme == SIP_SCHEME_SIPS;
-	if (is_telephone(&m->ruri))
-		drop_visual_separators(call->number);
 	if (who.trunk[0] && is_number_in_to(cs, &who))
-		sip_unescape(m->to.uri.user, call->number, sizeof(call->number));
+		sip_uri_number(&m->to.uri, call->number, sizeof(call->number));
 	status = take_gruu(call, &m->ruri);
 	if (status) {
 		refuse(st, status, NULL);

@@ -48,17 +48,9 @@ bool identity_is_anonymous_uri(const struct sip_uri *uri)
 
 void identity_number_of(const struct sip_uri *uri, char *buf, size_t size)
 {
-	char *to = buf;
-
 	buf[0] = '\0';
-	if (uri->scheme == SIP_SCHEME_OTHER || sip_unescape(uri->user, buf, size) != 0)
+	if (sip_uri_number(uri, buf, size) != 0)
 		return;
-	/* RFC 3966 §5.1.1: what only helps the eye isn't part of a telephone number. */
-	for (const char *p = buf; uri->scheme == SIP_SCHEME_TEL && *p; p++)
-		if (!strchr("-.()", *p))
-			*to++ = *p;
-	if (uri->scheme == SIP_SCHEME_TEL)
-		*to = '\0';
 	for (const char *p = buf; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 127)
 			buf[0] = '\0';

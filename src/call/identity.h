@@ -48,7 +48,7 @@ static inline bool identity_is_hidden(const struct identity *id)
 /* RFC 3323 §4.1.1.3: anonymous@anonymous.invalid, as a caller writes that hides himself. */
 bool identity_is_anonymous_uri(const struct sip_uri *uri);
 
-/* The number of a sip or tel URI: its user part, unescaped; of a tel URI without visual separators. "" when there is none. */
+/* The number that a sip or tel URI names, as sip_uri_number(); "" when there is none, or one with control characters. */
 void identity_number_of(const struct sip_uri *uri, char *buf, size_t size);
 /* A display name as text, its quoted pairs undone and control characters left out. */
 void identity_name_of(struct str display, char *buf, size_t size);

@@ -467,7 +467,7 @@ static void take_divert(struct leg *leg, const struct sip_msg *m)
 	struct str element;
 
 	if (m->is_request || m->status / 100 != 3 || !sip_msg_element_next(m, SIP_HDR_CONTACT, &it, &element) ||
-	    sip_addr_parse(&contact, element) != 0 || sip_unescape(contact.uri.user, leg->divert, sizeof(leg->divert)) != 0) {
+	    sip_addr_parse(&contact, element) != 0 || sip_uri_number(&contact.uri, leg->divert, sizeof(leg->divert)) != 0) {
 		leg->divert[0] = '\0';
 		return;
 	}

@@ -420,17 +420,6 @@ enum app_result transfer_conclude(struct call *call, enum app_result r)
 
 /* ---- REFER ---- */
 
-/* RFC 3966 §5.1.1 */
-static void drop_visual_separators(char *number)
-{
-	char *to = number;
-
-	for (const char *p = number; *p; p++)
-		if (!strchr("-.()", *p))
-			*to++ = *p;
-	*to = '\0';
-}
-
 static int status_of_refusal(int err)
 {
 	return err == -EACCES ? 403 : err == -EAGAIN || err == -ENOMEM ? 503 : 603;
@@ -485,10 +474,8 @@ static int refer_go(struct leg *leg, const struct refer_to *to, struct refer *re
 	leg_identity(leg, &who);
 	if (!who.context[0])
 		return 403;
-	if (!to->uri.user.n || sip_unescape(to->uri.user, number, sizeof(number)) != 0)
+	if (!to->uri.user.n || sip_uri_number(&to->uri, number, sizeof(number)) != 0)
 		return 404;
-	if (to->uri.scheme == SIP_SCHEME_TEL)
-		drop_visual_separators(number);
 	p.context = who.context;
 	p.number = number;
 	err = call_transfer(&p);

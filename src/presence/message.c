@@ -394,7 +394,7 @@ static void on_message(struct strans *st, const struct sip_msg *m, void *arg)
 		refuse(st, 480, "Too many messages", "Retry-After: 5\r\n");
 		return;
 	}
-	if (sip_unescape(m->ruri.user, number, sizeof(number)) != 0) {
+	if (sip_uri_number(&m->ruri, number, sizeof(number)) != 0) {
 		refuse(st, 484, NULL, NULL);
 		return;
 	}

@@ -328,15 +328,21 @@ static bool headers_agree(struct str a, struct str b)
 	return true;
 }
 
+/* Of a telephone number, for the eye (RFC 3966 §3). */
+static bool is_separator(char c)
+{
+	return c == '-' || c == '.' || c == '(' || c == ')';
+}
+
 /* RFC 3966 §4: visual separators don't count. */
 static bool tel_eq(struct str a, struct str b)
 {
 	size_t i = 0, k = 0;
 
 	for (;;) {
-		while (i < a.n && memchr("-.()", a.p[i], 4))
+		while (i < a.n && is_separator(a.p[i]))
 			i++;
-		while (k < b.n && memchr("-.()", b.p[k], 4))
+		while (k < b.n && is_separator(b.p[k]))
 			k++;
 		if (i >= a.n || k >= b.n)
 			return i >= a.n && k >= b.n;
@@ -439,6 +445,27 @@ int sip_unescape(struct str s, char *buf, size_t size)
 	}
 	if (size)
 		buf[n] = '\0';
+	return 0;
+}
+
+static bool is_telephone(const struct sip_uri *uri)
+{
+	struct str user;
+
+	return uri->scheme == SIP_SCHEME_TEL || (sip_param_find(uri->params, "user", &user) && str_ieqz(user, "phone"));
+}
+
+int sip_uri_number(const struct sip_uri *uri, char *buf, size_t size)
+{
+	int err = uri->scheme == SIP_SCHEME_OTHER ? -EINVAL : sip_unescape(uri->user, buf, size);
+	char *to = buf;
+
+	if (err || !is_telephone(uri))
+		return err;
+	for (const char *p = buf; *p && *p != ';'; p++)
+		if (!is_separator(*p))
+			*to++ = *p;
+	*to = '\0';
 	return 0;
 }
 

@@ -179,6 +179,40 @@ static void test_uri_escapes(void **state)
 	assert_true(str_eqz(out_view(&o), "*97%23%20a%40b"));
 }
 
+static void test_uri_number_is_without_what_helps_the_eye(void **state)
+{
+	static const struct { const char *uri, *number; int err; } rows[] = {
+		{ "sip:101@x", "101", 0 },
+		{ "sip:%31%2b01@x", "1+01", 0 },
+		{ "sip:sales-team.(eu)@x", "sales-team.(eu)", 0 },              /* a name, not a number */
+		{ "tel:+1-201-555-0123", "+12015550123", 0 },                   /* RFC 3966 §6 */
+		{ "tel:7042;phone-context=example.com", "7042", 0 },
+		{ "tel:+1.201.(555).0123", "+12015550123", 0 },
+		{ "sip:+1-212-555-1212:1234@gateway.com;user=phone", "+12125551212", 0 }, /* RFC 3261 §19.1.3 */
+		{ "sip:+358-555-1234567;postd=pp22@foo.com;user=phone", "+3585551234567", 0 }, /* §19.1.6 */
+		{ "sip:a-b@x;user=ip", "a-b", 0 },
+		{ "sip:x", "", 0 },
+		{ "sip:a%00@x", "", -EINVAL },
+		{ "sip:a%zz@x", "", -EINVAL },
+		{ "mailto:a@x", "", -EINVAL },
+		{ "sip:012345678901234567890123456789012345678901234567@x", "", -ENOSPC },
+	};
+	struct sip_uri uri;
+	char buf[48];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (sip_uri_parse(&uri, str_from(rows[i].uri)) != 0) {
+			assert_int_equal(rows[i].err, -EINVAL);
+			continue;
+		}
+		if (sip_uri_number(&uri, buf, sizeof(buf)) != rows[i].err)
+			fail_msg("%s", rows[i].uri);
+		if (!rows[i].err)
+			assert_string_equal(buf, rows[i].number);
+	}
+}
+
 static void test_uri_params(void **state)
 {
 	struct str v;
@@ -226,6 +260,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_uri_equality_19_1_4), cmocka_unit_test(test_uri_parts), cmocka_unit_test(test_uri_refuses),
 		cmocka_unit_test(test_uri_refuses_nul),
+		cmocka_unit_test(test_uri_number_is_without_what_helps_the_eye),
 		cmocka_unit_test(test_uri_with_many_params_equals_itself_alone),
 		cmocka_unit_test(test_uri_takes_the_characters_of_its_parts),
 		cmocka_unit_test(test_uri_escapes),	    cmocka_unit_test(test_uri_params),
