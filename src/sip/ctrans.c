@@ -497,8 +497,8 @@ static bool is_large(const struct out *o, const struct sip_dest *dest)
 	return dest->proto == SIP_UDP && dest->has_tcp && o->len > UDP_REQUEST_MAX;
 }
 
-/* By TCP, if the other side may have it. -EHOSTUNREACH: it is known not to, or to refuse it. */
-static int start_large(struct ctrans **out, struct sip_stack *s, const struct sip_req *r, struct out *o, struct str branch,
+/* By TCP, if the other side may have it; out NULL: without a transaction. -EHOSTUNREACH: it is known not to, or to refuse it. */
+static int send_large(struct ctrans **out, struct sip_stack *s, const struct sip_req *r, struct out *o, struct str branch,
 		       const struct sip_dest *dest)
 {
 	struct sip_dest tcp = *dest;
@@ -510,9 +510,9 @@ static int start_large(struct ctrans **out, struct sip_stack *s, const struct si
 	if (resolver_is_failed(s->p.resolver, &tcp))
 		return -EHOSTUNREACH;
 	set_via_proto(request, find_via_proto(r), SIP_TCP);
-	err = start(out, s, out_view(o), branch, r->method, &tcp, TCP_PATIENCE_MS);
+	err = out ? start(out, s, out_view(o), branch, r->method, &tcp, TCP_PATIENCE_MS) : stack_send(s, &tcp, out_view(o), NULL);
 	set_via_proto(request, find_via_proto(r), SIP_UDP);
-	if (err)
+	if (err || !out)
 		return err;
 	(*out)->is_large = true;
 	(*out)->udp_flow = dest->flow;
@@ -534,7 +534,7 @@ int ctrans_start(struct ctrans **out, struct sip_stack *s, const struct sip_req 
 	if (!out_ok(&o))
 		err = -EINVAL;
 	else if (is_large(&o, dest))
-		err = start_large(out, s, r, &o, str_from(branch), dest);
+		err = send_large(out, s, r, &o, str_from(branch), dest);
 	else
 		err = -EHOSTUNREACH;
 	if (err == -EHOSTUNREACH)
@@ -585,23 +585,6 @@ void ctrans_detach(struct ctrans *ct)
 	ct->h = NULL;
 }
 
-/* -EHOSTUNREACH: there is none. */
-static int send_by_tcp(struct sip_stack *s, const struct sip_req *r, struct out *o, const struct sip_dest *dest)
-{
-	struct sip_dest tcp = *dest;
-	char *request = (char *)out_view(o).p;
-	int err;
-
-	tcp.proto = SIP_TCP;
-	tcp.flow = 0;
-	if (resolver_is_failed(s->p.resolver, &tcp))
-		return -EHOSTUNREACH;
-	set_via_proto(request, find_via_proto(r), SIP_TCP);
-	err = stack_send(s, &tcp, out_view(o), NULL);
-	set_via_proto(request, find_via_proto(r), SIP_UDP);
-	return err ? -EHOSTUNREACH : 0;
-}
-
 int sip_stack_send_stateless(struct sip_stack *s, const struct sip_req *r, const struct sip_dest *dest)
 {
 	char branch[32];
@@ -611,11 +594,12 @@ int sip_stack_send_stateless(struct sip_stack *s, const struct sip_req *r, const
 	make_branch(s, branch);
 	out_init_grow(&o, SIP_MSG_MAX);
 	write_request(&o, s, r, dest, branch);
-	err = out_ok(&o) ? -EHOSTUNREACH : -EINVAL;
-	if (err == -EHOSTUNREACH && is_large(&o, dest))
-		err = send_by_tcp(s, r, &o, dest);
-	if (err == -EHOSTUNREACH)
+	if (!out_ok(&o))
+		err = -EINVAL;
+	else if (!is_large(&o, dest) || send_large(NULL, s, r, &o, STR_NULL, dest) != 0)
 		err = stack_send(s, dest, out_view(&o), NULL);
+	else
+		err = 0;
 	out_fini(&o);
 	return err;
 }
