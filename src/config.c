@@ -137,11 +137,9 @@ static int protos_parse(const char *text, unsigned *out)
 	*out = 0;
 	while (rest.n) {
 		struct str one = str_trim(str_cut(&rest, ' '));
-		enum sip_proto p = SIP_UDP;
+		enum sip_proto p;
 
-		while (p <= SIP_WSS && !str_ieqz(one, sip_proto_name(p)))
-			p++;
-		if (p > SIP_WSS)
+		if (sip_proto_parse(&p, one) != 0)
 			return -EINVAL;
 		*out |= SIP_PROTO_BIT(p);
 	}

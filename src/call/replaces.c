@@ -89,19 +89,6 @@ static const struct dir_trunk *trunk_of(struct calls *cs, const struct auth_iden
 	return who->trunk[0] && directory_trunk(cs->p.directory, who->domain, str_from(who->trunk), &trunk) == DIR_FOUND ? trunk : NULL;
 }
 
-/* RFC 4028 §9. True: refused. */
-static bool refuse_interval(struct strans *st, const struct sip_msg *m, const struct session_timing *timing)
-{
-	uint32_t min_s = session_min_expires(m, timing);
-	char line[32];
-
-	if (!min_s)
-		return false;
-	snprintf(line, sizeof(line), "Min-SE: %u\r\n", min_s);
-	strans_reply_simple(st, 422, line);
-	return true;
-}
-
 static int accept_leg(struct leg *leg, struct strans *st, const struct sip_msg *m, const struct auth_identity *who)
 {
 	struct oa_codec codecs[OA_CODECS_MAX], common[OA_CODECS_MAX];
@@ -183,7 +170,7 @@ void replaces_invite(struct calls *cs, struct strans *st, const struct sip_msg *
 		return;
 	}
 	timing = call_timing(old->call, trunk_of(cs, who));
-	if (refuse_interval(st, m, &timing))
+	if (session_refuse_interval(st, m, &timing))
 		return;
 	leg = leg_new(old->call, true);
 	if (!leg) {

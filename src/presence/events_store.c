@@ -21,10 +21,6 @@
 #define LOAD_WAIT_MAX_MS 5000    /* for the outbox; then what is there is read */
 #define SPREAD_MS 500            /* the first NOTIFYs of a start are spread over */
 
-static const char *const proto_names[] = {
-	[SIP_UDP] = "udp", [SIP_TCP] = "tcp", [SIP_TLS] = "tls", [SIP_WS] = "ws", [SIP_WSS] = "wss",
-};
-
 /* ---- writing ---- */
 
 static uint64_t hash_bytes(uint64_t h, struct str s)
@@ -41,7 +37,7 @@ static uint64_t hash_way(const struct subscription_kept *k)
 	uint64_t h = hash_bytes(0xcbf29ce484222325, k->target);
 
 	h = hash_bytes(h, str_from(sockaddr_print(&k->peer, address)));
-	return hash_bytes(h, str_from(proto_names[k->proto]));
+	return hash_bytes(h, str_from(sip_proto_word(k->proto)));
 }
 
 static bool must_keep(const struct event_watcher *w, const struct subscription_kept *k, int64_t now_ms)
@@ -65,7 +61,7 @@ static char *document(const struct event_watcher *w, const struct subscription_k
 		"entity", w->entity, "event", text(k->event), "call_id", text(k->call_id), "remote_tag", text(k->remote_tag),
 		"local", text(k->local), "remote", text(k->remote), "target", text(k->target), "routes", text(k->routes),
 		"contact_user", text(k->contact_user), "local_seq", (json_int_t)seq, "remote_seq", (json_int_t)k->remote_seq,
-		"version", (json_int_t)version, "proto", proto_names[k->proto], "address", sockaddr_print(&k->peer, address),
+		"version", (json_int_t)version, "proto", sip_proto_word(k->proto), "address", sockaddr_print(&k->peer, address),
 		"expires_ms", (json_int_t)w->expires_at_ms, "node", r->package->events->p.node);
 
 	z = json_print(doc);
@@ -121,29 +117,6 @@ static const char load_sql[] =
 enum column { ID, DOMAIN, NUMBER, PACKAGE, RESOURCE, ENTITY, EVENT, CALL_ID, REMOTE_TAG, LOCAL, REMOTE, TARGET, ROUTES, CONTACT_USER,
 	      LOCAL_SEQ, REMOTE_SEQ, VERSION, PROTO, ADDRESS, EXPIRES };
 
-static int proto_of(struct str name, enum sip_proto *out)
-{
-	for (size_t i = 0; i < ARRAY_LEN(proto_names); i++)
-		if (str_eqz(name, proto_names[i])) {
-			*out = (enum sip_proto)i;
-			return 0;
-		}
-	return -EINVAL;
-}
-
-/* "192.0.2.1:5060", "[2001:db8::1]:5060" */
-static int address_of(struct str s, union sockaddr_any *out)
-{
-	uint32_t port;
-	size_t colon = s.n;
-
-	while (colon && s.p[colon - 1] != ':')
-		colon--;
-	if (!colon || str_to_u32(str_from_at(s, colon), UINT16_MAX, &port) != 0)
-		return -EINVAL;
-	return sockaddr_parse(out, (struct str){ s.p, colon - 1 }, (uint16_t)port);
-}
-
 struct row {
 	struct event_package *package;
 	char domain[EVENTS_NAME_MAX], number[EVENTS_NAME_MAX], resource[EVENTS_NAME_MAX], entity[EVENTS_ENTITY_MAX];
@@ -167,7 +140,7 @@ static int read_row(struct events *e, const struct db_rows *rows, int i, struct 
 	    str_copy(CELL(NUMBER), row->number, sizeof(row->number)) || str_copy(CELL(RESOURCE), row->resource, sizeof(row->resource)) ||
 	    str_copy(CELL(ENTITY), row->entity, sizeof(row->entity)) || str_to_u32(CELL(LOCAL_SEQ), UINT32_MAX, &row->k.local_seq) ||
 	    str_to_u32(CELL(REMOTE_SEQ), UINT32_MAX, &row->k.remote_seq) || str_to_u32(CELL(VERSION), UINT32_MAX, &row->version) ||
-	    proto_of(CELL(PROTO), &row->k.proto) || address_of(CELL(ADDRESS), &row->k.peer) ||
+	    sip_proto_parse(&row->k.proto, CELL(PROTO)) || sockaddr_parse_printed(&row->k.peer, CELL(ADDRESS)) ||
 	    str_copy(CELL(EXPIRES), expires, sizeof(expires)))
 		return -EINVAL;
 	row->expires_at_ms = strtoll(expires, NULL, 10);

@@ -17,11 +17,6 @@
 #define EXPIRES_TEXT_MAX 24
 #define GRUU_ID_TEXT 17        /* 64 bits in hex */
 
-/* As pbx.binding has them. */
-static const char *const proto_names[] = {
-	[SIP_UDP] = "udp", [SIP_TCP] = "tcp", [SIP_TLS] = "tls", [SIP_WS] = "ws", [SIP_WSS] = "wss",
-};
-
 /* ---- writing ---- */
 
 /* NULL and bytes that aren't UTF-8 become null: a header that a phone made up must not cost it its registration. */
@@ -58,7 +53,7 @@ void kept_write(struct bindings *bs, const struct entry *e, bool is_removed)
 						      "call_id", json_text(e->b.call_id),
 						      "cseq", (json_int_t)e->b.cseq, "q_milli", (int)e->b.q_milli,
 						      "expires_ms", (json_int_t)e->b.expires_at_ms,
-						      "proto", proto_names[e->b.dest.proto],
+						      "proto", sip_proto_word(e->b.dest.proto),
 						      "address", sockaddr_print(&e->b.dest.addr, address),
 						      "user_agent", json_text(e->b.user_agent), "node", json_text(bs->node))) != 0) {
 		json_decref(doc);
@@ -103,29 +98,6 @@ static const char load_sql[] =
 	" (extract(epoch FROM expires) * 1000)::bigint, proto, address, user_agent, reg_id, path, gruu_id, node"
 	" FROM pbx.binding WHERE expires > now() ORDER BY expires";
 
-static int proto_of(struct str name, enum sip_proto *out)
-{
-	for (size_t i = 0; i < ARRAY_LEN(proto_names); i++)
-		if (str_eqz(name, proto_names[i])) {
-			*out = (enum sip_proto)i;
-			return 0;
-		}
-	return -EINVAL;
-}
-
-/* "192.0.2.1:5060", "[2001:db8::1]:5060" */
-static int address_of(struct str text, union sockaddr_any *out)
-{
-	uint32_t port;
-	size_t colon = text.n;
-
-	while (colon && text.p[colon - 1] != ':')
-		colon--;
-	if (!colon || str_to_u32(str_from_at(text, colon), UINT16_MAX, &port) != 0)
-		return -EINVAL;
-	return sockaddr_parse(out, (struct str){ text.p, colon - 1 }, (uint16_t)port);
-}
-
 /* A connection is gone with the process that had it, and with it what was registered over it: a flow (RFC 5626), a browser. */
 static bool is_gone(const struct bindings *bs, const struct binding *b, struct str node)
 {
@@ -164,8 +136,8 @@ static int read_row(const struct db_rows *rows, int i, struct row *row, struct b
 	    str_copy(db_rows_get(rows, i, 3), row->instance, sizeof(row->instance)) ||
 	    str_copy(db_rows_get(rows, i, 4), row->call_id, sizeof(row->call_id)) ||
 	    str_to_u32(db_rows_get(rows, i, 5), UINT32_MAX, &b->cseq) || str_to_u32(db_rows_get(rows, i, 6), 1000, &q) ||
-	    str_copy(db_rows_get(rows, i, 7), expires, sizeof(expires)) || proto_of(db_rows_get(rows, i, 8), &b->dest.proto) ||
-	    address_of(db_rows_get(rows, i, 9), &b->dest.addr) || str_to_u32(db_rows_get(rows, i, 11), REG_ID_MAX, &b->reg_id) ||
+	    str_copy(db_rows_get(rows, i, 7), expires, sizeof(expires)) || sip_proto_parse(&b->dest.proto, db_rows_get(rows, i, 8)) ||
+	    sockaddr_parse_printed(&b->dest.addr, db_rows_get(rows, i, 9)) || str_to_u32(db_rows_get(rows, i, 11), REG_ID_MAX, &b->reg_id) ||
 	    str_copy(db_rows_get(rows, i, 12), row->path, sizeof(row->path)) ||
 	    str_copy(db_rows_get(rows, i, 13), gruu_id, sizeof(gruu_id)))
 		return -EINVAL;

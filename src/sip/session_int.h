@@ -190,6 +190,7 @@ void timer_print_2xx(struct session *s, const struct sip_msg *m, struct out *o);
 /* What it says of itself in what forms the dialog, or is a request in it. */
 void update_learn(struct session *s, const struct sip_msg *m);
 void update_take_from(struct session *s, const struct sip_msg *m); /* a re-INVITE or UPDATE */
+void update_done(const struct sip_msg *m, void *arg); /* the answer to an UPDATE of the session arg; NULL: none came */
 
 /* ---- session_uas.c ---- */
 

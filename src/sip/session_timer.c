@@ -176,17 +176,9 @@ static void on_update_done(const struct sip_msg *m, void *arg)
 {
 	struct session *s = arg;
 
-	if (!m || s->state != SESSION_ST_CONFIRMED)
-		return;
-	if (m->status / 100 == 2) {
-		dialog_refresh_target(&s->dialog, m);
-		timer_take_2xx(s, m);
-	} else if (timer_raise(s, m)) {
+	update_done(m, s);
+	if (m && s->state == SESSION_ST_CONFIRMED && (timer_raise(s, m) || m->status == 405 || m->status == 501))
 		refresh(s);
-	} else if (m->status == 405 || m->status == 501) {
-		s->peer_updates = false;
-		refresh(s);
-	}
 }
 
 static void refresh(struct session *s)
@@ -217,9 +209,9 @@ uint32_t session_min_expires(const struct sip_msg *m, const struct session_timin
 	return a.is_given && a.peer_can && a.interval_s < larger(t->min_s, MIN_S) ? larger(t->min_s, MIN_S) : 0;
 }
 
-bool timer_refuse(struct session *s, struct strans *st, const struct sip_msg *m)
+bool session_refuse_interval(struct strans *st, const struct sip_msg *m, const struct session_timing *t)
 {
-	uint32_t min_s = session_min_expires(m, &(struct session_timing){ .min_s = s->st.min_s });
+	uint32_t min_s = session_min_expires(m, t);
 	char line[32];
 
 	if (!min_s)
@@ -227,6 +219,11 @@ bool timer_refuse(struct session *s, struct strans *st, const struct sip_msg *m)
 	snprintf(line, sizeof(line), "Min-SE: %u\r\n", min_s);
 	strans_reply_simple(st, 422, line);
 	return true;
+}
+
+bool timer_refuse(struct session *s, struct strans *st, const struct sip_msg *m)
+{
+	return session_refuse_interval(st, m, &(struct session_timing){ .min_s = s->st.min_s });
 }
 
 /* RFC 4028 §9, table 2: who refreshes. */

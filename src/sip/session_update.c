@@ -26,7 +26,7 @@ bool session_can_update(const struct session *s)
 	return s->state == SESSION_ST_CONFIRMED && s->peer_updates && session_can_offer(s);
 }
 
-static void on_done(const struct sip_msg *m, void *arg)
+void update_done(const struct sip_msg *m, void *arg)
 {
 	struct session *s = arg;
 
@@ -46,7 +46,7 @@ int session_update(struct session *s, const char *hdrs)
 
 	if (!session_can_update(s))
 		return -ENOTCONN;
-	return session_send_request(s, &s->dialog, &p, on_done, s);
+	return session_send_request(s, &s->dialog, &p, update_done, s);
 }
 
 bool session_takes_from(const struct session *s)

@@ -129,9 +129,38 @@ const char *sockaddr_print(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_M
 	return buf;
 }
 
+int sockaddr_parse_printed(union sockaddr_any *out, struct str text)
+{
+	uint32_t port;
+	size_t colon = text.n;
+
+	while (colon && text.p[colon - 1] != ':')
+		colon--;
+	if (!colon || str_to_u32(str_from_at(text, colon), UINT16_MAX, &port) != 0)
+		return -EINVAL;
+	return sockaddr_parse(out, (struct str){ text.p, colon - 1 }, (uint16_t)port);
+}
+
 const char *sip_proto_name(enum sip_proto p)
 {
 	static const char *const names[] = { "UDP", "TCP", "TLS", "WS", "WSS" };
 
 	return names[p];
+}
+
+const char *sip_proto_word(enum sip_proto p)
+{
+	static const char *const words[] = { "udp", "tcp", "tls", "ws", "wss" };
+
+	return words[p];
+}
+
+int sip_proto_parse(enum sip_proto *out, struct str name)
+{
+	for (enum sip_proto p = SIP_UDP; p <= SIP_WSS; p++)
+		if (str_ieqz(name, sip_proto_name(p))) {
+			*out = p;
+			return 0;
+		}
+	return -EINVAL;
 }

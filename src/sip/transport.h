@@ -151,4 +151,7 @@ int sockaddr_parse(union sockaddr_any *out, struct str host, uint16_t port);    
 const char *sockaddr_print_host(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_MAX]); /* no brackets */
 const char *sockaddr_print_uri(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_MAX]);  /* the host as in a URI: [2001:db8::1] */
 const char *sockaddr_print(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_MAX]);      /* host:port */
+int sockaddr_parse_printed(union sockaddr_any *out, struct str text);               /* what that wrote; -EINVAL */
 const char *sip_proto_name(enum sip_proto p); /* "UDP" */
+const char *sip_proto_word(enum sip_proto p); /* "udp", as SQL has it */
+int sip_proto_parse(enum sip_proto *out, struct str name); /* in any case; -EINVAL */

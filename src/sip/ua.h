@@ -153,6 +153,8 @@ int session_accept(struct session **out, struct sip_ua *ua, struct strans *st, c
 
 /* 0, or the Min-SE of the 422 with which this INVITE must be refused (RFC 4028 §9). */
 uint32_t session_min_expires(const struct sip_msg *m, const struct session_timing *t);
+/* The same, answered: true when it was refused. */
+bool session_refuse_interval(struct strans *st, const struct sip_msg *m, const struct session_timing *t);
 /* UAS, before the answer. */
 void session_set_timing(struct session *s, const struct session_timing *t);
 
