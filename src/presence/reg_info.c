@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "presence/watchable.h"
 #include "presence/xml.h"
 
 #define CTYPE "application/reginfo+xml"
@@ -96,15 +97,7 @@ static struct event_refusal admit(const char *domain, const char *watcher, const
 
 	if (strcmp(watcher, number) != 0)
 		return (struct event_refusal){ 403, "Not your registrations", NULL };
-	switch (directory_extension(ri->p.directory, domain, str_from(number), &ext)) {
-	case DIR_UNKNOWN:
-		return (struct event_refusal){ 503, NULL, "Retry-After: 5\r\n" };
-	case DIR_ABSENT:
-		return (struct event_refusal){ 404, NULL, NULL };
-	case DIR_FOUND:
-		break;
-	}
-	return (struct event_refusal){ 0, NULL, NULL };
+	return watchable_refusal(directory_extension(ri->p.directory, domain, str_from(number), &ext));
 }
 
 static void on_bindings(const char *domain, const char *number, void *arg)

@@ -3,6 +3,19 @@
 
 #include "presence/events_int.h"
 
+struct event_refusal watchable_refusal(enum dir_answer found)
+{
+	switch (found) {
+	case DIR_UNKNOWN:
+		return (struct event_refusal){ 503, NULL, "Retry-After: 5\r\n" };
+	case DIR_ABSENT:
+		return (struct event_refusal){ 404, NULL, NULL };
+	case DIR_FOUND:
+		break;
+	}
+	return (struct event_refusal){ 0, NULL, NULL };
+}
+
 struct event_refusal watchable_admit(struct directory *d, const char *domain, const char *watcher, const char *number)
 {
 	const struct dir_extension *ext;
@@ -13,15 +26,7 @@ struct event_refusal watchable_admit(struct directory *d, const char *domain, co
 		found = DIR_ABSENT;
 	else if (found == DIR_ABSENT)
 		found = directory_note(d, domain, str_from(number), &note);
-	switch (found) {
-	case DIR_UNKNOWN:
-		return (struct event_refusal){ 503, NULL, "Retry-After: 5\r\n" };
-	case DIR_ABSENT:
-		return (struct event_refusal){ 404, NULL, NULL };
-	case DIR_FOUND:
-		break;
-	}
-	return (struct event_refusal){ 0, NULL, NULL };
+	return watchable_refusal(found);
 }
 
 void watchable_note_changed(struct event_package *p, const char *table, const char *key)

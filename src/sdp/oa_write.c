@@ -113,10 +113,17 @@ out:
 	return err;
 }
 
+static char *take_text(struct out *o)
+{
+	char *copy = out_ok(o) ? str_dup(out_view(o)) : NULL;
+
+	out_fini(o);
+	return copy;
+}
+
 char *oa_write_refusal(const struct sdp_media *m)
 {
 	struct out o;
-	char *copy;
 
 	out_init_grow(&o, TEXT_MAX);
 	out_z(&o, "m=");
@@ -128,15 +135,12 @@ char *oa_write_refusal(const struct sdp_media *m)
 		out_str(&o, m->formats[i].text);
 	}
 	out_z(&o, "\r\n");
-	copy = out_ok(&o) ? str_dup(out_view(&o)) : NULL;
-	out_fini(&o);
-	return copy;
+	return take_text(&o);
 }
 
 char *oa_write_own_refusal(const struct oa *oa)
 {
 	struct out o;
-	char *copy;
 
 	out_init_grow(&o, TEXT_MAX);
 	out_z(&o, "m=audio 0 ");
@@ -146,7 +150,5 @@ char *oa_write_own_refusal(const struct oa *oa)
 		out_i64(&o, oa->ours.list[i].pt);
 	}
 	out_z(&o, "\r\n");
-	copy = out_ok(&o) ? str_dup(out_view(&o)) : NULL;
-	out_fini(&o);
-	return copy;
+	return take_text(&o);
 }
