@@ -3,9 +3,10 @@
 .PHONY: bench
 
 BENCH_LOADS := $(addprefix $(BUILD)/tests/bench/,callload regload)
-BENCH_BIN   := $(BUILD)/tests/bench/rtpload $(BENCH_LOADS)
+BENCH_PLAIN := $(addprefix $(BUILD)/tests/bench/,rtpload floor)
+BENCH_BIN   := $(BENCH_PLAIN) $(BENCH_LOADS)
 
-$(BUILD)/tests/bench/rtpload: $(BUILD)/tests/bench/rtpload.o
+$(BENCH_PLAIN): %: %.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SAN) -fno-lto -o $@ $^ -lm
 

@@ -7,8 +7,9 @@ database and whoever else is busy on the machine don't count, but they push the 
 does: so CPU figures are taken second by second, and the quieter quarter of the seconds decides; the mean is printed beside it.
 
     held     1,000 calls are set up and held until the transactions that set them up have ended (RFC 3261: 32 s): KiB a call.
-             Meanwhile RTP flows through a part of them, both ways (rtpload): CPU us a packet. They hang up: the level of memory
-             after the first 1,000 calls.
+             Meanwhile RTP flows through a part of them, both ways (rtpload): CPU us a packet; and right before and after the same
+             load through a bare relay (floor.c), which is what the kernel takes on this machine at this time: the server's figure is
+             a ratio to that one, too. They hang up: the level of memory after the first 1,000 calls.
     load     19,000 more calls, each with a talk of 0.2 s: CPU us a call, what its timers cost later included. Once they and their transactions are gone nothing
              may be left: calls, tasks, timers, descriptors as before the first call, memory within 10 % of that level.
     calls    The same by callload.c in place of SIPp, which takes a core and a half for itself and so most of the server's caches.
@@ -38,7 +39,7 @@ from office import BUILD, Office, OfficeError, own_address, wait_until  # noqa: 
 
 RTP_PORTS = random.randrange(6000, 28000, 4)     # of the callers, on 127.0.0.1: none that the kernel gives out
 CALLER_RTP, CALLEE_RTP = RTP_PORTS, RTP_PORTS + 2000
-RTP_SECONDS, PPS = 10, 50
+RTP_SECONDS, FLOOR_SECONDS, PPS = 10, 5, 50
 HELD_RATE = 200
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
@@ -55,12 +56,11 @@ INSERT INTO pbx.context_include (domain, context, position, included) VALUES ('o
 """
 
 
-class Server:
-    """The office under load, as the operating system and its own counters see it."""
+class Measured:
+    """A process under load. Its counters are asked for by those who know how."""
 
-    def __init__(self, office):
-        self.office = office
-        self.pid = office.process.pid
+    def __init__(self, pid):
+        self.pid = pid
 
     def cpu_us(self):
         """Of all its threads since they began."""
@@ -68,6 +68,14 @@ class Server:
         for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir():
             ns += int((task / "schedstat").read_text().split()[0])
         return ns / 1000
+
+
+class Server(Measured):
+    """The office under load, as the operating system and its own counters see it."""
+
+    def __init__(self, office):
+        super().__init__(office.process.pid)
+        self.office = office
 
     def rss_kib(self):
         return int(pathlib.Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE_KIB
@@ -216,28 +224,68 @@ def sliced(server, counter, goes_on):
     return sorted(slices)[len(slices) // 4]
 
 
-def rtp(server, load, ncalls):
-    """CPU us a packet relayed, through ncalls of the held calls both ways; and what rtpload says of loss and delay."""
-    callers, callees = load.established()
-    both = [n for n in callers if n in callees][:ncalls]
-    pairs = load.dir / "pairs"
-    with open(pairs, "w") as out:
-        for number in both:
-            for local, remote in (callers[number], callees[number]):
-                print(f"{local} {server.office.addr}:{remote}", file=out)
+class Floor(Measured):
+    """The bare relay for these flows (floor.c): a process of its own at another address."""
+
+    def __init__(self, pairs):
+        self.process = subprocess.Popen([BUILD / "tests/bench/floor", "--pairs", pairs], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, bufsize=1)
+        super().__init__(self.process.pid)
+        if self.process.stdout.readline() != "ready\n":
+            raise OfficeError(f"floor: exit {self.process.wait()}")
+
+    def counters(self):
+        self.process.stdin.write("\n")
+        name, value = self.process.stdout.readline().split("=")
+        return {name: int(value)}
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+
+def pairs_file(path, flows):
+    """flows: (our port, address, its port)."""
+    path.write_text("".join(f"{local} {addr}:{remote}\n" for local, addr, remote in flows))
+    return path
+
+
+def relayed(relay, pairs, seconds):
+    """CPU us a packet relayed, the mean in what rtpload says of loss and delay beside it."""
     command = [BUILD / "tests/bench/rtpload", "--pairs", pairs, "--pps", str(PPS), "--max-loss", "1"]
     # the first packets of a flow are for latching, not for the measure
     subprocess.run(command + ["--seconds", "1"], capture_output=True, check=False)
-    before = server.cpu_us(), server.counters()["packets"]
-    run = subprocess.Popen(command + ["--seconds", str(RTP_SECONDS)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    quiet = sliced(server, "packets", lambda: run.poll() is None)
+    before = relay.cpu_us(), relay.counters()["packets"]
+    run = subprocess.Popen(command + ["--seconds", str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    quiet = sliced(relay, "packets", lambda: run.poll() is None)
     out = run.communicate()[0]
-    after = server.cpu_us(), server.counters()["packets"]
+    after = relay.cpu_us(), relay.counters()["packets"]
     said = dict(re.findall(r"(\w+)[ =:]+([0-9.]+)", out))
     if run.returncode:
         raise OfficeError(f"rtpload: {out}")
     said["mean"] = (after[0] - before[0]) / (after[1] - before[1])
-    return quiet, len(both), said
+    return quiet, said
+
+
+def rtp(server, load, ncalls):
+    """What a packet costs the server through ncalls of the held calls, both ways, and what the bare relay."""
+    callers, callees = load.established()
+    flows = [flow for n in callers if n in callees for flow in (callers[n], callees[n])][:2 * ncalls]
+    through = pairs_file(load.dir / "pairs", [(local, server.office.addr, remote) for local, remote in flows])
+    beside = own_address()
+    bare = pairs_file(load.dir / "pairs-floor", [(local, beside, remote) for local, remote in flows])
+    floors = []
+    us = said = None
+    for _ in range(2):
+        floor = Floor(bare)
+        try:
+            floors.append(relayed(floor, bare, FLOOR_SECONDS))
+        finally:
+            floor.stop()
+        if us is None:
+            us, said = relayed(server, through, RTP_SECONDS)
+    return us, len(flows) // 2, said, min(floors, key=lambda f: f[0])
 
 
 class Report:
@@ -248,6 +296,10 @@ class Report:
         ok = value <= budget
         self.failed += not ok
         print(f"{'ok' if ok else 'OVER':4} {what:34} {value:10.1f} {unit:8} budget {budget:g}{'  ' + note if note else ''}", flush=True)
+
+    def beside(self, what, value, unit, note):
+        """Nothing of ours, but what a figure is to be compared with."""
+        print(f"{'':4} {what:34} {value:10.1f} {unit:8} {note}", flush=True)
 
 
 def left_over(first, last):
@@ -270,13 +322,15 @@ def measure_sipp(office, server, options, report):
         first_fds = server.descriptors() - first["pooled"]
         first_kib = server.rss_kib()
 
-        held = load("held", options.held, (options.held // HELD_RATE + 55) * 1000, HELD_RATE)
+        held = load("held", options.held, (options.held // HELD_RATE + 70) * 1000, HELD_RATE)
         wait_until(lambda: server.counters()["legs"] == 2 * options.held, 60, 0.5)
         server.settle()
         report.figure("memory a held call", (server.rss_kib() - first_kib) / options.held, "KiB", 32, f"{options.held} calls")
-        us, flows, said = rtp(server, held, options.flows)
+        us, flows, said, (floor_us, floor) = rtp(server, held, options.flows)
         report.figure("CPU a relayed packet", us, "us", 6,
-                      f"{flows} calls, mean {said['mean']:.1f}, lost {said.get('loss_percent', '?')} %, p99 {said.get('p99_us', '?')} us")
+                      f"{flows} calls, mean {said['mean']:.1f}, lost {said['loss_percent']} %, p99 {said['p99_us']} us")
+        report.beside("the same by a bare relay", floor_us, "us",
+                      f"the server: {us / floor_us:.2f} times; mean {floor['mean']:.1f}, p99 {floor['p99_us']} us")
         held.wait()
         server.settle(calls=0)
         level_kib = server.rss_when_quiet(first_kib)
