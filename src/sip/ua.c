@@ -263,6 +263,15 @@ static void answer_options(struct sip_ua *ua, struct strans *st)
 	strans_reply_simple(st, 200, hdrs);
 }
 
+/* RFC 3891 §3: only an INVITE replaces. True: refused, and answered. */
+static bool refuse_replaces(struct strans *st, const struct sip_msg *m)
+{
+	if (m->method == SIP_INVITE || !sip_msg_has(m, SIP_HDR_REPLACES))
+		return false;
+	reply_bad_request(st, "Replaces Outside INVITE");
+	return true;
+}
+
 /* §8.2.2.3. True: refused, and answered. */
 static bool refuse_required(struct sip_ua *ua, struct strans *st, const struct sip_msg *m)
 {
@@ -335,7 +344,7 @@ static void in_dialog(struct sip_ua *ua, struct strans *st, const struct sip_msg
 		strans_reply(st, &(struct sip_reply){ .status = 500, .reason = "CSeq Out Of Order" });
 		return;
 	}
-	if (refuse_required(ua, st, m) || refuse_content(st, m))
+	if (refuse_required(ua, st, m) || refuse_content(st, m) || refuse_replaces(st, m))
 		return;
 	if (m->method == SIP_OPTIONS)
 		answer_options(ua, st);
@@ -383,7 +392,7 @@ static void out_of_dialog(struct sip_ua *ua, struct strans *st, const struct sip
 		strans_reply_simple(st, 483, NULL);
 	} else if (is_loop(ua, m)) {
 		strans_reply_simple(st, 482, NULL);
-	} else if (refuse_required(ua, st, m) || refuse_content(st, m)) {
+	} else if (refuse_required(ua, st, m) || refuse_content(st, m) || refuse_replaces(st, m)) {
 		return;
 	} else if ((m->method == SIP_INVITE || m->method == SIP_SUBSCRIBE) && dialog_contact_of(m, &contact)) {
 		reply_bad_request(st, "Missing Contact");
@@ -408,7 +417,7 @@ static bool is_plain(const struct sip_msg *m)
 	struct sip_uri contact;
 
 	return m->ruri.scheme != SIP_SCHEME_OTHER && (m->ruri.user.n || m->method != SIP_INVITE) && m->max_forwards != 0 &&
-	       !sip_msg_has(m, SIP_HDR_REQUIRE) && !sip_msg_has(m, SIP_HDR_CONTENT_ENCODING) && (!m->body.n || sip_msg_has(m, SIP_HDR_CONTENT_TYPE)) &&
+	       !sip_msg_has(m, SIP_HDR_REQUIRE) && !sip_msg_has(m, SIP_HDR_REPLACES) && !sip_msg_has(m, SIP_HDR_CONTENT_ENCODING) && (!m->body.n || sip_msg_has(m, SIP_HDR_CONTENT_TYPE)) &&
 	       ((m->method != SIP_INVITE && m->method != SIP_SUBSCRIBE) || dialog_contact_of(m, &contact) == 0);
 }
 

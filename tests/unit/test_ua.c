@@ -91,6 +91,10 @@ static void test_ua_answers_by_rule(void **state)
 		{ "INVITE", "", CONTACT "Require: path, foo\r\nRequire: Frob\r\n", "", 420, "\r\nUnsupported: foo, Frob\r\n" },
 		{ "OPTIONS", "", "Require: frob\r\n", "", 420, "\r\nUnsupported: frob\r\n" },
 		{ "OPTIONS", "", "Require: path\r\n", "", 200, "" },
+		/* RFC 3891 §3 */
+		{ "OPTIONS", "", "Replaces: a@b;to-tag=1;from-tag=2\r\n", "", 400, "SIP/2.0 400 Replaces Outside INVITE\r\n" },
+		{ "REGISTER", "", "Replaces: a@b;to-tag=1;from-tag=2\r\n", "", 400, "" },
+		{ "INVITE", "", CONTACT "Replaces: a@b;to-tag=1;from-tag=2\r\n", "", 200, "" },
 		/* §16.3, RFC 7332 */
 		{ "INVITE", "", CONTACT "Max-Forwards: 0\r\n", "", 483, "" },
 		{ "SUBSCRIBE", "", CONTACT "Max-Forwards: 0\r\n", "", 200, "" },
