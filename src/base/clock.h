@@ -1,6 +1,8 @@
 /* clock.h - where the time comes from, so that tests can set it.
  *
  * mono_ms never goes back; wall_ms is Unix time in ms. Handed down, never global.
+ *
+ * Owner:  whoever makes one; what has it in its params must not outlive it. Thread: the system's any, others as their functions.
  */
 #pragma once
 

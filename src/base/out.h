@@ -2,6 +2,8 @@
  *
  * Writes into a caller's buffer, or (out_init_grow) a heap buffer that grows up to a limit.
  * After an overflow nothing more is written; check out_ok() once at the end.
+ *
+ * Owner:  who inits it; out_fini() frees what grew. Thread: any, one at a time.
  */
 #pragma once
 

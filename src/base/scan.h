@@ -4,6 +4,8 @@
  * much as the search. Sixteen bytes at a time with SSE2, which each x86-64 has. Else eight, in plain C: a word less a constant borrows
  * into the top bit of each byte that is below it. A borrow goes on to the bytes above, so only the lowest byte found is sure,
  * which is the one wanted (S. E. Anderson, Bit Twiddling Hacks: "Determine if a word has a byte less than n").
+ *
+ * Pure. Thread: any.
  */
 #pragma once
 

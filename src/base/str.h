@@ -2,6 +2,8 @@
  *
  * Passed by value, never NUL-terminated, never outlives the buffer it points into.
  * To keep one, copy it with str_dup(). Print one with "%.*s" and STR_ARG(s).
+ *
+ * Thread: any.
  */
 #pragma once
 

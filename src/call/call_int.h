@@ -2,6 +2,8 @@
  *
  * The task waits as with a condition variable: it looks at the state of the call, and if what it wants isn't there,
  * call_wait() parks it until anything about the call has changed. Events only change state and call call_wake().
+ *
+ * Owner:  struct calls owns the calls, a call its legs. Thread: loop thread; tasks run on it, too.
  */
 #pragma once
 

@@ -2,6 +2,8 @@
  *
  * A language is a file lang_<code>.c with one struct lang, and a line in the table of say.c. Its functions add phrases
  * with say_phrase() and the other say_*; they keep nothing.
+ *
+ * Owner:  static const. Thread: loop thread.
  */
 #pragma once
 

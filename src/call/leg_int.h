@@ -1,4 +1,7 @@
-/* leg_int.h - between leg.c (the session's side of a leg) and leg_media.c (its descriptions and its stream). */
+/* leg_int.h - between leg.c (the session's side of a leg) and leg_media.c (its descriptions and its stream).
+ *
+ * Thread: loop thread.
+ */
 #pragma once
 
 #include <errno.h>

@@ -5,6 +5,7 @@
  * answer when they are asked (OPTIONS) are left out as long as there are others.
  *
  * Owner:  the running application of the call: copies, so that the task may park.
+ * Thread: loop thread.
  */
 #pragma once
 

@@ -1,4 +1,7 @@
-/* outbox_int.h - between outbox.c (what is sent when) and outbox_store.c (files). Inside db/ alone. */
+/* outbox_int.h - between outbox.c (what is sent when) and outbox_store.c (files). Inside db/ alone.
+ *
+ * Thread: store_run() on the libuv pool, which has the job to itself until it is done; all else on the loop thread.
+ */
 #pragma once
 
 #include <sys/types.h>

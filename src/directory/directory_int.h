@@ -1,4 +1,7 @@
-/* directory_int.h - between directory.c (loading, change feed) and tables.c (rows and look-ups). */
+/* directory_int.h - between directory.c (loading, change feed) and tables.c (rows and look-ups).
+ *
+ * Thread: loop thread.
+ */
 #pragma once
 
 #include <uthash.h>

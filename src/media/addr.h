@@ -1,6 +1,8 @@
 /* addr.h - an IPv4 or IPv6 address with its port, in 28 bytes instead of the 128 of sockaddr_storage.
  *
  * Streams keep several of these each, and there are thousands of streams.
+ *
+ * Pure. Thread: any.
  */
 #pragma once
 

@@ -2,7 +2,7 @@
  *
  * Only what two-party audio needs: SR, RR (with the report block about us), SDES CNAME, BYE. Other packet
  * types are stepped over.
- * Sources: RFC 3550 §6.
+ * Sources: RFC 3550 §6. Thread: any.
  */
 #pragma once
 

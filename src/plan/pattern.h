@@ -8,6 +8,8 @@
  * equal sizes at that position: the smaller first member wins, so that the order is total and independent of insertion.
  * A pattern that ends wins over one that goes on with "!".
  * pbx.pattern_rank(text) in SQL gives the same order; a property test holds the two equal.
+ *
+ * Owner:  its maker. Thread: any, one at a time for a set.
  */
 #pragma once
 

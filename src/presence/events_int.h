@@ -1,4 +1,7 @@
-/* events_int.h - between events.c (subscriptions and NOTIFYs) and events_store.c (their copy in the database). */
+/* events_int.h - between events.c (subscriptions and NOTIFYs) and events_store.c (their copy in the database).
+ *
+ * Owner:  a package its resources, a resource its watchers. Thread: loop thread.
+ */
 #pragma once
 
 #include "base/table.h"

@@ -1,5 +1,8 @@
 /* message_int.h - between message.c (MESSAGEs that come in), message_send.c (to the contacts of an extension) and message_store.c (those
- * that wait). */
+ * that wait).
+ *
+ * Owner:  struct messages owns them all; a job goes when its MESSAGE has been answered. Thread: loop thread.
+ */
 #pragma once
 
 #include "base/table.h"

@@ -1,6 +1,8 @@
 /* pidf.h - presence documents (PIDF, RFC 3863, with the person of RFC 4479 and the activities of RFC 4480): read and written.
  *
  * They come from outside: read by libxml2, without network, entities or document types, and only so large.
+ *
+ * Thread: any.
  */
 #pragma once
 

@@ -1,4 +1,7 @@
-/* watchable.h - which numbers may be watched by whom: what the packages dialog and presence share. */
+/* watchable.h - which numbers may be watched by whom: what the packages dialog and presence share.
+ *
+ * Thread: loop thread.
+ */
 #pragma once
 
 #include "presence/events.h"

@@ -1,4 +1,4 @@
-/* xml.h - writes text into XML, escaped so that it can't be anything but text. */
+/* xml.h - writes text into XML, escaped so that it can't be anything but text. Thread: any. */
 #pragma once
 
 #include "base/out.h"

@@ -2,6 +2,8 @@
  *
  * One function for REGISTER, INVITE, SUBSCRIBE and the rest, so that they all refuse alike: an unknown user gets what a
  * wrong password gets, with the same challenge, after the same work.
+ *
+ * Owner:  its maker embeds it and outlives it with what it points to. Thread: loop thread. Nothing is called back.
  */
 #pragma once
 

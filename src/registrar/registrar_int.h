@@ -3,6 +3,8 @@
  *
  * An aor is an extension with at least one binding; it goes with its last one. Every change but a mere refresh is told to the
  * watchers; every change goes to the outbox, refreshes only when the kept expiry has become old.
+ *
+ * Owner:  struct registrar, of all of it. Thread: loop thread.
  */
 #pragma once
 

@@ -1,4 +1,7 @@
-/* oa_int.h - between oa.c (whose turn it is, what was agreed), oa_payloads.c (numbers of codecs) and oa_write.c (our texts). */
+/* oa_int.h - between oa.c (whose turn it is, what was agreed), oa_payloads.c (numbers of codecs) and oa_write.c (our texts).
+ *
+ * Owner:  struct oa, of all of it. Thread: any, one at a time.
+ */
 #pragma once
 
 #include "sdp/oa.h"

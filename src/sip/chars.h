@@ -1,6 +1,8 @@
 /* chars.h - what a character may be part of (RFC 3261 §25.1): one table, so that a text is checked with one look a character.
  *
  * Bytes above 127 are let pass in URIs: phones put UTF-8 there. NUL belongs to nothing.
+ *
+ * Thread: any.
  */
 #pragma once
 

@@ -1,4 +1,7 @@
-/* digest_int.h - the hash engine both sides of digest authentication use. For digest*.c alone. */
+/* digest_int.h - the hash engine both sides of digest authentication use. For digest*.c alone.
+ *
+ * Owner:  a server or a client embeds an engine. Thread: loop thread, for its hash context is used again and again.
+ */
 #pragma once
 
 #include <openssl/evp.h>

@@ -6,6 +6,8 @@
  * fold becomes spaces), so the bytes must be writable.
  *
  * Limits (reasons beside the constants in msg.c): SIP_MSG_MAX bytes, SIP_HDR_MAX headers.
+ *
+ * Thread: any, one at a time.
  */
 #pragma once
 

@@ -2,6 +2,8 @@
  *
  * A message carries first its sender's end, then as "remote" the end it is for. Each UUID is 32 lower case hex digits; the nil one, all
  * zeros, stands for an end that isn't known. RFC 7329 knew one UUID for both ends and no "remote".
+ *
+ * Pure but for the rng of whoever makes a new one. Thread: any.
  */
 #pragma once
 

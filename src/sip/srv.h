@@ -1,4 +1,4 @@
-/* srv.h - the order of SRV and NAPTR records (RFC 2782, RFC 3263 §4.1). Pure. Inside sip/ alone. */
+/* srv.h - the order of SRV and NAPTR records (RFC 2782, RFC 3263 §4.1). Pure. Inside sip/ alone. Thread: any. */
 #pragma once
 
 #include "base/rng.h"

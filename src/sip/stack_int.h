@@ -1,4 +1,7 @@
-/* stack_int.h - between stack.c (matching, transports) and the transaction machines in ctrans.c and strans.c. */
+/* stack_int.h - between stack.c (matching, transports) and the transaction machines in ctrans.c and strans.c.
+ *
+ * Owner:  struct sip_stack, of the transactions. Thread: loop thread.
+ */
 #pragma once
 
 #include "base/table.h"

@@ -1,5 +1,7 @@
 /* stun.h - STUN binding requests on the ports of SIP (RFC 5389, RFC 5626 §4.4.2), answered and made: the keep-alive of UDP, which tells
  * who asks the address he has outside a NAT. Pure functions.
+ *
+ * Thread: any.
  */
 #pragma once
 

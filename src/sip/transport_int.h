@@ -1,4 +1,7 @@
-/* transport_int.h - between transport.c (UDP, flows by id), listener.c, tcp.c and ws.c (connections) and gate.c (how many). */
+/* transport_int.h - between transport.c (UDP, flows by id), listener.c, tcp.c and ws.c (connections) and gate.c (how many).
+ *
+ * Owner:  struct transport, of listeners and connections; a connection frees itself when its handles have closed. Thread: loop thread.
+ */
 #pragma once
 
 #include "base/table.h"

@@ -1,4 +1,7 @@
-/* ua_int.h - the user agent's insides, shared by ua.c, dialog.c, session*.c and subscription.c. */
+/* ua_int.h - the user agent's insides, shared by ua.c, dialog.c, session*.c and subscription.c.
+ *
+ * Thread: loop thread.
+ */
 #pragma once
 
 #include "sip/ua.h"

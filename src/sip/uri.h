@@ -1,6 +1,8 @@
 /* uri.h - SIP, SIPS and tel URIs (RFC 3261 §19.1, RFC 3966).
  *
  * A parsed URI holds slices of the text it was parsed from.
+ *
+ * Thread: any.
  */
 #pragma once
 
