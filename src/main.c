@@ -325,7 +325,8 @@ static int make_rest(struct pbx *p)
 
 	if (err)
 		return err;
-	p->auth = (struct auth){ .directory = p->directory, .digest = p->digest, .log = &p->log, .guard = guard };
+	p->auth = (struct auth){ .directory = p->directory, .digest = p->digest, .log = &p->log, .guard = guard,
+				 .transport = sip_ua_transport(p->ua) };
 	err = bans_new(&p->bans, &(struct bans_params){ .guard = guard, .directory = p->directory, .db = p->db, .timers = p->timers,
 							.clock = &clock_system, .log = &p->log, .node = p->config.node });
 	if (err)

@@ -81,6 +81,7 @@ struct dir_trunk {
 	bool has_asserted, has_preferred, has_rpid;
 	const char *caller_id;           /* number shown to it; NULL: the domain's */
 	uint32_t session_expires_s;      /* UINT32_MAX: the domain's */
+	const char *tls_identity;        /* the domain of its certificate, by which it is known; NULL: none */
 };
 
 /* Headers passed from one leg to the other besides those that always are. */
@@ -150,6 +151,8 @@ void directory_trunks(struct directory *d, void (*fn)(const struct dir_trunk *tr
 enum dir_answer directory_trunk_by_address(struct directory *d, const struct sockaddr *addr, const struct dir_trunk **out); /* longest prefix */
 /* Of IPv6: is there a trunk in the /64 of addr, but not all of that network is it? */
 bool directory_is_network_shared(struct directory *d, const struct sockaddr *addr);
+/* Whose certificate stands for this domain, in lower case. */
+enum dir_answer directory_trunk_by_identity(struct directory *d, const char *identity, const struct dir_trunk **out);
 /* Those of a trunk; trunk NULL: of all trunks and between phones. */
 enum dir_answer directory_pass(struct directory *d, const char *domain, const char *trunk, const struct dir_pass **out);
 enum dir_answer directory_group(struct directory *d, const char *domain, struct str number, const struct dir_group **out);

@@ -158,6 +158,7 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	r->trunk.is_outbound = is_true(r->v[20]);
 	r->trunk.keepalive_s = number_or(r->v[21], 0);
 	r->trunk.is_bulk = is_true(r->v[22]);
+	r->trunk.tls_identity = r->v[23];
 	r->trunk.is_trusted = is_true(r->v[8]);
 	r->trunk.has_asserted = r->trunk.is_trusted && (!strcmp(r->v[9], "pai") || !strcmp(r->v[9], "both"));
 	r->trunk.has_rpid = r->trunk.is_trusted && (!strcmp(r->v[9], "rpid") || !strcmp(r->v[9], "both"));
@@ -289,7 +290,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		"SELECT t.domain || '/' || t.name, t.domain, t.name, t.context, t.uri, t.auth_user, t.auth_password, t.call_limit,"
 		" (SELECT string_agg(a.address::text, E'\\x1e') FROM pbx.trunk_address AS a WHERE (a.domain, a.name) = (t.domain, t.name)),"
 		" t.trusted, t.identity, t.caller_id, t.session_expires_s, t.register, t.registrar, t.register_as, t.register_expires_s, t.contact_user, t.proxy,"
-		" t.number_from, t.qualify_s, t.outbound, t.keepalive_s, t.register_bulk FROM pbx.trunk AS t" WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
+		" t.number_from, t.qualify_s, t.outbound, t.keepalive_s, t.register_bulk, t.tls_identity FROM pbx.trunk AS t" WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
 	[DIR_GROUP] = { "ring_group",
 		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"
 		" (SELECT string_agg(m.member || E'\\x1f' || m.delay_s || E'\\x1f' || coalesce(m.ring_s::text, ''), E'\\x1e' ORDER BY m.position, m.member)"
@@ -584,6 +585,18 @@ bool directory_is_network_shared(struct directory *d, const struct sockaddr *add
 				return true;
 		}
 	return false;
+}
+
+enum dir_answer directory_trunk_by_identity(struct directory *d, const char *identity, const struct dir_trunk **out)
+{
+	if (!d->is_loaded)
+		return DIR_UNKNOWN;
+	for (const struct dir_row *r = d->rows[DIR_TRUNK]; r; r = r->hh.next)
+		if (r->trunk.tls_identity && !strcmp(r->trunk.tls_identity, identity)) {
+			*out = &r->trunk;
+			return DIR_FOUND;
+		}
+	return DIR_ABSENT;
 }
 
 /* Counted once a change: who may not exist must be answered as fast as who does. */

@@ -1,4 +1,4 @@
-/* auth.c - digest for extensions, the source address for trunks (RFC 3261 §22, RFC 7616).
+/* auth.c - digest for extensions, the source address or certificate for trunks (RFC 3261 §22, §26.3.2.2, RFC 5922, RFC 7616).
  *
  * An unknown user takes the same way as a known one, down to the hash that is computed: nothing that goes back tells
  * them apart. Only who has proved a password learns more (403).
@@ -231,7 +231,22 @@ static enum auth_verdict check_digest(const struct check *c, const struct sip_cr
 	return challenge(c, name, false);
 }
 
-/* Who comes from a trunk's address is the trunk, unless it shows credentials: a phone may sit behind the same NAT. It shows none unless
+/* Who has shown over TLS that it is the trunk's domain (RFC 5922 §7.4), from wherever it comes. */
+static enum dir_answer trunk_by_certificate(const struct check *c, const struct dir_trunk **trunk)
+{
+	enum dir_answer answer = DIR_ABSENT;
+	const char *domain;
+
+	if (!c->auth->transport || c->src->proto != SIP_TLS)
+		return DIR_ABSENT;
+	for (unsigned i = 0; answer == DIR_ABSENT && (domain = transport_flow_domain(c->auth->transport, c->src->flow, i)) != NULL; i++)
+		answer = directory_trunk_by_identity(c->auth->directory, domain, trunk);
+	if (answer == DIR_FOUND && c->st)
+		guard_proved(c->auth->guard, c->src);
+	return answer;
+}
+
+/* Who comes from a trunk's address, or with its certificate, is the trunk, unless it shows credentials: a phone may sit behind the same NAT. It shows none unless
  * it is asked, and for what only phones may do it must be. */
 static enum dir_answer find_trunk(const struct check *c, struct auth_identity *out)
 {
@@ -241,7 +256,9 @@ static enum dir_answer find_trunk(const struct check *c, struct auth_identity *o
 	if (c->m->method == SIP_REGISTER || c->m->method == SIP_SUBSCRIBE || c->m->method == SIP_PUBLISH)
 		return DIR_ABSENT;
 	trunk = c->auth->trunk_of ? c->auth->trunk_of(c->m, c->src, c->auth->trunk_of_arg) : NULL;
-	answer = trunk ? DIR_FOUND : directory_trunk_by_address(c->auth->directory, &c->src->peer.sa, &trunk);
+	answer = trunk ? DIR_FOUND : trunk_by_certificate(c, &trunk);
+	if (answer == DIR_ABSENT)
+		answer = directory_trunk_by_address(c->auth->directory, &c->src->peer.sa, &trunk);
 	if (answer != DIR_FOUND)
 		return answer;
 	*out = (struct auth_identity){ 0 };

@@ -6,11 +6,11 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
+
+#include "sip/cert.h"
 
 #define WAITING_MAX (64 * 1024) /* plain bytes kept until the handshake is over: a few messages */
 
@@ -26,6 +26,7 @@ struct tls {
 	BIO *in, *out;      /* the SSL's */
 	bool checks_peer;
 	char *name;         /* called; NULL: none, or we were called */
+	char *domains;      /* of the peer's certificate, as cert_domains() has them; NULL: nobody has asked yet */
 	char *waiting;      /* written before the end of the handshake */
 	size_t nwaiting;
 };
@@ -312,6 +313,7 @@ void tls_free(struct tls *t)
 		return;
 	SSL_free(t->ssl); /* and its BIOs */
 	free(t->name);
+	free(t->domains);
 	free(t->waiting);
 	free(t);
 }
@@ -400,54 +402,30 @@ const char *tls_version(const struct tls *t)
 	return SSL_get_version(t->ssl);
 }
 
-/* "sip:example.com" names a domain; "sip:alice@example.com" a user, who can't stand for it (RFC 5922 §7.1). */
-static bool is_sip_uri(const ASN1_IA5STRING *uri, struct str *domain)
+/* The one shown, if an authority vouches for it. */
+static X509 *good_certificate(const struct tls *t)
 {
-	const char *p = (const char *)ASN1_STRING_get0_data(uri);
-	int n = ASN1_STRING_length(uri);
+	X509 *cert = SSL_is_init_finished(t->ssl) ? SSL_get0_peer_certificate(t->ssl) : NULL; /* before, it may not be its own */
 
-	if (n <= 4 || strncasecmp(p, "sip:", 4) != 0)
-		return false;
-	*domain = (struct str){ p + 4, (size_t)n - 4 };
-	return true;
-}
-
-/* 1 named, 0 not, -1: the certificate has no SIP URIs, so its DNS names count. */
-static int named_by_uri(const GENERAL_NAMES *names, const char *domain)
-{
-	int found = -1;
-
-	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-		const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
-		struct str named;
-
-		if (g->type != GEN_URI || !is_sip_uri(g->d.uniformResourceIdentifier, &named))
-			continue;
-		if (str_ieqz(named, domain))
-			return 1;
-		found = 0;
-	}
-	return found;
+	return cert && SSL_get_verify_result(t->ssl) == X509_V_OK ? cert : NULL;
 }
 
 bool tls_peer_is(const struct tls *t, const char *domain)
 {
-	X509 *cert = SSL_get0_peer_certificate(t->ssl);
-	GENERAL_NAMES *names;
-	unsigned flags = X509_CHECK_FLAG_NO_WILDCARDS;
-	int named = -1;
+	X509 *cert = good_certificate(t);
 
-	if (!cert || SSL_get_verify_result(t->ssl) != X509_V_OK)
-		return false;
-	names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
-	if (names) {
-		named = named_by_uri(names, domain);
-		flags |= X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
-		GENERAL_NAMES_free(names);
-	}
-	if (named >= 0)
-		return named;
-	/* RFC 5922 §7.2: no wildcards; §7.1: the common name only of a certificate without alternative names, whatever these are. */
-	return X509_check_host(cert, domain, 0, flags, NULL) == 1 ||
-	       X509_check_ip_asc(cert, domain, 0) == 1;
+	return cert && cert_is_for(cert, domain);
+}
+
+const char *tls_peer_domain(struct tls *t, unsigned i)
+{
+	X509 *cert = t->domains ? NULL : good_certificate(t);
+	const char *domain;
+
+	if (cert)
+		t->domains = cert_domains(cert);
+	domain = t->domains;
+	while (domain && *domain && i--)
+		domain += strlen(domain) + 1;
+	return domain && *domain ? domain : NULL;
 }

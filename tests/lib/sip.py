@@ -16,10 +16,11 @@ import random
 import re
 import select
 import socket
+import ssl
 import struct
 import time
 
-from office import OfficeError, SLOW, WS_PORT, WSS_PORT, free_port6, own_address
+from office import OfficeError, SLOW, TLS_PORT, WS_PORT, WSS_PORT, free_port6, own_address
 from ws import WebSocket
 
 COMPACT = {"v": "via", "f": "from", "t": "to", "m": "contact", "i": "call-id", "l": "content-length", "c": "content-type",
@@ -166,10 +167,21 @@ def media_of(body):
     return addr, int(re.search(r"^m=audio (\d+)", body, re.M).group(1))
 
 
+def tls_client(certificate=None):
+    """A client's side of TLS, that shows a certificate (with its key in the same file) if it is asked."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if certificate:
+        context.load_cert_chain(certificate)
+    return context
+
+
 class Phone:
     patience = 1                         # how many times as long it waits
 
-    def __init__(self, office, user="1001", password=None, family=4, proto="udp", addr=None, port=None, algorithm=None, target=None):
+    def __init__(self, office, user="1001", password=None, family=4, proto="udp", addr=None, port=None, algorithm=None, target=None,
+                 context=None):
+        """context: for TLS, with the certificate that it shows; without, it shows none. Whose the server's is it doesn't care."""
         self.office, self.user, self.family, self.proto = office, user, family, proto
         self.addr = addr or (own_address() if family == 4 else office.addr6)
         self.credentials = Credentials(user, password if password is not None else f"s{user}", algorithm)
@@ -190,9 +202,11 @@ class Phone:
         self.socket.bind((self.addr, port if port is not None else (5060 if family == 4 else free_port6())))
         if proto == "udp":
             self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        elif proto == "tcp":
+        elif proto in ("tcp", "tls"):
             self.socket.settimeout(5 * SLOW)
-            self.socket.connect(self.server)
+            self.socket.connect((self.server[0], TLS_PORT) if proto == "tls" and not target else self.server)
+        if proto == "tls":
+            self.socket = (context or tls_client()).wrap_socket(self.socket)
         self.port = self.socket.getsockname()[1]
         self.host = self.addr if family == 4 else f"[{self.addr}]"
 
@@ -215,7 +229,7 @@ class Phone:
     def send(self, data, to=None):
         data = data.encode() if isinstance(data, str) else data
         self.trace.append((">>>", data))
-        if self.proto == "tcp":
+        if self.proto in ("tcp", "tls"):
             self.socket.sendall(data)
         elif self.proto in ("ws", "wss"):
             self.socket.send(data)
@@ -228,7 +242,8 @@ class Phone:
             if self.socket.is_closed:
                 raise ConnectionClosed("the server closed the connection")
             return data and (data, self.server, None)
-        if not select.select([self.socket], [], [], max(0, timeout))[0]:
+        is_there = self.proto == "tls" and self.socket.pending()
+        if not is_there and not select.select([self.socket], [], [], max(0, timeout))[0]:
             return None
         if self.proto == "udp":
             data, extra, _, source = self.socket.recvmsg(65535, socket.CMSG_SPACE(16))
@@ -266,7 +281,7 @@ class Phone:
 
     def _next(self, end):
         while True:
-            if self.proto == "tcp":
+            if self.proto in ("tcp", "tls"):
                 data = self._next_of_stream()
                 if data:
                     self.trace.append(("<<<", data))
@@ -274,7 +289,7 @@ class Phone:
             got = self._read(end - time.monotonic())
             if got is None:
                 return None
-            if self.proto == "tcp":
+            if self.proto in ("tcp", "tls"):
                 self.buffer += got[0]
             elif got[0].strip(b"\r\n"):
                 self.trace.append(("<<<", got[0]))
@@ -323,7 +338,7 @@ class Phone:
 
     @property
     def contact(self):
-        transport = {"tcp": ";transport=tcp", "ws": ";transport=ws", "wss": ";transport=ws"}.get(self.proto, "")
+        transport = {"tcp": ";transport=tcp", "tls": ";transport=tls", "ws": ";transport=ws", "wss": ";transport=ws"}.get(self.proto, "")
         return f"<sip:{self.user}@{self.sent_by}{transport}>"
 
     def request(self, method, uri=None, headers=(), body="", call_id=None, cseq=1, branch=None, from_tag=None, to=None, from_=None,

@@ -1,6 +1,6 @@
 -- Sound, groups, menus, trunks.
 BEGIN;
-SELECT plan(34);
+SELECT plan(39);
 
 -- sound
 SELECT t.refused($$ INSERT INTO pbx.prompt (domain, name) VALUES ('office', 'x') $$, '%prompt_has_a_path_or_a_sound%', 'a prompt sounds');
@@ -41,6 +41,10 @@ SELECT t.refused($$ INSERT INTO pbx.trunk (domain, name, context, auth_user) VAL
 SELECT t.accepted($$ INSERT INTO pbx.trunk (domain, name, context, uri) VALUES ('office', 'isp', 'lobby', 'sip:sip.example.org'), ('office', 'gw', 'lobby', NULL);
 	INSERT INTO pbx.trunk_address VALUES ('office', 'isp', '192.0.2.0/24'), ('office', 'gw', '192.0.2.7') $$, 'trunks');
 SELECT t.refused($$ INSERT INTO pbx.trunk_address VALUES ('office', 'gw', '192.0.2.0/24') $$, '%address_belongs_to_one_trunk%', 'an address belongs to one trunk');
+SELECT t.accepted($$ UPDATE pbx.trunk SET tls_identity = 'sbc.example.org' WHERE name = 'isp' $$, 'a trunk is known by its certificate');
+SELECT t.refused($$ UPDATE pbx.trunk SET tls_identity = 'sbc.example.org' WHERE name = 'gw' $$, '%tls_identity_belongs_to_one_trunk%', 'and no other by the same');
+SELECT t.refused(format('UPDATE pbx.trunk SET tls_identity = %L WHERE name = ''gw''', i), '%tls_identity_is_a_domain%', i || ' is no domain in lower case')
+	FROM unnest(ARRAY['SBC.example.org', 'sip:sbc.example.org', '*.example.org']) AS i;
 SELECT t.refused($$ INSERT INTO pbx.inbound_number VALUES ('tel:1', 'office', '400') $$, '%number_is_digits_perhaps_after_a_plus%', 'a public number is digits');
 SELECT t.refused($$ INSERT INTO pbx.inbound_number VALUES ('+4315550100', 'office', '555') $$, 'inbound number +4315550100: no route of context office matches 555', 'it leads somewhere');
 SELECT t.refused($$ INSERT INTO pbx.inbound_number VALUES ('+4315550100', 'office', '400'); UPDATE pbx.domain SET default_context = 'lobby' $$,

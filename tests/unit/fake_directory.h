@@ -1,7 +1,7 @@
 /* fake_directory.h - a directory of one office, for tests that link without directory.c. Include it once.
  *
  * Domain "office", realm "cordboard", the default one. 1001 with its own name; 1002 whose authentication name is "bob";
- * 1003 has a password but no extension any more. 1004 is an exchange with the number 2001. All passwords are "secret". A trunk at 192.0.2.200. Mailboxes: 1001, 1002.
+ * 1003 has a password but no extension any more. 1004 is an exchange with the number 2001. All passwords are "secret". A trunk at 192.0.2.200, another with the certificate of sbc.example.com. Mailboxes: 1001, 1002.
  */
 #pragma once
 
@@ -120,6 +120,18 @@ enum dir_answer directory_trunk_by_address(struct directory *d, const struct soc
 	if (d->is_unknown)
 		return DIR_UNKNOWN;
 	if (strcmp(sockaddr_print_host((const union sockaddr_any *)addr, text), "192.0.2.200") != 0)
+		return DIR_ABSENT;
+	*out = &trunk;
+	return DIR_FOUND;
+}
+
+enum dir_answer directory_trunk_by_identity(struct directory *d, const char *identity, const struct dir_trunk **out)
+{
+	static const struct dir_trunk trunk = { .domain = "office", .name = "sbc", .context = "incoming", .tls_identity = "sbc.example.com" };
+
+	if (d->is_unknown)
+		return DIR_UNKNOWN;
+	if (strcmp(identity, trunk.tls_identity) != 0)
 		return DIR_ABSENT;
 	*out = &trunk;
 	return DIR_FOUND;

@@ -344,6 +344,53 @@ static void test_auth_trunk_by_address(void **state)
 	}
 }
 
+static const char *shown[3]; /* what the peer's certificate stands for, on flow 1001 */
+
+const char *transport_flow_domain(const struct transport *t, uint64_t flow, unsigned i)
+{
+	(void)t;
+	return flow == 1001 && i < ARRAY_LEN(shown) ? shown[i] : NULL;
+}
+
+/* RFC 5922: from wherever it comes, and over TLS alone. */
+static void test_auth_trunk_by_certificate(void **state)
+{
+	static const struct { const char *method; enum sip_proto proto; uint64_t flow; const char *shown[3]; int status; } rows[] = {
+		{ "INVITE", SIP_TLS, 1001, { "sbc.example.com" }, 0 },
+		{ "MESSAGE", SIP_TLS, 1001, { "a.example.com", "sbc.example.com" }, 0 },
+		{ "INVITE", SIP_TLS, 1001, { "a.example.com", "b.example.com" }, 401 },
+		{ "INVITE", SIP_TLS, 1001, { NULL }, 401 },
+		{ "INVITE", SIP_TLS, 1002, { "sbc.example.com" }, 401 },
+		{ "INVITE", SIP_TCP, 1001, { "sbc.example.com" }, 401 },
+		{ "REGISTER", SIP_TLS, 1001, { "sbc.example.com" }, 401 },
+		{ "SUBSCRIBE", SIP_TLS, 1001, { "sbc.example.com" }, 401 },
+	};
+
+	(void)state;
+	auth.transport = (struct transport *)&auth; /* told from none, and nothing else */
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct auth_identity who;
+		enum auth_verdict verdict;
+		char hdrs[2048];
+		struct strans st;
+		struct out o;
+
+		memcpy(shown, rows[i].shown, sizeof(shown));
+		fake_strans_init(&st, request(rows[i].method, "sip:+4930123@sbc.example.com", "sip:1001@office", ""));
+		st.source.proto = rows[i].proto;
+		st.source.flow = rows[i].flow;
+		out_init(&o, hdrs, sizeof(hdrs));
+		assert_int_equal(auth_challenge_early(st.msg, &st.source, &o, &auth), rows[i].status ? SIP_EARLY_REPLY : SIP_EARLY_KEEP);
+		verdict = auth_check(&auth, &st, st.msg, &who);
+		if (verdict != (rows[i].status ? AUTH_ANSWERED : AUTH_OK) || st.status != rows[i].status)
+			fail_msg("row %zu: %d", i, st.status);
+		if (verdict == AUTH_OK)
+			assert_string_equal(who.trunk, "sbc");
+		fake_strans_fini(&st);
+	}
+	auth.transport = NULL;
+}
+
 static uint64_t guard_clock(void *arg)
 {
 	(void)arg;
@@ -541,6 +588,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_auth_replay_is_stale, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_unloaded_directory_is_503, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_trunk_by_address, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_trunk_by_certificate, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_guesses_lead_to_a_ban, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_old_nonces_are_no_guesses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_early_challenges_are_those_of_auth_check, setup, teardown),

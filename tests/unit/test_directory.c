@@ -152,6 +152,16 @@ static enum dir_answer print_address(char *buf, size_t size, const char *address
 	return a;
 }
 
+static enum dir_answer print_identity(char *buf, size_t size, const char *identity)
+{
+	const struct dir_trunk *t;
+	enum dir_answer a = directory_trunk_by_identity(bed.directory, identity, &t);
+
+	if (a == DIR_FOUND)
+		snprintf(buf, size, "%s", t->name);
+	return a;
+}
+
 static enum dir_answer print_group(char *buf, size_t size, const char *number)
 {
 	const struct dir_group *g;
@@ -237,7 +247,7 @@ static const char *describe(const char *what)
 {
 	static const struct { const char *kind; enum dir_answer (*print)(char *buf, size_t size, const char *key); } kinds[] = {
 		{ "extension ", print_extension }, { "credential ", print_credential }, { "forward ", print_forward },
-		{ "trunk ", print_trunk }, { "address ", print_address }, { "group ", print_group }, { "menu ", print_menu },
+		{ "trunk ", print_trunk }, { "address ", print_address }, { "identity ", print_identity }, { "group ", print_group }, { "menu ", print_menu },
 		{ "mailbox ", print_mailbox }, { "music ", print_music }, { "domain ", print_domain }, { "host ", print_host },
 		{ "shown ", print_shown }, { "boundary ", print_boundary }, { "pass ", print_pass },
 	};
@@ -464,6 +474,10 @@ static void test_directory_change_is_in_force_after_commit(void **state)
 		{ "SELECT 1", "address 2001:db8:1::5", "provider", NULL }, { "SELECT 1", "address 2001:db8:1:ffff::1", "near", NULL },
 		{ "SELECT 1", "address 2001:db8:2::5", "absent", NULL }, { "SELECT 1", "address ::ffff:198.51.100.7", "absent", NULL },
 		{ "DELETE FROM pbx.trunk_address WHERE name = 'near'", "address 198.51.100.8", "provider", "trunk office/near" },
+		{ "SELECT 1", "identity sbc.example.com", "absent", NULL },
+		{ "UPDATE pbx.trunk SET tls_identity = 'sbc.example.com' WHERE name = 'near'", "identity sbc.example.com", "near", "trunk office/near" },
+		{ "UPDATE pbx.trunk SET enabled = false WHERE name = 'near'", "identity sbc.example.com", "absent", "trunk office/near" },
+		{ "UPDATE pbx.trunk SET enabled = true WHERE name = 'near'", "identity sbc.example.com", "near", "trunk office/near" },
 		{ "SELECT 1", "boundary near", " -", NULL },
 		{ "UPDATE pbx.trunk SET trusted = true, caller_id = '+431' WHERE name = 'near'", "boundary near", "trusted pai +431",
 		  "trunk office/near" },

@@ -236,6 +236,42 @@ static void test_tls_client_certificate_by_choice(void **state)
 	tls_free(c);
 }
 
+/* RFC 5922 §7.1: what a client stands for. */
+static void test_tls_peer_domains_are_those_of_its_certificate(void **state)
+{
+	static const struct { const char *alt; bool is_stranger; const char *domains; } v[] = {
+		{ "URI:sip:SBC.example.com", false, "sbc.example.com " },
+		{ "URI:sip:a.example.com,DNS:c.example.com,URI:sip:b.example.com:5061", false, "a.example.com b.example.com " },
+		{ "DNS:a.example.com,DNS:B.example.com", false, "a.example.com b.example.com " },
+		{ "URI:https://www.example.com,DNS:a.example.com", false, "a.example.com " },
+		{ "URI:sips:a.example.com,URI:sip:alice@example.com,IP:192.0.2.7,email:a@b.example", false, "" },
+		{ "DNS:*.example.com,DNS:a.example.com", false, "a.example.com " },
+		{ NULL, false, "" },                                  /* the common name isn't vouched for */
+		{ "URI:sip:sbc.example.com", true, "" },
+	};
+	struct bed *b = *state;
+
+	authority_issue(&b->ca, "pbx", NULL, b->path);
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		char got[200] = "";
+		const char *domain;
+		struct tls *s, *c;
+
+		authority_issue(v[i].is_stranger ? &b->other : &b->ca, "common.example.com", v[i].alt, b->path2);
+		ends(&(struct tls_context_params){ .cert = b->path, .ca = b->ca_path, .asks_client = true },
+		     &(struct tls_context_params){ .ca = b->ca_path, .cert = b->path2 }, NULL, &s, &c);
+		assert_null(tls_peer_domain(s, 0));           /* not yet */
+		assert_int_equal(converse(s, c, 9999), 0);
+		for (unsigned k = 0; (domain = tls_peer_domain(s, k)) != NULL; k++) {
+			strcat(got, domain);
+			strcat(got, " ");
+		}
+		assert_string_equal(got, v[i].domains);
+		tls_free(s);
+		tls_free(c);
+	}
+}
+
 static bool serves_name(struct tls_context *server, struct tls_context *client, const char *name)
 {
 	struct tls *s, *c;
@@ -316,6 +352,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tls_server_must_be_who_was_called, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_stranger_is_refused_only_where_checked, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_client_certificate_by_choice, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_peer_domains_are_those_of_its_certificate, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_certificate_renewed_while_connected, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_refuses_what_isnt_tls, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_context_refuses_bad_files, bed_setup, bed_teardown),

@@ -1,0 +1,19 @@
+/* cert.h - for which domains a certificate stands (RFC 5922 §7.1): its SIP URIs without a user; if it has none, its DNS names. The
+ * common name counts, where it may, in one without alternative names.
+ *
+ * Thread: any. Nothing is kept.
+ */
+#pragma once
+
+#include <openssl/x509.h>
+#include <stdbool.h>
+
+#include "base/str.h"
+
+/* Is it one for this domain or address (RFC 5922 §7.2: no wildcards)? */
+bool cert_is_for(X509 *cert, const char *domain);
+/* Is it one to show to who calls this name (RFC 6066 §3)? Here all of its names count, wildcards too: it is for the client to judge. */
+bool cert_suits(X509 *cert, const char *name);
+/* The domains that it stands for, in lower case, one behind the other, each ended by a NUL and the last by another; without wildcards
+ * and the common name, which nobody vouches for. To be freed. NULL: no memory. */
+char *cert_domains(X509 *cert);

@@ -1,0 +1,119 @@
+"""Trunks that are known by their certificate (RFC 5922), over TLS as it is: pbx.trunk.tls_identity."""
+import pathlib
+import subprocess
+import tempfile
+
+import pytest
+
+from office import Office
+from sip import ConnectionClosed, Phone, tls_client
+
+EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+
+
+class Authority:
+    """Signs certificates; each file has the key in it."""
+
+    def __init__(self, directory, name):
+        self.directory, self.cert, self.key = directory, directory / f"{name}.pem", directory / f"{name}.key"
+        self._run("req", "-x509", *EC, "-days", "2", "-subj", f"/CN={name}", "-addext", "basicConstraints=critical,CA:TRUE",
+                  "-keyout", self.key, "-out", self.cert)
+
+    @staticmethod
+    def _run(*args):
+        subprocess.run(["openssl", *args], check=True, capture_output=True, timeout=60)
+
+    def issue(self, file, names, days=2):
+        path, request, extensions = (self.directory / f"{file}.{ext}" for ext in ("pem", "csr", "ext"))
+        extensions.write_text(f"subjectAltName={names}\n")
+        self._run("req", "-new", *EC, "-subj", f"/CN={file}", "-keyout", path, "-out", request)
+        key = path.read_text()
+        self._run("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-set_serial", "7", "-days", str(days),
+                  "-extfile", extensions, "-out", path)
+        path.write_text(path.read_text() + key)
+        return path
+
+
+@pytest.fixture(scope="module")
+def site():
+    """A server that asks for certificates, and whoever wants to be a trunk of it."""
+    with tempfile.TemporaryDirectory(prefix="trunk-") as folder:
+        folder = pathlib.Path(folder)
+        folder.chmod(0o755)
+        ours, other = Authority(folder, "ours"), Authority(folder, "other")
+        office = Office(tls={"ca": ours.cert, "client": "ask"})
+        try:
+            office.start()
+            office.sql("INSERT INTO pbx.trunk (domain, name, context, tls_identity) VALUES ('office', 'sbc', 'office', 'sbc.example.com')")
+            office.certificates = {
+                "by SIP URI": ours.issue("uri", "URI:sip:sbc.example.com"),
+                "by DNS name": ours.issue("dns", "DNS:other.example.com,DNS:SBC.example.com"),
+                "of somebody else": ours.issue("else", "URI:sip:else.example.com,DNS:sbc.example.com"),
+                "of a user there": ours.issue("user", "URI:sip:alice@sbc.example.com"),
+                "of a stranger": other.issue("stranger", "URI:sip:sbc.example.com"),
+                "that is over": ours.issue("over", "URI:sip:sbc.example.com", days=-1),
+                "none": None,
+            }
+            office.change("UPDATE pbx.trunk SET call_limit = 9 WHERE name = 'sbc'")
+            yield office
+        finally:
+            office.stop()
+
+
+def client(site, which):
+    return Phone(site, "+4930123", proto="tls", context=tls_client(site.certificates[which]))
+
+
+@pytest.mark.parametrize("which", ["by SIP URI", "by DNS name"])
+def test_tls_trunk_calls_with_its_certificate_and_no_password(site, which):
+    with client(site, which) as trunk, Phone(site, "1001") as phone:
+        phone.register()
+        here = trunk.invite("1001", auth=False)
+        there = phone.answer_invite()
+        there.answer()
+        here.ack(here.expect(200, skip=(100, 180, 183)))
+        here.bye()
+        there.take_bye()
+        phone.unregister()
+
+
+@pytest.mark.parametrize("which", ["of somebody else", "of a user there", "of a stranger", "that is over", "none"])
+def test_tls_client_whose_certificate_doesnt_fit_is_no_trunk(site, which):
+    with client(site, which) as stranger:
+        here = stranger.invite("1001", auth=False)
+        here.ack(here.expect(401, 403))
+
+
+def test_tls_certificate_is_for_its_connection_alone(site):
+    """While the trunk is connected, who comes from the same address by another way is still nobody."""
+    with client(site, "by SIP URI") as trunk, Phone(site, "+4930123", proto="tls", addr=trunk.addr, port=0) as other:
+        assert trunk.ask("OPTIONS").status == 200
+        with Phone(site, "+4930123", addr=trunk.addr) as udp:
+            for stranger in (other, udp):
+                here = stranger.invite("1001", auth=False)
+                here.ack(here.expect(401, 403))
+
+
+def test_tls_trunk_is_no_phone(site):
+    """It registers nobody, whatever its certificate says."""
+    with client(site, "by SIP URI") as trunk:
+        assert trunk.register_once(auth=False, to="<sip:1001@cordboard>").status == 401
+
+
+def test_tls_trunk_changes_take_effect_on_open_connections(site):
+    with client(site, "by SIP URI") as trunk:
+        site.change("UPDATE pbx.trunk SET tls_identity = 'new.example.com' WHERE name = 'sbc'")
+        try:
+            here = trunk.invite("1001", auth=False)
+            here.ack(here.expect(401, 403))
+        finally:
+            site.change("UPDATE pbx.trunk SET tls_identity = 'sbc.example.com' WHERE name = 'sbc'")
+        here = trunk.invite("nobody", auth=False)
+        here.ack(here.expect(404))
+
+
+@pytest.mark.office(tls={"client": "need"})
+def test_tls_without_the_needed_certificate_there_is_no_connection(own_office):
+    with pytest.raises((ConnectionClosed, OSError)):
+        with Phone(own_office, "1001", proto="tls") as phone:
+            phone.ask("OPTIONS")
