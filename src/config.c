@@ -10,7 +10,7 @@
 
 #include "sip/networks.h"
 
-enum key_type { KEY_TEXT, KEY_TEXT_OR_EMPTY, KEY_LEVEL, KEY_YES, KEY_U32, KEY_U16, KEY_CLIENT, KEY_LISTEN, KEY_LISTENERS };
+enum key_type { KEY_TEXT, KEY_TEXT_OR_EMPTY, KEY_LEVEL, KEY_YES, KEY_U32, KEY_U16, KEY_CLIENT, KEY_LISTEN, KEY_LISTENERS, KEY_CERTS };
 
 struct key {
 	const char *group, *name; /* group NULL: top level */
@@ -50,6 +50,7 @@ static const struct key keys[] = {
 	{ "tls", "listen", KEY_LISTEN, AT(tls_listen), SIP_PROTO_BIT(SIP_TLS), 0, "" },
 	{ "tls", "cert", KEY_TEXT_OR_EMPTY, AT(tls_cert), 0, 0, "" },
 	{ "tls", "key", KEY_TEXT_OR_EMPTY, AT(tls_key), 0, 0, "" },
+	{ "tls", "certs", KEY_CERTS, AT(tls_certs), 0, 0, "" },
 	{ "tls", "ca", KEY_TEXT_OR_EMPTY, AT(tls_ca), 0, 0, "" },
 	{ "tls", "client", KEY_CLIENT, AT(tls_client), 0, 0, "no" },
 	{ "tls", "verify_server", KEY_YES, AT(tls_verify_server), 0, 0, "yes" },
@@ -237,6 +238,29 @@ static void read_listeners(struct reader *r, const struct key *k, config_setting
 	}
 }
 
+static void read_certs(struct reader *r, const struct key *k, config_setting_t *s)
+{
+	struct config_certs *list = field(r, k);
+
+	if (!config_setting_is_list(s)) {
+		complain_key(r, s, k, "must be a list like ( { cert = \"/b.pem\"; key = \"/b.key\"; } )");
+		return;
+	}
+	for (int i = 0; i < config_setting_length(s); i++) {
+		config_setting_t *one = config_setting_get_elem(s, (unsigned)i);
+		bool is_group = config_setting_is_group(one);
+		struct config_cert c = { .cert = is_group ? text_of(one, "cert") : NULL, .key = is_group ? text_of(one, "key") : NULL };
+
+		if (c.cert && config_setting_length(one) == 1 + (c.key != NULL) && list->n < CONFIG_CERTS_MAX) {
+			list->at[list->n++] = c;
+			continue;
+		}
+		complain_key(r, one, k, list->n == CONFIG_CERTS_MAX ? "too many" : "each needs cert = \"...\", may have key = \"...\", and nothing else");
+		free(c.cert);
+		free(c.key);
+	}
+}
+
 static int client_parse(const char *text, enum config_client *out)
 {
 	static const char *const names[] = { "no", "ask", "need" };
@@ -284,7 +308,7 @@ static void set_text(struct reader *r, const config_setting_t *s, const struct k
 
 static void read_key(struct reader *r, const struct key *k, config_setting_t *s)
 {
-	bool is_list = k->type == KEY_LISTEN || k->type == KEY_LISTENERS;
+	bool is_list = k->type == KEY_LISTEN || k->type == KEY_LISTENERS || k->type == KEY_CERTS;
 	bool is_text = k->type != KEY_U32 && k->type != KEY_U16 && !is_list;
 
 	if (!s && !k->def)
@@ -295,6 +319,8 @@ static void read_key(struct reader *r, const struct key *k, config_setting_t *s)
 		set_text(r, NULL, k, k->def);
 	else if (!s)
 		set_number(r, NULL, k, atoll(k->def));
+	else if (k->type == KEY_CERTS)
+		read_certs(r, k, s);
 	else if (k->type == KEY_LISTENERS)
 		read_listeners(r, k, s);
 	else if (k->type == KEY_LISTEN)
@@ -427,6 +453,10 @@ void config_fini(struct config *c)
 	free(c->tls_cert);
 	free(c->tls_key);
 	free(c->tls_ca);
+	for (unsigned i = 0; i < c->tls_certs.n; i++) {
+		free(c->tls_certs.at[i].cert);
+		free(c->tls_certs.at[i].key);
+	}
 	free(c->ws_origins);
 	free(c->wss_origins);
 	free_listen(&c->listen);

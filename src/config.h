@@ -10,6 +10,7 @@
 #include "base/log.h"
 
 #define CONFIG_LISTEN_MAX 16
+#define CONFIG_CERTS_MAX 64
 
 struct config_listen {
 	unsigned n;
@@ -20,6 +21,9 @@ struct config_listen {
 		char *external, *local_networks, *origins; /* NULL: none */
 	} at[CONFIG_LISTEN_MAX];
 };
+
+/* Certificates besides the first, each with its key (NULL: in the same file). */
+struct config_certs { unsigned n; struct config_cert { char *cert, *key; } at[CONFIG_CERTS_MAX]; };
 
 enum config_client { CLIENT_IGNORED, CLIENT_ASKED, CLIENT_NEEDED }; /* client certificates: "no", "ask", "need" */
 
@@ -34,6 +38,7 @@ struct config {
 	uint32_t max_calls;                 /* 0: no limit */
 	uint32_t source_rate, ban_failures, ban_first_s, ban_longest_s;
 	char *tls_cert, *tls_key, *tls_ca;  /* "": the key is in cert; the system's authorities */
+	struct config_certs tls_certs;
 	enum config_client tls_client;
 	bool tls_verify_server;
 	uint32_t min_expires_s, max_expires_s, default_expires_s, nonce_life_s;

@@ -25,6 +25,7 @@
 #include "config.h"
 #include "presence/presence.h"
 #include "registrar/bans.h"
+#include "sip/tls.h"
 
 #ifndef CORDBOARD_VERSION
 #define CORDBOARD_VERSION "0.1"
@@ -480,11 +481,16 @@ static const char *path_or_null(const char *path)
 static int listen_on(struct pbx *p, const struct config_listen *l, const char *origins)
 {
 	const struct config *c = &p->config;
+	struct tls_pair more[CONFIG_CERTS_MAX];
 	const struct transport_tls tls = {
 		.cert = c->tls_cert, .key = path_or_null(c->tls_key), .ca = path_or_null(c->tls_ca), .asks_client = c->tls_client == CLIENT_ASKED,
 		.needs_client = c->tls_client == CLIENT_NEEDED, .checks_server = c->tls_verify_server,
+		.more = more, .nmore = c->tls_certs.n,
 	};
 	int err = 0;
+
+	for (unsigned i = 0; i < c->tls_certs.n; i++)
+		more[i] = (struct tls_pair){ .cert = c->tls_certs.at[i].cert, .key = c->tls_certs.at[i].key };
 
 	for (unsigned i = 0; i < l->n && !err; i++) {
 		const struct config_listener *at = &l->at[i];

@@ -102,7 +102,7 @@ static int take_certificate(struct listener *l, const struct transport_tls *p)
 		return -EINVAL;
 	return tls_context_new(&l->tls, &(struct tls_context_params){
 		.log = l->transport->log, .cert = p->cert, .key = p->key, .ca = p->ca, .asks_client = p->asks_client,
-		.needs_client = p->needs_client });
+		.needs_client = p->needs_client, .more = p->more, .nmore = p->nmore });
 }
 
 static int listener_open(struct transport *t, const struct transport_listen *p, struct listener **out)

@@ -1,28 +1,18 @@
 /* tls.c - OpenSSL between two memory buffers. */
-#define LOG_MODULE "tls"
-#include "sip/tls.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "sip/cert.h"
+#include "sip/tls_int.h"
 
 #define WAITING_MAX (64 * 1024) /* plain bytes kept until the handshake is over: a few messages */
 
-struct tls_context {
-	struct tls_context_params p;
-	char *cert, *key, *ca;
-	struct timespec changed;  /* the latest change of the files read */
-	SSL_CTX *ssl;
-};
-
 struct tls {
 	SSL *ssl;
+	struct tls_certs *certs; /* those it may show: chosen when the peer says whom it calls */
 	BIO *in, *out;      /* the SSL's */
 	bool checks_peer;
 	char *name;         /* called; NULL: none, or we were called */
@@ -30,171 +20,6 @@ struct tls {
 	char *waiting;      /* written before the end of the handshake */
 	size_t nwaiting;
 };
-
-/* ---- contexts ---- */
-
-static const char *ssl_error(char buf[160])
-{
-	unsigned long code = ERR_peek_last_error();
-
-	ERR_error_string_n(code, buf, 160);
-	ERR_clear_error();
-	return buf;
-}
-
-static int load_files(const struct tls_context *c, SSL_CTX *ssl)
-{
-	if (c->cert && (SSL_CTX_use_certificate_chain_file(ssl, c->cert) != 1 ||
-			SSL_CTX_use_PrivateKey_file(ssl, c->key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ssl) != 1))
-		return -EINVAL;
-	if (c->ca ? SSL_CTX_load_verify_file(ssl, c->ca) != 1 : SSL_CTX_set_default_verify_paths(ssl) != 1)
-		return -EINVAL;
-	return 0;
-}
-
-/* The chain is looked at when the handshake is over (shake_hands): a client without a certificate may be good enough. */
-static int go_on(int ok, X509_STORE_CTX *store)
-{
-	(void)ok;
-	(void)store;
-	return 1;
-}
-
-static int context_load(const struct tls_context *c, SSL_CTX **out)
-{
-	SSL_CTX *ssl = SSL_CTX_new(TLS_method());
-	char why[160];
-	int err;
-
-	if (!ssl)
-		return -ENOMEM;
-	SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
-	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-	/* A phone that is idle for an hour holds no buffers. */
-	SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_set_session_id_context(ssl, (const unsigned char *)"sip", 3);
-	if (c->p.asks_client || c->p.needs_client)
-		SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | (c->p.needs_client ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), go_on);
-	err = load_files(c, ssl);
-	if (err) {
-		log_error(c->p.log, "certificate %s, key %s, authorities %s: %s", c->cert ? c->cert : "-", c->key ? c->key : "-",
-			  c->ca ? c->ca : "-", ssl_error(why));
-		SSL_CTX_free(ssl);
-		return err;
-	}
-	*out = ssl;
-	return 0;
-}
-
-static bool is_later(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
-}
-
-/* By the time of change, which renaming a new file into place sets as well. */
-static struct timespec files_changed(const struct tls_context *c)
-{
-	const char *const paths[] = { c->cert, c->key, c->ca };
-	struct timespec latest = { 0 };
-
-	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
-		struct stat st;
-
-		if (paths[i] && stat(paths[i], &st) == 0 && is_later(&st.st_ctim, &latest))
-			latest = st.st_ctim;
-	}
-	return latest;
-}
-
-static int copy_path(char **to, const char *from)
-{
-	*to = from ? strdup(from) : NULL;
-	return from && !*to ? -ENOMEM : 0;
-}
-
-int tls_context_new(struct tls_context **out, const struct tls_context_params *p)
-{
-	struct tls_context *c = calloc(1, sizeof(*c));
-	int err;
-
-	if (!c)
-		return -ENOMEM;
-	c->p = *p;
-	err = copy_path(&c->cert, p->cert);
-	if (!err)
-		err = copy_path(&c->key, p->key ? p->key : p->cert);
-	if (!err)
-		err = copy_path(&c->ca, p->ca);
-	if (!err) {
-		c->changed = files_changed(c);
-		err = context_load(c, &c->ssl);
-	}
-	if (err) {
-		tls_context_free(c);
-		return err;
-	}
-	*out = c;
-	return 0;
-}
-
-int tls_context_reload(struct tls_context *c)
-{
-	struct timespec changed = files_changed(c);
-	SSL_CTX *ssl;
-	int err = context_load(c, &ssl);
-
-	c->changed = changed; /* broken files are not tried, and logged, over and over */
-	if (err)
-		return err;
-	/* Connections hold the former one themselves. */
-	SSL_CTX_free(c->ssl);
-	c->ssl = ssl;
-	return 0;
-}
-
-void tls_context_refresh(struct tls_context *c)
-{
-	struct timespec changed = files_changed(c);
-
-	if (is_later(&changed, &c->changed) && tls_context_reload(c) == 0)
-		log_info(c->p.log, "certificate %s read again", c->cert ? c->cert : "-");
-}
-
-void tls_context_free(struct tls_context *c)
-{
-	if (!c)
-		return;
-	SSL_CTX_free(c->ssl);
-	free(c->cert);
-	free(c->key);
-	free(c->ca);
-	free(c);
-}
-
-/* The first thing in a handshake: it goes on with what c has now. */
-static int on_hello(SSL *ssl, int *alert, void *arg)
-{
-	const struct tls_context *c = arg;
-
-	SSL_set_SSL_CTX(ssl, c->ssl);
-	if (c->p.needs_client)
-		SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-	else if (c->p.asks_client)
-		SSL_set_verify(ssl, SSL_VERIFY_PEER, go_on);
-	(void)alert;
-	return SSL_CLIENT_HELLO_SUCCESS;
-}
-
-void tls_context_serve(const struct tls_context *c, void *ssl_ctx)
-{
-	SSL_CTX *ssl = ssl_ctx;
-
-	SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
-	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-	SSL_CTX_set_session_id_context(ssl, (const unsigned char *)"sip", 3);
-	SSL_CTX_set_tlsext_servername_callback(ssl, NULL);
-	SSL_CTX_set_client_hello_cb(ssl, on_hello, (void *)c);
-}
 
 /* ---- connections ---- */
 
@@ -204,7 +29,7 @@ static int tls_new(struct tls **out, struct tls_context *c)
 
 	if (!t)
 		return -ENOMEM;
-	t->ssl = SSL_new(c->ssl);
+	t->ssl = SSL_new(c->certs->ssl[0]);
 	t->in = BIO_new(BIO_s_mem());
 	t->out = BIO_new(BIO_s_mem());
 	if (!t->ssl || !t->in || !t->out) {
@@ -215,6 +40,7 @@ static int tls_new(struct tls **out, struct tls_context *c)
 		return -ENOMEM;
 	}
 	SSL_set_bio(t->ssl, t->in, t->out);
+	t->certs = tls_certs_ref(c->certs);
 	*out = t;
 	return 0;
 }
@@ -312,6 +138,7 @@ void tls_free(struct tls *t)
 	if (!t)
 		return;
 	SSL_free(t->ssl); /* and its BIOs */
+	tls_certs_unref(t->certs);
 	free(t->name);
 	free(t->domains);
 	free(t->waiting);

@@ -22,9 +22,13 @@
 
 struct tls_context;
 
+struct tls_pair { const char *cert, *key; }; /* PEM files: a certificate with its chain; key NULL: in cert */
+
 struct tls_context_params {
 	const struct log *log;
 	const char *cert, *key;  /* PEM files, the chain in cert; NULL: none (a client's side needs none) */
+	const struct tls_pair *more; /* server's side: further ones, shown to who calls one of their names (SNI); else cert is */
+	unsigned nmore;
 	const char *ca;          /* PEM file of authorities; NULL: the system's */
 	bool asks_client;        /* server's side: asks for a certificate, takes none for an answer */
 	bool needs_client;       /* server's side: refuses who has none that is good */

@@ -76,10 +76,13 @@ int transport_listen(struct transport *t, const char *addr, uint16_t port);
  * the last call are those that we call others with.
  * checks_server: a connection that we open carries nothing until the server has shown a certificate that an authority vouches
  * for and that is made out to the name of the dest, or to its address where it has none (RFC 5922 §7.2); else it ends. */
+struct tls_pair;
 struct transport_tls {
 	const char *addr;
 	uint16_t port;
 	const char *cert, *key, *ca;  /* PEM files; key NULL: in cert; ca NULL: the system's */
+	const struct tls_pair *more;  /* further certificates, for who calls one of their names (tls.h); cert for all others */
+	unsigned nmore;
 	bool asks_client, needs_client, checks_server;
 };
 int transport_listen_tls(struct transport *t, const struct transport_tls *p);

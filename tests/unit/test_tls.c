@@ -14,7 +14,7 @@
 
 struct bed {
 	struct authority ca, other;
-	char dir[64], ca_path[96], path[96], path2[96];
+	char dir[64], ca_path[96], path[96], path2[96], path3[96];
 };
 
 static int bed_setup(void **state)
@@ -26,6 +26,7 @@ static int bed_setup(void **state)
 	snprintf(b->ca_path, sizeof(b->ca_path), "%s/ca.pem", b->dir);
 	snprintf(b->path, sizeof(b->path), "%s/one.pem", b->dir);
 	snprintf(b->path2, sizeof(b->path2), "%s/two.pem", b->dir);
+	snprintf(b->path3, sizeof(b->path3), "%s/three.pem", b->dir);
 	authority_init(&b->ca, "Authority");
 	authority_init(&b->other, "Other");
 	authority_save(&b->ca, b->ca_path);
@@ -40,6 +41,7 @@ static int bed_teardown(void **state)
 	unlink(b->ca_path);
 	unlink(b->path);
 	unlink(b->path2);
+	unlink(b->path3);
 	rmdir(b->dir);
 	authority_fini(&b->ca);
 	authority_fini(&b->other);
@@ -319,6 +321,54 @@ static void test_tls_certificate_renewed_while_connected(void **state)
 	tls_context_free(client);
 }
 
+/* RFC 6066 §3, RFC 5922 §7.8: several domains behind one address. */
+static void test_tls_certificate_is_that_of_the_name_called(void **state)
+{
+	static const struct { const char *called; int shown; } v[] = {
+		{ "one.example.com", 0 }, { "two.example.com", 1 }, { "TWO.example.com", 1 }, { "three.example.com", 2 },
+		{ "web.three.example.com", 2 }, { "nobody.example.com", 0 }, { "192.0.2.7", 0 }, { NULL, 0 },
+	};
+	static const char *const names[] = { "DNS:one.example.com", "DNS:two.example.com", "URI:sip:three.example.com,DNS:*.three.example.com" };
+	struct bed *b = *state;
+	struct tls_pair more[] = { { .cert = b->path2 }, { .cert = b->path3 } };
+	const char *const paths[] = { b->path, b->path2, b->path3 };
+	struct tls_context *server, *client;
+
+	for (unsigned i = 0; i < 3; i++)
+		authority_issue(&b->ca, "x", names[i], paths[i]);
+	assert_int_equal(tls_context_new(&server, &(struct tls_context_params){ .cert = b->path, .more = more, .nmore = 2 }), 0);
+	assert_int_equal(tls_context_new(&client, &(struct tls_context_params){ .ca = b->ca_path }), 0);
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		static const char *const domains[] = { "one.example.com", "two.example.com", "three.example.com" };
+		struct tls *s, *c;
+
+		assert_int_equal(tls_accept(&s, server), 0);
+		assert_int_equal(tls_connect(&c, client, v[i].called), 0);
+		if (i == 1)
+			assert_int_equal(tls_context_reload(server), 0); /* it goes on with what it began with */
+		assert_int_equal(converse(s, c, 9999), 0);
+		if (!tls_peer_is(c, domains[v[i].shown]))
+			fail_msg("case %zu", i);
+		tls_free(s);
+		tls_free(c);
+	}
+	/* Renewed like the first one, or, if one of them is broken, none of them is. */
+	authority_issue(&b->ca, "x", "DNS:new.example.com", b->path2);
+	tls_context_refresh(server);
+	tls_context_free(client);
+	assert_int_equal(tls_context_new(&client, &(struct tls_context_params){ .ca = b->ca_path, .checks_server = true }), 0);
+	assert_true(serves_name(server, client, "new.example.com"));
+	assert_false(serves_name(server, client, "two.example.com"));
+	unlink(b->path3);
+	authority_issue(&b->ca, "x", "DNS:newer.example.com", b->path);
+	assert_int_equal(tls_context_reload(server), -EINVAL);
+	assert_true(serves_name(server, client, "one.example.com") && serves_name(server, client, "three.example.com"));
+	tls_context_free(server);
+	tls_context_free(client);
+	more[1].key = b->path2;
+	assert_int_equal(tls_context_new(&server, &(struct tls_context_params){ .cert = b->path, .more = more, .nmore = 2 }), -EINVAL);
+}
+
 static void test_tls_refuses_what_isnt_tls(void **state)
 {
 	static const char sip[] = "OPTIONS sip:a@b SIP/2.0\r\n\r\n";
@@ -354,6 +404,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tls_client_certificate_by_choice, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_peer_domains_are_those_of_its_certificate, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_certificate_renewed_while_connected, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_certificate_is_that_of_the_name_called, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_refuses_what_isnt_tls, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_context_refuses_bad_files, bed_setup, bed_teardown),
 	};

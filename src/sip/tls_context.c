@@ -1,0 +1,270 @@
+/* tls_context.c - certificates: files read, read again when they change, and chosen by the name that a client calls (RFC 6066 §3).
+ *
+ * A set of SSL_CTXs, one for each certificate, is made as a whole or not at all, and takes the place of the former one. Who is in the
+ * middle of a handshake keeps the set that it began with.
+ */
+#define LOG_MODULE "tls"
+#include "sip/tls_int.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "sip/cert.h"
+
+/* ---- one certificate ---- */
+
+static const char *ssl_error(char buf[160])
+{
+	unsigned long code = ERR_peek_last_error();
+
+	ERR_error_string_n(code, buf, 160);
+	ERR_clear_error();
+	return buf;
+}
+
+static int load_files(const struct tls_context *c, const struct tls_pair *pair, SSL_CTX *ssl)
+{
+	if (pair->cert && (SSL_CTX_use_certificate_chain_file(ssl, pair->cert) != 1 ||
+			   SSL_CTX_use_PrivateKey_file(ssl, pair->key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ssl) != 1))
+		return -EINVAL;
+	if (c->ca ? SSL_CTX_load_verify_file(ssl, c->ca) != 1 : SSL_CTX_set_default_verify_paths(ssl) != 1)
+		return -EINVAL;
+	return 0;
+}
+
+/* The chain is looked at when the handshake is over (shake_hands): a client without a certificate may be good enough. */
+static int go_on(int ok, X509_STORE_CTX *store)
+{
+	(void)ok;
+	(void)store;
+	return 1;
+}
+
+static int load_pair(const struct tls_context *c, const struct tls_pair *pair, SSL_CTX **out)
+{
+	SSL_CTX *ssl = SSL_CTX_new(TLS_method());
+	char why[160];
+	int err;
+
+	if (!ssl)
+		return -ENOMEM;
+	SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
+	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+	/* A phone that is idle for an hour holds no buffers. */
+	SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_session_id_context(ssl, (const unsigned char *)"sip", 3);
+	if (c->p.asks_client || c->p.needs_client)
+		SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | (c->p.needs_client ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), go_on);
+	err = load_files(c, pair, ssl);
+	if (err) {
+		log_error(c->p.log, "certificate %s, key %s, authorities %s: %s", pair->cert ? pair->cert : "-", pair->key ? pair->key : "-",
+			  c->ca ? c->ca : "-", ssl_error(why));
+		SSL_CTX_free(ssl);
+		return err;
+	}
+	*out = ssl;
+	return 0;
+}
+
+/* ---- all of them ---- */
+
+struct tls_certs *tls_certs_ref(struct tls_certs *certs)
+{
+	certs->refs++;
+	return certs;
+}
+
+void tls_certs_unref(struct tls_certs *certs)
+{
+	if (!certs || --certs->refs)
+		return;
+	for (unsigned i = 0; i < certs->n; i++)
+		SSL_CTX_free(certs->ssl[i]);
+	free(certs);
+}
+
+/* A client has said whom it calls: the first certificate for that name, else the first of all (RFC 6066 §3 leaves us that). */
+static int on_name(SSL *ssl, int *alert, void *arg)
+{
+	const struct tls_certs *certs = arg;
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+	(void)alert;
+	for (unsigned i = 0; name && i < certs->n; i++) {
+		X509 *cert = SSL_CTX_get0_certificate(certs->ssl[i]);
+
+		if (!cert || !cert_suits(cert, name))
+			continue;
+		if (i && !SSL_set_SSL_CTX(ssl, certs->ssl[i]))
+			return SSL_TLSEXT_ERR_ALERT_FATAL;
+		return SSL_TLSEXT_ERR_OK;
+	}
+	return SSL_TLSEXT_ERR_NOACK;
+}
+
+static int load(const struct tls_context *c, struct tls_certs **out)
+{
+	struct tls_certs *certs = calloc(1, sizeof(*certs) + c->npairs * sizeof(certs->ssl[0]));
+	int err = certs ? 0 : -ENOMEM;
+
+	if (certs)
+		certs->refs = 1;
+	for (unsigned i = 0; !err && i < c->npairs; i++) {
+		err = load_pair(c, &c->pairs[i], &certs->ssl[i]);
+		certs->n += !err;
+	}
+	if (err) {
+		tls_certs_unref(certs);
+		return err;
+	}
+	if (certs->n > 1) {
+		SSL_CTX_set_tlsext_servername_callback(certs->ssl[0], on_name);
+		SSL_CTX_set_tlsext_servername_arg(certs->ssl[0], certs);
+	}
+	*out = certs;
+	return 0;
+}
+
+/* ---- contexts ---- */
+
+static bool is_later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
+static void look_at(const char *path, struct timespec *latest)
+{
+	struct stat st;
+
+	if (path && stat(path, &st) == 0 && is_later(&st.st_ctim, latest))
+		*latest = st.st_ctim;
+}
+
+/* By the time of change, which renaming a new file into place sets as well. */
+static struct timespec files_changed(const struct tls_context *c)
+{
+	struct timespec latest = { 0 };
+
+	for (unsigned i = 0; i < c->npairs; i++) {
+		look_at(c->pairs[i].cert, &latest);
+		look_at(c->pairs[i].key, &latest);
+	}
+	look_at(c->ca, &latest);
+	return latest;
+}
+
+static int copy_path(const char **to, const char *from)
+{
+	*to = from ? strdup(from) : NULL;
+	return from && !*to ? -ENOMEM : 0;
+}
+
+static int add_pair(struct tls_context *c, const char *cert, const char *key)
+{
+	struct tls_pair *pair = &c->pairs[c->npairs++];
+	int err = copy_path(&pair->cert, cert);
+
+	return err ? err : copy_path(&pair->key, key ? key : cert);
+}
+
+static int copy_paths(struct tls_context *c, const struct tls_context_params *p)
+{
+	int err;
+
+	c->pairs = calloc(1 + (size_t)p->nmore, sizeof(*c->pairs));
+	if (!c->pairs)
+		return -ENOMEM;
+	err = add_pair(c, p->cert, p->key);
+	for (unsigned i = 0; i < p->nmore && !err; i++)
+		err = add_pair(c, p->more[i].cert, p->more[i].key);
+	if (!err && p->ca) {
+		c->ca = strdup(p->ca);
+		err = c->ca ? 0 : -ENOMEM;
+	}
+	return err;
+}
+
+int tls_context_new(struct tls_context **out, const struct tls_context_params *p)
+{
+	struct tls_context *c = calloc(1, sizeof(*c));
+	int err;
+
+	if (!c)
+		return -ENOMEM;
+	c->p = *p;
+	err = copy_paths(c, p);
+	if (!err) {
+		c->changed = files_changed(c);
+		err = load(c, &c->certs);
+	}
+	if (err) {
+		tls_context_free(c);
+		return err;
+	}
+	*out = c;
+	return 0;
+}
+
+int tls_context_reload(struct tls_context *c)
+{
+	struct timespec changed = files_changed(c);
+	struct tls_certs *certs;
+	int err = load(c, &certs);
+
+	c->changed = changed; /* broken files are not tried, and logged, over and over */
+	if (err)
+		return err;
+	tls_certs_unref(c->certs);
+	c->certs = certs;
+	return 0;
+}
+
+void tls_context_refresh(struct tls_context *c)
+{
+	struct timespec changed = files_changed(c);
+
+	if (is_later(&changed, &c->changed) && tls_context_reload(c) == 0)
+		log_info(c->p.log, "certificate %s read again", c->pairs[0].cert ? c->pairs[0].cert : "-");
+}
+
+void tls_context_free(struct tls_context *c)
+{
+	if (!c)
+		return;
+	tls_certs_unref(c->certs);
+	for (unsigned i = 0; i < c->npairs; i++) {
+		free((char *)c->pairs[i].cert);
+		free((char *)c->pairs[i].key);
+	}
+	free(c->pairs);
+	free(c->ca);
+	free(c);
+}
+
+/* The first thing in a handshake: it goes on with what c has now. The name, if there is one, is looked at next, by that one's on_name(). */
+static int on_hello(SSL *ssl, int *alert, void *arg)
+{
+	const struct tls_context *c = arg;
+
+	SSL_set_SSL_CTX(ssl, c->certs->ssl[0]);
+	if (c->p.needs_client)
+		SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	else if (c->p.asks_client)
+		SSL_set_verify(ssl, SSL_VERIFY_PEER, go_on);
+	(void)alert;
+	return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+void tls_context_serve(const struct tls_context *c, void *ssl_ctx)
+{
+	SSL_CTX *ssl = ssl_ctx;
+
+	SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
+	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	SSL_CTX_set_session_id_context(ssl, (const unsigned char *)"sip", 3);
+	SSL_CTX_set_tlsext_servername_callback(ssl, NULL);
+	SSL_CTX_set_client_hello_cb(ssl, on_hello, (void *)c);
+}

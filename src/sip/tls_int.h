@@ -1,0 +1,26 @@
+/* tls_int.h - between tls_context.c (files and what is made of them) and tls.c (connections). */
+#pragma once
+
+#include <openssl/ssl.h>
+#include <time.h>
+
+#include "sip/tls.h"
+
+/* What was made of a context's files at one time. Connections hold it: the files may be read again while they shake hands. */
+struct tls_certs {
+	unsigned refs;
+	unsigned n;
+	SSL_CTX *ssl[];     /* the first is shown unless another one suits */
+};
+
+struct tls_context {
+	struct tls_context_params p;
+	struct tls_pair *pairs;   /* the files of each of certs->ssl; cert NULL: none (the first one's alone) */
+	unsigned npairs;
+	char *ca;
+	struct timespec changed;  /* the latest change of the files read */
+	struct tls_certs *certs;
+};
+
+struct tls_certs *tls_certs_ref(struct tls_certs *certs);
+void tls_certs_unref(struct tls_certs *certs); /* NULL: nothing */
