@@ -49,6 +49,7 @@ struct resolver {
 
 /* What a URI says by itself. */
 struct choice {
+	struct str host;         /* what RFC 3263 §4 calls TARGET: maddr, else the host */
 	enum sip_proto proto;    /* with has_transport or is_secure; else what is taken when nothing else says */
 	bool has_transport, is_secure;
 	uint16_t port;           /* 0: not said */
@@ -58,6 +59,7 @@ struct walk {
 	struct resolver *r;
 	struct lookup *lookup;   /* NULL: only what is known */
 	const struct sip_uri *uri;
+	struct str host;         /* of the choice */
 	bool is_waiting;         /* something isn't known yet */
 	unsigned n;
 	struct sip_dest dests[SIP_RESOLVE_MAX];
@@ -68,14 +70,28 @@ static uint16_t default_port(enum sip_proto proto)
 	return proto == SIP_TLS ? 5061 : 5060;
 }
 
-/* The transport and port to use, without the address. */
+/* We send nothing to groups, whatever a URI says. */
+static bool is_multicast(struct str host)
+{
+	union sockaddr_any a;
+
+	if (sockaddr_parse(&a, host, 0) != 0)
+		return false;
+	return a.sa.sa_family == AF_INET6 ? IN6_IS_ADDR_MULTICAST(&a.v6.sin6_addr) : IN_MULTICAST(ntohl(a.v4.sin_addr.s_addr));
+}
+
+/* Whom it is to be sent to, and the transport and port to use. */
 static int choose(const struct sip_uri *uri, struct choice *c)
 {
-	struct str transport = STR_NULL;
+	struct str transport = STR_NULL, maddr = STR_NULL;
 
 	if ((uri->scheme != SIP_SCHEME_SIP && uri->scheme != SIP_SCHEME_SIPS) || str_empty(uri->host))
 		return -EINVAL;
-	*c = (struct choice){ .proto = SIP_UDP, .port = uri->port, .is_secure = uri->scheme == SIP_SCHEME_SIPS };
+	*c = (struct choice){ .host = uri->host, .proto = SIP_UDP, .port = uri->port, .is_secure = uri->scheme == SIP_SCHEME_SIPS };
+	if (sip_param_find(uri->params, "maddr", &maddr) && !str_empty(maddr))
+		c->host = maddr;
+	if (is_multicast(c->host))
+		return -EINVAL;
 	c->has_transport = sip_param_find(uri->params, "transport", &transport);
 	if (c->has_transport) {
 		if (str_ieqz(transport, "tcp"))
@@ -104,7 +120,10 @@ int sip_resolve_literal(struct sip_dest *out, const struct sip_uri *uri)
 		return err;
 	dest.proto = c.proto;
 	dest.has_tcp = c.proto == SIP_UDP;
-	if (sockaddr_parse(&dest.addr, uri->host, c.port ? c.port : default_port(c.proto)))
+	/* Who is called over TLS must be the host, a name that the transport keeps. */
+	if (c.proto == SIP_TLS && c.host.p != uri->host.p && sockaddr_parse(&dest.addr, uri->host, 0))
+		return -EAGAIN;
+	if (sockaddr_parse(&dest.addr, c.host, c.port ? c.port : default_port(c.proto)))
 		return -EAGAIN;
 	*out = dest;
 	return 0;
@@ -135,6 +154,24 @@ static bool speaks(const struct resolver *r, enum sip_proto proto)
 	return can_reach(r, proto, AF_INET) || can_reach(r, proto, AF_INET6);
 }
 
+/* RFC 5922 §4: the domain asked for, whatever its servers are called. */
+static bool name_peer(const struct walk *k, struct sip_dest *dest)
+{
+	return dest->proto != SIP_TLS || !k->r->transport || transport_name(k->r->transport, k->uri->host, &dest->name) == 0;
+}
+
+/* An address in maddr, in place of a name. */
+static bool by_literal(struct walk *k, const struct choice *c)
+{
+	struct sip_dest *dest = &k->dests[0];
+
+	*dest = (struct sip_dest){ .proto = c->proto, .has_tcp = c->proto == SIP_UDP };
+	if (sockaddr_parse(&dest->addr, c->host, c->port ? c->port : default_port(c->proto)) != 0)
+		return false;
+	k->n = name_peer(k, dest) ? 1 : 0;
+	return true;
+}
+
 static void take_addresses(struct walk *k, const struct dns_answer *a, enum sip_proto proto, uint16_t port)
 {
 	for (unsigned i = 0; i < a->n && k->n < SIP_RESOLVE_MAX; i++) {
@@ -144,10 +181,8 @@ static void take_addresses(struct walk *k, const struct dns_answer *a, enum sip_
 			continue;
 		*dest = (struct sip_dest){ .proto = proto, .addr = a->records[i].addr, .has_tcp = proto == SIP_UDP };
 		sockaddr_set_port(&dest->addr, port);
-		/* RFC 5922 §4: the domain asked for, whatever its servers are called. */
-		if (proto == SIP_TLS && k->r->transport && transport_name(k->r->transport, k->uri->host, &dest->name))
-			continue;
-		k->n++;
+		if (name_peer(k, dest))
+			k->n++;
 	}
 }
 
@@ -187,11 +222,11 @@ static bool by_service(struct walk *k, enum sip_proto proto)
 	char name[DNS_NAME_MAX];
 	size_t n = strlen(prefixes[proto]);
 
-	if (k->uri->host.n >= sizeof(name) - n)
+	if (k->host.n >= sizeof(name) - n)
 		return false;
 	memcpy(name, prefixes[proto], n);
-	memcpy(name + n, k->uri->host.p, k->uri->host.n);
-	return by_srv(k, proto, (struct str){ name, n + k->uri->host.n });
+	memcpy(name + n, k->host.p, k->host.n);
+	return by_srv(k, proto, (struct str){ name, n + k->host.n });
 }
 
 /* True: the domain says how it wants to be reached. */
@@ -222,19 +257,22 @@ static void by_domain(struct walk *k, const struct choice *c)
 	bool any = false;
 
 	if (c->has_transport || c->is_secure) {
-		a = c->has_transport ? NULL : ask(k, DNS_NAPTR, k->uri->host);
+		a = c->has_transport ? NULL : ask(k, DNS_NAPTR, k->host);
 		if (k->is_waiting || (a && a->status == -ETIMEDOUT) || (a && by_naptr(k, c, a)))
 			return;
 		any = by_service(k, c->proto);
 	} else {
-		a = ask(k, DNS_NAPTR, k->uri->host);
+		a = ask(k, DNS_NAPTR, k->host);
 		if (!a || a->status == -ETIMEDOUT || by_naptr(k, c, a))
 			return;
 		any = by_service(k, SIP_UDP);
 		any = by_service(k, SIP_TCP) || any;
+		/* Beyond §4.1, which asks for "_sip" alone: a domain that offers TLS and nothing else says so by this. */
+		if (!any && !k->is_waiting)
+			any = by_service(k, SIP_TLS);
 	}
 	if (!any && !k->is_waiting)
-		by_address(k, c->proto, k->uri->host, default_port(c->proto));
+		by_address(k, c->proto, k->host, default_port(c->proto));
 }
 
 static int walk(struct walk *k)
@@ -245,12 +283,17 @@ static int walk(struct walk *k)
 
 	if (err)
 		return err;
+	k->host = c.host;
 	if (sip_resolve_literal(&k->dests[0], k->uri) == 0) {
 		k->n = 1;
-	} else if (c.port) {
-		by_address(k, c.proto, k->uri->host, c.port);
+		return 0;
+	}
+	if (by_literal(k, &c))
+		return 0;
+	if (c.port) {
+		by_address(k, c.proto, k->host, c.port);
 	} else {
-		hosts = ask(k, DNS_HOSTS, k->uri->host);
+		hosts = ask(k, DNS_HOSTS, k->host);
 		if (hosts && hosts->n)
 			take_addresses(k, hosts, c.proto, default_port(c.proto));
 		else if (hosts)

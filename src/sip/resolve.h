@@ -16,8 +16,9 @@
 #define SIP_RESOLVE_MAX 16
 
 /* The next hop of a request: the first Route if it is loose, else the Request-URI; ;transport= and
- * the port decide, ;maddr is not followed. Synchronous for literals: 0 and *out; -EAGAIN when DNS is
- * needed; -EINVAL not a SIP URI; -EPROTONOSUPPORT for a transport we don't speak. */
+ * the port decide, ;maddr stands in place of the host (RFC 3263 §4), but who is called by TLS must be
+ * the host. Synchronous for literals: 0 and *out; -EAGAIN when DNS is needed; -EINVAL not a SIP URI,
+ * or a multicast address; -EPROTONOSUPPORT for a transport we don't speak. */
 int sip_resolve_literal(struct sip_dest *out, const struct sip_uri *uri);
 
 struct resolver_params {

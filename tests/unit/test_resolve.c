@@ -28,7 +28,15 @@ static void test_resolve_literal_takes_transport_and_port_of_uri(void **state)
 		{ "sip:a@127.0.0.1;transport=tcp", 0, SIP_TCP, "127.0.0.1:5060" },
 		{ "sip:a@127.0.0.1;x=y;transport=UDP", 0, SIP_UDP, "127.0.0.1:5060" },
 		{ "sip:a@[::1]:5062;transport=TCP", 0, SIP_TCP, "[::1]:5062" },
-		{ "sip:a@127.0.0.1;maddr=127.0.0.9", 0, SIP_UDP, "127.0.0.1:5060" },
+		/* RFC 3263 §4: TARGET is maddr, the port is the URI's */
+		{ "sip:a@127.0.0.1:5070;maddr=127.0.0.9", 0, SIP_UDP, "127.0.0.9:5070" },
+		{ "sip:a@example.com;maddr=[::1];transport=tcp", 0, SIP_TCP, "[::1]:5060" },
+		{ "sips:a@127.0.0.1;maddr=127.0.0.9", 0, SIP_TLS, "127.0.0.9:5061" },
+		{ "sips:a@example.com;maddr=127.0.0.9", -EAGAIN, 0, "" },          /* its certificate must be example.com's */
+		{ "sip:a@127.0.0.1;maddr=example.com", -EAGAIN, 0, "" },
+		{ "sip:a@example.com;maddr=224.0.1.75;ttl=15", -EINVAL, 0, "" },   /* nothing to groups */
+		{ "sip:a@example.com;maddr=[ff02::1]", -EINVAL, 0, "" },
+		{ "sip:a@239.255.255.1", -EINVAL, 0, "" },
 		{ "sip:a@example.com", -EAGAIN, 0, "" },
 		{ "sip:a@127.0.0.1;transport=sctp", -EPROTONOSUPPORT, 0, "" },
 		{ "sip:a@127.0.0.1;transport=ws", -EPROTONOSUPPORT, 0, "" },
@@ -88,6 +96,8 @@ static const char *const zone[] = {
 	"_sip._tcp.plain.test 60 SRV 10 0 5090 a.plain.test",
 	"_sips._tcp.plain.test 60 SRV 10 0 5091 a.plain.test",
 	"a.plain.test 60 A 192.0.2.11",
+	"_sips._tcp.secure.test 60 SRV 10 0 5092 a.plain.test",
+	"secure.test 60 A 192.0.2.18",
 	"b.plain.test 60 A 192.0.2.12",
 	"plain.test 60 A 192.0.2.19",
 	/* addresses alone, by an alias */
@@ -217,6 +227,12 @@ static void test_resolve_goes_the_way_of_rfc3263(void **state)
 		/* no NAPTR: SRV of what we speak; no SRV: the addresses */
 		{ "sip:a@plain.test", "UDP 192.0.2.11:5070, UDP 192.0.2.12:5080, TCP 192.0.2.11:5090" },
 		{ "sips:a@plain.test", "TLS 192.0.2.11:5091" },
+		{ "sip:a@secure.test", "TLS 192.0.2.11:5092" },
+		{ "sip:a@secure.test;transport=udp", "UDP 192.0.2.18:5060" },
+		/* maddr in place of the host */
+		{ "sip:a@example.com;maddr=plain.test;transport=udp", "UDP 192.0.2.11:5070, UDP 192.0.2.12:5080" },
+		{ "sip:a@192.0.2.1:5077;maddr=bare.test", "UDP 192.0.2.21:5077, UDP 192.0.2.22:5077" },
+		{ "sips:a@example.com;maddr=192.0.2.82", "TLS 192.0.2.82:5061" },
 		{ "sip:a@bare.test", "UDP 192.0.2.21:5060, UDP 192.0.2.22:5060" },
 		{ "sips:a@bare.test", "TLS 192.0.2.21:5061, TLS 192.0.2.22:5061" },
 		{ "sip:a@alias.test;transport=tcp", "TCP 192.0.2.21:5060, TCP 192.0.2.22:5060" },
