@@ -3,7 +3,8 @@
  * Packets are cut into slots of at most 20 ms, found by their timestamp. next_ts is what shall be heard next; it
  * moves by 10 ms with every jitter_get() while playing, so the distance from it to the newest packet is the
  * delay. The delay grows by letting next_ts stand still for a frame (the frame is concealed), or by going back to what
- * comes just after it was concealed, and shrinks by letting it jump over a frame.
+ * comes just after it was concealed, and shrinks by leaving out a frame: at first only quiet ones, which nobody misses; when
+ * there are none of them, next_ts jumps.
  */
 #include "media/jitter.h"
 
@@ -20,7 +21,10 @@
 #define CONCEAL_MAX_MS 60      /* nothing came for so long: a pause, not a loss */
 #define GROW_MS 10
 #define CALM_FRAMES 1000       /* 10 s without a late packet: try with less delay */
-#define SLACK_MS 40            /* buffered beyond the target for a second: catch up */
+#define SLACK_MS 40            /* buffered beyond the target: catch up */
+#define FAT_QUIET 20           /* frames for which so much is buffered before quiet ones are left out, */
+#define FAT_ANY 100            /* and before any are */
+#define QUIET_POWER 34000      /* mean square: -45 dB of full scale */
 #define JUMP_MS 2000           /* timestamps this far away belong to a new timeline */
 
 struct slot {
@@ -43,6 +47,7 @@ struct jitter {
 	uint32_t hold_ms;      /* to let the delay grow by */
 	uint32_t target_ms;
 	uint32_t calm, fat;    /* frames since the last late packet; with too much buffered */
+	bool has_left_out;     /* the frame before */
 	int16_t fifo[FIFO_SAMPLES];
 	size_t nfifo;
 	struct jitter_stats stats;
@@ -289,18 +294,49 @@ static void adapt(struct jitter *j)
 			j->target_ms -= GROW_MS;
 	}
 	j->fat = buffered_ms(j) > j->target_ms + SLACK_MS ? j->fat + 1 : 0;
-	if (j->fat < 100)
+	if (j->fat < FAT_ANY)
 		return;
-	j->fat = 100 - 10; /* a frame each 100 ms until it is down */
+	j->fat = FAT_ANY - 10; /* a frame each 100 ms until it is down */
 	j->next_ts += units_of_ms(j, 10);
 	j->stats.overrun++;
+}
+
+/* Too much is buffered, and this frame says nothing: every second one of these is left out. */
+static bool leaves_out(struct jitter *j, const int16_t *pcm, size_t n)
+{
+	int64_t power = 0;
+
+	if (j->fat < FAT_QUIET || j->has_left_out) {
+		j->has_left_out = false;
+		return false;
+	}
+	for (size_t i = 0; i < n; i++)
+		power += pcm[i] * pcm[i];
+	if (power > (int64_t)n * QUIET_POWER)
+		return false;
+	j->has_left_out = true;
+	j->stats.overrun++;
+	return true;
+}
+
+/* Decodes until there is a frame; false: something is missing. */
+static bool fifo_fill(struct jitter *j, size_t need)
+{
+	while (j->nfifo < need && j->hold_ms == 0) {
+		struct slot *s = slot_due(j);
+
+		if (!s)
+			return false;
+		slot_play(j, s);
+		j->missing_ms = j->skipped = 0;
+	}
+	return j->nfifo >= need;
 }
 
 enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm)
 {
 	size_t need = j->codec->rate_hz / 100;
 	uint32_t missing;
-	struct slot *s;
 
 	if (j->state == FILLING) {
 		if (j->waited_ms >= j->target_ms || buffered_ms(j) > j->target_ms + SLOT_MS) {
@@ -314,22 +350,16 @@ enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm)
 		return JITTER_IDLE;
 	}
 	adapt(j);
-	while (j->nfifo < need) {
-		if (j->hold_ms > 0) {
-			j->hold_ms -= 10;
-			conceal(j, need);
-			fifo_take(j, pcm, need);
-			return JITTER_CONCEALED;
-		}
-		s = slot_due(j);
-		if (!s)
-			break;
-		slot_play(j, s);
-		j->missing_ms = j->skipped = 0;
-	}
-	if (j->nfifo >= need) {
+	while (fifo_fill(j, need)) {
 		fifo_take(j, pcm, need);
-		return JITTER_SOUND;
+		if (!leaves_out(j, pcm, need))
+			return JITTER_SOUND;
+	}
+	if (j->hold_ms > 0) {
+		j->hold_ms -= 10;
+		conceal(j, need);
+		fifo_take(j, pcm, need);
+		return JITTER_CONCEALED;
 	}
 	/* Nothing for this moment. */
 	if (j->missing_ms >= CONCEAL_MAX_MS && buffered_ms(j) == 0) {

@@ -1,7 +1,8 @@
 /* jitter.h - packets that come when they like, turned into 10 ms of sound whenever asked.
  *
  * Packets are kept encoded, ordered by their RTP timestamp, and decoded when their time has come. The delay starts
- * at JITTER_START_MS, grows when packets come too late and shrinks again when for a long time none did. A missing packet
+ * at JITTER_START_MS, grows when packets come too late and shrinks again when for a long time none did. What comes in a burst
+ * after its sender stood still is played whole; the delay that this makes shrinks in the next pause of what is said. A missing packet
  * is concealed (SpanDSP's packet loss concealment, fading out over 50 ms). When nothing comes any more (a talk
  * spurt has ended, the peer is on hold), it goes idle and begins anew with the next packet.
  *
@@ -28,7 +29,7 @@ enum jitter_frame {
 };
 
 struct jitter_stats {
-	uint32_t concealed_ms, late, overrun; /* packets came too late; were dropped to catch up */
+	uint32_t concealed_ms, late, overrun; /* packets came too late; frames were left out to catch up */
 	uint32_t delay_ms;                    /* target of now */
 };
 

@@ -50,6 +50,37 @@ static void test_jitter_burst_is_played_whole(void **state)
 	}
 }
 
+/* Who stood still while he was silent is heard whole when he speaks half a second later: the delay has shrunk in the pause. */
+static void test_jitter_catches_up_in_a_pause(void **state)
+{
+	(void)state;
+	for (unsigned stall_ms = 100; stall_ms <= 300; stall_ms += 20) {
+		struct jitter *j = jitter_new(CODEC_PCMU);
+		struct jitter_stats stats, before;
+		unsigned next = 0, loud = 0, speaks_at = (1000 + stall_ms + 600) / 20;
+
+		assert_non_null(j);
+		for (unsigned now_ms = 0; now_ms < 2 * PACKETS * 20 + 500; now_ms += 10) {
+			uint8_t payload[160];
+			int16_t pcm[80];
+
+			for (; next < 2 * PACKETS && next * 20 <= now_ms && (now_ms < 1000 || now_ms >= 1000 + stall_ms); next++) {
+				memset(payload, next < speaks_at ? 0xff : 0x20, sizeof(payload));
+				assert_int_equal(jitter_put(j, 5000 + 160 * next, payload, sizeof(payload)), 0);
+			}
+			if (now_ms == speaks_at * 20)
+				jitter_get_stats(j, &before);
+			loud += jitter_get(j, pcm) == JITTER_SOUND && pcm[40] != 0 ? 10 : 0;
+		}
+		jitter_get_stats(j, &stats);
+		jitter_free(j);
+		if (loud != (2 * PACKETS - speaks_at) * 20 || stats.overrun != before.overrun)
+			fail_msg("stall of %u ms: %u ms of %u heard, %u frames left out, %u before", stall_ms, loud,
+				 (2 * PACKETS - speaks_at) * 20, stats.overrun, before.overrun);
+		assert_true(before.overrun >= (stall_ms - 100) / 10 - 2 || stall_ms < 140);
+	}
+}
+
 static void test_jitter_lost_packet_is_concealed_in_place(void **state)
 {
 	struct jitter_stats stats;
@@ -64,6 +95,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_jitter_burst_is_played_whole),
+		cmocka_unit_test(test_jitter_catches_up_in_a_pause),
 		cmocka_unit_test(test_jitter_lost_packet_is_concealed_in_place),
 	};
 
