@@ -43,7 +43,7 @@ use_ipv6=0
 default_proxy=0
 [rtp]
 bind_address={self.addr}
-audio_rtp_port=7078
+audio_rtp_port=5070
 [auth_info_0]
 username={self.number}
 passwd=s{self.number}

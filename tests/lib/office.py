@@ -85,9 +85,11 @@ def has_ipv6():
 
 
 def free_port6():
-    """A port of ::1 that is free for UDP and TCP, below those that the kernel gives out."""
+    """A port of ::1 that is free for UDP and TCP, below those that phones take for media. Each worker has a thousand of them, as it
+    may be a while before the port is taken."""
+    first = 6000 + 1000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8)
     while True:
-        port = random.randint(6000, 16000)
+        port = random.randint(first, first + 999)
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp, socket.socket(socket.AF_INET6) as tcp:
             try:
                 udp.bind(("::1", port))

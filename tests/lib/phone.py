@@ -171,7 +171,7 @@ class Phone:
             f"sip_listen {self.addr if self.family == 4 else '[::1]'}:{5060 if self.family == 4 else 0}",
             f"ctrl_tcp_listen {self.addr}:4444",
             f"call_max_calls {self.max_calls}",
-            "rtp_ports 6000-16000",
+            "rtp_ports 14000-16382",
             "jitter_buffer_delay 1-20",
             f"audio_buffer 20-{int(AUDIO_BUFFER_S * 1000)}",
             # Its clips of ringing would be played into the receiver.
@@ -403,7 +403,7 @@ class Phone:
         there is: a last packet stays in the jitter buffer."""
         grown_at = time.monotonic()
         end = grown_at + (seconds + clip.seconds) * SLOW
-        until, length, looked_at, heard = since + clip.seconds, 0.0, 0.0, None
+        until, length, looked_at, best = since + clip.seconds, 0.0, 0.0, None
         while True:
             self._read(0.1)              # events go on coming meanwhile; this is also the pause
             now = time.monotonic()
@@ -418,9 +418,11 @@ class Phone:
                 if heard.same:
                     heard["end_s"] = start + heard["offset_ms"] / 1000 + clip.seconds
                     return heard
+                if not best or heard["corr"] > best["corr"]:
+                    best = Heard(heard, window=(round(start, 2), round(until, 2)))
                 looked_at, until = until, until + 0.4
             if now > end:
-                raise PhoneError(f"{self.number}: didn't hear {clip} in {length - since:.1f} s: {heard}")
+                raise PhoneError(f"{self.number}: didn't hear {clip} in {length - since:.1f} s from {since:.2f}, but at best: {best}")
 
     def tone_ms(self, since=0.0):
         """How long the longest steady tone was (ringing, a beep)."""

@@ -16,7 +16,7 @@ INVALID = prompt("invalid")                  # what menus say that have no phras
 def menus(office):
     office.change("""
         INSERT INTO pbx.menu (domain, number, name, prompt, invalid_prompt, first_timeout_ms, digit_timeout_ms, retries, fallback) VALUES
-            ('office', '420', 'Outer', 'pls-hold-while-try', 'cancelled', 700, 700, 2, '1001'),
+            ('office', '420', 'Outer', 'pls-hold-while-try', 'cancelled', 700, 2000, 2, '1001'),
             ('office', '421', 'Inner', 'number-not-answering', NULL, 2000, 700, 0, NULL);
         INSERT INTO pbx.menu_choice (domain, number, digits, target) VALUES
             ('office', '420', '1', '1002'), ('office', '420', '4', '421'), ('office', '420', '12', '600'), ('office', '421', '3', '410');
