@@ -79,7 +79,8 @@ def test_closed_connection_is_a_phone_that_is_gone(office):
     with Phone(office, "1001") as caller:
         with Phone(office, "1002", proto="tcp") as callee:
             assert callee.register().status == 200
-        office.wait_log("connection closed aor=office/1002")
+            mark = len(office.log)
+        office.wait_log("connection closed aor=office/1002", mark)
         here = caller.invite("91002")
         here.ack(here.expect(480))
 

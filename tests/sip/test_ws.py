@@ -17,7 +17,8 @@ def test_ws_register_and_the_contact_goes_with_the_connection(office, proto):
         office.wait_sql("SELECT proto = %s FROM pbx.binding WHERE number = '1003'", proto)
         phone.unregister()
         assert phone.register().status == 200
-    office.wait_log("connection closed aor=office/1003")
+        mark = len(office.log)
+    office.wait_log("connection closed aor=office/1003", mark)
     office.wait_sql("SELECT count(*) = 0 FROM pbx.binding WHERE number = '1003'")
 
 
@@ -62,7 +63,8 @@ def test_ws_cancel_and_hang_up_of_a_closed_connection(office, cdrs):
             there.reply(200, "OK", cancel)
             there.reply(487)
             there.expect("ACK")
-        office.wait_log("connection closed aor=office/1002")
+            mark = len(office.log)
+        office.wait_log("connection closed aor=office/1002", mark)
         here = caller.invite("91002")
         here.ack(here.expect(480))
 
