@@ -1,4 +1,5 @@
 """Messages when something goes wrong: nothing is lost, nobody waits without hearing why."""
+import contextlib
 import os
 import signal
 import subprocess
@@ -65,9 +66,10 @@ def test_full_mailbox_takes_no_message_and_a_long_one_is_ended(phones, office):
 def freeze(office, sig):
     """Stops its database in the midst of all it does, or lets it go on."""
     postmaster = (office.dir / "pgtmp/db/postmaster.pid").read_text().splitlines()[0]
-    children = subprocess.run(["pgrep", "-P", postmaster], capture_output=True, text=True, check=True).stdout.split()
-    for pid in (postmaster, *children):
-        os.kill(int(pid), sig)
+    os.kill(int(postmaster), sig)        # first, so that it makes no more of them
+    for pid in subprocess.run(["pgrep", "-P", postmaster], capture_output=True, text=True, check=True).stdout.split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), sig)
 
 
 def test_database_that_hangs_keeps_nobody_waiting(own_phones, own_office):

@@ -254,11 +254,16 @@ static void test_db_queries_run_side_by_side(void **state)
 
 	(void)state;
 	open_db(2, 0);
-	ask(&a, "SELECT pg_advisory_lock(1); SELECT pg_sleep(0.05); SELECT pg_advisory_unlock(1); SELECT pg_sleep(0.2)");
-	ask_and_wait(&b, "SELECT 'b'");
-	assert_false(a.is_done);
+#define SHOW_AND_SEE(mine, other)                                                                                          \
+	"SELECT pg_advisory_lock(" mine "); DO $$BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks"                             \
+	" WHERE locktype = 'advisory' AND objid = " other ") LOOP PERFORM pg_sleep(0.01); END LOOP; END$$; SELECT 'seen'"
+	ask(&a, SHOW_AND_SEE("1", "2"));
+	ask_and_wait(&b, SHOW_AND_SEE("2", "1"));
 	pg_wait(&bed.loop, pg_is_set, &a.is_done);
+	assert_string_equal(a.text, "seen");
+	assert_string_equal(b.text, "seen");
 	close_db();
+#undef SHOW_AND_SEE
 }
 
 static void count_tick(uv_timer_t *timer)
