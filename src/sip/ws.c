@@ -337,8 +337,9 @@ static int write_next(struct ws_conn *c)
 	}
 	if (n < 0)
 		return -1;
-	if (c->is_refused && !c->out) /* libwebsockets says no reason from here, but it has been said in SIP */
-		return -1;
+	/* Ended from here, Debian's libwebsockets would close it twice and not say why. */
+	if (c->is_refused && !c->out)
+		lws_set_timer_usecs(c->wsi, 1);
 	if (c->out || c->wants_ping)
 		lws_callback_on_writable(c->wsi);
 	return 0;
@@ -360,6 +361,8 @@ static int on_conn_event(struct ws_conn *c, struct lws *wsi, enum lws_callback_r
 		return 0;
 	case LWS_CALLBACK_SERVER_WRITEABLE:
 		return write_next(c);
+	case LWS_CALLBACK_TIMER:
+		return c->is_refused ? end_too_large(wsi) : 0;
 	case LWS_CALLBACK_CLOSED:
 	case LWS_CALLBACK_CLOSED_HTTP:
 	case LWS_CALLBACK_WSI_DESTROY:
@@ -389,6 +392,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 	case LWS_CALLBACK_RECEIVE:
 	case LWS_CALLBACK_RECEIVE_PONG:
 	case LWS_CALLBACK_SERVER_WRITEABLE:
+	case LWS_CALLBACK_TIMER:
 	case LWS_CALLBACK_CLOSED:
 	case LWS_CALLBACK_CLOSED_HTTP:
 	case LWS_CALLBACK_WSI_DESTROY:

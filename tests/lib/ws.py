@@ -8,6 +8,7 @@
 open() raises Refused with the answer when the server doesn't upgrade. After a close frame `close_code` says why.
 """
 import base64
+import contextlib
 import hashlib
 import os
 import select
@@ -114,6 +115,8 @@ class WebSocket:
             self.pongs.append(payload)
         elif opcode == CLOSE:
             self.close_code = int.from_bytes(payload[:2], "big")
+            with contextlib.suppress(OSError):                   # RFC 6455 §5.5.1; it may be gone already
+                self.socket.sendall(self.frame(payload[:2], CLOSE))
         else:
             self.opcode = opcode or self.opcode
             self.message += payload

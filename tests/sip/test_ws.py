@@ -92,6 +92,7 @@ def test_ws_message_that_is_too_large_is_refused_and_ends_the_connection(office)
         phone.socket.send(big, pieces=5)
         assert phone.socket.receive(10 * SLOW).startswith(b"SIP/2.0 413 ")
         phone.socket.wait_closed()
+        assert phone.socket.close_code == 1009                   # RFC 6455 section 7.4.1
     with Phone(office, "1001", proto="ws") as phone:
         phone.socket.send(b"this is no SIP")
         assert phone.ask("OPTIONS").status == 200
