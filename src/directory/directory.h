@@ -29,6 +29,7 @@ struct dir_domain {
 	unsigned qop;                    /* enum digest_qop bits: 8 auth, 16 auth-int */
 	bool is_default;
 	bool has_userhash;               /* a name may come as its hash (RFC 7616 §3.4.4) */
+	bool is_mutual;                  /* whoever shows a password is shown that we know it, too (RFC 7616 §3.5) */
 	char default_context[64];
 	const char *caller_id;           /* number shown outside; NULL: none */
 	uint32_t session_expires_s, session_min_s; /* session timer (RFC 4028); 0: none asked for */
@@ -70,6 +71,7 @@ struct dir_trunk {
 	bool is_registering;
 	const char *registrar, *register_as, *contact_user, *proxy;
 	uint32_t register_expires_s;
+	bool is_mutual;                  /* its registrar must show that it knows the password, too */
 	bool is_bulk;                    /* for all numbers we have there (RFC 6140) */
 	bool is_outbound;                /* registers a flow (RFC 5626) */
 	uint32_t keepalive_s;            /* how often its registrar is shown that we are there; 0: as that one says */

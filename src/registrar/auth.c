@@ -198,6 +198,18 @@ static bool find_offer(const struct check *c, const struct sip_credentials *give
 	return true;
 }
 
+/* The 2xx will show that we know the password, too. */
+static void show_proof(const struct check *c, const struct sip_credentials *given, const struct digest_secret *secret, struct str source)
+{
+	char line[CHALLENGE_MAX];
+	struct out o;
+
+	out_init(&o, line, sizeof(line));
+	digest_info(c->auth->digest, &o, given, secret, source);
+	if (out_ok(&o))
+		strans_set_hdrs_2xx(c->st, out_view(&o));
+}
+
 static enum auth_verdict check_digest(const struct check *c, const struct sip_credentials *given, struct auth_identity *out)
 {
 	const struct dir_credential *cred;
@@ -214,6 +226,8 @@ static enum auth_verdict check_digest(const struct check *c, const struct sip_cr
 	switch (digest_check(c->auth->digest, c->m, given, cred ? &secret : NULL, offered, source_of(c, &source))) {
 	case DIGEST_OK:
 		guard_proved(c->auth->guard, c->src);
+		if (cred && c->domain->is_mutual)
+			show_proof(c, given, &secret, source_of(c, &source));
 		return cred ? admit(c, cred, out) : challenge(c, name, false);
 	case DIGEST_STALE:
 	case DIGEST_REPLAY:

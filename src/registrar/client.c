@@ -156,6 +156,13 @@ static void on_response(struct ctrans *ct, const struct sip_msg *m, void *arg)
 	c->ct = NULL;
 	if (answer(c, m))
 		return;
+	if (c->r.is_mutual && m->status / 100 == 2 &&
+	    !digest_is_proved(m, str_from(c->auth), str_from(c->r.auth_user), str_from(c->r.auth_password))) {
+		log_warn(c->env->log, "%s %s: who answers hasn't shown that he knows the password", sip_method_name(c->r.method), c->r.uri);
+		resolver_failed(c->env->resolver, client_dest(c), 0);
+		next_target(c);
+		return;
+	}
 	if (m->status == 503)
 		resolver_failed(c->env->resolver, client_dest(c), retry_after_s(m));
 	else

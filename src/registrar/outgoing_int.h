@@ -18,7 +18,7 @@
 struct reg_settings {
 	char aor[REG_URI_MAX], registrar[REG_URI_MAX], route[REG_URI_MAX]; /* route: "" or a value of Route */
 	char contact_user[64], auth_user[128], auth_password[256];
-	bool has_auth, is_secure, is_outbound, is_bulk;
+	bool has_auth, is_secure, is_outbound, is_bulk, is_mutual;
 	uint32_t keepalive_s;
 	uint32_t expires_s;
 };

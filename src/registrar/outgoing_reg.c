@@ -426,6 +426,7 @@ static void try(struct reg *r)
 		.method = SIP_REGISTER, .uri = r->s.registrar, .from = r->s.aor, .to = r->s.aor,
 		.route = r->s.route[0] ? r->s.route : NULL,
 		.auth_user = r->s.has_auth ? r->s.auth_user : NULL, .auth_password = r->s.auth_password,
+		.is_mutual = r->s.is_mutual,
 		.write_hdrs = write_hdrs,
 		.is_steady = r->state == REG_ENDING,
 	};

@@ -40,6 +40,7 @@ int reg_settings_read(const struct dir_trunk *t, struct reg_settings *s)
 	s->expires_s = t->register_expires_s;
 	s->is_outbound = t->is_outbound;
 	s->is_bulk = t->is_bulk;
+	s->is_mutual = t->is_mutual;
 	s->keepalive_s = t->keepalive_s;
 	if (!out_ok(&registrar) || !out_ok(&aor) || !out_ok(&route) ||
 	    str_copy(t->contact_user ? str_from(t->contact_user) : user, s->contact_user, sizeof(s->contact_user)) != 0 ||

@@ -64,6 +64,12 @@ enum digest_verdict digest_glance(struct digest_server *d, const struct sip_msg 
 void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hdr, struct str realm, unsigned offered,
 		      bool stale, struct str source);
 
+/* Writes the Authentication-Info line (RFC 7616 §3.5) for the 2xx to a request whose credentials digest_check() has found right: that we
+ * know the password, too, and, when their nonce is past the half of its life, the next one, for the same source. Nothing where it would
+ * depend on the body of the answer (auth-int), and for RFC 2069, which has none of it. */
+void digest_info(struct digest_server *d, struct out *o, const struct sip_credentials *c, const struct digest_secret *secret,
+		 struct str source);
+
 /* H(user:realm), in the same form: what stands for the name with userhash=true. */
 void digest_userhash(enum digest_alg alg, struct str user, struct str realm, char out[65]);
 /* HA1 = H(user:realm:password) as lower-case hex; out has 65 bytes. */
@@ -90,5 +96,8 @@ int digest_answer(struct out *o, const struct sip_msg *response, struct str meth
 /* When a request that already has credentials (lines as above) is challenged: does another answer make sense? Yes when a nonce was
  * only too old, or when a realm asks that hasn't been answered. */
 bool digest_asks_anew(const struct sip_msg *response, struct str credentials);
+/* Has who answers with 2xx to these credentials shown that he knows the password (RFC 7616 §3.5)? False also when he says nothing of it,
+ * or without credentials. */
+bool digest_is_proved(const struct sip_msg *response, struct str credentials, struct str user, struct str password);
 /* Writes those lines of credentials whose realms don't ask again. */
 void digest_keep_others(struct out *o, const struct sip_msg *response, struct str credentials);

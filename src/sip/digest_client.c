@@ -216,6 +216,50 @@ bool digest_asks_anew(const struct sip_msg *response, struct str credentials)
 	return false;
 }
 
+/* The proof for these credentials, in a response with this body. */
+static int expected_proof(const struct sip_credentials *c, const struct sip_auth_info *info, struct str body, struct str user,
+			  struct str password, char out[DIGEST_HEX_MAX])
+{
+	char ha1[DIGEST_HEX_MAX], buf[TEXT_MAX];
+	bool is_sess;
+	enum digest_alg alg = digest_alg_parse(c->algorithm, &is_sess);
+	const struct str a1[] = { user, digest_unquote(c->realm, buf, sizeof(buf)), password };
+	struct digest_engine e;
+	int err = alg ? digest_engine_init(&e) : -EINVAL;
+
+	if (err)
+		return err;
+	err = digest_engine_hash(&e, alg, a1, ARRAY_LEN(a1), ha1);
+	if (!err)
+		err = digest_engine_response(&e, &(struct digest_input){
+			.alg = alg, .is_sess = is_sess, .ha1 = str_from(ha1), .nonce = c->nonce, .nc = c->nc, .cnonce = c->cnonce,
+			.qop = info->qop.n ? info->qop : c->qop, .uri = c->uri, .body = body }, out);
+	digest_engine_fini(&e);
+	return err;
+}
+
+/* cnonce and nc say whose proof it is (RFC 7616 §3.5): of several credentials one may be a proxy's. */
+static bool is_for(const struct sip_auth_info *info, const struct sip_credentials *c)
+{
+	return c->qop.n && (!info->cnonce.n || str_eq(info->cnonce, c->cnonce)) && (!info->nc.n || str_ieq(info->nc, c->nc));
+}
+
+bool digest_is_proved(const struct sip_msg *response, struct str credentials, struct str user, struct str password)
+{
+	struct sip_credentials given;
+	struct sip_auth_info info;
+	char expected[DIGEST_HEX_MAX];
+	struct str line;
+
+	if (sip_auth_info_parse(&info, sip_msg_value_by_name(response, "Authentication-Info")) != 0)
+		return false;
+	while (cut_credentials(&credentials, &line, &given))
+		if (str_istarts(line, STR("Authorization")) && is_for(&info, &given) &&
+		    expected_proof(&given, &info, response->body, user, password, expected) == 0 && str_ieqz(info.rspauth, expected))
+			return true;
+	return false;
+}
+
 void digest_keep_others(struct out *o, const struct sip_msg *response, struct str credentials)
 {
 	struct sip_credentials given;

@@ -403,6 +403,44 @@ enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *
 	}
 }
 
+static void write_nextnonce(struct digest_server *d, struct out *o, const struct sip_credentials *c, struct str source)
+{
+	unsigned char id[NONCE_ID];
+	char nonce[NONCE_TEXT];
+	int64_t born_ms;
+
+	if (!nonce_is_ours(d, c->nonce, c->realm, id, &born_ms) || clock_wall_ms(d->clock) - born_ms < d->life_ms / 2 ||
+	    nonce_print(d, c->realm, source, nonce) != 0)
+		return;
+	out_z(o, ", nextnonce=\"");
+	out_mem(o, nonce, NONCE_TEXT);
+	out_chr(o, '"');
+}
+
+void digest_info(struct digest_server *d, struct out *o, const struct sip_credentials *c, const struct digest_secret *secret,
+		 struct str source)
+{
+	bool is_sess;
+	enum digest_alg alg = digest_alg_parse(c->algorithm, &is_sess);
+	const char *ha1 = alg ? secret_ha1(secret, alg) : NULL;
+	char proof[DIGEST_HEX_MAX];
+	/* §3.5: as the response, with a method that is empty. */
+	const struct digest_input in = { .alg = alg, .ha1 = str_from(ha1), .nonce = c->nonce, .nc = c->nc, .cnonce = c->cnonce, .qop = c->qop,
+					 .uri = c->uri };
+
+	if (!ha1 || !str_ieqz(c->qop, "auth") || digest_engine_response(&d->engine, &in, proof) != 0)
+		return;
+	out_z(o, "Authentication-Info: rspauth=\"");
+	out_z(o, proof);
+	out_z(o, "\", cnonce=\"");
+	out_str(o, c->cnonce);
+	out_z(o, "\", nc=");
+	out_str(o, c->nc);
+	out_z(o, ", qop=auth");
+	write_nextnonce(d, o, c, source);
+	out_z(o, "\r\n");
+}
+
 void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hdr, struct str realm, unsigned offered,
 		      bool stale, struct str source)
 {

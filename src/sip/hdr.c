@@ -312,13 +312,10 @@ static bool unquote(struct str *s)
 	return true;
 }
 
-static int parse_auth(struct str value, const struct auth_field *fields, size_t n)
+static int parse_fields(struct str s, const struct auth_field *fields, size_t n)
 {
-	struct str s = str_trim(value), name, one;
+	struct str name, one;
 
-	if (!str_istarts(s, STR("Digest")) || s.n < 7 || (s.p[6] != ' ' && s.p[6] != '\t'))
-		return -EINVAL;
-	s = str_from_at(s, 7);
 	while (sip_list_param_next(&s, ',', &name, &one)) {
 		if (!one.p)
 			return -EINVAL;
@@ -331,6 +328,29 @@ static int parse_auth(struct str value, const struct auth_field *fields, size_t 
 				*fields[i].to = one;
 			}
 	}
+	return 0;
+}
+
+static int parse_auth(struct str value, const struct auth_field *fields, size_t n)
+{
+	struct str s = str_trim(value);
+
+	if (!str_istarts(s, STR("Digest")) || s.n < 7 || (s.p[6] != ' ' && s.p[6] != '\t'))
+		return -EINVAL;
+	return parse_fields(str_from_at(s, 7), fields, n);
+}
+
+int sip_auth_info_parse(struct sip_auth_info *out, struct str value)
+{
+	struct sip_auth_info i = { 0 };
+	const struct auth_field fields[] = {
+		{ STR("rspauth"), &i.rspauth }, { STR("cnonce"), &i.cnonce }, { STR("nc"), &i.nc }, { STR("qop"), &i.qop },
+		{ STR("nextnonce"), &i.nextnonce },
+	};
+
+	if (parse_fields(str_trim(value), fields, ARRAY_LEN(fields)) != 0 || !i.rspauth.p)
+		return -EINVAL;
+	*out = i;
 	return 0;
 }
 

@@ -180,9 +180,11 @@ struct sip_credentials {   /* one (Proxy-)Authorization, RFC 7616 §3.4 */
 	struct str username_ext; /* instead of username: RFC 8187 */
 	bool userhash;
 };
+struct sip_auth_info { struct str rspauth, cnonce, nc, qop, nextnonce; }; /* one (Proxy-)Authentication-Info, RFC 7616 §3.5 */
 /* -EINVAL for another scheme than Digest or a malformed value. Quoted values come without quotes, with their escapes. */
 int sip_challenge_parse(struct sip_challenge *out, struct str value);
 int sip_credentials_parse(struct sip_credentials *out, struct str value);
+int sip_auth_info_parse(struct sip_auth_info *out, struct str value); /* -EINVAL: malformed, or without rspauth */
 
 const char *sip_method_name(enum sip_method m);      /* SIP_OTHER: "?" */
 enum sip_method sip_method_parse(struct str name);   /* case-sensitive, RFC 3261 §7.1 */

@@ -108,7 +108,7 @@ void write_end(struct out *o, const char *name, const char *server, const char *
 }
 
 void response_write(struct out *o, const struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src,
-		    const struct sip_reply *r, const char *own_tag, struct str always)
+		    const struct sip_reply *r, const char *own_tag, const struct response_hdrs *h)
 {
 	bool makes_dialog = r->status > 100 && r->status < 300 && (m->method == SIP_INVITE || m->method == SIP_SUBSCRIBE);
 
@@ -126,10 +126,12 @@ void response_write(struct out *o, const struct sip_stack *s, const struct sip_m
 		copy_headers(o, m, SIP_HDR_RECORD_ROUTE);
 	if (r->status == 100)
 		copy_headers(o, m, SIP_HDR_TIMESTAMP);
-	if (always.n)
-		out_str(o, always);
+	if (h->all.n)
+		out_str(o, h->all);
 	else
 		write_session_id(o, m);
+	if (r->status / 100 == 2)
+		out_str(o, h->success);
 	out_str(o, r->hdrs);
 	write_end(o, "Server", s->p.server, r->ctype, r->body);
 }

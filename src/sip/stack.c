@@ -50,6 +50,7 @@ static void make_tag(const struct sip_stack *s, const struct sip_msg *m, char ta
 /* Answers without keeping anything: for requests too broken, or too cheap, for a transaction. */
 static void reply_stateless(struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src, const struct sip_reply *r)
 {
+	static const struct response_hdrs none = { 0 };
 	struct sip_dest dest;
 	char tag[17];
 	struct out o;
@@ -57,13 +58,13 @@ static void reply_stateless(struct sip_stack *s, const struct sip_msg *m, const 
 	response_dest(&dest, m, src);
 	make_tag(s, m, tag);
 	out_init(&o, s->reply, sizeof(s->reply));
-	response_write(&o, s, m, src, r, tag, STR_NULL);
+	response_write(&o, s, m, src, r, tag, &none);
 	if (out_ok(&o)) {
 		stack_send(s, &dest, out_view(&o), NULL);
 		return;
 	}
 	out_init_grow(&o, SIP_MSG_MAX);
-	response_write(&o, s, m, src, r, tag, STR_NULL);
+	response_write(&o, s, m, src, r, tag, &none);
 	if (out_ok(&o))
 		stack_send(s, &dest, out_view(&o), NULL);
 	out_fini(&o);

@@ -102,6 +102,8 @@ void strans_set_tag(struct strans *st, struct str tag);
 /* Whole header lines that all its responses have from now on, that of the 200 to a CANCEL too; copied. Without memory they are
  * missing. */
 void strans_set_hdrs(struct strans *st, struct str hdrs);
+/* The same for its 2xx. */
+void strans_set_hdrs_2xx(struct strans *st, struct str hdrs);
 
 /* Sends a response. hdrs: whole header lines, each ending in CRLF (Contact, Allow, ...; not Via, From, To,
  * Call-ID, CSeq, Content-*, Server, which are written here). reason NULL: the standard phrase. to_tag: put on

@@ -54,9 +54,10 @@ struct str strans_hdrs(const struct strans *st);   /* those of strans_set_hdrs()
 void strans_after_request(struct strans *st);
 void strans_free_all(struct sip_stack *s);
 
-/* response.c: writes a response to a request as RFC 3261 §8.2.6 says. always: whole lines that stand in all responses to it. */
+/* response.c: writes a response to a request as RFC 3261 §8.2.6 says. h: whole lines that stand in all responses to it, and in its 2xx. */
+struct response_hdrs { struct str all, success; };
 void response_write(struct out *o, const struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src,
-		    const struct sip_reply *r, const char *own_tag, struct str always);
+		    const struct sip_reply *r, const char *own_tag, const struct response_hdrs *h);
 /* The last part of any message: who speaks (server may be NULL), Content-* and the body (ctype NULL: none). */
 void write_end(struct out *o, const char *name, const char *server, const char *ctype, struct str body);
 /* Where it goes (RFC 3261 §18.2.2, RFC 3581 §4). */

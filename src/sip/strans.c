@@ -51,6 +51,7 @@ struct strans {
 	struct sip_msg *cancel;  /* a CANCEL that nobody could be told of yet; timer_g brings it */
 	char tag[17];
 	char *hdrs;              /* in all its responses; NULL: none */
+	char *hdrs_2xx;          /* in its 2xx; NULL: none */
 	char *last;              /* response last sent */
 	size_t last_len;
 	uint32_t g_ms;
@@ -165,7 +166,8 @@ static void drop_msg(struct strans *st)
 	sip_msg_release(st->msg);
 	st->msg = NULL;
 	free(st->hdrs);
-	st->hdrs = NULL;
+	free(st->hdrs_2xx);
+	st->hdrs = st->hdrs_2xx = NULL;
 }
 
 static void drop_last(struct strans *st)
@@ -488,6 +490,12 @@ void strans_set_hdrs(struct strans *st, struct str hdrs)
 	st->hdrs = hdrs.n ? str_dup(hdrs) : NULL;
 }
 
+void strans_set_hdrs_2xx(struct strans *st, struct str hdrs)
+{
+	free(st->hdrs_2xx);
+	st->hdrs_2xx = hdrs.n ? str_dup(hdrs) : NULL;
+}
+
 struct str strans_hdrs(const struct strans *st)
 {
 	return str_from(st->hdrs);
@@ -501,7 +509,8 @@ static enum ev event_of_status(int status)
 static int write_reply(const struct strans *st, const struct sip_reply *r, struct out *o)
 {
 	out_init_grow(o, SIP_MSG_MAX);
-	response_write(o, st->stack, st->msg, &st->src, r, st->tag, str_from(st->hdrs));
+	response_write(o, st->stack, st->msg, &st->src, r, st->tag,
+		       &(struct response_hdrs){ .all = str_from(st->hdrs), .success = str_from(st->hdrs_2xx) });
 	if (out_ok(o))
 		return 0;
 	out_fini(o);

@@ -16,6 +16,7 @@ struct strans {
 	unsigned nreplies;
 	int status;                  /* of the last reply; 0: none yet */
 	char reason[128], hdrs[8192];
+	char hdrs_2xx[1024];
 };
 
 const struct sip_msg *strans_msg(const struct strans *st)
@@ -26,6 +27,11 @@ const struct sip_msg *strans_msg(const struct strans *st)
 const struct sip_source *strans_source(const struct strans *st)
 {
 	return &st->source;
+}
+
+void strans_set_hdrs_2xx(struct strans *st, struct str hdrs)
+{
+	snprintf(st->hdrs_2xx, sizeof(st->hdrs_2xx), "%.*s", STR_ARG(hdrs));
 }
 
 int strans_reply(struct strans *st, const struct sip_reply *r)

@@ -126,6 +126,30 @@ static void test_auth_check_verdicts(void **state)
 		}
 }
 
+/* RFC 7616 §3.5: shown to who has shown the right password, where the domain wants it. */
+static void test_auth_shows_that_it_knows_the_password(void **state)
+{
+	struct auth_identity who;
+	struct strans st;
+
+	(void)state;
+	directory.algorithms = DIGEST_SHA256;
+	assert_int_equal(try("INVITE", "sip:1001@office", "sip:1@office", "1001", "secret", &st, &who), AUTH_OK);
+	assert_string_equal(st.hdrs_2xx, "");
+	fake_strans_fini(&st);
+	fake_domain.is_mutual = true;
+	assert_int_equal(try("INVITE", "sip:1001@office", "sip:1@office", "1001", "secret", &st, &who), AUTH_OK);
+	assert_ptr_equal(strstr(st.hdrs_2xx, "Authentication-Info: rspauth=\""), st.hdrs_2xx);
+	fake_strans_fini(&st);
+	assert_int_equal(try("INVITE", "sip:1001@office", "sip:1@office", "1001", "wrong", &st, &who), AUTH_ANSWERED);
+	assert_string_equal(st.hdrs_2xx, "");
+	fake_strans_fini(&st);
+	assert_int_equal(try("INVITE", "sip:1003@office", "sip:1@office", "9999", "secret", &st, &who), AUTH_ANSWERED);
+	assert_string_equal(st.hdrs_2xx, "");
+	fake_strans_fini(&st);
+	fake_domain.is_mutual = false;
+}
+
 /* RFC 6140: an exchange is whom it says that it is, among its numbers, but registers as itself alone. */
 static void test_auth_exchange_is_each_of_its_numbers(void **state)
 {
@@ -587,6 +611,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_auth_challenge_hides_who_exists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_replay_is_stale, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_unloaded_directory_is_503, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_shows_that_it_knows_the_password, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_trunk_by_address, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_trunk_by_certificate, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_guesses_lead_to_a_ban, setup, teardown),

@@ -461,6 +461,20 @@ static enum digest_verdict check_line(struct fixture *f, const char *line, const
 	return digest_check(f->server, &f->msg, &c, &f->secret, offered, STR_NULL);
 }
 
+/* What goes with the 2xx to the request in f->msg. */
+static void write_info(struct fixture *f, char *info, size_t size)
+{
+	struct sip_credentials c;
+	char name[DIGEST_USER_MAX];
+	struct out o;
+
+	assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c, name));
+	out_init(&o, info, size - 1);
+	digest_info(f->server, &o, &c, &f->secret, f->source);
+	assert_true(out_ok(&o));
+	info[o.len] = 0;
+}
+
 static const char *answer(struct fixture *f, const char *user, const char *password, const char *body)
 {
 	static char line[4096];
@@ -554,6 +568,66 @@ static void test_digest_answer_takes_userhash_and_session(void **state)
 	assert_non_null(strstr(line, "username=\"793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b\", userhash=true,"));
 	response(f, 401, "WWW-Authenticate: Digest realm=\"x\", nonce=\"n\", qop=\"auth\", algorithm=MD5-sess\r\n");
 	assert_non_null(strstr(answer(f, "u", "p", ""), ", algorithm=MD5-sess,"));
+}
+
+/* RFC 7616 §3.5: what the server says of itself, and what of it a client believes. */
+static void test_digest_info_proves_the_password_to_the_client(void **state)
+{
+	static const enum digest_alg algs[] = { DIGEST_MD5, DIGEST_SHA256, DIGEST_SHA512_256 };
+	struct fixture *f = *state;
+	char line[4096], info[1024], other[1100];
+	struct sip_auth_info parsed;
+
+	for (size_t i = 0; i < ARRAY_LEN(algs); i++) {
+		challenge(f, algs[i], false);
+		response(f, 401, f->challenge);
+		snprintf(line, sizeof(line), "Proxy-Authorization: Digest username=\"p\", realm=\"x\", nonce=\"n\", uri=\"sip:x\", "
+			 "response=\"r\", qop=auth, nc=00000001, cnonce=\"c\"\r\n%s", answer(f, "1001", "secret", ""));
+		assert_int_equal(check_line(f, line, REALM, "", algs[i]), DIGEST_OK);
+		write_info(f, info, sizeof(info));
+		assert_null(strstr(info, "nextnonce"));
+		response(f, 200, info);
+		assert_true(digest_is_proved(&f->msg, str_from(line), STR("1001"), STR("secret")));
+		assert_false(digest_is_proved(&f->msg, str_from(line), STR("1001"), STR("other")));
+		assert_false(digest_is_proved(&f->msg, STR_NULL, STR("1001"), STR("secret")));
+		/* of another request, and of who knows nothing */
+		assert_int_equal(sip_auth_info_parse(&parsed, str_from(strchr(info, ' '))), 0);
+		snprintf(other, sizeof(other), "Authentication-Info: rspauth=\"%.*s\", cnonce=\"else\", nc=00000001, qop=auth\r\n", STR_ARG(parsed.rspauth));
+		response(f, 200, other);
+		assert_false(digest_is_proved(&f->msg, str_from(line), STR("1001"), STR("secret")));
+		response(f, 200, "Authentication-Info: nextnonce=\"x\"\r\n");
+		assert_false(digest_is_proved(&f->msg, str_from(line), STR("1001"), STR("secret")));
+		response(f, 200, "");
+		assert_false(digest_is_proved(&f->msg, str_from(line), STR("1001"), STR("secret")));
+	}
+}
+
+/* The next nonce comes when this one is in the second half of its life, and is good for the same source. */
+static void test_digest_info_gives_the_next_nonce_in_time(void **state)
+{
+	struct fixture *f = *state;
+	struct sip_auth_info parsed;
+	char info[1024];
+
+	challenge(f, DIGEST_MD5, false);
+	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .nc = 1 }), DIGEST_OK);
+	write_info(f, info, sizeof(info));
+	assert_null(strstr(info, "nextnonce"));
+	f->now_ms += 30000; /* it lives for a minute */
+	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .nc = 2 }), DIGEST_OK);
+	write_info(f, info, sizeof(info));
+	assert_int_equal(sip_auth_info_parse(&parsed, str_from(strchr(info, ' '))), 0);
+	assert_true(str_eqz(parsed.nc, "00000002") && str_eqz(parsed.qop, "auth"));
+	assert_int_not_equal(parsed.nextnonce.n, 0);
+	f->now_ms += 31000;
+	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .nc = 3 }), DIGEST_STALE);
+	snprintf(f->nonce, sizeof(f->nonce), "%.*s", STR_ARG(parsed.nextnonce));
+	assert_int_equal(check(f, &(struct attempt){ .alg = DIGEST_MD5, .nc = 1 }), DIGEST_OK);
+	/* None where it would depend on the answer's body, nor for RFC 2069. */
+	challenge(f, DIGEST_MD5, false);
+	check(f, &(struct attempt){ .alg = DIGEST_MD5, .qop = "", .nc = 1 });
+	write_info(f, info, sizeof(info));
+	assert_string_equal(info, "");
 }
 
 /* RFC 3261 §22.3: what several have asked comes in one response, and one answer is for all of them. */
@@ -702,6 +776,8 @@ int main(void)
 		WITH_SERVER(test_digest_check_malformed_is_told),
 		WITH_SERVER(test_digest_answer_passes_own_check),
 		WITH_SERVER(test_digest_answer_takes_userhash_and_session),
+		WITH_SERVER(test_digest_info_proves_the_password_to_the_client),
+		WITH_SERVER(test_digest_info_gives_the_next_nonce_in_time),
 		WITH_SERVER(test_digest_answer_takes_the_best_of_each_realm),
 		WITH_SERVER(test_digest_escapes_are_undone),
 		WITH_SERVER(test_digest_find_undoes_names),

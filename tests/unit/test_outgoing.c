@@ -2,6 +2,7 @@
 #include "sip_fixture.h"
 
 #include "registrar/outgoing.h"
+#include "sip/digest.h"
 #include "sip/stun.h"
 #include "sip/ua_int.h"
 
@@ -314,6 +315,36 @@ static void test_outgoing_flow_is_named_and_given_up_where_it_can_not_be_kept(vo
 	assert_in_range(until_register(100), 15, 61);
 }
 
+/* RFC 7616 §3.5: a registrar that doesn't know the password is none, where it is known to show it. */
+static void test_outgoing_registrar_must_prove_the_password_if_asked(void **state)
+{
+	static const char challenge[] = "WWW-Authenticate: Digest realm=\"p\", nonce=\"n\", qop=\"auth\", algorithm=MD5\r\n";
+	char line[512], ha1[65], proof[65];
+	struct sip_credentials c;
+
+	(void)state;
+	row.auth_user = "acme";
+	row.auth_password = "secret";
+	row.is_mutual = true;
+	changed();
+	until_register(2);
+	answer(200, "Contact: CONTACT;expires=600\r\n"); /* without having asked */
+	until_register(100);
+	answer(401, challenge);
+	until_register(0);
+	answer(200, "Contact: CONTACT;expires=600\r\nAuthentication-Info: rspauth=\"0123456789abcdef0123456789abcdef\", qop=auth\r\n");
+	until_register(200);
+	answer(401, challenge);
+	until_register(0);
+	assert_int_equal(sip_credentials_parse(&c, sip_msg_value(fx_sent(fx, -1), SIP_HDR_AUTHORIZATION)), 0);
+	digest_ha1(DIGEST_MD5, STR("acme"), STR("p"), STR("secret"), ha1);
+	digest_response(DIGEST_MD5, ha1, c.nonce, c.nc, c.cnonce, STR("auth"), STR(""), c.uri, proof);
+	snprintf(line, sizeof(line), "Contact: CONTACT;expires=600\r\nAuthentication-Info: rspauth=\"%s\", cnonce=\"%.*s\", nc=%.*s, qop=auth\r\n", proof,
+		 STR_ARG(c.cnonce), STR_ARG(c.nc));
+	answer(200, line);
+	assert_in_range(until_register(600), 300, 600); /* it is registered, and is refreshed in time */
+}
+
 /* RFC 6140 §5.1 */
 static void test_outgoing_bulk_contact_is_for_all_numbers(void **state)
 {
@@ -573,6 +604,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_outgoing_tries_again_when_nobody_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_heeds_retry_after_and_min_expires, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_flow_is_named_and_given_up_where_it_can_not_be_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outgoing_registrar_must_prove_the_password_if_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_bulk_contact_is_for_all_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_lost_flows_are_made_anew_ever_more_slowly, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_udp_flow_is_watched_by_stun, setup, teardown),
