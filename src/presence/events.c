@@ -542,6 +542,7 @@ void events_add(struct events *e, struct event_package *p)
 	p->next = NULL;
 	p->resources = NULL;
 	p->events = e;
+	sip_ua_allow_event(e->p.ua, p->name);
 }
 
 void events_start(struct events *e)

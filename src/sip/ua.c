@@ -72,6 +72,23 @@ int sip_ua_support(struct sip_ua *ua, const char *option_tag)
 	return 0;
 }
 
+void sip_ua_allow_event(struct sip_ua *ua, const char *package)
+{
+	struct str before = str_trim(str_from(ua->allow_events));
+	char line[UA_ALLOW_MAX];
+	struct out o;
+
+	out_init(&o, line, sizeof(line) - 1);
+	out_str(&o, before);
+	out_z(&o, before.n ? ", " : "Allow-Events: ");
+	out_z(&o, package);
+	out_z(&o, "\r\n");
+	if (!out_ok(&o))
+		return;
+	line[o.len] = '\0';
+	memcpy(ua->allow_events, line, o.len + 1);
+}
+
 int sip_ua_support_in(struct sip_ua *ua, enum sip_method method, const char *option_tag)
 {
 	if (ua->nmethod_tags == UA_OPTION_TAGS_MAX)
@@ -249,12 +266,13 @@ static void write_options(const struct sip_ua *ua, struct out *o)
 {
 	out_z(o, ua->allow);
 	out_z(o, ua->supported);
-	out_z(o, ACCEPT "Accept-Encoding: identity\r\n");
+	out_z(o, ua->allow_events);
+	out_z(o, ACCEPT "Accept-Encoding: identity\r\nAccept-Language: *\r\n");
 }
 
 static void answer_options(struct sip_ua *ua, struct strans *st)
 {
-	char hdrs[UA_ALLOW_MAX * 2 + 160];
+	char hdrs[UA_ALLOW_MAX * 3 + 192];
 	struct out o;
 
 	out_init(&o, hdrs, sizeof(hdrs) - 1);
@@ -296,10 +314,43 @@ static bool refuse_required(struct sip_ua *ua, struct strans *st, const struct s
 	return true;
 }
 
+/* "application/sdp;q=0.3": 0 says no. */
+static bool has_weight(struct str params)
+{
+	struct str q;
+
+	if (!sip_param_find(params, "q", &q))
+		return true;
+	for (size_t i = 0; i < q.n; i++)
+		if (q.p[i] >= '1' && q.p[i] <= '9')
+			return true;
+	return false;
+}
+
+/* §20.1, §21.4.7: who says what he can read must be able to read the description that he will be answered with. Without Accept he can. */
+static bool is_sdp_acceptable(const struct sip_msg *m)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct str one, type, params;
+
+	if (m->method != SIP_INVITE || !sip_msg_has(m, SIP_HDR_ACCEPT))
+		return true;
+	while (sip_msg_element_next(m, SIP_HDR_ACCEPT, &it, &one)) {
+		sip_token_params(one, &type, &params);
+		if ((str_ieqz(type, "application/sdp") || str_ieqz(type, "application/*") || str_eqz(type, "*/*")) && has_weight(params))
+			return true;
+	}
+	return false;
+}
+
 /* §8.2.3, RFC 5621: a session is described in SDP, perhaps beside other parts; one that is marked optional may be anything. A description means
  * the same in any Content-Language, so none is refused for that. */
 static bool refuse_content(struct strans *st, const struct sip_msg *m)
 {
+	if (!is_sdp_acceptable(m)) {
+		strans_reply_simple(st, 406, NULL);
+		return true;
+	}
 	if (m->body.n == 0)
 		return false;
 	struct str encoding = sip_msg_value(m, SIP_HDR_CONTENT_ENCODING);
@@ -418,7 +469,7 @@ static bool is_plain(const struct sip_msg *m)
 
 	return m->ruri.scheme != SIP_SCHEME_OTHER && (m->ruri.user.n || m->method != SIP_INVITE) && m->max_forwards != 0 &&
 	       !sip_msg_has(m, SIP_HDR_REQUIRE) && !sip_msg_has(m, SIP_HDR_REPLACES) && !sip_msg_has(m, SIP_HDR_CONTENT_ENCODING) && (!m->body.n || sip_msg_has(m, SIP_HDR_CONTENT_TYPE)) &&
-	       ((m->method != SIP_INVITE && m->method != SIP_SUBSCRIBE) || dialog_contact_of(m, &contact) == 0);
+	       is_sdp_acceptable(m) && ((m->method != SIP_INVITE && m->method != SIP_SUBSCRIBE) || dialog_contact_of(m, &contact) == 0);
 }
 
 /* RFC 3261 §26.3.2.4: who hasn't shown who he is gets no state. */

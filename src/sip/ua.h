@@ -52,6 +52,8 @@ void sip_ua_allow_in_dialog(struct sip_ua *ua, enum sip_method method);
 int sip_ua_support(struct sip_ua *ua, const char *option_tag);
 /* The same for requests of one method outside dialogs alone; whoever handles it says so in its own Supported. */
 int sip_ua_support_in(struct sip_ua *ua, enum sip_method method, const char *option_tag);
+/* An event package that can be subscribed to: stands in Allow-Events of the answer to OPTIONS (RFC 6665 §7.2). */
+void sip_ua_allow_event(struct sip_ua *ua, const char *package);
 /* Who answers requests of strangers before anything is kept for them, so that they cost little: is asked of all requests outside dialogs
  * that have a handler and look as they should, also of those that show credentials, which may be made up. SIP_EARLY_REPLY: 401 with the challenge that it has written to hdrs, whole
  * lines; SIP_EARLY_KEEP: the handler is to see to it. At most one.

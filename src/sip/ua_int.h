@@ -37,6 +37,7 @@ struct sip_ua {
 	unsigned nmethod_tags;
 	char allow[UA_ALLOW_MAX];         /* "Allow: ...\r\n" */
 	char supported[UA_ALLOW_MAX];     /* "Supported: ...\r\n" or "" */
+	char allow_events[UA_ALLOW_MAX];  /* "Allow-Events: ...\r\n" or "" */
 	sip_ua_early_fn *early;
 	void *early_arg;
 	char early_hdrs[UA_EARLY_MAX];    /* of the answer under way */

@@ -12,6 +12,12 @@
 static sip_ua_request_fn *request_fns[SIP_METHOD_COUNT];
 static void *request_args[SIP_METHOD_COUNT];
 
+void sip_ua_allow_event(struct sip_ua *ua, const char *package)
+{
+	(void)ua;
+	(void)package;
+}
+
 void sip_ua_handle(struct sip_ua *ua, enum sip_method method, sip_ua_request_fn *fn, void *arg)
 {
 	(void)ua;

@@ -72,7 +72,17 @@ static void test_ua_answers_by_rule(void **state)
 		{ "OPTIONS", "", "", "", 200, "\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, PRACK, UPDATE, SUBSCRIBE\r\n" },
 		{ "OPTIONS", "", "", "", 200, "\r\nAccept: application/sdp, multipart/mixed, multipart/alternative, multipart/related\r\n" },
 		{ "OPTIONS", "", "", "", 200, "\r\nSupported: timer, 100rel, 199, from-change, path\r\n" },
+		{ "OPTIONS", "", "", "", 200, "\r\nAccept-Encoding: identity\r\nAccept-Language: *\r\n" },
+		{ "OPTIONS", "", "", "", 200, "\r\nAllow-Events: dialog, presence\r\n" },                /* RFC 6665 §7.2 */
+		{ "OPTIONS", "", "Accept: text/plain\r\n", "", 200, "" },                                 /* nothing is said in a body */
 		{ "OPTIONS", "", "Max-Forwards: 0\r\n", "", 200, "" },
+		/* §20.1, §21.4.7; RFC 4475 §3.3.15 */
+		{ "INVITE", "", CONTACT "Accept: text/nobodyKnowsThis\r\n", "", 406, "" },
+		{ "INVITE", "", CONTACT "Accept: \r\n", "", 406, "" },
+		{ "INVITE", "", CONTACT "Accept: application/sdp;q=0.0, text/plain\r\n", "", 406, "" },
+		{ "INVITE", "", CONTACT "Accept: text/plain\r\nAccept: multipart/mixed, Application/SDP;level=1;q=0.01\r\n", "", 200, "" },
+		{ "INVITE", "", CONTACT "Accept: application/*\r\n", "", 200, "" },
+		{ "INVITE", "", CONTACT "Accept: */*;q=0.5\r\n", "", 200, "" },
 		/* §8.2.1 and RFC 3261 §21.5.2 */
 		{ "MESSAGE", "", "", "", 405, "\r\nAllow: INVITE" },
 		{ "REFER", "", CONTACT, "", 405, "\r\nAllow: INVITE" },
@@ -130,6 +140,8 @@ static void test_ua_answers_by_rule(void **state)
 	sip_ua_handle(f->ua, SIP_REGISTER, on_request, f);
 	sip_ua_handle(f->ua, SIP_SUBSCRIBE, on_request, f);
 	assert_int_equal(sip_ua_support(f->ua, "path"), 0);
+	sip_ua_allow_event(f->ua, "dialog");
+	sip_ua_allow_event(f->ua, "presence");
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		int status = ask(f, rows[i].method, "sip:a@127.0.0.1", rows[i].to_tag, rows[i].hdrs, rows[i].body);
 		if (status != rows[i].status)
