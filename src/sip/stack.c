@@ -250,6 +250,7 @@ static void on_flow_closed(uint64_t flow, void *arg)
 	struct sip_stack *s = arg;
 
 	ctrans_flow_closed(s, flow);
+	reroute_flow_closed(s, flow);
 	if (s->h.on_flow_closed)
 		s->h.on_flow_closed(flow, s->arg);
 }
@@ -284,6 +285,7 @@ void sip_stack_close(struct sip_stack *s)
 		return;
 	ctrans_free_all(s);
 	strans_free_all(s);
+	reroute_free_all(s);
 	transport_close(s->transport);
 	free(s);
 }

@@ -27,6 +27,8 @@ struct sip_stack {
 	struct strans *merge;        /* the same, by From tag, Call-ID and CSeq: RFC 3261 §8.2.2.2 */
 	unsigned char tag_key[HASH_KEY]; /* of the To tags of answers without a transaction, and of the tables of transactions */
 	char reply[4096];            /* such an answer */
+	struct reroute *reroutes;    /* utlist */
+	unsigned nreroutes;
 	struct sip_stack_counters n;
 };
 
@@ -53,6 +55,11 @@ struct str strans_to_tag(const struct strans *st); /* that its responses have or
 struct str strans_hdrs(const struct strans *st);   /* those of strans_set_hdrs() */
 void strans_after_request(struct strans *st);
 void strans_free_all(struct sip_stack *s);
+
+/* reroute.c: an answer whose connection has gone. It is sent to where the request came from, else where its Via leads. An error: nowhere. */
+int reroute_send(struct sip_stack *s, const struct sip_dest *gone, struct str bytes);
+void reroute_flow_closed(struct sip_stack *s, uint64_t flow);
+void reroute_free_all(struct sip_stack *s);
 
 /* response.c: writes a response to a request as RFC 3261 §8.2.6 says. h: whole lines that stand in all responses to it, and in its 2xx. */
 struct response_hdrs { struct str all, success; };

@@ -37,7 +37,6 @@ struct strans {
 	UT_hash_handle hh, hh_merge;
 	struct sip_stack *stack;
 	struct sip_msg *msg;     /* NULL soon after the final response: it would lie there for half a minute */
-	uint16_t via_port;
 	struct sip_source src;
 	struct sip_dest dest;
 	const struct strans_handler *h;
@@ -256,7 +255,6 @@ int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m
 		return -ENOMEM;
 	}
 	st->stack = s;
-	st->via_port = m->via.port;
 	st->src = *src;
 	response_dest(&st->dest, m, src);
 	st->is_invite = m->method == SIP_INVITE;
@@ -288,7 +286,6 @@ int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m
 
 static void send_last(struct strans *st, bool again)
 {
-	struct sip_dest any = st->dest;
 	int err;
 
 	if (!st->last)
@@ -296,12 +293,8 @@ static void send_last(struct strans *st, bool again)
 	if (again)
 		st->stack->n.retransmissions_sent++;
 	err = stack_send(st->stack, &st->dest, (struct str){ st->last, st->last_len }, NULL);
-	/* §18.2.2: the connection has gone: open one to where the request came from. */
-	if (err == -ENOTCONN && is_reliable(st->dest.proto)) {
-		any.flow = 0;
-		sockaddr_set_port(&any.addr, st->via_port ? st->via_port : any.proto == SIP_TLS ? 5061 : 5060);
-		err = stack_send(st->stack, &any, (struct str){ st->last, st->last_len }, NULL);
-	}
+	if (err == -ENOTCONN && is_reliable(st->dest.proto))
+		err = reroute_send(st->stack, &st->dest, (struct str){ st->last, st->last_len });
 	/* Somebody still looks who it is, and can't be told: he answers, and that will end it. */
 	if (!is_msg_done(st) && !st->h)
 		return;

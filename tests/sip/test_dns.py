@@ -105,6 +105,11 @@ def names():
     for name in ("good", "bad"):
         n.srv(f"_sips._tcp.{name}.test", "server.tls.test", 1, 0, TLS_PORT)
     n.host("server.tls.test", "tls")
+    # where answers go whose connection has gone: nobody is at the first
+    n.srv("_sip._tcp.back.test", "a.back.test", 1, 0, 5070)
+    n.srv("_sip._tcp.back.test", "b.back.test", 2, 0, 5070)
+    n.host("a.back.test", "back-a")
+    n.host("b.back.test", "back-b")
     try:
         n.start()
         yield n
@@ -351,3 +356,27 @@ def test_tls_trunk_must_be_the_one_called(site, names, trunk_to):
             assert server.requests[0]["Via"].startswith("SIP/2.0/TLS ")
     finally:
         server.close()
+
+
+@pytest.mark.parametrize("returns", [True, False], ids=["to the source", "to the name in Via"])
+def test_answer_whose_connection_has_gone_finds_another_way(site, names, returns):
+    """RFC 3261 section 18.2.2, and where nobody listens there RFC 3263 section 5."""
+    with Phone(site, "1002") as callee, Phone(site, "1001", proto="tcp") as caller:
+        at = (caller.addr, 5060) if returns else (names.at("back-b"), 5070)
+        caller.host, caller.port = "back.test", None                         # sent-by is a name
+        callee.register()
+        caller.invite("1002")
+        there = callee.answer_invite()
+        # It is gone before whatever comes next: the end of the connection is read before the question is.
+        caller.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        caller.socket.close()
+        assert callee.ask("OPTIONS").status == 200
+        with contextlib.closing(socket.create_server(at)) as server:
+            server.settimeout(10 * SLOW)
+            there.reply(486, "Busy Here")
+            there.expect("ACK")
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(10 * SLOW)
+                assert connection.recv(65536).startswith(b"SIP/2.0 ")         # 1002 has a mailbox that answers
+        callee.unregister()
