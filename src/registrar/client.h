@@ -30,6 +30,7 @@ struct client_request {
 	const char *route;           /* value of Route; NULL: none */
 	const struct sip_dest *dest; /* goes there and nowhere else; NULL: it is looked up */
 	const char *auth_user, *auth_password; /* NULL: challenges aren't answered */
+	const char *via_params;      /* ";keep"; NULL: none */
 	bool is_mutual;              /* who answers 2xx must show that he knows the password, too, else he counts as one who doesn't answer */
 	uint32_t timeout_ms;         /* in all; 0: timer F of each target */
 	bool is_steady;              /* no look-up if there was one: the flow that worked */

@@ -269,7 +269,13 @@ static void keep_alive(struct reg *r, const struct sip_msg *m)
 	uint32_t told_s = seconds_of_text(sip_msg_value_by_name(m, "Flow-Timer"));
 	bool is_promised = r->is_flow && sip_msg_has_token(m, SIP_HDR_REQUIRE, "outbound");
 	uint32_t s = r->s.keepalive_s;
+	struct str keep = STR_NULL;
 
+	/* RFC 6223 §4.3: its value says that the other side answers, and how often it wants to be asked, 0: as we like. */
+	if (!r->is_flow && sip_param_find(m->via.params, "keep", &keep) && keep.n) {
+		is_promised = true;
+		told_s = seconds_of_text(keep);
+	}
 	if (!s && told_s)
 		s = told_s < FLOW_TIMER_LEAST_S ? FLOW_TIMER_LEAST_S : told_s > EVERY_MAX_S ? EVERY_MAX_S : told_s;
 	if (!s && is_promised)
@@ -427,6 +433,7 @@ static void try(struct reg *r)
 		.route = r->s.route[0] ? r->s.route : NULL,
 		.auth_user = r->s.has_auth ? r->s.auth_user : NULL, .auth_password = r->s.auth_password,
 		.is_mutual = r->s.is_mutual,
+		.via_params = r->is_flow ? NULL : ";keep", /* RFC 6223 §4.2: a flow implies it */
 		.write_hdrs = write_hdrs,
 		.is_steady = r->state == REG_ENDING,
 	};

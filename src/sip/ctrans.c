@@ -89,7 +89,7 @@ void ctrans_free_all(struct sip_stack *s)
 
 /* ---- writing ---- */
 
-static void write_via(struct out *o, struct sip_stack *s, const struct sip_dest *dest, const char *branch)
+static void write_via(struct out *o, struct sip_stack *s, const struct sip_req *r, const struct sip_dest *dest, const char *branch)
 {
 	union sockaddr_any local;
 	char text[SOCKADDR_TEXT_MAX] = "unit.invalid";
@@ -102,7 +102,13 @@ static void write_via(struct out *o, struct sip_stack *s, const struct sip_dest 
 	out_z(o, text);
 	out_z(o, ";branch=");
 	out_z(o, branch);
-	out_z(o, ";rport\r\n");
+	out_z(o, ";rport");
+	/* RFC 5923 §5: who calls us back may do it by a connection that we have opened, if he believes our certificate. */
+	if (dest->proto == SIP_TLS && !dest->flow)
+		out_z(o, ";alias");
+	if (r->via_params)
+		out_z(o, r->via_params);
+	out_mem(o, "\r\n", 2);
 }
 
 static void write_request(struct out *o, struct sip_stack *s, const struct sip_req *r, const struct sip_dest *dest, const char *branch)
@@ -111,7 +117,7 @@ static void write_request(struct out *o, struct sip_stack *s, const struct sip_r
 	out_chr(o, ' ');
 	out_str(o, r->uri);
 	out_z(o, " SIP/2.0\r\n");
-	write_via(o, s, dest, branch);
+	write_via(o, s, r, dest, branch);
 	out_str(o, r->hdrs);
 	write_end(o, "User-Agent", s->p.server, r->ctype, r->body);
 }

@@ -144,6 +144,7 @@ struct sip_req {
 	struct str hdrs;      /* whole lines: From, To, Call-ID, CSeq, Max-Forwards, Contact, Route, ... without Via, Content-* */
 	const char *ctype;    /* NULL: no body */
 	struct str body;
+	const char *via_params; /* stand in the Via, too: ";keep"; NULL: none */
 	/* Without any response for so long it ends with -ETIMEDOUT, as with timer B or F: there is another target to try. An INVITE is
 	 * cancelled if it is answered after all, and a late 2xx goes to on_stray_2xx. 0: those timers alone. */
 	uint32_t patience_ms;

@@ -353,7 +353,7 @@ def test_tls_trunk_must_be_the_one_called(site, names, trunk_to):
             here = caller.invite("0123456")
             here.ack(here.expect(486))
             assert server.called == ["bad.test", "good.test"]
-            assert server.requests[0]["Via"].startswith("SIP/2.0/TLS ")
+            assert server.requests[0]["Via"].startswith("SIP/2.0/TLS ") and server.requests[0]["Via"].endswith(";rport;alias")  # RFC 5923
     finally:
         server.close()
 

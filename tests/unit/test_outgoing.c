@@ -113,11 +113,14 @@ static unsigned until_register(unsigned most_s)
 	return 0;
 }
 
+static const char *kept = "keep"; /* what an answer says of it */
+
 /* Answers the last REGISTER; "CONTACT" in lines stands for what it registered. */
 static void answer(int status, const char *lines)
 {
 	const struct sip_msg *m = fx_sent(fx, -1);
-	struct str contact = sip_msg_value(m, SIP_HDR_CONTACT);
+	struct str contact = sip_msg_value(m, SIP_HDR_CONTACT), via = sip_msg_value(m, SIP_HDR_VIA);
+	bool is_kept = via.n > 5 && !memcmp(via.p + via.n - 5, ";keep", 5);
 	char text[2048] = "";
 	const char *at = strstr(lines, "CONTACT");
 
@@ -125,8 +128,10 @@ static void answer(int status, const char *lines)
 		snprintf(text, sizeof(text), "%.*s%.*s%s", (int)(at - lines), lines, STR_ARG(contact), at + 7);
 	else
 		snprintf(text, sizeof(text), "%s", lines);
-	fx_receive(fx, "SIP/2.0 %d X\r\nVia: %.*s\r\nFrom: %.*s\r\nTo: %.*s;tag=z\r\nCall-ID: %.*s\r\nCSeq: %.*s\r\n%sContent-Length: 0\r\n\r\n", status,
-		   STR_ARG(sip_msg_value(m, SIP_HDR_VIA)), STR_ARG(sip_msg_value(m, SIP_HDR_FROM)), STR_ARG(sip_msg_value(m, SIP_HDR_TO)),
+	if (is_kept)
+		via.n -= strlen("keep");
+	fx_receive(fx, "SIP/2.0 %d X\r\nVia: %.*s%s\r\nFrom: %.*s\r\nTo: %.*s;tag=z\r\nCall-ID: %.*s\r\nCSeq: %.*s\r\n%sContent-Length: 0\r\n\r\n", status,
+		   STR_ARG(via), is_kept ? kept : "", STR_ARG(sip_msg_value(m, SIP_HDR_FROM)), STR_ARG(sip_msg_value(m, SIP_HDR_TO)),
 		   STR_ARG(m->call_id), STR_ARG(sip_msg_value(m, SIP_HDR_CSEQ)), text);
 }
 
@@ -511,6 +516,31 @@ static void test_outgoing_signs_of_life_are_as_often_as_the_registrar_asks(void 
 	}
 }
 
+/* RFC 6223 §4: asked for with a registration that is no flow, and done as the answer says. */
+static void test_outgoing_keeps_alive_as_the_via_says(void **state)
+{
+	static const struct { bool is_outbound; const char *kept; bool is_sent; } rows[] = {
+		{ false, "keep", false }, { false, "keep=30", true }, { false, "keep=90", false }, { false, "keep=0", true },
+		{ true, "keep=30", false },
+	};
+	char id[STUN_ID_LEN];
+
+	(void)state;
+	until_register(2);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		row.is_outbound = rows[i].is_outbound;
+		row.register_expires_s++;
+		changed();
+		until_register(2);
+		assert_int_equal(says(SIP_HDR_VIA, ";rport;keep"), !rows[i].is_outbound);
+		kept = rows[i].kept;
+		answer(200, "Contact: CONTACT;expires=3600\r\n");
+		kept = "keep";
+		if ((stun_sent(40, id) > 0) != rows[i].is_sent)
+			fail_msg("row %zu", i);
+	}
+}
+
 static void test_outgoing_route_is_the_service_route(void **state)
 {
 	(void)state;
@@ -605,6 +635,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_outgoing_heeds_retry_after_and_min_expires, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_flow_is_named_and_given_up_where_it_can_not_be_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_registrar_must_prove_the_password_if_asked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outgoing_keeps_alive_as_the_via_says, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_bulk_contact_is_for_all_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_lost_flows_are_made_anew_ever_more_slowly, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_udp_flow_is_watched_by_stun, setup, teardown),
