@@ -73,7 +73,9 @@ struct dir_trunk {
 	uint32_t register_expires_s;
 	bool is_mutual;                  /* its registrar must show that it knows the password, too */
 	bool is_bulk;                    /* for all numbers we have there (RFC 6140) */
-	bool is_outbound;                /* registers a flow (RFC 5626) */
+	bool is_outbound;                /* registers a flow (RFC 5626), and through each of these another */
+	unsigned nmore_proxies;
+	const char *const *more_proxies;
 	uint32_t keepalive_s;            /* how often its registrar is shown that we are there; 0: as that one says */
 	bool is_number_in_to;            /* what was dialled is in To, not in the Request-URI */
 	uint32_t qualify_s;              /* how often it is asked whether it is there; 0: never */

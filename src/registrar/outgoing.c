@@ -16,6 +16,55 @@
 
 /* ---- their state, for SQL ---- */
 
+static bool is_same_trunk(const struct reg *r, const char *domain, const char *name)
+{
+	return !strcmp(r->domain, domain) && !strcmp(r->name, name);
+}
+
+/* Of all flows of a trunk the one that stands best: registered, else still registered, else the first. */
+static struct reg *find_best(struct outgoing *o, const char *domain, const char *name)
+{
+	struct reg *r, *best = NULL;
+
+	DL_FOREACH(o->regs, r) {
+		if (!is_same_trunk(r, domain, name))
+			continue;
+		if (r->state == REG_REGISTERED && r->until_ms)
+			return r;
+		if (!best || (r->until_ms && !best->until_ms))
+			best = r;
+	}
+	return best;
+}
+
+bool outgoing_has_other(const struct reg *r)
+{
+	const struct reg *other;
+
+	DL_FOREACH(r->of->regs, other)
+		if (other != r && other->until_ms && other->state == REG_REGISTERED && is_same_trunk(other, r->domain, r->name))
+			return true;
+	return false;
+}
+
+/* Told of the trunk as a whole. */
+static json_t *describe(struct outgoing *o, const struct reg *r)
+{
+	json_t *doc = reg_describe(find_best(o, r->domain, r->name));
+	unsigned n = 0, nup = 0;
+	struct reg *one;
+
+	DL_FOREACH(o->regs, one)
+		if (is_same_trunk(one, r->domain, r->name)) {
+			one->is_changed = false;
+			n++;
+			nup += one->until_ms != 0;
+		}
+	if (doc && n > 1)
+		json_object_set_new(doc, "flows", json_integer(nup));
+	return doc;
+}
+
 static bool collect(json_t *docs, unsigned max, void *arg)
 {
 	struct outgoing *o = arg;
@@ -29,10 +78,9 @@ static bool collect(json_t *docs, unsigned max, void *arg)
 			continue;
 		if (n++ == max)
 			return true;
-		doc = reg_describe(r);
+		doc = describe(o, r);
 		if (doc)
 			json_array_append_new(docs, doc);
-		r->is_changed = false;
 	}
 	return false;
 }
@@ -51,30 +99,27 @@ static const struct live_handler live_handler = { .collect = collect, .lost = lo
 
 /* ---- rows ---- */
 
-static struct reg *find(struct reg *list, const char *domain, const char *name)
+static struct reg *find(struct reg *list, const char *domain, const char *name, unsigned reg_id)
 {
 	struct reg *r;
 
 	DL_FOREACH(list, r)
-		if (!strcmp(r->domain, domain) && !strcmp(r->name, name))
+		if (r->reg_id == reg_id && is_same_trunk(r, domain, name))
 			return r;
 	return NULL;
 }
 
-static void on_trunk(const struct dir_trunk *t, void *arg)
+static void take_flow(struct outgoing *o, const struct dir_trunk *t, unsigned reg_id)
 {
-	struct outgoing *o = arg;
-	struct reg *r = find(o->regs, t->domain, t->name);
+	struct reg *r = find(o->regs, t->domain, t->name, reg_id);
 	struct reg_settings s;
 
-	if (!t->is_registering)
-		return;
-	if (reg_settings_read(t, &s) != 0) {
+	if (reg_settings_read(t, reg_id, &s) != 0) {
 		log_error(o->p.env.log, "trunk=%s/%s can't be registered: its row makes no address", t->domain, t->name);
 		return;
 	}
 	if (!r) {
-		reg_begin(o, t, &s);
+		reg_begin(o, t, reg_id, &s);
 		return;
 	}
 	r->is_seen = true;
@@ -86,7 +131,26 @@ static void on_trunk(const struct dir_trunk *t, void *arg)
 		return;
 	}
 	reg_end(r);
-	reg_begin(o, t, &s);
+	reg_begin(o, t, reg_id, &s);
+}
+
+static void on_trunk(const struct dir_trunk *t, void *arg)
+{
+	unsigned n = t->is_registering ? 1 + (t->is_outbound ? t->nmore_proxies : 0) : 0;
+
+	for (unsigned i = 1; i <= n; i++)
+		take_flow(arg, t, i);
+}
+
+/* Those that are left tell how many they are. */
+static void end_unseen(struct outgoing *o, struct reg *r)
+{
+	struct reg *first = find(o->regs, r->domain, r->name, 1);
+
+	if (first)
+		first->is_changed = true;
+	live_touch(&o->live);
+	reg_end(r);
 }
 
 static void read_rows(struct outgoing *o)
@@ -98,7 +162,7 @@ static void read_rows(struct outgoing *o)
 	directory_trunks(o->p.directory, on_trunk, o);
 	DL_FOREACH_SAFE(o->regs, r, next)
 		if (!r->is_seen)
-			reg_end(r);
+			end_unseen(o, r);
 }
 
 static const char off_sql[] =
@@ -174,11 +238,13 @@ const struct dir_trunk *outgoing_trunk_of(const struct sip_msg *m, const struct 
 
 const char *outgoing_route(struct outgoing *o, const char *domain, const char *trunk)
 {
-	struct reg *r = find(o->regs, domain, trunk);
+	const struct reg *r = find_best(o, domain, trunk);
 
-	if (!r)
+	if (!r || !r->until_ms)
 		return NULL;
-	return r->until_ms && r->service_route[0] ? r->service_route : NULL;
+	if (r->service_route[0])
+		return r->service_route;
+	return r->reg_id > 1 ? r->s.route : NULL;
 }
 
 void outgoing_check_stopped(struct outgoing *o)

@@ -1,6 +1,6 @@
 /* outgoing.h - the registrations that Cordboard keeps at its trunks (RFC 3261 §10.2, RFC 3608, RFC 5626 §4.5).
  *
- * Each trunk that says "register" has one: made when the row appears, renewed before it expires, tried again with growing
+ * Each trunk that says "register" has one, or with several proxies one through each (RFC 5626 §4.2): made when the row appears, renewed before it expires, tried again with growing
  * pauses when it fails, taken back when the row goes or the server stops. Changes of the row take effect at once. How they
  * stand is in pbx.trunk_state.
  *

@@ -26,8 +26,8 @@ struct reg_settings {
 /* Names of ours that stay the same over restarts and tell nobody anything. */
 struct reg_names { char line[REG_LINE_LEN + 1], instance[48]; };
 
-/* All of *s is set, so that two can be compared as memory. -EINVAL, -ENAMETOOLONG: the row makes no address. */
-int reg_settings_read(const struct dir_trunk *t, struct reg_settings *s);
+/* Of the flow reg_id, from 1. All of *s is set, so that two can be compared as memory. -EINVAL, -ENAMETOOLONG: the row makes no address. */
+int reg_settings_read(const struct dir_trunk *t, unsigned reg_id, struct reg_settings *s);
 void reg_names_make(struct reg_names *n, const unsigned char key[32], const char *node, const char *domain, const char *trunk);
 
 enum reg_state { REG_TRYING, REG_REGISTERED, REG_FAILED, REG_ENDING };
@@ -36,7 +36,8 @@ struct reg {
 	struct reg *prev, *next;
 	struct outgoing *of;
 	char domain[64], name[64];
-	struct reg_names names;
+	unsigned reg_id;           /* 1; of further flows of the trunk 2, 3 ... */
+	struct reg_names names;    /* the same for all flows of a trunk: they are ways to one contact */
 	struct reg_settings s;
 	enum reg_state state;
 	struct client client;
@@ -72,7 +73,7 @@ struct outgoing {
 };
 
 /* outgoing_reg.c. s: outgoing_row.c's, copied. */
-void reg_begin(struct outgoing *o, const struct dir_trunk *t, const struct reg_settings *s);
+void reg_begin(struct outgoing *o, const struct dir_trunk *t, unsigned reg_id, const struct reg_settings *s);
 /* The same registration with other details: sent anew, at once. */
 void reg_renew(struct reg *r, const struct reg_settings *s);
 /* Takes it back, if there is something, and forgets it: it is in o->ending until that is done, perhaps before this returns. */
@@ -82,5 +83,7 @@ void reg_flow_lost(struct reg *r);
 void reg_free(struct reg *r);                /* out of its list already, or with all of them */
 json_t *reg_describe(const struct reg *r);   /* a row for pbx.trunk_state_registration(); NULL without memory */
 
-/* outgoing.c: one has ended; was it the last that outgoing_stop() waits for? */
+/* outgoing.c: does another flow of its trunk stand? */
+bool outgoing_has_other(const struct reg *r);
+/* one has ended; was it the last that outgoing_stop() waits for? */
 void outgoing_check_stopped(struct outgoing *o);

@@ -146,6 +146,9 @@ static void fail(struct reg *r, uint32_t retry_after_s)
 		retry_after_s = RETRY_AFTER_MAX_S;
 	if (wait_ms < (uint64_t)retry_after_s * 1000)
 		wait_ms = (uint64_t)retry_after_s * 1000;
+	/* §4.5: there is time while another flow stands. */
+	if (outgoing_has_other(r))
+		wait_ms *= 3;
 	/* What is registered holds until it expires, and is tried for as long. */
 	if (r->until_ms && r->failures == 0)
 		wait_ms /= 2;
@@ -289,9 +292,9 @@ static void registered(struct reg *r, const struct sip_msg *m)
 	uint32_t s = granted_s(r, m);
 	bool is_news = r->state != REG_REGISTERED;
 
-	if (!s) {
+	if (!s || (r->reg_id > 1 && !sip_msg_has_token(m, SIP_HDR_REQUIRE, "outbound"))) {
 		r->status = m->status;
-		str_put(r->reason, sizeof(r->reason), "our contact isn't in the answer");
+		str_put(r->reason, sizeof(r->reason), s ? "the registrar keeps no flows" : "our contact isn't in the answer");
 		r->until_ms = 0;
 		fail(r, 0);
 		return;
@@ -340,7 +343,7 @@ static bool ask_otherwise(struct reg *r, int status, const struct sip_msg *m)
 		is_flow = false;
 	if (status == 421 && sip_msg_has_token(m, SIP_HDR_REQUIRE, "outbound"))
 		is_flow = true;
-	if (is_flow == r->is_flow || r->has_asked_otherwise)
+	if (is_flow == r->is_flow || r->has_asked_otherwise || (!is_flow && r->reg_id > 1)) /* without flows there is one registration */
 		return false;
 	r->is_flow = is_flow;
 	r->has_asked_otherwise = true; /* one that wants it both ways gets neither */
@@ -418,7 +421,10 @@ static void write_hdrs(struct out *o, const struct sip_dest *dest, const union s
 	out_z(o, r->contact);
 	out_z(o, ">;+sip.instance=\"");
 	out_z(o, r->names.instance);
-	out_z(o, r->is_flow ? "\";reg-id=1\r\nExpires: " : "\"\r\nExpires: ");
+	out_z(o, r->is_flow ? "\";reg-id=" : "\"");
+	if (r->is_flow)
+		out_u64(o, r->reg_id);
+	out_z(o, "\r\nExpires: ");
 	out_u64(o, r->state == REG_ENDING ? 0 : r->asked_s);
 	out_z(o, r->is_flow ? "\r\nSupported: path, outbound\r\n" : "\r\nSupported: path\r\n");
 	if (r->s.is_bulk)
@@ -456,7 +462,7 @@ static void try(struct reg *r)
 
 /* ---- begins ---- */
 
-void reg_begin(struct outgoing *o, const struct dir_trunk *t, const struct reg_settings *s)
+void reg_begin(struct outgoing *o, const struct dir_trunk *t, unsigned reg_id, const struct reg_settings *s)
 {
 	struct reg *r = calloc(1, sizeof(*r));
 
@@ -465,6 +471,7 @@ void reg_begin(struct outgoing *o, const struct dir_trunk *t, const struct reg_s
 		return;
 	}
 	r->of = o;
+	r->reg_id = reg_id;
 	str_put(r->domain, sizeof(r->domain), t->domain);
 	str_put(r->name, sizeof(r->name), t->name);
 	r->s = *s;

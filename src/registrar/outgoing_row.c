@@ -10,8 +10,9 @@
 #include "sip/uri.h"
 
 /* The registrar without what may not stand in a Request-URI of REGISTER (RFC 3261 §10.2), and the AoR at its host. */
-int reg_settings_read(const struct dir_trunk *t, struct reg_settings *s)
+int reg_settings_read(const struct dir_trunk *t, unsigned reg_id, struct reg_settings *s)
 {
+	const char *proxy = reg_id == 1 ? t->proxy : t->more_proxies[reg_id - 2];
 	struct sip_uri uri;
 	struct str user = str_from(t->register_as), host, rest = user;
 	struct out registrar, aor, route;
@@ -34,8 +35,8 @@ int reg_settings_read(const struct dir_trunk *t, struct reg_settings *s)
 	out_chr(&aor, '@');
 	out_str(&aor, host);
 	out_init(&route, s->route, sizeof(s->route) - 1);
-	if (t->proxy)
-		out_fmt(&route, "<%s%s>", t->proxy, strstr(t->proxy, ";lr") ? "" : ";lr");
+	if (proxy)
+		out_fmt(&route, "<%s%s>", proxy, strstr(proxy, ";lr") ? "" : ";lr");
 	s->has_auth = t->auth_user != NULL;
 	s->expires_s = t->register_expires_s;
 	s->is_outbound = t->is_outbound;

@@ -1,6 +1,6 @@
 -- Trunks at which we register, and what servers tell of how things stand.
 BEGIN;
-SELECT plan(31);
+SELECT plan(36);
 
 INSERT INTO pbx.trunk (domain, name, context, uri, auth_user, auth_password) VALUES ('office', 'p', 'office', 'sip:p.example', 'u', 'x'),
 	('office', 'q', 'office', NULL, NULL, NULL);
@@ -15,6 +15,11 @@ SELECT throws_like(format('UPDATE pbx.trunk SET %s WHERE name = %L', s, 'p'), fo
 		('register_as = ''u@h@i''', 'register_as'), ('register_expires_s = 59', 'register_expires_s'), ('contact_user = ''a b''', 'contact_user'),
 		('proxy = ''p.example''', 'proxy'), ('number_from = ''from''', 'number_from'), ('qualify_s = 4', 'qualify_s'),
 		('keepalive_s = 14', 'keepalive_s'), ('keepalive_s = 601', 'keepalive_s')) AS v(s, c);
+SELECT throws_like($$ UPDATE pbx.trunk SET outbound = true, more_proxies = '{sip:b.example}' WHERE name = 'p' $$, '%more_proxies_are_for_flows%', 'further proxies come behind a first');
+SELECT lives_ok($$ UPDATE pbx.trunk SET outbound = true, proxy = 'sip:a.example', more_proxies = '{sip:b.example,"sips:c.example;lr"}' WHERE name = 'p' $$, 'a flow through each of three');
+SELECT throws_like($$ UPDATE pbx.trunk SET outbound = false WHERE name = 'p' $$, '%more_proxies_are_for_flows%', 'which are flows');
+SELECT throws_like($$ UPDATE pbx.trunk SET more_proxies = '{b.example}' WHERE name = 'p' $$, '%more_proxies_are_sip_uris%', 'each is a URI');
+SELECT throws_like($$ UPDATE pbx.trunk SET more_proxies = '{sip:b.example,NULL}' WHERE name = 'p' $$, '%more_proxies_are_sip_uris%', 'and there');
 SELECT throws_like($$ UPDATE pbx.domain SET qualify_s = 0 $$, '%domain_qualify_s_check%', 'NULL is never');
 SELECT lives_ok($$ UPDATE pbx.extension SET qualify_s = 0 $$, 'but an extension may be left out');
 

@@ -116,9 +116,9 @@ static unsigned until_register(unsigned most_s)
 static const char *kept = "keep"; /* what an answer says of it */
 
 /* Answers the last REGISTER; "CONTACT" in lines stands for what it registered. */
-static void answer(int status, const char *lines)
+static void answer_to(int which, int status, const char *lines)
 {
-	const struct sip_msg *m = fx_sent(fx, -1);
+	const struct sip_msg *m = fx_sent(fx, which);
 	struct str contact = sip_msg_value(m, SIP_HDR_CONTACT), via = sip_msg_value(m, SIP_HDR_VIA);
 	bool is_kept = via.n > 5 && !memcmp(via.p + via.n - 5, ";keep", 5);
 	char text[2048] = "";
@@ -133,6 +133,11 @@ static void answer(int status, const char *lines)
 	fx_receive(fx, "SIP/2.0 %d X\r\nVia: %.*s%s\r\nFrom: %.*s\r\nTo: %.*s;tag=z\r\nCall-ID: %.*s\r\nCSeq: %.*s\r\n%sContent-Length: 0\r\n\r\n", status,
 		   STR_ARG(via), is_kept ? kept : "", STR_ARG(sip_msg_value(m, SIP_HDR_FROM)), STR_ARG(sip_msg_value(m, SIP_HDR_TO)),
 		   STR_ARG(m->call_id), STR_ARG(sip_msg_value(m, SIP_HDR_CSEQ)), text);
+}
+
+static void answer(int status, const char *lines)
+{
+	answer_to(-1, status, lines);
 }
 
 static uint32_t asked(void)
@@ -541,6 +546,78 @@ static void test_outgoing_keeps_alive_as_the_via_says(void **state)
 	}
 }
 
+/* RFC 5626 §4.2: a flow through each proxy. */
+static void test_outgoing_keeps_a_flow_through_each_proxy(void **state)
+{
+	static const char *const more[] = { "sip:192.0.2.12;lr" };
+
+	(void)state;
+	row.is_outbound = true;
+	row.proxy = "sip:192.0.2.11";
+	row.more_proxies = more;
+	row.nmore_proxies = 1;
+	changed();
+	fx_forget_sent(fx);
+	fx_advance(fx, 100);
+	assert_int_equal(fx->nsent, 2);
+	for (int i = 0; i < 2; i++) {
+		const struct sip_msg *m = fx_sent(fx, i);
+
+		assert_true(str_eqz(sip_msg_value(m, SIP_HDR_ROUTE), i ? "<sip:192.0.2.12;lr>" : "<sip:192.0.2.11;lr>"));
+		assert_non_null(strstr(fx->sent[i].bytes, i ? "\";reg-id=2\r\n" : "\";reg-id=1\r\n"));
+	}
+	assert_null(outgoing_route(outgoing, "office", "p"));
+	/* The second alone: calls go by its proxy. */
+	answer_to(1, 200, "Contact: CONTACT;expires=3600\r\nRequire: outbound\r\n");
+	assert_string_equal(outgoing_route(outgoing, "office", "p"), "<sip:192.0.2.12;lr>");
+	/* The first, too: by its Service-Route, or as the row says. */
+	answer_to(0, 200, "Contact: CONTACT;expires=3600\r\nRequire: outbound\r\nService-Route: <sip:a;lr>\r\n");
+	assert_string_equal(outgoing_route(outgoing, "office", "p"), "<sip:a;lr>");
+	/* One that fails while the other stands has time (§4.5). */
+	until_register(3600);
+	while (!says(SIP_HDR_ROUTE, "192.0.2.11")) {
+		answer(200, "Contact: CONTACT;expires=3600\r\nRequire: outbound\r\n");
+		until_register(3600);
+	}
+	answer(500, "");
+	assert_string_equal(outgoing_route(outgoing, "office", "p"), "<sip:192.0.2.12;lr>");
+	assert_in_range(until_register(100), 45, 92);
+	assert_true(says(SIP_HDR_ROUTE, "192.0.2.11"));
+	answer(200, "Contact: CONTACT;expires=3600\r\nRequire: outbound\r\n");
+	/* It ends when its proxy isn't named any more; the other stays. */
+	row.nmore_proxies = 0;
+	changed();
+	until_register(1);
+	assert_true(says(SIP_HDR_ROUTE, "192.0.2.12"));
+	assert_int_equal(asked(), 0);
+	answer(200, "");
+	assert_null(outgoing_route(outgoing, "office", "p"));
+}
+
+/* Where the registrar knows no flows, further ones would only take the place of the first. */
+static void test_outgoing_further_flows_need_a_registrar_that_keeps_them(void **state)
+{
+	static const char *const more[] = { "sip:192.0.2.12;lr" };
+
+	(void)state;
+	row.is_outbound = true;
+	row.proxy = "sip:192.0.2.11";
+	row.more_proxies = more;
+	row.nmore_proxies = 1;
+	changed();
+	fx_forget_sent(fx);
+	fx_advance(fx, 100);
+	answer_to(0, 200, "Contact: CONTACT;expires=3600\r\n");
+	answer_to(1, 439, "");
+	assert_null(outgoing_route(outgoing, "office", "p"));
+	str_copy(fx_sent(fx, 1)->via.branch, last_branch, sizeof(last_branch));
+	assert_in_range(until_register(200), 90, 183);
+	assert_true(says(SIP_HDR_CONTACT, ";reg-id=2"));
+	answer(200, "Contact: CONTACT;expires=3600\r\n");
+	assert_in_range(until_register(400), 180, 363);
+	assert_true(says(SIP_HDR_CONTACT, ";reg-id=2"));
+}
+
 static void test_outgoing_route_is_the_service_route(void **state)
 {
 	(void)state;
@@ -636,6 +713,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_outgoing_flow_is_named_and_given_up_where_it_can_not_be_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_registrar_must_prove_the_password_if_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_keeps_alive_as_the_via_says, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outgoing_keeps_a_flow_through_each_proxy, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outgoing_further_flows_need_a_registrar_that_keeps_them, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_bulk_contact_is_for_all_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_lost_flows_are_made_anew_ever_more_slowly, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_udp_flow_is_watched_by_stun, setup, teardown),
