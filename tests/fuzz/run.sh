@@ -8,7 +8,7 @@
 # build-fuzz/TARGET-crash-*. Ends with one line: "fuzz: N passed, M failed".
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-out=build-fuzz
+out=${FUZZ_BUILD:-build-fuzz}
 runs=${1:?runs, or short}
 shift
 
