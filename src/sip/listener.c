@@ -32,7 +32,7 @@ void listener_handle_closed(uv_handle_t *handle)
 
 void listener_close(struct listener *l)
 {
-	uv_handle_t *all[] = { (uv_handle_t *)&l->udp, (uv_handle_t *)&l->tcp, (uv_handle_t *)&l->poll };
+	uv_handle_t *all[] = { (uv_handle_t *)&l->udp, (uv_handle_t *)&l->poll };
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (all[i]->data && !uv_is_closing(all[i]))
@@ -68,11 +68,8 @@ static int listener_start(struct listener *l)
 		if (!err)
 			err = uv_udp_getsockname(&l->udp, &l->addr.sa, &len);
 	}
-	if (!err && l->protos != SIP_PROTO_BIT(SIP_UDP)) {
+	if (!err && l->protos != SIP_PROTO_BIT(SIP_UDP))
 		err = tcp_listen(l);
-		if (!err)
-			err = uv_tcp_getsockname(&l->tcp, &l->addr.sa, &len);
-	}
 	return err;
 }
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "sip/transport_int.h"
 
@@ -367,63 +368,24 @@ static int conn_start(struct tcp_conn *c)
 	return uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
 }
 
-/* Taken off the queue in any case: libuv stops listening while one isn't taken. */
-static int accept_conn(struct listener *l, struct tcp_conn *c)
+static void take_socket(struct listener *l, int fd, const union sockaddr_any *peer)
 {
-	int len = sizeof(c->peer), err = uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&c->tcp);
-
-	if (!err)
-		err = uv_tcp_getpeername(&c->tcp, &c->peer.sa, &len);
-	if (err)
-		return err;
-	c->listener = l->id;
-	c->is_counted = guard_admits(c->transport->guard, &c->peer) && gate_enter(c->transport->gate, &c->peer);
-	return c->is_counted ? 0 : -ECONNREFUSED;
-}
-
-static void refuse(struct listener *l);
-
-static void on_refused(uv_handle_t *handle)
-{
-	struct listener *l = handle->data;
-	bool has_more = l->has_more_to_refuse;
-
-	l->is_refusing = l->has_more_to_refuse = false;
-	if (has_more && !l->transport->is_closing)
-		refuse(l);
-	listener_handle_closed(handle);
-}
-
-/* There is no memory for it: taken all the same, and closed. */
-static void refuse(struct listener *l)
-{
-	if (l->is_refusing) {
-		l->has_more_to_refuse = true;
-		return;
-	}
-	uv_tcp_init(l->transport->loop, &l->refused);
-	l->refused.data = l;
-	l->is_refusing = true;
-	l->transport->handles++;
-	l->handles++;
-	uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&l->refused);
-	uv_close((uv_handle_t *)&l->refused, on_refused);
-}
-
-static void on_connection(uv_stream_t *server, int status)
-{
-	struct listener *l = server->data;
 	struct transport *t = l->transport;
-	struct tcp_conn *c;
+	struct tcp_conn *c = conn_new(t);
+	int err;
 
-	if (status < 0 || t->is_closing)
-		return;
-	c = conn_new(t);
 	if (!c) {
-		refuse(l);
+		gate_leave(t->gate, peer);
+		close(fd);
 		return;
 	}
-	if (accept_conn(l, c) != 0 || (l->tls && tls_accept(&c->tls, l->tls) != 0)) {
+	c->peer = *peer;
+	c->listener = l->id;
+	c->is_counted = true;
+	err = uv_tcp_open(&c->tcp, fd);
+	if (err)
+		close(fd);
+	if (err || (l->tls && tls_accept(&c->tls, l->tls) != 0)) {
 		c->is_silent = true;
 		conn_close(c);
 		return;
@@ -436,15 +398,9 @@ static void on_connection(uv_stream_t *server, int status)
 
 int tcp_listen(struct listener *l)
 {
-	int err = uv_tcp_init(l->transport->loop, &l->tcp);
+	int err = accept_open(l, take_socket);
 
-	if (err)
-		return err;
-	l->transport->handles++;
-	l->handles++;
-	l->tcp.data = l;
-	err = uv_tcp_bind(&l->tcp, &l->addr.sa, l->addr.sa.sa_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0);
-	return err ? err : uv_listen((uv_stream_t *)&l->tcp, 512, on_connection);
+	return err ? err : accept_start(l);
 }
 
 /* ---- sending ---- */
@@ -553,6 +509,8 @@ static int conn_write(struct tcp_conn *c, struct str bytes)
 int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow)
 {
 	struct tcp_conn *c = NULL;
+	bool is_new = false;
+	int err;
 
 	if (dest->flow) {
 		c = conn_find(t, dest->flow);
@@ -560,6 +518,7 @@ int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes,
 			return -ENOTCONN;
 	} else {
 		c = addr_find(t, dest);
+		is_new = !c;
 		if (!c)
 			c = conn_open(t, dest);
 		if (!c)
@@ -567,9 +526,14 @@ int tcp_send(struct transport *t, const struct sip_dest *dest, struct str bytes,
 	}
 	c->last_ms = uv_now(t->loop);
 	c->is_used = true;
-	if (flow)
+	err = conn_write(c, bytes);
+	if (err && is_new) { /* nobody would know of it */
+		c->is_silent = true;
+		conn_close(c);
+	} else if (flow) {
 		*flow = c->id;
-	return conn_write(c, bytes);
+	}
+	return err;
 }
 
 uint64_t tcp_listener(const struct transport *t, uint64_t flow)

@@ -256,6 +256,7 @@ static void on_sweep(uv_timer_t *timer)
 {
 	struct transport *t = timer->data;
 
+	accept_sweep(t);
 	tcp_sweep(t);
 	ws_sweep(t, uv_now(t->loop));
 	transport_refresh(t);

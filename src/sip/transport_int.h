@@ -1,4 +1,4 @@
-/* transport_int.h - between transport.c (UDP, flows by id), listener.c, tcp.c and ws.c (connections) and gate.c (how many).
+/* transport_int.h - between transport.c (UDP, flows by id), listener.c, accept.c, tcp.c and ws.c (connections) and gate.c (how many).
  *
  * Owner:  struct transport, of listeners and connections; a connection frees itself when its handles have closed. Thread: loop thread.
  */
@@ -52,20 +52,18 @@ struct listener {
 	struct tls_context *tls;         /* TLS and WSS */
 	char *origins;                   /* WS and WSS: who may connect, NULL: anybody */
 	struct lws_vhost *vhost;         /* WS and WSS */
-	int fd;                          /* WS and WSS: the socket below poll */
+	int fd;                          /* all but UDP: the socket below poll */
 	uint64_t id;
 	union sockaddr_any addr;         /* as bound, with its port */
 	bool is_wildcard;
 	union sockaddr_any external;     /* what those see who aren't in networks */
 	struct networks *networks;       /* NULL: no NAT */
 	bool is_listening;               /* in the transport's list, freed with it; else freed with its last handle */
-	unsigned handles;                /* open ones of these; TLS has no UDP, a WebSocket poll alone */
+	unsigned handles;                /* open ones of these; all but UDP have poll alone */
 	unsigned turn_read;              /* UDP: datagrams read in this turn of the loop */
 	uv_udp_t udp;
-	uv_tcp_t tcp;
 	uv_poll_t poll;
-	uv_tcp_t refused;                /* a connection that there is no memory for */
-	bool is_refusing, has_more_to_refuse;
+	void (*take)(struct listener *l, int fd, const union sockaddr_any *peer); /* NULL: UDP alone */
 };
 
 /* What a connection is good for, besides its id: requests to this address and port, meant for this name. */
@@ -181,6 +179,12 @@ void gate_leave(struct gate *g, const union sockaddr_any *peer);
 /* So many bytes more of what comes from there? They are given back, also after it has left. */
 bool gate_hold(struct gate *g, const union sockaddr_any *peer, size_t n);
 void gate_give(struct gate *g, const union sockaddr_any *peer, size_t n);
+
+/* accept.c: opens the socket; from accept_start() on, each connection that there is a place for (gate_enter) is handed to take(), which
+ * owns the socket, and the place, from then on. */
+int accept_open(struct listener *l, void (*take)(struct listener *l, int fd, const union sockaddr_any *peer));
+int accept_start(struct listener *l);
+void accept_sweep(struct transport *t); /* starts again where there were no descriptors */
 
 /* batch.c: datagrams that are sent together when the loop waits again, or there are too many. */
 struct batch;

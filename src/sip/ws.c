@@ -1,6 +1,6 @@
 /* ws.c - SIP over WebSocket and secure WebSocket (RFC 7118), the framing of which is libwebsockets' (RFC 6455).
  *
- * Sockets are accepted here, so that the limits on connections are those of TCP, and then given to libwebsockets, which runs on our
+ * Sockets are accepted as those of TCP are (accept.c) and then given to libwebsockets, which runs on our
  * loop: it reads, shakes hands (TLS with the certificate of tls.c), frames and calls on_event(). A message of SIP is a message of
  * WebSocket, in one frame or several, text or binary. libwebsockets knows connections by our id, never by a pointer: what it still
  * has to say of one that is gone finds nothing.
@@ -15,8 +15,6 @@
 
 #include "sip/transport_int.h"
 
-#define ACCEPT_BATCH 64          /* then other sockets have their turn */
-#define BACKLOG 512
 #define DRAIN_MS 1
 
 struct ws_out {
@@ -405,7 +403,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 
 /* ---- listening ---- */
 
-static void accept_one(struct listener *l, int fd, const union sockaddr_any *peer)
+static void take_socket(struct listener *l, int fd, const union sockaddr_any *peer)
 {
 	struct transport *t = l->transport;
 	socklen_t len = sizeof(union sockaddr_any);
@@ -413,10 +411,6 @@ static void accept_one(struct listener *l, int fd, const union sockaddr_any *pee
 	uint64_t id;
 	struct lws *wsi;
 
-	if (!guard_admits(t->guard, peer) || !gate_enter(t->gate, peer)) {
-		close(fd);
-		return;
-	}
 	c = conn_new(l);
 	if (!c) {
 		gate_leave(t->gate, peer);
@@ -432,46 +426,9 @@ static void accept_one(struct listener *l, int fd, const union sockaddr_any *pee
 								       .fd.sockfd = fd, .opaque = (void *)(uintptr_t)id });
 	c = conn_find(t, id);
 	if (!wsi && c)
-		conn_free(c);
+		conn_ended(c);
 	else if (c)
 		c->wsi = wsi;
-}
-
-static void on_acceptable(uv_poll_t *poll, int status, int events)
-{
-	struct listener *l = poll->data;
-
-	(void)events;
-	for (int i = 0; i < ACCEPT_BATCH && status == 0 && !l->transport->is_closing; i++) {
-		union sockaddr_any peer = { 0 };
-		socklen_t len = sizeof(peer);
-		int fd = accept4(l->fd, &peer.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd >= 0) {
-			accept_one(l, fd, &peer);
-		} else if (errno == EAGAIN) {
-			return;
-		} else if (errno != ECONNABORTED && errno != EINTR) {
-			/* No descriptors: asked again at the next sweep, not thousands of times a second. */
-			uv_poll_stop(poll);
-			return;
-		}
-	}
-}
-
-static int open_socket(const union sockaddr_any *addr)
-{
-	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1, err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
-	    (addr->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) != 0) ||
-	    bind(fd, &addr->sa, sockaddr_len(addr)) != 0 || listen(fd, BACKLOG) != 0)
-		err = -errno;
-	if (err)
-		close(fd);
-	return err ? err : fd;
 }
 
 static int ws_start(struct transport *t)
@@ -515,25 +472,13 @@ static int vhost_new(struct listener *l)
 
 int ws_listen(struct listener *l)
 {
-	struct transport *t = l->transport;
-	socklen_t len = sizeof(l->addr);
-	int err = ws_start(t), fd = err ? err : open_socket(&l->addr);
+	int err = ws_start(l->transport);
 
-	if (fd < 0)
-		return fd;
-	err = uv_poll_init(t->loop, &l->poll, fd);
-	if (err) {
-		close(fd);
-		return err;
-	}
-	l->fd = fd;
-	l->poll.data = l;
-	t->handles++;
-	l->handles++;
-	if (getsockname(fd, &l->addr.sa, &len) != 0)
-		return -errno;
-	err = vhost_new(l);
-	return err ? err : uv_poll_start(&l->poll, UV_READABLE, on_acceptable);
+	if (!err)
+		err = accept_open(l, take_socket);
+	if (!err)
+		err = vhost_new(l);
+	return err ? err : accept_start(l);
 }
 
 /* ---- limits, and the end ---- */
@@ -544,9 +489,6 @@ void ws_sweep(struct transport *t, uint64_t now)
 
 	if (!t->ws || t->is_closing)
 		return;
-	for (struct listener *l = t->listeners; l; l = l->next)
-		if (l->vhost && !uv_is_active((uv_handle_t *)&l->poll))
-			uv_poll_start(&l->poll, UV_READABLE, on_acceptable);
 	HASH_ITER(hh, t->ws->conns, c, next) {
 		if (c->is_doomed || (c->is_refused && now - c->began_ms > REFUSED_MAX_MS) || (c->partial_since_ms && now - c->partial_since_ms > TCP_PARTIAL_MAX_MS) ||
 		    (!c->is_used && now - c->began_ms > TCP_SILENT_MAX_MS) || now - c->heard_ms > WS_DEAD_MS ||

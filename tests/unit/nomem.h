@@ -21,6 +21,7 @@
 
 static struct {
 	bool armed, is_counted;
+	bool is_out;                 /* after fail_at all fail, not it alone */
 	unsigned count, fail_at;     /* 0: none */
 	long balance;                /* allocations that live */
 } heap;
@@ -33,7 +34,10 @@ void __libc_free(void *p);
 
 static bool fails(void)
 {
-	return heap.armed && ++heap.count == heap.fail_at;
+	if (!heap.armed)
+		return false;
+	heap.count++;
+	return heap.fail_at && (heap.is_out ? heap.count >= heap.fail_at : heap.count == heap.fail_at);
 }
 
 void *malloc(size_t n)
