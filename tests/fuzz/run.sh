@@ -4,7 +4,7 @@
 #   tests/fuzz/run.sh RUNS [TARGET...]     so many inputs to each; what is learnt stays in build-fuzz/corpus/TARGET for the next time
 #   tests/fuzz/run.sh short [TARGET...]    a few seconds each, from the seeds alone, and nothing is kept
 #
-# The seeds are in tests/fuzz/corpus/TARGET, words to put in between in tests/fuzz/TARGET.dict. What is found is left in
+# The seeds are in tests/fuzz/corpus/TARGET, learnt-* among them what ten million inputs found and -merge=1 kept (-use_counters=0), words to put in between in tests/fuzz/TARGET.dict. What is found is left in
 # build-fuzz/TARGET-crash-*. Ends with one line: "fuzz: N passed, M failed".
 set -u
 cd "$(dirname "$0")/../.." || exit 1
