@@ -14,7 +14,7 @@ $(BENCH_LOADS): %: %.o $(BUILD)/tests/bench/load.o $(BUILD)/src/base/str.o $(BUI
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SAN) -fno-lto -o $@ $^ -lcrypto
 
-bench: all $(BENCH_BIN)  ## CPU a call and a packet, memory a call, against their budgets
+bench: all $(BENCH_BIN) $(BUILD)/tests/sip/flood  ## CPU a call and a packet, memory a call, against their budgets
 	@BUILD=$(BUILD) /usr/bin/python3 -B tests/bench/run.py $(BENCH_FLAGS)
 
 # Messages a second, beside other parsers: see the head of parse.c. Those are of Debian, for this alone.

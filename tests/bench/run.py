@@ -19,6 +19,9 @@ does: so CPU figures are taken second by second, and the quieter quarter of the 
     bindings 100,000 phones register: KiB a binding, with what is kept of its extension; how many a second; how long
              a server takes to start with them.
 
+    door     20,000 messages of a stranger, of each kind, from one address and from as many as there are messages (flood.c): CPU us a
+             message that the server took off its socket.
+
 Prints a line a figure with its budget, and exits with 1 if one is over. Takes about six minutes; --quick takes fewer calls and
 less than four, as a guide while working; --only NAME just that part (held and load are one: sipp).
 """
@@ -43,7 +46,7 @@ RTP_SECONDS, FLOOR_SECONDS, PPS = 10, 5, 50
 HELD_RATE = 200
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
-PARTS = ("sipp", "calls", "digest", "rate", "register", "bindings")
+PARTS = ("sipp", "calls", "digest", "rate", "register", "bindings", "door")
 
 ROUTE = """
 INSERT INTO pbx.context (domain, context, name) VALUES ('office', 'bench', 'Bench');
@@ -438,12 +441,38 @@ def measure_bindings(office, _, options, report):
     report.figure("start with these bindings", time.monotonic() - began, "s", 10)
 
 
+DOOR_US = 12                                     # a message of a stranger: a tenth of a call
+
+
+def lost_by(server, port):
+    """Datagrams that the server's sockets on that port had no room for."""
+    lines = pathlib.Path(f"/proc/{server.pid}/net/udp").read_text().splitlines()[1:]
+    here = "".join(f"{int(n):02X}" for n in reversed(server.office.addr.split("."))) + f":{port:04X}"
+    return sum(int(fields[-1]) for fields in map(str.split, lines) if fields[1] == here)
+
+
+def measure_door(office, _, options, report):
+    server, count = Server(office), 20000
+    for kind, what in (("register", "REGISTER without credentials"), ("guess", "REGISTER with made-up credentials"),
+                       ("options", "OPTIONS"), ("invite", "INVITE"), ("junk", "garbage")):
+        for source, whose in ((own_address(), "one stranger"), ("any", "as many strangers")):
+            server.settle(calls=0)
+            before, lost = server.cpu_us(), lost_by(server, office.port)
+            said = subprocess.run([BUILD / "tests/sip/flood", kind, source, office.addr, str(count), "60"], check=True, capture_output=True,
+                                  text=True, timeout=90).stdout
+            sent, answers = (int(n) for n in re.findall(r"=(\d+)", said))
+            server.settle(calls=0)
+            taken = sent - (lost_by(server, office.port) - lost)
+            report.figure(f"{what}, {whose}", (server.cpu_us() - before) / taken, "us", DOOR_US,
+                          f"{taken} of {sent} taken, {answers} answered")
+
+
 def measure(office, options, report):
     office.trunk, office.sink, office.phone = own_address(), own_address(), own_address()
     office.sql(ROUTE, f"sip:{office.sink}:5060", office.trunk)
     office.restart()
     server = Server(office)
-    runs = (measure_sipp, measure_calls, measure_digest, measure_rate, measure_register, measure_bindings)
+    runs = (measure_sipp, measure_calls, measure_digest, measure_rate, measure_register, measure_bindings, measure_door)
     for part, run in zip(PARTS, runs):
         if options.only in (None, part):
             run(office, server, options, report)

@@ -2,7 +2,7 @@
  *
  *   flood KIND FROM TO COUNT SECONDS
  *
- * Sends requests of KIND (invite, register, options, bye, junk) to TO, port 5060, until there were COUNT or SECONDS have passed. FROM is the
+ * Sends requests of KIND (invite, register, guess: one with credentials that are made up, options, bye, junk) to TO, port 5060, until there were COUNT or SECONDS have passed. FROM is the
  * source; "any": each from another address of 127.128.0.0/9, as phones after a power cut. Prints how many it has sent and how many
  * answers came; reading them is all it does with them.
  */
@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define BATCH 32
-#define TEXT_MAX 1024
+#define TEXT_MAX 1536
 
 struct letter {
 	char text[TEXT_MAX];
@@ -35,8 +35,13 @@ static double now_s(void)
 static int write_request(char *text, const char *kind, const char *from, const char *to, unsigned n, unsigned port)
 {
 	static const char *const methods[][2] = { { "invite", "INVITE" }, { "register", "REGISTER" }, { "options", "OPTIONS" }, { "bye", "BYE" } };
-	const char *method = NULL;
+	const char *method = !strcmp(kind, "guess") ? "REGISTER" : NULL;
+	char credentials[256] = "";
 
+	if (method)
+		snprintf(credentials, sizeof(credentials),
+			 "Authorization: Digest username=\"%u\",realm=\"cordboard\",nonce=\"%032x\",uri=\"sip:%s\",response=\"%032x\",algorithm=MD5\r\n",
+			 n % 10000, n, to, n);
 	for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++)
 		if (!strcmp(kind, methods[i][0]))
 			method = methods[i][1];
@@ -45,9 +50,9 @@ static int write_request(char *text, const char *kind, const char *from, const c
 	return snprintf(text, TEXT_MAX,
 			"%s sip:%u@%s SIP/2.0\r\nVia: SIP/2.0/UDP %s:%u;branch=z9hG4bK%x-%u;rport\r\nFrom: \"sipvicious\" <sip:%u@cordboard>;tag=%x\r\n"
 			"To: <sip:%u@cordboard>%s\r\nCall-ID: %x-%u\r\nCSeq: 1 %s\r\nMax-Forwards: 70\r\nUser-Agent: friendly-scanner\r\n"
-			"Contact: <sip:%u@%s:%u>\r\nContent-Length: 0\r\n\r\n",
+			"Contact: <sip:%u@%s:%u>\r\n%sContent-Length: 0\r\n\r\n",
 			method, n % 10000, to, from, port, (unsigned)getpid(), n, n % 10000, n, n % 10000,
-			!strcmp(kind, "bye") ? ";tag=nobody" : "", (unsigned)getpid(), n, method, n % 10000, from, port);
+			!strcmp(kind, "bye") ? ";tag=nobody" : "", (unsigned)getpid(), n, method, n % 10000, from, port, credentials);
 }
 
 /* The source of one datagram, whatever the socket is bound to. */

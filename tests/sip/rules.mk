@@ -17,5 +17,13 @@ $(BUILD)/tests/sip/flood: $(BUILD)/tests/sip/flood.o
 test-sip: all prompts $(BUILD)/tests/sip/lossy $(BUILD)/tests/sip/flood  ## SIP scenarios against the running server
 	@$(PYTEST) -n 3 tests/sip
 
+# What 100,000 datagrams, 2,000 connections, storms and scanners do to calls: see the head of attack.py.
+.PHONY: attack deps-attack
+deps-attack: deps-test  ## the scanner that only attack needs
+	@config/deps.sh sipvicious
+
+attack: deps-attack all prompts $(BUILD)/tests/sip/flood  ## 100,000 bent datagrams, 2,000 half connections, storms and scans during calls
+	@BUILD=$(BUILD) $(PYTHON) -B tests/sip/attack.py $(ATTACK_FLAGS)
+
 SUITES          += test-sip
 SUITES_SANITIZE += test-sip
