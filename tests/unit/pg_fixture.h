@@ -89,7 +89,7 @@ static inline void pg_forget_conn(void)
 	pg.conn = NULL;
 }
 
-/* Group teardown: the guardian does it. */
+/* The guardian does it. */
 static inline int pg_stop(void)
 {
 	int status;
@@ -165,7 +165,7 @@ static inline long pg_int(const char *sql)
 	return atol(pg_sql("%s", sql));
 }
 
-/* Group setup. "--empty": without the demo office. */
+/* "--empty": without the demo office. */
 static inline int pg_start(const char *option)
 {
 	char exe[400], *at;
@@ -191,6 +191,19 @@ static inline int pg_start(const char *option)
 	pg_sql("ALTER ROLE cordboard SET synchronous_commit = on");
 	pg_forget_conn();
 	return 0;
+}
+
+/* Setup and teardown of a group with the demo office. */
+static inline int pg_group_start(void **state)
+{
+	(void)state;
+	return pg_start("");
+}
+
+static inline int pg_group_stop(void **state)
+{
+	(void)state;
+	return pg_stop();
 }
 
 /* ---- waiting ---- */

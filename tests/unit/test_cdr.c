@@ -205,18 +205,6 @@ static void test_cdr_without_outbox_is_only_logged(void **state)
 	assert_null(given);
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	return pg_start("");
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return pg_stop();
-}
-
 #define CDR_TEST(fn) cmocka_unit_test_setup(fn, make_call)
 
 int main(void)
@@ -227,5 +215,5 @@ int main(void)
 		CDR_TEST(test_cdr_without_outbox_is_only_logged),
 	};
 
-	return cmocka_run_group_tests_name("cdr", tests, setup, teardown);
+	return cmocka_run_group_tests_name("cdr", tests, pg_group_start, pg_group_stop);
 }

@@ -729,18 +729,6 @@ static void test_db_close_inside_a_callback(void **state)
 	}
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	return pg_start("");
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return pg_stop();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -761,5 +749,5 @@ int main(void)
 		cmocka_unit_test(test_db_close_inside_a_callback),
 	};
 
-	return cmocka_run_group_tests_name("db", tests, setup, teardown);
+	return cmocka_run_group_tests_name("db", tests, pg_group_start, pg_group_stop);
 }

@@ -770,18 +770,6 @@ static void test_directory_closes_with_a_query_under_way(void **state)
 	}
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	return pg_start("");
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return pg_stop();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -800,5 +788,5 @@ int main(void)
 		cmocka_unit_test(test_directory_loads_anew_when_the_log_begins_later),
 	};
 
-	return cmocka_run_group_tests_name("directory", tests, setup, teardown);
+	return cmocka_run_group_tests_name("directory", tests, pg_group_start, pg_group_stop);
 }

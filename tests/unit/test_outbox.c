@@ -709,18 +709,6 @@ static void test_outbox_survives_a_crash_anywhere_with_the_database_away(void **
 	crash_everywhere(false, state);
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	return pg_start("");
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return pg_stop();
-}
-
 #define OUTBOX_TEST(fn) cmocka_unit_test_setup_teardown(fn, make_dir, remove_dir)
 
 int main(int argc, char **argv)
@@ -737,5 +725,5 @@ int main(int argc, char **argv)
 
 	if (argc == 6)
 		return child(argv);
-	return cmocka_run_group_tests_name("outbox", tests, setup, teardown);
+	return cmocka_run_group_tests_name("outbox", tests, pg_group_start, pg_group_stop);
 }

@@ -1,71 +1,26 @@
 /* test_outgoing.c - registrations at trunks, over hours of a fake clock (RFC 3261 §10.2, RFC 3608, RFC 5626 §4.5). */
-#include "sip_fixture.h"
+#include "trunk_bed.h"
 
 #include "registrar/outgoing.h"
 #include "sip/digest.h"
 #include "sip/stun.h"
-#include "sip/ua_int.h"
 
-static struct fx *fx;
-static struct sip_ua *ua;
 static struct outgoing *outgoing;
-static struct dir_trunk row;
-static bool has_row;
-static struct directory_watcher *watcher;
 static unsigned nstopped;
 static char last_branch[64];     /* of the REGISTER seen last */
-
-/* ---- the seams ---- */
-
-void directory_trunks(struct directory *d, void (*fn)(const struct dir_trunk *trunk, void *arg), void *arg)
-{
-	(void)d;
-	if (has_row)
-		fn(&row, arg);
-}
-
-enum dir_answer directory_trunk(struct directory *d, const char *domain, struct str name, const struct dir_trunk **out)
-{
-	(void)d;
-	if (!has_row || strcmp(domain, "office") != 0 || !str_eqz(name, "p"))
-		return DIR_ABSENT;
-	*out = &row;
-	return DIR_FOUND;
-}
-
-void directory_watch(struct directory *d, struct directory_watcher *w)
-{
-	(void)d;
-	watcher = w;
-}
-
-void directory_unwatch(struct directory *d, struct directory_watcher *w)
-{
-	(void)d;
-	(void)w;
-	watcher = NULL;
-}
 
 /* ---- the bed ---- */
 
 static int setup(void **state)
 {
-	struct sip_ua_params p = { 0 };
 	struct outgoing_params o = { .node = "n", .key = "the key of all nodes" };
 
 	(void)state;
-	fx = calloc(1, sizeof(*fx));
-	assert_non_null(fx);
-	fx->timers = timers_new(FX_START_MS);
-	rng_init_fixed(&fx->rng, 42);
-	fx->clock = (struct clock){ .mono_ms = fx_mono_ms, .wall_ms = fx_wall_ms, .arg = fx };
-	fx_source(fx, SIP_UDP, "192.0.2.10", 5060);
-	p.stack = (struct sip_stack_params){ .timers = fx->timers, .rng = &fx->rng, .clock = &fx->clock, .server = "test", .send = fx_send, .send_arg = fx };
-	assert_int_equal(sockaddr_parse(&p.local, STR("192.0.2.200"), 5060), 0);
-	assert_int_equal(sip_ua_new(&ua, &p), 0);
-	fx->stack = sip_ua_stack(ua);
-	row = (struct dir_trunk){ .domain = "office", .name = "p", .context = "c", .uri = "sip:192.0.2.10", .registrar = "sip:192.0.2.10",
-				  .register_as = "acme", .is_registering = true, .register_expires_s = 600 };
+	trunk_bed_open();
+	row.registrar = "sip:192.0.2.10";
+	row.register_as = "acme";
+	row.is_registering = true;
+	row.register_expires_s = 600;
 	has_row = true;
 	nstopped = 0;
 	last_branch[0] = '\0';
@@ -78,11 +33,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	outgoing_free(outgoing);
-	sip_ua_close(ua);
-	assert_int_equal(timers_count(fx->timers), 0);
-	timers_free(fx->timers);
-	fx_forget_sent(fx);
-	free(fx);
+	trunk_bed_close();
 	return 0;
 }
 
@@ -262,6 +213,29 @@ static void test_outgoing_tries_again_when_nobody_answers(void **state)
 	fx_forget_sent(fx);
 	fx->send_error = 0;
 	until_register(1900);
+}
+
+/* Whoever calls from there without the contact's parameter is the trunk for as long as the registration holds, and nobody then. */
+static void test_outgoing_expired_registration_lets_nobody_in(void **state)
+{
+	struct sip_msg m = { 0 };
+
+	(void)state;
+	assert_int_equal(sip_uri_parse(&m.ruri, STR("sip:acme@192.0.2.200:5060")), 0);
+	until_register(2);
+	assert_null(outgoing_trunk_of(&m, &fx->src, outgoing)); /* not yet */
+	answer(200, "Contact: CONTACT;expires=600\r\nService-Route: <sip:a;lr>\r\n");
+	assert_ptr_equal(outgoing_trunk_of(&m, &fx->src, outgoing), &row);
+	assert_string_equal(outgoing_route(outgoing, "office", "p"), "<sip:a;lr>");
+	fx->send_error = -EHOSTUNREACH;
+	for (unsigned i = 0; i < 598; i++)
+		fx_advance(fx, 1000);
+	assert_ptr_equal(outgoing_trunk_of(&m, &fx->src, outgoing), &row);
+	for (unsigned i = 0; i < 4; i++)
+		fx_advance(fx, 1000);
+	assert_null(outgoing_trunk_of(&m, &fx->src, outgoing));
+	assert_null(outgoing_route(outgoing, "office", "p"));
+	fx->send_error = 0;
 }
 
 static void test_outgoing_heeds_retry_after_and_min_expires(void **state)
@@ -709,6 +683,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_outgoing_answers_all_who_ask_on_the_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_waits_longer_with_every_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_tries_again_when_nobody_answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outgoing_expired_registration_lets_nobody_in, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_heeds_retry_after_and_min_expires, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_flow_is_named_and_given_up_where_it_can_not_be_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_registrar_must_prove_the_password_if_asked, setup, teardown),

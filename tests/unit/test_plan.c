@@ -5,51 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "pg_fixture.h"
-#include "plan/plan.h"
-
-struct bed {
-	uv_loop_t loop;
-	struct db *db;
-	struct directory *directory;
-	struct plan *plan;
-};
-
-static struct bed bed;
-
-static bool is_loaded(void *arg)
-{
-	(void)arg;
-	return plan_is_loaded(bed.plan);
-}
-
-static void open_plan(void)
-{
-	bed = (struct bed){ 0 };
-	uv_loop_init(&bed.loop);
-	assert_int_equal(db_new(&bed.db, &(struct db_params){ .loop = &bed.loop, .log = pg_quiet(), .conninfo = pg.conninfo }), 0);
-	assert_int_equal(directory_new(&bed.directory, &bed.loop, bed.db, pg_quiet()), 0);
-	assert_int_equal(plan_new(&bed.plan, &bed.loop, bed.db, bed.directory, pg_quiet()), 0);
-}
-
-static void open_loaded(void)
-{
-	open_plan();
-	pg_wait(&bed.loop, is_loaded, NULL);
-}
-
-static void close_plan(void)
-{
-	bool is_closed[3] = { false };
-
-	plan_close(bed.plan, pg_set, &is_closed[0]);
-	directory_close(bed.directory, pg_set, &is_closed[1]);
-	pg_wait(&bed.loop, pg_is_set, &is_closed[0]);
-	pg_wait(&bed.loop, pg_is_set, &is_closed[1]);
-	db_close(bed.db, pg_set, &is_closed[2]);
-	pg_wait(&bed.loop, pg_is_set, &is_closed[2]);
-	pg_loop_end(&bed.loop);
-}
+#include "plan_bed.h"
 
 /* "context/pattern app(name=value,...)[condition] ..." of what is dialled in a context. */
 static const char *dial(const char *context, const char *number)
@@ -428,18 +384,6 @@ static void test_plan_closes_at_any_moment(void **state)
 	}
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	return pg_start("");
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return pg_stop();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -453,5 +397,5 @@ int main(void)
 		cmocka_unit_test(test_plan_edit_is_in_force_after_commit),
 	};
 
-	return cmocka_run_group_tests_name("plan", tests, setup, teardown);
+	return cmocka_run_group_tests_name("plan", tests, pg_group_start, pg_group_stop);
 }

@@ -11,9 +11,8 @@
 
 #include "base/out.h"
 #include "base/rng.h"
-#include "pg_fixture.h"
 #include "plan/pattern.h"
-#include "plan/plan.h"
+#include "plan_bed.h"
 
 #define DEFAULT_SEED 20261121
 
@@ -287,44 +286,6 @@ static void test_plan_property_patterns_rank_the_same(void **state)
 #define NDIALLED 400
 #define NEDITS 40
 
-struct bed {
-	uv_loop_t loop;
-	struct db *db;
-	struct directory *directory;
-	struct plan *plan;
-};
-
-static struct bed bed;
-
-static bool is_loaded(void *arg)
-{
-	(void)arg;
-	return plan_is_loaded(bed.plan);
-}
-
-static void open_plan(void)
-{
-	bed = (struct bed){ 0 };
-	uv_loop_init(&bed.loop);
-	assert_int_equal(db_new(&bed.db, &(struct db_params){ .loop = &bed.loop, .log = pg_quiet(), .conninfo = pg.conninfo }), 0);
-	assert_int_equal(directory_new(&bed.directory, &bed.loop, bed.db, pg_quiet()), 0);
-	assert_int_equal(plan_new(&bed.plan, &bed.loop, bed.db, bed.directory, pg_quiet()), 0);
-	pg_wait(&bed.loop, is_loaded, NULL);
-}
-
-static void close_plan(void)
-{
-	bool is_closed[3] = { false };
-
-	plan_close(bed.plan, pg_set, &is_closed[0]);
-	directory_close(bed.directory, pg_set, &is_closed[1]);
-	pg_wait(&bed.loop, pg_is_set, &is_closed[0]);
-	pg_wait(&bed.loop, pg_is_set, &is_closed[1]);
-	db_close(bed.db, pg_set, &is_closed[2]);
-	pg_wait(&bed.loop, pg_is_set, &is_closed[2]);
-	pg_loop_end(&bed.loop);
-}
-
 static void add_route(unsigned context)
 {
 	struct out p;
@@ -462,7 +423,7 @@ static void test_plan_property_dialplans_route_the_same(void **state)
 
 	(void)state;
 	make_dialplan();
-	open_plan();
+	open_loaded();
 	nmatches = compare_dialplans();
 	for (int round = 0; round < 2; round++) {
 		for (unsigned i = 0; i < NEDITS; i++)
@@ -574,16 +535,9 @@ static int setup(void **state)
 {
 	const char *seed = getenv("PLAN_SEED");
 
-	(void)state;
 	rng_init_fixed(&rng, seed ? strtoull(seed, NULL, 10) : DEFAULT_SEED);
 	print_message("PLAN_SEED=%llu\n", seed ? strtoull(seed, NULL, 10) : (unsigned long long)DEFAULT_SEED);
-	return pg_start("");
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return pg_stop();
+	return pg_group_start(state);
 }
 
 int main(void)
@@ -594,5 +548,5 @@ int main(void)
 		cmocka_unit_test(test_plan_property_templates_substitute_alike),
 	};
 
-	return cmocka_run_group_tests_name("plan_property", tests, setup, teardown);
+	return cmocka_run_group_tests_name("plan_property", tests, setup, pg_group_stop);
 }

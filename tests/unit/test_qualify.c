@@ -1,40 +1,18 @@
 /* test_qualify.c - OPTIONS to trunks and phones, over hours of a fake clock. */
-#include "sip_fixture.h"
+#include "trunk_bed.h"
 
 #include "registrar/qualify.h"
-#include "sip/ua_int.h"
 
 #define TRUNK_S 60
 #define PHONE_S 30
 
-static struct fx *fx;
-static struct sip_ua *ua;
 static struct qualify *qualify;
-static struct dir_trunk row;
 static struct dir_extension extension;
 static struct binding *bindings;
-static bool has_trunk;
-static struct directory_watcher *watcher;
 static void (*phones_fn)(const char *domain, const char *number, void *arg);
 static void *phones_arg;
 
 /* ---- the seams ---- */
-
-void directory_trunks(struct directory *d, void (*fn)(const struct dir_trunk *trunk, void *arg), void *arg)
-{
-	(void)d;
-	if (has_trunk)
-		fn(&row, arg);
-}
-
-enum dir_answer directory_trunk(struct directory *d, const char *domain, struct str name, const struct dir_trunk **out)
-{
-	(void)d;
-	if (!has_trunk || strcmp(domain, "office") != 0 || !str_eqz(name, "p"))
-		return DIR_ABSENT;
-	*out = &row;
-	return DIR_FOUND;
-}
 
 enum dir_answer directory_extension(struct directory *d, const char *domain, struct str number, const struct dir_extension **out)
 {
@@ -44,19 +22,6 @@ enum dir_answer directory_extension(struct directory *d, const char *domain, str
 		return DIR_ABSENT;
 	*out = &extension;
 	return DIR_FOUND;
-}
-
-void directory_watch(struct directory *d, struct directory_watcher *w)
-{
-	(void)d;
-	watcher = w;
-}
-
-void directory_unwatch(struct directory *d, struct directory_watcher *w)
-{
-	(void)d;
-	(void)w;
-	watcher = NULL;
 }
 
 bool registrar_is_loaded(const struct registrar *r)
@@ -106,22 +71,11 @@ void registrar_each(struct registrar *r, void (*fn)(const char *domain, const ch
 
 static int setup(void **state)
 {
-	struct sip_ua_params p = { 0 };
-
 	(void)state;
-	fx = calloc(1, sizeof(*fx));
-	assert_non_null(fx);
-	fx->timers = timers_new(FX_START_MS);
-	rng_init_fixed(&fx->rng, 42);
-	fx->clock = (struct clock){ .mono_ms = fx_mono_ms, .wall_ms = fx_wall_ms, .arg = fx };
-	fx_source(fx, SIP_UDP, "192.0.2.10", 5060);
-	p.stack = (struct sip_stack_params){ .timers = fx->timers, .rng = &fx->rng, .clock = &fx->clock, .server = "test", .send = fx_send, .send_arg = fx };
-	assert_int_equal(sockaddr_parse(&p.local, STR("192.0.2.200"), 5060), 0);
-	assert_int_equal(sip_ua_new(&ua, &p), 0);
-	fx->stack = sip_ua_stack(ua);
-	row = (struct dir_trunk){ .domain = "office", .name = "p", .context = "c", .uri = "sip:192.0.2.10", .qualify_s = TRUNK_S };
+	trunk_bed_open();
+	row.qualify_s = TRUNK_S;
 	extension = (struct dir_extension){ .domain = "office", .number = "1001", .context = "c", .qualify_s = PHONE_S };
-	has_trunk = false;
+	has_row = false;
 	bindings = NULL;
 	return 0;
 }
@@ -138,11 +92,7 @@ static int teardown(void **state)
 	(void)state;
 	qualify_free(qualify);
 	qualify = NULL;
-	sip_ua_close(ua);
-	assert_int_equal(timers_count(fx->timers), 0);
-	timers_free(fx->timers);
-	fx_forget_sent(fx);
-	free(fx);
+	trunk_bed_close();
 	return 0;
 }
 
@@ -193,7 +143,7 @@ static void test_qualify_trunk_is_down_by_what_it_says(void **state)
 	};
 
 	(void)state;
-	has_trunk = true;
+	has_row = true;
 	start();
 	assert_false(is_down()); /* nobody knows: it is tried */
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -215,7 +165,7 @@ static void test_qualify_trunk_times_spread(void **state)
 	uint64_t least = UINT64_MAX, most = 0, sum = 0;
 
 	(void)state;
-	has_trunk = true;
+	has_row = true;
 	start();
 	until_asked(201);
 	answer(200);
@@ -236,7 +186,7 @@ static void test_qualify_trunk_times_spread(void **state)
 static void test_qualify_trunk_down_long_ago_is_tried(void **state)
 {
 	(void)state;
-	has_trunk = true;
+	has_row = true;
 	row.qualify_s = 3600;
 	start();
 	until_asked(201);
@@ -253,7 +203,7 @@ static void test_qualify_trunk_down_long_ago_is_tried(void **state)
 static void test_qualify_trunk_changes_and_goes(void **state)
 {
 	(void)state;
-	has_trunk = true;
+	has_row = true;
 	start();
 	until_asked(201);
 	answer(503);
@@ -265,7 +215,7 @@ static void test_qualify_trunk_changes_and_goes(void **state)
 	until_asked(201);
 	assert_true(str_eqz(fx_sent(fx, -1)->ruri.text, "sip:192.0.2.11"));
 	answer(200);
-	has_trunk = false;
+	has_row = false;
 	watcher->on_change("trunk", "office/p", watcher->arg);
 	fx_forget_sent(fx);
 	fx_advance(fx, 2 * TRUNK_S * 1000);
