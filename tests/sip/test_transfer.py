@@ -447,6 +447,19 @@ def test_transferors_context_decides(office):
         take_bye(at_a)
 
 
+def test_transferors_context_is_not_the_callers(office):
+    """Who was called sends his caller where he himself may go."""
+    with phones(office, "1010", "1002", "1003") as (lobby, b, c):
+        at_b, at_a = talk(b, lobby, "1010")
+        refer(at_a, "1003")
+        at_c = rings(c)
+        answers(at_c)
+        assert progress(at_a)[-1] == 200
+        bye(at_a)
+        bye(at_c)
+        take_bye(at_b)
+
+
 # ---- what can't be ----
 
 def test_bad_refer_is_refused(three):

@@ -323,6 +323,25 @@ static void test_oa_offer_avoids_their_numbers(void **state)
 	oa_free(oa);
 }
 
+/* RFC 3264 §8.3.2: nor is one of ours that has gone out of use, since they have heard what it stands for. */
+static void test_oa_offer_avoids_our_own_former_numbers(void **state)
+{
+	static const struct oa_codec first[] = { { .name = "opus", .clock_hz = 48000, .channels = 2, .pt = 96 } };
+	static const struct oa_codec second[] = { { .name = "speex", .clock_hz = 16000, .channels = 1, .pt = 96 } };
+	struct oa *oa = oa_new(7);
+	struct oa_local l = local;
+
+	(void)state;
+	l.dtmf = false;
+	l.ncodecs = 1;
+	l.codecs = first;
+	assert_non_null(strstr(offer(oa, &l), "m=audio 20000 RTP/AVP 96\r\n"));
+	oa_rollback(oa); /* refused: they have seen it all the same */
+	l.codecs = second;
+	assert_non_null(strstr(offer(oa, &l), "m=audio 20000 RTP/AVP 97\r\na=rtpmap:97 speex/16000\r\n"));
+	oa_free(oa);
+}
+
 static void test_oa_early_answer_leaves_offer_open(void **state)
 {
 	struct oa *oa = oa_new(7);
@@ -588,6 +607,7 @@ int main(void)
 		cmocka_unit_test(test_oa_take_answer_directions),
 		cmocka_unit_test(test_oa_take_answer_maps_payload_types),
 		cmocka_unit_test(test_oa_offer_avoids_their_numbers),
+		cmocka_unit_test(test_oa_offer_avoids_our_own_former_numbers),
 		cmocka_unit_test(test_oa_early_answer_leaves_offer_open),
 		cmocka_unit_test(test_oa_rollback_restores),
 		cmocka_unit_test(test_oa_refuses_out_of_turn),
