@@ -25,7 +25,6 @@
  * rate (calls a second that were made), setup_p50_us, setup_p99_us, setup_max_us (INVITE to 200), cpu_us (our own, a call).
  * Exit: 0; 1 a call was lost or refused, or a message repeated or strange; 2 trouble.
  */
-#include <getopt.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -389,29 +388,22 @@ static void run(struct load *l)
 
 static struct options read_options(int argc, char **argv)
 {
-	static const struct option names[] = {
-		{ "server", 1, NULL, 's' }, { "caller", 1, NULL, 'a' }, { "callee", 1, NULL, 'b' }, { "calls", 1, NULL, 'n' },
-		{ "rate", 1, NULL, 'r' }, { "talk", 1, NULL, 't' }, { "prefix", 1, NULL, 'p' }, { "user", 1, NULL, 'u' },
-		{ "password", 1, NULL, 'w' }, { "domain", 1, NULL, 'd' }, { "wait", 1, NULL, 'e' }, { NULL, 0, NULL, 0 },
-	};
 	struct options o = { .talk_ms = 200, .wait_s = 5, .prefix = STR("9") };
-	int c;
+	const struct load_option options[] = {
+		{ "server", &o.server, NULL },
+		{ "caller", &o.caller, NULL },
+		{ "callee", &o.callee, NULL },
+		{ "prefix", &o.prefix, NULL },
+		{ "user", &o.user, NULL },
+		{ "password", &o.password, NULL },
+		{ "domain", &o.domain, NULL },
+		{ "calls", NULL, &o.calls },
+		{ "rate", NULL, &o.rate },
+		{ "talk", NULL, &o.talk_ms },
+		{ "wait", NULL, &o.wait_s },
+	};
 
-	while ((c = getopt_long(argc, argv, "", names, NULL)) != -1)
-		switch (c) {
-		case 's': o.server = str_from(optarg); break;
-		case 'a': o.caller = str_from(optarg); break;
-		case 'b': o.callee = str_from(optarg); break;
-		case 'n': o.calls = (unsigned)atoi(optarg); break;
-		case 'r': o.rate = (unsigned)atoi(optarg); break;
-		case 't': o.talk_ms = (unsigned)atoi(optarg); break;
-		case 'p': o.prefix = str_from(optarg); break;
-		case 'u': o.user = str_from(optarg); break;
-		case 'w': o.password = str_from(optarg); break;
-		case 'd': o.domain = str_from(optarg); break;
-		case 'e': o.wait_s = (unsigned)atoi(optarg); break;
-		default: exit(2);
-		}
+	load_options(argc, argv, options, ARRAY_LEN(options));
 	if (!o.server.n || !o.caller.n || !o.callee.n || !o.calls || !o.rate || (o.user.n && !o.password.n))
 		load_die("callload: see the head of callload.c");
 	if (!o.domain.n)

@@ -422,3 +422,21 @@ unsigned load_time_us(const struct load_times *t, double part)
 	}
 	return 0;
 }
+
+/* ---- options ---- */
+
+void load_options(int argc, char **argv, const struct load_option *options, unsigned n)
+{
+	for (int i = 1; i < argc; i += 2) {
+		const struct load_option *o = options;
+
+		while (o < options + n && (strncmp(argv[i], "--", 2) != 0 || strcmp(argv[i] + 2, o->name) != 0))
+			o++;
+		if (o == options + n || i + 1 == argc)
+			load_die("%s: no such option, or without a value", argv[i]);
+		if (o->text)
+			*o->text = str_from(argv[i + 1]);
+		else
+			*o->number = (unsigned)atoi(argv[i + 1]);
+	}
+}

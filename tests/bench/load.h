@@ -78,4 +78,11 @@ struct load_times { uint32_t bucket[LOAD_BUCKETS]; uint64_t n, max_ns; };
 void load_time_add(struct load_times *t, uint64_t ns);
 unsigned load_time_us(const struct load_times *t, double part);   /* 0.99: what 99 % are below */
 
+/* ---- options ---- */
+
+/* "--name value": into text or number, whichever isn't NULL. */
+struct load_option { const char *name; struct str *text; unsigned *number; };
+/* Exits with 2 when one isn't known. */
+void load_options(int argc, char **argv, const struct load_option *options, unsigned n);
+
 _Noreturn void load_die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

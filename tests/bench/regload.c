@@ -10,7 +10,6 @@
  * server), dropped (by the kernel, on both sides), rate, p50_us, p99_us, max_us (REGISTER to 200), cpu_us (our own, a registration).
  * Exit: 0; 1 one was lost or refused; 2 trouble.
  */
-#include <getopt.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,27 +185,20 @@ static double run(struct load *l)
 
 static struct options read_options(int argc, char **argv)
 {
-	static const struct option names[] = {
-		{ "server", 1, NULL, 's' }, { "local", 1, NULL, 'l' }, { "domain", 1, NULL, 'd' }, { "first", 1, NULL, 'f' },
-		{ "users", 1, NULL, 'u' }, { "count", 1, NULL, 'n' }, { "rate", 1, NULL, 'r' }, { "secret", 1, NULL, 'p' },
-		{ "wait", 1, NULL, 'e' }, { NULL, 0, NULL, 0 },
-	};
 	struct options o = { .wait_s = 5, .secret = STR("s") };
-	int c;
+	const struct load_option options[] = {
+		{ "server", &o.server, NULL },
+		{ "local", &o.local, NULL },
+		{ "domain", &o.domain, NULL },
+		{ "secret", &o.secret, NULL },
+		{ "first", NULL, &o.first },
+		{ "users", NULL, &o.users },
+		{ "count", NULL, &o.count },
+		{ "rate", NULL, &o.rate },
+		{ "wait", NULL, &o.wait_s },
+	};
 
-	while ((c = getopt_long(argc, argv, "", names, NULL)) != -1)
-		switch (c) {
-		case 's': o.server = str_from(optarg); break;
-		case 'l': o.local = str_from(optarg); break;
-		case 'd': o.domain = str_from(optarg); break;
-		case 'p': o.secret = str_from(optarg); break;
-		case 'f': o.first = (unsigned)atoi(optarg); break;
-		case 'u': o.users = (unsigned)atoi(optarg); break;
-		case 'n': o.count = (unsigned)atoi(optarg); break;
-		case 'r': o.rate = (unsigned)atoi(optarg); break;
-		case 'e': o.wait_s = (unsigned)atoi(optarg); break;
-		default: exit(2);
-		}
+	load_options(argc, argv, options, ARRAY_LEN(options));
 	if (!o.server.n || !o.local.n || !o.first || !o.users || !o.count || !o.rate)
 		load_die("regload: see the head of regload.c");
 	if (!o.domain.n)
