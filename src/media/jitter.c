@@ -23,7 +23,7 @@
 #define CALM_FRAMES 1000       /* 10 s without a late packet: try with less delay */
 #define SLACK_MS 40            /* buffered beyond the target: catch up */
 #define FAT_QUIET 20           /* frames for which so much is buffered before quiet ones are left out, */
-#define FAT_ANY 100            /* and before any are */
+#define FAT_ANY 300            /* and before any are: words have pauses between them */
 #define QUIET_POWER 34000      /* mean square: -45 dB of full scale */
 #define JUMP_MS 2000           /* timestamps this far away belong to a new timeline */
 
