@@ -9,6 +9,8 @@
 
 #include "sip/digest_int.h"
 
+#define TEXT_MAX 512 /* most that is hashed is shorter */
+
 int digest_engine_init(struct digest_engine *e)
 {
 	*e = (struct digest_engine){
@@ -43,26 +45,41 @@ static const EVP_MD *md_of(const struct digest_engine *e, enum digest_alg alg)
 	return e->md5;
 }
 
+/* What doesn't fit into text any more goes into the hash, behind what is there. */
+static bool add(struct digest_engine *e, struct out *text, struct str part)
+{
+	if (part.n > text->size - text->len) {
+		if (!EVP_DigestUpdate(e->ctx, text->p, text->len))
+			return false;
+		text->len = 0;
+	}
+	if (part.n > text->size)
+		return EVP_DigestUpdate(e->ctx, part.p, part.n);
+	out_str(text, part);
+	return true;
+}
+
 int digest_engine_hash(struct digest_engine *e, enum digest_alg alg, const struct str *parts, size_t nparts,
 		       char out[DIGEST_HEX_MAX])
 {
 	unsigned char md[EVP_MAX_MD_SIZE];
 	unsigned int len = 0;
+	char text[TEXT_MAX];
+	struct out o;
 	bool ok = EVP_DigestInit_ex2(e->ctx, md_of(e, alg), NULL);
 
+	/* Each update costs OpenSSL more than the hash of a part: what fits goes in one. */
+	out_init(&o, text, sizeof(text));
 	for (size_t i = 0; ok && i < nparts; i++) {
 		if (i > 0)
-			ok = EVP_DigestUpdate(e->ctx, ":", 1);
-		if (ok && parts[i].n > 0)
-			ok = EVP_DigestUpdate(e->ctx, parts[i].p, parts[i].n);
+			ok = add(e, &o, STR(":"));
+		ok = ok && add(e, &o, parts[i]);
 	}
-	ok = ok && EVP_DigestFinal_ex(e->ctx, md, &len);
+	ok = ok && EVP_DigestUpdate(e->ctx, text, o.len) && EVP_DigestFinal_ex(e->ctx, md, &len);
 	if (!ok || len > 32) {
 		out[0] = '\0';
 		return -EIO;
 	}
-
-	struct out o;
 	out_init(&o, out, DIGEST_HEX_MAX);
 	out_hex(&o, md, len);
 	out[o.len] = '\0';

@@ -3,7 +3,7 @@
  * Algorithms MD5, SHA-256 and SHA-512-256; qop auth and auth-int; user names in plain, extended (username*) or hashed. The client can do
  * the -sess variants, too; the server doesn't offer them: with a nonce that is used once a session key is no gain.
  * Texts between quotes come and go with their escapes undone. The server side keeps no state for a nonce it hands out: a nonce is
- * its time, a mark of the source it is for and a serial under an HMAC. Only nonces that were used successfully are remembered, with the
+ * its time, a mark of the source it is for and a serial under a keyed hash. Only nonces that were used successfully are remembered, with the
  * highest nonce count seen and a window of those below, until they expire, so a replay is refused. A nonce serves its own source
  * alone, so a wrong answer to it comes from somebody who can read what is sent there, and not from somebody who forged the address.
  *
@@ -28,7 +28,7 @@ struct digest_server;
 struct digest_server_params {
 	const struct clock *clock;
 	struct rng *rng;
-	unsigned char key[32];   /* HMAC key; the same after a restart keeps nonces valid */
+	unsigned char key[32];   /* what nonces are proved with; the same after a restart keeps nonces valid */
 	uint32_t nonce_life_s;   /* 0: 300 */
 };
 

@@ -1,8 +1,8 @@
 /* digest_server.c - challenges and their verification, without state for what was only asked.
  *
- * A nonce carries its own birth time, a keyed hash of the source it is for and a random serial, and an HMAC over these and the realm
+ * A nonce carries its own birth time, a keyed hash of the source it is for and a random serial, and a keyed hash of these and the realm
  * proves that we made it. So anybody may be challenged, as often as he likes, and it costs no memory. Only a nonce somebody
- * answered correctly is remembered, with the nonce counts used, until it is too old to be accepted anyway.
+ * answered correctly is remembered (nonces.c), with the nonce counts used, until it is too old to be accepted anyway.
  *
  * The time a check takes must not tell whether the user exists: without a secret the same hashes are made
  * over a made-up HA1, and the comparison is constant-time.
@@ -10,59 +10,47 @@
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
-#include <openssl/core_names.h>
+#include <openssl/hmac.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "base/table.h"
 #include "sip/digest_int.h"
+#include "sip/nonces.h"
 
 #define NONCE_TIME  6  /* bytes: ms since 1970, good until the year 10889 */
 #define NONCE_MARK  4  /* bytes: of the source */
 #define NONCE_SEED  6  /* bytes: random */
 #define NONCE_ID    (NONCE_TIME + NONCE_MARK + NONCE_SEED)
-#define NONCE_MAC   16 /* bytes of HMAC-SHA-256 kept */
+#define NONCE_MAC   8  /* bytes: guessed one in 2^64, and what a guess brings is a challenge */
 #define NONCE_TEXT  ((NONCE_ID + NONCE_MAC) * 2)
-#define NC_WINDOW   64 /* nonce counts below the highest that may still come, out of order over UDP */
 #define DEFAULT_LIFE_S 300
 #define CLOCK_SLACK_MS 60000 /* a nonce from the future: the wall clock was set back a little */
 
-struct used_nonce {
-	unsigned char id[NONCE_ID];
-	uint32_t highest;
-	uint64_t seen; /* bit i: highest - i was used */
-	UT_hash_handle hh;
-};
-
 struct digest_server {
 	struct digest_engine engine;
-	EVP_MAC *mac;
-	EVP_MAC_CTX *mac_ctx;
-	unsigned char mark_key[HASH_KEY];
+	unsigned char mark_key[HASH_KEY], nonce_key[HASH_KEY];
 	const struct clock *clock;
 	struct rng *rng;
 	int64_t life_ms;
-	struct used_nonce *used; /* oldest use first */
+	struct nonces *used;
 };
 
 /* From the key that all nodes share: any of them takes the nonces of any other. */
-static int make_mark_key(struct digest_server *d)
+static int make_key(const struct digest_server_params *p, const char *label, unsigned char key[HASH_KEY])
 {
-	static const unsigned char label[] = "source of a nonce";
 	unsigned char mac[EVP_MAX_MD_SIZE];
-	size_t len = 0;
+	unsigned len = 0;
 
-	if (!EVP_MAC_update(d->mac_ctx, label, sizeof(label)) || !EVP_MAC_final(d->mac_ctx, mac, &len, sizeof(mac)) || len < HASH_KEY)
+	if (!HMAC(EVP_sha256(), p->key, sizeof(p->key), (const unsigned char *)label, strlen(label), mac, &len) || len < HASH_KEY)
 		return -EIO;
-	memcpy(d->mark_key, mac, HASH_KEY);
+	memcpy(key, mac, HASH_KEY);
 	return 0;
 }
 
 int digest_server_new(struct digest_server **out, const struct digest_server_params *p)
 {
 	struct digest_server *d = calloc(1, sizeof(*d));
-	int err = -ENOMEM;
+	int err;
 
 	if (!d)
 		return -ENOMEM;
@@ -70,41 +58,25 @@ int digest_server_new(struct digest_server **out, const struct digest_server_par
 	d->rng = p->rng;
 	d->life_ms = (int64_t)(p->nonce_life_s ? p->nonce_life_s : DEFAULT_LIFE_S) * 1000;
 	err = digest_engine_init(&d->engine);
-	if (err)
-		goto fail;
-	err = -ENOTSUP;
-	d->mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	d->mac_ctx = d->mac ? EVP_MAC_CTX_new(d->mac) : NULL;
-	if (!d->mac_ctx)
-		goto fail;
-	char sha256[] = "SHA256";
-	const OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, sha256, 0),
-				      OSSL_PARAM_construct_end() };
-	if (!EVP_MAC_init(d->mac_ctx, p->key, sizeof(p->key), params) || make_mark_key(d) != 0)
-		goto fail;
+	if (!err)
+		err = nonces_new(&d->used, d->life_ms + CLOCK_SLACK_MS);
+	if (!err)
+		err = make_key(p, "source of a nonce", d->mark_key);
+	if (!err)
+		err = make_key(p, "nonce", d->nonce_key);
+	if (err) {
+		digest_server_free(d);
+		return err;
+	}
 	*out = d;
 	return 0;
-fail:
-	digest_server_free(d);
-	return err;
-}
-
-static void forget(struct digest_server *d, struct used_nonce *u)
-{
-	HASH_DEL(d->used, u);
-	free(u);
 }
 
 void digest_server_free(struct digest_server *d)
 {
-	struct used_nonce *u, *next;
-
 	if (!d)
 		return;
-	HASH_ITER(hh, d->used, u, next)
-		forget(d, u);
-	EVP_MAC_CTX_free(d->mac_ctx);
-	EVP_MAC_free(d->mac);
+	nonces_free(d->used);
 	digest_engine_fini(&d->engine);
 	free(d);
 }
@@ -144,16 +116,14 @@ bool digest_find(const struct sip_msg *m, enum sip_hdr_id hdr, struct str realm,
 /* ---- nonces ---- */
 
 /* The realm is part of it: a nonce of one domain isn't taken by another. */
-static int nonce_mac(struct digest_server *d, const unsigned char id[NONCE_ID], struct str realm,
-		     unsigned char mac[EVP_MAX_MD_SIZE])
+static uint64_t nonce_mac(const struct digest_server *d, const unsigned char id[NONCE_ID], struct str realm)
 {
-	size_t len = 0;
-	/* init without a key starts anew under the one already set */
-	bool ok = EVP_MAC_init(d->mac_ctx, NULL, 0, NULL) && EVP_MAC_update(d->mac_ctx, id, NONCE_ID) &&
-		  EVP_MAC_update(d->mac_ctx, (const unsigned char *)realm.p, realm.n) &&
-		  EVP_MAC_final(d->mac_ctx, mac, &len, EVP_MAX_MD_SIZE);
+	unsigned char text[NONCE_ID + sizeof(uint64_t)];
+	uint64_t of_realm = hash_keyed(d->mark_key, realm.p, realm.n);
 
-	return ok && len >= NONCE_MAC ? 0 : -EIO;
+	memcpy(text, id, NONCE_ID);
+	memcpy(text + NONCE_ID, &of_realm, sizeof(of_realm));
+	return hash_keyed(d->nonce_key, text, sizeof(text));
 }
 
 static void write_mark(const struct digest_server *d, struct str source, unsigned char mark[NONCE_MARK])
@@ -163,24 +133,20 @@ static void write_mark(const struct digest_server *d, struct str source, unsigne
 	memcpy(mark, &hash, NONCE_MARK);
 }
 
-static int nonce_print(struct digest_server *d, struct str realm, struct str source, char text[NONCE_TEXT])
+static void nonce_print(struct digest_server *d, struct str realm, struct str source, char text[NONCE_TEXT])
 {
-	unsigned char id[NONCE_ID], mac[EVP_MAX_MD_SIZE];
-	uint64_t now = (uint64_t)clock_wall_ms(d->clock);
+	unsigned char id[NONCE_ID];
+	uint64_t now = (uint64_t)clock_wall_ms(d->clock), mac;
+	struct out o;
 
 	for (int i = 0; i < NONCE_TIME; i++)
 		id[i] = (unsigned char)(now >> (8 * (NONCE_TIME - 1 - i)));
 	write_mark(d, source, id + NONCE_TIME);
 	rng_fill(d->rng, id + NONCE_TIME + NONCE_MARK, NONCE_SEED);
-	int err = nonce_mac(d, id, realm, mac);
-	if (err)
-		return err;
-
-	struct out o;
+	mac = nonce_mac(d, id, realm);
 	out_init(&o, text, NONCE_TEXT);
 	out_hex(&o, id, NONCE_ID);
-	out_hex(&o, mac, NONCE_MAC);
-	return 0;
+	out_hex(&o, &mac, NONCE_MAC);
 }
 
 static int hex_nibble(char c)
@@ -193,10 +159,10 @@ static int hex_nibble(char c)
 }
 
 /* True for a nonce of ours, whatever its age. */
-static bool nonce_is_ours(struct digest_server *d, struct str text, struct str realm, unsigned char id[NONCE_ID],
-			  int64_t *born_ms)
+static bool nonce_is_ours(const struct digest_server *d, struct str text, struct str realm, unsigned char id[NONCE_ID],
+			  uint64_t *mac, int64_t *born_ms)
 {
-	unsigned char raw[NONCE_TEXT / 2], mac[EVP_MAX_MD_SIZE];
+	unsigned char raw[NONCE_TEXT / 2];
 
 	if (text.n != NONCE_TEXT)
 		return false;
@@ -206,65 +172,14 @@ static bool nonce_is_ours(struct digest_server *d, struct str text, struct str r
 			return false;
 		raw[i] = (unsigned char)(hi << 4 | lo);
 	}
-	if (nonce_mac(d, raw, realm, mac) || CRYPTO_memcmp(mac, raw + NONCE_ID, NONCE_MAC) != 0)
+	memcpy(mac, raw + NONCE_ID, NONCE_MAC);
+	if (*mac != nonce_mac(d, raw, realm))
 		return false;
 	memcpy(id, raw, NONCE_ID);
 	*born_ms = 0;
 	for (int i = 0; i < NONCE_TIME; i++)
 		*born_ms = *born_ms << 8 | id[i];
 	return true;
-}
-
-static int64_t used_born_ms(const struct used_nonce *u)
-{
-	int64_t t = 0;
-
-	for (int i = 0; i < NONCE_TIME; i++)
-		t = t << 8 | u->id[i];
-	return t;
-}
-
-/* Drops what is too old to be accepted. The table is in order of first use, and a nonce is at most its life
- * old then, so the oldest entry blocks the others for one life at most. */
-static void forget_expired(struct digest_server *d)
-{
-	int64_t now = clock_wall_ms(d->clock);
-
-	while (d->used && now - used_born_ms(d->used) > d->life_ms)
-		forget(d, d->used);
-}
-
-/* Notes that a nonce count was used. -EEXIST: it was before, or lies below the window. */
-static int nonce_use(struct digest_server *d, const unsigned char id[NONCE_ID], uint32_t nc)
-{
-	struct used_nonce *u = NULL;
-
-	forget_expired(d);
-	HASH_FIND(hh, d->used, id, NONCE_ID, u);
-	if (!u) {
-		u = calloc(1, sizeof(*u));
-		if (!u)
-			return -ENOMEM;
-		memcpy(u->id, id, NONCE_ID);
-		u->highest = nc;
-		u->seen = 1;
-		HASH_ADD(hh, d->used, id, NONCE_ID, u);
-		if (u->hh.tbl)
-			return 0;
-		free(u);
-		return -ENOMEM;
-	}
-	if (nc > u->highest) {
-		uint32_t step = nc - u->highest;
-		u->seen = (step < NC_WINDOW ? u->seen << step : 0) | 1;
-		u->highest = nc;
-		return 0;
-	}
-	uint32_t below = u->highest - nc;
-	if (below >= NC_WINDOW || u->seen >> below & 1)
-		return -EEXIST;
-	u->seen |= (uint64_t)1 << below;
-	return 0;
 }
 
 /* ---- the check ---- */
@@ -324,14 +239,14 @@ static const char *secret_ha1(const struct digest_secret *s, enum digest_alg alg
 /* What an answer is checked with, worked out before it is looked at. */
 struct glance {
 	enum digest_alg alg;
-	unsigned char id[NONCE_ID];
+	uint64_t nonce; /* its hash */
 	uint32_t nc;
 };
 
 static enum digest_verdict glance(struct digest_server *d, const struct sip_msg *m, const struct sip_credentials *c, unsigned offered,
 				  struct str source, struct glance *g)
 {
-	unsigned char mark[NONCE_MARK];
+	unsigned char id[NONCE_ID], mark[NONCE_MARK];
 	int64_t born_ms, age_ms;
 	bool is_sess;
 
@@ -343,14 +258,14 @@ static enum digest_verdict glance(struct digest_server *d, const struct sip_msg 
 		return DIGEST_MALFORMED;
 	if (!uri_is_of_request(c->uri, m))
 		return DIGEST_MALFORMED;
-	if (!is_offered(c, g->alg, is_sess, offered) || !nonce_is_ours(d, c->nonce, c->realm, g->id, &born_ms))
+	if (!is_offered(c, g->alg, is_sess, offered) || !nonce_is_ours(d, c->nonce, c->realm, id, &g->nonce, &born_ms))
 		return DIGEST_FOREIGN;
 	age_ms = clock_wall_ms(d->clock) - born_ms;
 	if (age_ms > d->life_ms || age_ms < -CLOCK_SLACK_MS)
 		return DIGEST_STALE;
 	/* Before the answer is looked at: whoever guesses must do it where he can be seen to. */
 	write_mark(d, source, mark);
-	return memcmp(mark, g->id + NONCE_TIME, NONCE_MARK) ? DIGEST_STALE : DIGEST_OK;
+	return memcmp(mark, id + NONCE_TIME, NONCE_MARK) ? DIGEST_STALE : DIGEST_OK;
 }
 
 enum digest_verdict digest_glance(struct digest_server *d, const struct sip_msg *m, const struct sip_credentials *c, unsigned offered,
@@ -393,7 +308,7 @@ enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *
 	if (!is_equal || !is_known)
 		return DIGEST_FAILED;
 
-	switch (nonce_use(d, g.id, g.nc)) {
+	switch (nonces_use(d->used, g.nonce, g.nc, clock_wall_ms(d->clock))) {
 	case 0:
 		return DIGEST_OK;
 	case -EEXIST:
@@ -408,10 +323,11 @@ static void write_nextnonce(struct digest_server *d, struct out *o, const struct
 	unsigned char id[NONCE_ID];
 	char nonce[NONCE_TEXT];
 	int64_t born_ms;
+	uint64_t mac;
 
-	if (!nonce_is_ours(d, c->nonce, c->realm, id, &born_ms) || clock_wall_ms(d->clock) - born_ms < d->life_ms / 2 ||
-	    nonce_print(d, c->realm, source, nonce) != 0)
+	if (!nonce_is_ours(d, c->nonce, c->realm, id, &mac, &born_ms) || clock_wall_ms(d->clock) - born_ms < d->life_ms / 2)
 		return;
+	nonce_print(d, c->realm, source, nonce);
 	out_z(o, ", nextnonce=\"");
 	out_mem(o, nonce, NONCE_TEXT);
 	out_chr(o, '"');
@@ -451,10 +367,7 @@ void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hd
 	for (size_t i = 0; i < ARRAY_LEN(strongest_first); i++) {
 		if (!(offered & strongest_first[i]))
 			continue;
-		if (nonce_print(d, realm, source, nonce)) {
-			o->overflow = true;
-			return;
-		}
+		nonce_print(d, realm, source, nonce);
 		out_z(o, sip_hdr_name(hdr));
 		out_z(o, ": Digest realm=");
 		digest_print_quoted(o, realm);

@@ -326,6 +326,7 @@ static int parse_fields(struct str s, const struct auth_field *fields, size_t n)
 				if (fields[i].to->p)
 					return -EINVAL; /* twice */
 				*fields[i].to = one;
+				break;
 			}
 	}
 	return 0;

@@ -178,6 +178,18 @@ int sip_uri_parse(struct sip_uri *out, struct str text)
 
 /* ---- parameters ---- */
 
+/* The quote that ends what began before p, or the end. */
+static const char *find_quote(const char *p, const char *end)
+{
+	while (p < end) {
+		p = scan_either(p, end, '"', '\\');
+		if (p == end || *p == '"')
+			return p;
+		p += 2;
+	}
+	return end;
+}
+
 /* The first sep at or behind p that isn't between quotes, or the end. */
 static const char *find_end(const char *p, const char *end, char sep)
 {
@@ -185,10 +197,8 @@ static const char *find_end(const char *p, const char *end, char sep)
 		p = scan_either(p, end, sep, '"');
 		if (p == end || *p == sep)
 			return p;
-		for (p++; p < end && *p != '"'; p++)
-			if (*p == '\\')
-				p++;
-		if (p >= end)
+		p = find_quote(p + 1, end);
+		if (p == end)
 			return end;
 	}
 }
