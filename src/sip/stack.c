@@ -129,9 +129,8 @@ static void receive_response(struct sip_stack *s, struct sip_msg *m, const struc
 
 static void receive_ack(struct sip_stack *s, struct sip_msg *m, const struct sip_source *src)
 {
-	char key[SIP_KEY_MAX];
-	int len = strans_key(m, SIP_INVITE, key);
-	struct strans *st = len > 0 ? strans_find(s, key, (size_t)len) : NULL;
+	struct strans_key key;
+	struct strans *st = strans_key(s, m, SIP_INVITE, &key) == 0 ? strans_find(s, &key) : NULL;
 
 	if (st && strans_ack(st))
 		return;
@@ -146,11 +145,10 @@ static bool is_too_much(const struct sip_stack *s, const struct sip_msg *m)
 	return s->strans_bytes > (m->to.tag.n ? 2 * s->strans_bytes_max : s->strans_bytes_max);
 }
 
-static void receive_cancel(struct sip_stack *s, struct sip_msg *m, const struct sip_source *src)
+static void receive_cancel(struct sip_stack *s, struct sip_msg *m, const struct sip_source *src, struct strans_keys *keys)
 {
-	char key[SIP_KEY_MAX];
-	int len = strans_key(m, SIP_INVITE, key);
-	struct strans *invite = len > 0 ? strans_find(s, key, (size_t)len) : NULL, *st;
+	struct strans_key key;
+	struct strans *invite = strans_key(s, m, SIP_INVITE, &key) == 0 ? strans_find(s, &key) : NULL, *st;
 	struct sip_msg *held;
 	struct sip_reply r = { .status = 200, .to_tag = invite ? strans_to_tag(invite) : STR_NULL };
 
@@ -158,7 +156,8 @@ static void receive_cancel(struct sip_stack *s, struct sip_msg *m, const struct 
 		reply_stranger(s, m, src, 481, NULL);
 		return;
 	}
-	if (strans_new(&st, s, m, src) != 0)
+	strans_merge_key(s, m, &keys->merge);
+	if (strans_new(&st, s, m, src, keys) != 0)
 		return;
 	held = sip_msg_hold(strans_msg(st)); /* the same once more */
 	strans_set_hdrs(st, strans_hdrs(invite));
@@ -183,37 +182,36 @@ static bool is_answered_early(struct sip_stack *s, const struct sip_msg *m, cons
 
 static void receive_request(struct sip_stack *s, struct sip_msg *m, const struct sip_source *src)
 {
-	char key[SIP_KEY_MAX];
+	struct strans_keys keys;
 	struct strans *st;
-	int len;
 
 	s->n.requests++;
 	if (m->method == SIP_ACK) {
 		receive_ack(s, m, src);
 		return;
 	}
-	len = strans_key(m, m->method, key);
-	if (len < 0) {
+	if (strans_key(s, m, m->method, &keys.own) != 0) {
 		reply_stranger(s, m, src, 400, "Via branch too long");
 		return;
 	}
-	st = strans_find(s, key, (size_t)len);
+	st = strans_find(s, &keys.own);
 	if (st) {
 		strans_request_again(st);
 		return;
 	}
 	if (m->method == SIP_CANCEL) {
-		receive_cancel(s, m, src);
+		receive_cancel(s, m, src, &keys);
 		return;
 	}
-	if (strans_is_merged(s, m)) {
+	strans_merge_key(s, m, &keys.merge);
+	if (strans_is_merged(s, &keys.merge)) {
 		s->n.merged++;
 		reply_stranger(s, m, src, 482, "Merged Request");
 		return;
 	}
 	if (is_answered_early(s, m, src))
 		return;
-	if (is_too_much(s, m) || strans_new(&st, s, m, src) != 0) {
+	if (is_too_much(s, m) || strans_new(&st, s, m, src, &keys) != 0) {
 		refuse_busy(s, m, src);
 		return;
 	}

@@ -7,6 +7,7 @@
 #include "base/table.h"
 
 #include "base/hash.h"
+#include "base/index.h"
 #include "sip/stack.h"
 
 #define SIP_BRANCH_COOKIE "z9hG4bK"
@@ -21,12 +22,12 @@ struct sip_stack {
 	void *arg;
 	struct transport *transport;
 	struct ctrans *ctrans;       /* by branch and method */
-	struct strans *strans;       /* by key */
+	struct index strans;         /* by key */
 	size_t strans_bytes;         /* what they hold: themselves, requests and responses */
 	size_t strans_bytes_max;
-	struct strans *merge;        /* the same, by From tag, Call-ID and CSeq: RFC 3261 §8.2.2.2 */
+	struct index merge;          /* the same, by From tag, Call-ID and CSeq: RFC 3261 §8.2.2.2 */
 	unsigned char tag_key[HASH_KEY]; /* of the To tags of answers without a transaction, and of the tables of transactions */
-	char reply[4096];            /* such an answer */
+	char reply[4096];            /* an answer that is being written */
 	struct reroute *reroutes;    /* utlist */
 	unsigned nreroutes;
 	struct sip_stack_counters n;
@@ -43,11 +44,15 @@ void ctrans_flow_closed(struct sip_stack *s, uint64_t flow);
 void ctrans_free_all(struct sip_stack *s);
 
 /* strans.c */
-int strans_key(const struct sip_msg *m, enum sip_method method, char key[SIP_KEY_MAX]); /* length, -EINVAL */
-struct strans *strans_find(struct sip_stack *s, const char *key, size_t len);
+struct strans_key { uint64_t hash; unsigned len; char text[SIP_KEY_MAX]; };
+struct strans_keys { struct strans_key own, merge; }; /* merge.len 0: it has none */
+int strans_key(const struct sip_stack *s, const struct sip_msg *m, enum sip_method method, struct strans_key *key); /* -EINVAL: too long */
+void strans_merge_key(const struct sip_stack *s, const struct sip_msg *m, struct strans_key *key);
+struct strans *strans_find(const struct sip_stack *s, const struct strans_key *key);
 /* Another transaction for the same request that came by another way (a forking proxy before us). */
-bool strans_is_merged(struct sip_stack *s, const struct sip_msg *m);
-int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src);
+bool strans_is_merged(const struct sip_stack *s, const struct strans_key *merge);
+int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src,
+	       const struct strans_keys *keys);
 void strans_request_again(struct strans *st);
 bool strans_ack(struct strans *st);  /* false: the ACK of a 2xx, for the session */
 void strans_cancel(struct strans *st, const struct sip_msg *cancel);

@@ -34,9 +34,10 @@ static const enum st other_next[ST_COUNT][EV_COUNT] = {
 };
 
 struct strans {
-	UT_hash_handle hh, hh_merge;
 	struct sip_stack *stack;
+	uint64_t hash, merge_hash;
 	struct sip_msg *msg;     /* NULL soon after the final response: it would lie there for half a minute */
+	bool is_lent;            /* msg is the transport's, until on_request has returned */
 	struct sip_source src;
 	struct sip_dest dest;
 	const struct strans_handler *h;
@@ -74,11 +75,22 @@ static void key_num(struct out *o, uint32_t n)
 	out_chr(o, ' ');
 }
 
-int strans_key(const struct sip_msg *m, enum sip_method method, char key[SIP_KEY_MAX])
+/* Strangers choose the keys. */
+static int end_key(const struct sip_stack *s, const struct out *o, struct strans_key *key)
+{
+	key->len = 0;
+	if (!out_ok(o))
+		return -EINVAL;
+	key->len = (unsigned)o->len;
+	key->hash = hash_keyed(s->tag_key, key->text, key->len);
+	return 0;
+}
+
+int strans_key(const struct sip_stack *s, const struct sip_msg *m, enum sip_method method, struct strans_key *key)
 {
 	struct out o;
 
-	out_init(&o, key, SIP_KEY_MAX);
+	out_init(&o, key->text, sizeof(key->text));
 	if (str_istarts(m->via.branch, STR(SIP_BRANCH_COOKIE))) {
 		/* §17.2.3: branch, sent-by, method */
 		key_str(&o, m->via.branch);
@@ -94,45 +106,44 @@ int strans_key(const struct sip_msg *m, enum sip_method method, char key[SIP_KEY
 	out_u64(&o, method);
 	if (method == SIP_OTHER)
 		out_str(&o, m->method_name);
-	return out_ok(&o) ? (int)o.len : -EINVAL;
+	return end_key(s, &o, key);
 }
 
-static size_t merge_key(const struct sip_msg *m, char key[SIP_KEY_MAX])
+void strans_merge_key(const struct sip_stack *s, const struct sip_msg *m, struct strans_key *key)
 {
 	struct out o;
 
-	out_init(&o, key, SIP_KEY_MAX);
+	key->len = 0;
+	if (m->to.tag.n || !m->from.tag.n)
+		return;
+	out_init(&o, key->text, sizeof(key->text));
 	key_str(&o, m->from.tag);
 	key_str(&o, m->call_id);
 	key_num(&o, m->cseq.seq);
 	out_str(&o, m->method_name);
-	return out_ok(&o) ? o.len : 0;
+	end_key(s, &o, key);
 }
 
-/* Strangers choose the keys: with uthash's own function theirs could all meet in one bucket. */
-static unsigned hash_of(const struct sip_stack *s, const char *key, size_t len)
+struct strans *strans_find(const struct sip_stack *s, const struct strans_key *key)
 {
-	return (unsigned)hash_keyed(s->tag_key, key, len);
-}
-
-struct strans *strans_find(struct sip_stack *s, const char *key, size_t len)
-{
+	uint64_t at = key->hash;
 	struct strans *st;
 
-	HASH_FIND_BYHASHVALUE(hh, s->strans, key, (unsigned)len, hash_of(s, key, len), st);
-	return st;
+	while ((st = index_next(&s->strans, key->hash, &at)) != NULL)
+		if (st->key_len == key->len && !memcmp(st->key, key->text, key->len))
+			return st;
+	return NULL;
 }
 
-bool strans_is_merged(struct sip_stack *s, const struct sip_msg *m)
+bool strans_is_merged(const struct sip_stack *s, const struct strans_key *merge)
 {
-	char key[SIP_KEY_MAX];
-	size_t len = merge_key(m, key);
-	struct strans *st = NULL;
+	uint64_t at = merge->hash;
+	const struct strans *st;
 
-	if (m->to.tag.n || !m->from.tag.n || !len)
-		return false;
-	HASH_FIND_BYHASHVALUE(hh_merge, s->merge, key, (unsigned)len, hash_of(s, key, len), st);
-	return st != NULL;
+	while (merge->len && (st = index_next(&s->merge, merge->hash, &at)) != NULL)
+		if (st->merge_len == merge->len && !memcmp(st->merge_key, merge->text, merge->len))
+			return true;
+	return false;
 }
 
 /* ---- life ---- */
@@ -160,9 +171,10 @@ static bool has_timer_g(const struct strans *st)
 
 static void drop_msg(struct strans *st)
 {
-	if (st->msg)
+	if (st->msg && !st->is_lent) {
 		st->stack->strans_bytes -= st->msg->raw.n;
-	sip_msg_release(st->msg);
+		sip_msg_release(st->msg);
+	}
 	st->msg = NULL;
 	free(st->hdrs);
 	free(st->hdrs_2xx);
@@ -191,9 +203,9 @@ static void strans_free(struct strans *st)
 
 	timer_stop(s->p.timers, &st->timer_g);
 	timer_stop(s->p.timers, &st->timer_end);
-	HASH_DELETE(hh, s->strans, st);
+	index_remove(&s->strans, st->hash, st);
 	if (st->is_in_merge)
-		HASH_DELETE(hh_merge, s->merge, st);
+		index_remove(&s->merge, st->merge_hash, st);
 	s->n.strans_live--;
 	s->strans_bytes -= sizeof(*st);
 	drop_msg(st);
@@ -237,24 +249,45 @@ static void on_timer_end(void *arg)
 		strans_event(st, st->has_failed ? EV_TRANSPORT : EV_TIMER_END);
 }
 
-int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src)
+/* Of a REGISTER, which is answered as it comes, a copy would be read once. */
+static int take_msg(struct strans *st, const struct sip_msg *m)
 {
-	char key[SIP_KEY_MAX], merge[SIP_KEY_MAX];
-	int len = strans_key(m, m->method, key);
-	size_t merge_len = m->to.tag.n || !m->from.tag.n ? 0 : merge_key(m, merge);
-	struct strans *st;
+	st->is_lent = m->method == SIP_REGISTER;
+	st->msg = st->is_lent ? (struct sip_msg *)m : sip_msg_hold(m);
+	if (!st->msg)
+		return -ENOMEM;
+	if (!st->is_lent)
+		st->stack->strans_bytes += st->msg->raw.n;
+	return 0;
+}
 
-	if (len < 0)
-		return len;
-	st = calloc(1, sizeof(*st) + (size_t)len + merge_len);
+/* It isn't answered yet. */
+static int keep_lent(struct strans *st)
+{
+	struct sip_msg *held = sip_msg_hold(st->msg);
+
+	if (!held)
+		return -ENOMEM;
+	st->msg = held;
+	st->is_lent = false;
+	st->stack->strans_bytes += held->raw.n;
+	return 0;
+}
+
+int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src,
+	       const struct strans_keys *keys)
+{
+	struct strans *st = calloc(1, sizeof(*st) + keys->own.len + keys->merge.len);
+
 	if (!st)
 		return -ENOMEM;
-	st->msg = sip_msg_hold(m);
-	if (!st->msg) {
+	st->stack = s;
+	st->hash = keys->own.hash;
+	if (take_msg(st, m) != 0 || index_add(&s->strans, st->hash, st) != 0) {
+		drop_msg(st);
 		free(st);
 		return -ENOMEM;
 	}
-	st->stack = s;
 	st->src = *src;
 	response_dest(&st->dest, m, src);
 	st->is_invite = m->method == SIP_INVITE;
@@ -262,24 +295,18 @@ int strans_new(struct strans **out, struct sip_stack *s, const struct sip_msg *m
 	timer_init(&st->timer_g, on_timer_g, st);
 	timer_init(&st->timer_end, on_timer_end, st);
 	rng_token(s->p.rng, st->tag, sizeof(st->tag) - 1);
-	memcpy(st->key, key, (size_t)len);
-	st->key_len = (unsigned)len;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, s->strans, st->key, st->key_len, hash_of(s, st->key, st->key_len), st);
-	if (!st->hh.tbl) {
-		sip_msg_release(st->msg);
-		free(st);
-		return -ENOMEM;
-	}
-	if (merge_len) {
-		st->merge_key = st->key + len;
-		memcpy(st->merge_key, merge, merge_len);
-		st->merge_len = (unsigned)merge_len;
-		HASH_ADD_KEYPTR_BYHASHVALUE(hh_merge, s->merge, st->merge_key, st->merge_len, hash_of(s, merge, merge_len), st);
-		st->is_in_merge = st->hh_merge.tbl != NULL; /* without, its like isn't noticed */
+	st->key_len = keys->own.len;
+	memcpy(st->key, keys->own.text, st->key_len);
+	if (keys->merge.len) {
+		st->merge_len = keys->merge.len;
+		st->merge_hash = keys->merge.hash;
+		st->merge_key = st->key + st->key_len;
+		memcpy(st->merge_key, keys->merge.text, st->merge_len);
+		st->is_in_merge = index_add(&s->merge, st->merge_hash, st) == 0; /* without, its like isn't noticed */
 	}
 	st->is_busy = true;
 	s->n.strans_live++;
-	s->strans_bytes += sizeof(*st) + st->msg->raw.n;
+	s->strans_bytes += sizeof(*st);
 	*out = st;
 	return 0;
 }
@@ -350,7 +377,7 @@ static void enter(struct strans *st, enum st state)
 	}
 	if (has_timer_g(st))
 		timer_start(w, &st->timer_g, st->g_ms);
-	else if (is_msg_done(st))
+	else if (is_msg_done(st) && !st->is_lent)
 		timer_start(w, &st->timer_g, 0); /* who is just answering may still look at it */
 }
 
@@ -430,6 +457,13 @@ struct str strans_to_tag(const struct strans *st)
 void strans_after_request(struct strans *st)
 {
 	st->is_busy = false;
+	if (st->is_lent && (is_msg_done(st) || st->state == ST_TERMINATED)) {
+		drop_msg(st);
+		st->is_lent = false;
+	} else if (st->is_lent && keep_lent(st) != 0) {
+		strans_event(st, EV_TRANSPORT); /* as if it hadn't come */
+		return;
+	}
 	if (st->state == ST_TERMINATED)
 		strans_free(st);
 	else if (st->is_invite && st->state == ST_PROCEEDING && !st->last)
@@ -440,10 +474,11 @@ void strans_after_request(struct strans *st)
 
 void strans_free_all(struct sip_stack *s)
 {
-	struct strans *st, *next;
-
-	HASH_ITER(hh, s->strans, st, next)
-		strans_free(st);
+	for (size_t i = 0; i < s->strans.size; i++)
+		while (i < s->strans.size && s->strans.slots[i].p)
+			strans_free(s->strans.slots[i].p);
+	index_fini(&s->strans);
+	index_fini(&s->merge);
 }
 
 /* ---- for the upper layer ---- */
@@ -499,15 +534,18 @@ static enum ev event_of_status(int status)
 	return status < 200 ? EV_SEND_1XX : status < 300 ? EV_SEND_2XX : EV_SEND_3XX_6XX;
 }
 
+/* Nearly all fit into the stack's buffer. o is to be released in any case. */
 static int write_reply(const struct strans *st, const struct sip_reply *r, struct out *o)
 {
-	out_init_grow(o, SIP_MSG_MAX);
-	response_write(o, st->stack, st->msg, &st->src, r, st->tag,
-		       &(struct response_hdrs){ .all = str_from(st->hdrs), .success = str_from(st->hdrs_2xx) });
+	const struct response_hdrs hdrs = { .all = str_from(st->hdrs), .success = str_from(st->hdrs_2xx) };
+
+	out_init(o, st->stack->reply, sizeof(st->stack->reply));
+	response_write(o, st->stack, st->msg, &st->src, r, st->tag, &hdrs);
 	if (out_ok(o))
 		return 0;
-	out_fini(o);
-	return -EMSGSIZE;
+	out_init_grow(o, SIP_MSG_MAX);
+	response_write(o, st->stack, st->msg, &st->src, r, st->tag, &hdrs);
+	return out_ok(o) ? 0 : -EMSGSIZE;
 }
 
 /* No final response has been written but one that was too long, and nobody may have another one: it gets 500, or where all that is
@@ -516,14 +554,15 @@ static void reply_briefly(struct strans *st)
 {
 	const struct sip_reply brief = { .status = 500, .reason = "Response Too Large" };
 	struct out o;
+	int err;
 
 	strans_set_hdrs(st, STR_NULL);
-	if (write_reply(st, &brief, &o)) {
-		strans_event(st, EV_TRANSPORT);
-		return;
-	}
+	err = write_reply(st, &brief, &o);
 	out_fini(&o);
-	strans_reply(st, &brief);
+	if (err)
+		strans_event(st, EV_TRANSPORT);
+	else
+		strans_reply(st, &brief);
 }
 
 /* RFC 4320 §4.2: a 408, or an answer when who asked has given up, would only be one that belongs to nothing. */
@@ -537,9 +576,15 @@ static int send_reply(struct strans *st, const struct sip_reply *r)
 {
 	enum ev ev = event_of_status(r->status);
 	struct out o;
-	int err;
+	int err = write_reply(st, r, &o);
+	size_t len = o.len;
+	char *last = err ? NULL : malloc(len); /* it may stay for half a minute: no longer than needed */
 
-	err = write_reply(st, r, &o);
+	if (last)
+		memcpy(last, o.p, len);
+	else if (!err)
+		err = -ENOMEM;
+	out_fini(&o);
 	if (err && r->status >= 200) {
 		st->is_too_long = true;
 		timer_start(st->stack->p.timers, &st->timer_end, 0);
@@ -549,11 +594,9 @@ static int send_reply(struct strans *st, const struct sip_reply *r)
 	/* The tag of one response is that of all, and of the 200 to a CANCEL (§9.2). */
 	strans_set_tag(st, r->to_tag);
 	drop_last(st);
-	st->last = realloc(o.p, o.len); /* it may stay for half a minute: not longer than needed */
-	if (!st->last)
-		st->last = o.p;
-	st->last_len = o.len;
-	st->stack->strans_bytes += o.len;
+	st->last = last;
+	st->last_len = len;
+	st->stack->strans_bytes += len;
 	strans_event(st, ev);
 	return 0;
 }
