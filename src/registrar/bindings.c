@@ -12,21 +12,43 @@
 
 /* ---- entries ---- */
 
+/* A refresh leaves the timer as it is. */
 static void on_expired(void *arg)
 {
 	struct entry *e = arg;
+	uint64_t now_ms = timers_now(e->of->p.timers);
 
+	if (now_ms < e->due_ms) {
+		timer_start(e->of->p.timers, &e->expiry, e->due_ms - now_ms);
+		return;
+	}
 	log_info(e->of->p.log, "expired aor=%s contact=%s", e->aor->key, e->b.contact);
 	bindings_remove(e);
 }
 
-static char *copy_or_null(const char *z, bool *ok)
+static void set_expiry(struct entry *e, int64_t now_ms)
 {
-	char *copy = z ? strdup(z) : NULL;
+	uint64_t left_ms = e->b.expires_at_ms > now_ms ? (uint64_t)(e->b.expires_at_ms - now_ms) : 0;
 
-	*ok = *ok && (copy || !z);
-	return copy;
+	e->due_ms = timers_now(e->of->p.timers) + left_ms;
+	if (!timer_is_running(&e->expiry) || e->expiry.at_ms > e->due_ms)
+		timer_start(e->of->p.timers, &e->expiry, left_ms);
 }
+
+/* Its texts stand behind it, in one piece of memory. */
+static char *put_text(char **at, const char *z)
+{
+	char *text = *at;
+	size_t n = z ? strlen(z) + 1 : 0;
+
+	if (!z)
+		return NULL;
+	memcpy(text, z, n);
+	*at += n;
+	return text;
+}
+
+static size_t text_size(const char *z) { return z ? strlen(z) + 1 : 0; }
 
 static bool is_bulk_contact(const char *contact)
 {
@@ -37,35 +59,26 @@ static bool is_bulk_contact(const char *contact)
 
 struct entry *bindings_entry_new(struct bindings *bs, const struct binding *b)
 {
-	struct entry *e = calloc(1, sizeof(*e));
-	bool ok = true;
+	size_t texts = text_size(b->contact) + text_size(b->call_id) + text_size(b->instance) + text_size(b->path);
+	struct entry *e = calloc(1, sizeof(*e) + texts);
+	char *at = e ? (char *)(e + 1) : NULL;
 
 	if (!e)
 		return NULL;
 	e->b = *b;
 	e->b.next = NULL;
 	e->of = bs;
-	e->b.contact = copy_or_null(b->contact, &ok);
-	e->b.call_id = copy_or_null(b->call_id, &ok);
-	e->b.instance = copy_or_null(b->instance, &ok);
-	e->b.path = copy_or_null(b->path, &ok);
+	e->b.contact = put_text(&at, b->contact);
+	e->b.call_id = put_text(&at, b->call_id);
+	e->b.instance = put_text(&at, b->instance);
+	e->b.path = put_text(&at, b->path);
 	e->b.is_bulk = is_bulk_contact(b->contact);
 	timer_init(&e->expiry, on_expired, e);
-	if (!ok) {
-		bindings_entry_free(e);
-		return NULL;
-	}
 	return e;
 }
 
 void bindings_entry_free(struct entry *e)
 {
-	if (!e)
-		return;
-	free(e->b.contact);
-	free(e->b.call_id);
-	free(e->b.instance);
-	free(e->b.path);
 	free(e);
 }
 
@@ -172,24 +185,22 @@ struct aor *bindings_find(struct bindings *bs, const char *domain, struct str nu
 static struct aor *aor_get(struct bindings *bs, const char *domain, const char *number)
 {
 	struct aor *aor = bindings_find(bs, domain, str_from(number));
-	char key[160];
+	char key[160], *at;
 	unsigned n;
 
 	if (aor)
 		return aor;
 	n = key_print(key, sizeof(key), domain, str_from(number));
-	aor = n ? calloc(1, sizeof(*aor) + n + 1) : NULL;
+	aor = n ? calloc(1, sizeof(*aor) + 2 * (n + 1)) : NULL;
 	if (!aor)
 		return NULL;
 	memcpy(aor->key, key, n + 1);
-	aor->domain = strdup(domain);
-	aor->number = strdup(number);
-	if (aor->domain && aor->number)
-		HASH_ADD(hh, bs->aors, key, n, aor);
+	at = aor->key + n + 1;
+	aor->domain = put_text(&at, domain);
+	aor->number = put_text(&at, number);
+	HASH_ADD(hh, bs->aors, key, n, aor);
 	if (aor->hh.tbl)
 		return aor;
-	free(aor->domain);
-	free(aor->number);
 	free(aor);
 	return NULL;
 }
@@ -199,8 +210,6 @@ static void aor_drop_if_empty(struct bindings *bs, struct aor *aor)
 	if (aor->first)
 		return;
 	HASH_DEL(bs->aors, aor);
-	free(aor->domain);
-	free(aor->number);
 	free(aor);
 }
 
@@ -250,7 +259,7 @@ struct entry *bindings_entry(const struct aor *aor, const struct contact_key *ke
 	return best ? container_of(best, struct entry, b) : NULL;
 }
 
-static void link_entry(struct aor *aor, struct entry *e)
+static void list_in(struct aor *aor, struct entry *e)
 {
 	struct binding **at = &aor->first;
 
@@ -258,6 +267,20 @@ static void link_entry(struct aor *aor, struct entry *e)
 		at = &(*at)->next;
 	e->b.next = *at;
 	*at = &e->b;
+}
+
+static void list_out(struct entry *e)
+{
+	struct binding **at = &e->aor->first;
+
+	while (*at != &e->b)
+		at = &(*at)->next;
+	*at = e->b.next;
+}
+
+static void link_entry(struct aor *aor, struct entry *e)
+{
+	list_in(aor, e);
 	e->aor = aor;
 	aor->count++;
 	e->of->count++;
@@ -265,11 +288,7 @@ static void link_entry(struct aor *aor, struct entry *e)
 
 static void unlink_entry(struct entry *e)
 {
-	struct binding **at = &e->aor->first;
-
-	while (*at != &e->b)
-		at = &(*at)->next;
-	*at = e->b.next;
+	list_out(e);
 	e->aor->count--;
 	e->of->count--;
 	timer_stop(e->of->p.timers, &e->expiry);
@@ -332,7 +351,7 @@ int bindings_put(struct bindings *bs, const char *domain, const char *number, st
 		unlink_entry(old);
 	}
 	link_entry(aor, e);
-	timer_start(bs->p.timers, &e->expiry, e->b.expires_at_ms > now_ms ? (uint64_t)(e->b.expires_at_ms - now_ms) : 0);
+	set_expiry(e, now_ms);
 	if (e->kept_expires_ms) {
 		/* came from the database */
 	} else if (kept_must_write(e, old, now_ms)) {
@@ -348,6 +367,23 @@ int bindings_put(struct bindings *bs, const char *domain, const char *number, st
 	if (is_news)
 		tell(bs, domain, number, e->b.is_bulk);
 	return 0;
+}
+
+void bindings_refresh(struct entry *e, uint32_t cseq, int64_t expires_at_ms)
+{
+	int64_t now_ms = clock_wall_ms(e->of->p.clock);
+
+	e->b.cseq = cseq;
+	e->b.expires_at_ms = expires_at_ms;
+	if (e->aor->first != &e->b) { /* of equals who came last is first */
+		list_out(e);
+		list_in(e->aor, e);
+	}
+	set_expiry(e, now_ms);
+	if (kept_is_old(e->kept_expires_ms, expires_at_ms, now_ms)) {
+		kept_write(e->of, e, false);
+		e->kept_expires_ms = expires_at_ms;
+	}
 }
 
 void bindings_remove(struct entry *e)

@@ -76,6 +76,14 @@ bool kept_is_other_row(const struct entry *e, const struct entry *old)
 	return strcmp(e->b.contact, old->b.contact) || !same_text(e->b.instance, old->b.instance) || e->b.reg_id != old->b.reg_id;
 }
 
+bool kept_is_old(int64_t kept_expires_ms, int64_t expires_at_ms, int64_t now_ms)
+{
+	if (!kept_expires_ms)
+		return true;
+	/* Shortened: the copy would outlive it. */
+	return expires_at_ms < kept_expires_ms || kept_expires_ms - now_ms < (expires_at_ms - now_ms) / 2;
+}
+
 bool kept_must_write(const struct entry *e, const struct entry *old, int64_t now_ms)
 {
 	if (!old || !old->kept_expires_ms)
@@ -85,10 +93,7 @@ bool kept_must_write(const struct entry *e, const struct entry *old, int64_t now
 	    e->b.q_milli != old->b.q_milli || e->b.dest.proto != old->b.dest.proto || !sockaddr_eq(&e->b.dest.addr, &old->b.dest.addr) ||
 	    strcmp(e->b.user_agent, old->b.user_agent))
 		return true;
-	/* Shortened: the copy would outlive it. */
-	if (e->b.expires_at_ms < old->kept_expires_ms)
-		return true;
-	return old->kept_expires_ms - now_ms < (e->b.expires_at_ms - now_ms) / 2;
+	return kept_is_old(old->kept_expires_ms, e->b.expires_at_ms, now_ms);
 }
 
 /* ---- reading back ---- */

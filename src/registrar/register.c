@@ -205,6 +205,29 @@ static struct fault new_entry(const struct registration *r, const struct sip_add
 	return *out ? no_fault() : fault_of(500, "Out of memory");
 }
 
+static bool is_text(struct str s, const char *z)
+{
+	return z ? str_eqz(s, z) : !s.n;
+}
+
+/* Nothing of it is new but when it ends, and the number of the request: most that come are so. */
+static bool is_refresh(const struct registration *r, const struct sip_addr *contact, const struct contact_key *key, const struct entry *old)
+{
+	const struct sip_source *src = strans_source(r->st);
+	char user_agent[sizeof(old->b.user_agent)];
+	uint16_t q_milli = 1000;
+	struct str value;
+
+	if (!is_text(key->uri, old->b.contact) || !is_text(r->m->call_id, old->b.call_id) || !is_text(key->instance, old->b.instance) ||
+	    !is_text(str_from(r->path), old->b.path) || key->reg_id != old->b.reg_id || (key->instance.n && !old->b.gruu_id) ||
+	    old->b.dest.proto != src->proto || old->b.dest.flow != src->flow || !sockaddr_eq(&old->b.dest.addr, &src->peer))
+		return false;
+	if (sip_param_find(contact->params, "q", &value))
+		q_milli = read_q(value);
+	copy_user_agent(user_agent, sizeof(user_agent), sip_msg_value(r->m, SIP_HDR_USER_AGENT));
+	return q_milli == old->b.q_milli && !strcmp(user_agent, old->b.user_agent);
+}
+
 /* The change that is about the same binding already. Equality of URIs isn't transitive (RFC 3261 §19.1.4), so two that differ
  * may both equal what is bound. */
 static struct change *find_change(struct registration *r, const struct change *c)
@@ -295,7 +318,10 @@ static struct fault plan_contact(struct registration *r, struct str element)
 	change = (struct change){ .old = bindings_entry(r->aor, &key), .uri = contact.uri };
 	if (change.old && is_out_of_order(r, change.old))
 		return fault_of(500, "CSeq is not higher than that of the binding");
-	if (expires_s) {
+	if (expires_s && change.old && is_refresh(r, &contact, &key, change.old)) {
+		change.refresh_until_ms = r->now_ms + (int64_t)expires_s * 1000;
+		r->is_flow |= key.reg_id != 0;
+	} else if (expires_s) {
 		struct fault fault = new_entry(r, &contact, &key, expires_s, &change.add);
 
 		if (fault.status)
@@ -303,6 +329,12 @@ static struct fault plan_contact(struct registration *r, struct str element)
 		r->is_flow |= key.reg_id != 0;
 	}
 	return add_change(r, &change);
+}
+
+/* What is bound when it is done; NULL: nothing. */
+static const struct entry *bound_by(const struct change *c)
+{
+	return c->add ? c->add : c->refresh_until_ms ? c->old : NULL;
 }
 
 static bool is_superseded(const struct binding *b, const struct entry *by)
@@ -321,7 +353,7 @@ static struct fault plan_superseded(struct registration *r)
 		for (unsigned i = 0; i < n; i++) {
 			struct fault fault = no_fault();
 
-			if (!is_superseded(b, r->changes[i].add) || find_change(r, &change))
+			if (!is_superseded(b, bound_by(&r->changes[i])) || find_change(r, &change))
 				continue;
 			if (is_out_of_order(r, change.old))
 				return fault_of(500, "CSeq is not higher than that of the binding");
@@ -357,7 +389,7 @@ static struct fault check_count(const struct registration *r)
 
 	for (unsigned i = 0; i < r->n; i++) {
 		n -= r->changes[i].old != NULL;
-		n += r->changes[i].add != NULL;
+		n += bound_by(&r->changes[i]) != NULL;
 		is_adding |= r->changes[i].add && !r->changes[i].old;
 	}
 	return is_adding && n > r->p->max_contacts ? fault_of(403, "Too many contacts") : no_fault();
@@ -371,7 +403,7 @@ static struct fault check_flow(const struct registration *r)
 	if (!r->is_flow)
 		return no_fault();
 	for (unsigned i = 0; i < r->n; i++)
-		n += r->changes[i].add != NULL;
+		n += bound_by(&r->changes[i]) != NULL;
 	if (n > 1)
 		return fault_of(400, "A flow is registered alone");
 	return is_first_hop_able(r) ? no_fault() : fault_of(439, NULL);
@@ -418,7 +450,7 @@ struct fault register_plan(struct registration *r)
 	if (!fault.status)
 		fault = plan_contacts(r);
 	for (unsigned i = 0; i < r->n; i++)
-		r->is_removing |= !r->changes[i].add;
+		r->is_removing |= !bound_by(&r->changes[i]);
 	if (!fault.status)
 		fault = check_flow(r);
 	if (!fault.status)
@@ -436,7 +468,7 @@ static void log_change(const struct registration *r, const struct change *c)
 	const struct binding *b = c->add ? &c->add->b : &c->old->b;
 	char addr[SOCKADDR_TEXT_MAX];
 
-	if (c->add && c->old) {
+	if (c->refresh_until_ms || (c->add && c->old)) {
 		log_debug(r->p->log, "refreshed aor=%s/%s contact=%s", r->who->domain, r->who->number, b->contact);
 		return;
 	}
@@ -445,25 +477,35 @@ static void log_change(const struct registration *r, const struct change *c)
 		 sip_proto_name(b->dest.proto), sockaddr_print(&b->dest.addr, addr), b->user_agent);
 }
 
-/* Removals last: the aor lives as long as it has a binding, and the entries of the list point into it. */
-void register_carry_out(struct registration *r)
+static void put_in(struct registration *r, struct change *c)
 {
-	for (unsigned i = 0; i < r->n; i++) {
-		struct change *c = &r->changes[i];
-		struct entry *e = c->add;
+	struct entry *e = c->add;
 
-		if (!e)
-			continue;
-		log_change(r, c);
+	log_change(r, c);
+	if (c->refresh_until_ms) {
+		bindings_refresh(c->old, r->m->cseq.seq, c->refresh_until_ms);
+	} else {
 		c->add = NULL;
 		if (bindings_put(r->bindings, r->who->domain, r->who->number, e, c->old) != 0)
 			log_error(r->p->log, "no memory for a binding of %s/%s", r->who->domain, r->who->number);
-		c->old = NULL; /* replaced and freed, or nothing there */
+		r->aor = NULL;
 	}
+	c->old = NULL; /* replaced and freed, or nothing there, or as it was */
+}
+
+/* Removals last: the aor lives as long as it has a binding, and the entries of the list point into it. */
+void register_carry_out(struct registration *r)
+{
+	for (unsigned i = 0; i < r->n; i++)
+		if (bound_by(&r->changes[i]))
+			put_in(r, &r->changes[i]);
 	for (unsigned i = 0; i < r->n; i++) {
 		if (!r->changes[i].old)
 			continue;
 		log_change(r, &r->changes[i]);
 		bindings_remove(r->changes[i].old);
+		r->aor = NULL;
 	}
+	if (!r->aor)
+		r->aor = bindings_find(r->bindings, r->who->domain, str_from(r->who->number));
 }

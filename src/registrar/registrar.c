@@ -27,6 +27,9 @@ struct registrar {
 	struct gruu_maker *gruus;
 	void (*flow_closed)(uint64_t flow, void *arg);
 	void *flow_closed_arg;
+	int64_t date_s;          /* what date says */
+	char date[48];
+	char reply[REPLY_MAX];   /* the lines of the answer being written */
 };
 
 /* ---- the answer ---- */
@@ -76,11 +79,11 @@ static void write_two_digits(struct out *o, int n, char behind)
 }
 
 /* RFC 3261 §20.17: "Sat, 13 Nov 2010 23:29:00 GMT", in English whatever the locale. */
-static void write_date(struct out *o, int64_t now_ms)
+static void print_date(struct out *o, int64_t now_s)
 {
 	static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
 	static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-	time_t t = (time_t)(now_ms / 1000);
+	time_t t = (time_t)now_s;
 	struct tm tm;
 
 	if (!gmtime_r(&t, &tm))
@@ -97,6 +100,20 @@ static void write_date(struct out *o, int64_t now_ms)
 	write_two_digits(o, tm.tm_min, ':');
 	write_two_digits(o, tm.tm_sec, ' ');
 	out_z(o, "GMT\r\n");
+}
+
+/* Thousands share a second. */
+static void write_date(struct registrar *r, struct out *o, int64_t now_ms)
+{
+	struct out date;
+
+	if (now_ms / 1000 != r->date_s || !r->date[0]) {
+		out_init(&date, r->date, sizeof(r->date) - 1);
+		print_date(&date, now_ms / 1000);
+		r->date[date.len] = '\0';
+		r->date_s = now_ms / 1000;
+	}
+	out_z(o, r->date);
 }
 
 /* The flow ends here, and isn't that of a proxy, whose affair it is what the phone shows. Over UDP a sign of life needs STUN, and a phone that
@@ -123,22 +140,21 @@ static void write_extensions(const struct registration *r, struct out *o)
 		out_fmt(o, "Flow-Timer: %u\r\n", FLOW_TIMER_S);
 }
 
-static void reply_ok(const struct registration *r)
+static void reply_ok(struct registrar *registrar, const struct registration *r)
 {
 	struct sip_reply reply = { .status = 200 };
 	struct out o;
 
-	out_init_grow(&o, REPLY_MAX);
-	write_contacts(r, &o, bindings_find(r->bindings, r->who->domain, str_from(r->who->number)));
+	out_init(&o, registrar->reply, sizeof(registrar->reply));
+	write_contacts(r, &o, r->aor);
 	write_extensions(r, &o);
-	write_date(&o, r->now_ms);
+	write_date(registrar, &o, r->now_ms);
 	if (!out_ok(&o)) {
 		reply.status = 500;
 		out_reset(&o);
 	}
 	reply.hdrs = out_view(&o);
 	strans_reply(r->st, &reply);
-	out_fini(&o);
 }
 
 static void reply_fault(const struct registration *r, const struct fault *f)
@@ -192,7 +208,7 @@ static void on_register(struct strans *st, const struct sip_msg *m, void *arg)
 	} else {
 		register_carry_out(&reg);
 		watch_flow(r, &reg);
-		reply_ok(&reg);
+		reply_ok(r, &reg);
 	}
 	register_fini(&reg);
 }

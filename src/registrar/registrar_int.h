@@ -35,7 +35,8 @@ struct entry {
 	struct binding b;          /* first: what registrar_find hands out */
 	struct bindings *of;
 	struct aor *aor;
-	struct timer expiry;
+	struct timer expiry;       /* runs out when the binding ends, or before */
+	uint64_t due_ms;           /* when it ends, by the clock of the timers */
 	int64_t kept_expires_ms;   /* what the database has or will have; 0: nothing yet */
 	struct {
 		struct entry *next, **pprev; /* NULL pprev: it is in none */
@@ -86,6 +87,8 @@ struct entry *bindings_entry_new(struct bindings *bs, const struct binding *b);
 void bindings_entry_free(struct entry *e);
 /* Puts a detached entry in, in place of old (freed then) unless that is NULL. -ENOMEM: e is freed, nothing has changed. */
 int bindings_put(struct bindings *bs, const char *domain, const char *number, struct entry *e, struct entry *old);
+/* The same phone once more, with nothing new but its number and its end. */
+void bindings_refresh(struct entry *e, uint32_t cseq, int64_t expires_at_ms);
 void bindings_remove(struct entry *e);
 void bindings_flow_closed(struct bindings *bs, uint64_t flow);
 bool bindings_has_flow(const struct bindings *bs, uint64_t flow); /* is anybody reached by this connection? */
@@ -93,6 +96,7 @@ bool bindings_has_flow(const struct bindings *bs, uint64_t flow); /* is anybody 
 void kept_write(struct bindings *bs, const struct entry *e, bool is_removed);
 /* True when the kept copy of what is now e would mislead a start within the time granted. */
 bool kept_must_write(const struct entry *e, const struct entry *old, int64_t now_ms);
+bool kept_is_old(int64_t kept_expires_ms, int64_t expires_at_ms, int64_t now_ms); /* the same of a mere refresh */
 /* The row's key is text: an equal URI in another spelling is another row. */
 bool kept_is_other_row(const struct entry *e, const struct entry *old);
 void kept_load(struct bindings *bs); /* tries until it has worked */
@@ -102,7 +106,8 @@ void kept_load(struct bindings *bs); /* tries until it has worked */
 
 struct change {
 	struct entry *old;       /* bound now; NULL: new */
-	struct entry *add;       /* to be put in; NULL: removal */
+	struct entry *add;       /* to be put in; NULL: removal, or a refresh */
+	int64_t refresh_until_ms; /* old stays as it is, until then; 0: it doesn't */
 	struct sip_uri uri;      /* of the contact, to find repetitions; without text for a binding that wasn't named */
 	bool is_superseded;      /* taken away because its phone has another now */
 };
@@ -120,7 +125,7 @@ struct registration {
 	struct strans *st;
 	const struct sip_msg *m;
 	const struct auth_identity *who;
-	struct aor *aor;         /* NULL: nothing bound yet */
+	struct aor *aor;         /* NULL: nothing bound */
 	int64_t now_ms;
 	uint32_t default_s;      /* Expires, or ours */
 	char path[BINDING_PATH_MAX];
