@@ -16,11 +16,11 @@ enum dir_table {
 
 struct dir_address { union { struct in_addr v4; struct in6_addr v6; } addr; int family; unsigned bits; };
 
-/* One row: its texts in one block, and the object made of them. */
+/* One row, and the object made of it: one piece of memory with its texts. */
 struct dir_row {
 	UT_hash_handle hh;
 	struct dir_row *next;      /* while it waits to be applied */
-	char *key;                 /* "office/1001", inside texts */
+	char *key;                 /* "office/1001" */
 	char **v;                  /* the columns behind the key; NULL for SQL NULL */
 	unsigned nv;
 	uint32_t generation;

@@ -327,10 +327,6 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 
 static void row_free(struct dir_row *r)
 {
-	for (unsigned i = 0; i < r->nv; i++)
-		free(r->v[i]);
-	free(r->v);
-	free(r->key);
 	free(r->list);
 	free(r->addresses);
 	free(r);
@@ -350,27 +346,42 @@ void dir_row_drop(struct directory *d, enum dir_table t, const char *key)
 	d->in_use.is_known = false;
 }
 
+/* Its texts and the array of them stand behind it: who looks somebody up then finds them in the lines of memory that follow. */
+static struct dir_row *row_new(const struct db_rows *rows, int row)
+{
+	int ncols = db_rows_columns(rows);
+	size_t size = sizeof(struct dir_row) + (size_t)ncols * sizeof(char *);
+	struct dir_row *r;
+	char *at;
+
+	for (int i = 0; i < ncols; i++)
+		size += db_rows_get(rows, row, i).n + 1;
+	r = calloc(1, size);
+	if (!r)
+		return NULL;
+	r->v = (char **)(r + 1);
+	at = r->key = (char *)(r->v + ncols);
+	for (int i = 0; i < ncols; i++) {
+		struct str cell = db_rows_get(rows, row, i);
+
+		if (i > 0)
+			r->v[r->nv++] = cell.p ? at : NULL;
+		if (cell.n)
+			memcpy(at, cell.p, cell.n);
+		at += cell.n + 1;
+	}
+	return r;
+}
+
 int dir_row_fetch(struct directory *d, enum dir_table t, const struct db_rows *rows, int row)
 {
-	struct dir_row *r = calloc(1, sizeof(*r));
-	int ncols = db_rows_columns(rows), err = 0;
+	struct dir_row *r = row_new(rows, row);
+	int err;
 
 	if (!r)
 		return -ENOMEM;
 	r->generation = d->generation;
-	r->key = str_dup(db_rows_get(rows, row, 0));
-	r->v = calloc((size_t)ncols, sizeof(char *));
-	for (int i = 1; i < ncols && r->key && r->v; i++) {
-		struct str cell = db_rows_get(rows, row, i);
-
-		r->v[r->nv++] = cell.p ? str_dup(cell) : NULL;
-		if (cell.p && !r->v[i - 1])
-			err = -ENOMEM;
-	}
-	if (!r->key || !r->v)
-		err = -ENOMEM;
-	if (!err)
-		err = dir_tables[t].fill(d, r);
+	err = dir_tables[t].fill(d, r);
 	if (err) {
 		row_free(r);
 		return err;

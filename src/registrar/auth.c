@@ -58,17 +58,12 @@ static bool is_anonymous(const struct sip_msg *m)
 	return m->method != SIP_REGISTER && str_ieqz(m->from.uri.host, "anonymous.invalid");
 }
 
-/* What a user of this name is challenged with; *algs is set unless the answer is unknown. */
-static enum dir_answer algorithms_of(struct auth *a, const char *domain, struct str name, unsigned *algs)
+/* What who has these credentials, or nobody by that name, is challenged with; *algs is set unless the answer is unknown. */
+static enum dir_answer algorithms_of(struct auth *a, const char *domain, const struct dir_credential *cred, struct str name, unsigned *algs)
 {
-	const struct dir_credential *cred = NULL;
 	const struct dir_extension *ext;
-	enum dir_answer answer = directory_credential(a->directory, domain, name, &cred);
+	enum dir_answer answer = directory_extension(a->directory, domain, cred ? str_from(cred->number) : name, &ext);
 
-	if (answer == DIR_FOUND)
-		answer = directory_extension(a->directory, domain, str_from(cred->number), &ext);
-	else if (answer == DIR_ABSENT)
-		answer = directory_extension(a->directory, domain, name, &ext);
 	if (answer == DIR_FOUND)
 		*algs = cred ? algorithms_stored(cred, ext->algorithms) : ext->algorithms;
 	else if (answer == DIR_ABSENT)
@@ -92,10 +87,12 @@ static struct str source_of(const struct check *c, union sockaddr_any *buf)
 /* The lines of a challenge of a user of that name. */
 static enum dir_answer write_challenge(const struct check *c, struct out *o, struct str name, bool stale)
 {
+	const struct dir_credential *cred = NULL;
 	union sockaddr_any source;
 	unsigned algs;
 
-	if (algorithms_of(c->auth, c->domain->domain, name, &algs) == DIR_UNKNOWN)
+	if (directory_credential(c->auth->directory, c->domain->domain, name, &cred) == DIR_UNKNOWN ||
+	    algorithms_of(c->auth, c->domain->domain, cred, name, &algs) == DIR_UNKNOWN)
 		return DIR_UNKNOWN;
 	digest_challenge(c->auth->digest, o, SIP_HDR_WWW_AUTHENTICATE, str_from(c->domain->realm),
 			 algs | c->domain->qop | (c->domain->has_userhash ? DIGEST_USERHASH : 0), stale,
@@ -192,7 +189,7 @@ static bool find_offer(const struct check *c, const struct sip_credentials *give
 	if (find_credential(c, given, cred) == DIR_UNKNOWN)
 		return false;
 	*name = *cred ? str_from((*cred)->auth_name) : given->username;
-	if (algorithms_of(c->auth, c->domain->domain, *name, offered) == DIR_UNKNOWN)
+	if (algorithms_of(c->auth, c->domain->domain, *cred, *name, offered) == DIR_UNKNOWN)
 		return false;
 	*offered |= c->domain->qop;
 	return true;
