@@ -94,15 +94,27 @@ static void unlink_timer(struct timer *t)
 	t->pprev = NULL;
 }
 
-void timer_start(struct timers *w, struct timer *t, uint64_t after_ms)
+static void start_at(struct timers *w, struct timer *t, uint64_t at_ms)
 {
 	timer_stop(w, t);
-	/* A slot that is being fired can't take timers any more: what is due at once fires 1 ms later. */
-	t->at_ms = timers_now(w) + (after_ms ? after_ms : 1);
+	t->at_ms = at_ms;
 	link_timer(w, t);
 	w->count++;
 	if (w->driver && !w->driver->is_running && t->at_ms < w->driver->armed_ms)
 		driver_rearm(w->driver);
+}
+
+/* A slot that is being fired can't take timers any more: what is due at once fires 1 ms later. */
+void timer_start(struct timers *w, struct timer *t, uint64_t after_ms)
+{
+	start_at(w, t, timers_now(w) + (after_ms ? after_ms : 1));
+}
+
+void timer_start_late(struct timers *w, struct timer *t, uint64_t after_ms)
+{
+	uint64_t late_ms = w->driver ? TIMER_LATE_MS : 0;
+
+	start_at(w, t, (timers_now(w) + (after_ms ? after_ms : 1) + late_ms) & ~late_ms);
 }
 
 void timer_stop(struct timers *w, struct timer *t)

@@ -38,6 +38,10 @@ static inline void timer_init(struct timer *t, void (*fn)(void *arg), void *arg)
 }
 /* (Re)starts t to fire after_ms from timers_now(); 0 counts as 1. */
 void timer_start(struct timers *w, struct timer *t, uint64_t after_ms);
+/* The same for what only tidies up, by the thousand: up to TIMER_LATE_MS later, together with others, so that the loop that drives the wheel
+ * wakes once for them all. A wheel that isn't driven keeps to the ms. */
+#define TIMER_LATE_MS 63
+void timer_start_late(struct timers *w, struct timer *t, uint64_t after_ms);
 void timer_stop(struct timers *w, struct timer *t); /* nothing if not running */
 static inline bool timer_is_running(const struct timer *t) { return t->pprev != NULL; }
 

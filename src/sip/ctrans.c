@@ -329,14 +329,14 @@ static void enter(struct ctrans *ct, enum st state)
 		timer_stop(w, &ct->timer_ae);
 		timer_stop(w, &ct->timer_bf);
 		if (ct->is_invite)
-			timer_start(w, &ct->timer_end, reliable ? 0 : SIP_TIMER_D_MS);
+			timer_start_late(w, &ct->timer_end, reliable ? 0 : SIP_TIMER_D_MS);
 		else
-			timer_start(w, &ct->timer_end, reliable ? 0 : SIP_T4_MS); /* K */
+			timer_start_late(w, &ct->timer_end, reliable ? 0 : SIP_T4_MS); /* K */
 		break;
 	case ST_ACCEPTED:
 		timer_stop(w, &ct->timer_ae);
 		timer_stop(w, &ct->timer_bf);
-		timer_start(w, &ct->timer_end, SIP_TIMER_B_MS); /* M */
+		timer_start_late(w, &ct->timer_end, SIP_TIMER_B_MS); /* M */
 		break;
 	default:
 		break;

@@ -363,14 +363,14 @@ static void enter(struct strans *st, enum st state)
 			st->g_ms = SIP_T1_MS;
 			timer_start(w, &st->timer_end, SIP_TIMER_B_MS);          /* H */
 		} else {
-			timer_start(w, &st->timer_end, reliable ? 0 : SIP_TIMER_B_MS); /* J */
+			timer_start_late(w, &st->timer_end, reliable ? 0 : SIP_TIMER_B_MS); /* J */
 		}
 		break;
 	case ST_CONFIRMED:
-		timer_start(w, &st->timer_end, reliable ? 0 : SIP_T4_MS);        /* I */
+		timer_start_late(w, &st->timer_end, reliable ? 0 : SIP_T4_MS);   /* I */
 		break;
 	case ST_ACCEPTED:
-		timer_start(w, &st->timer_end, SIP_TIMER_B_MS);                  /* L */
+		timer_start_late(w, &st->timer_end, SIP_TIMER_B_MS);             /* L */
 		break;
 	default:
 		break;

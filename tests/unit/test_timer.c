@@ -169,6 +169,39 @@ static void test_timer_driven_by_loop_is_not_early(void **state)
 	timers_free(p.wheel);
 }
 
+/* Those of a moment end together, and never early. */
+static void test_timer_late_ones_end_together(void **state)
+{
+	enum { N = 8 };
+	uv_loop_t loop;
+	struct timers_driver *driver;
+	struct probe p[N] = { 0 };
+	struct timers *wheel;
+	unsigned turns = 0;
+
+	(void)state;
+	uv_loop_init(&loop);
+	wheel = timers_new(uv_now(&loop));
+	assert_int_equal(timers_drive(&driver, wheel, &loop), 0);
+	for (unsigned i = 0; i < N; i++) {
+		p[i].wheel = wheel;
+		timer_init(&p[i].timer, on_probe, &p[i]);
+		timer_start_late(wheel, &p[i].timer, 10 + i);
+		assert_true(p[i].timer.at_ms >= uv_now(&loop) + 10 + i);
+		assert_true(p[i].timer.at_ms <= uv_now(&loop) + 10 + i + TIMER_LATE_MS);
+		turns += i == 0 || p[i].timer.at_ms != p[i - 1].timer.at_ms;
+	}
+	assert_in_range(turns, 1, 2);
+	while (timers_count(wheel))
+		uv_run(&loop, UV_RUN_ONCE);
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(p[i].fired, 1);
+	timers_driver_close(driver);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+	timers_free(wheel);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +209,7 @@ int main(void)
 		cmocka_unit_test(test_timer_agrees_with_model),
 		cmocka_unit_test(test_timer_callback_may_stop_and_restart),
 		cmocka_unit_test(test_timer_driven_by_loop_is_not_early),
+		cmocka_unit_test(test_timer_late_ones_end_together),
 	};
 
 	return cmocka_run_group_tests_name("timer", tests, NULL, NULL);
