@@ -430,6 +430,18 @@ bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b)
 
 /* ---- escapes ---- */
 
+/* What an escape stands for; -1: nothing, or the byte that would end the text. */
+static int escaped_byte(struct str s, size_t at)
+{
+	int c;
+
+	if (at + 2 >= s.n || hex_value(s.p[at + 1]) < 0 || hex_value(s.p[at + 2]) < 0)
+		return -1;
+	c = hex_value(s.p[at + 1]) << 4 | hex_value(s.p[at + 2]);
+	return c ? c : -1;
+}
+
+/* Half a text is none: on error there is an empty one, for who doesn't look. */
 int sip_unescape(struct str s, char *buf, size_t size)
 {
 	size_t n = 0;
@@ -437,20 +449,18 @@ int sip_unescape(struct str s, char *buf, size_t size)
 	if (size)
 		buf[0] = '\0';
 	for (size_t i = 0; i < s.n; i++) {
-		int c = (unsigned char)s.p[i];
+		int c = s.p[i] == '%' ? escaped_byte(s, i) : (unsigned char)s.p[i], err = 0;
 
-		if (c == '%') {
-			if (i + 2 >= s.n || hex_value(s.p[i + 1]) < 0 || hex_value(s.p[i + 2]) < 0)
-				return -EINVAL;
-			c = hex_value(s.p[i + 1]) << 4 | hex_value(s.p[i + 2]);
-			i += 2;
+		if (c <= 0)
+			err = -EINVAL;
+		else if (n + 1 >= size)
+			err = -ENOSPC;
+		if (err) {
+			if (size)
+				buf[0] = '\0';
+			return err;
 		}
-		if (c == '\0')
-			return -EINVAL;
-		if (n + 1 >= size) {
-			buf[0] = '\0';
-			return -ENOSPC;
-		}
+		i += s.p[i] == '%' ? 2 : 0;
 		buf[n++] = (char)c;
 	}
 	if (size)

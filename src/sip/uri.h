@@ -33,7 +33,7 @@ bool sip_param_find(struct str params, const char *name, struct str *value);
 bool sip_param_next(struct str *params, struct str *name, struct str *value);
 /* The same of a list with another separator: ',' of credentials. */
 bool sip_list_param_next(struct str *list, char sep, struct str *name, struct str *value);
-/* Undoes %XX into buf (NUL-terminated); -ENOSPC, or -EINVAL for a bad escape or NUL. */
+/* Undoes %XX into buf (NUL-terminated); -ENOSPC, or -EINVAL for a bad escape or NUL, and buf is "". */
 int sip_unescape(struct str s, char *buf, size_t size);
 /* What a sip or tel URI calls: its user part, unescaped. Where that is a telephone number (a tel URI, user=phone: RFC 3261 §19.1.6),
  * without what only helps the eye (RFC 3966 §5.1.1) and without its parameters. Errors as sip_unescape, and -EINVAL of other schemes. */

@@ -92,6 +92,7 @@ static void test_identity_of_trunk_by_trust(void **state)
 		{ FROM, "P-Asserted-Identity: <sip:a@b>, <tel:123>\r\n", true, true, "123", "", 0 },
 		{ FROM, "P-Asserted-Identity: \"J \\\"R\\\" D\" <sip:%2B1@b;user=phone>\r\n", true, true, "+1", "J \"R\" D", 0 },
 		{ FROM, "P-Asserted-Identity: <\r\n", true, true, "666", "Mallory", 0 },
+		{ FROM, "P-Asserted-Identity: \"x\" <sip:+4%00b@x>\r\n", true, true, "666", "Mallory", 0 }, /* fuzz_hdr: what was before the escape */
 		{ FROM, "P-Asserted-Identity: <sip:b>\r\n" RPID, true, true, "+1408", "John", 0 },
 		{ FROM, RPID, true, true, "+1408", "John", 0 },
 		{ FROM, PAI RPID, true, true, "fluffy", "Cullen Jennings", 0 },

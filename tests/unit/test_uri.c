@@ -172,7 +172,9 @@ static void test_uri_escapes(void **state)
 	assert_int_equal(sip_unescape(STR("%2a97%23"), buf, sizeof(buf)), 0);
 	assert_string_equal(buf, "*97#");
 	assert_int_equal(sip_unescape(STR("a%00b"), buf, sizeof(buf)), -EINVAL);
+	assert_string_equal(buf, "");
 	assert_int_equal(sip_unescape(STR("a%4"), buf, sizeof(buf)), -EINVAL);
+	assert_string_equal(buf, "");
 	assert_int_equal(sip_unescape(STR("abcd"), buf, 4), -ENOSPC);
 	out_init(&o, buf, sizeof(buf));
 	sip_escape_user(&o, STR("*97# a@b"));
