@@ -1,6 +1,6 @@
 """make attack: everything at once that comes from the street, and a call a second that must not notice.
 
-    attack.py [--datagrams 100000] [--connections 2000]
+    attack.py [--datagrams 100000] [--connections 2000] [--only bend]
 
 A server of its own, on addresses of its own. 2,000 connections that dribble half a message, and 100,000 datagrams, a half of them random,
 the other messages of calls bent at random; then REGISTERs with passwords that are wrong, and some that are right; then sipvicious, where
@@ -185,11 +185,14 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--datagrams", type=int, default=100000)
     parser.add_argument("--connections", type=int, default=2000)
+    parser.add_argument("--only", choices=["bend"], help="the connections and datagrams alone")
     options = parser.parse_args()
     office = Office(log_level="info")
     try:
         office.start()
         dribble_and_bend(office, options)
+        if options.only:
+            return 0
         storm(office)
         if shutil.which("svcrack"):
             scan(office)
