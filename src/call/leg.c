@@ -157,7 +157,8 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	struct calls *cs = leg->call->calls;
 	struct session_params p = { .target = d->target, .dest = d->dest, .ctype = "application/sdp" };
 	char from[256], to[256], session[SESSID_LINE_MAX], host[SOCKADDR_TEXT_MAX];
-	struct out from_out, to_out, session_out, hdrs_out, sdp_out;
+	struct out from_out, to_out, session_out, hdrs_out, sdp_out, parts_out;
+	char ctype[PASS_TYPE_MAX];
 	struct identity caller;
 	union sockaddr_any local;
 	int err;
@@ -185,6 +186,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	out_z(&hdrs_out, "Max-Breadth: ");
 	out_u64(&hdrs_out, leg->breadth);
 	out_z(&hdrs_out, "\r\n");
+	out_init_grow(&parts_out, PASS_PARTS_MAX + 2 * SDP_TEXT_MAX);
 	out_init_grow(&sdp_out, SDP_TEXT_MAX); /* not on the task's stack: a page of it would stay in use all the call */
 	err = leg_write_offer(leg, &local, d->near, &sdp_out);
 	if (!err && (!out_ok(&from_out) || !out_ok(&to_out) || !out_ok(&hdrs_out)))
@@ -199,6 +201,11 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	p.dialog_hdrs = out_view(&session_out);
 	p.hdrs = out_view(&hdrs_out);
 	p.body = out_view(&sdp_out);
+	if (leg->call->caller_leg->told.parts &&
+	    pass_parts_give(&parts_out, leg->call->caller_leg->told.parts, p.hdrs, p.body, cs->p.rng, ctype) && out_ok(&parts_out)) {
+		p.body = out_view(&parts_out);
+		p.ctype = ctype;
+	}
 	p.auth_user = d->auth_user;
 	p.auth_password = d->auth_password;
 	p.timing = d->timing;
@@ -210,6 +217,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 out:
 	out_fini(&hdrs_out);
 	out_fini(&sdp_out);
+	out_fini(&parts_out);
 	return err;
 }
 

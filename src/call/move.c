@@ -28,6 +28,7 @@ struct leg *leg_record_new(const struct leg *leg)
 	record->told = leg->told;
 	record->told.is_stale = false;
 	record->told.hdrs = record->told.passed = record->told.parting = NULL; /* they go on with the leg */
+	record->told.parts = NULL;
 	return record;
 }
 

@@ -5,6 +5,8 @@
  * RFC 7462, which only name a kind of ringing. What describes one dialog, its transport or who is authenticated never passes,
  * whatever the table says.
  *
+ * What such a header refers to in the body (<cid:...>) goes with it: pass_body.c.
+ *
  * Functions of messages, text and rows. Thread: any.
  */
 #pragma once
@@ -27,3 +29,13 @@ void pass_take(struct out *o, const struct sip_msg *m, const struct pass_side *f
 /* Of lines that were taken, those that may go to this side. from_trunk: where they came from. is_private: their sender isn't to be
  * known there, so what tells of him is left out (RFC 3323 §5.3). */
 void pass_give(struct out *o, struct str lines, bool from_trunk, const struct pass_side *to, bool is_private);
+
+struct pass_part;
+struct rng;
+#define PASS_PARTS_MAX 16384   /* bytes of all of them */
+#define PASS_TYPE_MAX 80
+/* The parts of the body that these lines refer to, copied: to be freed; NULL: none. */
+struct pass_part *pass_parts_take(const struct sip_msg *m, struct str lines);
+void pass_parts_free(struct pass_part *parts);
+/* Writes a body of the description and those of the parts that these lines refer to, and its type. False: none, nothing is written. */
+bool pass_parts_give(struct out *o, const struct pass_part *parts, struct str lines, struct str sdp, struct rng *rng, char ctype[PASS_TYPE_MAX]);

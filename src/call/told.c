@@ -9,6 +9,8 @@ void told_fini(struct told *t)
 	free(t->hdrs);
 	free(t->passed);
 	free(t->parting);
+	pass_parts_free(t->parts);
+	t->parts = NULL;
 	t->hdrs = t->passed = t->parting = NULL;
 }
 
@@ -206,6 +208,7 @@ int told_begin(struct leg *leg, const struct sip_msg *m)
 	else
 		begin_extension(leg, m);
 	take_passed(leg, m);
+	t->parts = pass_parts_take(m, str_from(t->passed));
 	/* RFC 3323 §5: rather no call than one without it. */
 	return (t->who.privacy & PRIVACY_CRITICAL) && (t->who.privacy & PRIVACY_UNKNOWN) ? 500 : 0;
 }

@@ -8,10 +8,16 @@
 #include <errno.h>
 
 #define BOUNDARY_MAX 70 /* RFC 2046 §5.1.1 */
+#define ID_MAX 256
 
 static struct str without_quotes(struct str s)
 {
 	return s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"' ? (struct str){ s.p + 1, s.n - 2 } : s;
+}
+
+static struct str without_brackets(struct str s)
+{
+	return s.n > 2 && s.p[0] == '<' && s.p[s.n - 1] == '>' ? (struct str){ s.p + 1, s.n - 2 } : STR_NULL;
 }
 
 /* Is line, without its end, the delimiter? White space may follow it. */
@@ -69,10 +75,12 @@ static void set_transfer(struct sip_part *p, struct str value)
 
 static void set_disposition(struct sip_part *p, struct str value)
 {
-	struct str params, handling;
+	struct str params, handling = STR_NULL;
 
 	sip_token_params(value, &p->disposition, &params);
-	p->is_required = !str_empty(p->disposition) && !(sip_param_find(params, "handling", &handling) && str_ieqz(handling, "optional"));
+	sip_param_find(params, "handling", &handling);
+	p->is_required = !str_empty(p->disposition) && !str_ieqz(without_quotes(handling), "optional");
+	p->is_demanded = str_ieqz(without_quotes(handling), "required");
 }
 
 /* Reads the header lines of a part; what remains is its content. False: it has no end of headers. */
@@ -80,7 +88,7 @@ static bool parse_part(struct sip_part *out, struct str part)
 {
 	struct str rest = part;
 
-	*out = (struct sip_part){ .type = STR("text/plain") };
+	*out = (struct sip_part){ .type = STR("text/plain"), .text = part };
 	while (rest.p) {
 		struct str line = cut_line(&rest), value = line, name;
 
@@ -96,6 +104,8 @@ static bool parse_part(struct sip_part *out, struct str part)
 			out->is_encoded |= !is_identity(value);
 		else if (str_ieqz(name, "Content-Disposition"))
 			set_disposition(out, value);
+		else if (str_ieqz(name, "Content-ID"))
+			out->id = without_brackets(value);
 	}
 	out->content = rest;
 	return rest.p != NULL;
@@ -189,6 +199,53 @@ struct str sip_msg_part(const struct sip_msg *m, const char *type)
 	return sip_msg_part_find(m, type, &p) ? p.content : STR_NULL;
 }
 
+/* The id stands in the URL as it is, or with escapes (RFC 2392 §2). */
+static bool is_url_of(struct str url, struct str id)
+{
+	char plain[ID_MAX];
+
+	return str_eq(url, id) || (sip_unescape(url, plain, sizeof(plain)) == 0 && str_eqz(id, plain));
+}
+
+bool sip_part_is_referred(const struct sip_part *p, struct str lines)
+{
+	const char *end = lines.p + lines.n;
+
+	while (p->id.n && lines.n) {
+		const char *at = memmem(lines.p, lines.n, "<cid:", 5), *stop;
+
+		if (!at)
+			return false;
+		at += 5;
+		stop = memchr(at, '>', (size_t)(end - at));
+		if (!stop)
+			return false;
+		if (is_url_of((struct str){ at, (size_t)(stop - at) }, p->id))
+			return true;
+		lines = (struct str){ stop, (size_t)(end - stop) };
+	}
+	return false;
+}
+
+static bool is_referred(const struct sip_msg *m, const struct sip_part *p)
+{
+	for (unsigned i = 0; i < m->nhdrs; i++)
+		if (sip_part_is_referred(p, m->hdrs[i].value))
+			return true;
+	return false;
+}
+
+bool sip_msg_demands(const struct sip_msg *m)
+{
+	struct sip_part_iter it = { 0 };
+	struct sip_part p;
+
+	while (sip_part_next(m, &it, &p))
+		if (p.is_demanded)
+			return true;
+	return false;
+}
+
 bool sip_msg_must_understand(const struct sip_msg *m, const char *understood)
 {
 	struct sip_part_iter it = { 0 };
@@ -198,7 +255,9 @@ bool sip_msg_must_understand(const struct sip_msg *m, const char *understood)
 		bool is_understood = str_ieqz(p.type, understood) && !p.is_encoded &&
 				     (str_empty(p.disposition) || str_ieqz(p.disposition, "session"));
 
-		if (!is_understood && !p.alternative && (p.is_required || (p.is_whole && str_empty(p.disposition))))
+		if (is_understood || p.alternative || !(p.is_required || (p.is_whole && str_empty(p.disposition))))
+			continue;
+		if (!str_ieqz(p.disposition, "by-reference") || !is_referred(m, &p))
 			return true;
 	}
 	return false;

@@ -137,10 +137,13 @@ enum sip_transfer { SIP_AS_IS, SIP_BASE64, SIP_QUOTED_PRINTABLE }; /* Content-Tr
 struct sip_part {
 	struct str type, params;  /* of Content-Type */
 	struct str content, disposition;
+	struct str id;            /* of Content-ID, without its brackets: what cid: refers to (RFC 2392); empty: none */
+	struct str text;          /* with its own header lines; empty for all of the body */
 	bool is_whole;            /* all of the body */
 	bool is_encoded;          /* Content-Encoding, or a Content-Transfer-Encoding that nobody knows: can't be read */
 	enum sip_transfer transfer; /* how the content is written */
 	bool is_required;         /* has a Content-Disposition without handling=optional (RFC 3261 §20.11) */
+	bool is_demanded;         /* has handling=required */
 	unsigned alternative;     /* parts with the same number say the same (multipart/alternative); 0: no such part */
 };
 struct sip_part_level { struct str rest, boundary; bool is_alternative, is_last; };
@@ -152,8 +155,13 @@ struct sip_part_iter {        /* begin with { 0 } */
 bool sip_part_next(const struct sip_msg *m, struct sip_part_iter *it, struct sip_part *out);
 /* Is there a part of another type than the one understood that must be? A whole body always must, unless it says
  * handling=optional; a part beside others only where it has a Content-Disposition without that: RFC 3261 §20.11 would assume
- * the same of one without any, but locations and the like come so, and the call they come with is worth more. */
+ * the same of one without any, but locations and the like come so, and the call they come with is worth more. Nor is one refused that stands
+ * by reference (RFC 5621 §9.1) of a header that is there: who understands the header understands the part. */
 bool sip_msg_must_understand(const struct sip_msg *m, const char *understood);
+/* Has it a part that says in so many words that it must be understood (handling=required)? For methods whose bodies are looked at by nobody. */
+bool sip_msg_demands(const struct sip_msg *m);
+/* Do these lines refer to it, as <cid:id>? */
+bool sip_part_is_referred(const struct sip_part *p, struct str lines);
 /* The body, or the first part of it (of alternatives the last one), of this type ("application/sdp") that isn't encoded and belongs to
  * the session (Content-Disposition). A body without Content-Type counts. */
 bool sip_msg_part_find(const struct sip_msg *m, const char *type, struct sip_part *out);

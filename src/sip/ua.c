@@ -358,6 +358,10 @@ static bool refuse_content(struct strans *st, const struct sip_msg *m)
 		strans_reply_simple(st, 415, "Accept-Encoding: identity\r\n");
 		return true;
 	}
+	if (m->method == SIP_REFER && sip_msg_demands(m)) {
+		strans_reply_simple(st, 415, "Accept: \r\n" /* none is looked at */);
+		return true;
+	}
 	if (m->method != SIP_INVITE && m->method != SIP_UPDATE && m->method != SIP_PRACK)
 		return false;
 	if (str_empty(sip_msg_value(m, SIP_HDR_CONTENT_TYPE))) {

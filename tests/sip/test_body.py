@@ -13,14 +13,18 @@ def multipart(text, *headers):
     return f"--b\r\n{head}\r\n\r\n{text}\r\n--b--\r\n"
 
 
+def send_invite(d, body, headers=()):
+    text = d.text("INVITE", body, d.authorized("INVITE", headers)).replace("application/sdp\r\nContent-Length",
+                                                                           "multipart/mixed;boundary=b\r\nContent-Length")
+    d.invite_branch, d.invite_cseq = d.branch, d.cseq
+    d.phone.send(text)
+
+
 def invite(phone, body, number="91002"):
     """An INVITE with a multipart body; the challenge is answered."""
     d = Dialog(phone, f"sip:{number}@{phone.uri_host}")
     for _ in range(2):
-        text = d.text("INVITE", body, d.authorized("INVITE")).replace("application/sdp\r\nContent-Length",
-                                                                      "multipart/mixed;boundary=b\r\nContent-Length")
-        d.invite_branch, d.invite_cseq = d.branch, d.cseq
-        phone.send(text)
+        send_invite(d, body)
         m = phone.expect(401, 415, 400, "INVITE", 180, 200, 488)
         if m.status != 401:
             return d, m
@@ -67,3 +71,33 @@ def test_encoded_body_is_refused(pair):  # noqa: F811
     m = here.expect(415)
     here.ack(m)
     assert m["Accept-Encoding"] == "identity"
+
+
+LOCATION = """--b\r
+Content-Type: application/pidf+xml\r
+Content-ID: <here@phone.example>\r
+Content-Disposition: by-reference;handling=optional\r
+\r
+<presence xmlns="urn:ietf:params:xml:ns:pidf"/>\r
+"""
+
+
+@pytest.mark.parametrize("privacy,passes", [((), True), (("Privacy: id",), False)])
+def test_location_goes_with_its_header(pair, privacy, passes):  # noqa: F811
+    """RFC 6442 section 4.2: the part that Geolocation refers to, and not to whom the caller hides himself from; other parts stay here."""
+    caller, callee = pair
+    body = multipart(sdp(caller.addr, 40010)).replace("--b--\r\n", LOCATION + "--b\r\nContent-Type: text/plain\r\n\r\nsecret\r\n--b--\r\n")
+    caller.credentials.take(caller.register_once())
+    here = Dialog(caller, f"sip:91002@{caller.uri_host}")
+    send_invite(here, body, ["Geolocation: <cid:here@phone.example>", *privacy])
+    m = callee.expect("INVITE")
+    assert (m.get("Geolocation") is not None) == passes
+    assert m["Content-Type"].startswith("multipart/mixed;boundary=") == passes
+    assert ("<presence xmlns" in m.body and "Content-ID: <here@phone.example>" in m.body) == passes
+    assert media_of(m.body) and "secret" not in m.body
+    there = Dialog.of_invite(callee, m)
+    there.reply(200, "OK", body=sdp(callee.addr, 40000))
+    callee.expect("ACK")
+    here.ack(here.learn(caller.expect(200)))
+    here.bye()
+    there.reply(200, "OK", callee.expect("BYE"))

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/out.h"
+#include "base/rng.h"
 #include "call/pass.h"
 
 static struct sip_msg msg;
@@ -126,12 +127,105 @@ static void test_pass_take_is_bounded(void **state)
 	out_fini(&o);
 }
 
+/* ---- parts ---- */
+
+#define PART(id, more) "--b\r\nContent-Type: application/pidf+xml\r\nContent-ID: <" id ">\r\n" more "\r\n<presence/>\r\n"
+
+static struct sip_msg *parse_body(const char *hdrs, const char *body)
+{
+	static char text[65536];
+	struct sip_msg_error err;
+	int n = snprintf(text, sizeof(text), REQUEST "\r\nVia: SIP/2.0/UDP b;branch=z9hG4bK1\r\nFrom: <sip:0@b>;tag=1\r\n"
+			 "To: <sip:1@b>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n%sContent-Type: multipart/mixed;boundary=b\r\nContent-Length: %zu\r\n\r\n%s",
+			 hdrs, strlen(body), body);
+
+	assert_int_equal(sip_msg_parse(&msg, text, (size_t)n, &err), 0);
+	return &msg;
+}
+
+/* RFC 6442 §4.2: the part that Geolocation refers to goes with it, as it is; others don't. */
+static void test_pass_parts_go_with_the_header_that_refers_to_them(void **state)
+{
+#define SDP "--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n"
+	static const struct { const char *lines, *given, *body, *wants; } rows[] = {
+		{ "Geolocation: <cid:a@x>\r\n", NULL, SDP PART("a@x", "") "--b--\r\n", "<a@x>" },
+		{ "Geolocation: <cid:a@x>\r\n", NULL, SDP PART("a@x", "Content-Disposition: by-reference;handling=optional\r\n") PART("c@x", "") "--b--\r\n", "<a@x>" },
+		{ "Geolocation: <sip:l@x>, <cid:c@x>;a=b\r\nCall-Info: <cid:d@x>;purpose=icon\r\n", NULL,
+		  SDP PART("a@x", "") PART("c@x", "") PART("d@x", "") "--b--\r\n", "<c@x><d@x>" },
+		{ "Geolocation: <cid:a%40x>\r\n", NULL, SDP PART("a@x", "") "--b--\r\n", "<a@x>" }, /* RFC 2392: escaped */
+		{ "Geolocation: <cid:a@x>\r\n", "Subject: lunch\r\n", SDP PART("a@x", "") "--b--\r\n", "" }, /* the header doesn't pass */
+		{ "Geolocation: <cid:b@x>\r\n", NULL, SDP PART("a@x", "") "--b--\r\n", "" },
+		{ "Geolocation: <cid:a@x\r\n", NULL, SDP PART("a@x", "") "--b--\r\n", "" },
+		{ "Subject: lunch\r\n", NULL, SDP PART("a@x", "") "--b--\r\n", "" },
+		{ "Geolocation: <cid:a@x>\r\n", NULL, SDP PART("a@x", "") "--b", "<a@x>" }, /* no end, but that of the part */
+		{ "Geolocation: <cid:a@x>\r\n", NULL, SDP PART("a@x", ""), "" },
+	};
+	struct rng rng;
+
+	(void)state;
+	rng_init_fixed(&rng, 7);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct str lines = str_from(rows[i].lines), given = rows[i].given ? str_from(rows[i].given) : lines;
+		struct pass_part *parts = pass_parts_take(parse_body(rows[i].lines, rows[i].body), lines);
+		char ctype[PASS_TYPE_MAX] = "", ids[64] = "", text[4096];
+		struct sip_part_iter it = { 0 };
+		struct sip_msg_error err;
+		struct sip_part p;
+		struct out o;
+		int n;
+
+		out_init_grow(&o, 4096);
+		if (pass_parts_give(&o, parts, given, STR("v=0\r\n"), &rng, ctype) != (rows[i].wants[0] != '\0'))
+			fail_msg("row %zu: %.*s", i, STR_ARG(out_view(&o)));
+		pass_parts_free(parts);
+		if (o.len) {
+			n = snprintf(text, sizeof(text), REQUEST "\r\nVia: SIP/2.0/UDP b;branch=z9hG4bK1\r\nFrom: <sip:0@b>;tag=1\r\n"
+				     "To: <sip:1@b>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%.*s",
+				     ctype, o.len, STR_ARG(out_view(&o)));
+			assert_int_equal(sip_msg_parse(&msg, text, (size_t)n, &err), 0);
+			assert_true(str_eqz(sip_msg_part(&msg, "application/sdp"), "v=0\r\n"));
+			while (sip_part_next(&msg, &it, &p))
+				if (p.id.n) {
+					assert_true(str_eqz(p.content, "<presence/>"));
+					assert_true(str_eqz(p.type, "application/pidf+xml"));
+					snprintf(ids + strlen(ids), sizeof(ids) - strlen(ids), "<%.*s>", STR_ARG(p.id));
+				}
+		}
+		assert_string_equal(ids, rows[i].wants);
+		out_fini(&o);
+	}
+}
+
+static void test_pass_parts_are_bounded(void **state)
+{
+	static char body[60000];
+	struct pass_part *parts;
+	struct rng rng;
+	struct out o;
+	char ctype[PASS_TYPE_MAX];
+	size_t n = 0;
+
+	(void)state;
+	rng_init_fixed(&rng, 7);
+	for (int i = 0; i < 8; i++)
+		n += (size_t)snprintf(body + n, sizeof(body) - n, "--b\r\nContent-ID: <a>\r\n\r\n%05000d\r\n", i);
+	snprintf(body + n, sizeof(body) - n, "--b--\r\n");
+	parts = pass_parts_take(parse_body("", body), STR("Geolocation: <cid:a>\r\n"));
+	out_init_grow(&o, 65536);
+	assert_true(pass_parts_give(&o, parts, STR("Geolocation: <cid:a>\r\n"), STR("v=0\r\n"), &rng, ctype));
+	assert_in_range(o.len, 3 * 5000, PASS_PARTS_MAX + 500);
+	out_fini(&o);
+	pass_parts_free(parts);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pass_by_sides),
 		cmocka_unit_test(test_pass_take_names_in_full),
 		cmocka_unit_test(test_pass_take_is_bounded),
+		cmocka_unit_test(test_pass_parts_go_with_the_header_that_refers_to_them),
+		cmocka_unit_test(test_pass_parts_are_bounded),
 	};
 
 	return cmocka_run_group_tests_name("pass", tests, NULL, NULL);

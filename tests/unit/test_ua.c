@@ -69,7 +69,7 @@ static void test_ua_answers_by_rule(void **state)
 		const char *line; /* in the answer */
 	} rows[] = {
 		/* §11.2 */
-		{ "OPTIONS", "", "", "", 200, "\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, PRACK, UPDATE, SUBSCRIBE\r\n" },
+		{ "OPTIONS", "", "", "", 200, "\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, PRACK, UPDATE, SUBSCRIBE, REFER\r\n" },
 		{ "OPTIONS", "", "", "", 200, "\r\nAccept: application/sdp, multipart/mixed, multipart/alternative, multipart/related\r\n" },
 		{ "OPTIONS", "", "", "", 200, "\r\nSupported: timer, 100rel, 199, from-change, path\r\n" },
 		{ "OPTIONS", "", "", "", 200, "\r\nAccept-Encoding: identity\r\nAccept-Language: *\r\n" },
@@ -85,7 +85,7 @@ static void test_ua_answers_by_rule(void **state)
 		{ "INVITE", "", CONTACT "Accept: */*;q=0.5\r\n", "", 200, "" },
 		/* §8.2.1 and RFC 3261 §21.5.2 */
 		{ "MESSAGE", "", "", "", 405, "\r\nAllow: INVITE" },
-		{ "REFER", "", CONTACT, "", 405, "\r\nAllow: INVITE" },
+		{ "PUBLISH", "", CONTACT, "", 405, "\r\nAllow: INVITE" },
 		{ "FROBNICATE", "", "", "", 501, "\r\nAllow: INVITE" },
 		/* §12.2.2 */
 		{ "INVITE", "nobody", CONTACT, "", 481, "" },
@@ -132,6 +132,15 @@ static void test_ua_answers_by_rule(void **state)
 		{ "INVITE", "", CONTACT MIXED, SDP_PART "--x\r\nContent-Type: application/isup\r\nContent-Disposition: signal; Handling=OPTIONAL\r\n"
 		  "\r\n1\r\n--x--\r\n", 200, "" },
 		{ "INVITE", "", CONTACT MIXED, SDP_PART "--x\r\nContent-Type: application/pidf+xml\r\n\r\n<a/>\r\n--x--\r\n", 200, "" },
+		/* RFC 5621 §9.1: what a header refers to is its business. */
+		{ "INVITE", "", CONTACT "Geolocation: <cid:l@x>\r\n" MIXED, SDP_PART "--x\r\nContent-Type: application/pidf+xml\r\nContent-ID: <l@x>\r\n"
+		  "Content-Disposition: by-reference;handling=\"required\"\r\n\r\n<a/>\r\n--x--\r\n", 200, "" },
+		{ "INVITE", "", CONTACT "Geolocation: <cid:m@x>\r\n" MIXED, SDP_PART "--x\r\nContent-Type: application/pidf+xml\r\nContent-ID: <l@x>\r\n"
+		  "Content-Disposition: by-reference;handling=required\r\n\r\n<a/>\r\n--x--\r\n", 415, "" },
+		{ "INVITE", "", CONTACT "Geolocation: <cid:l@x>\r\n" MIXED, SDP_PART "--x\r\nContent-Type: application/pidf+xml\r\nContent-ID: <l@x>\r\n"
+		  "Content-Disposition: render;handling=required\r\n\r\n<a/>\r\n--x--\r\n", 415, "" },
+		{ "REFER", "", CONTACT "Content-Type: application/x\r\nContent-Disposition: x;handling=required\r\n", "1", 415, "\r\nAccept: \r\n" },
+		{ "REFER", "", CONTACT "Content-Type: application/x\r\n", "1", 200, "" },
 		{ "INVITE", "", CONTACT MIXED, "--x\r\nContent-Type: application/sdp\r\nContent-Encoding: gzip\r\nContent-Disposition: session\r\n\r\n1"
 		  "\r\n--x--\r\n", 415, "" },
 	};
@@ -139,6 +148,7 @@ static void test_ua_answers_by_rule(void **state)
 	sip_ua_handle(f->ua, SIP_INVITE, on_request, f);
 	sip_ua_handle(f->ua, SIP_REGISTER, on_request, f);
 	sip_ua_handle(f->ua, SIP_SUBSCRIBE, on_request, f);
+	sip_ua_handle(f->ua, SIP_REFER, on_request, f);
 	assert_int_equal(sip_ua_support(f->ua, "path"), 0);
 	sip_ua_allow_event(f->ua, "dialog");
 	sip_ua_allow_event(f->ua, "presence");
