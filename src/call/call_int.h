@@ -283,6 +283,7 @@ struct call_transfer {
 	const char *context, *number; /* where to, and by whose class of service */
 	struct leg *by;           /* the transferor, who talks with leg; NULL: a command. He may hang up or stay; see transfer.c */
 	struct refer *refer;      /* taken over on success; NULL: nobody is told */
+	const char *referrer;     /* number that a trusted trunk names in Referred-By; NULL: who is at the far end of by */
 	struct str replaces;      /* Replaces header for whom it rings; empty: none */
 };
 /* The leg becomes the caller of a new call, which runs the route of number. -EACCES: there is none in that context, or it isn't

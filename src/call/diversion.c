@@ -187,6 +187,8 @@ const char *diversion_reason_given(const struct sip_msg *m, const struct sip_uri
 
 /* ---- writing ---- */
 
+#define CHAIN_MAX (2 * DIVERSIONS_MAX)
+
 static const char *number_for(const struct diversion *d, const struct diversion_print *p)
 {
 	return p->number_of ? p->number_of(d, p->arg) : d->number;
@@ -230,8 +232,10 @@ static void print_index(struct out *o, unsigned depth)
 static void print_entry(struct out *o, unsigned depth, const struct diversion *d, const struct diversion *from, const struct diversion_print *p)
 {
 	out_z(o, depth ? ", <" : "History-Info: <");
-	if (!d)
+	if (!d && p->target[0])
 		print_uri(o, p->target, p->host);
+	else if (!d)
+		out_z(o, IDENTITY_ANONYMOUS_URI);
 	else if (is_told(d, p))
 		print_uri(o, number_for(d, p), p->host);
 	else
@@ -252,15 +256,22 @@ static void print_entry(struct out *o, unsigned depth, const struct diversion *d
 
 void diversion_print(struct out *o, const struct diversion *newest, const struct diversion_print *p)
 {
-	const struct diversion *chain[DIVERSIONS_MAX * 2];
+	unsigned n = 0;
+
+	for (const struct diversion *d = newest; d && n < CHAIN_MAX; d = d->before, n++)
+		print_one(o, d, p);
+	history_print(o, newest, p);
+}
+
+void history_print(struct out *o, const struct diversion *newest, const struct diversion_print *p)
+{
+	const struct diversion *chain[CHAIN_MAX];
 	unsigned n = 0;
 
 	if (!newest)
 		return;
-	for (const struct diversion *d = newest; d && n < ARRAY_LEN(chain); d = d->before) {
+	for (const struct diversion *d = newest; d && n < ARRAY_LEN(chain); d = d->before)
 		chain[n++] = d;
-		print_one(o, d, p);
-	}
 	for (unsigned i = n; i-- > 0;)
 		print_entry(o, n - 1 - i, chain[i], i + 1 < n ? chain[i + 1] : NULL, p);
 	print_entry(o, n, NULL, newest, p);

@@ -48,12 +48,13 @@ enum diversion_reason diversion_reason_of(struct str name);
  * (RFC 4458): a name of RFC 5806, static. It says nothing: "deflection". */
 const char *diversion_reason_given(const struct sip_msg *m, const struct sip_uri *contact);
 
-/* Header lines for whom it rings. may_see: also numbers that are hidden (inside the trust domain). number_of gives the number
+/* Header lines for whom it rings; history_print() for who calls: History-Info alone. may_see: also numbers that are hidden (inside the trust domain). number_of gives the number
  * that an entry has for this peer; NULL: as it is. */
 struct diversion_print {
-	const char *target, *host;        /* whom it rings; our address, IPv6 with brackets */
+	const char *target, *host;        /* whom it rings, "": nobody is to know; our address, IPv6 with brackets */
 	bool may_see;
 	const char *(*number_of)(const struct diversion *d, void *arg);
 	void *arg;
 };
 void diversion_print(struct out *o, const struct diversion *newest, const struct diversion_print *p);
+void history_print(struct out *o, const struct diversion *newest, const struct diversion_print *p);

@@ -91,6 +91,7 @@ void leg_move(struct leg *leg, struct call *to, struct leg *record)
 	log_info(from->calls->p.log, "%s peer=%s goes on in call=%s", leg_log_id(leg, id), leg->peer, to->id);
 	put_in_place(leg, record);
 	append(to, leg);
+	leg->told.diverted = NULL; /* that was the other call's */
 	leg->joined_ms = record->ended_ms;
 	leg->is_swapped = false;
 	str_put(leg->moved_from, sizeof(leg->moved_from), from->id);

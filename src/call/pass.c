@@ -21,6 +21,7 @@ static const struct { const char *name; unsigned flags; } listed[] = {
 	{ "Geolocation-Routing", FROM_TRUNK | TO_TRUNK },
 	{ "Geolocation-Error", FROM_TRUNK | TO_TRUNK | IN_ANSWER },
 	{ "P-Early-Media", FROM_TRUNK | TO_TRUNK | IN_ANSWER },                  /* RFC 5009 */
+	{ "Referred-By", 0 },                                                    /* RFC 3892: of an INVITE that a phone was referred to send */
 	{ "Answer-Mode", IN_ANSWER },                                            /* RFC 5373 */
 	{ "Priv-Answer-Mode", IN_ANSWER },
 	{ "Accept-Contact", FROM_TRUNK | TO_TRUNK },                             /* RFC 3841 */
@@ -40,7 +41,7 @@ static bool belongs_to_one_leg(struct str name)
 
 	switch (sip_hdr_parse(name)) {
 	case SIP_HDR_ALERT_INFO: case SIP_HDR_CALL_INFO: case SIP_HDR_SUBJECT: case SIP_HDR_USER_TO_USER:
-	case SIP_HDR_ORGANIZATION: case SIP_HDR_PRIORITY: case SIP_HDR_IN_REPLY_TO:
+	case SIP_HDR_ORGANIZATION: case SIP_HDR_PRIORITY: case SIP_HDR_IN_REPLY_TO: case SIP_HDR_REFERRED_BY:
 		return false;
 	case SIP_HDR_OTHER:
 		break;
@@ -104,7 +105,7 @@ void pass_take(struct out *o, const struct sip_msg *m, const struct pass_side *f
 		/* Most have an id of their own, and no business here. */
 		if (h->id != SIP_HDR_OTHER && h->id != SIP_HDR_ALERT_INFO && h->id != SIP_HDR_CALL_INFO && h->id != SIP_HDR_SUBJECT &&
 		    h->id != SIP_HDR_USER_TO_USER && h->id != SIP_HDR_ORGANIZATION && h->id != SIP_HDR_PRIORITY &&
-		    h->id != SIP_HDR_IN_REPLY_TO)
+		    h->id != SIP_HDR_IN_REPLY_TO && h->id != SIP_HDR_REFERRED_BY)
 			continue;
 		if (!h->value.n || h->value.n > PASS_VALUE_MAX || o->len + h->name.n + h->value.n + 4 > PASS_MAX)
 			continue;
@@ -125,6 +126,8 @@ static bool may_give(struct str name, bool from_trunk, const struct pass_side *t
 	int i = find_listed(name);
 
 	if (is_private && i >= 0 && (listed[i].flags & OF_PERSON))
+		return false;
+	if (to->has_referrer && str_ieqz(name, "Referred-By"))
 		return false;
 	if (to->is_trunk)
 		return (i >= 0 && (listed[i].flags & TO_TRUNK)) || is_added(to, name, OUT);

@@ -21,6 +21,7 @@
 /* One side of a call, and what the administrator adds for it. */
 struct pass_side {
 	bool is_trunk;
+	bool has_referrer;                /* it is told by whom it is referred: what is taken says something else */
 	const struct dir_pass *all, *own; /* NULL: none */
 };
 

@@ -54,6 +54,7 @@ static void give_lines(struct out *o, const char *lines, const struct leg *from,
 	if (!lines)
 		return;
 	side = side_of(to);
+	side.has_referrer = to->call->transfer_in != NULL;
 	pass_give(o, str_from(lines), from->is_outside, &side, is_private);
 }
 
@@ -380,6 +381,18 @@ void told_print_invite(struct leg *leg, struct out *o, const char *host, const c
 	identity_print(o, &caller, host, &leg->told.rules, IDENTITY_CALLING);
 	diversion_print(o, diverted, &p);
 	give_passed(o, leg->call->caller_leg, leg, identity_is_hidden(&caller));
+	leg->told.diverted = diverted;
+}
+
+/* RFC 7044 §9.4: who can read it is told whom his call was sent to, and is now. */
+static void print_history(struct out *o, const struct leg *caller, const struct leg *callee, const struct identity *id, const char *host)
+{
+	const struct sip_msg *invite = callee->told.diverted ? session_invite_msg(caller->session) : NULL;
+	const struct diversion_print p = { .target = identity_is_hidden(id) ? "" : id->number, .host = host, .may_see = caller->told.rules.is_trusted,
+					   .number_of = diverter_number, .arg = (struct leg *)caller };
+
+	if (invite && sip_msg_has_token(invite, SIP_HDR_SUPPORTED, "histinfo"))
+		history_print(o, callee->told.diverted, &p);
 }
 
 void told_connected(struct leg *caller, const struct leg *callee)
@@ -399,8 +412,9 @@ void told_connected(struct leg *caller, const struct leg *callee)
 	told_of(callee, caller, &id);
 	if (caller->state < LEG_ANSWERED)
 		connected_told(caller, &id);
-	out_init_grow(&o, IDENTITY_HDRS_MAX + REASON_MAX + PASS_MAX);
+	out_init_grow(&o, IDENTITY_HDRS_MAX + REASON_MAX + PASS_MAX + DIVERSION_HDRS_MAX);
 	identity_print(&o, &id, host, &caller->told.rules, IDENTITY_CALLED);
+	print_history(&o, caller, callee, &id, host);
 	if (callee->state < LEG_ANSWERED && callee->reason[0])
 		reason_print(&o, callee->reason, 0); /* why it doesn't ring: what a gateway says to its announcement */
 	give_passed(&o, callee, caller, identity_is_hidden(&id));

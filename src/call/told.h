@@ -32,6 +32,7 @@ struct told {
 	char other_id[SESSID_LEN + 1]; /* the half it is told */
 	bool is_named;                 /* it has told its half itself */
 	char *passed;                  /* lines of its INVITE, or of its newest response to ours, that may go to others; NULL: none */
+	const struct diversion *diverted; /* by whom its call was sent on to it; its call's; NULL: nobody */
 	struct pass_part *parts;       /* of the body of its INVITE, that those refer to; NULL: none */
 	uint64_t shown;                /* hash of whom its peer has been told of; 0: of nobody yet */
 	bool is_stale;                 /* it is joined with somebody else: the peer is to be told */

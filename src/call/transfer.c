@@ -84,7 +84,7 @@ static struct transfer *transfer_new(const struct call_transfer *p)
 	if (p->by && !p->by->is_outside)
 		str_put(t->by, sizeof(t->by), p->by->peer);
 	t->privacy = p->by ? p->by->told.who.privacy : 0;
-	t->referred_by = strdup(p->by ? p->by->number : "");
+	t->referred_by = strdup(p->referrer ? p->referrer : p->by ? p->by->number : "");
 	t->replaces = p->replaces.n ? str_dup(p->replaces) : NULL;
 	if (!t->referred_by || (p->replaces.n && !t->replaces)) {
 		transfer_free(t);
@@ -456,9 +456,9 @@ static int refer_to_dialog(const struct call_transfer *p, const char *value, boo
 }
 
 /* What comes of a REFER that was accepted: 0 under way, or the status it failed with. */
-static int refer_go(struct leg *leg, const struct refer_to *to, struct refer *refer)
+static int refer_go(struct leg *leg, const struct refer_to *to, const char *referrer, struct refer *refer)
 {
-	struct call_transfer p = { .leg = leg->partner, .by = leg, .refer = refer };
+	struct call_transfer p = { .leg = leg->partner, .by = leg, .refer = refer, .referrer = referrer };
 	struct auth_identity who;
 	char number[128];
 	int err;
@@ -482,13 +482,35 @@ static int refer_go(struct leg *leg, const struct refer_to *to, struct refer *re
 	return err ? status_of_refusal(err) : 0;
 }
 
+/* RFC 3892 §3: who refers. Of an account we know that better; a trunk refers for somebody behind it, and is believed as far as it is trusted.
+ * *referrer is buf, or NULL. -EINVAL: there may be one at most, and it must be an address. */
+static int read_referrer(const struct leg *leg, const struct sip_msg *m, char *buf, size_t size, const char **referrer)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct str value, another;
+	struct sip_addr addr;
+
+	*referrer = NULL;
+	if (!sip_msg_hdr_next(m, SIP_HDR_REFERRED_BY, &it, &value))
+		return 0;
+	if (sip_msg_hdr_next(m, SIP_HDR_REFERRED_BY, &it, &another) || sip_addr_parse(&addr, value) != 0)
+		return -EINVAL;
+	if (!leg->is_outside || !leg->told.rules.is_trusted || !addr.uri.user.n || identity_is_anonymous_uri(&addr.uri))
+		return 0;
+	identity_number_of(&addr.uri, buf, size);
+	*referrer = buf;
+	return 0;
+}
+
 void transfer_refer(struct leg *leg, struct strans *st, const struct sip_msg *m)
 {
+	const char *referrer;
 	struct refer_to to;
 	struct refer *refer;
+	char number[128];
 	int status;
 
-	if (refer_to_parse(&to, m) != 0) {
+	if (refer_to_parse(&to, m) != 0 || read_referrer(leg, m, number, sizeof(number), &referrer) != 0) {
 		strans_reply_simple(st, 400, NULL);
 		return;
 	}
@@ -502,7 +524,7 @@ void transfer_refer(struct leg *leg, struct strans *st, const struct sip_msg *m)
 		strans_reply_simple(st, 503, NULL);
 		return;
 	}
-	status = refer_go(leg, &to, refer);
+	status = refer_go(leg, &to, referrer, refer);
 	if (!status)
 		return;
 	log_info(leg->call->calls->p.log, "call=%s leg=%u REFER failed status=%d", leg->call->id, leg->id, status);

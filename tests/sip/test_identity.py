@@ -296,6 +296,26 @@ def test_forwards_are_told_to_whom_it_rings(pair, forwards):
     refuse(there, here)
 
 
+def test_caller_is_told_where_his_call_went(pair, forwards):
+    """RFC 7044 section 9.4: History-Info in the responses, for who says that he can read it."""
+    caller, callee = pair
+    forwards(("1003", "always", "1002"))
+    for headers, told in [(["Supported: histinfo"], "<sip:1003@us>;index=1, <sip:1002@us;cause=302>;index=1.1;mp=1"), ([], None)]:
+        here = caller.invite("91003", headers=headers)
+        there = callee.answer_invite()
+        there.ring()
+        said = [here.expect(180)]
+        there.answer()
+        said.append(here.expect(200))
+        here.ack(said[1])
+        for m in said:
+            assert m.get("Diversion") is None
+            value = m.get("History-Info")
+            assert (ours(value) if value else None) == told
+        here.bye()
+        there.reply(200, "OK", callee.expect("BYE"))
+
+
 def test_forward_outside_by_the_number_known_there(pair, stranger, forwards, office, number_outside):
     caller, callee = pair
     forwards(("1001", "always", "0777"))

@@ -10,6 +10,7 @@ import pytest
 from office import SLOW, OfficeError, wait_until
 from rtp import Rtp
 from sip import Dialog, Phone, media_of, sdp
+from test_identity import Provider
 
 
 ANSWERED_FIRST = """
@@ -195,6 +196,40 @@ def test_blind_transfer_calls_target_and_joins_it(cdrs, three, side):
     assert came.joined == left.ended and came.started == left.started
     assert first.talk_ms <= (left.ended - first.answered).total_seconds() * 1000 + 1
     assert [leg.peer for leg in second.legs if leg.role == "callee"] == ["1003"]
+
+
+def test_referrer_of_a_call_from_elsewhere_is_passed(three):
+    """RFC 3892: B was referred by somebody whom we don't know, and says so; sent on by A, that is who counts."""
+    a, b, c = three
+    at_b, at_a = talk(b, a, headers=["Referred-By: <sip:zoe@elsewhere.example>"])
+    assert at_a.invite["Referred-By"] == "<sip:zoe@elsewhere.example>"
+    refer(at_a, "91003", headers=["Referred-By: <sip:mallory@elsewhere.example>"])
+    at_c = rings(c)
+    assert len(at_c.invite.all("Referred-By")) == 1 and at_c.invite["Referred-By"].startswith("<sip:1001@")
+    answers(at_c)
+    assert progress(at_a)[-1] == 200
+    bye(at_a)
+    bye(at_c)
+    take_bye(at_b)
+
+
+@pytest.mark.parametrize("trusted,by", [(True, "zoe"), (False, "666")])
+def test_trusted_trunk_says_who_refers(office, trusted, by):
+    """RFC 3892 section 3: of a trunk it is believed as far as that is trusted."""
+    with Provider(office, "bridge", trusted=trusted) as trunk, phones(office, "1002", "1003") as (b, c):
+        trunk.seen = set()
+        at_a = trunk.call("91002", from_="<sip:666@outside.example>")
+        at_b = called(b)
+        answers(at_b)
+        at_a.ack(pick(at_a, 200))
+        refer(at_a, "91003", headers=["Referred-By: Zoe <sip:zoe@outside.example>;cid=1@x"])
+        at_c = rings(c)
+        assert at_c.invite["Referred-By"].startswith(f"<sip:{by}@"), at_c.invite
+        answers(at_c)
+        assert progress(at_a)[-1] == 200
+        bye(at_a)
+        bye(at_c)
+        take_bye(at_b)
 
 
 def test_what_the_transferred_party_said_of_himself_goes_with_him(three):
@@ -466,6 +501,7 @@ def test_bad_refer_is_refused(three):
     a, b, _ = three
     at_a, at_b = talk(a, b)
     for headers, status in [([], 400), (["Refer-To: <sip:1@x>", "Refer-To: <sip:2@x>"], 400), (["Refer-To: <:>"], 400),
+                            (["Refer-To: <sip:91003@x>", "Referred-By: <sip:a@x>", "Referred-By: <sip:b@x>"], 400),
                             (["Refer-To: <sip:91003@x;method=BYE>"], 603), (["Refer-To: <http://example.com/>"], 603)]:
         at_a.send("REFER", headers=headers)
         pick(at_a, status)

@@ -28,6 +28,7 @@ static const struct dir_pass_header all_rows[] = { { "X-House", false } };
 static const struct dir_pass_header own_rows[] = { { "X-In", false }, { "x-out", true }, { "Alert-Info", false }, { "Call-Info", true },
 						   { "Via", true }, { "Authorization", true } };
 static const struct dir_pass all = { ARRAY_LEN(all_rows), all_rows }, own = { ARRAY_LEN(own_rows), own_rows };
+static const struct pass_side referred = { .has_referrer = true };
 static const struct pass_side phone = { .all = &all }, plain = { 0 }, trunk = { .is_trunk = true },
 	added = { .is_trunk = true, .all = &all, .own = &own };
 
@@ -62,6 +63,10 @@ static void test_pass_by_sides(void **state)
 		{ REQUEST, "Geolocation: <sips:3sdefrhy2jj7@lis.example.com>", &plain, &trunk, false, true }, /* RFC 6442 §4.1 */
 		{ REQUEST, "Accept-Contact: *;mobility=\"fixed\"", &trunk, &plain, false, true },
 		{ REQUEST, "Priority: emergency", &plain, &trunk, true, true },
+		{ REQUEST, "Referred-By: <sip:1003@x>", &plain, &plain, true, true },                  /* RFC 3892 */
+		{ REQUEST, "b: <sip:1003@x>", &plain, &referred, false, false },
+		{ REQUEST, "Referred-By: <sip:1003@x>", &trunk, &plain, false, false },
+		{ REQUEST, "Referred-By: <sip:1003@x>", &plain, &trunk, false, false },
 		/* the administrator's */
 		{ REQUEST, "X-House: 1", &phone, &phone, false, true }, { REQUEST, "X-House: 1", &plain, &plain, false, false },
 		{ REQUEST, "x-house: 1", &added, &plain, false, true }, { REQUEST, "X-House: 1", &phone, &added, false, false },
