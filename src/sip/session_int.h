@@ -158,6 +158,7 @@ void early_free_all(struct session *s);
 
 bool rel_is_wanted(const struct session *s, bool has_sdp);
 bool rel_is_waiting(const struct session *s);
+bool rel_is_owed(const struct session *s); /* its PRACK hasn't come, whether it is waited for or not */
 bool rel_is_agreed(const struct session *s);
 bool rel_holds_answer(const struct session *s);
 /* What follows the response that waits for its PRACK. */

@@ -63,6 +63,11 @@ bool rel_is_waiting(const struct session *s)
 	return s->rel && s->rel->is_waiting;
 }
 
+bool rel_is_owed(const struct session *s)
+{
+	return s->rel && (s->rel->is_waiting || s->rel->is_owed);
+}
+
 bool rel_is_agreed(const struct session *s)
 {
 	return s->rel && s->rel->is_agreed;

@@ -382,17 +382,19 @@ int session_answer(struct session *s, const char *hdrs, const char *ctype, struc
 }
 
 /* RFC 6228 §4: a forking proxy before us keeps back the refusal until all its branches have one; the caller needn't wait for
- * that to know that this one is over. */
+ * that to know that this one is over. Who requires it gets it reliably, once: the refusal follows, and its PRACK may come when it likes. */
 static void tell_early_over(struct uas_offer *u)
 {
-	const struct sip_msg *m = u->session->invite;
+	struct session *s = u->session;
 	struct sip_hdr_iter it = { 0 };
 	struct str via;
 
-	if (u->is_initial && u->progress_status && m && sip_msg_has_token(m, SIP_HDR_SUPPORTED, "199") &&
-	    !sip_msg_has_token(m, SIP_HDR_REQUIRE, "100rel") && sip_msg_element_next(m, SIP_HDR_VIA, &it, &via) &&
-	    sip_msg_element_next(m, SIP_HDR_VIA, &it, &via))
-		reply(u, 199, NULL, NULL, NULL, STR_NULL);
+	if (!u->is_initial || !u->progress_status || !s->invite || !sip_msg_has_token(s->invite, SIP_HDR_SUPPORTED, "199") ||
+	    !sip_msg_element_next(s->invite, SIP_HDR_VIA, &it, &via) || !sip_msg_element_next(s->invite, SIP_HDR_VIA, &it, &via))
+		return;
+	if (rel_is_wanted(s, false) && (rel_is_owed(s) || rel_begin(s, u, false) != 0))
+		return;
+	reply(u, 199, NULL, NULL, NULL, STR_NULL);
 }
 
 void uas_reject_pending(struct session *s, int status, const char *reason, const char *hdrs)

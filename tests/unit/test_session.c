@@ -1446,6 +1446,34 @@ static void test_session_rel_cancel_and_reject_while_waiting(void **state)
 	}
 }
 
+/* RFC 6228 §4: who requires reliable responses gets 199 so too; the refusal doesn't wait for its PRACK. */
+static void test_session_rel_199_before_the_refusal(void **state)
+{
+	struct fixture *f = *state;
+	char rseq[64], hdrs[128];
+
+	/* By a proxy: what B says is for that. */
+	invite_with(f, "Via: SIP/2.0/UDP 192.0.2.77;branch=z9hG4bKp\r\nRequire: 100rel\r\n", SDP);
+	ring(f);
+	wire_header(f->w->ends[1].last, "RSeq", rseq, sizeof(rseq));
+	snprintf(hdrs, sizeof(hdrs), "RAck: %s 1 INVITE\r\n", rseq);
+	inject(f, &f->b, &f->w->ends[0].addr, "PRACK", 20, hdrs, "");
+	assert_ladder(f->w, "B 180 INVITE, B 200 PRACK");
+	session_reject(f->b.s, 486, NULL, NULL);
+	wire_settle(f->w);
+	assert_ladder(f->w, "B 199 INVITE, B 486 INVITE");
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+	/* One at a time: as long as the first waits there is none. */
+	invite_with(f, "Via: SIP/2.0/UDP 192.0.2.77;branch=z9hG4bKp\r\nRequire: 100rel\r\n", SDP);
+	ring(f);
+	session_reject(f->b.s, 486, NULL, NULL);
+	wire_settle(f->w);
+	assert_ladder(f->w, "B 180 INVITE, B 486 INVITE");
+	session_close(f->a.s, 0, NULL);
+	assert_all_gone(f);
+}
+
 static void test_session_rel_prack_must_match(void **state)
 {
 	struct fixture *f = *state;
@@ -2261,6 +2289,7 @@ int main(void)
 		T(rel_never_acknowledged_is_504),
 		T(rel_what_follows_waits),
 		T(rel_cancel_and_reject_while_waiting),
+		T(rel_199_before_the_refusal),
 		T(rel_prack_must_match),
 		T(large_ack_goes_by_tcp_first),
 		T(rel_closed_when_asked_for_an_answer),
