@@ -86,15 +86,46 @@ int digest_engine_hash(struct digest_engine *e, enum digest_alg alg, const struc
 	return 0;
 }
 
+/* H(A2) without a body, which is no secret: it is kept. */
+static int hash_short_a2(struct digest_engine *e, const struct digest_input *in, char ha2[DIGEST_HEX_MAX])
+{
+	const struct str a2[] = { in->method, in->uri };
+	struct digest_a2 *last = &e->a2[in->method.n == 0];
+	char text[DIGEST_A2_MAX];
+	struct out o;
+	int err;
+
+	out_init(&o, text, sizeof(text));
+	out_str(&o, in->method);
+	out_chr(&o, ':');
+	out_str(&o, in->uri);
+	if (!out_ok(&o))
+		return digest_engine_hash(e, in->alg, a2, ARRAY_LEN(a2), ha2);
+	if (last->alg != in->alg || last->len != o.len || memcmp(last->text, text, o.len) != 0) {
+		last->len = 0;
+		err = digest_engine_hash(e, in->alg, a2, ARRAY_LEN(a2), last->hex);
+		if (err)
+			return err;
+		last->alg = in->alg;
+		last->len = o.len;
+		memcpy(last->text, text, o.len);
+	}
+	memcpy(ha2, last->hex, DIGEST_HEX_MAX);
+	return 0;
+}
+
 /* H(A2): with auth-int the body is part of it. */
 static int hash_a2(struct digest_engine *e, const struct digest_input *in, char ha2[DIGEST_HEX_MAX])
 {
-	char body[DIGEST_HEX_MAX] = "";
-	bool is_int = str_ieqz(in->qop, "auth-int");
-	int err = is_int ? digest_engine_hash(e, in->alg, &in->body, 1, body) : 0;
-	const struct str a2[] = { in->method, in->uri, str_from(body) };
+	char body[DIGEST_HEX_MAX];
+	struct str a2[] = { in->method, in->uri, STR_NULL };
+	int err;
 
-	return err ? err : digest_engine_hash(e, in->alg, a2, is_int ? 3 : 2, ha2);
+	if (!str_ieqz(in->qop, "auth-int"))
+		return hash_short_a2(e, in, ha2);
+	err = digest_engine_hash(e, in->alg, &in->body, 1, body);
+	a2[2] = str_from(body);
+	return err ? err : digest_engine_hash(e, in->alg, a2, ARRAY_LEN(a2), ha2);
 }
 
 int digest_engine_response(struct digest_engine *e, const struct digest_input *in, char out[DIGEST_HEX_MAX])

@@ -9,11 +9,14 @@
 #include "sip/digest.h"
 
 #define DIGEST_HEX_MAX 65 /* SHA-256 as text and NUL */
+#define DIGEST_A2_MAX 160 /* method and URI of nearly all requests */
 
 /* Fetched once: EVP_md5() and its like look the implementation up again at every use. */
 struct digest_engine {
 	EVP_MD *md5, *sha256, *sha512_256;
 	EVP_MD_CTX *ctx;
+	/* H(A2) made last of a request and, with an empty method, of an answer to one: phones of a domain register with the same URI. */
+	struct digest_a2 { enum digest_alg alg; size_t len; char text[DIGEST_A2_MAX], hex[DIGEST_HEX_MAX]; } a2[2];
 };
 
 int digest_engine_init(struct digest_engine *e); /* -ENOMEM, -ENOTSUP (a hash is missing in this OpenSSL) */
