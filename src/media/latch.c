@@ -2,7 +2,7 @@
  */
 #include "media/latch.h"
 
-bool latch_signal(struct latch *l, const struct addr *signalled, bool relearn)
+bool latch_signal(struct latch *l, const struct addr *signalled, bool relearn, uint64_t now_ms)
 {
 	bool was_locked = l->locked;
 
@@ -15,6 +15,10 @@ bool latch_signal(struct latch *l, const struct addr *signalled, bool relearn)
 		l->trusted = true;
 		if (addr_eq(&l->source, signalled))
 			return false;
+	}
+	if (was_locked && relearn) {
+		l->former = l->source;
+		l->former_ends_ms = now_ms + LATCH_FORMER_MS;
 	}
 	l->locked = false;
 	l->trusted = false;
@@ -44,6 +48,10 @@ enum latch_verdict latch_packet(struct latch *l, const struct addr *from, uint32
 		l->rejected += l->run;
 		latch_lock(l, from);
 		return LATCH_LOCK;
+	}
+	if (now_ms < l->former_ends_ms && addr_eq(from, &l->former)) {
+		l->rejected++;
+		return LATCH_REJECT;
 	}
 	if (l->run > 0 && addr_eq(from, &l->source) && ssrc == l->ssrc && ahead > 0 && ahead < 0x8000 &&
 	    now_ms - l->since_ms <= LATCH_WINDOW_MS) {

@@ -263,7 +263,7 @@ static void rtp_session_configure(struct rtp_session *s, const struct rtp_sessio
 		s->last_rx_us = w->now_us;
 	}
 	s->config = *c;
-	if (latch_signal(&s->latch, &c->remote, c->relearn))
+	if (latch_signal(&s->latch, &c->remote, c->relearn, worker_now_ms(w)))
 		rtp_session_unlock(s);
 	if (codec && codec->clock_hz)
 		rtp_tx_clock(&s->tx, w->now_us, codec->clock_hz);

@@ -33,7 +33,8 @@ struct step {
 };
 
 #define S(host, port, result) { host, port, 0, 0, 0, result, SIGNAL }
-#define R(host, port, result) { host, port, 0, 0, 0, result, RELEARN }
+#define R(host, port, result) R_AT(host, port, 0, result)
+#define R_AT(host, port, now_ms, result) { host, port, 0, 0, now_ms, result, RELEARN }
 
 static void run(const char *name, const struct step *steps, size_t n, struct latch *l)
 {
@@ -42,7 +43,7 @@ static void run(const char *name, const struct step *steps, size_t n, struct lat
 		const struct step *s = &steps[i];
 		struct addr a = at(s->from, s->port);
 		int got = s->kind == PACKET ? (int)latch_packet(l, &a, s->ssrc, s->seq, s->now_ms)
-					    : (int)latch_signal(l, &a, s->kind == RELEARN);
+					    : (int)latch_signal(l, &a, s->kind == RELEARN, s->now_ms);
 
 		if (got != s->verdict)
 			fail_msg("%s, step %zu: %d instead of %d", name, i, got, s->verdict);
@@ -134,7 +135,7 @@ static void test_latch_learns_anew_only_when_told(void **state)
 		S('a', 1000, false),
 		{ 'a', 1000, 2, 1, 0, LATCH_LOCK, 0 },
 		R('b', 2000, true),
-		{ 'a', 1000, 2, 2, 20, LATCH_HOLD, 0 },
+		{ 'a', 1000, 2, 2, 20, LATCH_REJECT, 0 },
 		{ 'b', 2000, 3, 1, 21, LATCH_LOCK, 0 },
 		{ 'a', 1000, 2, 3, 40, LATCH_REJECT, 0 },
 	};
@@ -142,6 +143,39 @@ static void test_latch_learns_anew_only_when_told(void **state)
 
 	(void)state;
 	run("relearn", steps, ARRAY_LEN(steps), &l);
+}
+
+/* The peer has moved, behind a NAT or not; its last packets from before come after the signalling. */
+static void test_latch_packets_under_way_dont_win_the_old_address_back(void **state)
+{
+	static const struct step moved[] = {
+		S('a', 1000, false),
+		{ 'a', 1000, 2, 1, 0, LATCH_LOCK, 0 },
+		R_AT('b', 2000, 5000, true),
+		{ 'a', 1000, 2, 2, 5001, LATCH_REJECT, 0 },
+		{ 'c', 3000, 2, 5, 5002, LATCH_HOLD, 0 },
+		{ 'a', 1000, 2, 3, 5002, LATCH_REJECT, 0 },
+		{ 'a', 1000, 2, 4, 5003, LATCH_REJECT, 0 },
+		{ 'c', 3000, 2, 6, 5022, LATCH_HOLD, 0 },
+		{ 'c', 3000, 2, 7, 5042, LATCH_LOCK, 0 },
+	};
+	/* Only what it says of itself has changed: the NAT shows the same address. */
+	static const struct step stayed[] = {
+		S('a', 1000, false),
+		{ 'x', 9, 2, 1, 0, LATCH_HOLD, 0 },
+		{ 'x', 9, 2, 2, 20, LATCH_HOLD, 0 },
+		{ 'x', 9, 2, 3, 40, LATCH_LOCK, 0 },
+		R_AT('b', 2000, 5000, true),
+		{ 'x', 9, 2, 4, 5999, LATCH_REJECT, 0 },
+		{ 'x', 9, 2, 5, 6000, LATCH_HOLD, 0 },
+		{ 'x', 9, 2, 6, 6020, LATCH_HOLD, 0 },
+		{ 'x', 9, 2, 7, 6040, LATCH_LOCK, 0 },
+	};
+	struct latch l;
+
+	(void)state;
+	run("moved", moved, ARRAY_LEN(moved), &l);
+	run("stayed", stayed, ARRAY_LEN(stayed), &l);
 }
 
 static void test_latch_media_before_the_answer_is_only_a_guess(void **state)
@@ -177,10 +211,10 @@ static void test_latch_target_is_signalled_until_locked(void **state)
 
 	(void)state;
 	assert_null(latch_target(&l));
-	latch_signal(&l, &a, false);
+	latch_signal(&l, &a, false, 0);
 	assert_true(addr_eq(latch_target(&l), &a));
 	hold.v4.sin_addr.s_addr = 0; /* c=IN IP4 0.0.0.0, RFC 3264 §8.4 */
-	latch_signal(&l, &hold, false);
+	latch_signal(&l, &hold, false, 0);
 	assert_null(latch_target(&l));
 }
 
@@ -201,7 +235,7 @@ static void test_latch_target_is_one_peer(void **state)
 		a.sa.sa_family = is_ip6 ? AF_INET6 : AF_INET;
 		assert_int_equal(inet_pton(a.sa.sa_family, rows[i].host, is_ip6 ? (void *)&a.v6.sin6_addr : (void *)&a.v4.sin_addr), 1);
 		addr_set_port(&a, 4000);
-		latch_signal(&l, &a, false);
+		latch_signal(&l, &a, false, 0);
 		assert_int_equal(latch_target(&l) != NULL, rows[i].is_target);
 	}
 }
@@ -213,6 +247,7 @@ int main(void)
 		cmocka_unit_test(test_latch_consistent_source_wins_behind_nat),
 		cmocka_unit_test(test_latch_inconsistent_sources_never_win),
 		cmocka_unit_test(test_latch_learns_anew_only_when_told),
+		cmocka_unit_test(test_latch_packets_under_way_dont_win_the_old_address_back),
 		cmocka_unit_test(test_latch_media_before_the_answer_is_only_a_guess),
 		cmocka_unit_test(test_latch_target_is_signalled_until_locked),
 		cmocka_unit_test(test_latch_target_is_one_peer),
