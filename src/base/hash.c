@@ -17,26 +17,25 @@ static uint64_t word(const unsigned char *p)
 	return le64toh(w);
 }
 
-static void rounds(uint64_t v[4], unsigned n)
+static inline void sip_round(uint64_t v[4])
 {
-	while (n--) {
-		v[0] += v[1];
-		v[1] = rotate(v[1], 13) ^ v[0];
-		v[0] = rotate(v[0], 32);
-		v[2] += v[3];
-		v[3] = rotate(v[3], 16) ^ v[2];
-		v[0] += v[3];
-		v[3] = rotate(v[3], 21) ^ v[0];
-		v[2] += v[1];
-		v[1] = rotate(v[1], 17) ^ v[2];
-		v[2] = rotate(v[2], 32);
-	}
+	v[0] += v[1];
+	v[1] = rotate(v[1], 13) ^ v[0];
+	v[0] = rotate(v[0], 32);
+	v[2] += v[3];
+	v[3] = rotate(v[3], 16) ^ v[2];
+	v[0] += v[3];
+	v[3] = rotate(v[3], 21) ^ v[0];
+	v[2] += v[1];
+	v[1] = rotate(v[1], 17) ^ v[2];
+	v[2] = rotate(v[2], 32);
 }
 
-static void take(uint64_t v[4], uint64_t m)
+static inline void take(uint64_t v[4], uint64_t m)
 {
 	v[3] ^= m;
-	rounds(v, 2);
+	sip_round(v);
+	sip_round(v);
 	v[0] ^= m;
 }
 
@@ -48,10 +47,11 @@ uint64_t hash_keyed(const unsigned char key[HASH_KEY], const void *p, size_t n)
 
 	for (; n >= 8; n -= 8, at += 8)
 		take(v, word(at));
-	for (size_t i = 0; i < n; i++)
-		last |= (uint64_t)at[i] << (8 * i);
+	while (n--)
+		last |= (uint64_t)at[n] << (8 * n);
 	take(v, last);
 	v[2] ^= 0xff;
-	rounds(v, 4);
+	for (int i = 0; i < 4; i++)
+		sip_round(v);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/scan.h"
+
 static const char *const names[] = { "error", "warn", "info", "debug" };
 
 int log_level_parse(const char *name, enum log_level *out)
@@ -55,9 +57,31 @@ static size_t put_head(char *line, enum log_level level, const char *module)
 	return (size_t)(at - line);
 }
 
+#define LINE_MAX 1024
+
+/* n bytes stand in line, which has room for LINE_MAX: what goes on behind them is cut, and the line ended. */
+static void write_line(const struct log *log, enum log_level level, char *line, size_t n)
+{
+	const char *end, *at = line;
+
+	if (n > LINE_MAX - 2)
+		n = LINE_MAX - 2;
+	/* Peers' bytes end up here: control characters must not forge lines. */
+	end = line + n;
+	while ((at = scan_unusual(at, end, 127, 127)) < end) {
+		if ((unsigned char)*at < 128)
+			line[at - line] = ' ';
+		at++;
+	}
+	line[n++] = '\n';
+	fwrite(line, 1, n, log->to);
+	if (level <= LOG_WARN)
+		fflush(log->to);
+}
+
 void log_write(const struct log *log, enum log_level level, const char *module, const char *fmt, ...)
 {
-	char line[1024];
+	char line[LINE_MAX];
 	size_t n;
 	int more;
 	va_list ap;
@@ -68,16 +92,19 @@ void log_write(const struct log *log, enum log_level level, const char *module, 
 	va_start(ap, fmt);
 	more = vsnprintf(line + n, sizeof(line) - n - 1, fmt, ap);
 	va_end(ap);
-	if (more > 0)
-		n += (size_t)more;
-	if (n > sizeof(line) - 2)
-		n = sizeof(line) - 2;
-	/* Peers' bytes end up here: control characters must not forge lines. */
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)line[i] < ' ' || line[i] == 127)
-			line[i] = ' ';
-	line[n++] = '\n';
-	fwrite(line, 1, n, log->to);
-	if (level <= LOG_WARN)
-		fflush(log->to);
+	write_line(log, level, line, more > 0 ? n + (size_t)more : n);
+}
+
+void log_text(const struct log *log, enum log_level level, const char *module, struct str text)
+{
+	char line[LINE_MAX];
+	size_t n;
+
+	if (!log_on(log, level))
+		return;
+	n = put_head(line, level, module);
+	if (text.n > sizeof(line) - n)
+		text.n = sizeof(line) - n;
+	memcpy(line + n, text.p, text.n);
+	write_line(log, level, line, n + text.n);
 }

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "base/str.h"
+
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 struct log {
@@ -20,6 +22,9 @@ struct log {
 
 void log_write(const struct log *log, enum log_level level, const char *module, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* The same of a line that is written already: the lines of each call are put together, not formatted. */
+void log_text(const struct log *log, enum log_level level, const char *module, struct str text);
 
 static inline bool log_on(const struct log *log, enum log_level level)
 {

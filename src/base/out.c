@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/dec.h"
+
 #define SIZE_FIRST 1024 /* most messages fit */
 
 void out_init(struct out *o, char *buf, size_t size)
@@ -17,9 +19,14 @@ void out_init_grow(struct out *o, size_t max)
 	*o = (struct out){ .max = max };
 }
 
+void out_init_on(struct out *o, char *buf, size_t size, size_t max)
+{
+	*o = (struct out){ .p = buf, .size = size < max ? size : max, .max = max, .is_borrowed = true };
+}
+
 void out_fini(struct out *o)
 {
-	if (o->max)
+	if (o->max && !o->is_borrowed)
 		free(o->p);
 	*o = (struct out){ 0 };
 }
@@ -42,11 +49,14 @@ static bool reserve(struct out *o, size_t n)
 		want *= 2;
 	if (want > o->max)
 		want = o->max;
-	p = realloc(o->p, want);
+	p = o->is_borrowed || !o->p ? malloc(want) : realloc(o->p, want);
 	if (!p) {
 		o->overflow = true;
 		return false;
 	}
+	if (o->is_borrowed)
+		memcpy(p, o->p, o->len);
+	o->is_borrowed = false;
 	o->p = p;
 	o->size = want;
 	return true;
@@ -62,12 +72,12 @@ void out_mem_grow(struct out *o, const void *p, size_t n)
 
 void out_u64(struct out *o, uint64_t v)
 {
-	char buf[20], *at = buf + sizeof(buf);
+	char buf[DEC_MAX];
 
-	do
-		*--at = (char)('0' + v % 10);
-	while (v /= 10);
-	out_mem(o, at, (size_t)(buf + sizeof(buf) - at));
+	if (o->size - o->len >= DEC_MAX && !o->overflow)
+		o->len = (size_t)(dec_put(o->p + o->len, v) - o->p);
+	else
+		out_mem(o, buf, (size_t)(dec_put(buf, v) - buf));
 }
 
 void out_i64(struct out *o, int64_t v)

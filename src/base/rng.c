@@ -63,6 +63,23 @@ void rng_fill(struct rng *r, void *p, size_t n)
 	}
 }
 
+/* A word at once, for what is wanted with every message. */
+static uint64_t next_word(struct rng *r)
+{
+	unsigned char *from;
+	uint64_t v;
+
+	if (r->left < sizeof(v)) {
+		rng_fill(r, &v, sizeof(v));
+		return v;
+	}
+	from = r->buf + sizeof(r->buf) - r->left;
+	memcpy(&v, from, sizeof(v));
+	memset(from, 0, sizeof(v)); /* as above */
+	r->left -= sizeof(v);
+	return v;
+}
+
 uint32_t rng_u32(struct rng *r)
 {
 	uint32_t v;
@@ -83,16 +100,13 @@ uint32_t rng_below(struct rng *r, uint32_t n)
 
 void rng_token(struct rng *r, char *buf, size_t n)
 {
-	static const char alphabet[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+	static const char alphabet[32] = "0123456789abcdefghijklmnopqrstuv"; /* five bits each: none likelier than another */
 
 	for (size_t i = 0; i < n;) {
-		unsigned char b[32];
-		size_t take = n - i < sizeof(b) ? n - i : sizeof(b);
+		uint64_t bits = next_word(r);
 
-		rng_fill(r, b, take);
-		for (size_t k = 0; k < take; k++)
-			if (b[k] < 252) /* 7 * 36: every character as likely as the next */
-				buf[i++] = alphabet[b[k] % 36];
+		for (unsigned k = 0; k < 12 && i < n; k++, bits >>= 5)
+			buf[i++] = alphabet[bits & 31];
 	}
 	buf[n] = '\0';
 }
@@ -100,10 +114,11 @@ void rng_token(struct rng *r, char *buf, size_t n)
 void rng_uuid(struct rng *r, char buf[37])
 {
 	static const char digits[] = "0123456789abcdef";
-	unsigned char b[16];
+	uint64_t words[2] = { next_word(r), next_word(r) };
+	unsigned char b[sizeof(words)];
 	char *at = buf;
 
-	rng_fill(r, b, sizeof(b));
+	memcpy(b, words, sizeof(b));
 	b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
 	b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
 	for (size_t i = 0; i < sizeof(b); i++) {

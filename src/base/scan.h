@@ -82,3 +82,24 @@ static inline const char *scan_either(const char *p, const char *end, char a, ch
 		p++;
 	return p;
 }
+
+/* What is no printable ASCII, or a, or b; end when there is nothing of that. */
+static inline const char *scan_unusual(const char *p, const char *end, char a, char b)
+{
+#ifdef __SSE2__
+	const __m128i first = _mm_set1_epi8(' '), del = _mm_set1_epi8(127), as = _mm_set1_epi8(a), bs = _mm_set1_epi8(b);
+
+	for (; end - p >= 16; p += 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)p);
+		/* Signed: from 128 on they are below the space, too. */
+		__m128i odd = _mm_or_si128(_mm_cmplt_epi8(v, first), _mm_cmpeq_epi8(v, del));
+		int found = _mm_movemask_epi8(_mm_or_si128(odd, _mm_or_si128(_mm_cmpeq_epi8(v, as), _mm_cmpeq_epi8(v, bs))));
+
+		if (found)
+			return p + __builtin_ctz((unsigned)found);
+	}
+#endif
+	while (p < end && *p >= ' ' && *p < 127 && *p != a && *p != b)
+		p++;
+	return p;
+}

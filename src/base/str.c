@@ -123,10 +123,8 @@ int str_copy(struct str s, char *buf, size_t size)
 
 void str_put(char *buf, size_t size, const char *z)
 {
-	size_t n = 0;
+	size_t n = z ? strnlen(z, size - 1) : 0;
 
-	while (n + 1 < size && z && z[n])
-		n++;
 	if (n)
 		memmove(buf, z, n);
 	buf[n] = '\0';

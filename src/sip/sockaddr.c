@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/dec.h"
 #include "sip/transport.h"
 
 bool sockaddr_host_eq(const union sockaddr_any *a, const union sockaddr_any *b)
@@ -37,11 +38,39 @@ void sockaddr_set_port(union sockaddr_any *a, uint16_t port)
 		a->v4.sin_port = htons(port);
 }
 
+/* Four numbers up to 255 without leading zeros, as inet_pton takes them, and as nearly all addresses are. */
+static bool parse_v4(struct str s, struct in_addr *out)
+{
+	unsigned char b[4];
+	size_t at = 0;
+
+	for (int i = 0; i < 4; i++) {
+		unsigned v = 0;
+		size_t from;
+
+		if (i && (at == s.n || s.p[at++] != '.'))
+			return false;
+		for (from = at; at < s.n && at - from < 3 && s.p[at] >= '0' && s.p[at] <= '9'; at++)
+			v = v * 10 + (unsigned)(s.p[at] - '0');
+		if (at == from || v > 255 || (s.p[from] == '0' && at - from > 1))
+			return false;
+		b[i] = (unsigned char)v;
+	}
+	memcpy(out, b, sizeof(b));
+	return at == s.n;
+}
+
 int sockaddr_parse(union sockaddr_any *out, struct str host, uint16_t port)
 {
 	union sockaddr_any a = { 0 };
 	char text[INET6_ADDRSTRLEN];
 
+	if (parse_v4(host, &a.v4.sin_addr)) {
+		a.sa.sa_family = AF_INET;
+		a.v4.sin_port = htons(port);
+		*out = a;
+		return 0;
+	}
 	if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
 		host = (struct str){ host.p + 1, host.n - 2 };
 	if (str_find_chr(host, '\0') >= 0 || str_copy(host, text, sizeof(text)) != 0)
@@ -57,31 +86,16 @@ int sockaddr_parse(union sockaddr_any *out, struct str host, uint16_t port)
 	return 0;
 }
 
-/* Decimal, written forwards; returns behind it. */
-static char *print_number(char *at, unsigned v)
-{
-	char digits[10];
-	unsigned n = 0;
-
-	do
-		digits[n++] = (char)('0' + v % 10);
-	while (v /= 10);
-	while (n)
-		*at++ = digits[--n];
-	*at = '\0';
-	return at;
-}
-
 /* Every message has several: inet_ntop and printf would cost more than reading it. */
 static char *print_v4(const struct in_addr *a, char *at)
 {
 	const unsigned char *b = (const unsigned char *)a;
 
 	for (int i = 0; i < 4; i++) {
-		if (i)
-			*at++ = '.';
-		at = print_number(at, b[i]);
+		at = dec_put(at, b[i]);
+		*at++ = '.';
 	}
+	*--at = '\0';
 	return at;
 }
 
@@ -121,7 +135,7 @@ const char *sockaddr_print(const union sockaddr_any *a, char buf[SOCKADDR_TEXT_M
 		char *at = print_v4(&a->v4.sin_addr, buf);
 
 		*at++ = ':';
-		print_number(at, sockaddr_port(a));
+		*dec_put(at, sockaddr_port(a)) = '\0';
 		return buf;
 	}
 	sockaddr_print_host(a, host);

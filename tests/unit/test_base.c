@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/dec.h"
 #include "base/log.h"
 #include "base/out.h"
 #include "base/rng.h"
@@ -88,6 +89,22 @@ static void test_out_prints_numbers_and_formats_at_the_edge(void **state)
 		out_i64(&o, v[i].v);
 		assert_true(str_eqz(out_view(&o), v[i].text));
 	}
+	/* each number of digits, at both of its ends, with room and with just enough */
+	for (uint64_t limit = 1; limit < UINT64_MAX / 10; limit *= 10)
+		for (int d = -1; d < 2; d++) {
+			char want[DEC_MAX + 1];
+			int n = snprintf(want, sizeof(want), "%llu", (unsigned long long)(limit + (uint64_t)d));
+
+			out_init(&o, buf, sizeof(buf));
+			out_u64(&o, limit + (uint64_t)d);
+			assert_true(out_ok(&o) && str_eqz(out_view(&o), want));
+			out_init(&o, buf, (size_t)n);
+			out_u64(&o, limit + (uint64_t)d);
+			assert_true(out_ok(&o) && str_eqz(out_view(&o), want));
+			out_init(&o, buf, (size_t)n - 1);
+			out_u64(&o, limit + (uint64_t)d);
+			assert_true(!out_ok(&o) && o.len == 0);
+		}
 	/* a NUL of printf's must fit behind what it writes, though the writer doesn't keep it */
 	out_init(&o, buf, 5);
 	out_fmt(&o, "%d", 1234);
@@ -138,10 +155,34 @@ static void test_out_grows_to_its_limit(void **state)
 	out_fini(&o);
 }
 
+static void test_out_on_leaves_the_buffer_when_it_must(void **state)
+{
+	char buf[8];
+	struct out o;
+
+	(void)state;
+	out_init_on(&o, buf, sizeof(buf), 20);
+	out_z(&o, "12345678");
+	assert_ptr_equal(out_view(&o).p, buf);
+	out_chr(&o, '9');
+	assert_ptr_not_equal(out_view(&o).p, buf);
+	out_z(&o, "0123456789"); /* and grows there */
+	assert_true(out_ok(&o) && str_eqz(out_view(&o), "1234567890123456789"));
+	out_z(&o, "xx");
+	assert_false(out_ok(&o));
+	out_fini(&o);
+	out_init_on(&o, buf, sizeof(buf), 4); /* the limit is less than the buffer */
+	out_z(&o, "1234");
+	assert_true(out_ok(&o));
+	out_chr(&o, '5');
+	assert_false(out_ok(&o));
+	out_fini(&o);
+}
+
 static void test_rng_uuid_and_range(void **state)
 {
 	struct rng r;
-	char uuid[37];
+	char uuid[37], token[100];
 	unsigned seen[7] = { 0 };
 
 	(void)state;
@@ -149,6 +190,11 @@ static void test_rng_uuid_and_range(void **state)
 	rng_uuid(&r, uuid);
 	assert_int_equal(strlen(uuid), 36);
 	assert_int_equal(uuid[14], '4');
+	for (size_t n = 0; n < sizeof(token); n++) { /* across the ends of words, and of the buffer of random bytes */
+		rng_token(&r, token, n);
+		assert_int_equal(strlen(token), n);
+		assert_int_equal(strspn(token, "0123456789abcdefghijklmnopqrstuv"), n);
+	}
 	for (int i = 0; i < 7000; i++)
 		seen[rng_below(&r, 7)]++;
 	for (int i = 0; i < 7; i++)
@@ -157,17 +203,25 @@ static void test_rng_uuid_and_range(void **state)
 
 static void test_log_keeps_one_line(void **state)
 {
-	char *text = NULL;
+	char *text = NULL, huge[2000];
 	size_t n = 0;
 	struct log log = { .to = open_memstream(&text, &n), .level = LOG_INFO };
 
 	(void)state;
 	log_write(&log, LOG_DEBUG, "x", "not shown");
 	log_write(&log, LOG_INFO, "sip", "a=%s", "evil\r\nforged line");
-	fclose(log.to);
+	fflush(log.to);
 	assert_non_null(strstr(text, "info  sip: a=evil  forged line\n"));
 	assert_null(strstr(text, "not shown"));
 	assert_ptr_equal(strchr(text, '\n'), text + n - 1);
+	memset(huge, 'x', sizeof(huge));
+	log_text(&log, LOG_DEBUG, "x", STR("not shown"));
+	log_text(&log, LOG_INFO, "sip", STR("b=\xc3\xa4\x7f\n."));
+	log_text(&log, LOG_INFO, "sip", (struct str){ huge, sizeof(huge) });
+	fclose(log.to);
+	assert_non_null(strstr(text, "info  sip: b=\xc3\xa4  .\n"));
+	assert_null(strstr(text, "not shown"));
+	assert_int_equal(strlen(strstr(text, "xxx")), 1023 - strlen("2026-01-31 12:00:00.000 info  sip: ")); /* cut, and ended */
 	free(text);
 }
 
@@ -181,6 +235,7 @@ int main(void)
 		cmocka_unit_test(test_out_prints_numbers_and_formats_at_the_edge),
 		cmocka_unit_test(test_out_remembers_overflow),
 		cmocka_unit_test(test_out_grows_to_its_limit),
+		cmocka_unit_test(test_out_on_leaves_the_buffer_when_it_must),
 		cmocka_unit_test(test_rng_uuid_and_range),
 		cmocka_unit_test(test_log_keeps_one_line),
 	};

@@ -24,6 +24,13 @@ static const char *slow_either(const char *p, const char *end, char a, char b)
 	return p;
 }
 
+static const char *slow_unusual(const char *p, const char *end, char a, char b)
+{
+	while (p < end && (unsigned char)*p >= 32 && (unsigned char)*p < 127 && *p != a && *p != b)
+		p++;
+	return p;
+}
+
 static void check(const char *p, size_t n)
 {
 	/* A block of just this size, so that a look behind its end is seen by the sanitizer. */
@@ -34,6 +41,7 @@ static void check(const char *p, size_t n)
 	assert_ptr_equal(scan_control(copy, copy + n), slow_control(copy, copy + n));
 	assert_ptr_equal(scan_either(copy, copy + n, ';', '"'), slow_either(copy, copy + n, ';', '"'));
 	assert_ptr_equal(scan_either(copy, copy + n, '\x80', '\xff'), slow_either(copy, copy + n, '\x80', '\xff'));
+	assert_ptr_equal(scan_unusual(copy, copy + n, '"', ':'), slow_unusual(copy, copy + n, '"', ':'));
 	free(copy);
 }
 
