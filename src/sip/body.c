@@ -173,12 +173,25 @@ bool sip_part_next(const struct sip_msg *m, struct sip_part_iter *it, struct sip
 	return false;
 }
 
+/* The body of nearly every message: of one type, and nothing more to say about it. */
+static bool is_plain(const struct sip_msg *m, struct str type)
+{
+	return str_eq(sip_msg_value(m, SIP_HDR_CONTENT_TYPE), type) && !sip_msg_has(m, SIP_HDR_CONTENT_ENCODING) &&
+	       !sip_msg_has(m, SIP_HDR_CONTENT_DISPOSITION);
+}
+
 bool sip_msg_part_find(const struct sip_msg *m, const char *type, struct sip_part *out)
 {
 	struct sip_part_iter it = { 0 };
 	struct sip_part p;
 	bool has_any = false;
 
+	if (!m->body.n)
+		return false;
+	if (is_plain(m, str_from(type))) {
+		*out = (struct sip_part){ .type = sip_msg_value(m, SIP_HDR_CONTENT_TYPE), .content = m->body, .is_whole = true };
+		return true;
+	}
 	while (sip_part_next(m, &it, &p)) {
 		/* The last of several that say the same is the richest (RFC 2046 §5.1.4). */
 		if (has_any && (!out->alternative || p.alternative != out->alternative))
@@ -251,6 +264,8 @@ bool sip_msg_must_understand(const struct sip_msg *m, const char *understood)
 	struct sip_part_iter it = { 0 };
 	struct sip_part p;
 
+	if (!m->body.n || is_plain(m, str_from(understood)))
+		return false;
 	while (sip_part_next(m, &it, &p)) {
 		bool is_understood = str_ieqz(p.type, understood) && !p.is_encoded &&
 				     (str_empty(p.disposition) || str_ieqz(p.disposition, "session"));

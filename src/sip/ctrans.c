@@ -535,7 +535,7 @@ int ctrans_start(struct ctrans **out, struct sip_stack *s, const struct sip_req 
 	int err;
 
 	make_branch(s, branch);
-	out_init_grow(&o, SIP_MSG_MAX);
+	out_init_on(&o, s->scratch, sizeof(s->scratch), SIP_MSG_MAX);
 	write_request(&o, s, r, dest, branch);
 	if (!out_ok(&o))
 		err = -EINVAL;
@@ -598,7 +598,7 @@ int sip_stack_send_stateless(struct sip_stack *s, const struct sip_req *r, const
 	int err;
 
 	make_branch(s, branch);
-	out_init_grow(&o, SIP_MSG_MAX);
+	out_init_on(&o, s->scratch, sizeof(s->scratch), SIP_MSG_MAX);
 	write_request(&o, s, r, dest, branch);
 	if (!out_ok(&o))
 		err = -EINVAL;

@@ -29,9 +29,10 @@ static int replace(char **field, struct str s)
 /* "Display" <uri>; the display is unquoted text, or raw when it came from a message (escapes still in it). */
 static char *name_addr(struct str display, struct str uri, bool is_raw)
 {
+	char most[256];
 	struct out o;
 
-	out_init_grow(&o, SIP_MSG_MAX);
+	out_init_on(&o, most, sizeof(most), SIP_MSG_MAX);
 	if (display.n > 0) {
 		out_chr(&o, '"');
 		for (size_t i = 0; i < display.n; i++) {
@@ -86,6 +87,8 @@ static int routes_from(const struct sip_msg *m, bool is_reversed, char **out)
 
 	while (n < ARRAY_LEN(elements) && sip_msg_element_next(m, SIP_HDR_RECORD_ROUTE, &it, &elements[n]))
 		n++;
+	if (!n)
+		return replace(out, STR_NULL);
 	out_init_grow(&o, ROUTES_MAX);
 	for (size_t i = 0; i < n; i++) {
 		out_str(&o, elements[is_reversed ? n - 1 - i : i]);

@@ -42,10 +42,10 @@ bool sip_msg_hdr_next(const struct sip_msg *m, enum sip_hdr_id id, struct sip_hd
 /* End of the list element that starts at i: its comma or the end. */
 static size_t element_end(struct str s, size_t i)
 {
-	const char *from = s.p + i, *comma = i < s.n ? memchr(from, ',', s.n - i) : NULL;
+	const char *from = s.p + i, *end = s.p + s.n, *comma = i < s.n ? scan_either(from, end, ',', ',') : end;
 	bool in_angle = false;
 
-	if (!comma)
+	if (comma == end)
 		return s.n;
 	if (scan_either(from, comma, '"', '<') == comma)
 		return (size_t)(comma - s.p);
@@ -90,11 +90,20 @@ bool sip_msg_element_next(const struct sip_msg *m, enum sip_hdr_id id, struct si
 bool sip_msg_has_token(const struct sip_msg *m, enum sip_hdr_id id, const char *token)
 {
 	struct sip_hdr_iter it = { 0 };
-	struct str one;
+	struct str value, want = str_from(token);
 
-	while (sip_msg_element_next(m, id, &it, &one))
-		if (str_ieqz(one, token))
-			return true;
+	while (sip_msg_hdr_next(m, id, &it, &value)) {
+		const char *at = value.p, *end = value.p + value.n;
+
+		/* Tokens have neither quotes nor brackets: a comma is always the end of one. */
+		for (; at < end; at++) {
+			const char *from = at;
+
+			at = scan_either(at, end, ',', ',');
+			if (str_ieq(str_trim((struct str){ from, (size_t)(at - from) }), want))
+				return true;
+		}
+	}
 	return false;
 }
 
@@ -110,8 +119,8 @@ void sip_token_params(struct str value, struct str *token, struct str *params)
 
 static int parse_display_and_uri(struct sip_addr *a, struct str s, struct str *tail)
 {
+	const char *end = s.p + s.n, *angle = scan_either(s.p, end, '<', '"');
 	size_t i = 0;
-	ptrdiff_t end;
 
 	if (s.p[0] == '"') {
 		i = skip_quoted(s, 0);
@@ -123,9 +132,9 @@ static int parse_display_and_uri(struct sip_addr *a, struct str s, struct str *t
 		if (i == s.n || s.p[i] != '<')
 			return -EINVAL;
 	} else {
-		ptrdiff_t angle = str_find_chr(s, '<');
-
-		if (angle < 0) {
+		if (angle < end && *angle == '"')
+			angle = scan_either(angle, end, '<', '<');
+		if (angle == end) {
 			/* addr-spec without <>: what follows ';' are header parameters (RFC 3261 §20). */
 			struct str rest = s, uri = str_trim(str_cut(&rest, ';'));
 
@@ -134,41 +143,46 @@ static int parse_display_and_uri(struct sip_addr *a, struct str s, struct str *t
 				return -EINVAL;
 			return sip_uri_parse(&a->uri, uri);
 		}
-		i = (size_t)angle;
+		i = (size_t)(angle - s.p);
 		a->display = str_trim((struct str){ s.p, i });
 		/* Only a quoted string has escapes; this text is quoted when it is written back, and a '\\' would undo the quote. */
-		if (str_find_chr(a->display, '"') >= 0 || str_find_chr(a->display, '\\') >= 0)
+		if (a->display.n && scan_either(s.p, angle, '"', '\\') < angle)
 			return -EINVAL;
 	}
 	s = str_from_at(s, i + 1);
-	end = str_find_chr(s, '>');
-	if (end < 0)
+	angle = scan_either(s.p, end, '>', '>');
+	if (angle == end)
 		return -EINVAL;
-	*tail = str_trim(str_from_at(s, (size_t)end + 1));
+	*tail = str_trim((struct str){ angle + 1, (size_t)(end - angle - 1) });
 	if (tail->n) {
 		if (tail->p[0] != ';')
 			return -EINVAL;
 		*tail = str_from_at(*tail, 1);
 	}
-	return sip_uri_parse(&a->uri, str_trim((struct str){ s.p, (size_t)end }));
+	return sip_uri_parse(&a->uri, str_trim((struct str){ s.p, (size_t)(angle - s.p) }));
+}
+
+/* False: it is there, but empty. */
+static bool take_tag(struct sip_addr *a)
+{
+	struct str first = a->params.n > strlen("tag=") ? str_from_at(a->params, strlen("tag=")) : STR_NULL;
+	const char *end = first.p + first.n;
+
+	/* Mostly it stands alone. */
+	if (first.n && !memcmp(a->params.p, "tag=", strlen("tag=")) && scan_either(first.p, end, ';', '"') == end)
+		a->tag = str_trim(first);
+	else if (!sip_param_find(a->params, "tag", &a->tag))
+		return true;
+	return a->tag.n > 0;
 }
 
 int sip_addr_parse(struct sip_addr *out, struct str value)
 {
-	struct sip_addr a = { .value = str_trim(value) };
-	struct str tail = STR_NULL;
-	int err;
-
-	if (!a.value.n)
-		return -EINVAL;
-	err = parse_display_and_uri(&a, a.value, &tail);
-	if (err)
-		return err;
-	a.params = tail;
-	if (sip_param_find(tail, "tag", &a.tag) && !a.tag.n)
-		return -EINVAL;
-	*out = a;
-	return 0;
+	*out = (struct sip_addr){ .value = str_trim(value) };
+	if (out->value.n && parse_display_and_uri(out, out->value, &out->params) == 0 && take_tag(out))
+		return 0;
+	*out = (struct sip_addr){ 0 };
+	return -EINVAL;
 }
 
 /* ---- Via, CSeq ---- */
@@ -222,12 +236,12 @@ static int take_protocol(struct sip_via *v, struct str *s)
 /* host [ ":" port ], white space around the colon allowed */
 static int take_sent_by(struct sip_via *v, struct str *s)
 {
-	const char *end = s->n ? memchr(s->p, ';', s->n) : NULL;
-	struct str host = { s->p, end ? (size_t)(end - s->p) : s->n }, port = STR_NULL;
+	const char *end = s->p + s->n, *semicolon = s->n ? scan_either(s->p, end, ';', ';') : end;
+	struct str host = { s->p, (size_t)(semicolon - s->p) }, port = STR_NULL;
 	size_t i = 0;
 	uint32_t n;
 
-	*s = str_from_at(*s, end ? host.n + 1 : host.n);
+	*s = str_from_at(*s, semicolon < end ? host.n + 1 : host.n);
 	if (host.n && host.p[0] == '[') {
 		while (i < host.n && host.p[i] != ']')
 			i++;
@@ -243,7 +257,8 @@ static int take_sent_by(struct sip_via *v, struct str *s)
 		v->port = (uint16_t)n;
 	}
 	v->host = str_trim((struct str){ host.p, i });
-	return v->host.n && str_find_chr(v->host, ' ') < 0 ? 0 : -EINVAL;
+	end = v->host.p + v->host.n;
+	return v->host.n && scan_either(v->host.p, end, ' ', ' ') == end ? 0 : -EINVAL;
 }
 
 int sip_via_parse(struct sip_via *out, struct str value)

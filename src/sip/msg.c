@@ -123,6 +123,7 @@ static void parse_known(struct parser *p, const struct sip_hdr *h, unsigned inde
 	if (m->first[h->id] >= 0) {
 		if (is_single[h->id])
 			fail(p, 400, "Header that may stand once is repeated");
+		m->has_more_vias |= h->id == SIP_HDR_VIA;
 		return;
 	}
 	m->first[h->id] = (int16_t)index;
@@ -130,6 +131,7 @@ static void parse_known(struct parser *p, const struct sip_hdr *h, unsigned inde
 	case SIP_HDR_VIA:
 		if (sip_via_parse(&m->via, h->value) != 0)
 			fail(p, 400, "Malformed Via");
+		m->has_more_vias = m->via.value.n < h->value.n;
 		break;
 	case SIP_HDR_FROM:
 		if (sip_addr_parse(&m->from, h->value) != 0)

@@ -81,6 +81,7 @@ struct sip_msg {
 	int status;               /* responses: 100..699 */
 	struct str reason;        /* responses */
 	struct sip_via via;
+	bool has_more_vias;       /* than the topmost; perhaps but empty ones */
 	struct sip_addr from, to;
 	struct str call_id;
 	struct sip_cseq cseq;
@@ -170,7 +171,7 @@ struct str sip_msg_part(const struct sip_msg *m, const char *type);
 /* Writes the content of a part without its transfer encoding. -EINVAL: it isn't what it says. */
 int sip_part_decode(const struct sip_part *p, struct out *o);
 
-/* Structured values. -EINVAL when malformed. */
+/* Structured values. -EINVAL when malformed: then *out is empty. */
 int sip_addr_parse(struct sip_addr *out, struct str value);
 int sip_via_parse(struct sip_via *out, struct str value);
 int sip_cseq_parse(struct sip_cseq *out, struct str value);

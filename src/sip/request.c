@@ -35,11 +35,12 @@ static int start(struct ctrans **ct, struct request *r, struct sip_req *req)
 static int send_content(struct request *r, struct str hdrs, const char *ctype, struct str body)
 {
 	struct sip_req req = { .method = str_from(r->method_name), .ctype = ctype, .body = body };
+	struct sip_ua *ua = r->dialog->ua;
 	struct ctrans *ct = NULL;
 	struct out o;
 	int err;
 
-	out_init_grow(&o, SIP_MSG_MAX);
+	out_init_on(&o, ua->scratch, sizeof(ua->scratch), SIP_MSG_MAX);
 	dialog_print_request(r->dialog, &o, r->method, r->method_name, r->cseq, r->max_forwards, &req.uri);
 	out_z(&o, r->auth ? r->auth : "");
 	out_str(&o, hdrs);
@@ -251,7 +252,7 @@ int ack_make(struct ack *a, const struct request *invite, uint32_t cseq, const s
 	struct out o;
 
 	*a = (struct ack){ 0 };
-	out_init_grow(&o, SIP_MSG_MAX);
+	out_init_on(&o, d->ua->scratch, sizeof(d->ua->scratch), SIP_MSG_MAX);
 	dialog_print_request(d, &o, SIP_ACK, "ACK", cseq, 0, &uri);
 	out_z(&o, invite->auth && cseq == invite->cseq ? invite->auth : ""); /* the credentials of the INVITE (§13.2.2.4) */
 	a->uri = str_dup(uri);

@@ -4,31 +4,45 @@
  */
 #include <errno.h>
 
+#include "base/scan.h"
 #include "sip/sessid.h"
 #include "sip/stack_int.h"
+
+/* Is it this one, with or without a value? */
+static bool is_param(struct str param, const char *name, bool *has_value)
+{
+	size_t n = strlen(name);
+	const char *end = param.p + param.n;
+
+	if (!param.n || (param.p[0] | 0x20) != name[0])
+		return false;
+	*has_value = scan_either(param.p, end, '=', '=') < end;
+	return str_ieq(str_trim(str_cut(&param, '=')), (struct str){ name, n });
+}
 
 static void write_top_via(struct out *o, const struct sip_msg *m, const struct sip_source *src)
 {
 	char host[SOCKADDR_TEXT_MAX];
-	struct str rest = m->via.value;
-	bool first = true;
+	bool first = true, has_value;
 
 	/* Written anew parameter by parameter: received and rport are ours to set (RFC 3581 §4). */
 	out_z(o, "Via: ");
-	while (rest.p) {
-		struct str part = str_cut(&rest, ';'), name = part;
+	for (const char *at = m->via.value.p, *end = at + m->via.value.n; at <= end;) {
+		const char *stop = scan_either(at, end, ';', ';');
+		struct str part = str_trim((struct str){ at, (size_t)(stop - at) });
 
-		name = str_trim(str_cut(&part, '='));
-		if (!first && (str_ieqz(name, "received") || str_ieqz(name, "rport")))
+		at = stop + 1;
+		if (!first && is_param(part, "received", &has_value))
+			continue;
+		if (!first && is_param(part, "rport", &has_value))
 			continue;
 		if (!first)
 			out_chr(o, ';');
 		/* RFC 6223 §4.4: who asks is told how often; STUN and CRLF are answered. */
-		if (!first && str_ieqz(name, "keep") && !part.p) {
+		if (!first && is_param(part, "keep", &has_value) && !has_value)
 			out_z(o, is_reliable(src->proto) ? "keep=90" : "keep=30");
-			continue;
-		}
-		out_str(o, str_trim((struct str){ name.p, part.p ? (size_t)(part.p + part.n - name.p) : name.n }));
+		else
+			out_str(o, part);
 		first = false;
 	}
 	sockaddr_print_host(&src->peer, host);
@@ -51,6 +65,13 @@ static void write_header(struct out *o, const char *name, struct str value)
 	out_mem(o, "\r\n", 2);
 }
 
+/* One that may stand once. */
+static void copy_header(struct out *o, const struct sip_msg *m, enum sip_hdr_id id, const char *name)
+{
+	if (sip_msg_has(m, id))
+		write_header(o, name, sip_msg_value(m, id));
+}
+
 static void copy_headers(struct out *o, const struct sip_msg *m, enum sip_hdr_id id)
 {
 	struct sip_hdr_iter it = { 0 };
@@ -66,6 +87,8 @@ static void write_vias(struct out *o, const struct sip_msg *m, const struct sip_
 	struct str one;
 
 	write_top_via(o, m, src);
+	if (!m->has_more_vias)
+		return;
 	sip_msg_element_next(m, SIP_HDR_VIA, &it, &one);
 	while (sip_msg_element_next(m, SIP_HDR_VIA, &it, &one))
 		write_header(o, "Via", one);
@@ -118,14 +141,14 @@ void response_write(struct out *o, const struct sip_stack *s, const struct sip_m
 	out_z(o, r->reason ? r->reason : sip_reason(r->status));
 	out_mem(o, "\r\n", 2);
 	write_vias(o, m, src);
-	copy_headers(o, m, SIP_HDR_FROM);
+	copy_header(o, m, SIP_HDR_FROM, "From");
 	write_to(o, m, r, own_tag);
-	copy_headers(o, m, SIP_HDR_CALL_ID);
-	copy_headers(o, m, SIP_HDR_CSEQ);
+	copy_header(o, m, SIP_HDR_CALL_ID, "Call-ID");
+	copy_header(o, m, SIP_HDR_CSEQ, "CSeq");
 	if (makes_dialog)
 		copy_headers(o, m, SIP_HDR_RECORD_ROUTE);
 	if (r->status == 100)
-		copy_headers(o, m, SIP_HDR_TIMESTAMP);
+		copy_header(o, m, SIP_HDR_TIMESTAMP, "Timestamp");
 	if (h->all.n)
 		out_str(o, h->all);
 	else

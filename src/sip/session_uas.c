@@ -137,7 +137,7 @@ static int reply(struct uas_offer *u, int status, const char *reason, const char
 	struct out o;
 	int err = -EMSGSIZE;
 
-	out_init_grow(&o, HDRS_MAX);
+	out_init_on(&o, d->ua->scratch, sizeof(d->ua->scratch), HDRS_MAX);
 	if (status < 300) {
 		dialog_print_contact(d, &o);
 		out_z(&o, d->ua->allow);

@@ -57,13 +57,7 @@ static void reply_stateless(struct sip_stack *s, const struct sip_msg *m, const 
 
 	response_dest(&dest, m, src);
 	make_tag(s, m, tag);
-	out_init(&o, s->reply, sizeof(s->reply));
-	response_write(&o, s, m, src, r, tag, &none);
-	if (out_ok(&o)) {
-		stack_send(s, &dest, out_view(&o), NULL);
-		return;
-	}
-	out_init_grow(&o, SIP_MSG_MAX);
+	out_init_on(&o, s->scratch, sizeof(s->scratch), SIP_MSG_MAX);
 	response_write(&o, s, m, src, r, tag, &none);
 	if (out_ok(&o))
 		stack_send(s, &dest, out_view(&o), NULL);
@@ -102,7 +96,7 @@ static bool is_astray(const struct sip_msg *m)
 	struct sip_hdr_iter it = { 0 };
 	struct str via;
 
-	return sip_msg_element_next(m, SIP_HDR_VIA, &it, &via) && sip_msg_element_next(m, SIP_HDR_VIA, &it, &via);
+	return m->has_more_vias && sip_msg_element_next(m, SIP_HDR_VIA, &it, &via) && sip_msg_element_next(m, SIP_HDR_VIA, &it, &via);
 }
 
 static void receive_response(struct sip_stack *s, struct sip_msg *m, const struct sip_source *src)

@@ -27,7 +27,7 @@ struct sip_stack {
 	size_t strans_bytes_max;
 	struct index merge;          /* the same, by From tag, Call-ID and CSeq: RFC 3261 §8.2.2.2 */
 	unsigned char tag_key[HASH_KEY]; /* of the To tags of answers without a transaction, and of the tables of transactions */
-	char reply[4096];            /* an answer that is being written */
+	char scratch[4096];          /* a message while it is written; what is longer goes to the heap */
 	struct reroute *reroutes;    /* utlist */
 	unsigned nreroutes;
 	struct sip_stack_counters n;

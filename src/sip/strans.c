@@ -537,14 +537,9 @@ static enum ev event_of_status(int status)
 /* Nearly all fit into the stack's buffer. o is to be released in any case. */
 static int write_reply(const struct strans *st, const struct sip_reply *r, struct out *o)
 {
-	const struct response_hdrs hdrs = { .all = str_from(st->hdrs), .success = str_from(st->hdrs_2xx) };
-
-	out_init(o, st->stack->reply, sizeof(st->stack->reply));
-	response_write(o, st->stack, st->msg, &st->src, r, st->tag, &hdrs);
-	if (out_ok(o))
-		return 0;
-	out_init_grow(o, SIP_MSG_MAX);
-	response_write(o, st->stack, st->msg, &st->src, r, st->tag, &hdrs);
+	out_init_on(o, st->stack->scratch, sizeof(st->stack->scratch), SIP_MSG_MAX);
+	response_write(o, st->stack, st->msg, &st->src, r, st->tag,
+		       &(struct response_hdrs){ .all = str_from(st->hdrs), .success = str_from(st->hdrs_2xx) });
 	return out_ok(o) ? 0 : -EMSGSIZE;
 }
 

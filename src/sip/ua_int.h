@@ -9,6 +9,7 @@
 #define UA_ALLOW_MAX 192
 #define UA_OPTION_TAGS_MAX 16
 #define UA_EARLY_MAX 2048
+#define UA_SCRATCH 4096
 
 struct dialog;
 
@@ -40,6 +41,7 @@ struct sip_ua {
 	char allow_events[UA_ALLOW_MAX];  /* "Allow-Events: ...\r\n" or "" */
 	sip_ua_early_fn *early;
 	void *early_arg;
+	char scratch[UA_SCRATCH];         /* headers of a message while it is written: nothing is sent meanwhile but that */
 	char early_hdrs[UA_EARLY_MAX];    /* of the answer under way */
 	void (*on_flow_closed)(uint64_t flow, void *arg);
 	void *on_flow_closed_arg;

@@ -62,13 +62,14 @@ static size_t span_of_host(struct str s)
 /* Up to what isn't a digit. */
 static int parse_port(struct sip_uri *u, struct str *rest)
 {
-	struct str digits = { rest->p, 0 };
-	uint32_t port;
+	uint32_t port = 0;
+	size_t n = 0;
 
-	while (digits.n < rest->n && is_digit(rest->p[digits.n]))
-		digits.n++;
-	*rest = str_from_at(*rest, digits.n);
-	if (str_to_u32(digits, 65535, &port) != 0 || port == 0)
+	for (; n < rest->n && is_digit(rest->p[n]); n++)
+		if (port <= UINT16_MAX) /* else it stays too large */
+			port = port * 10 + (uint32_t)(rest->p[n] - '0');
+	*rest = str_from_at(*rest, n);
+	if (port == 0 || port > UINT16_MAX)
 		return -EINVAL;
 	u->port = (uint16_t)port;
 	return 0;
@@ -90,9 +91,10 @@ static int parse_userinfo(struct sip_uri *u, struct str userinfo)
 static int parse_sip(struct sip_uri *u, struct str rest)
 {
 	/* The user part may hold ';' and '?' (RFC 3261 §25.1), so '@' is looked for first. */
-	const char *at = memchr(rest.p, '@', rest.n);
+	const char *end = rest.p + rest.n, *at = scan_either(rest.p, end, '@', '@');
+	bool has_user = at < end;
 
-	if (at) {
+	if (has_user) {
 		if (parse_userinfo(u, (struct str){ rest.p, (size_t)(at - rest.p) }) != 0)
 			return -EINVAL;
 		rest = str_from_at(rest, (size_t)(at - rest.p) + 1);
@@ -111,7 +113,7 @@ static int parse_sip(struct sip_uri *u, struct str rest)
 		u->params = (struct str){ rest.p, span_of(rest, SIP_CH_PARAMS) };
 		rest = str_from_at(rest, u->params.n);
 		/* Behind a user another '@' is one too many, unless headers follow. */
-		if (at && !rest.n && str_find_chr(u->params, '@') >= 0)
+		if (has_user && !rest.n && str_find_chr(u->params, '@') >= 0)
 			return -EINVAL;
 	}
 	if (rest.n && rest.p[0] == '?') {
@@ -143,17 +145,13 @@ static int parse_other(struct str scheme, struct str rest)
 
 int sip_uri_parse(struct sip_uri *out, struct str text)
 {
-	struct sip_uri u = { .scheme = SIP_SCHEME_OTHER, .text = text };
 	struct str scheme, rest;
 	ptrdiff_t colon;
-	int err = 0;
 
+	*out = (struct sip_uri){ .scheme = SIP_SCHEME_OTHER, .text = text };
 	if (text.n > strlen("sip:") && memcmp(text.p, "sip:", strlen("sip:")) == 0) { /* nearly all */
-		u.scheme = SIP_SCHEME_SIP;
-		err = parse_sip(&u, str_from_at(text, strlen("sip:")));
-		if (!err)
-			*out = u;
-		return err;
+		out->scheme = SIP_SCHEME_SIP;
+		return parse_sip(out, str_from_at(text, strlen("sip:")));
 	}
 	colon = str_find_chr(text, ':');
 	if (colon <= 0 || !is_alpha(text.p[0]))
@@ -163,17 +161,14 @@ int sip_uri_parse(struct sip_uri *out, struct str text)
 	if (rest.n == 0)
 		return -EINVAL;
 	if (str_ieqz(scheme, "sip") || str_ieqz(scheme, "sips")) {
-		u.scheme = scheme.n == 3 ? SIP_SCHEME_SIP : SIP_SCHEME_SIPS;
-		err = parse_sip(&u, rest);
-	} else if (str_ieqz(scheme, "tel")) {
-		u.scheme = SIP_SCHEME_TEL;
-		err = parse_tel(&u, rest);
-	} else {
-		err = parse_other(scheme, rest);
+		out->scheme = scheme.n == 3 ? SIP_SCHEME_SIP : SIP_SCHEME_SIPS;
+		return parse_sip(out, rest);
 	}
-	if (!err)
-		*out = u;
-	return err;
+	if (str_ieqz(scheme, "tel")) {
+		out->scheme = SIP_SCHEME_TEL;
+		return parse_tel(out, rest);
+	}
+	return parse_other(scheme, rest);
 }
 
 /* ---- parameters ---- */
@@ -493,12 +488,15 @@ void sip_escape_user(struct out *o, struct str user)
 {
 	static const char digits[] = "0123456789ABCDEF";
 
-	for (size_t i = 0; i < user.n; i++) {
-		unsigned char c = (unsigned char)user.p[i];
+	for (size_t i = 0, from = 0; i <= user.n; i++) {
+		unsigned char c = i < user.n ? (unsigned char)user.p[i] : 0;
 
-		if (sip_char_is((char)c, SIP_CH_USER) && c < 128 && c != '#' && c != '[' && c != ']') {
-			out_chr(o, (char)c);
-		} else {
+		if (sip_char_is((char)c, SIP_CH_USER) && c < 128 && c != '#' && c != '[' && c != ']')
+			continue;
+		if (i > from)
+			out_mem(o, user.p + from, i - from);
+		from = i + 1;
+		if (i < user.n) {
 			out_chr(o, '%');
 			out_chr(o, digits[c >> 4]);
 			out_chr(o, digits[c & 15]);

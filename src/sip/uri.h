@@ -22,7 +22,7 @@ struct sip_uri {
 	uint16_t port;        /* 0: none given */
 };
 
-/* Whole slice; -EINVAL when it is not a URI. */
+/* Whole slice; -EINVAL when it is not a URI: then *out is of no use. */
 int sip_uri_parse(struct sip_uri *out, struct str text);
 /* Compares as RFC 3261 §19.1.4 says (escapes, case, parameters that must match). */
 bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b);
