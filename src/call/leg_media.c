@@ -20,7 +20,7 @@ static const struct oa_codec our_codecs[] = {
 static bool has_codec(const struct oa_codec *list, unsigned n, const char *name)
 {
 	for (unsigned i = 0; i < n; i++)
-		if (!strcmp(list[i].name, name))
+		if (oa_same_name(list[i].name, name))
 			return true;
 	return false;
 }
@@ -28,7 +28,7 @@ static bool has_codec(const struct oa_codec *list, unsigned n, const char *name)
 static unsigned add_ours(struct oa_codec *out, unsigned n, const char *name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(our_codecs); i++)
-		if (!strcmp(our_codecs[i].name, name) && !has_codec(out, n, name))
+		if (oa_same_name(our_codecs[i].name, name) && !has_codec(out, n, name))
 			out[n++] = our_codecs[i];
 	return n;
 }

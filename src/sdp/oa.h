@@ -24,6 +24,9 @@ struct oa_codec {             /* what we can do, most preferred first */
 	const char *fmtp;     /* NULL: none */
 };
 
+/* The same one is mostly the same pointer: names of ours are static. */
+static inline bool oa_same_name(const char *a, const char *b) { return a == b || (*a == *b && !strcmp(a, b)); }
+
 struct oa_local {             /* our side of the next description */
 	const char *addr;     /* textual IP, "0.0.0.0" is never used for hold */
 	bool addr_is_ip6;

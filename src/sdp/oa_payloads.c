@@ -2,6 +2,8 @@
  *
  * A number never changes its meaning within a session (RFC 3264 §8.3.2), so all that either side has ever used are remembered.
  */
+#include <ctype.h>
+
 #include "sdp/oa_int.h"
 
 #define DTMF_NAME "telephone-event"
@@ -11,12 +13,22 @@
 
 static bool same_codec(const struct oa_codec *a, const struct oa_codec *b)
 {
-	return !strcmp(a->name, b->name) && a->clock_hz == b->clock_hz && a->channels == b->channels;
+	return a->clock_hz == b->clock_hz && a->channels == b->channels && oa_same_name(a->name, b->name);
+}
+
+/* Without regard to case, and in place: all are compared with all, names of a few letters. */
+static bool is_name(struct str s, const char *name)
+{
+	size_t i = 0;
+
+	while (i < s.n && name[i] && (s.p[i] == name[i] || ((s.p[i] ^ name[i]) == 0x20 && isalpha((unsigned char)name[i]))))
+		i++;
+	return i == s.n && !name[i];
 }
 
 bool oa_fits_format(const struct oa_codec *c, const struct sdp_format *f)
 {
-	return f->clock_hz == c->clock_hz && f->channels == c->channels && str_ieqz(f->name, c->name);
+	return f->clock_hz == c->clock_hz && f->channels == c->channels && is_name(f->name, c->name);
 }
 
 static struct oa_codec *payloads_find(struct payloads *ps, const struct oa_codec *c)
@@ -80,7 +92,7 @@ static struct oa_codec dtmf_codec(uint32_t clock_hz)
 
 bool oa_is_dtmf(const struct oa_codec *c)
 {
-	return !strcmp(c->name, DTMF_NAME);
+	return oa_same_name(c->name, DTMF_NAME);
 }
 
 void payloads_offer(struct oa *oa, const struct oa_local *l, struct payloads *ps)

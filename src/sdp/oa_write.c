@@ -5,6 +5,7 @@
 #include "sdp/oa_int.h"
 
 #define TEXT_MAX 16384       /* of a description of ours; refused sections repeat up to what came in one */
+#define TEXT_MOST 512        /* most are shorter */
 
 static void write_audio(struct out *o, const struct oa *oa, const struct oa_local *l, const struct payloads *ps, enum sdp_dir dir)
 {
@@ -82,9 +83,10 @@ int oa_write(struct oa *oa, const struct oa_local *l, const struct payloads *ps,
 			     struct str timing, struct out *o)
 {
 	struct out body;
+	char text[TEXT_MOST];
 	int err = -ENOMEM;
 
-	out_init_grow(&body, TEXT_MAX);
+	out_init_on(&body, text, sizeof(text), TEXT_MAX);
 	write_body(&body, oa, l, ps, dir, timing);
 	out_chr(&body, '\0');
 	if (!out_ok(&body)) {
@@ -124,8 +126,9 @@ static char *take_text(struct out *o)
 char *oa_write_refusal(const struct sdp_media *m)
 {
 	struct out o;
+	char text[TEXT_MOST];
 
-	out_init_grow(&o, TEXT_MAX);
+	out_init_on(&o, text, sizeof(text), TEXT_MAX);
 	out_z(&o, "m=");
 	out_str(&o, m->type);
 	out_z(&o, " 0 ");
@@ -141,8 +144,9 @@ char *oa_write_refusal(const struct sdp_media *m)
 char *oa_write_own_refusal(const struct oa *oa)
 {
 	struct out o;
+	char text[TEXT_MOST];
 
-	out_init_grow(&o, TEXT_MAX);
+	out_init_on(&o, text, sizeof(text), TEXT_MAX);
 	out_z(&o, "m=audio 0 ");
 	out_z(&o, oa->proto);
 	for (unsigned i = 0; i < oa->ours.n; i++) {

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/scan.h"
 #include "sdp/sdp.h"
 
 /* RFC 3551 §6, tables 4 and 5. */
@@ -55,8 +56,7 @@ static struct str next_word(struct str *rest)
 	while (p < end && is_blank(*p))
 		p++;
 	from = p;
-	while (p < end && !is_blank(*p))
-		p++;
+	p = scan_either(p, end, ' ', '\t');
 	*rest = (struct str){ p, (size_t)(end - p) };
 	return (struct str){ from, (size_t)(p - from) };
 }
@@ -77,9 +77,9 @@ static void parse_connection(struct str value, struct str *addr, bool *is_ip6)
 	struct str net = next_word(&value), type = next_word(&value), host = next_word(&value);
 
 	host = str_cut(&host, '/');
-	if (!str_ieq(net, STR("IN")) || str_empty(host))
+	if (!str_ieqz(net, "IN") || str_empty(host))
 		return;
-	*is_ip6 = str_ieq(type, STR("IP6"));
+	*is_ip6 = str_ieqz(type, "IP6");
 	*addr = host;
 }
 
@@ -264,15 +264,12 @@ static int parse_line(struct sdp *s, struct session *ses, char type, struct str 
 /* The next line without its end. A bare CR inside is no text. */
 static int next_line(struct str *rest, struct str *line)
 {
-	const char *cr;
+	const char *end = rest->p + rest->n, *at = scan_either(rest->p, end, '\r', '\n');
 
-	*line = str_cut(rest, '\n');
-	cr = line->n ? memchr(line->p, '\r', line->n) : NULL;
-	if (!cr)
-		return 0;
-	if (cr != line->p + line->n - 1)
+	*line = (struct str){ rest->p, (size_t)(at - rest->p) };
+	if (at < end && *at == '\r' && ++at < end && *at != '\n')
 		return -EINVAL;
-	line->n--;
+	*rest = at < end ? (struct str){ at + 1, (size_t)(end - at - 1) } : STR_NULL;
 	return 0;
 }
 
@@ -319,18 +316,18 @@ struct counts { unsigned media, formats, attrs; };
 
 static struct counts count(struct str text)
 {
+	const char *end = text.p + text.n, *next;
 	struct counts n = { 0 };
 
-	for (struct str rest = text; rest.p;) {
-		struct str line = str_cut(&rest, '\n');
-
-		if (line.n && line.p[0] == 'a' && n.attrs < SDP_ATTR_MAX * (SDP_MEDIA_MAX + 1))
+	for (const char *line = text.p; line < end; line = next + 1) {
+		next = scan_either(line, end, '\n', '\n');
+		if (*line == 'a' && n.attrs < SDP_ATTR_MAX * (SDP_MEDIA_MAX + 1))
 			n.attrs++;
-		if (!line.n || line.p[0] != 'm' || n.media == SDP_MEDIA_MAX)
+		if (*line != 'm' || n.media == SDP_MEDIA_MAX)
 			continue;
 		n.media++;
-		for (unsigned i = 0, words = 0; i < line.n && words < SDP_FORMAT_MAX + 4; i++)
-			if (is_blank(line.p[i])) {
+		for (unsigned words = 0; line < next && words < SDP_FORMAT_MAX + 4; line++)
+			if (is_blank(*line)) {
 				words++;
 				n.formats++;
 			}
