@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/scan.h"
 #include "call/call_int.h"
 #include "base/log.h"
 
@@ -256,24 +257,22 @@ int app_outbox(struct call *call, const char *kind, const char *doc, struct app_
 
 void app_json_str(struct out *o, const char *s)
 {
-	const unsigned char *p = (const unsigned char *)s;
+	const char *p = s, *end = s + strlen(s);
 
 	out_chr(o, '"');
-	while (*p) {
-		size_t plain = 0;
+	for (;;) {
+		const char *odd = scan_unusual(p, end, '"', '\\');
 		unsigned n;
 
-		while (p[plain] >= 0x20 && p[plain] < 0x80 && p[plain] != '"' && p[plain] != '\\')
-			plain++;
-		out_mem(o, p, plain);
-		p += plain;
-		if (!*p)
+		out_mem(o, p, (size_t)(odd - p));
+		p = odd;
+		if (p == end)
 			break;
-		n = str_utf8_len((struct str){ (const char *)p, 4 }); /* stops at the final NUL */
+		n = str_utf8_len((struct str){ p, (size_t)(end - p) });
 
 		if (*p == '"' || *p == '\\') {
 			out_fmt(o, "\\%c", *p);
-		} else if (*p < 0x20) {
+		} else if ((unsigned char)*p < 0x20) {
 			out_fmt(o, "\\u%04x", *p);
 		} else if (!n) {
 			/* Peers' bytes needn't be UTF-8; jsonb takes nothing else. */

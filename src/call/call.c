@@ -370,6 +370,29 @@ static void take_breadth(struct call *call, const struct sip_msg *m)
 		call->max_breadth = (uint16_t)n;
 }
 
+static void log_began(const struct call *call, const char *trunk)
+{
+	char line[1024];
+	struct out o;
+
+	if (!log_on(call->calls->p.log, LOG_INFO))
+		return;
+	out_init(&o, line, sizeof(line));
+	out_z(&o, "call=");
+	out_z(&o, call->id);
+	out_z(&o, " session=");
+	out_z(&o, call->caller_leg ? call->caller_leg->told.session_id : "-");
+	out_z(&o, " from=");
+	out_z(&o, call->caller.number);
+	out_z(&o, trunk[0] ? " trunk=" : "");
+	out_z(&o, trunk);
+	out_z(&o, " to=");
+	out_z(&o, call->number);
+	out_z(&o, " context=");
+	out_z(&o, call->context);
+	log_text(call->calls->p.log, LOG_INFO, LOG_MODULE, out_view(&o));
+}
+
 static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 {
 	struct calls *cs = arg;
@@ -422,9 +445,7 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 		call->caller_leg->usage = usage;
 	else
 		usage_give(cs, usage);
-	log_info(cs->p.log, "call=%s session=%s from=%s%s%s to=%s context=%s", call->id,
-		 call->caller_leg ? call->caller_leg->told.session_id : "-", call->caller.number, who.trunk[0] ? " trunk=" : "",
-		 who.trunk, call->number, call->context);
+	log_began(call, who.trunk);
 	if (!status)
 		return;
 	/* No task runs: the call ends with its leg. */

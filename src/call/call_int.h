@@ -38,6 +38,7 @@ struct calls {
 	struct leg_pass *passes;  /* requests passed on and not answered yet */
 	unsigned npasses;
 	char beep[300];           /* path of the beep */
+	char record[4096];        /* a call's, while it is written */
 };
 
 /* ---- legs ---- */

@@ -103,6 +103,25 @@ static int64_t talk_ms(const struct call *call)
 	return (call->parted_ms ? call->parted_ms : call->ended_ms) - call->answered_ms - call->away_ms;
 }
 
+static void log_ended(const struct call *call, const char *result)
+{
+	char line[256];
+	struct out o;
+
+	if (!log_on(call->calls->p.log, LOG_INFO))
+		return;
+	out_init(&o, line, sizeof(line));
+	out_z(&o, "call=");
+	out_z(&o, call->id);
+	out_z(&o, " ended result=");
+	out_z(&o, result);
+	out_z(&o, " by=");
+	out_z(&o, hangup_by(call));
+	out_z(&o, " duration_ms=");
+	out_i64(&o, call->ended_ms - call->started_ms);
+	log_text(call->calls->p.log, LOG_INFO, LOG_MODULE, out_view(&o));
+}
+
 void cdr_write(struct call *call)
 {
 	struct calls *cs = call->calls;
@@ -110,7 +129,8 @@ void cdr_write(struct call *call)
 	const char *result = call->answered_ms ? "answered" : app_result_name(call->result);
 	struct out o;
 
-	out_init_grow(&o, 4 << 20); /* a group may have hundreds of legs */
+	/* A group may have hundreds of legs, and a record that takes more. */
+	out_init_on(&o, cs->record, sizeof(cs->record), 4 << 20);
 	out_chr(&o, '{');
 	member_str(&o, KEY("call"), call->id);
 	member_str(&o, KEY("domain"), call->domain);
@@ -138,8 +158,7 @@ void cdr_write(struct call *call)
 	}
 	out_z(&o, "]}");
 	out_chr(&o, '\0');
-	log_info(cs->p.log, "call=%s ended result=%s by=%s duration_ms=%lld", call->id, result, hangup_by(call),
-		 (long long)(call->ended_ms - call->started_ms));
+	log_ended(call, result);
 	if (!out_ok(&o) || (cs->p.outbox && outbox_add(cs->p.outbox, "cdr", o.p, NULL, NULL, NULL) != 0))
 		log_error(cs->p.log, "call=%s record lost", call->id);
 	out_fini(&o);

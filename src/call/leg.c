@@ -279,6 +279,7 @@ int leg_answer(struct leg *leg)
 
 void leg_close(struct leg *leg, int status, const char *reason)
 {
+	char most[256];
 	struct out o;
 
 	leg_unbridge(leg);
@@ -286,7 +287,7 @@ void leg_close(struct leg *leg, int status, const char *reason)
 		/* What we tell the far end is what the record says. */
 		if (reason)
 			leg->cause = cause_of_reason(str_from(reason));
-		out_init_grow(&o, REASON_MAX + PASS_MAX);
+		out_init_on(&o, most, sizeof(most), REASON_MAX + PASS_MAX);
 		reason_print(&o, reason, leg->is_caller && leg->state < LEG_ANSWERED ? status : 0);
 		if (leg->is_caller || leg->state == LEG_ANSWERED) /* a CANCEL says why, and no more */
 			told_print_parting(leg, &o);

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/scan.h"
 #include "db/outbox_int.h"
 
 #define FILE_MAX (256 << 20)
@@ -35,7 +36,7 @@ struct entry *entry_new(const char *id, struct str kind, struct str doc, const c
 		return NULL;
 	}
 	/* A line is an entry: JSON has no need of line ends. */
-	for (char *p = e->doc; (p = strpbrk(p, "\r\n")) != NULL; p++)
+	for (char *p = e->doc, *end = p + doc.n; (p = (char *)scan_either(p, end, '\r', '\n')) < end; p++)
 		*p = ' ';
 	str_put(e->id, sizeof(e->id), id);
 	return e;
