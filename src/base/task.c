@@ -2,7 +2,7 @@
  *
  * A stack is one mapping: a guard page, the stack, and at its top the struct task itself, so a task is one
  * allocation and an overflow faults instead of writing over its neighbour. Free stacks are kept for the next task,
- * but only some: a burst of calls gives its memory back.
+ * but only some: a burst of calls gives its memory back. So does a task that stays parked, of what it doesn't stand on.
  */
 #include "base/task.h"
 
@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define WITH_ASAN 1
@@ -31,6 +32,8 @@
 #define VALGRIND_STACK_DEREGISTER(id) (void)(id)
 #endif
 
+#define TRIM_MARGIN 1024 /* below task_park()'s frame: those of swapcontext() and the sanitizers' calls before it */
+
 /* Stacks kept for reuse: enough for the churn of a busy second, 4 MiB at 64 KiB each if all were touched. */
 #define FREE_STACKS_MAX 64
 
@@ -38,6 +41,10 @@ enum task_state { TASK_READY, TASK_RUNNING, TASK_PARKED, TASK_ENDED };
 
 struct task {
 	struct task *next; /* ready or free list */
+	struct task *dl_prev, *dl_next; /* parked and not trimmed, the first to park first */
+	bool is_listed;
+	unsigned parked_in;             /* which stretch between two trims */
+	char *low;                      /* parked: nothing below it is needed */
 	struct tasks *ts;
 	enum task_state state;
 	int code;
@@ -56,7 +63,8 @@ struct tasks {
 	bool is_draining;
 	size_t page, stack_size, map_size;
 	unsigned count, nfree;
-	struct task *running, *free, *ready, **ready_end;
+	struct task *running, *free, *ready, **ready_end, *parked;
+	unsigned stretch;
 	ucontext_t main_context;
 	const void *main_stack;
 	size_t main_stack_size;
@@ -157,6 +165,7 @@ static struct task *stack_take(struct tasks *ts)
 	t = (struct task *)(map + ts->page + usable(ts));
 	t->map = map;
 	t->ts = ts;
+	t->is_listed = false;
 	t->valgrind_id = VALGRIND_STACK_REGISTER(map + ts->page, map + ts->page + usable(ts));
 	return t;
 }
@@ -249,19 +258,58 @@ int task_start(struct task **out, struct tasks *ts, void (*fn)(void *arg), void 
 	return 0;
 }
 
+static void list(struct tasks *ts, struct task *t)
+{
+	t->parked_in = ts->stretch;
+	t->is_listed = true;
+	DL_APPEND2(ts->parked, t, dl_prev, dl_next);
+}
+
+static void unlist(struct tasks *ts, struct task *t)
+{
+	if (t->is_listed)
+		DL_DELETE2(ts->parked, t, dl_prev, dl_next);
+	t->is_listed = false;
+}
+
 int task_park(struct tasks *ts)
 {
 	struct task *t = ts->running;
 
 	t->state = TASK_PARKED;
+	t->low = (char *)__builtin_frame_address(0) - TRIM_MARGIN;
+	list(ts, t);
 	switch_to_main(ts, t);
 	return t->code;
+}
+
+static void stack_trim(struct task *t)
+{
+	size_t page = t->ts->page;
+	char *bottom = t->map + page;
+	size_t n = t->low > bottom ? (size_t)(t->low - bottom) / page * page : 0;
+
+	/* Refused, it stays as it is. */
+	if (n > 0)
+		madvise(bottom, n, MADV_DONTNEED);
+}
+
+void tasks_trim(struct tasks *ts)
+{
+	while (ts->parked && ts->parked->parked_in != ts->stretch) {
+		struct task *t = ts->parked;
+
+		unlist(ts, t);
+		stack_trim(t);
+	}
+	ts->stretch++;
 }
 
 bool task_wake(struct task *t, int code)
 {
 	if (t->state != TASK_PARKED)
 		return false;
+	unlist(t->ts, t);
 	t->code = code;
 	make_ready(t->ts, t);
 	return true;

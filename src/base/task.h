@@ -23,6 +23,9 @@ struct task;
 int tasks_new(struct tasks **out, uv_loop_t *loop, size_t stack_size);
 void tasks_close(struct tasks *ts);          /* every task must have ended */
 unsigned tasks_count(const struct tasks *ts); /* live tasks */
+/* Gives back what the stacks hold below the point where their tasks have been parked since before the last call of this function:
+ * a call that talks waits for its end with a page or two, though it went deep while it was set up. To be called every few seconds. */
+void tasks_trim(struct tasks *ts);
 /* Runs what is ready until nothing is. */
 void tasks_run(struct tasks *ts);
 

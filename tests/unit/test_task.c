@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/task.h"
 
@@ -53,6 +55,97 @@ static void test_task_parks_and_wakes_with_codes(void **state)
 	assert_int_equal(t.codes[2], -12);
 	assert_int_equal(t.ended, 1);
 	assert_int_equal(tasks_count(t.ts), 0);
+	tasks_close(t.ts);
+}
+
+/* ---- memory ---- */
+
+#define DEEP 40000
+
+struct deep {
+	struct tasks *ts;
+	struct task *task;
+	uintptr_t from, to; /* of the stack that was used */
+	int sum;
+};
+
+static __attribute__((noinline)) void go_deep(struct deep *d)
+{
+	volatile char room[DEEP];
+
+	for (size_t i = 0; i < sizeof(room); i++)
+		room[i] = 1;
+	d->from = (uintptr_t)room;
+	d->to = d->from + sizeof(room);
+}
+
+static void shallow_waiter(void *arg)
+{
+	struct deep *d = arg;
+	volatile int kept[64];
+
+	go_deep(d);
+	for (int i = 0; i < 64; i++)
+		kept[i] = i;
+	task_park(d->ts);
+	for (int i = 0; i < 64; i++)
+		d->sum += kept[i];
+	go_deep(d);
+}
+
+static unsigned pages_there(uintptr_t from, uintptr_t to)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	unsigned char there[DEEP / 1024];
+	unsigned n = 0;
+
+	from = from / page * page;
+	assert_int_equal(mincore((void *)from, to - from, there), 0);
+	for (uintptr_t i = 0; i < (to - from + page - 1) / page; i++)
+		n += there[i] & 1;
+	return n;
+}
+
+static void test_task_trim_gives_back_what_is_not_stood_on(void **state)
+{
+	struct deep d = { 0 };
+	unsigned before;
+
+	(void)state;
+	assert_int_equal(tasks_new(&d.ts, NULL, 65536), 0);
+	assert_int_equal(task_start(&d.task, d.ts, shallow_waiter, NULL, &d), 0);
+	tasks_run(d.ts);
+	before = pages_there(d.from, d.to);
+	assert_true(before >= DEEP / (unsigned)sysconf(_SC_PAGESIZE));
+	tasks_trim(d.ts); /* it has only just parked */
+	assert_int_equal(pages_there(d.from, d.to), before);
+	tasks_trim(d.ts);
+	assert_true(pages_there(d.from, d.to) <= 2); /* margin and page border */
+	tasks_trim(d.ts);
+	assert_true(task_wake(d.task, 0));
+	tasks_run(d.ts);
+	assert_int_equal(d.sum, 63 * 64 / 2);
+	assert_int_equal(tasks_count(d.ts), 0);
+	tasks_close(d.ts);
+}
+
+static void test_task_trim_spares_who_was_awake(void **state)
+{
+	struct trace t = { 0 };
+
+	(void)state;
+	assert_int_equal(tasks_new(&t.ts, NULL, 65536), 0);
+	assert_int_equal(task_start(&t.task, t.ts, waiter, on_end, &t), 0);
+	tasks_trim(t.ts);
+	for (int i = 0; i < 4; i++) {
+		tasks_run(t.ts);
+		tasks_trim(t.ts);
+		tasks_trim(t.ts);
+		task_wake(t.task, i);
+		tasks_trim(t.ts); /* ready: not parked any more */
+	}
+	tasks_run(t.ts);
+	assert_int_equal(t.ended, 1);
 	tasks_close(t.ts);
 }
 
@@ -132,6 +225,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_task_parks_and_wakes_with_codes),
+		cmocka_unit_test(test_task_trim_gives_back_what_is_not_stood_on),
+		cmocka_unit_test(test_task_trim_spares_who_was_awake),
 		cmocka_unit_test(test_task_thousand_at_once),
 		cmocka_unit_test(test_task_wake_from_task_is_deferred),
 	};
