@@ -161,13 +161,24 @@ static void packet_accepted(struct rtp_session *s, uint8_t *packet, struct rtp_p
 		audio_in(s, packet, h);
 }
 
+static bool is_from_peer(struct rtp_session *s, const struct addr *from, const struct rtp_packet *h)
+{
+	struct worker *w = s->worker;
+	uint32_t rejected = s->latch.rejected;
+	enum latch_verdict verdict = latch_packet(&s->latch, from, h->ssrc, h->seq, worker_now_ms(w));
+
+	for (; rejected < s->latch.rejected; rejected++)
+		count_one(&w->count.dropped_source);
+	if (verdict == LATCH_LOCK)
+		rtp_session_lock(s);
+	return verdict == LATCH_ACCEPT || verdict == LATCH_LOCK;
+}
+
 /* from: NULL if the kernel has checked it. */
 static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const struct addr *from)
 {
 	struct worker *w = s->worker;
 	struct rtp_packet h;
-	uint32_t rejected = s->latch.rejected;
-	enum latch_verdict verdict;
 
 	count_one(&w->count.received);
 	if (rtp_is_rtcp(packet, n)) {
@@ -179,14 +190,8 @@ static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const st
 		count_one(&w->count.dropped_malformed);
 		return;
 	}
-	verdict = from ? latch_packet(&s->latch, from, h.ssrc, h.seq, worker_now_ms(w)) : LATCH_ACCEPT;
-	for (; rejected < s->latch.rejected; rejected++)
-		count_one(&w->count.dropped_source);
-	if (verdict == LATCH_HOLD || verdict == LATCH_REJECT)
-		return;
-	if (verdict == LATCH_LOCK)
-		rtp_session_lock(s);
-	packet_accepted(s, packet, &h);
+	if (!from || is_from_peer(s, from, &h))
+		packet_accepted(s, packet, &h);
 }
 
 /* Takes in one packet; false: there is none. */

@@ -14,12 +14,20 @@
 static void on_watch(void *arg);
 static void on_digit_lost(void *arg);
 
+#define LINE_END(member) (offsetof(struct rtp_session, member) + sizeof(((struct rtp_session *)0)->member))
+
+_Static_assert(LINE_END(sent_since_report) <= CACHE_LINE, "line 0");
+_Static_assert(LINE_END(rx) <= 2 * CACHE_LINE, "line 1");
+_Static_assert(offsetof(struct rtp_session, config.remote) <= 3 * CACHE_LINE, "line 2");
+_Static_assert(offsetof(struct rtp_session, tx) == 4 * CACHE_LINE && LINE_END(digits) <= 5 * CACHE_LINE, "line 4");
+
 struct rtp_session *rtp_session_new(struct stream *handle, struct port_pair *pair)
 {
-	struct rtp_session *s = calloc(1, sizeof(*s));
+	struct rtp_session *s = aligned_alloc(CACHE_LINE, sizeof(*s));
 
 	if (!s)
 		return NULL;
+	memset(s, 0, sizeof(*s));
 	s->handle = handle;
 	s->pair = pair;
 	s->rtp_fd = pair->rtp.fd;
@@ -77,15 +85,15 @@ static void rtp_session_unlock(struct rtp_session *s)
 
 bool rtp_session_may_send(const struct rtp_session *s)
 {
-	return (s->config.dir & STREAM_SEND) && latch_target(&s->latch) != NULL;
+	return (s->config.dir & STREAM_SEND) && (s->is_connected || latch_target(&s->latch) != NULL);
 }
 
 void rtp_session_send(struct rtp_session *s, uint8_t *packet, size_t len, size_t payload_len)
 {
-	const struct addr *to = latch_target(&s->latch);
+	const struct addr *to = s->is_connected ? NULL : latch_target(&s->latch);
 	ssize_t n = -1;
 
-	if (!to)
+	if (!s->is_connected && !to)
 		return;
 	/* A pending ICMP error is handed to the next send, which then sends nothing: try once more. */
 	for (int i = 0; i < 2; i++) {
