@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #define WORKERS_MAX 64
+#define STREAMS_TOGETHER 512
 
 static void media_end(struct media *m);
 
@@ -136,6 +137,7 @@ int media_new(struct media **out, const struct media_params *p)
 	m->loop = p->loop;
 	m->log = p->log;
 	m->clock = p->clock;
+	m->streams_together = p->streams_together ? p->streams_together : STREAMS_TOGETHER;
 	m->deferred_tail = &m->deferred;
 	mqueue_init(&m->events);
 	m->workers = calloc(nworkers, sizeof(*m->workers));

@@ -36,6 +36,7 @@ struct media_params {
 	uv_loop_t *loop;
 	const struct log *log;
 	unsigned nworkers;            /* 0: one per core */
+	unsigned streams_together;    /* a worker gets so many before the next one gets any, unless it is busy; 0: 512 */
 	uint16_t port_min, port_max;  /* RTP ports, even ones are used, RTCP is the next */
 	uint32_t timeout_ms;          /* no RTP for so long on a stream that expects some: on_timeout; 0 never */
 	uint32_t rtcp_interval_ms;    /* mean; 0: 5000 (RFC 3550 §6.2) */

@@ -190,7 +190,9 @@ struct worker {
 	struct rtp_session *ticking;     /* list of sessions that have something to do each tick */
 	struct rtp_session *tick_next;   /* the one after the one being ticked */
 	uint32_t timeout_ms, rtcp_interval_ms;
-	unsigned nstreams;           /* loop thread: streams here, for balancing */
+	unsigned nstreams;           /* loop thread: streams here, for balancing; and how busy it was when looked at last */
+	uint64_t looked_us, cpu_us;
+	unsigned busy_permille;
 	struct worker_counters count;
 	uint8_t packet[PACKET_MAX];
 };
@@ -199,6 +201,8 @@ int worker_start(struct worker *w, struct media *m, const struct media_params *p
 void worker_join(struct worker *w); /* after CMD_STOP */
 void worker_turn(struct worker *w); /* one without a thread: all that is due */
 uint64_t worker_clock_us(const struct clock *clock); /* any thread */
+/* Loop thread: how much of a core the worker took lately, by its CPU time. One without a thread: 0. */
+unsigned worker_busy_permille(struct worker *w);
 uint64_t worker_ntp(const struct worker *w);         /* wall-clock time for RTCP */
 /* The worker gets it with the next worker_flush(), among all that have gathered. */
 void worker_post(struct worker *w, struct command *c);

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#define BUSY_PERMILLE 400 /* so much of a core is to be had for what begins later: a transcoding, a recording */
+
 /* ---- commands ---- */
 
 struct command *stream_command(struct stream *s, enum command_type type, size_t extra)
@@ -111,13 +113,23 @@ void stream_moved(struct stream *s)
 
 /* ---- life ---- */
 
+/* Streams of one worker share its wake-ups, which are a fifth of what a packet costs where packets are few. So workers are filled one
+ * by one, as long as they have time; beyond that, streams are spread. Those that don't send yet don't keep it busy yet: hence a limit to
+ * their number as well. */
+static bool has_room(struct worker *w)
+{
+	return w->nstreams < w->media->streams_together && worker_busy_permille(w) < BUSY_PERMILLE;
+}
+
 static struct worker *worker_choose(struct media *m, const struct stream *near)
 {
 	struct worker *best = &m->workers[0];
 
 	if (near)
 		return near->is_moving ? near->move_to : near->worker;
-	for (unsigned i = 1; i < m->nworkers; i++) {
+	for (unsigned i = 0; i < m->nworkers; i++) {
+		if (has_room(&m->workers[i]))
+			return &m->workers[i];
 		if (m->workers[i].nstreams < best->nstreams)
 			best = &m->workers[i];
 	}

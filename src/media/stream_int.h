@@ -18,7 +18,7 @@ struct media {
 	const struct clock *clock;        /* as in media_params */
 	struct ports *ports;
 	struct worker *workers;
-	unsigned nworkers;
+	unsigned nworkers, streams_together;
 	struct sounds *sounds;
 	struct recorders *recorders;      /* made with the first recording */
 	struct music *music;

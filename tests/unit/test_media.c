@@ -156,7 +156,7 @@ static void test_media_rebridge_keeps_one_source(void **state)
 
 static void test_media_bridge_across_workers_hands_over(void **state)
 {
-	struct bed *b = bed_new((struct media_params){ .nworkers = 2 });
+	struct bed *b = bed_new((struct media_params){ .nworkers = 2, .streams_together = 1 });
 	struct seen *x = stream_make(b, NULL), *y = stream_make(b, NULL), *z = stream_make(b, NULL);
 	struct peer *p = peer_new(100, 0, 11), *q = peer_new(5, 5, 22), *r = peer_new(7, 7, 33);
 	unsigned n;
