@@ -10,9 +10,12 @@ $(BENCH_PLAIN): %: %.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SAN) -fno-lto -o $@ $^ -lm
 
-$(BENCH_LOADS): %: %.o $(BUILD)/tests/bench/load.o $(BUILD)/src/base/str.o $(BUILD)/src/base/out.o
+$(BENCH_LOADS): %: %.o $(BUILD)/tests/bench/load.o $(BUILD)/src/base/str.o $(BUILD)/src/base/out.o $(BUILD)/src/base/dec.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SAN) -fno-lto -o $@ $^ -lcrypto
+
+# Seldom run, but what they are made of changes: they are built with the tests.
+units: $(BENCH_BIN)
 
 bench: all $(BENCH_BIN) $(BUILD)/tests/sip/flood  ## CPU a call and a packet, memory a call, against their budgets
 	@BUILD=$(BUILD) /usr/bin/python3 -B tests/bench/run.py $(BENCH_FLAGS)
