@@ -790,6 +790,59 @@ static void test_strans_keeps_its_request_until_it_is_answered(void **state)
 	fx_free(fx);
 }
 
+/* Of a REGISTER the transport's own message is looked at; whoever answers it later, or is told to be brief, finds it all the same. */
+static void answer_at_once(struct fx *fx, struct strans *st, const struct sip_msg *m)
+{
+	(void)fx;
+	assert_true(str_eqz(m->call_id, "call1"));
+	assert_int_equal(strans_reply_simple(st, 200, NULL), 0);
+}
+
+static void answer_too_long(struct fx *fx, struct strans *st, const struct sip_msg *m)
+{
+	static char hdrs[SIP_MSG_MAX];
+
+	(void)fx;
+	(void)m;
+	memset(hdrs, 'x', sizeof(hdrs));
+	assert_true(strans_reply(st, &(struct sip_reply){ .status = 200, .hdrs = { hdrs, sizeof(hdrs) } }) < 0);
+}
+
+static void test_strans_register_outlives_the_receive_buffer(void **state)
+{
+	static const struct {
+		void (*on_request)(struct fx *fx, struct strans *st, const struct sip_msg *m);
+		int later;
+		const char *sent;
+	} rows[] = {
+		{ answer_at_once, 0, "200 200" }, { answer_too_long, 0, "500 500" }, { NULL, 403, "403 403" }, { NULL, 0, "100 100" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fx *fx = fx_new(SIP_UDP);
+
+		fx->on_request = rows[i].on_request;
+		receive(fx, "REGISTER", "z9hG4bKone", NULL);
+		memset(fx->in, 'x', sizeof(fx->in));
+		memset(&fx->msg, 0xff, sizeof(fx->msg));
+		assert_int_equal(sip_stack_counters(fx->stack)->strans_live, 1);
+		if (rows[i].later)
+			assert_int_equal(strans_reply_simple(fx->st, rows[i].later, NULL), 0);
+		fx_advance(fx, TRYING_MS);
+		receive(fx, "REGISTER", "z9hG4bKone", NULL);
+		assert_string_equal(fx_sent_text(fx, 0), rows[i].sent);
+		assert_true(str_eqz(fx_sent(fx, 0)->call_id, "call1"));
+		assert_int_equal(fx->nrequests, 1);
+		if (!strcmp(rows[i].sent, "100 100"))
+			assert_int_equal(strans_reply_simple(fx->st, 403, NULL), 0);
+		fx_advance(fx, T64);
+		assert_int_equal(sip_stack_counters(fx->stack)->strans_live, 0);
+		assert_int_equal(fx->stack->strans_bytes, 0);
+		fx_free(fx);
+	}
+}
+
 /* Refusals wait for their ACK half a minute: a flood of large requests must not lie there meanwhile. */
 static void test_strans_refused_request_is_not_kept(void **state)
 {
@@ -897,6 +950,7 @@ int main(void)
 		cmocka_unit_test(test_strans_transport_error_in_every_state),
 		cmocka_unit_test(test_strans_without_a_handler_waits_for_its_answer),
 		cmocka_unit_test(test_strans_keeps_its_request_until_it_is_answered),
+		cmocka_unit_test(test_strans_register_outlives_the_receive_buffer),
 		cmocka_unit_test(test_strans_refused_request_is_not_kept),
 		cmocka_unit_test(test_strans_stack_close_drops_all_silently),
 	};
