@@ -10,6 +10,7 @@
 #include "media/stream_int.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <utlist.h>
 
@@ -113,25 +114,32 @@ void stream_moved(struct stream *s)
 
 /* ---- life ---- */
 
-/* Streams of one worker share its wake-ups, which are a fifth of what a packet costs where packets are few. So workers are filled one
- * by one, as long as they have time; beyond that, streams are spread. Those that don't send yet don't keep it busy yet: hence a limit to
- * their number as well. */
-static bool has_room(struct worker *w)
+/* How much of its time a worker needs: by its CPU time, or as many streams need that don't all send yet. */
+static unsigned load_permille(struct worker *w)
 {
-	return w->nstreams < w->media->streams_together && worker_busy_permille(w) < BUSY_PERMILLE;
+	unsigned busy = worker_busy_permille(w), soon = w->nstreams * BUSY_PERMILLE / w->media->streams_together;
+
+	return busy > soon ? busy : soon;
 }
 
+/* Streams of one worker share its wake-ups, which are a fifth of what a packet costs where packets are few. So workers are filled one
+ * by one, as long as they have time; beyond that, streams are spread. */
 static struct worker *worker_choose(struct media *m, const struct stream *near)
 {
-	struct worker *best = &m->workers[0];
+	struct worker *best = NULL;
+	unsigned least = UINT_MAX;
 
 	if (near)
 		return near->is_moving ? near->move_to : near->worker;
 	for (unsigned i = 0; i < m->nworkers; i++) {
-		if (has_room(&m->workers[i]))
+		unsigned load = load_permille(&m->workers[i]);
+
+		if (load < BUSY_PERMILLE)
 			return &m->workers[i];
-		if (m->workers[i].nstreams < best->nstreams)
+		if (load < least) {
+			least = load;
 			best = &m->workers[i];
+		}
 	}
 	return best;
 }

@@ -1,5 +1,6 @@
 /* Streams against real sockets on 127.0.0.1: each test is two or more peers that send RTP and look at what arrives. */
 #include "media_bed.h"
+#include "media/stream_int.h"
 
 /* ---- relay ---- */
 
@@ -151,6 +152,38 @@ static void test_media_rebridge_keeps_one_source(void **state)
 	peer_free(p);
 	peer_free(q);
 	peer_free(r);
+	bed_free(b);
+}
+
+/* When each worker has as many as it should, the next goes to the one that has more time, not to the one with fewer streams: what those
+ * do may be dearer. A look at its CPU time counts for 250 ms; if the machine took longer, it is tried again. */
+static void test_media_begins_where_there_is_time(void **state)
+{
+	static const struct { unsigned busy[2], chosen; } rows[] = { { { 100, 900 }, 0 }, { { 900, 500 }, 1 }, { { 420, 410 }, 1 } };
+	struct bed *b = bed_new((struct media_params){ .nworkers = 2, .streams_together = 2 });
+	struct worker *workers = b->media->workers;
+	struct seen *first[2] = { stream_make(b, NULL), stream_make(b, NULL) };
+
+	(void)state;
+	assert_int_equal(workers[0].nstreams, 2);
+	assert_int_equal(workers[1].nstreams, 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows);) {
+		uint64_t since_us = now_us();
+		struct seen *x;
+
+		for (unsigned w = 0; w < 2; w++) {
+			workers[w].looked_us = since_us;
+			workers[w].busy_permille = rows[i].busy[w];
+		}
+		x = stream_make(b, NULL);
+		if (now_us() - since_us < 200000) {
+			assert_ptr_equal(x->s->worker, &workers[rows[i].chosen]);
+			i++;
+		}
+		stream_end(b, x);
+	}
+	stream_end(b, first[0]);
+	stream_end(b, first[1]);
 	bed_free(b);
 }
 
@@ -592,6 +625,7 @@ int main(void)
 		cmocka_unit_test(test_media_relay_keeps_loss_and_strips_extensions),
 		cmocka_unit_test(test_media_relay_obeys_directions),
 		cmocka_unit_test(test_media_rebridge_keeps_one_source),
+		cmocka_unit_test(test_media_begins_where_there_is_time),
 		cmocka_unit_test(test_media_bridge_across_workers_hands_over),
 		cmocka_unit_test(test_media_echo_returns_what_was_sent),
 		cmocka_unit_test(test_media_latch_follows_nat_and_refuses_injection),
