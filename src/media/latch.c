@@ -16,7 +16,7 @@ bool latch_signal(struct latch *l, const struct addr *signalled, bool relearn, u
 		if (addr_eq(&l->source, signalled))
 			return false;
 	}
-	if (was_locked && relearn) {
+	if (was_locked && relearn && l->trusted) { /* a guess is no peer that could have moved: it may be right */
 		l->former = l->source;
 		l->former_ends_ms = now_ms + LATCH_FORMER_MS;
 	}

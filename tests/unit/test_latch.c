@@ -197,11 +197,23 @@ static void test_latch_media_before_the_answer_is_only_a_guess(void **state)
 		{ 'x', 9, 2, 4, 3, LATCH_HOLD, 0 },
 		{ 'a', 1000, 3, 1, 4, LATCH_LOCK, 0 },
 	};
+	/* The first answer is news of the address, too. Behind NAT what came before it was right: nobody waits for it. */
+	static const struct step hidden[] = {
+		S(0, 0, false),
+		{ 'x', 9, 2, 1, 0, LATCH_HOLD, 0 },
+		{ 'x', 9, 2, 2, 20, LATCH_HOLD, 0 },
+		{ 'x', 9, 2, 3, 40, LATCH_LOCK, 0 },
+		R_AT('a', 1000, 50, true),
+		{ 'x', 9, 2, 4, 60, LATCH_HOLD, 0 },
+		{ 'x', 9, 2, 5, 80, LATCH_HOLD, 0 },
+		{ 'x', 9, 2, 6, 100, LATCH_LOCK, 0 },
+	};
 	struct latch l;
 
 	(void)state;
 	run("confirmed", confirmed, ARRAY_LEN(confirmed), &l);
 	run("denied", denied, ARRAY_LEN(denied), &l);
+	run("hidden", hidden, ARRAY_LEN(hidden), &l);
 }
 
 static void test_latch_target_is_signalled_until_locked(void **state)
