@@ -86,41 +86,44 @@ void tls_certs_unref(struct tls_certs *certs)
 	free(certs);
 }
 
-/* A client has said whom it calls: the first certificate for that name, else the first of all (RFC 6066 §3 leaves us that). */
+/* A client has said whom it calls, or hasn't: the first certificate for that name, else the first of all (RFC 6066 §3 leaves us that). The
+ * handshake goes on with a context that doesn't call this: after a second ClientHello (RFC 8446 §4.1.4) the set may be gone, where only
+ * the context is held. */
 static int on_name(SSL *ssl, int *alert, void *arg)
 {
 	const struct tls_certs *certs = arg;
 	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	unsigned at = name ? 1 : certs->n;
 
 	(void)alert;
-	for (unsigned i = 0; name && i < certs->n; i++) {
-		X509 *cert = SSL_CTX_get0_certificate(certs->ssl[i]);
+	for (; at < certs->n; at++) {
+		X509 *cert = SSL_CTX_get0_certificate(certs->ssl[at]);
 
-		if (!cert || !cert_suits(cert, name))
-			continue;
-		if (i && !SSL_set_SSL_CTX(ssl, certs->ssl[i]))
-			return SSL_TLSEXT_ERR_ALERT_FATAL;
-		return SSL_TLSEXT_ERR_OK;
+		if (cert && cert_suits(cert, name))
+			break;
 	}
-	return SSL_TLSEXT_ERR_NOACK;
+	if (!SSL_set_SSL_CTX(ssl, certs->ssl[at < certs->n ? at : 1]))
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	return at < certs->n ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
 static int load(const struct tls_context *c, struct tls_certs **out)
 {
-	struct tls_certs *certs = calloc(1, sizeof(*certs) + c->npairs * sizeof(certs->ssl[0]));
+	unsigned chooser = c->npairs > 1; /* of several, the first context chooses among those behind it */
+	struct tls_certs *certs = calloc(1, sizeof(*certs) + (chooser + c->npairs) * sizeof(certs->ssl[0]));
 	int err = certs ? 0 : -ENOMEM;
 
 	if (certs)
 		certs->refs = 1;
-	for (unsigned i = 0; !err && i < c->npairs; i++) {
-		err = load_pair(c, &c->pairs[i], &certs->ssl[i]);
+	for (unsigned i = 0; !err && i < chooser + c->npairs; i++) {
+		err = load_pair(c, &c->pairs[i ? i - chooser : 0], &certs->ssl[i]);
 		certs->n += !err;
 	}
 	if (err) {
 		tls_certs_unref(certs);
 		return err;
 	}
-	if (certs->n > 1) {
+	if (chooser) {
 		SSL_CTX_set_tlsext_servername_callback(certs->ssl[0], on_name);
 		SSL_CTX_set_tlsext_servername_arg(certs->ssl[0], certs);
 	}

@@ -10,12 +10,12 @@
 struct tls_certs {
 	unsigned refs;
 	unsigned n;
-	SSL_CTX *ssl[];     /* the first is shown unless another one suits */
+	SSL_CTX *ssl[];     /* of one pair its own; of several one that begins with the first, and chooses, and behind it each one's own */
 };
 
 struct tls_context {
 	struct tls_context_params p;
-	struct tls_pair *pairs;   /* the files of each of certs->ssl; cert NULL: none (the first one's alone) */
+	struct tls_pair *pairs;   /* the files; cert NULL: none (the first one's alone) */
 	unsigned npairs;
 	char *ca;
 	struct timespec changed;  /* the latest change of the files read */

@@ -369,6 +369,69 @@ static void test_tls_certificate_is_that_of_the_name_called(void **state)
 	assert_int_equal(tls_context_new(&server, &(struct tls_context_params){ .cert = b->path, .more = more, .nmore = 2 }), -EINVAL);
 }
 
+static void pump(SSL *from, SSL *to)
+{
+	char buf[4096];
+	int n;
+
+	while ((n = BIO_read(SSL_get_wbio(from), buf, sizeof(buf))) > 0)
+		assert_int_equal(BIO_write(SSL_get_rbio(to), buf, n), n);
+}
+
+static SSL *end_new(SSL_CTX *ctx, const char *groups)
+{
+	SSL *ssl = SSL_new(ctx);
+
+	SSL_set_bio(ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+	assert_int_equal(SSL_set1_groups_list(ssl, groups), 1);
+	return ssl;
+}
+
+/* As secure WebSocket does, whose connections hold the context that was chosen and nothing else. RFC 8446 §4.1.4: asked for another key
+ * share, the client says Hello twice; in between the files are read again. */
+static void test_tls_renewed_between_two_hellos(void **state)
+{
+	static const char *const called[] = { "one.example.com", "two.example.com", "nobody.example.com", NULL };
+	struct bed *b = *state;
+	struct tls_pair more = { .cert = b->path2 };
+	SSL_CTX *outer = SSL_CTX_new(TLS_server_method()), *cc = SSL_CTX_new(TLS_client_method());
+	struct tls_context *c;
+
+	authority_issue(&b->ca, "x", "DNS:one.example.com", b->path);
+	authority_issue(&b->ca, "x", "DNS:two.example.com", b->path2);
+	assert_int_equal(tls_context_new(&c, &(struct tls_context_params){ .cert = b->path, .more = &more, .nmore = 1 }), 0);
+	tls_context_serve(c, outer);
+	for (size_t i = 0; i < ARRAY_LEN(called); i++) {
+		SSL *server = end_new(outer, "P-384"), *client = end_new(cc, "P-256:P-384");
+		X509 *shown;
+
+		SSL_set_accept_state(server);
+		SSL_set_connect_state(client);
+		if (called[i])
+			SSL_set_tlsext_host_name(client, called[i]);
+		assert_int_equal(SSL_do_handshake(client), -1);
+		pump(client, server);
+		assert_int_equal(SSL_do_handshake(server), -1);
+		assert_false(SSL_is_init_finished(server));
+		assert_int_equal(tls_context_reload(c), 0);
+		pump(server, client);
+		assert_int_equal(SSL_do_handshake(client), -1); /* the second Hello */
+		pump(client, server);
+		SSL_do_handshake(server);
+		pump(server, client);
+		assert_int_equal(SSL_do_handshake(client), 1);
+		pump(client, server);
+		assert_int_equal(SSL_do_handshake(server), 1);
+		shown = SSL_get0_peer_certificate(client);
+		assert_int_equal(X509_check_host(shown, i == 1 ? "two.example.com" : "one.example.com", 0, 0, NULL), 1);
+		SSL_free(server);
+		SSL_free(client);
+	}
+	SSL_CTX_free(outer);
+	SSL_CTX_free(cc);
+	tls_context_free(c);
+}
+
 static void test_tls_refuses_what_isnt_tls(void **state)
 {
 	static const char sip[] = "OPTIONS sip:a@b SIP/2.0\r\n\r\n";
@@ -405,6 +468,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tls_peer_domains_are_those_of_its_certificate, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_certificate_renewed_while_connected, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_certificate_is_that_of_the_name_called, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_renewed_between_two_hellos, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_refuses_what_isnt_tls, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_context_refuses_bad_files, bed_setup, bed_teardown),
 	};
