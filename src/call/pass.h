@@ -35,7 +35,7 @@ struct pass_part;
 struct rng;
 #define PASS_PARTS_MAX 16384   /* bytes of all of them */
 #define PASS_TYPE_MAX 80
-/* The parts of the body that these lines refer to, copied: to be freed; NULL: none. */
+/* The parts of the body that these lines refer to, of the first SIP_REFERRED_MAX with an id, copied: to be freed; NULL: none. */
 struct pass_part *pass_parts_take(const struct sip_msg *m, struct str lines);
 void pass_parts_free(struct pass_part *parts);
 /* Writes a body of the description and those of the parts that these lines refer to, and its type. False: none, nothing is written. */

@@ -35,10 +35,12 @@ struct pass_part *pass_parts_take(const struct sip_msg *m, struct str lines)
 	struct sip_part_iter it = { 0 };
 	struct sip_part p;
 	size_t room = PASS_PARTS_MAX;
+	unsigned nnamed = 0;
 
 	if (!lines.n || !memmem(lines.p, lines.n, "<cid:", 5))
 		return NULL;
-	while (sip_part_next(m, &it, &p)) {
+	while (nnamed < SIP_REFERRED_MAX && sip_part_next(m, &it, &p)) {
+		nnamed += p.id.n != 0;
 		if (!p.text.n || p.text.n > room || !sip_part_is_referred(&p, lines))
 			continue;
 		c = copy(&p);

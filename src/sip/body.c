@@ -9,6 +9,7 @@
 
 #define BOUNDARY_MAX 70 /* RFC 2046 §5.1.1 */
 #define ID_MAX 256
+#define REFERENCES_MAX 32 /* looked at in one header: who writes thousands, and as many parts, only wants to be compared */
 
 static struct str without_quotes(struct str s)
 {
@@ -224,7 +225,7 @@ bool sip_part_is_referred(const struct sip_part *p, struct str lines)
 {
 	const char *end = lines.p + lines.n;
 
-	while (p->id.n && lines.n) {
+	for (unsigned n = 0; p->id.n && lines.n && n < REFERENCES_MAX; n++) {
 		const char *at = memmem(lines.p, lines.n, "<cid:", 5), *stop;
 
 		if (!at)
@@ -263,6 +264,7 @@ bool sip_msg_must_understand(const struct sip_msg *m, const char *understood)
 {
 	struct sip_part_iter it = { 0 };
 	struct sip_part p;
+	unsigned nreferred = 0;
 
 	if (!m->body.n || is_plain(m, str_from(understood)))
 		return false;
@@ -272,7 +274,7 @@ bool sip_msg_must_understand(const struct sip_msg *m, const char *understood)
 
 		if (is_understood || p.alternative || !(p.is_required || (p.is_whole && str_empty(p.disposition))))
 			continue;
-		if (!str_ieqz(p.disposition, "by-reference") || !is_referred(m, &p))
+		if (!str_ieqz(p.disposition, "by-reference") || nreferred++ == SIP_REFERRED_MAX || !is_referred(m, &p))
 			return true;
 	}
 	return false;

@@ -157,11 +157,13 @@ bool sip_part_next(const struct sip_msg *m, struct sip_part_iter *it, struct sip
 /* Is there a part of another type than the one understood that must be? A whole body always must, unless it says
  * handling=optional; a part beside others only where it has a Content-Disposition without that: RFC 3261 §20.11 would assume
  * the same of one without any, but locations and the like come so, and the call they come with is worth more. Nor is one refused that stands
- * by reference (RFC 5621 §9.1) of a header that is there: who understands the header understands the part. */
+ * by reference (RFC 5621 §9.1) of a header that is there: who understands the header understands the part. Of such parts SIP_REFERRED_MAX
+ * are looked for, so that a stranger's message of many parts and references costs no more than another. */
+#define SIP_REFERRED_MAX 8
 bool sip_msg_must_understand(const struct sip_msg *m, const char *understood);
 /* Has it a part that says in so many words that it must be understood (handling=required)? For methods whose bodies are looked at by nobody. */
 bool sip_msg_demands(const struct sip_msg *m);
-/* Do these lines refer to it, as <cid:id>? */
+/* Do these lines refer to it, as <cid:id>? The first 32 references are looked at. */
 bool sip_part_is_referred(const struct sip_part *p, struct str lines);
 /* The body, or the first part of it (of alternatives the last one), of this type ("application/sdp") that isn't encoded and belongs to
  * the session (Content-Disposition). A body without Content-Type counts. */

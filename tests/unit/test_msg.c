@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/out.h"
 #include "sip/msg.h"
 
 static char bytes[SIP_MSG_MAX];
@@ -364,6 +365,36 @@ static void test_msg_part_is_found_among_others(void **state)
 	}
 }
 
+/* RFC 5621 §9.1, and what a stranger may have us compare: so many parts, so many references. */
+static void test_msg_references_are_bounded(void **state)
+{
+	static const struct { unsigned nrefs, nparts; bool must; } rows[] = {
+		{ 0, SIP_REFERRED_MAX, false }, { 0, SIP_REFERRED_MAX + 1, true }, { 31, 1, false }, { 32, 1, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct sip_msg_error err;
+		struct sip_msg m;
+		char text[4096];
+		struct out o;
+
+		out_init(&o, text, sizeof(text));
+		out_z(&o, "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP c;branch=z9hG4bKx\r\nFrom: <sip:d@e>;tag=f\r\nTo: <sip:a@b>\r\n"
+			  "Call-ID: g\r\nCSeq: 1 INVITE\r\nContent-Type: multipart/mixed;boundary=b\r\nGeolocation: ");
+		for (unsigned n = 0; n < rows[i].nrefs; n++)
+			out_z(&o, "<cid:x>,");
+		out_z(&o, "<cid:l>\r\n\r\n");
+		for (unsigned n = 0; n < rows[i].nparts; n++)
+			out_z(&o, "--b\r\nContent-ID: <l>\r\nContent-Disposition: by-reference\r\n\r\n\r\n");
+		out_z(&o, "--b--\r\n");
+		assert_true(out_ok(&o));
+		assert_int_equal(sip_msg_parse(&m, text, o.len, &err), 0);
+		if (sip_msg_must_understand(&m, "application/sdp") != rows[i].must)
+			fail_msg("row %zu", i);
+	}
+}
+
 /* RFC 2045 §6.7, §6.8; RFC 4648 §10 has the first rows. */
 static void test_part_decode_undoes_transfer_encodings(void **state)
 {
@@ -428,6 +459,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_part_decode_undoes_transfer_encodings),
 		cmocka_unit_test(test_msg_part_is_found_among_others),
+		cmocka_unit_test(test_msg_references_are_bounded),
 		cmocka_unit_test(test_msg_display_name_without_quotes_has_no_escapes),
 		cmocka_unit_test(test_msg_torture_4475_3_1_1_1_is_read),
 		cmocka_unit_test(test_msg_broken_requests_are_told_why),
