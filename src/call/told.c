@@ -384,11 +384,12 @@ void told_print_invite(struct leg *leg, struct out *o, const char *host, const c
 	leg->told.diverted = diverted;
 }
 
-/* RFC 7044 §9.4: who can read it is told whom his call was sent to, and is now. */
+/* RFC 7044 §9.4: who can read it is told whom his call was sent to, and is now; the latter as far as he is told who answers (RFC 3325 §7). */
 static void print_history(struct out *o, const struct leg *caller, const struct leg *callee, const struct identity *id, const char *host)
 {
 	const struct sip_msg *invite = callee->told.diverted ? session_invite_msg(caller->session) : NULL;
-	const struct diversion_print p = { .target = identity_is_hidden(id) ? "" : id->number, .host = host, .may_see = caller->told.rules.is_trusted,
+	bool is_told = (caller->told.rules.has_asserted || caller->told.rules.has_rpid) && !identity_is_hidden(id);
+	const struct diversion_print p = { .target = is_told ? id->number : "", .host = host, .may_see = caller->told.rules.is_trusted,
 					   .number_of = diverter_number, .arg = (struct leg *)caller };
 
 	if (invite && sip_msg_has_token(invite, SIP_HDR_SUPPORTED, "histinfo"))

@@ -316,6 +316,18 @@ def test_caller_is_told_where_his_call_went(pair, forwards):
         there.reply(200, "OK", callee.expect("BYE"))
 
 
+@pytest.mark.parametrize("trunk,target", [("stranger", "<sip:anonymous@anonymous.invalid;cause=302>"), ("friend", "<sip:1002@us;cause=302>")])
+def test_connected_number_in_history_is_for_the_trusted(pair, forwards, request, trunk, target):
+    """RFC 3325 section 7: who answers is told in the trust domain alone, in History-Info as elsewhere."""
+    callee = pair[1]
+    forwards(("1003", "always", "1002"))
+    here = request.getfixturevalue(trunk).call("91003", ["Supported: histinfo"])
+    there = callee.answer_invite()
+    there.ring()
+    assert ours(here.expect(180)["History-Info"]) == f"<sip:1003@us>;index=1, {target};index=1.1;mp=1"
+    refuse(there, here)
+
+
 def test_forward_outside_by_the_number_known_there(pair, stranger, forwards, office, number_outside):
     caller, callee = pair
     forwards(("1001", "always", "0777"))
