@@ -70,27 +70,24 @@ static uint16_t default_port(enum sip_proto proto)
 	return proto == SIP_TLS ? 5061 : 5060;
 }
 
-/* We send nothing to groups, whatever a URI says. */
-static bool is_multicast(struct str host)
+/* We send nothing to groups, whatever a URI or DNS says. */
+static bool is_multicast(const union sockaddr_any *a)
 {
-	union sockaddr_any a;
-
-	if (sockaddr_parse(&a, host, 0) != 0)
-		return false;
-	return a.sa.sa_family == AF_INET6 ? IN6_IS_ADDR_MULTICAST(&a.v6.sin6_addr) : IN_MULTICAST(ntohl(a.v4.sin_addr.s_addr));
+	return a->sa.sa_family == AF_INET6 ? IN6_IS_ADDR_MULTICAST(&a->v6.sin6_addr) : IN_MULTICAST(ntohl(a->v4.sin_addr.s_addr));
 }
 
 /* Whom it is to be sent to, and the transport and port to use. */
 static int choose(const struct sip_uri *uri, struct choice *c)
 {
 	struct str transport = STR_NULL, maddr = STR_NULL;
+	union sockaddr_any literal;
 
 	if ((uri->scheme != SIP_SCHEME_SIP && uri->scheme != SIP_SCHEME_SIPS) || str_empty(uri->host))
 		return -EINVAL;
 	*c = (struct choice){ .host = uri->host, .proto = SIP_UDP, .port = uri->port, .is_secure = uri->scheme == SIP_SCHEME_SIPS };
 	if (sip_param_find(uri->params, "maddr", &maddr) && !str_empty(maddr))
 		c->host = maddr;
-	if (is_multicast(c->host))
+	if (sockaddr_parse(&literal, c->host, 0) == 0 && is_multicast(&literal))
 		return -EINVAL;
 	c->has_transport = sip_param_find(uri->params, "transport", &transport);
 	if (c->has_transport) {
@@ -177,7 +174,7 @@ static void take_addresses(struct walk *k, const struct dns_answer *a, enum sip_
 	for (unsigned i = 0; i < a->n && k->n < SIP_RESOLVE_MAX; i++) {
 		struct sip_dest *dest = &k->dests[k->n];
 
-		if (!can_reach(k->r, proto, a->records[i].addr.sa.sa_family))
+		if (!can_reach(k->r, proto, a->records[i].addr.sa.sa_family) || is_multicast(&a->records[i].addr))
 			continue;
 		*dest = (struct sip_dest){ .proto = proto, .addr = a->records[i].addr, .has_tcp = proto == SIP_UDP };
 		sockaddr_set_port(&dest->addr, port);

@@ -137,7 +137,8 @@ static int setup(void **state)
 	strcpy(fx->hosts, "/tmp/test-resolve-XXXXXX");
 	f = fdopen(mkstemp(fx->hosts), "w");
 	fputs("# 192.0.2.99 comment.test\n127.0.0.1\tlocalhost\n::1 localhost ip6-localhost\n"
-	      "192.0.2.71  hosts.test\tother.test # comment.test\nnonsense hosts.test\n", f);
+	      "192.0.2.71  hosts.test\tother.test # comment.test\nnonsense hosts.test\n"
+	      "224.0.1.75 group.test\n192.0.2.72 group.test\n", f);
 	fclose(f);
 	assert_int_equal(uv_loop_init(&fx->loop), 0);
 	fake_dns_start(&fx->dns, &fx->loop, zone);
@@ -244,6 +245,7 @@ static void test_resolve_goes_the_way_of_rfc3263(void **state)
 		{ "sip:a@192.0.2.81:5081", "UDP 192.0.2.81:5081" },
 		{ "sips:a@[2001:db8::81]", "TLS [2001:db8::81]:5061" },
 		{ "sip:hosts.test", "UDP 192.0.2.71:5060" },
+		{ "sip:group.test", "UDP 192.0.2.72:5060" }, /* a name is no way to a group, either */
 		{ "sip:Other.Test;transport=tls", "TLS 192.0.2.71:5061" },
 		{ "sip:a@localhost:5070", "UDP 127.0.0.1:5070, UDP [::1]:5070" },
 		{ "sip:a@comment.test", "" },
