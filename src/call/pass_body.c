@@ -29,6 +29,13 @@ static struct pass_part *copy(const struct sip_part *p)
 	return c;
 }
 
+/* Whatever refers to it: another description beside ours would lead the other side's media past us. One may be inside of what is nested
+ * too deep to be looked into. */
+static bool may_describe(const struct sip_part *p)
+{
+	return str_ieqz(p->type, "application/sdp") || str_istarts(p->type, STR("multipart/"));
+}
+
 struct pass_part *pass_parts_take(const struct sip_msg *m, struct str lines)
 {
 	struct pass_part *parts = NULL, *c;
@@ -41,7 +48,7 @@ struct pass_part *pass_parts_take(const struct sip_msg *m, struct str lines)
 		return NULL;
 	while (nnamed < SIP_REFERRED_MAX && sip_part_next(m, &it, &p)) {
 		nnamed += p.id.n != 0;
-		if (!p.text.n || p.text.n > room || !sip_part_is_referred(&p, lines))
+		if (!p.text.n || p.text.n > room || may_describe(&p) || !sip_part_is_referred(&p, lines))
 			continue;
 		c = copy(&p);
 		if (!c)

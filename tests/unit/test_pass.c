@@ -164,6 +164,9 @@ static void test_pass_parts_go_with_the_header_that_refers_to_them(void **state)
 		{ "Subject: lunch\r\n", NULL, SDP PART("a@x", "") "--b--\r\n", "" },
 		{ "Geolocation: <cid:a@x>\r\n", NULL, SDP PART("a@x", "") "--b", "<a@x>" }, /* no end, but that of the part */
 		{ "Geolocation: <cid:a@x>\r\n", NULL, SDP PART("a@x", ""), "" },
+		/* a description stays, whoever names it, and what may hide one */
+		{ "Geolocation: <cid:s@x>\r\n", NULL, "--b\r\nContent-Type: Application/SDP\r\nContent-ID: <s@x>\r\n\r\nv=0\r\n--b--\r\n", "" },
+		{ "Geolocation: <cid:s@x>\r\n", NULL, SDP "--b\r\nContent-Type: multipart/mixed\r\nContent-ID: <s@x>\r\n\r\n--c\r\n--b--\r\n", "" },
 	};
 	struct rng rng;
 
