@@ -221,7 +221,8 @@ static void be_prompt(void)
 	struct schedule how = { .size = sizeof(how), .policy = SCHED_OTHER, .nice = getpriority(PRIO_PROCESS, 0), .runtime_ns = SLICE_NS };
 
 	prctl(PR_SET_TIMERSLACK, 1);
-	syscall(SYS_sched_setattr, 0, &how, 0);
+	if (sched_getscheduler(0) == SCHED_OTHER) /* else an administrator has chosen another policy */
+		syscall(SYS_sched_setattr, 0, &how, 0);
 }
 
 static void *worker_main(void *arg)

@@ -166,10 +166,10 @@ static int parse_display_and_uri(struct sip_addr *a, struct str s, struct str *t
 static bool take_tag(struct sip_addr *a)
 {
 	struct str first = a->params.n > strlen("tag=") ? str_from_at(a->params, strlen("tag=")) : STR_NULL;
-	const char *end = first.p + first.n;
+	const char *end = first.n ? first.p + first.n : NULL;
 
 	/* Mostly it stands alone. */
-	if (first.n && !memcmp(a->params.p, "tag=", strlen("tag=")) && scan_either(first.p, end, ';', '"') == end)
+	if (end && !memcmp(a->params.p, "tag=", strlen("tag=")) && scan_either(first.p, end, ';', '"') == end)
 		a->tag = str_trim(first);
 	else if (!sip_param_find(a->params, "tag", &a->tag))
 		return true;
@@ -236,7 +236,7 @@ static int take_protocol(struct sip_via *v, struct str *s)
 /* host [ ":" port ], white space around the colon allowed */
 static int take_sent_by(struct sip_via *v, struct str *s)
 {
-	const char *end = s->p + s->n, *semicolon = s->n ? scan_either(s->p, end, ';', ';') : end;
+	const char *end = s->n ? s->p + s->n : s->p, *semicolon = s->n ? scan_either(s->p, end, ';', ';') : end;
 	struct str host = { s->p, (size_t)(semicolon - s->p) }, port = STR_NULL;
 	size_t i = 0;
 	uint32_t n;
@@ -257,8 +257,10 @@ static int take_sent_by(struct sip_via *v, struct str *s)
 		v->port = (uint16_t)n;
 	}
 	v->host = str_trim((struct str){ host.p, i });
+	if (!v->host.n)
+		return -EINVAL;
 	end = v->host.p + v->host.n;
-	return v->host.n && scan_either(v->host.p, end, ' ', ' ') == end ? 0 : -EINVAL;
+	return scan_either(v->host.p, end, ' ', ' ') == end ? 0 : -EINVAL;
 }
 
 int sip_via_parse(struct sip_via *out, struct str value)

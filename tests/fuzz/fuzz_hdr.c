@@ -248,8 +248,9 @@ static void check_passed(const struct sip_msg *m)
 	static const struct dir_pass_header rows[] = { { "X-Pass", true }, { "X-Pass", false } };
 	static const struct dir_pass pass = { 2, rows };
 
-	for (unsigned bits = 0; bits < 8; bits++) {
-		const struct pass_side from = { bits & 1, &pass, NULL }, to = { bits & 2, NULL, &pass };
+	for (unsigned bits = 0; bits < 16; bits++) {
+		const struct pass_side from = { .is_trunk = bits & 1, .has_referrer = bits & 8, .all = &pass };
+		const struct pass_side to = { .is_trunk = bits & 2, .own = &pass };
 		struct out taken, given;
 		struct text *t;
 
