@@ -1,9 +1,13 @@
 -- Several flows to one trunk (RFC 5626 section 4.2): one through each of its proxies.
 
+CREATE FUNCTION pbx.are_sip_uris(uris text[]) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(bool_and(coalesce(uri ~ '^sips?:[^[:space:]<>",]+$', false)), true) FROM unnest(uris) AS uri
+$$;
+COMMENT ON FUNCTION pbx.are_sip_uris(text[]) IS 'Each of them is a SIP or SIPS URI, without a name and brackets around it.';
+
 ALTER TABLE pbx.trunk
     ADD COLUMN more_proxies text[] NOT NULL DEFAULT '{}',
-    ADD CONSTRAINT more_proxies_are_sip_uris CHECK (array_position(more_proxies, NULL) IS NULL
-        AND array_to_string(more_proxies, ' ') ~ '^(sips?:[^[:space:]<>",]+( |$))*$'),
+    ADD CONSTRAINT more_proxies_are_sip_uris CHECK (pbx.are_sip_uris(more_proxies)),
     ADD CONSTRAINT more_proxies_are_for_flows CHECK (cardinality(more_proxies) = 0
         OR (outbound AND proxy IS NOT NULL AND cardinality(more_proxies) <= 7));
 COMMENT ON COLUMN pbx.trunk.more_proxies IS 'Further proxies of a provider that offers several, with outbound = true: a registration is kept through each of them, and proxy, side by side (RFC 5626, reg-id 1, 2, ...). Calls come in by any; those that go out take the first that stands.';

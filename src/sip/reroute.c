@@ -2,7 +2,7 @@
  *
  * First a connection is opened to where the request came from, at the port that its Via names; where nobody takes it, to where the name in
  * that Via leads, one target after the other. An answer that has been on its way for as long as anybody waits for it is let go.
- * There are only so many at once: who asks and hangs up can have no more of them made.
+ * There are only so many at once, and of each source only so many a second: who asks and hangs up can have no more of them made.
  */
 #define LOG_MODULE "sip"
 #include <errno.h>
@@ -130,7 +130,7 @@ static int remember(struct sip_stack *s, const struct sip_via *via, enum sip_pro
 	return 0;
 }
 
-int reroute_send(struct sip_stack *s, const struct sip_dest *gone, struct str bytes)
+int reroute_send(struct sip_stack *s, const struct sip_source *src, const struct sip_dest *gone, struct str bytes)
 {
 	struct sip_dest any = *gone;
 	struct sip_via via;
@@ -143,6 +143,9 @@ int reroute_send(struct sip_stack *s, const struct sip_dest *gone, struct str by
 	sockaddr_set_port(&any.addr, via.port ? via.port : any.proto == SIP_TLS ? 5061 : 5060);
 	err = stack_send(s, &any, bytes, &flow);
 	if ((!err && !flow) || !s->p.resolver || !is_name(via.host) || (any.proto != SIP_TCP && any.proto != SIP_TLS))
+		return err;
+	/* A Via may name anybody: who asks and hangs up isn't to have us call on all the world. */
+	if (!stack_is_worth_an_answer(s, src))
 		return err;
 	kept = remember(s, &via, any.proto, bytes, err ? 0 : flow);
 	return err ? kept : 0;

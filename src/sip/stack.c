@@ -64,7 +64,7 @@ static void reply_stateless(struct sip_stack *s, const struct sip_msg *m, const 
 	out_fini(&o);
 }
 
-static bool is_worth_an_answer(const struct sip_stack *s, const struct sip_source *src)
+bool stack_is_worth_an_answer(const struct sip_stack *s, const struct sip_source *src)
 {
 	return guard_asks(s->transport ? transport_guard(s->transport) : s->p.guard, src);
 }
@@ -72,7 +72,7 @@ static bool is_worth_an_answer(const struct sip_stack *s, const struct sip_sourc
 /* Nobody has shown who sends it: a flood of it isn't answered for ever. */
 static void reply_stranger(struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src, int status, const char *reason)
 {
-	if (is_worth_an_answer(s, src))
+	if (stack_is_worth_an_answer(s, src))
 		reply_stateless(s, m, src, &(struct sip_reply){ .status = status, .reason = reason });
 }
 

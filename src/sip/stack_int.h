@@ -34,6 +34,8 @@ struct sip_stack {
 };
 
 int stack_send(struct sip_stack *s, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
+/* What is answered to who hasn't shown who he is, and done for that, has a limit for each source. Counts it. */
+bool stack_is_worth_an_answer(const struct sip_stack *s, const struct sip_source *src);
 static inline bool is_reliable(enum sip_proto p) { return p != SIP_UDP; }
 
 /* ctrans.c */
@@ -61,8 +63,8 @@ struct str strans_hdrs(const struct strans *st);   /* those of strans_set_hdrs()
 void strans_after_request(struct strans *st);
 void strans_free_all(struct sip_stack *s);
 
-/* reroute.c: an answer whose connection has gone. It is sent to where the request came from, else where its Via leads. An error: nowhere. */
-int reroute_send(struct sip_stack *s, const struct sip_dest *gone, struct str bytes);
+/* reroute.c: an answer whose connection has gone. It is sent to where the request came from (src), else where its Via leads. An error: nowhere. */
+int reroute_send(struct sip_stack *s, const struct sip_source *src, const struct sip_dest *gone, struct str bytes);
 void reroute_flow_closed(struct sip_stack *s, uint64_t flow);
 void reroute_free_all(struct sip_stack *s);
 

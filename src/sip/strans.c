@@ -321,7 +321,7 @@ static void send_last(struct strans *st, bool again)
 		st->stack->n.retransmissions_sent++;
 	err = stack_send(st->stack, &st->dest, (struct str){ st->last, st->last_len }, NULL);
 	if (err == -ENOTCONN && is_reliable(st->dest.proto))
-		err = reroute_send(st->stack, &st->dest, (struct str){ st->last, st->last_len });
+		err = reroute_send(st->stack, &st->src, &st->dest, (struct str){ st->last, st->last_len });
 	/* Somebody still looks who it is, and can't be told: he answers, and that will end it. */
 	if (!is_msg_done(st) && !st->h)
 		return;

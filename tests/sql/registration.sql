@@ -1,6 +1,6 @@
 -- Trunks at which we register, and what servers tell of how things stand.
 BEGIN;
-SELECT plan(36);
+SELECT plan(38);
 
 INSERT INTO pbx.trunk (domain, name, context, uri, auth_user, auth_password) VALUES ('office', 'p', 'office', 'sip:p.example', 'u', 'x'),
 	('office', 'q', 'office', NULL, NULL, NULL);
@@ -20,6 +20,8 @@ SELECT lives_ok($$ UPDATE pbx.trunk SET outbound = true, proxy = 'sip:a.example'
 SELECT throws_like($$ UPDATE pbx.trunk SET outbound = false WHERE name = 'p' $$, '%more_proxies_are_for_flows%', 'which are flows');
 SELECT throws_like($$ UPDATE pbx.trunk SET more_proxies = '{b.example}' WHERE name = 'p' $$, '%more_proxies_are_sip_uris%', 'each is a URI');
 SELECT throws_like($$ UPDATE pbx.trunk SET more_proxies = '{sip:b.example,NULL}' WHERE name = 'p' $$, '%more_proxies_are_sip_uris%', 'and there');
+SELECT throws_like($$ UPDATE pbx.trunk SET more_proxies = '{sip:b.example,""}' WHERE name = 'p' $$, '%more_proxies_are_sip_uris%', 'not empty');
+SELECT throws_like($$ UPDATE pbx.trunk SET more_proxies = '{"sip:b.example sip:c.example"}' WHERE name = 'p' $$, '%more_proxies_are_sip_uris%', 'and one');
 SELECT throws_like($$ UPDATE pbx.domain SET qualify_s = 0 $$, '%domain_qualify_s_check%', 'NULL is never');
 SELECT lives_ok($$ UPDATE pbx.extension SET qualify_s = 0 $$, 'but an extension may be left out');
 
