@@ -336,7 +336,6 @@ static void on_retry(void *arg)
 static bool collect(json_t *docs, unsigned max, void *arg)
 {
 	struct bans *b = arg;
-	int64_t now_ms = clock_wall_ms(b->p.clock);
 	struct pending *p;
 
 	for (p = b->pending; p; p = p->hh.next) {
@@ -351,7 +350,7 @@ static bool collect(json_t *docs, unsigned max, void *arg)
 			continue;
 		snprintf(cidr, sizeof(cidr), "%s/%s", sockaddr_print_host(&p->source, host), p->source.sa.sa_family == AF_INET6 ? "64" : "32");
 		doc = json_pack("{s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:s}", "source", cidr, "since_ms", (json_int_t)p->since_ms, "until_ms",
-				(json_int_t)(now_ms + (int64_t)(ban->until_ms - guard_now_ms(b->p.guard))), "failures", (json_int_t)ban->failures,
+				(json_int_t)(p->since_ms + (int64_t)ban->for_ms), "failures", (json_int_t)ban->failures,
 				"times", (json_int_t)ban->times, "account", ban->account, "reason", "wrong passwords", "node", b->node);
 		if (doc)
 			json_array_append_new(docs, doc);
@@ -390,8 +389,7 @@ static void on_ban(const struct guard_ban *ban, void *arg)
 	char host[SOCKADDR_TEXT_MAX];
 
 	log_warn(b->p.log, "banned source=%s for_s=%llu times=%u failures=%llu account=%s", sockaddr_print_host(&ban->source, host),
-		 (unsigned long long)(ban->until_ms - guard_now_ms(b->p.guard)) / 1000, ban->times, (unsigned long long)ban->failures,
-		 ban->account);
+		 (unsigned long long)ban->for_ms / 1000, ban->times, (unsigned long long)ban->failures, ban->account);
 	if (!b->p.db || (!p && HASH_COUNT(b->pending) >= PENDING_MAX))
 		return;
 	if (!p) {

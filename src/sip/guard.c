@@ -459,7 +459,8 @@ static void pronounce(struct guard *g, const struct sip_source *src, struct str 
 		ban.times += was->times;
 		ban.failures += was->failures;
 	}
-	ban.until_ms = now_ms + ban_ms(g, ban.times);
+	ban.for_ms = ban_ms(g, ban.times);
+	ban.until_ms = now_ms + ban.for_ms;
 	write_account(ban.account, sizeof(ban.account), user, realm);
 	g->n.bans++;
 	if (guard_ban_put(g, &ban) == 0 && g->h.on_ban)

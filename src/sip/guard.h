@@ -48,6 +48,7 @@ enum guard_verdict { GUARD_PASS, GUARD_BANNED /* not at all */, GUARD_LATER /* n
 struct guard_ban {
 	union sockaddr_any source;   /* port 0; of IPv6 the network */
 	uint64_t until_ms;           /* of the clock of guard_params; UINT64_MAX: for ever */
+	uint64_t for_ms;             /* how long that was when it was pronounced here; else 0 */
 	uint64_t failures;           /* wrong answers, of all its bans */
 	uint32_t times;              /* banned so often */
 	char account[96];            /* tried last: user@realm; "": none */

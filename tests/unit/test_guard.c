@@ -110,6 +110,7 @@ static void test_guard_failures_ban_and_the_ban_grows_and_ends(void **state)
 		assert_int_equal(ntold, i + 1);
 		assert_int_equal(told.times, i + 1);
 		assert_int_equal(told.until_ms - now_ms, minutes[i] * MINUTE);
+		assert_int_equal(told.for_ms, minutes[i] * MINUTE);
 		assert_int_equal(told.failures, (i + 1) * (GUARD_FAILURES + 1));
 		assert_string_equal(told.account, "1001@cordboard");
 		assert_int_equal(enter("192.0.2.1", 5061), GUARD_BANNED);
