@@ -177,6 +177,7 @@ static void run_call(void *arg)
 	call_set_result(call, r);
 	for (struct leg *leg = call->legs, *next; leg; leg = next) {
 		next = leg->next;
+		referral_fail(leg, 487);
 		if (leg->state != LEG_ENDED && leg != call->caller_leg)
 			leg_close(leg, 0, NULL);
 	}
@@ -470,7 +471,7 @@ int calls_new(struct calls **out, const struct calls_params *p)
 		return -ENOMEM;
 	cs->p = *p;
 	sip_ua_handle(p->ua, SIP_INVITE, on_invite, cs);
-	sip_ua_handle(p->ua, SIP_REFER, transfer_refer_outside, cs);
+	sip_ua_handle(p->ua, SIP_REFER, referral_outside, cs);
 	sip_ua_support(p->ua, "replaces");
 	sip_ua_support(p->ua, "norefersub");
 	sip_ua_support(p->ua, "histinfo"); /* diversion.c */

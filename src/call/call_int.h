@@ -22,6 +22,7 @@
 #define REASON_MAX 256        /* of Reason values that pass */
 
 struct transfer;
+struct referral;              /* a REFER that waits, referral.c */
 struct usage;                 /* calls at once of one extension or trunk, usage.c */
 
 struct calls {
@@ -65,6 +66,7 @@ struct leg {
 	struct stream *stream;    /* NULL until media is needed, and once closed */
 	struct leg *partner;      /* bridged with; both ways */
 	struct usage *usage;
+	struct referral *referral; /* its REFER, until there is somebody to send on; NULL: none */
 	bool is_cancelled;        /* we gave it up before it answered */
 	bool has_early_media;
 	bool is_alerting;         /* 180 came or was sent */
@@ -262,7 +264,7 @@ void call_free_blocks(struct call *call);
  *                  go on with the new one: what was being played is played to it from the beginning (nswaps tells them);
  *                  a recording of the old one ends.
  *
- * Only answered legs move. A task must not keep a pointer to an answered leg across a wait: it asks call->caller_leg and
+ * Answered legs move, and a caller whom nobody has answered yet. A task must not keep a pointer to an answered leg across a wait: it asks call->caller_leg and
  * call->callee_leg anew. What belongs to the leg goes with it: session, stream (the bridge brings streams of two workers
  * together), its share of its extension's or trunk's limit, its statistics, which the record of the last call has. What belongs
  * to the call stays: digits typed, variables, its record.
@@ -286,16 +288,15 @@ struct call_transfer {
 	struct refer *refer;      /* taken over on success; NULL: nobody is told */
 	const char *referrer;     /* number that a trusted trunk names in Referred-By; NULL: who is at the far end of by */
 	struct str replaces;      /* Replaces header for whom it rings; empty: none */
+	bool is_late;             /* by asked before the two were joined: he may be unanswered or gone */
 };
-/* The leg becomes the caller of a new call, which runs the route of number. -EACCES: there is none in that context, or it isn't
+/* The leg becomes the caller of a new call, which runs the route of number; if it still rings at `by`, who alone is called, that is its
+ * caller, unanswered. -EACCES: there is none in that context, or it isn't
  * by's class of service; -EAGAIN: the plan isn't known, or there are as many calls as there may be; -EINVAL: not answered, or not talking with
- * `by`; -ENOMEM. */
+ * `by`, or others ring as well; -ENOMEM. */
 int call_transfer(const struct call_transfer *t);
-/* Lets p->leg take the place of `old` in old's call, and old go. context and number don't count. Errors as above. */
+/* Lets p->leg take the place of `old` in old's call, and old go; an unanswered caller is answered first. context and number don't count. Errors as above. */
 int call_join(const struct call_transfer *p, struct leg *old);
-/* A REFER in the leg's dialog: answers it, now, and acts on it. */
-void transfer_refer(struct leg *leg, struct strans *st, const struct sip_msg *m);
-void transfer_refer_outside(struct strans *st, const struct sip_msg *m, void *arg);
 /* Tasks: of the transferor's call, while the other is away: true when he is back (as caller_leg or callee_leg), false
  * when the transferor has gone too. */
 bool transfer_await(struct call *call);
@@ -304,10 +305,22 @@ enum app_result transfer_conclude(struct call *call, enum app_result r);
 void transfer_release(struct call *call);            /* the call's task ends */
 void transfer_progress(struct call *call, int status); /* 180: it rings */
 void transfer_answered(struct call *call);
+/* Is it still open what becomes of who was transferred here? */
+bool transfer_is_awaited(const struct call *call);
 /* Referred-By and Replaces of the INVITE to leg, if a transfer leads to it. host: ours, as in its From. */
 void transfer_print_headers(const struct leg *leg, struct out *o, const char *host);
 /* Who is at a leg's far end: number, name, trunk, and the context of his class of service ("" when he has none). */
 void leg_identity(const struct leg *leg, struct auth_identity *who);
+
+/* ---- referral.c ---- */
+
+/* A REFER in the leg's dialog: answers it, now, and acts on it, or keeps it in leg->referral until there is somebody to send on. */
+void referral_take(struct leg *leg, struct strans *st, const struct sip_msg *m);
+/* There is: caller_leg and callee_leg are set. False: it was refused, and the referrer told. */
+bool referral_act(struct leg *leg);
+/* There won't be, and why; nothing if there is no referral. */
+void referral_fail(struct leg *leg, int status);
+void referral_outside(struct strans *st, const struct sip_msg *m, void *arg);
 
 /* replaces.c: an INVITE with Replaces (RFC 3891): answers it, or takes it as a leg of the call that it names. */
 void replaces_invite(struct calls *cs, struct strans *st, const struct sip_msg *m, const struct auth_identity *who);

@@ -7,6 +7,7 @@
 #include "call/dial_int.h"
 
 #define ELSEWHERE "SIP;cause=200;text=\"Call completed elsewhere\""
+#define CLEARING  "Q.850;cause=16;text=\"Normal call clearing\""
 
 /* He may have hung up in the same moment, before we run: no less an answer. */
 static bool has_answered(const struct leg *leg)
@@ -142,13 +143,37 @@ static int join(struct dial *d, struct leg *callee)
 	return 0;
 }
 
+/* Those who asked for it before there was anybody to send on are heard now: a caller instead of being joined with who has answered, who
+ * answered when they are. */
+static int join_or_send_on(struct dial *d, struct leg *callee)
+{
+	struct call *call = d->call;
+
+	if (call->caller_leg->referral) {
+		leg_unbridge(callee);
+		leg_unbridge(call->caller_leg);
+		referral_fail(callee, 603);
+		call->callee_leg = callee;
+		if (referral_act(call->caller_leg))
+			return 0;
+		if (call->is_hungup) {
+			if (callee->state != LEG_ENDED)
+				leg_close(callee, 0, CLEARING);
+			return -ECANCELED;
+		}
+	}
+	int err = join(d, callee);
+	if (!err && callee->referral)
+		referral_act(callee);
+	return err;
+}
+
 /* Joined until one of them ends. Either may have been taken to another call meanwhile, or have somebody else in his place. */
 static enum app_result talk(struct dial *d, struct leg *callee)
 {
-	static const char clearing[] = "Q.850;cause=16;text=\"Normal call clearing\"";
 	struct call *call = d->call;
 
-	if (join(d, callee) != 0)
+	if (join_or_send_on(d, callee) != 0)
 		return APP_HANGUP;
 	for (;;) {
 		/* Who was transferred may be back before we run: a transfer is noticed by itself, not by his being away. */
@@ -159,16 +184,20 @@ static enum app_result talk(struct dial *d, struct leg *callee)
 		}
 		if (!call->transfer_out || !transfer_await(call))
 			break;
-		if (!call->is_hungup && call->callee_leg->state != LEG_ENDED) /* one may have hung up in the same moment */
+		if (call->is_hungup || call->callee_leg->state == LEG_ENDED) /* one may have hung up in the same moment */
+			continue;
+		if (call->caller_leg->state == LEG_ANSWERED)
 			leg_bridge(call->caller_leg, call->callee_leg);
+		else if (join(d, call->callee_leg) != 0)
+			return APP_HANGUP;
 	}
 	if (call->is_hungup) {
 		if (call->callee_leg->state != LEG_ENDED)
-			leg_close(call->callee_leg, 0, call->caller_leg->reason[0] ? call->caller_leg->reason : clearing);
+			leg_close(call->callee_leg, 0, call->caller_leg->reason[0] ? call->caller_leg->reason : CLEARING);
 		return APP_HANGUP;
 	}
-	str_put(call->reject_reason, sizeof(call->reject_reason), call->callee_leg->reason[0] ? call->callee_leg->reason : clearing);
-	return APP_ANSWERED;
+	str_put(call->reject_reason, sizeof(call->reject_reason), call->callee_leg->reason[0] ? call->callee_leg->reason : CLEARING);
+	return call->answered_ms ? APP_ANSWERED : APP_MOVED; /* who was called went on at once */
 }
 
 static void finish(struct dial *d, const struct leg *winner, const char *reason)
@@ -189,19 +218,34 @@ static void finish(struct dial *d, const struct leg *winner, const char *reason)
 	}
 }
 
-static enum app_result conclude(struct dial *d)
+static const struct branch *best_branch(const struct dial *d)
 {
-	struct call *call = d->call;
 	const struct branch *best = &d->branches[0];
 
 	for (unsigned i = 1; i < d->n; i++)
 		if (branch_rank(d->branches[i].outcome) > branch_rank(best->outcome))
 			best = &d->branches[i];
+	return best;
+}
+
+static enum app_result conclude(struct dial *d)
+{
+	struct call *call = d->call;
+	const struct branch *best = best_branch(d);
+
 	if (d->goto_number[0])
 		return app_goto(call, d->goto_context, d->goto_number);
 	call->reject_status = best->status;
 	str_put(call->reject_reason, sizeof(call->reject_reason), best->reason);
 	return best->outcome;
+}
+
+/* Somebody waits for who answers: the caller, or who he will be sent on to. */
+static bool is_wanted(const struct dial *d)
+{
+	const struct call *call = d->call;
+
+	return !call->is_hungup || (call->caller_leg->referral && !call->is_moved && !call->calls->is_closing);
 }
 
 static void prepare(struct dial *d)
@@ -226,6 +270,7 @@ enum app_result app_dial(struct call *call, const struct app_dial *p)
 {
 	struct dial *d = call_alloc(call, sizeof(*d));
 	struct leg *winner = NULL;
+	enum app_result r;
 	bool any = true;
 
 	if (!d || !p->n)
@@ -242,18 +287,20 @@ enum app_result app_dial(struct call *call, const struct app_dial *p)
 		return APP_FAILED;
 	}
 	prepare(d);
-	while (!call->is_hungup && !winner && any) {
+	while (is_wanted(d) && !winner && any) {
 		any = step_branches(d);
 		winner = answered_leg(d);
-		if (winner || !any || call->is_hungup)
+		if (winner || !any || !is_wanted(d))
 			break;
 		tell_caller(d);
 		call_wait(call, next_deadline(d));
 		winner = answered_leg(d);
 	}
-	finish(d, call->is_hungup ? NULL : winner,
+	finish(d, is_wanted(d) ? winner : NULL,
 	       winner ? ELSEWHERE : call->is_hungup && call->caller_leg->reason[0] ? call->caller_leg->reason : NULL);
-	if (call->is_hungup)
-		return APP_HANGUP;
-	return winner ? talk(d, winner) : conclude(d);
+	if (winner && is_wanted(d))
+		return talk(d, winner);
+	r = call->is_hungup ? APP_HANGUP : conclude(d);
+	referral_fail(call->caller_leg, call->is_hungup ? best_branch(d)->status : call->reject_status);
+	return r;
 }

@@ -58,6 +58,7 @@ struct leg *leg_new(struct call *call, bool is_caller)
 
 static void leg_free(struct leg *leg)
 {
+	referral_fail(leg, 487);
 	oa_free(leg->oa);
 	told_fini(&leg->told);
 	free(leg->local_sdp);
@@ -438,7 +439,7 @@ static bool on_request(struct session *s, struct strans *st, const struct sip_ms
 	(void)s;
 	told_learn(leg, m);
 	if (m->method == SIP_REFER) {
-		transfer_refer(leg, st, m);
+		referral_take(leg, st, m);
 		return true;
 	}
 	if (m->method == SIP_MESSAGE) {

@@ -15,6 +15,8 @@
  *                         the other has hung up himself
  *
  * What the transferor may reach is looked up before anybody is parted from anybody: when it is refused they just go on talking.
+ *
+ * A phone that still rings may send its caller on, too: who hasn't been answered goes as he is, and there is nobody to give him back to.
  */
 #define LOG_MODULE "transfer"
 #include <errno.h>
@@ -93,6 +95,12 @@ static struct transfer *transfer_new(const struct call_transfer *p)
 	return t;
 }
 
+/* It still rings at who sends the caller on: he isn't waited for. */
+static bool is_deflected(const struct call_transfer *p)
+{
+	return p->by && !p->is_late && p->by->state < LEG_ANSWERED;
+}
+
 /* Nothing fails from here on. */
 static void transfer_begin(struct transfer *t, const struct call_transfer *p, struct call *to)
 {
@@ -102,11 +110,12 @@ static void transfer_begin(struct transfer *t, const struct call_transfer *p, st
 	t->refer = p->refer;
 	t->to = to;
 	to->transfer_in = t;
-	if (p->by) {
+	if (p->by)
+		str_put(to->transferred_by, sizeof(to->transferred_by), p->by->peer);
+	if (p->by && !is_deflected(p)) {
 		t->from = from;
 		t->keeps_caller = p->by == from->caller_leg;
 		from->transfer_out = t;
-		str_put(to->transferred_by, sizeof(to->transferred_by), p->by->peer);
 		if (directory_domain(from->calls->p.directory, from->domain, &domain) == DIR_FOUND && domain->transfer_answer_s)
 			to->answer_by_ms = call_deadline(to, domain->transfer_answer_s * 1000);
 	}
@@ -137,12 +146,12 @@ static void set_state(struct transfer *t, enum transfer_state state, int status)
 		call_wake(t->from);
 }
 
-/* The transferor's leg, if he is still there. */
+/* The transferor's leg, if he is still there: a caller may have referred before he was answered. */
 static struct leg *transferor(const struct transfer *t)
 {
 	struct leg *leg = !t->from ? NULL : t->keeps_caller ? t->from->caller_leg : t->from->callee_leg;
 
-	return leg && leg->state == LEG_ANSWERED && leg_is_live(leg) ? leg : NULL;
+	return leg && (leg->state == LEG_ANSWERED || leg->is_caller) && leg_is_live(leg) ? leg : NULL;
 }
 
 static void leave(struct transfer *t)
@@ -207,10 +216,35 @@ void transfer_print_headers(const struct leg *leg, struct out *o, const char *ho
 
 /* ---- to another call ---- */
 
+bool transfer_is_awaited(const struct call *call)
+{
+	return call->transfer_in && call->transfer_in->state == TRANSFER_PENDING;
+}
+
+/* A caller can be sent on by who rings, if nobody else does. */
+static bool may_be_deflected(const struct call_transfer *p)
+{
+	const struct call *call = p->leg->call;
+
+	if (p->leg != call->caller_leg || p->by->call != call || p->by->state != LEG_RINGING || call->callee_leg || call->is_hungup ||
+	    transfer_is_awaited(call) || replaces_is_picked_up(call))
+		return false;
+	for (const struct leg *leg = call->legs; leg; leg = leg->next)
+		if (leg != p->leg && leg->state != LEG_ENDED && (leg->is_outside != p->by->is_outside || strcmp(leg->peer, p->by->peer) != 0))
+			return false;
+	return true;
+}
+
 static bool may_go(const struct call_transfer *p)
 {
-	return p->leg->state == LEG_ANSWERED && leg_is_live(p->leg) && (!p->by || (p->by->state == LEG_ANSWERED && p->by->partner == p->leg)) &&
-	       (p->leg == p->leg->call->caller_leg || p->leg == p->leg->call->callee_leg) && !p->leg->call->transfer_out;
+	const struct call *call = p->leg->call;
+
+	if (!leg_is_live(p->leg) || call->transfer_out)
+		return false;
+	if (is_deflected(p))
+		return may_be_deflected(p);
+	return p->leg->state == LEG_ANSWERED && (p->leg == call->caller_leg || p->leg == call->callee_leg) &&
+	       (!p->by || p->is_late || (p->by->state == LEG_ANSWERED && p->by->partner == p->leg));
 }
 
 /* The call it goes on in, not begun. */
@@ -225,7 +259,8 @@ static struct call *call_for(const struct call_transfer *p)
 	if (!to)
 		return NULL;
 	str_put(to->number, sizeof(to->number), p->number);
-	to->max_forwards = from->max_forwards;
+	/* Phones that send a caller on by themselves could do so in a circle. */
+	to->max_forwards = is_deflected(p) && from->max_forwards ? from->max_forwards - 1 : from->max_forwards;
 	to->max_breadth = from->max_breadth;
 	to->is_secure = from->is_secure;
 	to->is_breadth_given = from->is_breadth_given;
@@ -286,14 +321,23 @@ int call_transfer(const struct call_transfer *p)
 	to->caller_leg = p->leg;
 	leg_move(p->leg, to, record);
 	p->leg->is_swapped = !p->leg->is_caller;
-	leg_ringback(p->leg); /* he was talking: better than silence until there is something to hear */
+	if (p->leg->state == LEG_ANSWERED)
+		leg_ringback(p->leg); /* he was talking: better than silence until there is something to hear */
 	return 0;
 }
 
-/* Is it still open what becomes of who was transferred here? */
-static bool is_awaited(const struct call *call)
+/* Who is sent to a talk before anybody has answered him is answered by that. */
+static int answer_for(struct leg *leg, const struct leg *old)
 {
-	return call->transfer_in && call->transfer_in->state == TRANSFER_PENDING;
+	int err;
+
+	if (leg->state == LEG_ANSWERED)
+		return 0;
+	told_connected(leg, old->partner ? old->partner : old);
+	err = leg_answer(leg);
+	if (!err)
+		call_answered(leg->call);
+	return err;
 }
 
 int call_join(const struct call_transfer *p, struct leg *old)
@@ -303,10 +347,14 @@ int call_join(const struct call_transfer *p, struct leg *old)
 	struct transfer *t;
 	struct leg *record;
 	bool is_ringing = old->state == LEG_RINGING && old != to->caller_leg;
+	int err;
 
-	if (!may_go(p) || to == p->leg->call || is_awaited(to) || to->is_hungup || strcmp(to->domain, p->leg->call->domain) != 0 ||
+	if (!may_go(p) || to == p->leg->call || transfer_is_awaited(to) || to->is_hungup || strcmp(to->domain, p->leg->call->domain) != 0 ||
 	    (old != to->caller_leg && old != to->callee_leg && !is_ringing) || (is_ringing && replaces_is_picked_up(to)))
 		return -EINVAL;
+	err = answer_for(p->leg, old);
+	if (err)
+		return err;
 	t = transfer_new(p);
 	record = leg_record_new(p->leg);
 	if (!t || !record) {
@@ -354,7 +402,7 @@ bool transfer_await(struct call *call)
 	is_back = t->state == TRANSFER_RETURNED;
 	leg = transferor(t);
 	if (leg && !is_back)
-		leg_close(leg, 0, t->state == TRANSFER_DONE ? TRANSFERRED : "Q.850;cause=16;text=\"Normal call clearing\"");
+		leg_close(leg, 487, t->state == TRANSFER_DONE ? TRANSFERRED : "Q.850;cause=16;text=\"Normal call clearing\"");
 	call->transfer_out = NULL;
 	t->from = NULL;
 	leave(t);
@@ -381,7 +429,8 @@ static bool give_back(struct transfer *t, struct call *call)
 		from->is_hungup = false;
 		from->is_moved = false;
 	}
-	from->away_ms += call_now_ms(from) - from->parted_ms;
+	if (from->parted_ms)
+		from->away_ms += call_now_ms(from) - from->parted_ms;
 	from->parted_ms = 0;
 	return true;
 }
@@ -405,7 +454,7 @@ enum app_result transfer_conclude(struct call *call, enum app_result r)
 
 	if (t->state != TRANSFER_PENDING)
 		return r;
-	if (call->is_hungup || call->caller_leg->state != LEG_ANSWERED) {
+	if (call->is_hungup || call->caller_leg->state == LEG_ENDED) {
 		set_state(t, TRANSFER_OVER, 487);
 		return r;
 	}
@@ -415,127 +464,5 @@ enum app_result transfer_conclude(struct call *call, enum app_result r)
 		return APP_MOVED;
 	}
 	set_state(t, TRANSFER_OVER, call_final_status(call));
-	return recall(call, t, r);
-}
-
-/* ---- REFER ---- */
-
-static int status_of_refusal(int err)
-{
-	return err == -EACCES ? 403 : err == -EAGAIN || err == -ENOMEM ? 503 : 603;
-}
-
-/* To who is at the other end of another dialog of the transferor's. The dialog isn't ours: *is_ours false. */
-static int refer_to_dialog(const struct call_transfer *p, const char *value, bool *is_ours)
-{
-	struct sip_ua *ua = p->leg->call->calls->p.ua;
-	struct replaces which;
-	struct session *s;
-	struct leg *old;
-	int err;
-
-	*is_ours = true;
-	if (replaces_parse(&which, str_from(value)) != 0)
-		return 400;
-	s = session_find(ua, &which);
-	if (!s) {
-		*is_ours = session_has_call_id(ua, which.call_id);
-		return 481;
-	}
-	old = leg_of_session(s);
-	if (!old || !leg_is_live(old) || !old->call->task)
-		return 603; /* RFC 3891 §3: the dialog has ended */
-	if (which.is_early_only && old->state == LEG_ANSWERED)
-		return 486;
-	struct auth_identity who;
-	leg_identity(p->by, &who);
-	if (!replaces_allowed(&who, old))
-		return 403;
-	err = call_join(p, old);
-	return err ? status_of_refusal(err) : 0;
-}
-
-/* What comes of a REFER that was accepted: 0 under way, or the status it failed with. */
-static int refer_go(struct leg *leg, const struct refer_to *to, const char *referrer, struct refer *refer)
-{
-	struct call_transfer p = { .leg = leg->partner, .by = leg, .refer = refer, .referrer = referrer };
-	struct auth_identity who;
-	char number[128];
-	int err;
-
-	if (to->replaces[0]) {
-		bool is_ours;
-		int status = refer_to_dialog(&p, to->replaces, &is_ours);
-
-		if (is_ours)
-			return status;
-		p.replaces = str_from(to->replaces);
-	}
-	leg_identity(leg, &who);
-	if (!who.context[0])
-		return 403;
-	if (!to->uri.user.n || sip_uri_number(&to->uri, number, sizeof(number)) != 0)
-		return 404;
-	p.context = who.context;
-	p.number = number;
-	err = call_transfer(&p);
-	return err ? status_of_refusal(err) : 0;
-}
-
-/* RFC 3892 §3: who refers. Of an account we know that better; a trunk refers for somebody behind it, and is believed as far as it is trusted.
- * *referrer is buf, or NULL. -EINVAL: there may be one at most, and it must be an address. */
-static int read_referrer(const struct leg *leg, const struct sip_msg *m, char *buf, size_t size, const char **referrer)
-{
-	struct sip_hdr_iter it = { 0 };
-	struct str value, another;
-	struct sip_addr addr;
-
-	*referrer = NULL;
-	if (!sip_msg_hdr_next(m, SIP_HDR_REFERRED_BY, &it, &value))
-		return 0;
-	if (sip_msg_hdr_next(m, SIP_HDR_REFERRED_BY, &it, &another) || sip_addr_parse(&addr, value) != 0)
-		return -EINVAL;
-	if (!leg->is_outside || !leg->told.rules.is_trusted || !addr.uri.user.n || identity_is_anonymous_uri(&addr.uri))
-		return 0;
-	identity_number_of(&addr.uri, buf, size);
-	*referrer = buf;
-	return 0;
-}
-
-void transfer_refer(struct leg *leg, struct strans *st, const struct sip_msg *m)
-{
-	const char *referrer;
-	struct refer_to to;
-	struct refer *refer;
-	char number[128];
-	int status;
-
-	if (refer_to_parse(&to, m) != 0 || read_referrer(leg, m, number, sizeof(number), &referrer) != 0) {
-		strans_reply_simple(st, 400, NULL);
-		return;
-	}
-	/* Nobody talks with him who could be sent on: he listens to an application, it rings, or the other is on his way already. */
-	if (leg->state != LEG_ANSWERED || !leg->partner || leg->partner->state != LEG_ANSWERED || !to.is_invite ||
-	    to.uri.scheme == SIP_SCHEME_OTHER) {
-		strans_reply_simple(st, 603, NULL);
-		return;
-	}
-	if (refer_accept(&refer, leg->session, st, m) != 0) {
-		strans_reply_simple(st, 503, NULL);
-		return;
-	}
-	status = refer_go(leg, &to, referrer, refer);
-	if (!status)
-		return;
-	log_info(leg->call->calls->p.log, "call=%s leg=%u REFER failed status=%d", leg->call->id, leg->id, status);
-	refer_finish(refer, status);
-}
-
-/* Outside a dialog a REFER would make us call somebody in the sender's name: that is a command (click to dial), which an administrator
- * gives in SQL, and nothing a phone needs. */
-void transfer_refer_outside(struct strans *st, const struct sip_msg *m, void *arg)
-{
-	(void)m;
-	(void)arg;
-	strans_reply(st, &(struct sip_reply){ .status = 403, .reason = "REFER Outside A Dialog" });
+	return call->caller_leg->state == LEG_ANSWERED ? recall(call, t, r) : r;
 }

@@ -390,6 +390,8 @@ static void on_request(struct dialog *d, struct strans *st, const struct sip_msg
 	/* Our one stream follows the fork heard last. */
 	if (is_fork && sip_msg_part(m, "application/sdp").n > 0)
 		strans_reply_simple(st, 488, NULL);
+	else if (is_fork && m->method == SIP_REFER) /* our NOTIFYs would go to that one, too */
+		strans_reply_simple(st, 603, NULL);
 	else if (m->method == SIP_PRACK)
 		uas_prack(s, st, m);
 	else if (m->method == SIP_INVITE || m->method == SIP_UPDATE)

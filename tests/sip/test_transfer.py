@@ -524,21 +524,6 @@ def test_refer_outside_a_dialog_is_refused(office):
         assert m.status == 403
 
 
-def test_refer_while_it_is_ringing_is_refused(three):
-    a, b, _ = three
-    at_a = a.invite("91002")
-    at_b = rings(b)
-    pick(at_a, 180)
-    refer(at_a, "91003", accepted=False)
-    at_a.cancel()
-    pick(at_a, 200)
-    m = pick(at_b, "CANCEL")
-    at_b.reply(200, "OK", m)
-    at_b.reply(487)
-    pick(at_b, "ACK")
-    at_a.ack(pick(at_a, 487))
-
-
 def test_second_refer_while_the_first_is_under_way_is_refused(three):
     a, b, c = three
     at_a, at_b = talk(a, b)
@@ -551,6 +536,264 @@ def test_second_refer_while_the_first_is_under_way_is_refused(three):
     bye(at_a)
     bye(at_c)
     take_bye(at_b)
+
+
+# ---- while it rings ----
+
+def is_cancelled(d):
+    """The server gives up ringing here."""
+    m = pick(d, "CANCEL")
+    d.reply(200, "OK", m)
+    d.reply(487)
+    pick(d, "ACK")
+
+
+def rung(caller, callee, number=None):
+    """A call that rings: both dialogs."""
+    here = caller.invite(number or f"9{callee.user}")
+    there = rings(callee)
+    pick(here, 180)
+    return here, there
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_caller_refers_who_is_still_rung(cdrs, three, stays):
+    """Who answers talks to C at once, and A to nobody."""
+    a, b, c = three
+    at_a, at_b = rung(a, b)
+    refer(at_a, "91003")
+    assert notified(at_a) == 100
+    if not stays:
+        at_a.cancel()
+        pick(at_a, 200)
+        at_a.ack(pick(at_a, 487))
+    answers(at_b)
+    at_c = rings(c)
+    assert "sip:1002@" in at_c.invite["From"] and at_c.invite["Referred-By"].startswith("<sip:1001@")
+    assert notified(at_a) == 180
+    answers(at_c)
+    assert progress(at_a) == [200]
+    if stays:
+        m = pick(at_a, 487)
+        assert "transferred" in m["Reason"]
+        at_a.ack(m)
+    hear_each_other(at_b, at_c)
+    bye(at_b)
+    take_bye(at_c)
+    first, second = sorted((cdrs.next(), cdrs.next()), key=lambda r: r.started)
+    assert (first.caller, first.dialled, first.result) == ("1001", "91002", "moved" if stays else "hangup")
+    assert (second.caller, second.dialled, second.result, second.transferred_by) == ("1002", "91003", "answered", "1001")
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_caller_refers_who_does_not_answer(three, stays):
+    """It has failed before it began: the caller's own call goes on as it would have."""
+    a, b, _ = three
+    at_a, at_b = rung(a, b)
+    refer(at_a, "91003")
+    if not stays:
+        at_a.cancel()
+        pick(at_a, 200)
+        at_a.ack(pick(at_a, 487))
+    at_b.reply(486)
+    pick(at_b, "ACK")
+    assert progress(at_a) == [100, 486]
+    if stays:
+        at_a.ack(pick(at_a, 486))
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_caller_who_referred_gets_back_who_answered(three, stays):
+    """C is busy: B, who has answered, talks to A after all, who is called if he has gone."""
+    a, b, c = three
+    at_a, at_b = rung(a, b)
+    refer(at_a, "91003")
+    if not stays:
+        at_a.cancel()
+        pick(at_a, 200)
+        at_a.ack(pick(at_a, 487))
+    answers(at_b)
+    at_c = called(c)
+    at_c.reply(486)
+    pick(at_c, "ACK")
+    assert progress(at_a)[-1] == 486
+    if stays:
+        at_a.answered = pick(at_a, 200)
+        at_a.ack(at_a.answered)
+    else:
+        at_a = rings(a)
+        answers(at_a)
+    hear_each_other(at_a, at_b)
+    bye(at_a)
+    take_bye(at_b)
+
+
+def test_caller_refers_where_he_may_not_call(office):
+    """They talk as if he hadn't."""
+    with phones(office, "1010", "1002") as (lobby, b):
+        at_a, at_b = rung(lobby, b, "1002")
+        refer(at_a, "91003")
+        answers(at_b)
+        assert progress(at_a) == [100, 403]
+        at_a.ack(pick(at_a, 200))
+        bye(at_a)
+        take_bye(at_b)
+
+
+def test_second_refer_while_it_rings_is_refused(three):
+    a, b, _ = three
+    at_a, at_b = rung(a, b)
+    refer(at_a, "91003")
+    refer(at_a, "600", accepted=False)
+    at_a.cancel()
+    pick(at_a, 200)
+    at_a.ack(pick(at_a, 487))
+    at_b.reply(480)
+    pick(at_b, "ACK")
+    assert progress(at_a)[-1] == 480
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_semi_attended_transfer_asked_for_in_the_ringing_call(three, fails):
+    """The other way round than RFC 5589 section 7.3 draws it: the call that rings is referred to the one that is held."""
+    a, b, c = three
+    at_a, at_b = talk(a, b)
+    hold(at_a)
+    other, at_c = rung(a, c)
+    refer(other, "1002", replaces_of(at_a))
+    other.ack(pick(other, 487))
+    if fails:
+        at_c.reply(486)
+        pick(at_c, "ACK")
+        assert progress(other)[-1] == 486
+        bye(at_a)                                                # they were given back to each other
+        take_bye(at_b)
+        return
+    answers(at_c)
+    assert progress(other)[-1] == 200
+    take_bye(at_a)
+    bye(at_b)
+    take_bye(at_c)
+
+
+def test_ringing_phone_sends_its_caller_on(cdrs, three):
+    """As by a 302: nobody has answered yet."""
+    a, b, c = three
+    at_a, at_b = rung(a, b)
+    refer(at_b, "91003")
+    assert notified(at_b) == 100
+    is_cancelled(at_b)
+    at_c = rings(c)
+    assert "sip:1001@" in at_c.invite["From"] and at_c.invite["Referred-By"].startswith("<sip:1002@")
+    assert notified(at_b) == 180
+    answers(at_c)
+    assert progress(at_b) == [200]
+    at_a.answered = pick(at_a, 200)
+    at_a.ack(at_a.answered)
+    hear_each_other(at_a, at_c)
+    bye(at_a)
+    take_bye(at_c)
+    first, second = sorted((cdrs.next(), cdrs.next()), key=lambda r: r.started)
+    assert (first.caller, first.result) == ("1001", "moved")
+    assert (second.caller, second.dialled, second.result, second.transferred_by) == ("1001", "91003", "answered", "1002")
+
+
+def test_ringing_phone_sends_its_caller_where_nobody_answers(three):
+    a, b, c = three
+    at_a, at_b = rung(a, b)
+    refer(at_b, "91003")
+    is_cancelled(at_b)
+    at_c = called(c)
+    at_c.reply(486)
+    pick(at_c, "ACK")
+    assert progress(at_b)[-1] == 486
+    at_a.ack(pick(at_a, 486))
+
+
+def test_caller_who_was_sent_on_hangs_up(three):
+    a, b, c = three
+    at_a, at_b = rung(a, b)
+    refer(at_b, "91003")
+    is_cancelled(at_b)
+    at_c = rings(c)
+    at_a.cancel()
+    pick(at_a, 200)
+    at_a.ack(pick(at_a, 487))
+    is_cancelled(at_c)
+    assert progress(at_b)[-1] == 487
+
+
+def test_ringing_phone_sends_its_caller_only_where_it_may_call(office):
+    """By its own class of service. It rings on."""
+    with phones(office, "1010", "1002") as (lobby, b):
+        at_b, at_a = rung(b, lobby, "1010")
+        refer(at_a, "91003")
+        assert progress(at_a) == [100, 403]
+        answers(at_a)
+        at_b.ack(pick(at_b, 200))
+        bye(at_b)
+        take_bye(at_a)
+
+
+def test_ringing_phone_joins_its_caller_to_its_other_call(three):
+    """B talks to C, and A calls: B refers A to C and leaves both."""
+    a, b, c = three
+    other, at_c = talk(b, c)
+    at_a, at_b = rung(a, b)
+    refer(at_b, "1003", replaces_of(other))
+    at_a.answered = pick(at_a, 200)
+    at_a.ack(at_a.answered)
+    is_cancelled(at_b)
+    take_bye(other)
+    assert progress(at_b)[-1] == 200
+    hear_each_other(at_a, at_c)
+    bye(at_a)
+    take_bye(at_c)
+
+
+def test_one_of_a_group_does_not_send_the_caller_on(own_office):
+    """Others ring for him, too."""
+    own_office.change("""
+        INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '7777', 'Two at once');
+        INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES
+            ('office', 'office', '7777', 1, 'dial', '{"number": "1002&1003"}');""")
+    with phones(own_office, "1001", "1002", "1003") as (a, b, c):
+        at_a = a.invite("7777")
+        at_b, at_c = rings(b), rings(c)
+        pick(at_a, 180)
+        refer(at_b, "91004")
+        assert progress(at_b) == [100, 603]
+        answers(at_b)
+        is_cancelled(at_c)
+        at_a.ack(pick(at_a, 200))
+        bye(at_a)
+        take_bye(at_b)
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_callee_refers_right_behind_his_answer(three, stays):
+    """Neither has the ACK reached him nor the other one been answered."""
+    a, b, c = three
+    at_a, at_b = rung(a, b)
+    at_b.reply(200, "OK", body=sdp(b.addr, 40000))
+    at_b.send("REFER", headers=[f"Refer-To: <sip:91003@{b.uri_host}>", f"Contact: {b.contact}"])
+    if not stays:
+        at_b.send("BYE")
+    pick(at_b, 202)
+    at_a.answered = pick(at_a, 200)
+    at_a.ack(at_a.answered)
+    at_c = rings(c)
+    answers(at_c)
+    assert progress(at_b)[-1] == 200
+    if stays:
+        pick(at_b, "ACK")
+        bye(at_b)
+    else:
+        pick(at_b, 200)
+    b.inbox[:] = [m for m in b.inbox if m.method != "ACK"]
+    hear_each_other(at_a, at_c)
+    bye(at_a)
+    take_bye(at_c)
 
 
 # ---- somebody hangs up meanwhile ----
