@@ -113,7 +113,8 @@ struct leg_dial {
 	struct leg *near;         /* its future partner: codec order and worker */
 	struct session_timing timing;
 	uint16_t breadth;         /* Max-Breadth; 0: 1 */
-	bool has_rivals;          /* see session_params */
+	bool has_rivals;          /* see session_params, both */
+	enum sip_oc oc;
 };
 int leg_dial(struct leg *leg, const struct leg_dial *d);
 int leg_ring(struct leg *leg);                       /* 180, once; also after a 183 */

@@ -128,7 +128,11 @@ void branch_start(struct dial *d, struct branch *b)
 		dial_uri(d, b);
 	else
 		start_extension(d, b);
-	if (b->state == BRANCH_RINGING && !b->nlegs)
+	if (b->state != BRANCH_RINGING || b->nlegs)
+		return;
+	if (b->is_spared)
+		branch_end(b, APP_CONGESTION, 503, "Q.850;cause=42;text=\"Trunk has too much to do\"");
+	else
 		branch_end(b, APP_UNAVAILABLE, 480, "");
 }
 

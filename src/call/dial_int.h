@@ -28,6 +28,7 @@ struct branch {
 	uint32_t ring_s;      /* at most, from when it begins; 0: the extension's own time */
 	unsigned forwards, nlegs;
 	const struct diversion *diverted; /* by whom it was sent here */
+	bool is_spared;       /* its trunk has too much to do */
 	struct leg *legs[TARGETS_MAX];
 	struct target *rung[TARGETS_MAX]; /* whom a leg rings; NULL: no contact of an extension */
 	struct targets *targets;

@@ -24,6 +24,17 @@ static bool is_too_open(struct call *call, const struct sip_dest *dest)
 	return true;
 }
 
+/* Trunks that know overload control; a call for help isn't held back however much they have to do (RFC 7339 §5.10.1). */
+static enum sip_oc oc_of(const struct dir_trunk *trunk, const char *number)
+{
+	if (!trunk || !trunk->has_overload_control)
+		return SIP_OC_NONE;
+	for (unsigned i = 0; i < trunk->nurgent_numbers; i++)
+		if (!strcmp(trunk->urgent_numbers[i], number))
+			return SIP_OC_OFFER;
+	return SIP_OC_MAY_WAIT;
+}
+
 void dial_ring(struct dial *d, struct branch *b, const struct ring *r)
 {
 	const struct dir_trunk *trunk = r->trunk;
@@ -40,6 +51,7 @@ void dial_ring(struct dial *d, struct branch *b, const struct ring *r)
 		.near = call->caller_leg,
 		.timing = call_timing(call, trunk),
 		.has_rivals = r->has_rivals,
+		.oc = oc_of(trunk, b->number),
 	};
 	struct leg *leg;
 	int err;
@@ -59,7 +71,8 @@ void dial_ring(struct dial *d, struct branch *b, const struct ring *r)
 	err = leg_dial(leg, &p);
 	if (err) {
 		log_warn(engine(d)->p.log, "call=%s leg=%u target=%s: %s", call->id, leg->id, r->target, uv_strerror(err));
-		leg->status = err == -EADDRINUSE ? 503 : 480;
+		b->is_spared = b->is_spared || err == -EBUSY;
+		leg->status = err == -EADDRINUSE || err == -EBUSY ? 503 : 480;
 		leg->cause = cause_of_status(leg->status);
 		leg_close(leg, leg->status, NULL);
 		return;

@@ -211,6 +211,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	p.auth_password = d->auth_password;
 	p.timing = d->timing;
 	p.has_rivals = d->has_rivals;
+	p.oc = d->oc;
 	p.max_forwards = leg->call->max_forwards - 1;
 	err = session_invite(&leg->session, cs->p.ua, &p, &session_handler, leg);
 	if (!err)

@@ -86,6 +86,9 @@ struct dir_trunk {
 	const char *caller_id;           /* number shown to it; NULL: the domain's */
 	uint32_t session_expires_s;      /* UINT32_MAX: the domain's */
 	const char *tls_identity;        /* the domain of its certificate, by which it is known; NULL: none */
+	bool has_overload_control;       /* it is offered (sip/overload.h), but for calls to these numbers */
+	unsigned nurgent_numbers;
+	const char *const *urgent_numbers;
 };
 
 /* Headers passed from one leg to the other besides those that always are. */

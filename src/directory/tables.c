@@ -142,10 +142,10 @@ static int parse_address(struct dir_address *a, char *text)
 static int fill_trunk(struct directory *d, struct dir_row *r)
 {
 	char *rest = r->v[7];
-	unsigned n = count_elements(rest), nmore = count_elements(r->v[25]);
+	unsigned n = count_elements(rest), nlist = count_elements(r->v[25]), nmore = number_or(r->v[26], 0);
 
 	(void)d;
-	if (nmore && fill_list(r, r->v[25], nmore) != 0)
+	if (nlist && fill_list(r, r->v[25], nlist) != 0)
 		return -ENOMEM;
 	r->trunk = (struct dir_trunk){ .domain = r->v[0], .name = r->v[1], .context = r->v[2], .uri = r->v[3], .auth_user = r->v[4],
 				       .auth_password = r->v[5], .call_limit = number_or(r->v[6], UINT32_MAX), .caller_id = r->v[10] };
@@ -163,6 +163,9 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	r->trunk.is_bulk = is_true(r->v[22]);
 	r->trunk.nmore_proxies = nmore;
 	r->trunk.more_proxies = r->list;
+	r->trunk.has_overload_control = is_true(r->v[27]);
+	r->trunk.nurgent_numbers = nlist - nmore;
+	r->trunk.urgent_numbers = nlist ? r->trunk.more_proxies + nmore : NULL;
 	r->trunk.tls_identity = r->v[23];
 	r->trunk.is_mutual = is_true(r->v[24]);
 	r->trunk.is_trusted = is_true(r->v[8]);
@@ -296,7 +299,9 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		"SELECT t.domain || '/' || t.name, t.domain, t.name, t.context, t.uri, t.auth_user, t.auth_password, t.call_limit,"
 		" (SELECT string_agg(a.address::text, E'\\x1e') FROM pbx.trunk_address AS a WHERE (a.domain, a.name) = (t.domain, t.name)),"
 		" t.trusted, t.identity, t.caller_id, t.session_expires_s, t.register, t.registrar, t.register_as, t.register_expires_s, t.contact_user, t.proxy,"
-		" t.number_from, t.qualify_s, t.outbound, t.keepalive_s, t.register_bulk, t.tls_identity, t.mutual_auth, array_to_string(t.more_proxies, E'\\x1e') FROM pbx.trunk AS t" WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
+		" t.number_from, t.qualify_s, t.outbound, t.keepalive_s, t.register_bulk, t.tls_identity, t.mutual_auth,"
+		" array_to_string(t.more_proxies || t.urgent_numbers, E'\\x1e'), cardinality(t.more_proxies), t.overload_control FROM pbx.trunk AS t"
+		WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
 	[DIR_GROUP] = { "ring_group",
 		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"
 		" (SELECT string_agg(m.member || E'\\x1f' || m.delay_s || E'\\x1f' || coalesce(m.ring_s::text, ''), E'\\x1e' ORDER BY m.position, m.member)"

@@ -48,6 +48,7 @@ struct ctrans {
 	bool is_heard, is_proven;  /* a response has come; one that a server in order gives */
 	bool is_large;             /* goes by TCP for its size alone */
 	bool has_lost_flow;        /* the connection it went by has ended */
+	bool offers_oc;            /* overload.h */
 	uint32_t patience_ms;      /* 0: none */
 	uint64_t udp_flow;         /* of dest when it goes by UDP after all */
 	size_t via_at;             /* of the transport's name in the Via, in request */
@@ -108,6 +109,8 @@ static void write_via(struct out *o, struct sip_stack *s, const struct sip_req *
 		out_z(o, ";alias");
 	if (r->via_params)
 		out_z(o, r->via_params);
+	if (r->oc)
+		out_z(o, OVERLOAD_OFFER);
 	out_mem(o, "\r\n", 2);
 }
 
@@ -430,6 +433,8 @@ bool ctrans_is_detached(const struct ctrans *ct)
 void ctrans_receive(struct ctrans *ct, const struct sip_msg *m)
 {
 	judge_target(ct, m);
+	if (ct->offers_oc)
+		overload_take(&ct->stack->overload, &ct->dest.addr, &m->via, ct->stack->p.rng, clock_mono_ms(ct->stack->p.clock));
 	ctrans_event(ct, m->status < 200 ? EV_1XX : m->status < 300 ? EV_2XX : EV_3XX_6XX, m);
 }
 
@@ -527,6 +532,14 @@ static int send_large(struct ctrans **out, struct sip_stack *s, const struct sip
 	return 0;
 }
 
+static bool is_held_back(struct sip_stack *s, const struct sip_req *r, const struct sip_dest *dest)
+{
+	if (overload_admits(&s->overload, &dest->addr, r->oc == SIP_OC_MAY_WAIT, s->p.rng, clock_mono_ms(s->p.clock)))
+		return false;
+	s->n.spared++;
+	return true;
+}
+
 int ctrans_start(struct ctrans **out, struct sip_stack *s, const struct sip_req *r, const struct sip_dest *dest,
 		 const struct ctrans_handler *h, void *arg)
 {
@@ -534,6 +547,8 @@ int ctrans_start(struct ctrans **out, struct sip_stack *s, const struct sip_req 
 	struct out o;
 	int err;
 
+	if (r->oc && is_held_back(s, r, dest))
+		return -EBUSY;
 	make_branch(s, branch);
 	out_init_on(&o, s->scratch, sizeof(s->scratch), SIP_MSG_MAX);
 	write_request(&o, s, r, dest, branch);
@@ -549,6 +564,7 @@ int ctrans_start(struct ctrans **out, struct sip_stack *s, const struct sip_req 
 	if (!err) {
 		(*out)->h = h;
 		(*out)->arg = arg;
+		(*out)->offers_oc = r->oc != SIP_OC_NONE;
 	}
 	return err;
 }

@@ -169,7 +169,7 @@ int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usa
 	char call_id[37];
 	int err;
 
-	*d = (struct dialog){ .ua = ua, .is_uac = true, .has_rivals = p->has_rivals };
+	*d = (struct dialog){ .ua = ua, .is_uac = true, .has_rivals = p->has_rivals, .oc = p->oc };
 	rng_token(ua->rng, d->local_tag, DIALOG_TAG_LEN);
 	rng_uuid(ua->rng, call_id);
 	d->call_id = str_dup(str_empty(p->call_id) ? str_from(call_id) : p->call_id);
@@ -253,7 +253,8 @@ int dialog_init_fork(struct dialog *d, const struct dialog *like, const struct s
 {
 	int err;
 
-	*d = (struct dialog){ .ua = like->ua, .is_uac = like->is_uac, .local_seq = like->local_seq };
+	*d = (struct dialog){ .ua = like->ua, .is_uac = like->is_uac, .local_seq = like->local_seq,
+			      .oc = like->oc };
 	memcpy(d->local_tag, like->local_tag, sizeof(d->local_tag));
 	d->call_id = strdup(like->call_id);
 	d->remote_tag = strdup(like->remote_tag);

@@ -64,6 +64,7 @@ struct dialog {
 	struct sip_dest *targets;         /* of the name, where it has several: dest is that at_target */
 	unsigned ntargets, at_target;
 	bool has_rivals;                  /* UAC: whoever calls has others to try, so the last target isn't waited for longer than one before */
+	enum sip_oc oc;                   /* of our requests; MAY_WAIT: of the first one */
 	uint64_t resolving;               /* id of the look-up of a name under way */
 	struct ack *ack;                  /* that waits for it; NULL: none */
 };
@@ -73,6 +74,7 @@ struct dialog_params {                    /* for a UAC; what session_params say 
 	const char *auth_user, *auth_password;
 	struct sip_dest dest;
 	bool has_rivals;
+	enum sip_oc oc;
 };
 
 int dialog_init_uac(struct dialog *d, struct sip_ua *ua, const struct dialog_usage *usage, const struct dialog_params *p);

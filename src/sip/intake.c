@@ -8,7 +8,7 @@
  *
  * libuv reads some datagrams of a socket a turn; when there are more they are read here. If they are still more than can be read in
  * DRAIN_NS, three turns in a row, or a queue gets long, the guard is told that the server doesn't keep up: then no source gets more than
- * its share of it.
+ * its share of it; and who can be asked to send less is asked (overload.h), more with every moment that it stays so.
  */
 #define LOG_MODULE "transport"
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#include "sip/overload.h"
 #include "sip/transport_int.h"
 
 #define AT_ONCE 16                   /* of what can wait, a turn */
@@ -28,6 +29,7 @@
 #define UDP_LIBUV 32                 /* datagrams that libuv reads a turn */
 #define BEHIND_TURNS 3
 #define PRESSED_MS 1000
+#define LOSS_STALE_MS 2000
 
 enum urgency { URGENT, NEW_CALL, CAN_WAIT };
 
@@ -52,6 +54,8 @@ struct intake {
 	unsigned behind;             /* turns in which not all was read */
 	bool is_pressed;
 	uint64_t pressed_ms;
+	unsigned loss_percent;
+	uint64_t loss_ms;            /* since when it is that */
 	struct mmsghdr msgs[UDP_BATCH];
 	struct iovec parts[UDP_BATCH];
 	union sockaddr_any from[UDP_BATCH];
@@ -230,9 +234,30 @@ static void drain_all(struct intake *in)
 	in->behind = is_behind ? in->behind + 1 : 0;
 }
 
+/* A loop that has nothing to do doesn't turn, nor count. */
+unsigned intake_loss(const struct intake *in)
+{
+	return in->loss_percent && uv_now(in->t->loop) - in->loss_ms < LOSS_STALE_MS ? in->loss_percent : 0;
+}
+
+static void count_loss(struct intake *in, bool is_pressed)
+{
+	uint64_t now_ms = uv_now(in->t->loop);
+
+	if (!in->loss_percent && !is_pressed) {
+		in->loss_ms = now_ms;
+		return;
+	}
+	for (; now_ms - in->loss_ms >= OVERLOAD_STEP_MS && (in->loss_percent || is_pressed); in->loss_ms += OVERLOAD_STEP_MS)
+		in->loss_percent = overload_step(in->loss_percent, is_pressed);
+}
+
 static void tell_guard(struct intake *in)
 {
-	if (in->behind >= BEHIND_TURNS || in->queues[0].n > QUEUE_LONG || in->queues[1].n > QUEUE_LONG) {
+	bool is_pressed = in->behind >= BEHIND_TURNS || in->queues[0].n > QUEUE_LONG || in->queues[1].n > QUEUE_LONG;
+
+	count_loss(in, is_pressed);
+	if (is_pressed) {
 		in->pressed_ms = uv_now(in->t->loop);
 		if (!in->is_pressed)
 			log_warn(in->t->log, "more comes than can be handled: each source is held to its rate");

@@ -19,12 +19,21 @@ static bool has_next_target(const struct request *r)
 	return r->is_kept && !r->is_cancelled && r->ntried + 1u < r->dialog->ntargets;
 }
 
+/* What is repeated with a password was let through, and what belongs to a call isn't held back. */
+static enum sip_oc oc_of(const struct request *r)
+{
+	const struct dialog *d = r->dialog;
+
+	return d->oc == SIP_OC_MAY_WAIT && (r->method != SIP_INVITE || d->is_established || r->auth) ? SIP_OC_OFFER : d->oc;
+}
+
 /* Starts a transaction; when the connection it should go by has ended, by another way. */
 static int start(struct ctrans **ct, struct request *r, struct sip_req *req)
 {
 	struct dialog *d = r->dialog;
 	int err;
 
+	req->oc = oc_of(r);
 	req->patience_ms = has_next_target(r) || (d->has_rivals && !d->is_established) ? d->ua->next_target_ms : 0;
 	err = ctrans_start(ct, d->ua->stack, req, &d->dest, &ctrans_handler, r);
 	if (err == -ENOTCONN && dialog_flow_lost(d))
@@ -282,6 +291,7 @@ int ack_send(struct ack *a, struct dialog *d)
 		.hdrs = str_from(a->hdrs),
 		.ctype = a->ctype,
 		.body = { a->body, a->body_len },
+		.oc = d->oc,
 	};
 	struct sip_dest dest;
 	int err;

@@ -20,8 +20,22 @@ static bool is_param(struct str param, const char *name, bool *has_value)
 	return str_ieq(str_trim(str_cut(&param, '=')), (struct str){ name, n });
 }
 
-static void write_top_via(struct out *o, const struct sip_msg *m, const struct sip_source *src)
+/* Those of overload control, ours to set where it was offered and there is something to say. */
+static bool is_oc(struct str param)
 {
+	static const char *const names[] = { "oc", "oc-algo", "oc-validity", "oc-seq" };
+	bool has_value;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (is_param(param, names[i], &has_value))
+			return true;
+	return false;
+}
+
+static void write_top_via(struct out *o, const struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src)
+{
+	unsigned loss = stack_loss(s);
+	bool tells_loss = loss && overload_is_offered(&m->via);
 	char host[SOCKADDR_TEXT_MAX];
 	bool first = true, has_value;
 
@@ -35,6 +49,8 @@ static void write_top_via(struct out *o, const struct sip_msg *m, const struct s
 		if (!first && is_param(part, "received", &has_value))
 			continue;
 		if (!first && is_param(part, "rport", &has_value))
+			continue;
+		if (tells_loss && !first && is_oc(part))
 			continue;
 		if (!first)
 			out_chr(o, ';');
@@ -54,6 +70,8 @@ static void write_top_via(struct out *o, const struct sip_msg *m, const struct s
 		out_z(o, ";received=");
 		out_z(o, host);
 	}
+	if (tells_loss)
+		overload_print(o, &m->via, loss, clock_mono_ms(s->p.clock) + (uint64_t)s->seq_ms);
 	out_z(o, "\r\n");
 }
 
@@ -81,12 +99,12 @@ static void copy_headers(struct out *o, const struct sip_msg *m, enum sip_hdr_id
 		write_header(o, sip_hdr_name(id), value);
 }
 
-static void write_vias(struct out *o, const struct sip_msg *m, const struct sip_source *src)
+static void write_vias(struct out *o, const struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src)
 {
 	struct sip_hdr_iter it = { 0 };
 	struct str one;
 
-	write_top_via(o, m, src);
+	write_top_via(o, s, m, src);
 	if (!m->has_more_vias)
 		return;
 	sip_msg_element_next(m, SIP_HDR_VIA, &it, &one);
@@ -140,7 +158,7 @@ void response_write(struct out *o, const struct sip_stack *s, const struct sip_m
 	out_chr(o, ' ');
 	out_z(o, r->reason ? r->reason : sip_reason(r->status));
 	out_mem(o, "\r\n", 2);
-	write_vias(o, m, src);
+	write_vias(o, s, m, src);
 	copy_header(o, m, SIP_HDR_FROM, "From");
 	write_to(o, m, r, own_tag);
 	copy_header(o, m, SIP_HDR_CALL_ID, "Call-ID");

@@ -62,6 +62,7 @@ int session_invite(struct session **out, struct sip_ua *ua, const struct session
 		.auth_password = p->auth_password,
 		.dest = p->dest,
 		.has_rivals = p->has_rivals,
+		.oc = p->oc,
 	};
 	const struct request_params rp = {
 		.method = "INVITE",

@@ -11,6 +11,7 @@
 #include "sip/stack_int.h"
 
 #define RETRY_AFTER_MIN_S 10
+#define BYTES_STEPS 4 /* of what transactions may hold, the last such part is when less is asked for */
 
 int stack_send(struct sip_stack *s, const struct sip_dest *dest, struct str bytes, uint64_t *flow)
 {
@@ -76,7 +77,19 @@ static void reply_stranger(struct sip_stack *s, const struct sip_msg *m, const s
 		reply_stateless(s, m, src, &(struct sip_reply){ .status = status, .reason = reason });
 }
 
-/* Not all at once again. */
+unsigned stack_loss(const struct sip_stack *s)
+{
+	size_t step = s->strans_bytes_max / BYTES_STEPS, free_bytes;
+	unsigned loss = s->transport ? transport_loss(s->transport) : s->p.loss_percent, full = 0;
+
+	if (s->strans_bytes > s->strans_bytes_max - step) {
+		free_bytes = s->strans_bytes < s->strans_bytes_max ? s->strans_bytes_max - s->strans_bytes : 0;
+		full = 95 - (unsigned)(95 * free_bytes / (step ? step : 1));
+	}
+	return loss > full ? loss : full;
+}
+
+/* Not all at once again. Who knows overload control is told by that, and must not take us for gone (RFC 7339 §5.10.2). */
 static void refuse_busy(struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src)
 {
 	char line[32];
@@ -84,9 +97,11 @@ static void refuse_busy(struct sip_stack *s, const struct sip_msg *m, const stru
 
 	s->n.shed++;
 	out_init(&o, line, sizeof(line));
-	out_z(&o, "Retry-After: ");
-	out_u64(&o, RETRY_AFTER_MIN_S + rng_below(s->p.rng, RETRY_AFTER_MIN_S * 3));
-	out_z(&o, "\r\n");
+	if (!stack_loss(s) || !overload_is_offered(&m->via)) {
+		out_z(&o, "Retry-After: ");
+		out_u64(&o, RETRY_AFTER_MIN_S + rng_below(s->p.rng, RETRY_AFTER_MIN_S * 3));
+		out_z(&o, "\r\n");
+	}
 	reply_stateless(s, m, src, &(struct sip_reply){ .status = 503, .hdrs = out_view(&o) });
 }
 
@@ -259,6 +274,7 @@ int sip_stack_new(struct sip_stack **out, const struct sip_stack_params *p, cons
 	s->h = *h;
 	s->arg = arg;
 	s->strans_bytes_max = STRANS_BYTES_MAX;
+	s->seq_ms = clock_wall_ms(p->clock) - (int64_t)clock_mono_ms(p->clock);
 	rng_fill(p->rng, s->tag_key, sizeof(s->tag_key));
 	if (p->loop) {
 		err = transport_new(&s->transport, p->loop, p->log, &handler, s);
@@ -278,6 +294,7 @@ void sip_stack_close(struct sip_stack *s)
 	ctrans_free_all(s);
 	strans_free_all(s);
 	reroute_free_all(s);
+	overload_fini(&s->overload);
 	transport_close(s->transport);
 	free(s);
 }

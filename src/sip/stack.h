@@ -38,6 +38,7 @@ struct sip_stack_params {
 	const char *server;         /* Server and User-Agent value */
 	struct resolver *resolver;  /* told which targets answer and which don't; may be NULL */
 	struct guard *guard;        /* unit tests: in place of the transports' */
+	unsigned loss_percent;      /* the same: overload.h */
 	/* Unit tests: takes what would be sent. */
 	int (*send)(const struct sip_dest *dest, struct str bytes, void *arg);
 	void *send_arg;
@@ -75,7 +76,7 @@ int sip_stack_send_bytes(struct sip_stack *s, const struct sip_dest *dest, struc
 
 struct sip_stack_counters {
 	uint64_t requests, responses, retransmissions_received, retransmissions_sent, ctrans_timeouts, strans_timeouts,
-		 malformed, stray_responses, merged, shed, early;
+		 malformed, stray_responses, merged, shed, early, spared;
 	unsigned ctrans_live, strans_live;
 };
 const struct sip_stack_counters *sip_stack_counters(const struct sip_stack *s);
@@ -138,6 +139,9 @@ struct ctrans_handler {
 	void (*on_terminated)(struct ctrans *ct, int err, void *arg);
 };
 
+/* Overload control of the peer (overload.h): isn't offered; is; and the request, a new call, isn't sent when he has too much to do. */
+enum sip_oc { SIP_OC_NONE, SIP_OC_OFFER, SIP_OC_MAY_WAIT };
+
 struct sip_req {
 	struct str method;
 	struct str uri;       /* Request-URI as text */
@@ -148,11 +152,12 @@ struct sip_req {
 	/* Without any response for so long it ends with -ETIMEDOUT, as with timer B or F: there is another target to try. An INVITE is
 	 * cancelled if it is answered after all, and a late 2xx goes to on_stray_2xx. 0: those timers alone. */
 	uint32_t patience_ms;
+	enum sip_oc oc;
 };
 
 /* Sends a request in a new transaction; everything is copied. One that is too large for UDP goes by TCP where dest says that it may, and
- * by UDP after all when there is no TCP (RFC 3261 §18.1.1); that is remembered. 0, or -ENOMEM, -EINVAL (too large), or the
- * transport's error at once (then no handler is called). */
+ * by UDP after all when there is no TCP (RFC 3261 §18.1.1); that is remembered. 0, or -ENOMEM, -EINVAL (too large), -EBUSY
+ * (SIP_OC_MAY_WAIT), or the transport's error at once (then no handler is called). */
 int ctrans_start(struct ctrans **out, struct sip_stack *s, const struct sip_req *r, const struct sip_dest *dest,
 		 const struct ctrans_handler *h, void *arg);
 /* CANCEL of an INVITE (RFC 3261 §9.1): sent now or as soon as a provisional response has come; nothing after a final. hdrs may

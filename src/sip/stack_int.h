@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/index.h"
+#include "sip/overload.h"
 #include "sip/stack.h"
 
 #define SIP_BRANCH_COOKIE "z9hG4bK"
@@ -30,12 +31,16 @@ struct sip_stack {
 	char scratch[4096];          /* a message while it is written; what is longer goes to the heap */
 	struct reroute *reroutes;    /* utlist */
 	unsigned nreroutes;
+	struct overload overload;    /* of peers that we send to */
+	int64_t seq_ms;              /* from the monotonic clock to one that rises over restarts, too */
 	struct sip_stack_counters n;
 };
 
 int stack_send(struct sip_stack *s, const struct sip_dest *dest, struct str bytes, uint64_t *flow);
 /* What is answered to who hasn't shown who he is, and done for that, has a limit for each source. Counts it. */
 bool stack_is_worth_an_answer(const struct sip_stack *s, const struct sip_source *src);
+/* By how many per cent those who can are to send less; 0: no need. */
+unsigned stack_loss(const struct sip_stack *s);
 static inline bool is_reliable(enum sip_proto p) { return p != SIP_UDP; }
 
 /* ctrans.c */

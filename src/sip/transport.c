@@ -52,6 +52,11 @@ bool transport_take(struct transport *t, char *buf, size_t len, const struct sip
 	return true;
 }
 
+unsigned transport_loss(const struct transport *t)
+{
+	return intake_loss(t->intake);
+}
+
 void transport_shed(struct transport *t, char *buf, size_t len, const struct sip_source *src)
 {
 	struct sip_msg_error err;

@@ -116,6 +116,9 @@ void transport_close(struct transport *t); /* asynchronous; frees itself */
 /* Who may speak, and how much: guard.h. Never NULL. */
 struct guard *transport_guard(struct transport *t);
 
+/* By how many per cent others are to send less, as what comes piles up; 0: it is handled as it comes. */
+unsigned transport_loss(const struct transport *t);
+
 /* A name for sip_dest.name: the host of the URI before it was looked up (RFC 5922 §4). Numbers of names that are long out of use may
  * be forgotten: a dest with such a one can't be sent to and is to be looked up anew. -EINVAL, -ENOMEM. */
 int transport_name(struct transport *t, struct str host, uint32_t *name);

@@ -150,6 +150,7 @@ void intake_close(struct intake *in);                       /* NULL: nothing */
 /* True: it is queued, or refused. Else it is to be handled now. */
 bool intake_put_off(struct intake *in, char *buf, size_t len, const struct sip_source *src);
 void intake_on_idle(uv_idle_t *idle);
+unsigned intake_loss(const struct intake *in);              /* per cent: overload.h */
 /* Hands up the front of one that is too large, to be refused: 413, or 513 if its header section is. False: it can't be answered. */
 bool transport_refuse(struct transport *t, char *buf, size_t len, const struct sip_source *src);
 void transport_handle_closed(struct transport *t);

@@ -144,6 +144,9 @@ struct session_params {           /* UAC; all is copied */
 	/* You have others to call in its place: without any answer it ends with TIMEOUT as soon as it would go to a next target. A 2xx that
 	 * comes after all is acknowledged and ended. */
 	bool has_rivals;
+	/* SIP_OC_OFFER: he may ask for less (overload.h); MAY_WAIT: then he is spared this call, in favour of the next target; -EBUSY when
+	 * there is none. */
+	enum sip_oc oc;
 };
 
 int session_invite(struct session **out, struct sip_ua *ua, const struct session_params *p,

@@ -1,6 +1,6 @@
 -- Sound, groups, menus, trunks.
 BEGIN;
-SELECT plan(39);
+SELECT plan(40);
 
 -- sound
 SELECT t.refused($$ INSERT INTO pbx.prompt (domain, name) VALUES ('office', 'x') $$, '%prompt_has_a_path_or_a_sound%', 'a prompt sounds');
@@ -45,6 +45,7 @@ SELECT t.accepted($$ UPDATE pbx.trunk SET tls_identity = 'sbc.example.org' WHERE
 SELECT t.refused($$ UPDATE pbx.trunk SET tls_identity = 'sbc.example.org' WHERE name = 'gw' $$, '%tls_identity_belongs_to_one_trunk%', 'and no other by the same');
 SELECT t.refused(format('UPDATE pbx.trunk SET tls_identity = %L WHERE name = ''gw''', i), '%tls_identity_is_a_domain%', i || ' is no domain in lower case')
 	FROM unnest(ARRAY['SBC.example.org', 'sip:sbc.example.org', '*.example.org']) AS i;
+SELECT t.refused($$ UPDATE pbx.trunk SET urgent_numbers = '{112,NULL}' $$, '%urgent_numbers_are_numbers%', 'who is called for help is known');
 SELECT t.refused($$ INSERT INTO pbx.inbound_number VALUES ('tel:1', 'office', '400') $$, '%number_is_digits_perhaps_after_a_plus%', 'a public number is digits');
 SELECT t.refused($$ INSERT INTO pbx.inbound_number VALUES ('+4315550100', 'office', '555') $$, 'inbound number +4315550100: no route of context office matches 555', 'it leads somewhere');
 SELECT t.refused($$ INSERT INTO pbx.inbound_number VALUES ('+4315550100', 'office', '400'); UPDATE pbx.domain SET default_context = 'lobby' $$,

@@ -111,6 +111,32 @@ static void test_intake_calls_come_first(void **state)
 	fx_free(fx);
 }
 
+/* RFC 7339 §5: what piles up is told to those who can be asked to send less, and no more when it is gone. */
+static void test_intake_what_piles_up_asks_for_less(void **state)
+{
+	struct fx *fx = fx_new();
+	uint64_t until_ns = uv_hrtime() + 60 * 1000000000ull;
+	unsigned i = 0;
+
+	(void)state;
+	assert_int_equal(transport_loss(fx->t), 0);
+	uv_update_time(&fx->loop);
+	while (!transport_loss(fx->t) && uv_hrtime() < until_ns) {
+		for (unsigned n = 0; n < 600 && fx->n < FAR_TOO_MANY / 2; n++)
+			come(fx, "REGISTER", i++);
+		if (fx->n >= FAR_TOO_MANY / 2)
+			fx->n = 0; /* only how many counts here */
+		uv_run(&fx->loop, UV_RUN_NOWAIT);
+	}
+	assert_in_range(transport_loss(fx->t), 1, 95);
+	while (transport_loss(fx->t) && uv_hrtime() < until_ns) {
+		fx->n = 0;
+		uv_run(&fx->loop, UV_RUN_NOWAIT);
+	}
+	assert_int_equal(transport_loss(fx->t), 0);
+	fx_free(fx);
+}
+
 /* Whoever hangs up while the server has much to do must not leave a phone ringing. */
 static void test_intake_cancel_stays_behind_its_invite_when_all_is_full(void **state)
 {
@@ -169,6 +195,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_intake_calls_come_first),
+		cmocka_unit_test(test_intake_what_piles_up_asks_for_less),
 		cmocka_unit_test(test_intake_cancel_stays_behind_its_invite_when_all_is_full),
 		cmocka_unit_test(test_intake_what_a_dead_connection_said_is_dropped),
 	};

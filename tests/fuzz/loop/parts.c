@@ -37,7 +37,7 @@ static const struct dir_trunk trunks[] = {
 	{ .domain = "office", .name = "provider", .context = "office", .uri = "sip:192.0.2.200", .auth_user = "u", .auth_password = "p",
 	  .call_limit = UINT32_MAX, .is_trusted = true, .has_asserted = true, .has_rpid = true, .session_expires_s = UINT32_MAX },
 	{ .domain = "office", .name = "other", .context = "office", .uri = "sip:late.other.test", .call_limit = UINT32_MAX,
-	  .has_preferred = true, .caller_id = "49301234", .session_expires_s = 600, .is_number_in_to = true },
+	  .has_preferred = true, .caller_id = "49301234", .session_expires_s = 600, .is_number_in_to = true, .has_overload_control = true },
 };
 static const struct dir_mailbox mailbox = { .domain = "office", .number = "1001", .language = "en", .timezone = "UTC" };
 static const struct dir_note note = { .domain = "office", .number = "1003", .lamp = "busy", .status = "open", .activity = "meeting",

@@ -108,6 +108,12 @@ void transport_behind(const struct transport *t, union sockaddr_any *local)
 	(void)local;
 }
 
+unsigned transport_loss(const struct transport *t)
+{
+	(void)t;
+	return 40;
+}
+
 int transport_name(struct transport *t, struct str host, uint32_t *name)
 {
 	(void)t;
