@@ -42,7 +42,7 @@ static void report_send(struct rtp_session *s, bool bye)
 		r.block = (struct rtcp_block){
 			.ssrc = s->rx.ssrc,
 			.fraction = rtp_rx_fraction(&s->rx),
-			.lost = (int32_t)rtp_rx_lost(&s->rx),
+			.lost = rtp_rx_missing(&s->rx),
 			.highest = rtp_rx_highest(&s->rx),
 			.jitter = s->rx.jitter >> 4,
 			.lsr = s->sr_ntp_mid,

@@ -152,9 +152,14 @@ static uint32_t rx_expected(const struct rtp_rx *rx)
 	return rx->started ? rtp_rx_highest(rx) - rx->base_seq + 1 : 0;
 }
 
+int32_t rtp_rx_missing(const struct rtp_rx *rx)
+{
+	return (int32_t)(rx_expected(rx) - rx->received);
+}
+
 uint32_t rtp_rx_lost(const struct rtp_rx *rx)
 {
-	int32_t lost = (int32_t)(rx_expected(rx) - rx->received);
+	int32_t lost = rtp_rx_missing(rx);
 
 	return rx->lost_before + (lost > 0 ? (uint32_t)lost : 0);
 }

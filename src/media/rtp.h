@@ -65,6 +65,7 @@ enum rtp_rx_verdict rtp_rx_packet(struct rtp_rx *rx, uint32_t ssrc, uint16_t seq
 /* Interarrival jitter, A.8. Not for telephone events, whose timestamp stands still. */
 void rtp_rx_jitter(struct rtp_rx *rx, uint32_t ts, uint64_t now_us, uint32_t clock_hz);
 uint32_t rtp_rx_lost(const struct rtp_rx *rx);    /* cumulative over all sources, never below 0 */
+int32_t rtp_rx_missing(const struct rtp_rx *rx);  /* of this source alone; below 0: more came than were sent (A.3, what a report says) */
 uint32_t rtp_rx_highest(const struct rtp_rx *rx); /* extended */
 uint8_t rtp_rx_fraction(struct rtp_rx *rx);       /* lost since the last call, of 256 (A.3) */
 uint32_t rtp_rx_jitter_us(const struct rtp_rx *rx);

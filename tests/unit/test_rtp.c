@@ -111,8 +111,10 @@ static void test_rtp_rx_restart_needs_two_in_a_row(void **state)
 	assert_int_equal(rtp_rx_packet(&rx, 7, 50001), RTP_RX_NEW);
 	assert_int_equal(rtp_rx_packet(&rx, 7, 50003), RTP_RX_OK);
 	assert_int_equal(rtp_rx_lost(&rx), 2); /* old losses are kept */
+	assert_int_equal(rtp_rx_missing(&rx), 1); /* but are no business of a report on this source */
 	assert_int_equal(rtp_rx_packet(&rx, 8, 1), RTP_RX_NEW);
 	assert_int_equal(rtp_rx_lost(&rx), 2);
+	assert_int_equal(rtp_rx_missing(&rx), 0);
 }
 
 static void test_rtp_rx_duplicates_never_make_loss_negative(void **state)
@@ -123,6 +125,7 @@ static void test_rtp_rx_duplicates_never_make_loss_negative(void **state)
 	for (int i = 0; i < 10; i++)
 		rtp_rx_packet(&rx, 7, 5);
 	assert_int_equal(rtp_rx_lost(&rx), 0);
+	assert_int_equal(rtp_rx_missing(&rx), -9); /* RFC 3550 A.3: a report does say that more came than were sent */
 	assert_int_equal(rtp_rx_fraction(&rx), 0);
 }
 
