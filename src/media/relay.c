@@ -45,21 +45,31 @@ static void relay_audio(struct rtp_session *to, uint8_t *packet, struct rtp_pack
 	relay_send(to, packet, h);
 }
 
+static uint32_t to_clock(uint32_t units, uint32_t in_hz, uint32_t out_hz)
+{
+	return in_hz == out_hz ? units : (uint32_t)((uint64_t)units * out_hz / in_hz);
+}
+
 /* A telephone event goes on as an event, with the other leg's payload type, clock and numbering. Its packets share one
- * timestamp: that of the moment the event began on this side. */
+ * timestamp: that of the moment the event began on this side; a long one's segments (RFC 4733 §2.5.1.3) follow without a gap, or
+ * they would be so many digits. */
 static void relay_event(struct rtp_session *s, uint8_t *packet, struct rtp_packet *h, const struct dtmf_event *e)
 {
 	struct rtp_session *to = s->to;
-	uint32_t in_hz = s->config.dtmf_clock_hz, out_hz = to->config.dtmf_clock_hz;
+	uint32_t in_hz = s->config.dtmf_clock_hz, out_hz = to->config.dtmf_clock_hz, duration;
 	struct dtmf_event out = *e;
-	bool first;
+	bool first, goes_on;
 
 	if (to->config.dtmf_send_pt < 0 || !rtp_session_may_send(to)) {
 		rtp_tx_skip(&to->tx, h);
 		return;
 	}
 	first = !to->event_open || h->ts != to->event_in_ts;
-	if (first) {
+	goes_on = first && to->event_open && s->digit_in.before && s->digit_in.ts == h->ts;
+	if (goes_on) {
+		to->event_out_ts += to_clock(h->ts - to->event_in_ts, in_hz, out_hz);
+		to->event_in_ts = h->ts;
+	} else if (first) {
 		/* While audio is relayed, the sender's own timeline holds; else the clock's. */
 		bool relayed = to->tx.mapped && to->tx.in_ssrc == h->ssrc;
 
@@ -73,9 +83,10 @@ static void relay_event(struct rtp_session *s, uint8_t *packet, struct rtp_packe
 	} else {
 		rtp_tx_next_event(&to->tx, h);
 	}
-	out.duration = in_hz == out_hz ? e->duration : (uint16_t)((uint64_t)e->duration * out_hz / in_hz);
+	duration = to_clock(e->duration, in_hz, out_hz);
+	out.duration = duration > UINT16_MAX ? UINT16_MAX : (uint16_t)duration; /* a faster clock has no more room: as long as can be said */
 	dtmf_print(packet + h->offset, &out);
-	h->marker = first;
+	h->marker = first && !goes_on; /* of the event, not of each segment */
 	h->ts = to->event_out_ts;
 	h->pt = (uint8_t)to->config.dtmf_send_pt;
 	h->len = DTMF_PAYLOAD_LEN;

@@ -379,6 +379,55 @@ static void test_media_digits_are_reported_and_cross_a_bridge(void **state)
 	bed_free(b);
 }
 
+/* RFC 4733 §2.5.1.3, and a leg whose clock is six times as fast: what no longer fits stays at its longest. */
+static void test_media_long_digit_crosses_in_segments(void **state)
+{
+	static const uint32_t clocks[] = { 8000, 16000, 48000 };
+	static const struct { uint32_t at; uint16_t duration; bool end; } packets[] = {
+		{ 0, 160, false }, { 0, 40000, false }, { 0, 0xffff, false }, { 0xffff, 160, false }, { 0xffff, 800, true }, { 0xffff, 800, true },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(clocks); i++) {
+		struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
+		struct seen *x = stream_make(b, NULL), *y = stream_make(b, x->s);
+		struct peer *p = peer_new(100, 7000, 11), *q = peer_new(5, 5, 22);
+		struct stream_config c = config_of(q->port, CODEC_PCMU);
+		unsigned times = clocks[i] / 8000;
+
+		stream_setup(x->s, p->port, CODEC_PCMU);
+		c.dtmf_clock_hz = clocks[i];
+		stream_configure(y->s, &c);
+		stream_bridge(x->s, y->s);
+		settle(b, x->s);
+		for (unsigned k = 0; k < ARRAY_LEN(packets); k++) {
+			struct dtmf_event e = { .event = 5, .volume = 10, .end = packets[k].end, .duration = packets[k].duration };
+			uint8_t payload[DTMF_PAYLOAD_LEN];
+
+			dtmf_print(payload, &e);
+			peer_send_raw(p, stream_port(x->s), 101, k == 0, p->ts + packets[k].at, payload, sizeof(payload));
+			wait_received(b, k + 1);
+			turn_for_ms(b, 20);
+		}
+		WAIT_FOR(b, (peer_receive(q), q->n == ARRAY_LEN(packets)));
+		assert_int_equal(x->ndigits, 1);
+		for (unsigned k = 0; k < q->n; k++) {
+			uint32_t full = packets[k].duration * times;
+			struct dtmf_event e;
+
+			assert_int_equal(q->got[k].marker, k == 0);
+			assert_int_equal(q->got[k].ts - q->got[0].ts, packets[k].at * times);
+			assert_int_equal(dtmf_parse(&e, q->payload[k], q->got[k].len), 0);
+			assert_int_equal(e.duration, full > 0xffff ? 0xffff : full);
+		}
+		stream_end(b, x);
+		stream_end(b, y);
+		peer_free(p);
+		peer_free(q);
+		bed_free(b);
+	}
+}
+
 static void test_media_digit_with_lost_end_is_reported(void **state)
 {
 	struct bed *b = bed_new((struct media_params){ .nworkers = 1 });
@@ -631,6 +680,7 @@ int main(void)
 		cmocka_unit_test(test_media_latch_follows_nat_and_refuses_injection),
 		cmocka_unit_test(test_media_relearn_only_when_signalled),
 		cmocka_unit_test(test_media_digits_are_reported_and_cross_a_bridge),
+		cmocka_unit_test(test_media_long_digit_crosses_in_segments),
 		cmocka_unit_test(test_media_digit_with_lost_end_is_reported),
 		cmocka_unit_test(test_media_send_digit_fits_into_relayed_audio),
 		cmocka_unit_test(test_media_reports_go_both_ways),
