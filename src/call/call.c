@@ -328,7 +328,7 @@ static struct session_timing caller_timing(const struct call *call)
 /* 0 or the status to refuse it with, and then perhaps a header line. */
 static int begin(struct call *call, struct strans *st, const struct sip_msg *m, char hdrs[static BEGIN_HDRS_MAX])
 {
-	struct oa_codec codecs[OA_CODECS_MAX], common[OA_CODECS_MAX];
+	struct oa_codec codecs[OA_CODECS_MAX];
 	struct oa_local all = { .codecs = codecs };
 	struct session_timing timing = caller_timing(call);
 	uint32_t min_s = session_min_expires(m, &timing);
@@ -354,7 +354,7 @@ static int begin(struct call *call, struct strans *st, const struct sip_msg *m, 
 	if (status)
 		return status;
 	all.ncodecs = leg_codecs(NULL, codecs);
-	if (oa_state(leg->oa) == OA_REMOTE_OFFER && oa_offered(leg->oa, &all, common) == 0)
+	if (oa_state(leg->oa) == OA_REMOTE_OFFER && !oa_can_answer(leg->oa, &all))
 		return 488;
 	leg_tell(leg);
 	return call_start(call) ? 503 : 0;

@@ -91,7 +91,7 @@ static const struct dir_trunk *trunk_of(struct calls *cs, const struct auth_iden
 
 static int accept_leg(struct leg *leg, struct strans *st, const struct sip_msg *m, const struct auth_identity *who)
 {
-	struct oa_codec codecs[OA_CODECS_MAX], common[OA_CODECS_MAX];
+	struct oa_codec codecs[OA_CODECS_MAX];
 	struct oa_local all = { .codecs = codecs };
 	struct directory *d = leg->call->calls->p.directory;
 	const struct dir_extension *ext;
@@ -108,7 +108,7 @@ static int accept_leg(struct leg *leg, struct strans *st, const struct sip_msg *
 	if (err)
 		return err == -EINVAL ? 400 : 500;
 	all.ncodecs = leg_codecs(NULL, codecs);
-	return oa_state(leg->oa) == OA_REMOTE_OFFER && oa_offered(leg->oa, &all, common) == 0 ? 488 : 0;
+	return oa_state(leg->oa) == OA_REMOTE_OFFER && !oa_can_answer(leg->oa, &all) ? 488 : 0;
 }
 
 /* Takes the old leg's place in the talk. */

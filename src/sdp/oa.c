@@ -285,13 +285,21 @@ static int refuse_all(const struct sdp *s, char *sections[SDP_MEDIA_MAX])
 	return 0;
 }
 
-/* True when they switched the audio off themselves, which is to be agreed to, not refused (RFC 3264 §8.2). */
-static bool is_audio_off(const struct sdp *s)
+/* True when there is no audio by their own will, which is to be agreed to, not refused: they switched it off (RFC 3264 §8.2), or begin
+ * without any stream, as a controller does that has yet to ask the other side (§5, RFC 3725 §4.4). */
+static bool is_audio_off(const struct oa *oa, const struct sdp *s)
 {
 	for (unsigned i = 0; i < s->nmedia; i++)
 		if (is_audio(&s->media[i]) && s->media[i].port)
 			return false;
-	return s->nmedia > 0;
+	return s->nmedia ? oa->is_complete : !oa->nsections;
+}
+
+bool oa_can_answer(const struct oa *oa, const struct oa_local *l)
+{
+	const struct sdp *s = oa->offer;
+
+	return oa->state == OA_REMOTE_OFFER && (choose_section(oa, s, l) < s->nmedia || is_audio_off(oa, s));
 }
 
 /* t= of an answer equals the offer's (RFC 3264 §6); nonsense isn't repeated. */
@@ -317,7 +325,7 @@ static void take_sections(struct oa *oa, const struct sdp *s, char *sections[SDP
 		oa->audio = 0;
 	}
 	/* A later offer of ours turns the audio on again in a slot that is audio's. */
-	for (unsigned i = 0; audio == s->nmedia && !is_audio(&s->media[oa->audio]) && i < s->nmedia; i++)
+	for (unsigned i = 0; audio == s->nmedia && i < s->nmedia && !is_audio(&s->media[oa->audio]); i++)
 		if (is_audio(&s->media[i]))
 			oa->audio = i;
 }
@@ -334,7 +342,7 @@ int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct
 	if (oa->state != OA_REMOTE_OFFER)
 		return -EBUSY;
 	audio = choose_section(oa, s, l);
-	if (audio == s->nmedia && !(oa->is_complete && is_audio_off(s))) {
+	if (audio == s->nmedia && !is_audio_off(oa, s)) {
 		set_state(oa, OA_IDLE);
 		return -EPROTO;
 	}

@@ -72,9 +72,12 @@ int oa_offer(struct oa *oa, const struct oa_local *l, struct out *o);
 int oa_take_offer(struct oa *oa, struct str text);
 /* Codec names of the taken offer, in their order, that are also in l (to choose the order for the other leg). Returns the count. */
 unsigned oa_offered(const struct oa *oa, const struct oa_local *l, struct oa_codec out[OA_CODECS_MAX]);
+/* Is there an answer to the taken offer, or would oa_answer() refuse it? */
+bool oa_can_answer(const struct oa *oa, const struct oa_local *l);
 /* Writes the answer to the taken offer: the common codecs in l's order of preference if prefer_local, else in theirs. l->dir is
  * what we wish; it is narrowed to what their direction allows. -EPROTO no common codec or no audio at all (answer 488; state
- * back to IDLE). Audio that they switch off (port 0) in a session that had some is agreed to, with has_audio false. -ENOSPC. */
+ * back to IDLE). Audio that they switch off (port 0) in a session that had some is agreed to, with has_audio false, and so is a
+ * session that begins without any stream. -ENOSPC. */
 int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct out *o);
 /* Takes the answer to our offer. -EBUSY without one; -EINVAL malformed or not fitting the offer (RFC 3264 §6). */
 int oa_take_answer(struct oa *oa, struct str text);

@@ -69,7 +69,7 @@ static void write_body(struct out *o, const struct oa *oa, const struct oa_local
 	out_z(o, "t=");
 	out_str(o, str_empty(timing) ? STR("0 0") : timing);
 	out_z(o, "\r\n");
-	if (!oa->nsections)
+	if (!oa->nsections && ps)
 		write_audio(o, oa, l, ps, dir);
 	for (unsigned i = 0; i < oa->nsections; i++) {
 		if (i == oa->audio && ps)

@@ -127,3 +127,21 @@ def test_491_is_tried_again(office):
         there.expect("ACK")
         again = take_reinvite(there, PCMA)
         assert again.cseq == m.cseq + 1
+
+
+def test_controller_without_streams_at_first(office):
+    """RFC 3725 §4.4, flow IV: an offer without any stream; what the other side offers comes with a re-INVITE."""
+    with Phone(office, "1001") as controller, Phone(office, "1002") as callee:
+        assert callee.register().status == 200
+        here = controller.invite("91002", re.sub(r"m=.*", "", sdp(controller.addr, 40000), flags=re.S))
+        there = callee.answer_invite()
+        there.answer(sdp(callee.addr, 40002, PCMA))
+        ok = here.expect(200)
+        assert ok.body.startswith("v=0") and "m=" not in ok.body
+        here.ack(ok)
+        ok = reinvite(here, PCMA)
+        assert first_codec(ok.body) == 8 and direction(ok.body) == "sendrecv"
+        callee.expect_none()
+        here.bye()
+        there.take_bye()
+        callee.unregister()

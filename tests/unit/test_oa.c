@@ -66,9 +66,15 @@ static int try_answer(struct oa *oa, const char *theirs)
 {
 	struct out o;
 	int err = oa_take_offer(oa, str_from(theirs));
+	bool can;
 
 	out_init(&o, text, sizeof(text));
-	return err ? err : oa_answer(oa, &local, false, &o);
+	if (err)
+		return err;
+	can = oa_can_answer(oa, &local);
+	err = oa_answer(oa, &local, false, &o);
+	assert_true(can == !err);
+	return err;
 }
 
 static void test_oa_offer_lists_what_we_can(void **state)
@@ -433,7 +439,7 @@ static void test_oa_answer_refuses(void **state)
 		{ THEIRS "m=audio 4000 RTP/SAVP 0\r\n", -EPROTO },
 		{ THEIRS "m=video 4000 RTP/AVP 0\r\n", -EPROTO },
 		{ THEIRS "m=audio 0 RTP/AVP 0\r\n", -EPROTO }, /* nothing to talk with in a new session */
-		{ THEIRS, -EPROTO },
+		{ THEIRS, 0 }, /* no stream yet: RFC 3264 §5 */
 		{ "nonsense", -EINVAL },
 		{ "", -EINVAL },
 		{ "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n", -EINVAL }, /* no c= */
@@ -501,6 +507,30 @@ static void test_oa_audio_off_and_on(void **state)
 	assert_true(oa_agreed(oa)->has_audio);
 	assert_int_equal(oa_agreed(oa)->port, 4000);
 	oa_free(oa);
+}
+
+/* A controller has us answer before it knows what to offer (RFC 3725 §4.4, flow IV): the stream comes later, from either side. */
+static void test_oa_session_begins_without_streams(void **state)
+{
+	(void)state;
+	for (int ours = 0; ours < 2; ours++) {
+		struct oa *oa = oa_new(7);
+
+		assert_string_equal(answer(oa, THEIRS, &local, false), OURS("1"));
+		assert_true(oa_is_complete(oa));
+		assert_false(oa_agreed(oa)->has_audio);
+		assert_false(oa_agreed(oa)->remote_hold);
+		if (ours) {
+			assert_non_null(strstr(offer(oa, &local), "t=0 0\r\nm=audio 20000 RTP/AVP 9 8 0 101\r\n"));
+			assert_int_equal(oa_take_answer(oa, STR(THEIRS "m=audio 4000 RTP/AVP 8\r\n")), 0);
+		} else {
+			assert_non_null(strstr(answer(oa, THEIRS "m=audio 4000 RTP/AVP 8\r\n", &local, false), "m=audio 20000 RTP/AVP 8\r\n"));
+		}
+		assert_true(oa_agreed(oa)->has_audio);
+		assert_int_equal(try_answer(oa, THEIRS), -EPROTO); /* a section that was there stays (RFC 3264 §8) */
+		assert_true(oa_agreed(oa)->has_audio);
+		oa_free(oa);
+	}
 }
 
 static void test_oa_version_rises_with_changes_only(void **state)
@@ -614,6 +644,7 @@ int main(void)
 		cmocka_unit_test(test_oa_answer_refuses),
 		cmocka_unit_test(test_oa_take_answer_refuses),
 		cmocka_unit_test(test_oa_audio_off_and_on),
+		cmocka_unit_test(test_oa_session_begins_without_streams),
 		cmocka_unit_test(test_oa_version_rises_with_changes_only),
 		cmocka_unit_test(test_oa_answer_timing_equals_offer),
 		cmocka_unit_test(test_oa_agreed_ptime),
