@@ -21,6 +21,7 @@
 #define CALL_ID_LEN 36
 #define REASON_MAX 256        /* of Reason values that pass */
 
+struct redirects;
 struct transfer;
 struct referral;              /* a REFER that waits, referral.c */
 struct usage;                 /* calls at once of one extension or trunk, usage.c */
@@ -92,8 +93,7 @@ struct leg {
 	bool by_peer;             /* the far end ended it */
 	bool has_failed;          /* nobody answered: transport error or timeout */
 	char reason[REASON_MAX];  /* Reason values of the far end, passed on: of its refusal or BYE, before it has answered of its 1xx */
-	char divert[128];         /* the number a 3xx sent us on to */
-	const char *divert_reason; /* and why, as Diversion has it; static */
+	struct redirects *redirects; /* where its 3xx sends us; NULL: it was none */
 	int64_t started_ms, ringing_ms, answered_ms, ended_ms;
 	int64_t joined_ms;        /* came from another call then */
 	char moved_from[CALL_ID_LEN + 1], moved_to[CALL_ID_LEN + 1]; /* ids of calls, "" for none */

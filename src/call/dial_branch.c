@@ -175,7 +175,7 @@ static void next_group(struct dial *d, struct branch *b)
 
 void branch_check(struct dial *d, struct branch *b)
 {
-	const struct leg *best = NULL, *diverted = NULL;
+	const struct leg *best = NULL, *redirected = NULL;
 	bool is_over = true, is_refused = false;
 
 	for (unsigned i = 0; i < b->nlegs; i++) { /* more may come meanwhile */
@@ -186,13 +186,13 @@ void branch_check(struct dial *d, struct branch *b)
 			continue;
 		}
 		is_refused = is_refused || leg->status >= 600;
-		diverted = leg->divert[0] && !leg->is_outside ? leg : diverted;
+		redirected = leg->redirects && !leg->is_outside ? leg : redirected;
 		if (!best || branch_rank(result_of_status(leg->status)) > branch_rank(result_of_status(best->status)))
 			best = leg;
 	}
-	if (is_over && !is_refused && !diverted && (ring_group(d, b) || has_waiting(b)))
+	if (is_over && !is_refused && !redirected && (ring_group(d, b) || has_waiting(b)))
 		is_over = false;
-	if (is_over || is_refused || diverted) /* a 3xx without its Contact would tell the caller nothing */
+	if (is_over || is_refused || redirected) /* a 3xx without its Contact would tell the caller nothing */
 		branch_end(b, branch_outcome(best), status_to_pass(best->status, best->is_outside), best->reason);
 	else if (timers_now(engine(d)->p.timers) >= b->ring_until_ms || call_is_overdue(d->call))
 		branch_end(b, APP_NO_ANSWER, 480, NO_ANSWER);
@@ -201,6 +201,8 @@ void branch_check(struct dial *d, struct branch *b)
 	else
 		return;
 	branch_close_legs(b, b->outcome == APP_NO_ANSWER ? NO_ANSWER : NULL, NULL);
-	if (!diverted || is_refused || !dial_divert(d, b, diverted))
+	if (is_refused) /* for all: nobody else is asked either */
+		b->redirecting = NULL;
+	if (!redirected || is_refused || !dial_redirect(d, b, redirected))
 		dial_forward_after(d, b);
 }

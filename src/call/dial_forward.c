@@ -106,17 +106,61 @@ bool dial_forward(struct dial *d, struct branch *b, const char *reason)
 	       forward_to(d, b, reason, f.target);
 }
 
+/* The better outcome of those so far. */
+static void keep_best(struct redirecting *r, struct branch *b)
+{
+	if (branch_rank(r->outcome) > branch_rank(b->outcome)) {
+		branch_end(b, r->outcome, r->status, r->reason);
+		return;
+	}
+	r->outcome = b->outcome;
+	r->status = b->status;
+	str_put(r->reason, sizeof(r->reason), b->reason);
+}
+
+/* RFC 3261 §8.1.3.4: nobody is asked twice, who sends it on least of all. */
+static bool was_asked(const struct redirecting *r, const char *number)
+{
+	return !strcmp(r->by, number) || diversion_has(r->diverted, number);
+}
+
+/* Sends the branch on to the next of the numbers that a 3xx named, if there is one that may be followed. */
+static bool redirect_next(struct dial *d, struct branch *b)
+{
+	for (struct redirecting *r = b->redirecting; r; r = b->redirecting = r->outer) {
+		keep_best(r, b);
+		while (r->at < r->list->n) {
+			const struct redirect *to = &r->list->to[r->at++];
+
+			str_put(b->number, sizeof(b->number), r->by);
+			b->diverted = r->diverted;
+			if (!was_asked(r, to->number) && may_be_diverted(d, b, to->number) && forward_to(d, b, to->reason, to->number))
+				return true;
+		}
+	}
+	return false;
+}
+
 void dial_forward_after(struct dial *d, struct branch *b)
 {
 	static const char *const reasons[APP_RESULT_COUNT] = {
 		[APP_BUSY] = "busy", [APP_NO_ANSWER] = "no_answer", [APP_UNAVAILABLE] = "unavailable",
 	};
 
-	if (reasons[b->outcome])
-		dial_forward(d, b, reasons[b->outcome]);
+	if (b->outcome == APP_MOVED || (reasons[b->outcome] && dial_forward(d, b, reasons[b->outcome])))
+		return;
+	redirect_next(d, b);
 }
 
-bool dial_divert(struct dial *d, struct branch *b, const struct leg *diverted)
+bool dial_redirect(struct dial *d, struct branch *b, const struct leg *leg)
 {
-	return may_be_diverted(d, b, diverted->divert) && forward_to(d, b, diverted->divert_reason, diverted->divert);
+	struct redirecting *r = call_alloc(d->call, sizeof(*r));
+
+	if (!r)
+		return false;
+	*r = (struct redirecting){ .outer = b->redirecting, .list = leg->redirects, .diverted = b->diverted, .outcome = b->outcome, .status = b->status };
+	str_put(r->by, sizeof(r->by), b->number);
+	str_put(r->reason, sizeof(r->reason), b->reason);
+	b->redirecting = r;
+	return redirect_next(d, b);
 }

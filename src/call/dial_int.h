@@ -2,7 +2,7 @@
  *
  *   dial.c          who answered first, what the caller hears meanwhile, the join, what it came to
  *   dial_branch.c   one number dialled, from its first leg to its outcome
- *   dial_forward.c  a branch sent on to another number: an extension's forward, a phone's 3xx
+ *   dial_forward.c  a branch sent on to other numbers: an extension's forward, a phone's 3xx
  *   dial_outside.c  a trunk or a URI, by one address family and then the other
  *   dial_ring.c     one leg
  *
@@ -12,11 +12,24 @@
 #pragma once
 
 #include "base/log.h"
+#include "call/redirect.h"
 #include "call/targets.h"
 
 #define NO_ANSWER "Q.850;cause=19;text=\"No answer\""
 
 struct again;
+
+/* What is left of the numbers that a 3xx named. */
+struct redirecting {
+	struct redirecting *outer;        /* of whom it came by such a number itself; NULL: nobody */
+	const struct redirects *list;     /* its leg's */
+	unsigned at;
+	char by[128];                     /* whose phone it was, and who had sent the branch there */
+	const struct diversion *diverted;
+	enum app_result outcome;          /* the best so far */
+	int status;
+	char reason[REASON_MAX];
+};
 
 enum branch_state { BRANCH_WAITING, BRANCH_RINGING, BRANCH_ENDED };
 
@@ -31,6 +44,7 @@ struct branch {
 	bool is_spared;       /* its trunk has too much to do */
 	struct leg *legs[TARGETS_MAX];
 	struct target *rung[TARGETS_MAX]; /* whom a leg rings; NULL: no contact of an extension */
+	struct redirecting *redirecting;
 	struct targets *targets;
 	struct again *again;  /* the same by the other address family, of dial_outside.c; NULL: there is none */
 	struct usage *usage;
@@ -71,10 +85,10 @@ unsigned branch_rank(enum app_result r);
 
 /* The extension's forward for this reason (pbx.forward), if it has one. */
 bool dial_forward(struct dial *d, struct branch *b, const char *reason);
-/* The branch has ended: the forward for its outcome. */
+/* The branch has ended: the forward for its outcome, else the next number that a 3xx named. */
 void dial_forward_after(struct dial *d, struct branch *b);
-/* The number that a 3xx names, if the caller may dial it. */
-bool dial_divert(struct dial *d, struct branch *b, const struct leg *diverted);
+/* The first number that this leg's 3xx names and the caller may dial; dial_forward_after() goes on with the others. */
+bool dial_redirect(struct dial *d, struct branch *b, const struct leg *leg);
 
 /* ---- dial_outside.c ---- */
 

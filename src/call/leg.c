@@ -9,6 +9,7 @@
 
 #include "call/leg_int.h"
 #include "call/pass.h"
+#include "call/redirect.h"
 #include "base/log.h"
 
 #define HDRS_MAX 24576 /* of an INVITE, besides those of its dialog */
@@ -63,6 +64,7 @@ static void leg_free(struct leg *leg)
 	told_fini(&leg->told);
 	free(leg->local_sdp);
 	free(leg->decoded_sdp);
+	free(leg->redirects);
 	free(leg);
 }
 
@@ -470,21 +472,6 @@ static bool on_request(struct session *s, struct strans *st, const struct sip_ms
 	return true;
 }
 
-/* 3xx: the user part of the first Contact is a number of the domain, as far as phones go that divert (RFC 3261 §21.3). */
-static void take_divert(struct leg *leg, const struct sip_msg *m)
-{
-	struct sip_hdr_iter it = { 0 };
-	struct sip_addr contact;
-	struct str element;
-
-	if (m->is_request || m->status / 100 != 3 || !sip_msg_element_next(m, SIP_HDR_CONTACT, &it, &element) ||
-	    sip_addr_parse(&contact, element) != 0 || sip_uri_number(&contact.uri, leg->divert, sizeof(leg->divert)) != 0) {
-		leg->divert[0] = '\0';
-		return;
-	}
-	leg->divert_reason = diversion_reason_given(m, &contact.uri);
-}
-
 static void on_closed(struct session *s, enum session_end how, int status, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;
@@ -497,7 +484,8 @@ static void on_closed(struct session *s, enum session_end how, int status, const
 		reason_take(m, leg->reason);
 		if (m->method != SIP_CANCEL)
 			told_part(leg, m);
-		take_divert(leg, m);
+		free(leg->redirects);
+		leg->redirects = redirects_take(m);
 	}
 	leg->by_peer = how == SESSION_BYE_RECEIVED || (how == SESSION_REJECTED && !leg->is_caller) ||
 		       (how == SESSION_CANCELLED && leg->is_caller);

@@ -43,19 +43,6 @@ static uint32_t read_expires(struct str value, uint32_t def)
 	}
 }
 
-/* qvalue: 0, 1, 0.5, 0.333, 1.000. Anything else counts as absent. */
-static uint16_t read_q(struct str value)
-{
-	struct str rest = value, whole = str_cut(&rest, '.');
-	uint32_t units, part = 0;
-
-	if (str_to_u32(whole, 1, &units) != 0 || rest.n > 3 || (rest.n && str_to_u32(rest, 999, &part) != 0))
-		return 1000;
-	for (size_t digits = rest.n; digits < 3; digits++)
-		part *= 10;
-	return (uint16_t)(units * 1000 + part > 1000 ? 1000 : units * 1000 + part);
-}
-
 /* The text between the quotes of a quoted-string, or the token itself. */
 static struct str unquoted(struct str s)
 {
@@ -186,14 +173,12 @@ static struct fault new_entry(const struct registration *r, const struct sip_add
 		.expires_at_ms = r->now_ms + (int64_t)expires_s * 1000,
 		.dest = { .proto = src->proto, .addr = src->peer, .flow = src->flow },
 	};
-	struct str value;
 
 	if (str_copy(key->uri, text, sizeof(text)) != 0)
 		return fault_of(400, "Contact is too long");
 	if (str_copy(r->m->call_id, call_id, sizeof(call_id)) != 0)
 		return fault_of(400, "Call-ID is too long");
-	if (sip_param_find(contact->params, "q", &value))
-		b.q_milli = read_q(value);
+	b.q_milli = sip_param_q_milli(contact->params);
 	if (key->instance.n && str_copy(key->instance, instance, sizeof(instance)) == 0) {
 		b.instance = instance;
 		/* A GRUU of an exchange would have to name its phones, of which we know nothing. */
@@ -215,17 +200,13 @@ static bool is_refresh(const struct registration *r, const struct sip_addr *cont
 {
 	const struct sip_source *src = strans_source(r->st);
 	char user_agent[sizeof(old->b.user_agent)];
-	uint16_t q_milli = 1000;
-	struct str value;
 
 	if (!is_text(key->uri, old->b.contact) || !is_text(r->m->call_id, old->b.call_id) || !is_text(key->instance, old->b.instance) ||
 	    !is_text(str_from(r->path), old->b.path) || key->reg_id != old->b.reg_id || (key->instance.n && !old->b.gruu_id) ||
 	    old->b.dest.proto != src->proto || old->b.dest.flow != src->flow || !sockaddr_eq(&old->b.dest.addr, &src->peer))
 		return false;
-	if (sip_param_find(contact->params, "q", &value))
-		q_milli = read_q(value);
 	copy_user_agent(user_agent, sizeof(user_agent), sip_msg_value(r->m, SIP_HDR_USER_AGENT));
-	return q_milli == old->b.q_milli && !strcmp(user_agent, old->b.user_agent);
+	return sip_param_q_milli(contact->params) == old->b.q_milli && !strcmp(user_agent, old->b.user_agent);
 }
 
 /* The change that is about the same binding already. Equality of URIs isn't transitive (RFC 3261 §19.1.4), so two that differ

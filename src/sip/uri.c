@@ -247,6 +247,22 @@ bool sip_param_find(struct str params, const char *name, struct str *value)
 	return false;
 }
 
+/* qvalue: 0, 1, 0.5, 0.333, 1.000. Anything else counts as absent. */
+uint16_t sip_param_q_milli(struct str params)
+{
+	struct str rest, whole;
+	uint32_t units, part = 0;
+
+	if (!sip_param_find(params, "q", &rest))
+		return 1000;
+	whole = str_cut(&rest, '.');
+	if (str_to_u32(whole, 1, &units) != 0 || rest.n > 3 || (rest.n && str_to_u32(rest, 999, &part) != 0))
+		return 1000;
+	for (size_t digits = rest.n; digits < 3; digits++)
+		part *= 10;
+	return (uint16_t)(units * 1000 + part > 1000 ? 1000 : units * 1000 + part);
+}
+
 /* ---- comparison ---- */
 
 #define ESCAPED 0x100

@@ -29,6 +29,8 @@ bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b);
 /* A parameter of a ";name=value;name" list: true when present; value may be NULL or gets STR_NULL
  * for a flag. Names compare without case. */
 bool sip_param_find(struct str params, const char *name, struct str *value);
+/* The q of these parameters in thousandths (RFC 3261 §20.10): "0.5" is 500. 1000 without one, or with one that is none. */
+uint16_t sip_param_q_milli(struct str params);
 /* Cuts the next one off the list: its name and its value (STR_NULL for a flag). False at the end. */
 bool sip_param_next(struct str *params, struct str *name, struct str *value);
 /* The same of a list with another separator: ',' of credentials. */

@@ -1,4 +1,5 @@
 """Answers that come otherwise than planned: forks, diversions, offers without answers (RFC 3261 §13, §21.3; RFC 3311; RFC 3264)."""
+import contextlib
 import re
 
 import pytest
@@ -139,10 +140,9 @@ def test_phone_diverts(office, target, is_followed):
         callee.register()
         other.register()
         here = caller.invite("91002")
-        for _ in range(6 if target == "1002" else 1):                        # five forwards are followed, no more
-            there = callee.answer_invite()
-            there.reply(302, "Moved Temporarily", headers=[f"Contact: <sip:{target}@{callee.uri_host}>"], contact=False)
-            there.expect("ACK")
+        there = callee.answer_invite()
+        there.reply(302, "Moved Temporarily", headers=[f"Contact: <sip:{target}@{callee.uri_host}>"], contact=False)
+        there.expect("ACK")
         if target == "1003":
             to = other.answer_invite()
             to.answer()
@@ -156,6 +156,56 @@ def test_phone_diverts(office, target, is_followed):
             callee.expect_none(0.1)
         callee.unregister()
         other.unregister()
+
+
+def test_phones_divert_to_each_other(office):
+    """Each to the other: nobody is asked twice."""
+    with Phone(office, "1001") as caller, Phone(office, "1002") as one, Phone(office, "1003") as other:
+        one.register()
+        other.register()
+        here = caller.invite("91002")
+        for phone, target in [(one, "1003"), (other, "1002")]:
+            there = phone.answer_invite()
+            there.reply(302, "Moved Temporarily", headers=[f"Contact: <sip:{target}@{one.uri_host}>"], contact=False)
+            there.expect("ACK")
+        here.ack(here.expect(480))
+        one.expect_none(0.1)
+        one.unregister()
+        other.unregister()
+
+
+@pytest.mark.parametrize("answers,final", [({"1003": 486, "1004": 200}, 200), ({"1003": 486, "1004": 480}, 486), ({"1003": 480, "1004": 486}, 486),
+                                           ({"1003": 603}, 603), ({"1003": 200}, 200), ({"1003": 302, "1004": 200}, 200)])
+def test_phone_diverts_to_several(office, answers, final):
+    """RFC 3261 §8.1.3.4: by falling q, one after the other, until one answers or refuses for all; else the caller hears the best."""
+    with Phone(office, "1001") as caller, contextlib.ExitStack() as phones:
+        callee, *others = (phones.enter_context(Phone(office, n)) for n in ("1002", "1003", "1004"))
+        for phone in (callee, *others):
+            phone.register()
+        here = caller.invite("91002")
+        there = callee.answer_invite()
+        there.reply(302, "Moved Temporarily", contact=False, headers=[
+            f"Contact: <sip:1004@{callee.uri_host}>;q=0.2, <mailto:1002@office.example>, <sip:1002@{callee.uri_host}>;q=0.9",
+            f"Contact: <sip:5555@{callee.uri_host}>;q=0.8, <sip:1003@{callee.uri_host}>;q=0.7"])
+        there.expect("ACK")
+        for phone in others:
+            status = answers.get(phone.user)
+            if not status:
+                phone.expect_none(0.1)
+                continue
+            there = phone.answer_invite()
+            if status == 200:
+                there.answer()
+                here.ack(here.expect(200))
+                hang_up(here, there)
+            else:
+                # A 302 to where there is nobody is no answer either: the first phone's next is asked.
+                there.reply(status, "No", contact=False, headers=[f"Contact: <sip:5556@{callee.uri_host}>"] if status == 302 else [])
+                there.expect("ACK")
+        if final != 200:
+            here.ack(here.expect(final))
+        for phone in (callee, *others):
+            phone.unregister()
 
 
 @pytest.mark.parametrize("target,is_followed", [("1004", True), ("410", False)])

@@ -1,0 +1,52 @@
+/* redirect.c - reads the Contacts of a 3xx. */
+#include "call/redirect.h"
+
+#include <stdlib.h>
+
+#include "call/diversion.h"
+
+static bool has(const struct redirects *r, const char *number)
+{
+	for (unsigned i = 0; i < r->n; i++)
+		if (!strcmp(r->to[i].number, number))
+			return true;
+	return false;
+}
+
+static void insert(struct redirects *r, const struct redirect *one)
+{
+	unsigned at = r->n++;
+
+	for (; at && r->to[at - 1].q_milli < one->q_milli; at--)
+		r->to[at] = r->to[at - 1];
+	r->to[at] = *one;
+}
+
+struct redirects *redirects_take(const struct sip_msg *m)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct redirects *r;
+	struct str element;
+
+	if (m->is_request || m->status / 100 != 3 || m->status == 305 || m->status == 380 || !sip_msg_has(m, SIP_HDR_CONTACT))
+		return NULL;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return NULL;
+	while (r->n < REDIRECTS_MAX && sip_msg_element_next(m, SIP_HDR_CONTACT, &it, &element)) {
+		struct redirect one;
+		struct sip_addr contact;
+
+		if (sip_addr_parse(&contact, element) != 0 || sip_uri_number(&contact.uri, one.number, sizeof(one.number)) != 0 ||
+		    !one.number[0] || has(r, one.number))
+			continue;
+		one.q_milli = sip_param_q_milli(contact.params);
+		one.reason = diversion_reason_given(m, &contact.uri);
+		insert(r, &one);
+	}
+	if (!r->n) {
+		free(r);
+		return NULL;
+	}
+	return r;
+}
