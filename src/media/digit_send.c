@@ -5,8 +5,6 @@
 
 #include <stdlib.h>
 
-#define FRAME_SAMPLES_MAX 320 /* 20 ms at 16 kHz */
-
 struct digit_sender {
 	struct dtmf_out out;
 	uint32_t ts;             /* of the event being sent */
@@ -58,19 +56,15 @@ static void event_send(struct rtp_session *s, const struct dtmf_event *e, bool f
 
 static void tone_send(struct rtp_session *s, const struct dtmf_event *e, bool first)
 {
-	const struct codec *codec = codec_get(s->config.codec);
 	struct digit_sender *d = s->digits;
 	int16_t pcm[FRAME_SAMPLES_MAX];
-	size_t n = codec->rate_hz * DTMF_STEP_MS / 1000;
 
-	if (n > FRAME_SAMPLES_MAX)
-		return;
 	if (first)
-		tonegen_init_digit(&d->tone, dtmf_digit_of(e->event), d->out.total_ms, codec->rate_hz);
+		tonegen_init_digit(&d->tone, dtmf_digit_of(e->event), d->out.total_ms, mouth_rate(s));
 	if (d->tone.n == 0) /* its repeated ends are silent */
 		return;
-	tonegen_run(&d->tone, pcm, n);
-	mouth_speak(s, pcm, n);
+	tonegen_run(&d->tone, pcm, d->tone.rate_hz * DTMF_STEP_MS / 1000);
+	mouth_speak(s, pcm, d->tone.rate_hz * DTMF_STEP_MS / 1000, d->tone.rate_hz);
 }
 
 void digits_tick(struct rtp_session *s)

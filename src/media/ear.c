@@ -13,8 +13,6 @@
 #include "media/jitter.h"
 #include "media/resample.h"
 
-#define FRAME_SAMPLES_MAX 320 /* 20 ms at 16 kHz */
-
 struct ear {
 	struct jitter *jitter;   /* of the codec heard last; NULL: nothing heard so far */
 	struct inband *inband;
@@ -39,7 +37,7 @@ void ear_free(struct rtp_session *s)
 
 	if (!e)
 		return;
-	s->concealed_ms = ear_concealed_ms(s);
+	ear_stats(s, &s->concealed_ms, &s->recovered_ms);
 	jitter_free(e->jitter);
 	inband_free(e->inband);
 	resampler_free(e->to);
@@ -61,13 +59,14 @@ void ear_update(struct rtp_session *s)
 	rtp_session_update_tick(s);
 }
 
-uint32_t ear_concealed_ms(const struct rtp_session *s)
+void ear_stats(const struct rtp_session *s, uint32_t *concealed_ms, uint32_t *recovered_ms)
 {
 	struct jitter_stats stats = { 0 };
 
 	if (s->ear && s->ear->jitter)
 		jitter_get_stats(s->ear->jitter, &stats);
-	return s->concealed_ms + stats.concealed_ms;
+	*concealed_ms = s->concealed_ms + stats.concealed_ms;
+	*recovered_ms = s->recovered_ms + stats.recovered_ms;
 }
 
 void ear_source_changed(struct rtp_session *s)
@@ -76,18 +75,25 @@ void ear_source_changed(struct rtp_session *s)
 		jitter_reset(s->ear->jitter);
 }
 
-/* Another codec than before: everything after the jitter buffer has another rate. */
-static bool listen_to(struct rtp_session *s, enum codec_id codec)
+/* The rate that spares a resampling, where the codec leaves the choice. */
+static uint32_t hearing_hz(const struct rtp_session *s, const struct codec *codec)
+{
+	return codec_rate(codec, transcodes(s) ? codec_get(s->to->config.codec)->rate_hz : SPEAK_HZ);
+}
+
+/* Another codec or rate than before: everything after the jitter buffer is made anew. */
+static bool listen_to(struct rtp_session *s, const struct codec *codec)
 {
 	struct ear *e = s->ear;
+	uint32_t rate_hz = hearing_hz(s, codec);
 
-	if (e->jitter && jitter_codec(e->jitter) == codec)
+	if (e->jitter && jitter_codec(e->jitter) == codec->id && jitter_rate(e->jitter) == rate_hz)
 		return true;
-	s->concealed_ms = ear_concealed_ms(s);
+	ear_stats(s, &s->concealed_ms, &s->recovered_ms);
 	jitter_free(e->jitter);
 	inband_free(e->inband);
 	e->inband = NULL;
-	e->jitter = jitter_new(codec);
+	e->jitter = jitter_new(codec->id, rate_hz);
 	return e->jitter != NULL;
 }
 
@@ -97,7 +103,7 @@ void ear_packet(struct rtp_session *s, const struct rtp_packet *h, const uint8_t
 		return;
 	if (!s->ear)
 		ear_update(s);
-	if (!s->ear || !listen_to(s, codec->id))
+	if (!s->ear || !listen_to(s, codec))
 		return;
 	if (jitter_put(s->ear->jitter, h->ts, payload, h->len) < 0)
 		count_one(&s->worker->count.dropped_malformed);
@@ -113,7 +119,7 @@ static void speak_to_partner(struct rtp_session *s, const int16_t *pcm, size_t n
 {
 	struct ear *e = s->ear;
 	struct rtp_session *to = s->to;
-	uint32_t to_hz = codec_get(to->config.codec)->rate_hz;
+	uint32_t to_hz = codec_rate(codec_get(to->config.codec), rate_hz);
 	int16_t buf[FRAME_SAMPLES_MAX + 16];
 
 	if (!rtp_session_may_send(to) || digits_are_sounding(to)) {
@@ -132,7 +138,7 @@ static void speak_to_partner(struct rtp_session *s, const int16_t *pcm, size_t n
 		n = resampler_run(e->to, pcm, n, buf, sizeof(buf) / sizeof(buf[0]));
 		pcm = buf;
 	}
-	mouth_speak(to, pcm, n);
+	mouth_speak(to, pcm, n, to_hz);
 }
 
 static void detect(struct rtp_session *s, const int16_t *pcm, size_t n, uint32_t rate_hz)
@@ -158,7 +164,7 @@ void ear_tick(struct rtp_session *s)
 	bool heard = false;
 
 	if (e->jitter) {
-		rate_hz = codec_get(jitter_codec(e->jitter))->rate_hz;
+		rate_hz = jitter_rate(e->jitter);
 		n = rate_hz / 100;
 		heard = jitter_get(e->jitter, pcm) != JITTER_IDLE;
 		heard |= jitter_get(e->jitter, pcm + n) != JITTER_IDLE;

@@ -1,6 +1,6 @@
 /* jitter.c - the jitter buffer (see jitter.h).
  *
- * Packets are cut into slots of at most 20 ms, found by their timestamp. next_ts is what shall be heard next; it
+ * Packets are cut into slots of at most 20 ms, where their codec lets them be cut, and found by their timestamp. next_ts is what shall be heard next; it
  * moves by 10 ms with every jitter_get() while playing, so the distance from it to the newest packet is the
  * delay. The delay grows by letting next_ts stand still for a frame (the frame is concealed), or by going back to what
  * comes just after it was concealed, and shrinks by leaving out a frame: at first only quiet ones, which nobody misses; when
@@ -15,10 +15,11 @@
 
 #define SLOTS 32
 #define SLOT_MS 20
-#define SLOT_BYTES 640         /* 20 ms of L16 at 16 kHz, the largest */
-#define SAMPLES_10MS_MAX 160
-#define FIFO_SAMPLES (SAMPLES_10MS_MAX * 4)
+#define CHUNKS_MAX 10          /* slots a packet may fill */
+#define SLOT_VARIES 1280       /* bytes of a packet that can't be cut: one frame of Opus (RFC 6716 §3.4) and its head */
+#define FEC_MAX_MS 60          /* no frame of Opus is longer, so none tells more of the one before */
 #define CONCEAL_MAX_MS 60      /* nothing came for so long: a pause, not a loss */
+#define DTX_MAX_MS 1000        /* an announced pause has a sign of life each 400 ms */
 #define GROW_MS 10
 #define CALM_FRAMES 1000       /* 10 s without a late packet: try with less delay */
 #define SLACK_MS 40            /* buffered beyond the target: catch up */
@@ -31,13 +32,15 @@ struct slot {
 	bool used;
 	uint32_t ts;
 	uint16_t len, units;   /* bytes; length on the timestamp's clock */
-	uint8_t data[SLOT_BYTES];
+	uint8_t *data;
 };
 
 struct jitter {
 	const struct codec *codec;
+	uint32_t rate_hz;
+	size_t slot_bytes;
 	struct decoder *decoder;
-	plc_state_t *plc;
+	plc_state_t *plc;      /* NULL: the codec conceals by itself */
 	enum { EMPTY, FILLING, PLAYING } state;
 	uint32_t next_ts;      /* EMPTY: unset; FILLING: of the first packet */
 	uint32_t newest_ts;    /* end of the newest slot */
@@ -48,29 +51,49 @@ struct jitter {
 	uint32_t target_ms;
 	uint32_t calm, fat;    /* frames since the last late packet; with too much buffered */
 	bool has_left_out;     /* the frame before */
-	int16_t fifo[FIFO_SAMPLES];
-	size_t nfifo;
+	int16_t *fifo;
+	size_t nfifo, fifo_size;
 	struct jitter_stats stats;
 	struct slot slots[SLOTS];
+	/* behind it: the fifo, and the slots' bytes, which are touched only when so much is buffered */
 };
 
 static uint32_t units_of_ms(const struct jitter *j, uint32_t ms) { return j->codec->clock_hz / 1000 * ms; }
 static uint32_t ms_of_units(const struct jitter *j, uint32_t units) { return units / (j->codec->clock_hz / 1000); }
+static size_t samples_of(const struct jitter *j, uint32_t units) { return (size_t)units * j->rate_hz / j->codec->clock_hz; }
 
-struct jitter *jitter_new(enum codec_id codec)
+/* Bytes that are kept together: what can't be cut, or 20 ms. */
+static size_t chunk_bytes(const struct codec *c)
 {
-	struct jitter *j = calloc(1, sizeof(*j));
+	return c->group_bytes ? codec_bytes(c, SLOT_MS) : SLOT_VARIES;
+}
+
+struct jitter *jitter_new(enum codec_id codec, uint32_t rate_hz)
+{
+	const struct codec *c = codec_get(codec);
+	/* The longest slot, and a frame that was begun. */
+	size_t fifo = rate_hz / 1000 * ((c->group_bytes ? SLOT_MS : CODEC_FRAME_MAX_MS) + 20), chunk = chunk_bytes(c);
+	struct jitter *j = calloc(1, sizeof(*j) + fifo * sizeof(*j->fifo) + SLOTS * chunk);
+	uint8_t *bytes;
 
 	if (!j)
 		return NULL;
-	j->codec = codec_get(codec);
-	j->decoder = decoder_new(codec);
-	j->plc = plc_init(NULL);
-	if (!j->decoder || !j->plc) {
+	j->codec = c;
+	j->rate_hz = rate_hz;
+	j->slot_bytes = chunk;
+	j->fifo = (int16_t *)(j + 1);
+	j->fifo_size = fifo;
+	bytes = (uint8_t *)(j->fifo + fifo);
+	for (unsigned i = 0; i < SLOTS; i++)
+		j->slots[i].data = bytes + i * chunk;
+	j->target_ms = JITTER_START_MS;
+	j->decoder = decoder_new(codec, rate_hz);
+	if (j->decoder && !codec_conceals(c))
+		j->plc = plc_init(NULL);
+	if (!j->decoder || (!j->plc && !codec_conceals(c))) {
 		jitter_free(j);
 		return NULL;
 	}
-	j->target_ms = JITTER_START_MS;
 	return j;
 }
 
@@ -85,6 +108,7 @@ void jitter_free(struct jitter *j)
 }
 
 enum codec_id jitter_codec(const struct jitter *j) { return j->codec->id; }
+uint32_t jitter_rate(const struct jitter *j) { return j->rate_hz; }
 bool jitter_is_idle(const struct jitter *j) { return j->state == EMPTY; }
 
 void jitter_reset(struct jitter *j)
@@ -144,7 +168,8 @@ static struct slot *slot_for(struct jitter *j, uint32_t ts)
 		struct slot *s = &j->slots[i];
 
 		if (!s->used) {
-			free_slot = s;
+			if (!free_slot)
+				free_slot = s;
 			continue;
 		}
 		if (s->ts == ts)
@@ -185,10 +210,9 @@ static void put_slot(struct jitter *j, uint32_t ts, const uint8_t *payload, size
 
 int jitter_put(struct jitter *j, uint32_t ts, const uint8_t *payload, size_t len)
 {
-	size_t chunk = (size_t)j->codec->bytes_per_10ms * SLOT_MS / 10;
-	size_t align = j->codec->id == CODEC_L16 ? 2 : 1;
+	size_t chunk = j->slot_bytes;
 
-	if (len == 0 || len % align != 0 || len > 10 * chunk || chunk > SLOT_BYTES)
+	if (codec_units(j->codec, payload, len) == 0 || len > (j->codec->group_bytes ? CHUNKS_MAX * chunk : chunk))
 		return -EINVAL;
 	if (j->state != EMPTY && abs((int32_t)(ts - j->next_ts)) > (int32_t)units_of_ms(j, JUMP_MS))
 		jitter_reset(j);
@@ -199,7 +223,7 @@ int jitter_put(struct jitter *j, uint32_t ts, const uint8_t *payload, size_t len
 	}
 	while (len > 0) {
 		size_t n = len < chunk ? len : chunk;
-		uint32_t units = (uint32_t)(n * j->codec->clock_hz / (100u * j->codec->bytes_per_10ms));
+		uint32_t units = codec_units(j->codec, payload, n);
 
 		put_slot(j, ts, payload, n, units);
 		ts += units;
@@ -239,20 +263,18 @@ static struct slot *slot_due(struct jitter *j)
 /* Decodes the slot into the fifo, from next_ts on. */
 static void slot_play(struct jitter *j, struct slot *s)
 {
-	uint32_t per_unit = j->codec->rate_hz / j->codec->clock_hz;
-	size_t skip = (size_t)(j->next_ts - s->ts) * per_unit;
-	int16_t pcm[FIFO_SAMPLES];
-	ptrdiff_t n = decoder_run(j->decoder, s->data, s->len, pcm, FIFO_SAMPLES);
+	size_t skip = samples_of(j, j->next_ts - s->ts);
+	int16_t *pcm = j->fifo + j->nfifo;
+	ptrdiff_t n = decoder_run(j->decoder, s->data, s->len, pcm, j->fifo_size - j->nfifo);
 
 	s->used = false;
 	j->next_ts = s->ts + s->units;
 	if (n <= (ptrdiff_t)skip)
 		return;
 	n -= (ptrdiff_t)skip;
-	if (j->nfifo + (size_t)n > FIFO_SAMPLES)
-		n = (ptrdiff_t)(FIFO_SAMPLES - j->nfifo);
-	plc_rx(j->plc, pcm + skip, (int)n); /* also blends what was concealed into what follows */
-	memcpy(j->fifo + j->nfifo, pcm + skip, (size_t)n * sizeof(*pcm));
+	memmove(pcm, pcm + skip, (size_t)n * sizeof(*pcm));
+	if (j->plc)
+		plc_rx(j->plc, pcm, (int)n); /* also blends what was concealed into what follows */
 	j->nfifo += (size_t)n;
 }
 
@@ -269,13 +291,50 @@ static void history_normalise(plc_state_t *plc)
 	plc->buf_ptr = 0;
 }
 
-static void conceal(struct jitter *j, size_t need)
+/* Fills the fifo up to a frame; a codec's own concealment adds a whole one. Returns the samples made. */
+static size_t conceal(struct jitter *j, size_t need)
 {
-	history_normalise(j->plc);
-	plc_fillin(j->plc, j->fifo + j->nfifo, (int)(need - j->nfifo));
-	j->nfifo = need;
+	size_t n = need;
+
+	if (j->plc) {
+		n = need - j->nfifo;
+		history_normalise(j->plc);
+		plc_fillin(j->plc, j->fifo + j->nfifo, (int)n);
+	} else if (!decoder_conceal(j->decoder, NULL, 0, j->fifo + j->nfifo, n)) {
+		memset(j->fifo + j->nfifo, 0, n * sizeof(*j->fifo));
+	}
+	j->nfifo += n;
 	j->missing_ms += 10;
-	j->stats.concealed_ms += 10;
+	if (!decoder_is_dtx(j->decoder))
+		j->stats.concealed_ms += 10;
+	return n;
+}
+
+/* What is missing, up to a packet that is there: that one may tell it. */
+static bool recover(struct jitter *j)
+{
+	const struct slot *next = NULL;
+	uint32_t missing;
+	size_t n;
+
+	for (unsigned i = 0; i < SLOTS && !j->plc; i++) {
+		const struct slot *s = &j->slots[i];
+
+		if (s->used && (int32_t)(s->ts - j->next_ts) > 0 && (!next || (int32_t)(s->ts - next->ts) < 0))
+			next = s;
+	}
+	if (!next)
+		return false;
+	missing = next->ts - j->next_ts;
+	if (missing > next->units || missing > units_of_ms(j, FEC_MAX_MS) || missing % units_of_ms(j, 10) != 0)
+		return false;
+	n = samples_of(j, missing);
+	if (j->nfifo + n > j->fifo_size || !decoder_conceal(j->decoder, next->data, next->len, j->fifo + j->nfifo, n))
+		return false;
+	j->nfifo += n;
+	j->next_ts = next->ts;
+	j->stats.recovered_ms += ms_of_units(j, missing);
+	return true;
 }
 
 static void fifo_take(struct jitter *j, int16_t *pcm, size_t need)
@@ -325,6 +384,8 @@ static bool fifo_fill(struct jitter *j, size_t need)
 	while (j->nfifo < need && j->hold_ms == 0) {
 		struct slot *s = slot_due(j);
 
+		if (!s && recover(j))
+			continue;
 		if (!s)
 			return false;
 		slot_play(j, s);
@@ -335,7 +396,7 @@ static bool fifo_fill(struct jitter *j, size_t need)
 
 enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm)
 {
-	size_t need = j->codec->rate_hz / 100;
+	size_t need = j->rate_hz / 100;
 	uint32_t missing;
 
 	if (j->state == FILLING) {
@@ -362,15 +423,14 @@ enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm)
 		return JITTER_CONCEALED;
 	}
 	/* Nothing for this moment. */
-	if (j->missing_ms >= CONCEAL_MAX_MS && buffered_ms(j) == 0) {
+	if (j->missing_ms >= (decoder_is_dtx(j->decoder) ? DTX_MAX_MS : CONCEAL_MAX_MS) && buffered_ms(j) == 0) {
 		jitter_reset(j);
 		memset(pcm, 0, need * sizeof(*pcm));
 		return JITTER_IDLE;
 	}
-	missing = (uint32_t)(need - j->nfifo) / (j->codec->rate_hz / j->codec->clock_hz);
+	missing = (uint32_t)(conceal(j, need) * j->codec->clock_hz / j->rate_hz);
 	j->next_ts += missing;
 	j->skipped += missing;
-	conceal(j, need);
 	fifo_take(j, pcm, need);
 	return JITTER_CONCEALED;
 }

@@ -3,11 +3,12 @@
  * Packets are kept encoded, ordered by their RTP timestamp, and decoded when their time has come. The delay starts
  * at JITTER_START_MS, grows when packets come too late and shrinks again when for a long time none did. What comes in a burst
  * after its sender stood still is played whole; the delay that this makes shrinks in the next pause of what is said. A missing packet
- * is concealed (SpanDSP's packet loss concealment, fading out over 50 ms). When nothing comes any more (a talk
- * spurt has ended, the peer is on hold), it goes idle and begins anew with the next packet.
+ * is concealed: by its codec, from what the next one says of it (Opus FEC) when that is there already; else by SpanDSP's packet
+ * loss concealment, fading out over 50 ms. When nothing comes any more (a talk spurt has ended, the peer is on hold), it goes idle and
+ * begins anew with the next packet; a pause that the codec has announced (DTX) is filled with its noise meanwhile.
  *
  * All memory is allocated by jitter_new().
- * Audio: int16 linear, mono, at the codec's rate_hz. Thread: one at a time.
+ * Audio: int16 linear, mono, at the rate it was made with. Thread: one at a time.
  */
 #pragma once
 
@@ -30,17 +31,20 @@ enum jitter_frame {
 
 struct jitter_stats {
 	uint32_t concealed_ms, late, overrun; /* packets came too late; frames were left out to catch up */
+	uint32_t recovered_ms;                /* lost, but said again by what came next (FEC) */
 	uint32_t delay_ms;                    /* target of now */
 };
 
-struct jitter *jitter_new(enum codec_id codec); /* NULL without memory */
+/* rate_hz: from codec_rate(). NULL without memory. */
+struct jitter *jitter_new(enum codec_id codec, uint32_t rate_hz);
 void jitter_free(struct jitter *j);
 enum codec_id jitter_codec(const struct jitter *j);
+uint32_t jitter_rate(const struct jitter *j);
 /* Copies the payload. -EINVAL: impossible size. */
 int jitter_put(struct jitter *j, uint32_t ts, const uint8_t *payload, size_t len);
 /* The source has changed: its timestamps have nothing to do with those before. */
 void jitter_reset(struct jitter *j);
-/* Writes rate_hz / 100 samples. */
+/* Writes jitter_rate() / 100 samples. */
 enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm);
 /* Nothing is buffered: jitter_get() would say JITTER_IDLE until the next packet. */
 bool jitter_is_idle(const struct jitter *j);

@@ -68,7 +68,8 @@ struct stream_stats {                  /* totals of a stream */
 	uint32_t jitter_us, max_jitter_us;  /* RFC 3550 §6.4.1 interarrival jitter */
 	uint32_t rtt_us;               /* 0: unknown */
 	uint32_t dropped_source;       /* packets from elsewhere, before the source was locked */
-	uint32_t concealed_ms;
+	uint32_t concealed_ms;         /* made up by us where we listened; recovered_ms: said again by the next packet (FEC) */
+	uint32_t recovered_ms;
 	bool latched;                  /* the media address differs from the signalled one */
 	struct sockaddr_storage remote;/* where media went last */
 	enum codec_id codec;           /* last received */
@@ -117,7 +118,8 @@ struct stream_config {                 /* what offer/answer agreed; may be set a
 	struct { enum codec_id codec; int pt; } recv[8];
 	int dtmf_send_pt, dtmf_recv_pt;      /* -1: none */
 	uint32_t dtmf_clock_hz;
-	uint32_t ptime_ms;                   /* 10..60, what we send */
+	uint32_t ptime_ms;                   /* 10..60, what we send, if the codec can */
+	struct opus_params opus;             /* what they wish to get, when codec is Opus */
 	bool relearn;                        /* signalling changed the address: learn the source anew */
 	bool expect_rtp;                     /* arms the timeout of media_params */
 };
@@ -155,7 +157,7 @@ void stream_tones(struct stream *s, const struct tone *cadence, unsigned n);
 /* Sends a digit as RFC 4733 events (or in-band tones when none was agreed), beside the source. */
 void stream_send_digit(struct stream *s, char digit, uint32_t duration_ms);
 
-/* Records what the stream receives into a WAV file (16-bit PCM, the received codec's rate). The file exists with a valid header
+/* Records what the stream receives into a WAV file (16-bit PCM, the received codec's rate; Opus at 16 kHz). The file exists with a valid header
  * before the function's command is done and grows as the sound comes. Returns a record id, never 0. */
 struct record_params {
 	const char *path;              /* created or truncated; copied */

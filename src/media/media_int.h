@@ -30,6 +30,8 @@
 #define PACKET_MAX 2048     /* a longer datagram is no audio packet */
 #define TICK_US 10000
 #define RTCP_INTERVAL_MS 5000
+#define SPEAK_HZ 8000       /* of what we make ourselves, tones and digits, for codecs that take any rate */
+#define FRAME_SAMPLES_MAX 960 /* 20 ms at 48 kHz */
 
 struct worker;
 struct rtp_session;
@@ -94,7 +96,10 @@ struct command {
 	struct stream *s, *other;    /* for the loop; never looked into by the worker */
 	struct rtp_session *session, *session2;
 	union {
-		const struct rtp_session_config *config; /* lies behind the command, in its memory */
+		struct {             /* config lies behind the command, in its memory */
+			const struct rtp_session_config *config;
+			struct opus_params opus;
+		};
 		struct port_pair *pair;
 		struct { char digit; uint32_t ms; } digit;
 		struct {             /* the reference on list passes to the worker */
@@ -276,10 +281,12 @@ struct rtp_session {
 	struct player *player;       /* player.c */
 	struct tonegen *tones;
 	struct mouth *mouth;         /* mouth.c: PCM to packets */
-	uint32_t concealed_ms;       /* by ears that are gone */
+	struct opus_params opus;     /* what the peer wishes of it */
+	uint32_t concealed_ms, recovered_ms; /* by ears that are gone */
 
 	/* RTCP (report.c) */
 	uint32_t rtt_us, remote_lost;
+	uint8_t remote_loss;         /* of 256 that the peer misses lately */
 	struct timer rtcp_timer;
 	char cname[17];
 	uint32_t sr_ntp_mid;         /* middle of the last SR received */
@@ -342,11 +349,15 @@ void player_stop(struct rtp_session *s, enum play_end end); /* nothing without o
 void player_digit(struct rtp_session *s, char digit);
 void player_tick(struct rtp_session *s);                 /* each 10 ms */
 
-/* mouth.c: sound made here into packets. pcm is at the rate of the session's codec. */
-void mouth_speak(struct rtp_session *s, const int16_t *pcm, size_t nsamples);
+/* mouth.c: sound made here into packets. rate_hz: codec_rate() of the session's codec and of where pcm comes from. */
+void mouth_speak(struct rtp_session *s, const int16_t *pcm, size_t nsamples, uint32_t rate_hz);
 void mouth_free(struct rtp_session *s);
-/* Numbers and sends one packet of our own: payload lies RTP_HEADER_LEN into packet. */
-void mouth_send(struct rtp_session *s, uint8_t *packet, size_t payload_len);
+/* At which sound is best made for it. */
+uint32_t mouth_rate(const struct rtp_session *s);
+/* The receiver has said anew what it wishes, or what it misses. */
+void mouth_tune(struct rtp_session *s);
+/* Numbers and sends one packet of our own, so long on the codec's clock: payload lies RTP_HEADER_LEN into packet. */
+void mouth_send(struct rtp_session *s, uint8_t *packet, size_t payload_len, uint32_t units);
 
 /* ear.c: what a session hears, as sound: for a partner with another codec, the detector of digits */
 void ear_update(struct rtp_session *s);                  /* allocates or frees it, as it is wanted */
@@ -355,7 +366,7 @@ void ear_source_changed(struct rtp_session *s);
 bool ear_needs_tick(const struct rtp_session *s);
 void ear_tick(struct rtp_session *s);                    /* each 20 ms */
 void ear_free(struct rtp_session *s);
-uint32_t ear_concealed_ms(const struct rtp_session *s);
+void ear_stats(const struct rtp_session *s, uint32_t *concealed_ms, uint32_t *recovered_ms);
 
 /* recording.c */
 void recording_start(struct rtp_session *s, struct command *c);

@@ -1,17 +1,20 @@
 /* mouth.c - sound made by the worker (transcoded, tones, digits as tones) into packets of the agreed codec and length.
+ *
+ * Sound is gathered until there is a packet of it; that is encoded whole, as the codecs with frames of their own need it.
  */
 #define LOG_MODULE "media"
 #include "media/media_int.h"
 
 #include <stdlib.h>
 
-#define PAYLOAD_MAX (2 * 960 + 640) /* 60 ms of L16 at 16 kHz, and a frame more */
+#define GATHER_MS 80           /* the longest packet, and a frame more */
 
 struct mouth {
 	enum codec_id codec;
+	uint32_t rate_hz;
 	struct encoder *encoder;
-	size_t len;              /* encoded, not yet sent */
-	uint8_t packet[RTP_HEADER_LEN + PAYLOAD_MAX];
+	size_t n, size;          /* samples gathered, and room for them */
+	int16_t pcm[];
 };
 
 void mouth_free(struct rtp_session *s)
@@ -23,54 +26,80 @@ void mouth_free(struct rtp_session *s)
 	s->mouth = NULL;
 }
 
-static bool mouth_open(struct rtp_session *s)
+void mouth_tune(struct rtp_session *s)
 {
-	if (s->mouth && s->mouth->codec == s->config.codec)
-		return true;
-	mouth_free(s);
-	s->mouth = calloc(1, sizeof(*s->mouth));
-	if (!s->mouth)
-		return false;
-	s->mouth->codec = s->config.codec;
-	s->mouth->encoder = encoder_new(s->config.codec);
-	if (s->mouth->encoder)
-		return true;
-	mouth_free(s);
-	return false;
+	if (s->mouth)
+		encoder_tune(s->mouth->encoder, &s->opus, s->remote_loss * 100u / 256);
 }
 
-void mouth_send(struct rtp_session *s, uint8_t *packet, size_t payload_len)
+uint32_t mouth_rate(const struct rtp_session *s)
 {
-	const struct codec *codec = codec_get(s->config.codec);
-	uint32_t duration = (uint32_t)(payload_len * codec->clock_hz / (100u * codec->bytes_per_10ms));
+	bool is_open = s->mouth && s->mouth->codec == s->config.codec;
+
+	return codec_rate(codec_get(s->config.codec), is_open ? s->mouth->rate_hz : SPEAK_HZ);
+}
+
+static bool mouth_open(struct rtp_session *s, uint32_t rate_hz)
+{
+	size_t size = (size_t)rate_hz / 1000 * GATHER_MS;
+
+	if (s->mouth && s->mouth->codec == s->config.codec && s->mouth->rate_hz == rate_hz)
+		return true;
+	mouth_free(s);
+	s->mouth = malloc(sizeof(*s->mouth) + size * sizeof(s->mouth->pcm[0]));
+	if (!s->mouth)
+		return false;
+	*s->mouth = (struct mouth){ .codec = s->config.codec, .rate_hz = rate_hz, .size = size };
+	s->mouth->encoder = encoder_new(s->config.codec, rate_hz);
+	if (!s->mouth->encoder) {
+		mouth_free(s);
+		return false;
+	}
+	mouth_tune(s);
+	return true;
+}
+
+void mouth_send(struct rtp_session *s, uint8_t *packet, size_t payload_len, uint32_t units)
+{
 	struct rtp_packet h = { .pt = s->config.send_pt };
 
 	if (!rtp_session_may_send(s)) {
 		s->tx.resync = true;
 		return;
 	}
-	rtp_tx_next(&s->tx, s->worker->now_us, duration, &h);
+	rtp_tx_next(&s->tx, s->worker->now_us, units, &h);
 	rtp_print(packet, &h);
 	rtp_session_send(s, packet, RTP_HEADER_LEN + payload_len, payload_len);
 }
 
-void mouth_speak(struct rtp_session *s, const int16_t *pcm, size_t nsamples)
+/* Encodes the first n samples of what is gathered. */
+static void send_gathered(struct rtp_session *s, size_t n)
 {
 	const struct codec *codec = codec_get(s->config.codec);
-	size_t want = (size_t)codec->bytes_per_10ms * s->config.ptime_ms / 10;
+	struct mouth *m = s->mouth;
+	uint8_t packet[RTP_HEADER_LEN + CODEC_PAYLOAD_MAX];
+	size_t len = encoder_run(m->encoder, m->pcm, n, packet + RTP_HEADER_LEN, CODEC_PAYLOAD_MAX);
+
+	m->n -= n;
+	memmove(m->pcm, m->pcm + n, m->n * sizeof(m->pcm[0]));
+	if (len)
+		mouth_send(s, packet, len, (uint32_t)(n * codec->clock_hz / m->rate_hz));
+	else
+		s->tx.resync = true; /* a pause, by the encoder's judgement: what follows begins a talk spurt */
+}
+
+void mouth_speak(struct rtp_session *s, const int16_t *pcm, size_t nsamples, uint32_t rate_hz)
+{
+	size_t want = (size_t)rate_hz / 1000 * s->config.ptime_ms;
 	struct mouth *m;
 
-	if (want == 0 || !mouth_open(s))
+	if (want == 0 || !s->config.codec || !mouth_open(s, rate_hz))
 		return;
 	m = s->mouth;
-	if (m->len + nsamples * codec->bytes_per_10ms / (codec->rate_hz / 100) > PAYLOAD_MAX)
-		m->len = 0; /* ptime has shrunk under way */
-	m->len += encoder_run(m->encoder, pcm, nsamples, m->packet + RTP_HEADER_LEN + m->len);
-	while (m->len >= want) {
-		uint8_t *payload = m->packet + RTP_HEADER_LEN;
-
-		mouth_send(s, m->packet, want);
-		m->len -= want;
-		memmove(payload, payload + want, m->len);
-	}
+	if (m->n + nsamples > m->size)
+		m->n = 0; /* ptime has shrunk under way */
+	memcpy(m->pcm + m->n, pcm, nsamples * sizeof(*pcm));
+	m->n += nsamples;
+	while (m->n >= want)
+		send_gathered(s, want);
 }

@@ -10,17 +10,17 @@
 
 #include <stdlib.h>
 
-#define PAYLOAD_MAX 1920 /* 60 ms of L16 at 16 kHz */
-
 struct player {
 	uint32_t id;             /* 0: music */
 	struct playlist *list;
 	bool loop;
-	uint32_t at;             /* next frame of 10 ms */
+	uint32_t at;             /* next frame */
 	uint64_t epoch_us;
 	uint8_t waiting_ms;      /* since the last packet */
 	char stop_digits[STOP_DIGITS_MAX + 1];
 };
+
+static uint32_t frame_ms(const struct playlist *list) { return codec_get(playlist_codec(list))->frame_ms; }
 
 static void player_free(struct rtp_session *s)
 {
@@ -77,6 +77,8 @@ void player_change_list(struct rtp_session *s, struct command *c)
 		playlist_unref(c->play.list);
 		return;
 	}
+	/* The same moment, if frames are of another length. */
+	s->player->at = s->player->at * frame_ms(s->player->list) / frame_ms(c->play.list);
 	playlist_unref(s->player->list);
 	s->player->list = c->play.list;
 }
@@ -101,41 +103,56 @@ void player_digit(struct rtp_session *s, char digit)
 		player_stop(s, PLAY_DIGIT);
 }
 
-/* Copies the next frames, at most n; returns how many there were. */
-static unsigned player_read(struct player *p, unsigned n, size_t bytes, uint8_t *out)
+/* Copies the next frames, at most n; returns how many there were, and their bytes. */
+static unsigned player_read(struct player *p, unsigned n, uint8_t *out, size_t *len)
 {
 	uint32_t nframes = playlist_nframes(p->list);
 
-	for (unsigned i = 0; i < n; i++, p->at++, out += bytes) {
+	*len = 0;
+	for (unsigned i = 0; i < n; i++, p->at++) {
+		const uint8_t *frame;
+		size_t bytes;
+
 		if (p->at >= nframes) {
 			if (!p->loop && p->id)
 				return i;
 			p->at = 0;
 		}
-		memcpy(out, playlist_frame(p->list, p->at), bytes);
+		frame = playlist_frame(p->list, p->at, &bytes);
+		if (bytes > CODEC_PAYLOAD_MAX - *len)
+			return n;
+		memcpy(out + *len, frame, bytes);
+		*len += bytes;
 	}
 	return n;
+}
+
+/* What a packet lasts: as agreed, but for codecs whose frames can't be joined. */
+static uint32_t packet_ms(const struct rtp_session *s, const struct codec *codec)
+{
+	return codec->group_bytes ? s->config.ptime_ms : codec->frame_ms;
 }
 
 void player_tick(struct rtp_session *s)
 {
 	struct player *p = s->player;
 	const struct codec *codec = codec_get(playlist_codec(p->list));
-	uint8_t packet[RTP_HEADER_LEN + PAYLOAD_MAX];
-	unsigned want = s->config.ptime_ms / 10, n;
-	uint32_t nframes = playlist_nframes(p->list);
+	uint8_t packet[RTP_HEADER_LEN + CODEC_PAYLOAD_MAX];
+	uint32_t nframes = playlist_nframes(p->list), ms = packet_ms(s, codec);
+	unsigned want = ms / codec->frame_ms, n;
+	size_t len;
 
 	p->waiting_ms += 10;
-	if (want == 0 || p->waiting_ms < s->config.ptime_ms)
+	if (want == 0 || p->waiting_ms < ms)
 		return;
 	p->waiting_ms = 0;
 	if (nframes == 0)
 		return;
 	if (p->id == 0)
-		p->at = (uint32_t)((s->worker->tick_us - p->epoch_us) / 10000 % nframes);
-	n = player_read(p, want, codec->bytes_per_10ms, packet + RTP_HEADER_LEN);
-	if (n > 0 && codec->id == s->config.codec && !digits_are_sounding(s))
-		mouth_send(s, packet, (size_t)n * codec->bytes_per_10ms);
+		p->at = (uint32_t)((s->worker->tick_us - p->epoch_us) / (1000u * codec->frame_ms) % nframes);
+	n = player_read(p, want, packet + RTP_HEADER_LEN, &len);
+	if (len > 0 && codec->id == s->config.codec && !digits_are_sounding(s))
+		mouth_send(s, packet, len, n * codec->frame_ms * (codec->clock_hz / 1000));
 	if (n < want || (!p->loop && p->id && p->at >= nframes))
 		player_stop(s, PLAY_DONE);
 }

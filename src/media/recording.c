@@ -12,7 +12,8 @@
 #include "media/tape.h"
 
 #define FRAME_MS 20
-#define SAMPLES_MAX 320        /* of a piece of tape, at 16 kHz */
+#define SAMPLES_MAX (48 * CODEC_FRAME_MAX_MS + 48) /* of a piece of tape, at 48 kHz, and what a resampler held back */
+#define SPEECH_HZ 16000        /* what a file is written at when the codec takes any rate */
 #define TALK_LEVEL 256 /* mean of |sample|, about -42 dBov: above line noise, below a whisper */
 
 struct recording {
@@ -64,12 +65,12 @@ static size_t decode(struct recording *r, const struct tape_piece *p, int16_t *p
 
 	if (r->codec != p->codec) {
 		decoder_free(r->decoder);
-		r->decoder = decoder_new(p->codec);
+		r->decoder = decoder_new(p->codec, codec_rate(codec_get(p->codec), recorder_rate(r->recorder)));
 		r->codec = r->decoder ? p->codec : CODEC_NONE;
 	}
 	if (!r->decoder)
 		return 0;
-	*rate_hz = codec_get(p->codec)->rate_hz;
+	*rate_hz = codec_rate(codec_get(p->codec), recorder_rate(r->recorder));
 	n = decoder_run(r->decoder, p->payload, p->len, pcm, SAMPLES_MAX);
 	skip = (ptrdiff_t)(p->skip * *rate_hz / TAPE_HZ);
 	if (n <= skip)
@@ -158,7 +159,7 @@ void recording_start(struct rtp_session *s, struct command *c)
 	r->max_ms = c->record.max_ms;
 	r->silence_ms = c->record.silence_ms;
 	memcpy(r->stop_digits, c->record.stop_digits, sizeof(r->stop_digits));
-	recorder_open(r->recorder, codec->rate_hz);
+	recorder_open(r->recorder, codec_rate(codec, SPEECH_HZ));
 	s->recording = r;
 	rtp_session_update_tick(s);
 }

@@ -33,7 +33,7 @@ static void relay_send(struct rtp_session *to, uint8_t *packet, const struct rtp
 static void relay_audio(struct rtp_session *to, uint8_t *packet, struct rtp_packet *h, const struct codec *codec)
 {
 	uint64_t now_us = to->worker->now_us;
-	uint32_t duration = (uint32_t)(h->len * codec->clock_hz / (100u * codec->bytes_per_10ms));
+	uint32_t duration = codec_units(codec, packet + h->offset, h->len);
 
 	if (!rtp_session_may_send(to) || digits_are_sounding(to)) {
 		rtp_tx_skip(&to->tx, h);

@@ -100,6 +100,11 @@ void report_packet(struct rtp_session *s, const uint8_t *p, size_t n)
 	if (!r.has_block)
 		return;
 	s->remote_lost = r.block.lost > 0 ? (uint32_t)r.block.lost : 0;
+	/* It rises at once and falls slowly: losses come in bursts. */
+	s->remote_loss = (uint8_t)(s->remote_loss * 3 / 4);
+	if (s->remote_loss < r.block.fraction)
+		s->remote_loss = r.block.fraction;
+	mouth_tune(s);
 	rtt_us = rtcp_rtt_us(worker_ntp(s->worker), &r.block);
 	if (rtt_us)
 		s->rtt_us = rtt_us;

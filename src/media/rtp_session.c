@@ -261,7 +261,7 @@ static void rtp_session_open(struct worker *w, struct rtp_session *s)
 	rtp_session_attach(w, s);
 }
 
-static void rtp_session_configure(struct rtp_session *s, const struct rtp_session_config *c)
+static void rtp_session_configure(struct rtp_session *s, const struct rtp_session_config *c, const struct opus_params *opus)
 {
 	struct worker *w = s->worker;
 	const struct codec *codec = codec_get(c->codec);
@@ -271,10 +271,12 @@ static void rtp_session_configure(struct rtp_session *s, const struct rtp_sessio
 		s->last_rx_us = w->now_us;
 	}
 	s->config = *c;
+	s->opus = *opus;
 	if (latch_signal(&s->latch, &c->remote, c->relearn, worker_now_ms(w)))
 		rtp_session_unlock(s);
 	if (codec && codec->clock_hz)
 		rtp_tx_clock(&s->tx, w->now_us, codec->clock_hz);
+	mouth_tune(s);
 	watch_start(s);
 	ear_update(s);
 	if (s->from)
@@ -325,7 +327,7 @@ void rtp_session_command(struct worker *w, struct command *c)
 
 	switch (c->type) {
 	case CMD_OPEN: rtp_session_open(w, s); break;
-	case CMD_CONFIGURE: rtp_session_configure(s, c->config); break;
+	case CMD_CONFIGURE: rtp_session_configure(s, c->config, &c->opus); break;
 	case CMD_BRIDGE: source_bridge(s, c->session2); break;
 	case CMD_UNBRIDGE: source_unbridge(s); break;
 	case CMD_ECHO: source_echo(s); break;
@@ -373,6 +375,7 @@ void rtp_session_stats(const struct rtp_session *s, struct stream_stats *out)
 		.dropped_source = s->latch.rejected,
 		.latched = latch_is_learnt(&s->latch),
 		.concealed_ms = s->concealed_ms,
+		.recovered_ms = s->recovered_ms,
 		.codec = s->rx_codec,
 	};
 	if (to)

@@ -27,9 +27,10 @@
 
 struct sound {
 	_Atomic unsigned refs;
-	uint32_t nframes;        /* of 10 ms */
+	uint32_t nframes;
 	size_t len;
 	uint8_t *data;
+	uint32_t *at;            /* where each frame begins, and the end; NULL: all are of one length */
 };
 
 struct waiting {                 /* a request waits for an entry */
@@ -83,12 +84,20 @@ struct sound_request {
 
 /* ---- any thread ---- */
 
+static void sound_free(struct sound *s)
+{
+	if (!s)
+		return;
+	free(s->data);
+	free(s->at);
+	free(s);
+}
+
 static void sound_unref(struct sound *s)
 {
 	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	free(s->data);
-	free(s);
+	sound_free(s);
 }
 
 struct playlist *playlist_ref(struct playlist *p)
@@ -109,46 +118,44 @@ void playlist_unref(struct playlist *p)
 enum codec_id playlist_codec(const struct playlist *p) { return p->codec; }
 uint32_t playlist_nframes(const struct playlist *p) { return p->nframes; }
 
-const uint8_t *playlist_frame(const struct playlist *p, uint32_t i)
+const uint8_t *playlist_frame(const struct playlist *p, uint32_t i, size_t *len)
 {
+	const struct sound *s;
 	unsigned k = 0;
 
 	while (k + 1 < p->n && i >= p->sounds[k]->nframes)
 		i -= p->sounds[k++]->nframes;
-	return p->sounds[k]->data + (size_t)i * codec_get(p->codec)->bytes_per_10ms;
+	s = p->sounds[k];
+	if (s->at) {
+		*len = s->at[i + 1] - s->at[i];
+		return s->data + s->at[i];
+	}
+	*len = s->len / s->nframes;
+	return s->data + i * *len;
 }
 
 /* ---- on the pool: file -> frames ---- */
 
 struct maker {
 	const struct codec *codec;
+	uint32_t rate_hz;        /* of the encoder */
 	SNDFILE *file;
 	SF_INFO info;
 	struct resampler *resampler;
 	struct encoder *encoder;
-	int16_t *pcm;            /* mono, at the codec's rate; starts on a frame boundary */
+	int16_t *pcm;            /* mono, at the encoder's rate; starts on a frame boundary */
 	size_t npcm, size;
 	struct sound *sound;
-	size_t room;
+	size_t room, room_at;    /* of its data, and of its frames */
 };
 
-/* Encodes whole frames of what is in pcm; at the end also the last part, padded with silence. */
-static int encode(struct maker *m, bool last)
+/* Room for one frame more. */
+static int make_room(struct maker *m, size_t frame_bytes)
 {
-	size_t frame = m->codec->rate_hz / 100, n;
 	struct sound *s = m->sound;
 
-	if (last && m->npcm % frame) {
-		size_t pad = frame - m->npcm % frame;
-
-		memset(m->pcm + m->npcm, 0, pad * sizeof(*m->pcm));
-		m->npcm += pad;
-	}
-	n = m->npcm / frame;
-	if (n == 0)
-		return 0;
-	if (s->len + n * m->codec->bytes_per_10ms > m->room) {
-		size_t room = (s->len + n * m->codec->bytes_per_10ms) * 2;
+	if (s->len + frame_bytes > m->room) {
+		size_t room = (s->len + frame_bytes) * 2;
 		uint8_t *data = realloc(s->data, room);
 
 		if (!data)
@@ -156,12 +163,52 @@ static int encode(struct maker *m, bool last)
 		s->data = data;
 		m->room = room;
 	}
-	encoder_run(m->encoder, m->pcm, n * frame, s->data + s->len);
-	s->len += n * m->codec->bytes_per_10ms;
-	s->nframes += (uint32_t)n;
-	m->npcm -= n * frame;
-	memmove(m->pcm, m->pcm + n * frame, m->npcm * sizeof(*m->pcm));
+	if (!m->codec->group_bytes && s->nframes + 2 > m->room_at) {
+		size_t room = ((size_t)s->nframes + 2) * 2;
+		uint32_t *at = realloc(s->at, room * sizeof(*at));
+
+		if (!at)
+			return -ENOMEM;
+		s->at = at;
+		m->room_at = room;
+	}
 	return 0;
+}
+
+static int encode_frame(struct maker *m, const int16_t *pcm, size_t nsamples)
+{
+	struct sound *s = m->sound;
+	size_t max = codec_bytes(m->codec, m->codec->frame_ms);
+	int err = make_room(m, max);
+
+	if (err < 0)
+		return err;
+	if (s->at)
+		s->at[s->nframes] = (uint32_t)s->len;
+	s->len += encoder_run(m->encoder, pcm, nsamples, s->data + s->len, max);
+	s->nframes++;
+	if (s->at)
+		s->at[s->nframes] = (uint32_t)s->len;
+	return 0;
+}
+
+/* Encodes whole frames of what is in pcm; at the end also the last part, padded with silence. */
+static int encode(struct maker *m, bool last)
+{
+	size_t frame = m->rate_hz / 1000 * m->codec->frame_ms, at = 0;
+	int err = 0;
+
+	if (last && m->npcm % frame) {
+		size_t pad = frame - m->npcm % frame;
+
+		memset(m->pcm + m->npcm, 0, pad * sizeof(*m->pcm));
+		m->npcm += pad;
+	}
+	for (; err == 0 && m->npcm - at >= frame; at += frame)
+		err = encode_frame(m, m->pcm + at, frame);
+	m->npcm -= at;
+	memmove(m->pcm, m->pcm + at, m->npcm * sizeof(*m->pcm));
+	return err;
 }
 
 static void mix_down(int16_t *pcm, size_t n, int channels)
@@ -217,18 +264,19 @@ static int make_sound(const char *path, enum codec_id codec, struct sound **out)
 		err = -EBADMSG;
 		goto out;
 	}
-	m.encoder = encoder_new(codec);
+	m.rate_hz = codec_rate(m.codec, (uint32_t)m.info.samplerate);
+	m.encoder = encoder_new(codec, m.rate_hz);
 	m.sound = calloc(1, sizeof(*m.sound));
 	/* What a block becomes, what remained of the one before, and the padding. */
-	m.size = (size_t)((uint64_t)BLOCK_FRAMES * m.codec->rate_hz / (uint32_t)m.info.samplerate) + m.codec->rate_hz / 25;
-	if ((uint32_t)m.info.samplerate == m.codec->rate_hz)
-		m.size = BLOCK_FRAMES + m.codec->rate_hz / 25;
+	m.size = (size_t)((uint64_t)BLOCK_FRAMES * m.rate_hz / (uint32_t)m.info.samplerate) + m.rate_hz / 25;
+	if ((uint32_t)m.info.samplerate == m.rate_hz)
+		m.size = BLOCK_FRAMES + m.rate_hz / 25;
 	else
-		m.resampler = resampler_new((uint32_t)m.info.samplerate, m.codec->rate_hz);
+		m.resampler = resampler_new((uint32_t)m.info.samplerate, m.rate_hz);
 	if (m.resampler)
 		resampler_skip_start(m.resampler);
 	m.pcm = malloc(m.size * sizeof(*m.pcm));
-	if (!m.encoder || !m.sound || !m.pcm || (!m.resampler && (uint32_t)m.info.samplerate != m.codec->rate_hz))
+	if (!m.encoder || !m.sound || !m.pcm || (!m.resampler && (uint32_t)m.info.samplerate != m.rate_hz))
 		goto out;
 	atomic_init(&m.sound->refs, 1);
 	err = read_all(&m);
@@ -237,9 +285,7 @@ static int make_sound(const char *path, enum codec_id codec, struct sound **out)
 		m.sound = NULL;
 	}
 out:
-	if (m.sound)
-		free(m.sound->data);
-	free(m.sound);
+	sound_free(m.sound);
 	free(m.pcm);
 	resampler_free(m.resampler);
 	encoder_free(m.encoder);

@@ -1,6 +1,6 @@
 /* sound.h - files of sound, decoded, resampled and encoded once, shared by all who play them.
  *
- * A sound is one file in one codec: a row of 10 ms frames ready to be put into packets. A playlist is several of
+ * A sound is one file in one codec: a row of frames (of the codec's frame_ms) ready to be put into packets. A playlist is several of
  * them in order. Both never change once they are handed out, so workers read them without a lock; they are counted and
  * freed by whoever drops the last reference. The cache keeps what was used lately.
  *
@@ -40,6 +40,6 @@ void sounds_cancel(struct sound_request *r);
 struct playlist *playlist_ref(struct playlist *p);
 void playlist_unref(struct playlist *p); /* NULL is fine */
 enum codec_id playlist_codec(const struct playlist *p);
-uint32_t playlist_nframes(const struct playlist *p); /* of 10 ms, all files together */
-/* The encoded frame at position i < nframes: bytes_per_10ms of the codec. */
-const uint8_t *playlist_frame(const struct playlist *p, uint32_t i);
+uint32_t playlist_nframes(const struct playlist *p); /* of frame_ms, all files together */
+/* The encoded frame at position i < nframes, and its length. */
+const uint8_t *playlist_frame(const struct playlist *p, uint32_t i, size_t *len);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #define FRAME_MS 20
-#define FRAME_SAMPLES_MAX 320 /* at 16 kHz */
 
 /* s no longer gets media from its partner. */
 static void unfeed(struct rtp_session *s)
@@ -81,26 +80,24 @@ void source_tones(struct rtp_session *s, const struct tone *cadence, unsigned n)
 		log_error(s->worker->log, "no memory for tones");
 		return;
 	}
-	tonegen_init(s->tones, cadence, n, codec_get(s->config.codec)->rate_hz);
+	tonegen_init(s->tones, cadence, n, mouth_rate(s));
 	rtp_session_update_tick(s);
 }
 
 static void tones_tick(struct rtp_session *s)
 {
-	const struct codec *codec = codec_get(s->config.codec);
 	int16_t pcm[FRAME_SAMPLES_MAX];
-	size_t n = codec->rate_hz * FRAME_MS / 1000;
+	uint32_t rate_hz = mouth_rate(s);
+	size_t n = rate_hz * FRAME_MS / 1000;
 
-	if (n > FRAME_SAMPLES_MAX)
-		return;
-	if (s->tones->rate_hz != codec->rate_hz) { /* the codec was agreed, or changed, under way */
+	if (s->tones->rate_hz != rate_hz) { /* the codec was agreed, or changed, under way */
 		struct tonegen old = *s->tones;
 
-		tonegen_init(s->tones, old.cadence, old.n, codec->rate_hz);
+		tonegen_init(s->tones, old.cadence, old.n, rate_hz);
 	}
 	tonegen_run(s->tones, pcm, n);
 	if (!digits_are_sounding(s))
-		mouth_speak(s, pcm, n);
+		mouth_speak(s, pcm, n, rate_hz);
 }
 
 /* ---- ticks ---- */

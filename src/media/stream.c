@@ -267,7 +267,8 @@ void stream_configure(struct stream *s, const struct stream_config *c)
 	to->dir = c->dir;
 	to->codec = c->codec;
 	to->send_pt = (uint8_t)(c->send_pt & 0x7f);
-	to->ptime_ms = c->ptime_ms < 10 ? 20 : c->ptime_ms > 60 ? 60 : (uint8_t)(c->ptime_ms / 10 * 10);
+	to->ptime_ms = (uint8_t)codec_fit_ptime(codec_get(c->codec), c->ptime_ms < 10 ? 20 : c->ptime_ms > 60 ? 60 : c->ptime_ms);
+	cmd->opus = c->opus;
 	for (unsigned i = 0; i < c->nrecv && i < ARRAY_LEN(to->recv); i++) {
 		to->recv[i].codec = c->recv[i].codec;
 		to->recv[i].pt = (uint8_t)(c->recv[i].pt & 0x7f);

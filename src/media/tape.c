@@ -1,6 +1,6 @@
 /* tape.c - the deep buffer of a recording (see tape.h).
  *
- * Packets are kept encoded, in slots of at most 20 ms, sorted by position. What lies at the front is taken as soon as nothing
+ * Packets are kept encoded, in slots of at most 20 ms where their codec lets them be cut, sorted by position. What lies at the front is taken as soon as nothing
  * is missing before it; decoding is the taker's, in order.
  */
 #include "media/tape.h"
@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define SLOTS 192              /* TAPE_DEPTH_MS in packets of 10 ms, and as much again */
-#define SLOT_BYTES 640         /* 20 ms of L16 at 16 kHz, the largest */
+#define SLOT_BYTES 1280        /* a packet that can't be cut: one frame of Opus (RFC 6716 §3.4) and its head */
 #define CHUNKS_MAX 10          /* slots a packet may fill */
 #define UNITS_PER_MS (TAPE_HZ / 1000)
 #define JUMP (2000 * UNITS_PER_MS)         /* timestamps this far away belong to a new timeline */
@@ -114,19 +114,26 @@ static void put_slot(struct tape *t, const struct codec *c, int64_t pos, int64_t
 	memcpy(s->data, payload, len);
 }
 
+/* Bytes that are kept together. */
+static size_t chunk_bytes(const struct codec *c)
+{
+	if (!c->group_bytes)
+		return SLOT_BYTES;
+	return codec_bytes(c, codec_bytes(c, TAPE_PIECE_MS) > SLOT_BYTES ? TAPE_PIECE_MS / 2 : TAPE_PIECE_MS);
+}
+
 int tape_put(struct tape *t, enum codec_id codec, uint32_t ts, const uint8_t *payload, size_t len)
 {
 	const struct codec *c = codec_get(codec);
-	size_t chunk = (size_t)c->bytes_per_10ms * TAPE_PIECE_MS / 10;
-	int64_t pos, length;
+	size_t chunk = chunk_bytes(c);
+	int64_t pos, length = (int64_t)codec_units(c, payload, len) * (TAPE_HZ / c->clock_hz);
 
-	if (len == 0 || chunk == 0 || chunk > SLOT_BYTES || len > CHUNKS_MAX * chunk || (codec == CODEC_L16 && len % 2 != 0))
+	if (length == 0 || len > (c->group_bytes ? CHUNKS_MAX * chunk : chunk))
 		return -EINVAL;
-	length = (int64_t)len * TAPE_HZ / (100 * c->bytes_per_10ms);
 	pos = place(t, c, ts, length);
 	while (len > 0) {
 		size_t n = len < chunk ? len : chunk;
-		uint32_t units = (uint32_t)(n * c->clock_hz / (100u * c->bytes_per_10ms));
+		uint32_t units = codec_units(c, payload, n);
 		int64_t end = pos + (int64_t)units * (TAPE_HZ / c->clock_hz);
 
 		put_slot(t, c, pos, end, payload, n);

@@ -41,7 +41,7 @@ struct peer {
 	unsigned n;
 	struct rtp_packet got[PEER_MAX];
 	uint64_t at_us[PEER_MAX];
-	uint8_t payload[PEER_MAX][320];
+	uint8_t payload[PEER_MAX][CODEC_PAYLOAD_MAX];
 };
 
 struct bed {
@@ -414,7 +414,7 @@ static inline struct stream_stats stream_end(struct bed *b, struct seen *e)
 static inline struct stream_config config_of(uint16_t port, enum codec_id codec)
 {
 	struct stream_config c = {
-		.dir = STREAM_BOTH, .codec = codec, .send_pt = codec_get(codec)->static_pt, .nrecv = 1,
+		.dir = STREAM_BOTH, .codec = codec, .send_pt = codec_get(codec)->pt, .nrecv = 1,
 		.dtmf_send_pt = 101, .dtmf_recv_pt = 101, .dtmf_clock_hz = 8000, .ptime_ms = 20,
 	};
 	struct sockaddr_in *a = (struct sockaddr_in *)&c.remote;
@@ -453,9 +453,9 @@ static inline void assert_continuous(const struct peer *p, unsigned from)
 			fail_msg("packet %u: another SSRC", i);
 		if (p->got[i].seq != (uint16_t)(p->got[i - 1].seq + 1))
 			fail_msg("packet %u: seq %u after %u", i, p->got[i].seq, p->got[i - 1].seq);
-		if ((int32_t)(p->got[i].ts - ts[p->got[i].pt > 95]) < 0)
-			fail_msg("packet %u: ts %u after %u", i, p->got[i].ts, ts[p->got[i].pt > 95]);
-		ts[p->got[i].pt > 95] = p->got[i].ts;
+		if ((int32_t)(p->got[i].ts - ts[p->got[i].pt == 101]) < 0)
+			fail_msg("packet %u: ts %u after %u", i, p->got[i].ts, ts[p->got[i].pt == 101]);
+		ts[p->got[i].pt == 101] = p->got[i].ts;
 	}
 }
 
@@ -510,16 +510,16 @@ static inline double correlation(const int16_t *a, size_t na, const int16_t *b, 
 static inline void peer_talk(struct bed *b, struct peer *p, uint16_t port, enum codec_id codec, const int16_t *pcm, size_t n)
 {
 	const struct codec *c = codec_get(codec);
-	struct encoder *e = encoder_new(codec);
+	struct encoder *e = encoder_new(codec, c->rate_hz);
 	size_t frame = c->rate_hz / 50;
 	uint64_t before = bed_counters(b).packets_received;
 
 	assert_non_null(e);
 	for (size_t i = 0; i + frame <= n; i += frame) {
-		uint8_t payload[640];
-		size_t len = encoder_run(e, pcm + i, frame, payload);
+		uint8_t payload[1920];
+		size_t len = encoder_run(e, pcm + i, frame, payload, sizeof(payload));
 
-		peer_send_raw(p, port, (uint8_t)c->static_pt, false, p->ts, payload, len);
+		peer_send_raw(p, port, (uint8_t)c->pt, false, p->ts, payload, len);
 		p->ts += c->clock_hz / 50;
 		wait_received(b, before + i / frame + 1);
 		turn_for_ms(b, 20);
@@ -531,14 +531,14 @@ static inline void peer_talk(struct bed *b, struct peer *p, uint16_t port, enum 
 /* Decodes what has arrived from packet from on; returns samples. */
 static inline size_t peer_listen(const struct peer *p, unsigned from, enum codec_id codec, int16_t *pcm, size_t max)
 {
-	struct decoder *d = decoder_new(codec);
+	struct decoder *d = decoder_new(codec, codec_get(codec)->rate_hz);
 	size_t n = 0;
 
 	assert_non_null(d);
 	for (unsigned i = from; i < p->n; i++) {
 		ptrdiff_t got;
 
-		if (p->got[i].pt != codec_get(codec)->static_pt)
+		if (p->got[i].pt != codec_get(codec)->pt)
 			continue;
 		got = decoder_run(d, p->payload[i], p->got[i].len, pcm + n, max - n);
 		assert_true(got > 0);

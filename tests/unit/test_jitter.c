@@ -13,7 +13,7 @@
 /* The sender stands still for stall_ms after a second, then sends at once what it had to say meanwhile. Returns how much was played. */
 static unsigned played_ms(unsigned stall_ms, unsigned lost, struct jitter_stats *stats)
 {
-	struct jitter *j = jitter_new(CODEC_PCMU);
+	struct jitter *j = jitter_new(CODEC_PCMU, 8000);
 	unsigned next = 0, sound = 0;
 
 	assert_non_null(j);
@@ -55,7 +55,7 @@ static void test_jitter_catches_up_in_a_pause(void **state)
 {
 	(void)state;
 	for (unsigned stall_ms = 100; stall_ms <= 300; stall_ms += 20) {
-		struct jitter *j = jitter_new(CODEC_PCMU);
+		struct jitter *j = jitter_new(CODEC_PCMU, 8000);
 		struct jitter_stats stats, before;
 		unsigned next = 0, loud = 0, speaks_at = (1000 + stall_ms + 600) / 20;
 

@@ -199,7 +199,7 @@ static void test_media_play_arrives_as_it_is_in_the_file(void **state)
 		assert_int_equal(x->play_end, PLAY_DONE);
 		assert_continuous(p, 0);
 		assert_in_range(p->n, 1000 / v[i].ptime_ms, 1020 / v[i].ptime_ms + 1);
-		assert_int_equal(p->got[0].len, codec_get(v[i].codec)->bytes_per_10ms * v[i].ptime_ms / 10);
+		assert_int_equal(p->got[0].len, codec_bytes(codec_get(v[i].codec), v[i].ptime_ms));
 		/* paced: a second of sound takes a second to send */
 		assert_in_range(p->at_us[p->n - 1] - p->at_us[0], 960000, 1000000);
 		n = peer_listen(p, 0, v[i].codec, heard, SAMPLES_MAX);
@@ -594,7 +594,7 @@ static void test_media_record_loses_nothing_of_a_burst(void **state)
 		struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
 		struct seen *x = stream_make(b, NULL);
 		struct peer *p = peer_new(100, 0, 11);
-		struct encoder *e = encoder_new(CODEC_PCMU);
+		struct encoder *e = encoder_new(CODEC_PCMU, 8000);
 		size_t late = 2 * 8000 - v[i].stall_ms * 8, middle = late / 320 * 160, n;
 		uint32_t rate_hz;
 
@@ -608,7 +608,7 @@ static void test_media_record_loses_nothing_of_a_burst(void **state)
 
 			if (at - middle == 800)
 				turn_for_ms(b, 100);
-			encoder_run(e, said + at, 160, payload);
+			encoder_run(e, said + at, 160, payload, sizeof(payload));
 			peer_send_raw(p, stream_port(x->s), 0, false, p->ts, payload, sizeof(payload));
 			p->ts += 160;
 			if (at - middle >= 1600)
@@ -618,7 +618,7 @@ static void test_media_record_loses_nothing_of_a_burst(void **state)
 		for (size_t at = late; at < 2 * 8000; at += 160) {
 			uint8_t payload[160];
 
-			encoder_run(e, said + at, 160, payload);
+			encoder_run(e, said + at, 160, payload, sizeof(payload));
 			peer_send_raw(p, stream_port(x->s), 0, false, p->ts, payload, sizeof(payload));
 			p->ts += 160;
 		}
@@ -706,11 +706,11 @@ static void test_media_sound_on_threads_ends_once(void **state)
 		for (unsigned i = 0; i < n; i++)
 			stream_music(x[i]->s, "threads", &music, 1);
 		for (unsigned i = 0; i < n; i++)
-			peer_send(p[i], stream_port(x[i]->s), codec_get(codecs[i])->static_pt, (uint8_t)round);
+			peer_send(p[i], stream_port(x[i]->s), codec_get(codecs[i])->pt, (uint8_t)round);
 		turn_for_ms(b, 30);
 		stream_bridge(x[round % n]->s, x[(round + 1) % n]->s); /* now and then over to the other worker */
 		for (unsigned i = 0; i < n; i++)
-			peer_send(p[i], stream_port(x[i]->s), codec_get(codecs[i])->static_pt, (uint8_t)round);
+			peer_send(p[i], stream_port(x[i]->s), codec_get(codecs[i])->pt, (uint8_t)round);
 		turn_for_ms(b, 30);
 		for (unsigned i = 0; i < n; i++)
 			peer_receive(p[i]);

@@ -1,0 +1,115 @@
+/* codec_opus.c - libopus: Opus (RFC 6716) in RTP (RFC 7587).
+ *
+ * Both coders are mono: libopus folds what comes in stereo, and mono may be sent to whoever takes stereo. They work at the rate
+ * of what is on the other side, so Opus needs no resampler.
+ */
+#include "media/codec_int.h"
+
+#include <errno.h>
+#include <opus/opus.h>
+
+#define COMPLEXITY 5          /* of 10: half of the CPU of 10, and no ear hears the difference in speech */
+#define DTX_BYTES 2           /* no longer ones say that nothing is said (RFC 6716 §3.1: a table of contents and an empty frame) */
+#define CLOCK_HZ 48000
+
+/* What speech is good with at a rate, and what FEC adds to it. */
+static opus_int32 speech_bitrate(uint32_t rate_hz)
+{
+	return rate_hz <= 8000 ? 18000 : rate_hz <= 16000 ? 28000 : 40000;
+}
+
+static opus_int32 bandwidth(uint32_t rate_hz)
+{
+	return rate_hz < 12000 ? OPUS_BANDWIDTH_NARROWBAND : rate_hz < 16000 ? OPUS_BANDWIDTH_MEDIUMBAND
+	     : rate_hz < 24000 ? OPUS_BANDWIDTH_WIDEBAND : rate_hz < 48000 ? OPUS_BANDWIDTH_SUPERWIDEBAND
+	     : OPUS_BANDWIDTH_FULLBAND;
+}
+
+
+static void *opus_encoder_open(const struct codec *c, uint32_t rate_hz)
+{
+	OpusEncoder *enc;
+	int err = OPUS_OK;
+
+	(void)c;
+	enc = opus_encoder_create((opus_int32)rate_hz, 1, OPUS_APPLICATION_VOIP, &err);
+	if (!enc)
+		return NULL;
+	opus_encoder_ctl(enc, OPUS_SET_COMPLEXITY(COMPLEXITY));
+	opus_encoder_ctl(enc, OPUS_SET_SIGNAL(OPUS_SIGNAL_VOICE));
+	opus_encoder_ctl(enc, OPUS_SET_BITRATE(speech_bitrate(rate_hz)));
+	return enc;
+}
+
+static void opus_encoder_close(void *st) { opus_encoder_destroy(st); }
+
+/* RFC 7587 §6.1: what the receiver wishes. FEC costs bits that are of use only where packets are missed. */
+static void opus_tune(void *st, const struct opus_params *p, unsigned loss_percent)
+{
+	uint32_t max_hz = p->max_rate_hz ? p->max_rate_hz : CLOCK_HZ;
+	opus_int32 rate_hz = 0, bitrate;
+
+	opus_encoder_ctl(st, OPUS_GET_SAMPLE_RATE(&rate_hz));
+	bitrate = speech_bitrate((uint32_t)rate_hz < max_hz ? (uint32_t)rate_hz : max_hz);
+	if (p->max_bitrate && bitrate > (opus_int32)p->max_bitrate)
+		bitrate = (opus_int32)p->max_bitrate;
+	opus_encoder_ctl(st, OPUS_SET_BITRATE(bitrate));
+	opus_encoder_ctl(st, OPUS_SET_MAX_BANDWIDTH(bandwidth(max_hz)));
+	opus_encoder_ctl(st, OPUS_SET_VBR(!p->cbr));
+	opus_encoder_ctl(st, OPUS_SET_DTX(p->dtx));
+	opus_encoder_ctl(st, OPUS_SET_INBAND_FEC(p->fec && loss_percent > 0));
+	opus_encoder_ctl(st, OPUS_SET_PACKET_LOSS_PERC((opus_int32)(loss_percent > 100 ? 100 : loss_percent)));
+}
+
+static size_t opus_do_encode(void *st, const struct codec *c, const int16_t *pcm, size_t n, uint8_t *out, size_t max)
+{
+	opus_int32 len = opus_encode(st, pcm, (int)n, out, (opus_int32)max);
+
+	(void)c;
+	return len > DTX_BYTES ? (size_t)len : 0;
+}
+
+static void *opus_decoder_open(const struct codec *c, uint32_t rate_hz)
+{
+	int err = OPUS_OK;
+
+	(void)c;
+	return opus_decoder_create((opus_int32)rate_hz, 1, &err);
+}
+
+static void opus_decoder_close(void *st) { opus_decoder_destroy(st); }
+
+static ptrdiff_t opus_do_decode(void *st, const struct codec *c, const uint8_t *in, size_t len, int16_t *pcm, size_t max)
+{
+	int n = opus_decode(st, in, (opus_int32)len, pcm, (int)max, 0);
+
+	(void)c;
+	return n > 0 ? n : -EINVAL;
+}
+
+/* The packet behind a loss may hold a copy of the frame before it (RFC 6716 §2.1.7); libopus conceals what it hasn't. */
+static size_t opus_conceal(void *st, const uint8_t *next, size_t len, int16_t *pcm, size_t nsamples)
+{
+	int n = opus_decode(st, next, (opus_int32)len, pcm, (int)nsamples, next != NULL);
+
+	return n > 0 ? (size_t)n : 0;
+}
+
+static uint32_t opus_units(const uint8_t *in, size_t len)
+{
+	int n = opus_packet_get_nb_samples(in, (opus_int32)len, CLOCK_HZ);
+
+	return n > 0 && n <= CLOCK_HZ / 1000 * CODEC_FRAME_MAX_MS ? (uint32_t)n : 0;
+}
+
+static bool opus_is_dtx(const uint8_t *in, size_t len)
+{
+	(void)in;
+	return len <= DTX_BYTES;
+}
+
+const struct codec_kind codec_kind_opus = {
+	.encoder_open = opus_encoder_open, .encoder_close = opus_encoder_close, .encode = opus_do_encode, .tune = opus_tune,
+	.decoder_open = opus_decoder_open, .decoder_close = opus_decoder_close, .decode = opus_do_decode, .conceal = opus_conceal,
+	.units = opus_units, .is_dtx = opus_is_dtx,
+};
