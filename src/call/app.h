@@ -140,6 +140,7 @@ struct app_dial {
 	uint32_t ring_s;              /* 0: the extension's own; who it forwards to rings as long again */
 	const uint32_t *each_ring_s;  /* not NULL: how long each rings, 0 as all; all together then for ring_s, forwards included */
 	const char *music_class;      /* NULL: the caller hears the phone's ringback, else music (answers early media) */
+	bool ignores_forwards;        /* of these numbers: nobody but they themselves */
 	const char *trunk;            /* not NULL: numbers are dialled through this trunk */
 };
 /* Rings, bridges the first to answer, waits for the end. The result says how it went; follows forwards of extensions. */

@@ -111,6 +111,7 @@ static void call_free(struct call *call)
 	diversion_free_all(&call->diversions);
 	usage_give(cs, call->forward_usage);
 	free(call->gruu);
+	free(call->phone);
 	DL_DELETE(cs->live, call);
 	cs->n.live--;
 	free(call);
@@ -169,7 +170,7 @@ int call_final_status(const struct call *call)
 static void run_call(void *arg)
 {
 	struct call *call = arg;
-	enum app_result r = steps_run(call, call->context, call->number);
+	enum app_result r = referral_is_call_back(call) ? referral_call_back(call) : steps_run(call, call->context, call->number);
 
 	if (call->transfer_in)
 		r = transfer_conclude(call, r);
@@ -267,7 +268,7 @@ static bool is_number_in_to(struct calls *cs, const struct auth_identity *who)
 }
 
 /* One phone of an extension of this domain may have been dialled (RFC 5627 §5.3). Returns a status to refuse with, or 0. */
-static int take_gruu(struct call *call, const struct sip_uri *uri)
+int call_take_gruu(struct call *call, const struct sip_uri *uri)
 {
 	struct registrar_gruu g;
 
@@ -361,10 +362,11 @@ static int begin(struct call *call, struct strans *st, const struct sip_msg *m, 
 }
 
 /* RFC 5393 §5.3: calls that lead back here, and fork each time, would otherwise multiply until their hops are used up. */
-static void take_breadth(struct call *call, const struct sip_msg *m)
+void call_take_hops(struct call *call, const struct sip_msg *m)
 {
 	uint32_t n;
 
+	call->max_forwards = m->max_forwards < 0 ? 70 : (uint8_t)m->max_forwards;
 	call->max_breadth = MAX_BREADTH;
 	call->is_breadth_given = str_to_u32(sip_msg_value_by_name(m, "Max-Breadth"), UINT16_MAX, &n) == 0;
 	if (call->is_breadth_given && n < MAX_BREADTH)
@@ -431,15 +433,14 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 	call->is_secure = m->ruri.scheme == SIP_SCHEME_SIPS;
 	if (who.trunk[0] && is_number_in_to(cs, &who))
 		sip_uri_number(&m->to.uri, call->number, sizeof(call->number));
-	status = take_gruu(call, &m->ruri);
+	status = call_take_gruu(call, &m->ruri);
 	if (status) {
 		refuse(st, status, NULL);
 		usage_give(cs, usage);
 		call_free(call);
 		return;
 	}
-	call->max_forwards = m->max_forwards < 0 ? 70 : (uint8_t)m->max_forwards;
-	take_breadth(call, m);
+	call_take_hops(call, m);
 	cs->n.total++;
 	status = begin(call, st, m, hdrs);
 	if (call->caller_leg)
@@ -474,6 +475,7 @@ int calls_new(struct calls **out, const struct calls_params *p)
 	sip_ua_handle(p->ua, SIP_REFER, referral_outside, cs);
 	sip_ua_support(p->ua, "replaces");
 	sip_ua_support(p->ua, "norefersub");
+	sip_ua_support(p->ua, "tdialog");  /* referral.c */
 	sip_ua_support(p->ua, "histinfo"); /* diversion.c */
 	sip_ua_support(p->ua, "uui");      /* pass.c */
 	spool_recover(cs);

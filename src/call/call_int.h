@@ -101,6 +101,8 @@ struct leg {
 };
 
 struct leg *leg_new(struct call *call, bool is_caller);
+/* Stands for a caller who isn't there: ended, has_left. */
+struct leg *leg_new_absent(struct call *call);
 void leg_release(struct leg *leg);                   /* frees one that is gone */
 int leg_accept(struct leg *leg, struct strans *st, const struct sip_msg *m);
 struct leg_dial {
@@ -178,6 +180,7 @@ struct call {
 	struct leg *picked_up;        /* an answered leg that takes the place of those that ring */
 	unsigned nlegs_made;
 	struct registrar_gruu *gruu;  /* the caller dialled one phone of number; NULL: all of it */
+	char *phone;                  /* the contact of the caller's that is called alone; NULL: see gruu */
 	unsigned nswaps;              /* how often another leg has taken the caller's place */
 	struct transfer *transfer_out; /* whom we talked to is being transferred by the one who stays */
 	struct transfer *transfer_in; /* we are where a transferred leg went */
@@ -226,6 +229,10 @@ struct call {
 };
 
 struct call *call_new(struct calls *cs, const struct auth_identity *who);
+/* How far it may go on, by the request that makes it. */
+void call_take_hops(struct call *call, const struct sip_msg *m);
+/* The one phone that a GRUU of the domain means; nothing if uri is none. A status to refuse with, or 0. */
+int call_take_gruu(struct call *call, const struct sip_uri *uri);
 /* Counts a call of who's against his limit; false: it is reached. *out NULL: there is none to keep. */
 bool call_take_limit(struct calls *cs, const struct auth_identity *who, struct usage **out);
 /* Begins its task, which runs the route of call->number. It first runs from the loop. */
@@ -321,7 +328,11 @@ void referral_take(struct leg *leg, struct strans *st, const struct sip_msg *m);
 bool referral_act(struct leg *leg);
 /* There won't be, and why; nothing if there is no referral. */
 void referral_fail(struct leg *leg, int status);
+/* One outside of a dialog, for sip_ua_handle(): about the call that Target-Dialog names (RFC 5589 §8), or to be called and connected. */
 void referral_outside(struct strans *st, const struct sip_msg *m, void *arg);
+/* Task: is this call there to connect its caller's own phone to where he has referred? Then does so. */
+bool referral_is_call_back(const struct call *call);
+enum app_result referral_call_back(struct call *call);
 
 /* replaces.c: an INVITE with Replaces (RFC 3891): answers it, or takes it as a leg of the call that it names. */
 void replaces_invite(struct calls *cs, struct strans *st, const struct sip_msg *m, const struct auth_identity *who);

@@ -194,7 +194,7 @@ static enum app_result talk(struct dial *d, struct leg *callee)
 	if (call->is_hungup) {
 		if (call->callee_leg->state != LEG_ENDED)
 			leg_close(call->callee_leg, 0, call->caller_leg->reason[0] ? call->caller_leg->reason : CLEARING);
-		return APP_HANGUP;
+		return call->callee_leg->has_left && !call->answered_ms ? APP_MOVED : APP_HANGUP;
 	}
 	str_put(call->reject_reason, sizeof(call->reject_reason), call->callee_leg->reason[0] ? call->callee_leg->reason : CLEARING);
 	return call->answered_ms ? APP_ANSWERED : APP_MOVED; /* who was called went on at once */
@@ -300,7 +300,7 @@ enum app_result app_dial(struct call *call, const struct app_dial *p)
 	       winner ? ELSEWHERE : call->is_hungup && call->caller_leg->reason[0] ? call->caller_leg->reason : NULL);
 	if (winner && is_wanted(d))
 		return talk(d, winner);
-	r = call->is_hungup ? APP_HANGUP : conclude(d);
+	r = !call->is_hungup ? conclude(d) : call->caller_leg->has_left ? best_branch(d)->outcome : APP_HANGUP;
 	referral_fail(call->caller_leg, call->is_hungup ? best_branch(d)->status : call->reject_status);
 	return r;
 }

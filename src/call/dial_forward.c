@@ -68,7 +68,7 @@ static bool forward_to(struct dial *d, struct branch *b, const char *reason, con
 	struct call *call = d->call;
 	bool is_inside;
 
-	if (d->p->trunk || b->forwards == CALL_FORWARD_MAX)
+	if (d->p->trunk || d->p->ignores_forwards || b->forwards == CALL_FORWARD_MAX)
 		return false;
 	if (directory_extension(dir, call->domain, str_from(b->number), &ext) != DIR_FOUND)
 		ext = NULL;

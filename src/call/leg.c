@@ -57,6 +57,19 @@ struct leg *leg_new(struct call *call, bool is_caller)
 	return leg;
 }
 
+struct leg *leg_new_absent(struct call *call)
+{
+	struct leg *leg = leg_new(call, true);
+
+	if (leg) {
+		leg->has_left = true;
+		leg->state = LEG_ENDED;
+		leg->ended_ms = leg->started_ms;
+		call->calls->n.legs--;
+	}
+	return leg;
+}
+
 static void leg_free(struct leg *leg)
 {
 	referral_fail(leg, 487);

@@ -7,6 +7,9 @@
  *                               the caller's place here: the semi-attended transfer, asked for in the other of the two dialogs.
  *   a phone that rings          Its caller is sent on, as by a 302, but by the phone's class of service.
  *   a phone that has answered   Its REFER was quicker than the task that joins the two: it waits until they are.
+ *
+ * Outside of a dialog a REFER is about the call that it names by Target-Dialog, or it is a click to dial: the phone is called, and
+ * who answers there is sent on, as the first of these three would have it.
  */
 #define LOG_MODULE "transfer"
 #include <errno.h>
@@ -225,13 +228,14 @@ static int begin(struct leg *leg, struct referral *r, enum moment moment, bool *
 	return 0;
 }
 
-void referral_take(struct leg *leg, struct strans *st, const struct sip_msg *m)
+/* Answers it. is_outside: it came in no dialog, or in none of the leg's. */
+static void take(struct leg *leg, struct strans *st, const struct sip_msg *m, bool is_outside)
 {
 	enum moment moment = moment_of(leg);
 	struct referral *r = calloc(1, sizeof(*r));
 	bool is_kept = false;
 	struct refer_to to;
-	int status;
+	int status, err;
 
 	if (!r) {
 		strans_reply_simple(st, 503, NULL);
@@ -241,23 +245,200 @@ void referral_take(struct leg *leg, struct strans *st, const struct sip_msg *m)
 		strans_reply_simple(st, 400, NULL);
 	} else if (moment == NEVER || !to.is_invite || to.uri.scheme == SIP_SCHEME_OTHER) {
 		strans_reply_simple(st, 603, NULL);
-	} else if (refer_accept(&r->refer, leg->session, st, m) != 0) {
-		strans_reply_simple(st, 503, NULL);
 	} else {
-		read_uri(r, &to);
-		status = begin(leg, r, moment, &is_kept);
-		if (status)
-			finish(leg, r->refer, status);
+		err = is_outside ? refer_accept_outside(&r->refer, leg->call->calls->p.ua, st, m) : refer_accept(&r->refer, leg->session, st, m);
+		if (err) {
+			strans_reply_simple(st, err == -EINVAL ? 400 : 503, NULL);
+		} else {
+			read_uri(r, &to);
+			status = begin(leg, r, moment, &is_kept);
+			if (status)
+				finish(leg, r->refer, status);
+		}
 	}
 	if (!is_kept)
 		free(r);
 }
 
-/* Outside a dialog a REFER would make us call somebody in the sender's name: that is a command (click to dial), which an administrator
- * gives in SQL, and nothing a phone needs. */
+void referral_take(struct leg *leg, struct strans *st, const struct sip_msg *m)
+{
+	take(leg, st, m, false);
+}
+
+/* ---- outside a dialog ---- */
+
+/* RFC 5589 §8, RFC 4538: about a call of the same account's. */
+static void take_for_dialog(struct calls *cs, struct strans *st, const struct sip_msg *m, const struct auth_identity *who,
+			    const struct replaces *which)
+{
+	struct session *s = session_find(cs->p.ua, which);
+	struct leg *leg = s ? leg_of_session(s) : NULL;
+	const char *account = who->trunk[0] ? who->trunk : who->number;
+
+	if (!leg || !leg_is_live(leg))
+		strans_reply_simple(st, 481, NULL);
+	else if (strcmp(who->domain, leg->call->domain) != 0 || leg->is_outside != (who->trunk[0] != '\0') || strcmp(account, leg->peer) != 0)
+		strans_reply_simple(st, 403, NULL);
+	else
+		take(leg, st, m, true);
+}
+
+/* The phone that asks, if it is registered: by its contact, or by where it is. */
+static char *phone_of(struct call *call, struct strans *st, const struct sip_msg *m)
+{
+	const struct binding *all = registrar_find(call->calls->p.registrar, call->domain, str_from(call->number)), *b;
+	const struct sip_source *src = strans_source(st);
+	struct sip_hdr_iter it = { 0 };
+	struct sip_addr contact;
+	struct sip_uri uri;
+	struct str value;
+
+	if (sip_msg_element_next(m, SIP_HDR_CONTACT, &it, &value) && sip_addr_parse(&contact, value) == 0)
+		for (b = all; b; b = b->next)
+			if (sip_uri_parse(&uri, str_from(b->contact)) == 0 && sip_uri_eq(&uri, &contact.uri))
+				return strdup(b->contact);
+	for (b = all; b; b = b->next)
+		if (!b->path && b->dest.proto == src->proto && sockaddr_eq(&b->dest.addr, &src->peer))
+			return strdup(b->contact);
+	return NULL;
+}
+
+/* Which of his phones: the one that a GRUU of his means, all if it was sent to his number, else the one that asks. A status to refuse with, or 0. */
+static int choose_phone(struct call *call, struct strans *st, const struct sip_msg *m)
+{
+	char number[128];
+	int status;
+
+	str_put(call->number, sizeof(call->number), call->caller.number);
+	status = call_take_gruu(call, &m->ruri);
+	if (status || call->gruu)
+		return status ? status : strcmp(call->gruu->number, call->caller.number) != 0 ? 403 : 0;
+	if (m->ruri.user.n) {
+		/* Somebody else is asked to call: that is more than anybody may. */
+		if (sip_uri_number(&m->ruri, number, sizeof(number)) != 0 || strcmp(number, call->caller.number) != 0)
+			return 403;
+		return 0;
+	}
+	call->phone = phone_of(call, st, m);
+	return 0;
+}
+
+/* May he call there at all? A dialog that is to be taken over is looked up when his phone has answered. */
+static int check_target(const struct call *call, const struct referral *r)
+{
+	struct route *route;
+
+	if (r->replaces[0])
+		return 0;
+	if (r->uri_status)
+		return r->uri_status;
+	switch (plan_match(call->calls->p.plan, call->domain, call->context, str_from(r->number), &route)) {
+	case DIR_FOUND:
+		route_release(route);
+		return 0;
+	case DIR_ABSENT:
+		return 403;
+	case DIR_UNKNOWN:
+		break;
+	}
+	return 503;
+}
+
+/* The call that rings his phone, as if he had dialled the number, referred whom it rings, and hung up. A status to refuse with, or 0. */
+static int call_back(struct call *call, struct referral *r, const struct refer_to *to, struct strans *st, const struct sip_msg *m)
+{
+	struct calls *cs = call->calls;
+	struct leg *leg;
+	int status = choose_phone(call, st, m);
+
+	read_uri(r, to);
+	if (!status)
+		status = check_target(call, r);
+	if (status)
+		return status;
+	leg = leg_new_absent(call);
+	if (!leg)
+		return 503;
+	call->caller_leg = leg;
+	call->is_hungup = true;
+	call->is_secure = to->uri.scheme == SIP_SCHEME_SIPS;
+	call_take_hops(call, m);
+	str_put(leg->peer, sizeof(leg->peer), call->caller.number);
+	str_put(leg->number, sizeof(leg->number), call->caller.number);
+	told_begin_absent(leg, r->number);
+	status = refer_accept_outside(&r->refer, cs->p.ua, st, m);
+	if (status)
+		return status == -EINVAL ? 400 : 503;
+	leg->referral = r;
+	cs->n.total++;
+	log_info(cs->p.log, "call=%s number=%s is called to be connected to number=%s", call->id, call->number, r->number);
+	return 0;
+}
+
+/* Nothing of it has begun. */
+static void give_up(struct call *call)
+{
+	struct leg *leg = call->caller_leg;
+
+	call->legs = call->caller_leg = NULL;
+	if (leg)
+		leg_release(leg);
+	call_drop(call);
+}
+
+static void click_to_dial(struct calls *cs, struct strans *st, const struct sip_msg *m, const struct auth_identity *who)
+{
+	bool is_full = cs->is_closing || (cs->p.max_calls && cs->n.live >= cs->p.max_calls);
+	struct referral *r = calloc(1, sizeof(*r));
+	struct call *call = r && !is_full ? call_new(cs, who) : NULL;
+	struct refer_to to;
+	int status = 503;
+
+	if (call && refer_to_parse(&to, m) != 0)
+		status = 400;
+	else if (call && (!to.is_invite || to.uri.scheme == SIP_SCHEME_OTHER))
+		status = 603;
+	else if (call)
+		status = call_back(call, r, &to, st, m);
+	if (call && !status && call_start(call) == 0)
+		return;
+	if (!status)
+		referral_fail(call->caller_leg, 503);
+	else
+		free(r);
+	if (call)
+		give_up(call);
+	if (status)
+		strans_reply_simple(st, status, status == 503 ? "Retry-After: 10\r\n" : NULL);
+}
+
 void referral_outside(struct strans *st, const struct sip_msg *m, void *arg)
 {
-	(void)m;
-	(void)arg;
-	strans_reply(st, &(struct sip_reply){ .status = 403, .reason = "REFER Outside A Dialog" });
+	struct calls *cs = arg;
+	struct auth_identity who = { 0 };
+	struct replaces which;
+	int err = target_dialog_of(&which, m);
+
+	if (auth_check(cs->p.auth, st, m, &who) != AUTH_OK)
+		return;
+	if (err == -EINVAL)
+		strans_reply_simple(st, 400, NULL);
+	else if (!err)
+		take_for_dialog(cs, st, m, &who, &which);
+	else if (who.trunk[0]) /* it has no phone to call */
+		strans_reply(st, &(struct sip_reply){ .status = 403, .reason = "REFER Outside A Dialog" });
+	else
+		click_to_dial(cs, st, m, &who);
+}
+
+bool referral_is_call_back(const struct call *call)
+{
+	return call->caller_leg->has_left && call->caller_leg->referral;
+}
+
+enum app_result referral_call_back(struct call *call)
+{
+	const char *number = call->number;
+
+	return app_dial(call, &(struct app_dial){ .numbers = &number, .n = 1, .ignores_forwards = true });
 }

@@ -7,6 +7,8 @@ static bool is_meant(const struct call *call, const char *number, const struct b
 {
 	const struct registrar_gruu *g = call->gruu;
 
+	if (call->phone)
+		return !strcmp(b->contact, call->phone);
 	return !g || strcmp(g->number, number) != 0 || (b->instance && !strcasecmp(b->instance, g->instance));
 }
 

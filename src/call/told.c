@@ -214,6 +214,13 @@ int told_begin(struct leg *leg, const struct sip_msg *m)
 	return (t->who.privacy & PRIVACY_CRITICAL) && (t->who.privacy & PRIVACY_UNKNOWN) ? 500 : 0;
 }
 
+void told_begin_absent(struct leg *leg, const char *number)
+{
+	sessid_make(leg->call->calls->p.rng, leg->told.session_id);
+	own_half(leg->call, leg->told.other_id);
+	str_put(leg->told.who.number, sizeof(leg->told.who.number), number);
+}
+
 void told_callee(struct leg *leg, const char *number, const struct dir_extension *ext, const struct dir_trunk *trunk)
 {
 	struct told *t = &leg->told;

@@ -43,6 +43,8 @@ struct told {
 void told_fini(struct told *t);
 /* The caller's leg, from his INVITE. 0, or the status to refuse with: he asks for privacy that we don't know, or not at all. */
 int told_begin(struct leg *leg, const struct sip_msg *m);
+/* The same for a caller who isn't there: whom he will be connected with is shown. */
+void told_begin_absent(struct leg *leg, const char *number);
 /* A leg to an extension (ext may be NULL: a URI) or over a trunk, which isn't begun yet. */
 void told_callee(struct leg *leg, const char *number, const struct dir_extension *ext, const struct dir_trunk *trunk);
 

@@ -110,9 +110,9 @@ static void transfer_begin(struct transfer *t, const struct call_transfer *p, st
 	t->refer = p->refer;
 	t->to = to;
 	to->transfer_in = t;
-	if (p->by)
+	if (p->by && !p->by->has_left)
 		str_put(to->transferred_by, sizeof(to->transferred_by), p->by->peer);
-	if (p->by && !is_deflected(p)) {
+	if (p->by && !p->by->has_left && !is_deflected(p)) {
 		t->from = from;
 		t->keeps_caller = p->by == from->caller_leg;
 		from->transfer_out = t;
@@ -440,7 +440,7 @@ static enum app_result recall(struct call *call, const struct transfer *t, enum 
 	const struct dir_domain *domain;
 	const char *number = call_strdup(call, t->by); /* another transfer may come here meanwhile, and t go */
 
-	if (!number || !number[0] || call->calls->is_closing ||
+	if (!number || !number[0] || (!call->caller_leg->is_outside && !strcmp(number, call->caller_leg->peer)) || call->calls->is_closing ||
 	    directory_domain(call->calls->p.directory, call->domain, &domain) != DIR_FOUND || !domain->recall_ring_s)
 		return r;
 	log_info(call->calls->p.log, "call=%s recalls number=%s", call->id, number);

@@ -15,7 +15,8 @@
 
 struct refer {
 	struct refer *prev, *next;    /* in session->refers */
-	struct session *session;      /* NULL: has left it */
+	struct session *session;      /* NULL: has left it, or never was in one */
+	struct subscription *sub;     /* the dialog of its own; NULL: none, or it has ended */
 	struct request req;
 	struct timer expiry;
 	uint64_t expires_at_ms;
@@ -49,6 +50,17 @@ int replaces_parse(struct replaces *out, struct str value)
 		return -EINVAL;
 	out->is_early_only = sip_param_find(params, "early-only", NULL);
 	return 0;
+}
+
+int target_dialog_of(struct replaces *out, const struct sip_msg *m)
+{
+	struct str value = sip_msg_value_by_name(m, "Target-Dialog"), params;
+
+	*out = (struct replaces){ 0 };
+	if (!value.p)
+		return -ENOENT;
+	sip_token_params(value, &out->call_id, &params);
+	return out->call_id.n && take_tag(params, "local-tag", &out->to_tag) && take_tag(params, "remote-tag", &out->from_tag) ? 0 : -EINVAL;
 }
 
 /* It goes out as a header line: nothing in it may end that. */
@@ -147,10 +159,21 @@ void refer_drop_all(struct session *s)
 
 /* ---- NOTIFY ---- */
 
+#define CTYPE "message/sipfrag;version=2.0"
+
+static struct str status_line(const struct refer *r, char *buf, size_t size)
+{
+	struct out o;
+
+	out_init(&o, buf, size);
+	out_fmt(&o, "SIP/2.0 %d %s\r\n", r->status, sip_reason(r->status));
+	return out_view(&o);
+}
+
 static void send_notify(struct refer *r)
 {
 	char hdrs[160], body[128];
-	struct out ho, bo;
+	struct out ho;
 	uint64_t now = timers_now(timers_of(r));
 	bool is_last = r->status >= 200 || r->reason;
 
@@ -161,11 +184,9 @@ static void send_notify(struct refer *r)
 	else
 		out_fmt(&ho, "Subscription-State: active;expires=%llu\r\n",
 			(unsigned long long)(r->expires_at_ms > now ? (r->expires_at_ms - now) / 1000 : 0));
-	out_init(&bo, body, sizeof(body));
-	out_fmt(&bo, "SIP/2.0 %d %s\r\n", r->status, sip_reason(r->status));
 
 	const struct request_params p = {
-		.method = "NOTIFY", .hdrs = out_view(&ho), .ctype = "message/sipfrag;version=2.0", .body = out_view(&bo),
+		.method = "NOTIFY", .hdrs = out_view(&ho), .ctype = CTYPE, .body = status_line(r, body, sizeof(body)),
 	};
 	if (request_start(&r->req, &r->session->dialog, &p, &notify_handler) == 0)
 		r->is_notifying = true;
@@ -237,9 +258,15 @@ static int reply_accepted(struct session *s, struct strans *st, int status, cons
 	return err;
 }
 
+/* RFC 4488 */
+static bool has_no_subscription(const struct sip_msg *m)
+{
+	return str_ieqz(sip_msg_value_by_name(m, "Refer-Sub"), "false") || sip_msg_has_token(m, SIP_HDR_REQUIRE, "norefersub");
+}
+
 int refer_accept(struct refer **out, struct session *s, struct strans *st, const struct sip_msg *m)
 {
-	bool is_silent = str_ieqz(sip_msg_value_by_name(m, "Refer-Sub"), "false") || sip_msg_has_token(m, SIP_HDR_REQUIRE, "norefersub");
+	bool is_silent = has_no_subscription(m);
 	struct refer *r = calloc(1, sizeof(*r));
 	int err;
 
@@ -262,16 +289,86 @@ int refer_accept(struct refer **out, struct session *s, struct strans *st, const
 	return 0;
 }
 
+/* ---- in a dialog of its own ---- */
+
+static void notify_outside(struct refer *r)
+{
+	char body[128];
+
+	if (r->sub && r->told != r->status)
+		subscription_notify(r->sub, CTYPE, status_line(r, body, sizeof(body)));
+	r->told = r->status;
+}
+
+static void on_outside_refresh(struct subscription *sub, uint32_t expires_s, void *arg)
+{
+	(void)sub;
+	(void)expires_s;
+	((struct refer *)arg)->told = 0;
+	notify_outside(arg);
+}
+
+static void on_outside_closed(struct subscription *sub, void *arg)
+{
+	(void)sub;
+	((struct refer *)arg)->sub = NULL;
+}
+
+/* Whoever moves to another address meanwhile hears the end there no more than here: it has a few minutes. */
+static bool refuse_elsewhere(struct subscription *sub, struct strans *st, const struct sip_msg *m, void *arg)
+{
+	(void)sub;
+	(void)m;
+	(void)arg;
+	strans_reply_simple(st, 403, NULL);
+	return false;
+}
+
+static const struct subscription_handler outside_handler = {
+	.on_refresh = on_outside_refresh, .on_closed = on_outside_closed, .on_authorize = refuse_elsewhere,
+};
+
+int refer_accept_outside(struct refer **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m)
+{
+	struct refer *r = calloc(1, sizeof(*r));
+	int err = 0;
+
+	if (!r)
+		return -ENOMEM;
+	if (has_no_subscription(m))
+		strans_reply_simple(st, 202, "Refer-Sub: false\r\n");
+	else
+		err = subscription_accept_refer(&r->sub, ua, st, m, EXPIRES_S, &outside_handler, r);
+	if (err) {
+		free(r);
+		return err;
+	}
+	*out = r;
+	refer_progress(r, 100);
+	return 0;
+}
+
+/* ---- either way ---- */
+
 void refer_progress(struct refer *r, int status)
 {
 	r->status = status;
-	update(r);
+	if (r->sub)
+		notify_outside(r);
+	else
+		update(r);
 }
 
 void refer_finish(struct refer *r, int status)
 {
+	char body[128];
+
 	r->is_finished = true;
 	r->status = status;
+	if (r->sub) {
+		subscription_finish(r->sub, "noresource", CTYPE, status_line(r, body, sizeof(body)));
+		r->sub = NULL;
+	}
 	update(r);
 }
 

@@ -193,7 +193,7 @@ static void on_done(struct request *r, int err)
 
 /* ---- SUBSCRIBE ---- */
 
-static int reply_accepted(struct subscription *sub, struct strans *st, uint32_t expires_s)
+static int reply_accepted(struct subscription *sub, struct strans *st, int status, uint32_t expires_s)
 {
 	struct out o;
 	int err = -EMSGSIZE;
@@ -203,7 +203,7 @@ static int reply_accepted(struct subscription *sub, struct strans *st, uint32_t 
 	dialog_print_contact(&sub->dialog, &o);
 	if (out_ok(&o))
 		err = strans_reply(st, &(struct sip_reply){
-			.status = 200, .to_tag = str_from(sub->dialog.local_tag), .hdrs = out_view(&o),
+			.status = status, .to_tag = str_from(sub->dialog.local_tag), .hdrs = out_view(&o),
 		});
 	out_fini(&o);
 	return err;
@@ -279,7 +279,7 @@ static void on_resubscribe(struct subscription *sub, struct strans *st, const st
 	uint32_t expires_s = wanted_s < sub->max_expires_s ? (uint32_t)wanted_s : sub->max_expires_s;
 	dialog_seen_from(&sub->dialog, strans_source(st));
 	dialog_refresh_target(&sub->dialog, m);
-	if (reply_accepted(sub, st, expires_s)) {
+	if (reply_accepted(sub, st, 200, expires_s)) {
 		strans_reply_simple(st, 500, NULL);
 		return;
 	}
@@ -338,15 +338,14 @@ static struct subscription *sub_new(uint32_t expires_s, const struct subscriptio
 	return sub;
 }
 
-int subscription_accept(struct subscription **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m,
-			uint32_t expires_s, const struct subscription_handler *h, void *arg)
+struct accepted { struct str event; int status; uint32_t expires_s; };
+
+static int take_up(struct subscription **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m, const struct accepted *a,
+		  const struct subscription_handler *h, void *arg)
 {
-	struct subscription *sub;
+	struct subscription *sub = sub_new(a->expires_s, h, arg);
 	int err;
 
-	if (!sip_msg_has(m, SIP_HDR_EVENT))
-		return -EINVAL;
-	sub = sub_new(expires_s, h, arg);
 	if (!sub)
 		return -ENOMEM;
 	err = dialog_init_uas(&sub->dialog, ua, &subscription_usage, m, strans_source(st));
@@ -354,15 +353,29 @@ int subscription_accept(struct subscription **out, struct sip_ua *ua, struct str
 		free(sub);
 		return err;
 	}
-	sub->event = str_dup(sip_msg_value(m, SIP_HDR_EVENT));
-	err = sub->event ? reply_accepted(sub, st, expires_s) : -ENOMEM;
+	sub->event = str_dup(a->event);
+	err = sub->event ? reply_accepted(sub, st, a->status, a->expires_s) : -ENOMEM;
 	if (err) {
 		sub_free(sub);
 		return err;
 	}
-	set_expiry(sub, expires_s);
+	set_expiry(sub, a->expires_s);
 	*out = sub;
 	return 0;
+}
+
+int subscription_accept(struct subscription **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m,
+			uint32_t expires_s, const struct subscription_handler *h, void *arg)
+{
+	const struct accepted a = { sip_msg_value(m, SIP_HDR_EVENT), 200, expires_s };
+
+	return sip_msg_has(m, SIP_HDR_EVENT) ? take_up(out, ua, st, m, &a, h, arg) : -EINVAL;
+}
+
+int subscription_accept_refer(struct subscription **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m,
+			      uint32_t expires_s, const struct subscription_handler *h, void *arg)
+{
+	return take_up(out, ua, st, m, &(struct accepted){ STR("refer"), 202, expires_s }, h, arg);
 }
 
 void subscription_limit(struct subscription *sub, uint32_t min_s, uint32_t max_s)
@@ -408,25 +421,33 @@ int subscription_restore(struct subscription **out, struct sip_ua *ua, const str
 	return 0;
 }
 
-/* The last NOTIFY without a state, now or behind the one under way. */
-static void finish(struct subscription *sub, const char *reason)
+/* The last NOTIFY, now or behind the one under way. */
+static void finish(struct subscription *sub, const char *reason, const char *ctype, struct str body)
 {
 	if (sub->state == ENDED)
 		return;
 	str_copy(str_from(reason), sub->reason, sizeof(sub->reason));
 	set_state(sub, ENDING);
 	if (!sub->is_notifying)
-		send_notify(sub, NULL, STR_NULL);
-	else if (!sub->has_next && keep_next(sub, NULL, STR_NULL))
+		send_notify(sub, ctype, body);
+	else if ((body.n || !sub->has_next) && keep_next(sub, ctype, body))
 		set_state(sub, ENDED);
 }
 
 static void on_expiry(void *arg)
 {
-	finish(arg, "timeout");
+	finish(arg, "timeout", NULL, STR_NULL);
 }
 
 void subscription_close(struct subscription *sub, const char *reason)
 {
-	finish(sub, reason ? reason : "noresource");
+	finish(sub, reason ? reason : "noresource", NULL, STR_NULL);
+}
+
+void subscription_finish(struct subscription *sub, const char *reason, const char *ctype, struct str body)
+{
+	static const struct subscription_handler nobody;
+
+	sub->handler = &nobody;
+	finish(sub, reason, ctype, body);
 }

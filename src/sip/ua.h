@@ -247,6 +247,11 @@ void subscription_limit(struct subscription *sub, uint32_t min_s, uint32_t max_s
  * newest body waits. -ENOTCONN: it has ended. */
 int subscription_notify(struct subscription *sub, const char *ctype, struct str body);
 void subscription_close(struct subscription *sub, const char *reason); /* NOTIFY terminated;reason= */
+/* A REFER outside of a dialog subscribes to what comes of it (RFC 3515 §2.4.4): 202, event "refer". As subscription_accept(). */
+int subscription_accept_refer(struct subscription **out, struct sip_ua *ua, struct strans *st, const struct sip_msg *m,
+			      uint32_t expires_s, const struct subscription_handler *h, void *arg);
+/* The last state, behind the NOTIFY under way, with terminated;reason=. The handler hears no more of it, on_closed neither. */
+void subscription_finish(struct subscription *sub, const char *reason, const char *ctype, struct str body);
 /* A NOTIFY is under way. */
 bool subscription_is_notifying(const struct subscription *sub);
 

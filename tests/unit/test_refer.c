@@ -42,9 +42,10 @@ static void test_refer_malformed_replaces_is_refused(void **state)
 		assert_true(replaces_parse(&r, str_from(rows[i])) != 0);
 }
 
+static struct sip_msg m;
+
 static int parse(const char *lines, struct refer_to *out, char *buf, size_t size)
 {
-	static struct sip_msg m;
 	struct sip_msg_error err = { 0 };
 
 	snprintf(buf, size, "REFER sip:b@example.com SIP/2.0\r\nVia: SIP/2.0/UDP a.example.com;branch=z9hG4bK1\r\nFrom: <sip:a@x>;tag=1\r\n"
@@ -79,6 +80,36 @@ static void test_refer_to_values_are_read(void **state)
 	}
 }
 
+static void test_refer_target_dialog_is_read_or_refused(void **state)
+{
+	static const struct { const char *lines; int err; const char *call_id, *ours, *theirs; } rows[] = {
+		/* RFC 4538 §7 */
+		{ "Target-Dialog: fa77as7dad8-sd98ajzz@host.example.com;local-tag=kkaz-;remote-tag=6544\r\n", 0,
+		  "fa77as7dad8-sd98ajzz@host.example.com", "kkaz-", "6544" },
+		{ "Target-Dialog: a@b ;remote-tag=2; local-tag=1;x\r\n", 0, "a@b", "1", "2" },
+		{ "", -ENOENT, NULL, NULL, NULL },
+		{ "Target-Dialog:\r\n", -EINVAL, NULL, NULL, NULL },
+		{ "Target-Dialog: a@b;local-tag=1\r\n", -EINVAL, NULL, NULL, NULL },
+		{ "Target-Dialog: a@b;local-tag=;remote-tag=2\r\n", -EINVAL, NULL, NULL, NULL },
+		{ "Target-Dialog: ;local-tag=1;remote-tag=2\r\n", -EINVAL, NULL, NULL, NULL },
+	};
+	char buf[1024];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct refer_to to;
+		struct replaces which;
+
+		parse(rows[i].lines, &to, buf, sizeof(buf));
+		assert_int_equal(target_dialog_of(&which, &m), rows[i].err);
+		if (rows[i].err)
+			continue;
+		assert_true(str_eqz(which.call_id, rows[i].call_id));
+		assert_true(str_eqz(which.to_tag, rows[i].ours));
+		assert_true(str_eqz(which.from_tag, rows[i].theirs));
+	}
+}
+
 static void test_refer_to_that_is_missing_double_or_malformed_is_refused(void **state)
 {
 	static const char *const rows[] = { "", "Refer-To: <sip:a@x>\r\nRefer-To: <sip:b@x>\r\n", "Refer-To: <>\r\n",
@@ -97,6 +128,7 @@ int main(void)
 		cmocka_unit_test(test_refer_replaces_values_are_read),
 		cmocka_unit_test(test_refer_malformed_replaces_is_refused),
 		cmocka_unit_test(test_refer_to_values_are_read),
+		cmocka_unit_test(test_refer_target_dialog_is_read_or_refused),
 		cmocka_unit_test(test_refer_to_that_is_missing_double_or_malformed_is_refused),
 	};
 

@@ -303,6 +303,26 @@ static void test_subscription_closed_by_owner(void **state)
 	assert_int_equal(timers_count(f->w->timers), 0);
 }
 
+/* The owner hears no more of it, also when a NOTIFY was under way. */
+static void test_subscription_finished_with_a_state(void **state)
+{
+	struct fixture *f = *state;
+
+	subscribe(f, 1, "refer", "");
+	assert_int_equal(notify(f, "one"), 0);
+	subscription_finish(f->sub, "noresource", "text/plain", STR("last"));
+	wire_flush(f->w);
+	assert_string_equal(body(f), "one");
+	answer(f, 200);
+	assert_string_equal(body(f), "last");
+	assert_header(f, "Subscription-State", "terminated;reason=noresource");
+	answer(f, 200);
+	wire_settle(f->w);
+	assert_string_equal(f->events, "");
+	subscribe(f, 2, "refer", "");
+	assert_true(!strncmp(f->end->last, "SIP/2.0 481", 11));
+}
+
 static void test_subscription_closed_inside_refresh(void **state)
 {
 	struct fixture *f = *state;
@@ -462,6 +482,7 @@ int main(void)
 		T(tells_when_notified),
 		T(kept_goes_on_elsewhere),
 		T(closed_by_owner),
+		T(finished_with_a_state),
 		T(closed_inside_refresh),
 		T(failed_notify_ends_or_not),
 	};
