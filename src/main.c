@@ -337,7 +337,8 @@ static int make_rest(struct pbx *p)
 	sip_ua_on_early(p->ua, auth_challenge_early, &p->auth);
 	db_query(p->db, node_sql, 2, (struct db_param[]){ DB_TEXT(p->config.node), DB_TEXT(CORDBOARD_VERSION) }, NULL, NULL);
 	registrar = (struct registrar_params){
-		.ua = p->ua, .directory = p->directory, .db = p->db, .outbox = p->outbox, .digest = p->digest, .guard = guard, .timers = p->timers,
+		.ua = p->ua, .directory = p->directory, .db = p->db, .outbox = p->outbox, .digest = p->digest, .guard = guard,
+		.transport = sip_ua_transport(p->ua), .timers = p->timers,
 		.clock = &clock_system, .rng = &p->rng, .log = &p->log, .node = p->config.node, .min_expires_s = p->config.min_expires_s,
 		.max_expires_s = p->config.max_expires_s, .default_expires_s = p->config.default_expires_s };
 	memcpy(registrar.key, digest.key, sizeof(registrar.key));

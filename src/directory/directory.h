@@ -61,6 +61,9 @@ struct dir_credential {
 	const char *ha1_md5, *ha1_sha256, *ha1_sha512_256; /* NULL: none */
 };
 
+/* Whose phone shows a certificate for it: "alice@example.org", or "phone7.example.org". */
+struct dir_certificate { const char *identity, *domain, *number; };
+
 struct dir_forward { const char *reason, *target; }; /* reason: always, busy, no_answer, unavailable */
 
 struct dir_trunk {
@@ -158,6 +161,8 @@ void directory_trunks(struct directory *d, void (*fn)(const struct dir_trunk *tr
 enum dir_answer directory_trunk_by_address(struct directory *d, const struct sockaddr *addr, const struct dir_trunk **out); /* longest prefix */
 /* Of IPv6: is there a trunk in the /64 of addr, but not all of that network is it? */
 bool directory_is_network_shared(struct directory *d, const struct sockaddr *addr);
+/* The extension whose phone stands behind such a certificate. */
+enum dir_answer directory_certificate(struct directory *d, const char *identity, const struct dir_certificate **out);
 /* Whose certificate stands for this domain, in lower case. */
 enum dir_answer directory_trunk_by_identity(struct directory *d, const char *identity, const struct dir_trunk **out);
 /* Those of a trunk; trunk NULL: of all trunks and between phones. */

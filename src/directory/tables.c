@@ -121,6 +121,13 @@ static int fill_credential(struct directory *d, struct dir_row *r)
 	return 0;
 }
 
+static int fill_certificate(struct directory *d, struct dir_row *r)
+{
+	(void)d;
+	r->certificate = (struct dir_certificate){ r->key, r->v[0], r->v[1] };
+	return 0;
+}
+
 static int fill_forward(struct directory *d, struct dir_row *r)
 {
 	(void)d;
@@ -292,6 +299,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 	[DIR_CREDENTIAL] = { "credential",
 		"SELECT domain || '/' || auth_name, domain, auth_name, number, ha1_md5, ha1_sha256, ha1_sha512_256 FROM pbx.credential"
 		WANTED("domain || '/' || auth_name"), fill_credential },
+	[DIR_CERTIFICATE] = { "certificate", "SELECT identity, domain, number FROM pbx.certificate" WANTED("identity"), fill_certificate },
 	[DIR_FORWARD] = { "forward",
 		"SELECT domain || '/' || number || '/' || reason, reason, target FROM pbx.forward"
 		WANTED("domain || '/' || number || '/' || reason") " AND enabled", fill_forward },
@@ -607,6 +615,18 @@ bool directory_is_network_shared(struct directory *d, const struct sockaddr *add
 				return true;
 		}
 	return false;
+}
+
+enum dir_answer directory_certificate(struct directory *d, const char *identity, const struct dir_certificate **out)
+{
+	const struct dir_row *r;
+
+	if (!d->is_loaded)
+		return DIR_UNKNOWN;
+	HASH_FIND_STR(d->rows[DIR_CERTIFICATE], identity, r);
+	if (r)
+		*out = &r->certificate;
+	return r ? DIR_FOUND : DIR_ABSENT;
 }
 
 enum dir_answer directory_trunk_by_identity(struct directory *d, const char *identity, const struct dir_trunk **out)

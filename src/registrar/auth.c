@@ -1,4 +1,4 @@
-/* auth.c - digest for extensions, the source address or certificate for trunks (RFC 3261 §22, §26.3.2.2, RFC 5922, RFC 7616).
+/* auth.c - digest or a certificate for extensions, the source address or certificate for trunks (RFC 3261 §22, §26.3.2.2, RFC 5922, RFC 7616).
  *
  * An unknown user takes the same way as a known one, down to the hash that is computed: nothing that goes back tells
  * them apart. Only who has proved a password learns more (403).
@@ -126,14 +126,25 @@ static void log_failure(const struct check *c, struct str user, const char *what
 }
 
 /* A number of an exchange, that the exchange claims to be (RFC 6140): it is taken for that number. */
-static const struct dir_extension *number_of_bulk(const struct check *c, const struct dir_credential *cred)
+static const struct dir_extension *number_of_bulk(const struct check *c, const char *account)
 {
 	const struct dir_extension *ext;
 
 	if (c->m->method == SIP_REGISTER || !c->claimed[0] ||
 	    directory_extension(c->auth->directory, c->domain->domain, str_from(c->claimed), &ext) != DIR_FOUND)
 		return NULL;
-	return ext->bulk_account && !strcmp(ext->bulk_account, cred->number) ? ext : NULL;
+	return ext->bulk_account && !strcmp(ext->bulk_account, account) ? ext : NULL;
+}
+
+static enum auth_verdict take(const struct check *c, const struct dir_extension *ext, struct auth_identity *out)
+{
+	*out = (struct auth_identity){ 0 };
+	if (str_copy(str_from(ext->domain), out->domain, sizeof(out->domain)) ||
+	    str_copy(str_from(ext->number), out->number, sizeof(out->number)) ||
+	    str_copy(str_from(ext->context), out->context, sizeof(out->context)))
+		return refuse(c->st, 500, NULL, NULL);
+	str_put(out->display_name, sizeof(out->display_name), ext->display_name);
+	return AUTH_OK;
 }
 
 /* The password was right: may this user send this? */
@@ -150,20 +161,14 @@ static enum auth_verdict admit(const struct check *c, const struct dir_credentia
 	case DIR_FOUND:
 		break;
 	}
-	number = ext->may_bulk && !c->is_anonymous ? number_of_bulk(c, cred) : NULL;
+	number = ext->may_bulk && !c->is_anonymous ? number_of_bulk(c, cred->number) : NULL;
 	if (number) {
 		ext = number;
 	} else if (!c->is_anonymous && strcmp(c->claimed, cred->number) != 0 && strcmp(c->claimed, cred->auth_name) != 0) {
 		log_failure(c, str_from(cred->auth_name), "claims to be another user");
 		return refuse(c->st, 403, "Credentials belong to another user", NULL);
 	}
-	*out = (struct auth_identity){ 0 };
-	if (str_copy(str_from(ext->domain), out->domain, sizeof(out->domain)) ||
-	    str_copy(str_from(ext->number), out->number, sizeof(out->number)) ||
-	    str_copy(str_from(ext->context), out->context, sizeof(out->context)))
-		return refuse(c->st, 500, NULL, NULL);
-	str_put(out->display_name, sizeof(out->display_name), ext->display_name);
-	return AUTH_OK;
+	return take(c, ext, out);
 }
 
 /* Whose credentials they say to be. A hash that we don't know, or where none was offered, goes on as the name of nobody. */
@@ -242,15 +247,51 @@ static enum auth_verdict check_digest(const struct check *c, const struct sip_cr
 	return challenge(c, name, false);
 }
 
+/* Whom a certificate of the peer names; NULL: no more, or none. */
+static const char *shown_identity(const struct check *c, unsigned i)
+{
+	return c->auth->transport && c->src->proto == SIP_TLS ? transport_flow_identity(c->auth->transport, c->src->flow, i) : NULL;
+}
+
+/* Is what it says to be this extension, or a number of that exchange? */
+static enum dir_answer claimed_of(const struct check *c, const struct dir_certificate *cert, const struct dir_extension **ext)
+{
+	enum dir_answer answer;
+
+	if (strcmp(cert->domain, c->domain->domain) != 0)
+		return DIR_ABSENT;
+	answer = directory_extension(c->auth->directory, cert->domain, str_from(cert->number), ext);
+	if (answer != DIR_FOUND || c->is_anonymous || !strcmp(c->claimed, cert->number))
+		return answer;
+	*ext = (*ext)->may_bulk ? number_of_bulk(c, cert->number) : NULL;
+	return *ext ? DIR_FOUND : DIR_ABSENT;
+}
+
+/* A phone that has shown over TLS whose it is. One that says to be somebody else is asked for that one's password: it may have several
+ * accounts. */
+static enum dir_answer phone_by_certificate(const struct check *c, const struct dir_extension **ext)
+{
+	enum dir_answer answer = DIR_ABSENT;
+	const struct dir_certificate *cert;
+	const char *identity;
+
+	for (unsigned i = 0; answer == DIR_ABSENT && (identity = shown_identity(c, i)) != NULL; i++) {
+		answer = directory_certificate(c->auth->directory, identity, &cert);
+		if (answer == DIR_FOUND)
+			answer = claimed_of(c, cert, ext);
+	}
+	if (answer == DIR_FOUND && c->st)
+		guard_proved(c->auth->guard, c->src);
+	return answer;
+}
+
 /* Who has shown over TLS that it is the trunk's domain (RFC 5922 §7.4), from wherever it comes. */
 static enum dir_answer trunk_by_certificate(const struct check *c, const struct dir_trunk **trunk)
 {
 	enum dir_answer answer = DIR_ABSENT;
 	const char *domain;
 
-	if (!c->auth->transport || c->src->proto != SIP_TLS)
-		return DIR_ABSENT;
-	for (unsigned i = 0; answer == DIR_ABSENT && (domain = transport_flow_domain(c->auth->transport, c->src->flow, i)) != NULL; i++)
+	for (unsigned i = 0; answer == DIR_ABSENT && (domain = shown_identity(c, i)) != NULL; i++)
 		answer = directory_trunk_by_identity(c->auth->directory, domain, trunk);
 	if (answer == DIR_FOUND && c->st)
 		guard_proved(c->auth->guard, c->src);
@@ -293,16 +334,20 @@ static enum dir_answer find_claim(struct check *c)
 enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip_msg *m, struct auth_identity *out)
 {
 	struct check c = { .auth = a, .st = st, .src = strans_source(st), .m = m, .is_anonymous = is_anonymous(m) };
-	enum dir_answer domain = find_claim(&c), trunk;
+	enum dir_answer domain = find_claim(&c), trunk, phone;
+	const struct dir_extension *ext;
 	struct sip_credentials given;
 	char name[DIGEST_USER_MAX];
 
 	if (domain == DIR_FOUND && digest_find(m, SIP_HDR_AUTHORIZATION, str_from(c.domain->realm), &given, name))
 		return check_digest(&c, &given, out);
+	phone = domain == DIR_FOUND ? phone_by_certificate(&c, &ext) : DIR_ABSENT;
+	if (phone == DIR_FOUND)
+		return take(&c, ext, out);
 	trunk = find_trunk(&c, out);
 	if (trunk == DIR_FOUND)
 		return AUTH_OK;
-	if (trunk == DIR_UNKNOWN || domain == DIR_UNKNOWN)
+	if (phone == DIR_UNKNOWN || trunk == DIR_UNKNOWN || domain == DIR_UNKNOWN)
 		return unavailable(st);
 	if (domain == DIR_ABSENT)
 		return refuse(st, 403, "Unknown domain", NULL);
@@ -313,6 +358,7 @@ enum sip_early auth_challenge_early(const struct sip_msg *m, const struct sip_so
 {
 	struct check c = { .auth = arg, .src = src, .m = m, .is_anonymous = is_anonymous(m) };
 	const struct dir_credential *cred;
+	const struct dir_extension *ext;
 	struct sip_credentials given;
 	struct auth_identity who;
 	union sockaddr_any source;
@@ -324,7 +370,7 @@ enum sip_early auth_challenge_early(const struct sip_msg *m, const struct sip_so
 	if (m->method != SIP_REGISTER && m->method != SIP_INVITE && m->method != SIP_SUBSCRIBE && m->method != SIP_PUBLISH &&
 	    m->method != SIP_MESSAGE && m->method != SIP_REFER)
 		return SIP_EARLY_KEEP;
-	if (find_claim(&c) != DIR_FOUND || find_trunk(&c, &who) != DIR_ABSENT)
+	if (find_claim(&c) != DIR_FOUND || phone_by_certificate(&c, &ext) != DIR_ABSENT || find_trunk(&c, &who) != DIR_ABSENT)
 		return SIP_EARLY_KEEP;
 	name = str_from(c.claimed);
 	if (digest_find(m, SIP_HDR_AUTHORIZATION, str_from(c.domain->realm), &given, buf)) {

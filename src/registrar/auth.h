@@ -1,4 +1,4 @@
-/* auth.h - who sent this request? Digest for extensions, the source address or the certificate for trunks.
+/* auth.h - who sent this request? Digest or the certificate for extensions, the source address or the certificate for trunks.
  *
  * One function for REGISTER, INVITE, SUBSCRIBE and the rest, so that they all refuse alike: an unknown user gets what a
  * wrong password gets, with the same challenge, after the same work.
@@ -16,7 +16,7 @@ struct auth {
 	struct directory *directory;
 	struct digest_server *digest;
 	const struct log *log;
-	struct transport *transport; /* whose connections' certificates tell trunks; NULL: none do */
+	struct transport *transport; /* whose connections' certificates tell trunks and phones; NULL: none do */
 	struct guard *guard;     /* told who has shown what password; NULL: nobody is */
 	/* The trunk to whose own contact a request came (outgoing.h); NULL: none. May be NULL. */
 	const struct dir_trunk *(*trunk_of)(const struct sip_msg *m, const struct sip_source *src, void *arg);
@@ -37,7 +37,7 @@ struct auth_identity {
 };
 
 /* Authenticates the sender of st's request. Challenges are 401 with WWW-Authenticate for every method: we are a UAS, not a proxy
- * (RFC 3261 §22.1). A trunk whose certificate (RFC 5922) or address matches needs no
+ * (RFC 3261 §22.1). A phone whose certificate is its extension's (pbx.certificate) needs no credentials to be that one. A trunk whose certificate (RFC 5922) or address matches needs no
  * credentials, but can only call, ask and write: REGISTER, SUBSCRIBE and PUBLISH are those of phones.
  * The user the request claims (From, or To of REGISTER) must be the one the credentials belong to, or a number of that exchange (RFC 6140),
  * else 403; but a From of anonymous.invalid

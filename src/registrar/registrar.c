@@ -248,7 +248,8 @@ int registrar_new(struct registrar **out, const struct registrar_params *p)
 		r->p.default_expires_s = DEFAULT_EXPIRES_DEFAULT_S;
 	if (!r->p.max_contacts)
 		r->p.max_contacts = MAX_CONTACTS_DEFAULT;
-	r->auth = (struct auth){ .directory = p->directory, .digest = p->digest, .log = p->log, .guard = p->guard };
+	r->auth = (struct auth){ .directory = p->directory, .digest = p->digest, .log = p->log, .guard = p->guard,
+				 .transport = p->transport };
 	err = gruu_maker_new(&r->gruus, p->key, p->rng);
 	if (!err)
 		err = bindings_new(&r->bindings, p);

@@ -21,6 +21,7 @@ struct registrar_params {
 	struct outbox *outbox;       /* NULL: bindings aren't kept (tests) */
 	struct digest_server *digest;
 	struct guard *guard;         /* told who has shown what password; NULL: nobody is */
+	struct transport *transport; /* whose connections' certificates tell phones; NULL: none do */
 	struct timers *timers;
 	const struct clock *clock;
 	struct rng *rng;

@@ -27,6 +27,21 @@ static bool uri_domain(const GENERAL_NAME *g, struct str *domain)
 	return uri.host.n != 0;
 }
 
+/* Whoever writes a name so that it looks like another's is nobody. */
+static bool is_plain(struct str user)
+{
+	for (size_t i = 0; i < user.n; i++)
+		if ((unsigned char)user.p[i] <= ' ' || user.p[i] == '@' || user.p[i] == 0x7f)
+			return false;
+	return user.n != 0;
+}
+
+static bool uri_user(const GENERAL_NAME *g, struct sip_uri *uri)
+{
+	return g->type == GEN_URI && sip_uri_parse(uri, text_of(g->d.uniformResourceIdentifier)) == 0 &&
+	       uri->scheme == SIP_SCHEME_SIP && is_plain(uri->user) && !uri->password.n && uri->host.n;
+}
+
 static bool dns_name(const GENERAL_NAME *g, struct str *name)
 {
 	if (g->type != GEN_DNS)
@@ -86,7 +101,20 @@ static void add_lower(struct out *o, struct str name)
 	out_chr(o, '\0');
 }
 
-char *cert_domains(X509 *cert)
+static void add_users(struct out *o, const GENERAL_NAMES *names)
+{
+	struct sip_uri uri;
+
+	for (int i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
+		if (!uri_user(sk_GENERAL_NAME_value(names, i), &uri))
+			continue;
+		out_str(o, uri.user);
+		out_chr(o, '@');
+		add_lower(o, uri.host);
+	}
+}
+
+char *cert_identities(X509 *cert)
 {
 	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
 	struct str name;
@@ -99,6 +127,7 @@ char *cert_domains(X509 *cert)
 		add_lower(&o, name);
 	for (at = o.len ? at : 0; next_name(names, dns_name, &at, &name);)
 		add_lower(&o, name);
+	add_users(&o, names);
 	GENERAL_NAMES_free(names);
 	out_chr(&o, '\0');
 	made = out_ok(&o) ? malloc(o.len) : NULL;

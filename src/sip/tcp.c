@@ -579,11 +579,11 @@ void tcp_flow_close(struct transport *t, uint64_t flow)
 		conn_close(c);
 }
 
-const char *tcp_flow_domain(const struct transport *t, uint64_t flow, unsigned i)
+const char *tcp_flow_identity(const struct transport *t, uint64_t flow, unsigned i)
 {
 	struct tcp_conn *c = conn_find(t, flow);
 
-	return c && c->tls ? tls_peer_domain(c->tls, i) : NULL;
+	return c && c->tls ? tls_peer_identity(c->tls, i) : NULL;
 }
 
 /* Between 80 % and all of the time, as §4.4.1 has it: the sweep comes when it comes. */

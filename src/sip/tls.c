@@ -16,7 +16,7 @@ struct tls {
 	BIO *in, *out;      /* the SSL's */
 	bool checks_peer;
 	char *name;         /* called; NULL: none, or we were called */
-	char *domains;      /* of the peer's certificate, as cert_domains() has them; NULL: nobody has asked yet */
+	char *identities;   /* of the peer's certificate, as cert_identities() has them; NULL: nobody has asked yet */
 	char *waiting;      /* written before the end of the handshake */
 	size_t nwaiting;
 };
@@ -140,7 +140,7 @@ void tls_free(struct tls *t)
 	SSL_free(t->ssl); /* and its BIOs */
 	tls_certs_unref(t->certs);
 	free(t->name);
-	free(t->domains);
+	free(t->identities);
 	free(t->waiting);
 	free(t);
 }
@@ -244,15 +244,15 @@ bool tls_peer_is(const struct tls *t, const char *domain)
 	return cert && cert_is_for(cert, domain);
 }
 
-const char *tls_peer_domain(struct tls *t, unsigned i)
+const char *tls_peer_identity(struct tls *t, unsigned i)
 {
-	X509 *cert = t->domains ? NULL : good_certificate(t);
-	const char *domain;
+	X509 *cert = t->identities ? NULL : good_certificate(t);
+	const char *one;
 
 	if (cert)
-		t->domains = cert_domains(cert);
-	domain = t->domains;
-	while (domain && *domain && i--)
-		domain += strlen(domain) + 1;
-	return domain && *domain ? domain : NULL;
+		t->identities = cert_identities(cert);
+	one = t->identities;
+	while (one && *one && i--)
+		one += strlen(one) + 1;
+	return one && *one ? one : NULL;
 }

@@ -62,6 +62,7 @@ void tls_output_sent(struct tls *t);
 bool tls_is_established(const struct tls *t);
 /* Has the peer shown a certificate that its authority vouches for and that names this domain (RFC 5922 §7.1)? */
 bool tls_peer_is(const struct tls *t, const char *domain);
-/* The i-th of the domains that its certificate stands for, in lower case, valid as long as t; NULL: none, or no more. Cheap but the first time. */
-const char *tls_peer_domain(struct tls *t, unsigned i);
+/* The i-th of the domains, in lower case, and then the users ("alice@example.com") that its certificate stands for, valid as long as t; NULL: none,
+ * or no more. Cheap but the first time. */
+const char *tls_peer_identity(struct tls *t, unsigned i);
 const char *tls_version(const struct tls *t);             /* "TLSv1.3" */

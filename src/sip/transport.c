@@ -372,9 +372,9 @@ void transport_flow_ping(struct transport *t, uint64_t flow, uint32_t every_s, b
 		tcp_flow_ping(t, flow, every_s, must_answer);
 }
 
-const char *transport_flow_domain(const struct transport *t, uint64_t flow, unsigned i)
+const char *transport_flow_identity(const struct transport *t, uint64_t flow, unsigned i)
 {
-	return tcp_flow_domain(t, flow, i);
+	return tcp_flow_identity(t, flow, i);
 }
 
 void transport_flow_close(struct transport *t, uint64_t flow)

@@ -136,9 +136,9 @@ void transport_flow_expect(struct transport *t, uint64_t flow, uint32_t every_s)
 /* Shows the peer of this TCP or TLS connection about so often that we are there, by a double line end (RFC 5626 §4.4.1); 0: no more. Once the
  * peer has answered one, or from the first one on if it must, a connection on which nothing comes within ten seconds is closed. */
 void transport_flow_ping(struct transport *t, uint64_t flow, uint32_t every_s, bool must_answer);
-/* The i-th of the domains for which the peer of this TLS connection has shown a certificate that our authorities vouch for (RFC 5922 §7.1),
- * in lower case; NULL: no more, none, or no such flow. Valid as long as the flow. */
-const char *transport_flow_domain(const struct transport *t, uint64_t flow, unsigned i);
+/* The i-th of the domains, in lower case, and then of the users ("alice@example.com"), for which the peer of this TLS connection has shown a
+ * certificate that our authorities vouch for (RFC 5922 §7.1); NULL: no more, none, or no such flow. Valid as long as the flow. */
+const char *transport_flow_identity(const struct transport *t, uint64_t flow, unsigned i);
 /* Closes a connection; on_flow_closed is called later. Nothing for other flows. */
 void transport_flow_close(struct transport *t, uint64_t flow);
 

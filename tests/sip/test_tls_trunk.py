@@ -53,7 +53,9 @@ def site():
                 "of a stranger": other.issue("stranger", "URI:sip:sbc.example.com"),
                 "that is over": ours.issue("over", "URI:sip:sbc.example.com", days=-1),
                 "none": None,
+                "of 1002": ours.issue("alice", "URI:sip:alice@phones.example.com"),
             }
+            office.sql("INSERT INTO pbx.certificate VALUES ('alice@phones.example.com', 'office', '1002')")
             office.change("UPDATE pbx.trunk SET call_limit = 9 WHERE name = 'sbc'")
             yield office
         finally:
@@ -98,6 +100,34 @@ def test_tls_trunk_is_no_phone(site):
     """It registers nobody, whatever its certificate says."""
     with client(site, "by SIP URI") as trunk:
         assert trunk.register_once(auth=False, to="<sip:1001@cordboard>").status == 401
+
+
+def test_tls_phone_registers_calls_and_is_called_without_a_password(site):
+    """pbx.certificate: it is its extension by its certificate, as that one alone, and no longer than the row says so."""
+    with Phone(site, "1002", proto="tls", context=tls_client(site.certificates["of 1002"])) as phone, Phone(site, "1001") as other:
+        other.register()
+        assert phone.register_once(auth=False).status == 200
+        here = phone.invite("1001", auth=False)
+        there = other.answer_invite()
+        assert "<sip:1002@" in there.invite["From"]
+        there.answer()
+        here.ack(here.expect(200, skip=(100, 180, 183)))
+        here.bye()
+        there.take_bye()
+        here = other.invite("1002")
+        there = phone.answer_invite()
+        there.answer()
+        here.ack(here.expect(200, skip=(100, 180, 183)))
+        here.bye()
+        there.take_bye()
+        assert phone.register_once(auth=False, to="<sip:1003@cordboard>").status == 401
+        site.change("DELETE FROM pbx.certificate")
+        try:
+            assert phone.register_once(auth=False).status == 401
+        finally:
+            site.change("INSERT INTO pbx.certificate VALUES ('alice@phones.example.com', 'office', '1002')")
+        assert phone.register_once(auth=False, expires=0).status == 200
+        other.unregister()
 
 
 def test_tls_trunk_changes_take_effect_on_open_connections(site):

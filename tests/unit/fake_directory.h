@@ -1,7 +1,7 @@
 /* fake_directory.h - a directory of one office, for tests that link without directory.c. Include it once.
  *
  * Domain "office", realm "cordboard", the default one. 1001 with its own name; 1002 whose authentication name is "bob";
- * 1003 has a password but no extension any more. 1004 is an exchange with the number 2001. All passwords are "secret". A trunk at 192.0.2.200, another with the certificate of sbc.example.com. Mailboxes: 1001, 1002.
+ * 1003 has a password and a certificate but no extension any more. 1004 is an exchange with the number 2001. All passwords are "secret". A trunk at 192.0.2.200, another with the certificate of sbc.example.com. Mailboxes: 1001, 1002.
  */
 #pragma once
 
@@ -123,6 +123,23 @@ enum dir_answer directory_trunk_by_address(struct directory *d, const struct soc
 		return DIR_ABSENT;
 	*out = &trunk;
 	return DIR_FOUND;
+}
+
+enum dir_answer directory_certificate(struct directory *d, const char *identity, const struct dir_certificate **out)
+{
+	static const struct dir_certificate all[] = {
+		{ "alice@example.com", "office", "1001" }, { "phone2.example.com", "office", "1002" }, { "gone.example.com", "office", "1003" },
+		{ "exchange.example.com", "office", "1004" }, { "alice@elsewhere.example.com", "elsewhere", "1001" },
+	};
+
+	if (d->is_unknown)
+		return DIR_UNKNOWN;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (!strcmp(identity, all[i].identity)) {
+			*out = &all[i];
+			return DIR_FOUND;
+		}
+	return DIR_ABSENT;
 }
 
 enum dir_answer directory_trunk_by_identity(struct directory *d, const char *identity, const struct dir_trunk **out)

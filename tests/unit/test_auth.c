@@ -370,10 +370,58 @@ static void test_auth_trunk_by_address(void **state)
 
 static const char *shown[3]; /* what the peer's certificate stands for, on flow 1001 */
 
-const char *transport_flow_domain(const struct transport *t, uint64_t flow, unsigned i)
+const char *transport_flow_identity(const struct transport *t, uint64_t flow, unsigned i)
 {
 	(void)t;
 	return flow == 1001 && i < ARRAY_LEN(shown) ? shown[i] : NULL;
+}
+
+static void test_auth_phone_by_certificate(void **state)
+{
+	static const struct { const char *method; const char *who; enum sip_proto proto; const char *shown[3]; const char *number; } rows[] = {
+		{ "REGISTER", "sip:1001@office", SIP_TLS, { "alice@example.com" }, "1001" },
+		{ "INVITE", "sip:1001@office", SIP_TLS, { "alice@example.com" }, "1001" },
+		{ "SUBSCRIBE", "sip:1002@office", SIP_TLS, { "phone2.example.com" }, "1002" },
+		{ "MESSAGE", "sip:1002@office", SIP_TLS, { "x.example.com", "alice@example.com", "phone2.example.com" }, "1002" },
+		{ "INVITE", "sip:1002@office", SIP_TLS, { "sbc.example.com", "phone2.example.com" }, "1002" },
+		{ "INVITE", "sip:anonymous@anonymous.invalid", SIP_TLS, { "alice@example.com" }, "1001" },
+		{ "INVITE", "sip:2001@office", SIP_TLS, { "exchange.example.com" }, "2001" },      /* RFC 6140: a number of it */
+		{ "REGISTER", "sip:2001@office", SIP_TLS, { "exchange.example.com" }, NULL },
+		{ "REGISTER", "sip:1002@office", SIP_TLS, { "alice@example.com" }, NULL },          /* not its own */
+		{ "REGISTER", "sip:1003@office", SIP_TLS, { "gone.example.com" }, NULL },
+		{ "REGISTER", "sip:1001@office", SIP_TLS, { "alice@elsewhere.example.com" }, NULL }, /* of another domain */
+		{ "REGISTER", "sip:1001@office", SIP_TLS, { "bob@example.com" }, NULL },
+		{ "REGISTER", "sip:1001@office", SIP_TLS, { NULL }, NULL },
+		{ "REGISTER", "sip:1001@office", SIP_TCP, { "alice@example.com" }, NULL },
+		{ "REGISTER", "sip:1001@office", SIP_UDP, { "alice@example.com" }, NULL },
+	};
+
+	(void)state;
+	auth.transport = (struct transport *)&auth;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct auth_identity who;
+		enum auth_verdict verdict;
+		char hdrs[2048];
+		struct strans st;
+		struct out o;
+
+		memcpy(shown, rows[i].shown, sizeof(shown));
+		fake_strans_init(&st, request(rows[i].method, rows[i].who, rows[i].method[0] == 'R' ? rows[i].who : "sip:1001@office", ""));
+		st.source.proto = rows[i].proto;
+		st.source.flow = 1001;
+		out_init(&o, hdrs, sizeof(hdrs));
+		assert_int_equal(auth_challenge_early(st.msg, &st.source, &o, &auth), rows[i].number ? SIP_EARLY_KEEP : SIP_EARLY_REPLY);
+		verdict = auth_check(&auth, &st, st.msg, &who);
+		if (verdict != (rows[i].number ? AUTH_OK : AUTH_ANSWERED) || st.status != (rows[i].number ? 0 : 401))
+			fail_msg("row %zu: %d", i, st.status);
+		if (rows[i].number) {
+			assert_string_equal(who.number, rows[i].number);
+			assert_string_equal(who.domain, "office");
+			assert_string_equal(who.trunk, "");
+		}
+		fake_strans_fini(&st);
+	}
+	auth.transport = NULL;
 }
 
 /* RFC 5922: from wherever it comes, and over TLS alone. */
@@ -614,6 +662,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_auth_shows_that_it_knows_the_password, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_trunk_by_address, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_trunk_by_certificate, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_auth_phone_by_certificate, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_guesses_lead_to_a_ban, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_old_nonces_are_no_guesses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_auth_early_challenges_are_those_of_auth_check, setup, teardown),

@@ -152,6 +152,16 @@ static enum dir_answer print_address(char *buf, size_t size, const char *address
 	return a;
 }
 
+static enum dir_answer print_certificate(char *buf, size_t size, const char *identity)
+{
+	const struct dir_certificate *c;
+	enum dir_answer a = directory_certificate(bed.directory, identity, &c);
+
+	if (a == DIR_FOUND)
+		snprintf(buf, size, "%s %s", c->domain, c->number);
+	return a;
+}
+
 static enum dir_answer print_identity(char *buf, size_t size, const char *identity)
 {
 	const struct dir_trunk *t;
@@ -247,7 +257,8 @@ static const char *describe(const char *what)
 {
 	static const struct { const char *kind; enum dir_answer (*print)(char *buf, size_t size, const char *key); } kinds[] = {
 		{ "extension ", print_extension }, { "credential ", print_credential }, { "forward ", print_forward },
-		{ "trunk ", print_trunk }, { "address ", print_address }, { "identity ", print_identity }, { "group ", print_group }, { "menu ", print_menu },
+		{ "trunk ", print_trunk }, { "address ", print_address }, { "identity ", print_identity }, { "certificate ", print_certificate },
+		{ "group ", print_group }, { "menu ", print_menu },
 		{ "mailbox ", print_mailbox }, { "music ", print_music }, { "domain ", print_domain }, { "host ", print_host },
 		{ "shown ", print_shown }, { "boundary ", print_boundary }, { "pass ", print_pass },
 	};
@@ -478,6 +489,12 @@ static void test_directory_change_is_in_force_after_commit(void **state)
 		{ "UPDATE pbx.trunk SET tls_identity = 'sbc.example.com' WHERE name = 'near'", "identity sbc.example.com", "near", "trunk office/near" },
 		{ "UPDATE pbx.trunk SET enabled = false WHERE name = 'near'", "identity sbc.example.com", "absent", "trunk office/near" },
 		{ "UPDATE pbx.trunk SET enabled = true WHERE name = 'near'", "identity sbc.example.com", "near", "trunk office/near" },
+		{ "INSERT INTO pbx.certificate VALUES ('alice@example.com', 'office', '1001'), ('phone7.example.com', 'office', '1002')",
+		  "certificate alice@example.com", "office 1001", "certificate alice@example.com" },
+		{ "SELECT 1", "certificate phone7.example.com", "office 1002", NULL },
+		{ "UPDATE pbx.certificate SET number = '1003' WHERE number = '1002'", "certificate phone7.example.com", "office 1003",
+		  "certificate phone7.example.com" },
+		{ "DELETE FROM pbx.certificate", "certificate alice@example.com", "absent", "certificate alice@example.com" },
 		{ "SELECT 1", "boundary near", " -", NULL },
 		{ "UPDATE pbx.trunk SET trusted = true, caller_id = '+431' WHERE name = 'near'", "boundary near", "trusted pai +431",
 		  "trunk office/near" },

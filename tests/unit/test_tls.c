@@ -239,14 +239,18 @@ static void test_tls_client_certificate_by_choice(void **state)
 }
 
 /* RFC 5922 §7.1: what a client stands for. */
-static void test_tls_peer_domains_are_those_of_its_certificate(void **state)
+static void test_tls_peer_identities_are_those_of_its_certificate(void **state)
 {
 	static const struct { const char *alt; bool is_stranger; const char *domains; } v[] = {
 		{ "URI:sip:SBC.example.com", false, "sbc.example.com " },
 		{ "URI:sip:a.example.com,DNS:c.example.com,URI:sip:b.example.com:5061", false, "a.example.com b.example.com " },
 		{ "DNS:a.example.com,DNS:B.example.com", false, "a.example.com b.example.com " },
 		{ "URI:https://www.example.com,DNS:a.example.com", false, "a.example.com " },
-		{ "URI:sips:a.example.com,URI:sip:alice@example.com,IP:192.0.2.7,email:a@b.example", false, "" },
+		{ "URI:sips:a.example.com,IP:192.0.2.7,email:a@b.example", false, "" },
+		{ "URI:sip:Alice@EXAMPLE.com,URI:sips:bob@example.com,URI:sip:carol:secret@example.com", false, "Alice@example.com " },
+		{ "DNS:phone.example.com,URI:sip:alice@example.com", false, "phone.example.com alice@example.com " },
+		{ "URI:sip:a b@example.com,URI:sip:a@b@example.com,URI:sip:@example.com", false, "" },
+		{ "URI:sip:alice@example.com", true, "" },
 		{ "DNS:*.example.com,DNS:a.example.com", false, "a.example.com " },
 		{ NULL, false, "" },                                  /* the common name isn't vouched for */
 		{ "URI:sip:sbc.example.com", true, "" },
@@ -262,9 +266,9 @@ static void test_tls_peer_domains_are_those_of_its_certificate(void **state)
 		authority_issue(v[i].is_stranger ? &b->other : &b->ca, "common.example.com", v[i].alt, b->path2);
 		ends(&(struct tls_context_params){ .cert = b->path, .ca = b->ca_path, .asks_client = true },
 		     &(struct tls_context_params){ .ca = b->ca_path, .cert = b->path2 }, NULL, &s, &c);
-		assert_null(tls_peer_domain(s, 0));           /* not yet */
+		assert_null(tls_peer_identity(s, 0));           /* not yet */
 		assert_int_equal(converse(s, c, 9999), 0);
-		for (unsigned k = 0; (domain = tls_peer_domain(s, k)) != NULL; k++) {
+		for (unsigned k = 0; (domain = tls_peer_identity(s, k)) != NULL; k++) {
 			strcat(got, domain);
 			strcat(got, " ");
 		}
@@ -465,7 +469,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tls_server_must_be_who_was_called, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_stranger_is_refused_only_where_checked, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_client_certificate_by_choice, bed_setup, bed_teardown),
-		cmocka_unit_test_setup_teardown(test_tls_peer_domains_are_those_of_its_certificate, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_peer_identities_are_those_of_its_certificate, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_certificate_renewed_while_connected, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_certificate_is_that_of_the_name_called, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_renewed_between_two_hellos, bed_setup, bed_teardown),

@@ -189,6 +189,14 @@ enum dir_answer directory_trunk_by_address(struct directory *d, const struct soc
 	return answer(true);
 }
 
+enum dir_answer directory_certificate(struct directory *d, const char *identity, const struct dir_certificate **out)
+{
+	(void)d;
+	(void)identity;
+	(void)out;
+	return answer(false);
+}
+
 enum dir_answer directory_trunk_by_identity(struct directory *d, const char *identity, const struct dir_trunk **out)
 {
 	(void)d;
