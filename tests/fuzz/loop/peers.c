@@ -20,8 +20,7 @@
 #define PASS_MAX_MS 20000000
 
 struct dialog_of_peer {
-	bool is_used, is_uac;
-	char call_id[256], local[TEXT], remote[TEXT], target[TEXT], route[TEXT];
+	char call_id[256], local[TEXT], remote[TEXT], target[TEXT];
 	char branch[128];          /* of his last INVITE */
 	uint32_t cseq, invite_cseq, rseq, rack_cseq;
 };
@@ -31,7 +30,7 @@ struct peer {
 	const char *user;
 	struct sip_source src;
 	char contact[128];
-	struct dialog_of_peer dialogs[KEPT];       /* the newest first */
+	struct dialog_of_peer *dialogs[KEPT]; /* the newest first; NULL: there aren't so many */
 	char *requests[KEPT];      /* the server's, the newest first */
 	size_t request_len[KEPT];
 	char *challenge;           /* a 401 */
@@ -66,18 +65,23 @@ static void copy(struct str s, char *buf, size_t size)
 		buf[0] = '\0';
 }
 
+/* The oldest is forgotten. */
 static struct dialog_of_peer *dialog_new(struct peer *p)
 {
+	struct dialog_of_peer *d = p->dialogs[KEPT - 1] ? p->dialogs[KEPT - 1] : malloc(sizeof(*d));
+
 	memmove(&p->dialogs[1], &p->dialogs[0], sizeof(p->dialogs) - sizeof(p->dialogs[0]));
-	p->dialogs[0] = (struct dialog_of_peer){ .is_used = true };
-	return &p->dialogs[0];
+	p->dialogs[0] = d;
+	d->call_id[0] = d->local[0] = d->remote[0] = d->target[0] = d->branch[0] = '\0';
+	d->cseq = d->invite_cseq = d->rseq = d->rack_cseq = 0;
+	return d;
 }
 
 static struct dialog_of_peer *dialog_of(struct peer *p, struct str call_id)
 {
 	for (unsigned i = 0; i < KEPT; i++)
-		if (p->dialogs[i].is_used && str_eqz(call_id, p->dialogs[i].call_id))
-			return &p->dialogs[i];
+		if (p->dialogs[i] && str_eqz(call_id, p->dialogs[i]->call_id))
+			return p->dialogs[i];
 	return NULL;
 }
 
@@ -213,6 +217,8 @@ static void print_tag(struct out *o, const char *addr)
 		out_str(o, a.tag);
 }
 
+static const struct dialog_of_peer none;
+
 static void print_replaces(struct out *o, const struct dialog_of_peer *d, bool is_escaped)
 {
 	char text[TEXT];
@@ -264,9 +270,9 @@ static void expand(struct out *o, struct peers *ps, const struct step *s, struct
 		} else if (next == 'c') {
 			out_z(o, s->peer->contact);
 		} else {
-			const struct dialog_of_peer *d = next == 'q' || next == 'Q' ? &other->dialogs[s->which] : &s->peer->dialogs[!s->which];
+			const struct dialog_of_peer *d = next == 'q' || next == 'Q' ? other->dialogs[s->which] : s->peer->dialogs[!s->which];
 
-			print_replaces(o, d, next == 'R' || next == 'Q');
+			print_replaces(o, d ? d : &none, next == 'R' || next == 'Q');
 		}
 	}
 }
@@ -368,20 +374,19 @@ static struct dialog_of_peer *begin_dialog(struct peers *ps, const struct step *
 	else
 		snprintf(d->remote, sizeof(d->remote), "<%.*s>", uri.n < 512 ? (int)uri.n : 0, uri.p ? uri.p : "");
 	d->cseq = is_register ? ps->nbranches : 0;
-	d->is_uac = true;
 	return d;
 }
 
 static void print_request(struct out *o, struct peers *ps, const struct step *s)
 {
 	struct str rest = s->first, method = str_cut(&rest, ' '), uri = str_cut(&rest, ' ');
-	struct dialog_of_peer *d = &s->peer->dialogs[s->which];
+	struct dialog_of_peer *d = s->peer->dialogs[s->which];
 	struct str version = rest.n ? rest : STR("SIP/2.0");
 	bool is_ack = str_eqz(method, "ACK"), is_cancel = str_eqz(method, "CANCEL");
 	uint32_t cseq;
 	char branch[64];
 
-	if (s->is_new || !d->is_used)
+	if (s->is_new || !d)
 		d = begin_dialog(ps, s, method, uri);
 	if (!uri.n)
 		uri = str_from(d->target[0] ? d->target : "sip:1002@office");
@@ -583,8 +588,10 @@ void peers_free(struct peers *ps)
 {
 	server_free(ps->server);
 	for (unsigned i = 0; i < NPEERS; i++) {
-		for (unsigned k = 0; k < KEPT; k++)
+		for (unsigned k = 0; k < KEPT; k++) {
 			free(ps->peers[i].requests[k]);
+			free(ps->peers[i].dialogs[k]);
+		}
 		free(ps->peers[i].challenge);
 	}
 	free(ps);

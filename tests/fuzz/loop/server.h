@@ -13,6 +13,9 @@
 
 struct server;
 
+/* Of one server its stacks go to the next, for who makes very many; set before the first. */
+extern bool server_keeps_stacks;
+
 /* What the server sends. */
 typedef void server_sent_fn(const struct sip_dest *dest, struct str bytes, void *arg);
 
