@@ -1,4 +1,4 @@
-/* cert.c - names in certificates. What looks like a name and isn't (with a NUL in it, or no host at all) is passed over. */
+/* cert.c - names in certificates. What looks like a name and isn't (with a NUL or another's '@' in it, or no host at all) is passed over. */
 #include "sip/cert.h"
 
 #include <openssl/x509v3.h>
@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/out.h"
+#include "sip/chars.h"
 #include "sip/uri.h"
 
 #define DOMAINS_MAX 16384 /* a certificate's size is bounded by the handshake; so are its names */
@@ -47,7 +48,7 @@ static bool dns_name(const GENERAL_NAME *g, struct str *name)
 	if (g->type != GEN_DNS)
 		return false;
 	*name = text_of(g->d.dNSName);
-	return name->n && !memchr(name->p, '\0', name->n) && !memchr(name->p, '*', name->n);
+	return name->n && sip_chars_are(*name, SIP_CH_HOST);
 }
 
 static bool next_name(const GENERAL_NAMES *names, bool (*kind)(const GENERAL_NAME *g, struct str *name), int *at, struct str *name)

@@ -252,6 +252,7 @@ static void test_tls_peer_identities_are_those_of_its_certificate(void **state)
 		{ "URI:sip:a b@example.com,URI:sip:a@b@example.com,URI:sip:@example.com", false, "" },
 		{ "URI:sip:alice@example.com", true, "" },
 		{ "DNS:*.example.com,DNS:a.example.com", false, "a.example.com " },
+		{ "DNS:sip:alice@b.example.com,DNS:a.example.com", false, "a.example.com " },
 		{ NULL, false, "" },                                  /* the common name isn't vouched for */
 		{ "URI:sip:sbc.example.com", true, "" },
 	};
