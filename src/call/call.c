@@ -329,8 +329,8 @@ static struct session_timing caller_timing(const struct call *call)
 /* 0 or the status to refuse it with, and then perhaps a header line. */
 static int begin(struct call *call, struct strans *st, const struct sip_msg *m, char hdrs[static BEGIN_HDRS_MAX])
 {
-	struct oa_codec codecs[OA_CODECS_MAX];
-	struct oa_local all = { .codecs = codecs };
+	struct leg_codecs codecs;
+	struct oa_local all = { .codecs = codecs.list };
 	struct session_timing timing = caller_timing(call);
 	uint32_t min_s = session_min_expires(m, &timing);
 	struct leg *leg;
@@ -354,7 +354,8 @@ static int begin(struct call *call, struct strans *st, const struct sip_msg *m, 
 	session_set_timing(leg->session, &timing);
 	if (status)
 		return status;
-	all.ncodecs = leg_codecs(NULL, codecs);
+	leg_codecs(leg, NULL, &codecs);
+	all.ncodecs = codecs.n;
 	if (oa_state(leg->oa) == OA_REMOTE_OFFER && !oa_can_answer(leg->oa, &all))
 		return 488;
 	leg_tell(leg);

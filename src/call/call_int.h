@@ -88,6 +88,7 @@ struct leg {
 	char media_addr[64];      /* as signalled, to notice a change */
 	uint16_t media_port;
 	enum codec_id codec_id;   /* what we send */
+	uint32_t offered_codecs;  /* bits of enum codec_id: of the peer's last offer, those he may have; 0: it never made one */
 	int status;               /* SIP code it ended with, 0 for BYE */
 	int cause;                /* Q.850 */
 	bool by_peer;             /* the far end ended it */
@@ -142,8 +143,13 @@ const char *leg_music_class(const struct leg *leg);
 /* Plays the music of a class of the call's domain to it. -ENOENT. */
 int leg_music(struct leg *leg, const char *music_class);
 
-/* Our codecs, best first, for an offer or answer; those that `partner` has agreed on come first. */
-unsigned leg_codecs(const struct leg *partner, struct oa_codec out[OA_CODECS_MAX]);
+/* leg_codecs.c: those of the next description, best first; those that `partner` (NULL: none) shares come before the others. */
+struct leg_codecs {
+	unsigned n;
+	struct oa_codec list[OA_CODECS_MAX];
+	char fmtp[OA_FMTP_MAX + 64]; /* of one in the list */
+};
+void leg_codecs(const struct leg *leg, const struct leg *partner, struct leg_codecs *out);
 
 void leg_passes_free(struct calls *cs);              /* leg_pass.c: when the sessions are gone */
 

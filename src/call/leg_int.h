@@ -25,6 +25,10 @@ int leg_open_stream(struct leg *leg, const union sockaddr_any *local, const stru
 /* Descriptions. codec_of: the leg whose codecs we would like to share, or NULL. */
 int leg_write_offer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o);
 int leg_write_answer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o);
+/* leg_codecs.c. Their offer has been answered: it says what they can. */
+void leg_note_offered(struct leg *leg);
+/* Could it take this codec, were it offered? One that answered with a single codec may know others. */
+bool leg_may_take(const struct leg *leg, const struct oa_codec *c);
 /* leg_offer.c: offers after the first, both ways. */
 void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg);
 void leg_on_reoffer_done(struct session *s, int status, const struct sip_msg *m, void *arg);

@@ -1,6 +1,6 @@
 /* leg_media.c - a leg's descriptions and its stream: what was agreed in SDP is what the stream is told to do.
  *
- * The codec tables of sdp and of media meet here and nowhere else.
+ * Which codecs these descriptions have is leg_codecs.c's.
  */
 #define LOG_MODULE "leg"
 #include <stdlib.h>
@@ -10,53 +10,10 @@
 
 #define PTIME_MS 20
 
-/* Wideband first; then the codec of Europe's networks, then North America's. */
-static const struct oa_codec our_codecs[] = {
-	{ .name = "G722", .clock_hz = 8000, .channels = 1, .pt = 9 },
-	{ .name = "PCMA", .clock_hz = 8000, .channels = 1, .pt = 8 },
-	{ .name = "PCMU", .clock_hz = 8000, .channels = 1, .pt = 0 },
-};
-
-static bool has_codec(const struct oa_codec *list, unsigned n, const char *name)
-{
-	for (unsigned i = 0; i < n; i++)
-		if (oa_same_name(list[i].name, name))
-			return true;
-	return false;
-}
-
-static unsigned add_ours(struct oa_codec *out, unsigned n, const char *name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(our_codecs); i++)
-		if (oa_same_name(our_codecs[i].name, name) && !has_codec(out, n, name))
-			out[n++] = our_codecs[i];
-	return n;
-}
-
-unsigned leg_codecs(const struct leg *partner, struct oa_codec out[OA_CODECS_MAX])
-{
-	unsigned n = 0;
-
-	if (partner && oa_is_complete(partner->oa) && oa_agreed(partner->oa)->has_audio) {
-		n = add_ours(out, n, oa_agreed(partner->oa)->codec.name);
-		for (unsigned i = 0; i < oa_agreed(partner->oa)->ncommon; i++)
-			n = add_ours(out, n, oa_agreed(partner->oa)->common[i].name);
-	} else if (partner && oa_state(partner->oa) == OA_REMOTE_OFFER) {
-		struct oa_codec offered[OA_CODECS_MAX];
-		struct oa_local all = { .ncodecs = ARRAY_LEN(our_codecs), .codecs = our_codecs };
-		unsigned k = oa_offered(partner->oa, &all, offered);
-
-		for (unsigned i = 0; i < k; i++)
-			n = add_ours(out, n, offered[i].name);
-	}
-	for (size_t i = 0; i < ARRAY_LEN(our_codecs); i++)
-		n = add_ours(out, n, our_codecs[i].name);
-	return n;
-}
-
-static void fill_local(struct oa_local *l, struct oa_codec *codecs, char addr[SOCKADDR_TEXT_MAX], const struct leg *leg,
+static void fill_local(struct oa_local *l, struct leg_codecs *codecs, char addr[SOCKADDR_TEXT_MAX], const struct leg *leg,
 		       const union sockaddr_any *local, const struct leg *codec_of)
 {
+	leg_codecs(leg, codec_of, codecs);
 	*l = (struct oa_local){
 		.addr = sockaddr_print_host(local, addr),
 		.addr_is_ip6 = local->sa.sa_family == AF_INET6,
@@ -64,33 +21,37 @@ static void fill_local(struct oa_local *l, struct oa_codec *codecs, char addr[SO
 		.rtcp_port = (uint16_t)(stream_port(leg->stream) + 1),
 		.dir = leg->wish,
 		.ptime_ms = PTIME_MS,
-		.ncodecs = leg_codecs(codec_of, codecs),
-		.codecs = codecs,
+		.ncodecs = codecs->n,
+		.codecs = codecs->list,
 		.dtmf = true,
 	};
 }
 
 int leg_write_offer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o)
 {
-	struct oa_codec codecs[OA_CODECS_MAX];
+	struct leg_codecs codecs;
 	struct oa_local l;
 	char addr[SOCKADDR_TEXT_MAX];
 
-	fill_local(&l, codecs, addr, leg, local, codec_of);
+	fill_local(&l, &codecs, addr, leg, local, codec_of);
 	leg->described = l.dir;
 	return oa_offer(leg->oa, &l, o);
 }
 
 int leg_write_answer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o)
 {
-	struct oa_codec codecs[OA_CODECS_MAX];
+	struct leg_codecs codecs;
 	struct oa_local l;
 	char addr[SOCKADDR_TEXT_MAX];
+	int err;
 
-	fill_local(&l, codecs, addr, leg, local, codec_of);
+	fill_local(&l, &codecs, addr, leg, local, codec_of);
 	leg->described = l.dir;
 	/* Only a partner is a reason to prefer our order to theirs. */
-	return oa_answer(leg->oa, &l, codec_of != NULL, o);
+	err = oa_answer(leg->oa, &l, codec_of != NULL, o);
+	if (!err)
+		leg_note_offered(leg);
+	return err;
 }
 
 /* The leg whose codec the caller's answer should share: one that has answered or gives early media. */
@@ -319,6 +280,7 @@ void leg_configure(struct leg *leg)
 	c.dtmf_recv_pt = a->dtmf_recv_pt;
 	c.dtmf_clock_hz = a->dtmf_clock_hz;
 	c.ptime_ms = a->ptime_ms;
+	opus_params_parse(&c.opus, str_from(a->fmtp));
 	c.relearn = strcmp(a->addr, leg->media_addr) != 0 || a->port != leg->media_port;
 	c.expect_rtp = leg->state == LEG_ANSWERED && (a->dir & SDP_RECVONLY) && !a->remote_hold;
 	str_put(leg->media_addr, sizeof(leg->media_addr), a->addr);

@@ -173,15 +173,6 @@ void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *
 
 /* ---- the other leg, as far as it is concerned ---- */
 
-/* Could it take this codec? One that answered with a single codec may know others. */
-static bool may_take(const struct oa_agreed *a, const struct oa_codec *c)
-{
-	for (unsigned i = 0; i < a->ncommon; i++)
-		if (!strcmp(a->common[i].name, c->name) && a->common[i].clock_hz == c->clock_hz)
-			return true;
-	return a->ncommon == 1;
-}
-
 void leg_align_partner(struct leg *leg, const char *before)
 {
 	const struct oa_agreed *ours = oa_agreed(leg->oa), *theirs;
@@ -194,6 +185,6 @@ void leg_align_partner(struct leg *leg, const char *before)
 		return;
 	if (before && !strcmp(ours->codec.name, before))
 		return;
-	if (may_take(theirs, &ours->codec))
+	if (leg_may_take(other, &ours->codec))
 		leg_reoffer(other);
 }

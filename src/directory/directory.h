@@ -14,10 +14,17 @@
 #include <netinet/in.h>
 
 #include "db/db.h"
+#include "media/codec.h"
 
 enum dir_answer { DIR_FOUND, DIR_ABSENT, DIR_UNKNOWN };
 
 struct directory;
+
+/* In order of preference; n 0: nothing is said. */
+#define DIR_CODECS_MAX 8
+struct dir_codecs {
+	uint8_t n, id[DIR_CODECS_MAX]; /* enum codec_id; those that aren't built in are left out */
+};
 
 /* When an extension hides who it is. */
 enum dir_anonymous { DIR_NEVER, DIR_OUTSIDE /* from trunks */, DIR_ALWAYS };
@@ -53,6 +60,7 @@ struct dir_extension {
 	bool may_bulk;                   /* an exchange: may register for the numbers whose bulk_account it is (RFC 6140) */
 	const char *bulk_account;        /* the exchange that registers for it; NULL: none */
 	bool mwi_unsolicited;            /* its phones are told of voicemail without having subscribed */
+	struct dir_codecs codecs;
 	const char *pickup_group;        /* whose ringing calls it may take; NULL: only its own */
 };
 
@@ -88,6 +96,7 @@ struct dir_trunk {
 	bool has_asserted, has_preferred, has_rpid;
 	const char *caller_id;           /* number shown to it; NULL: the domain's */
 	uint32_t session_expires_s;      /* UINT32_MAX: the domain's */
+	struct dir_codecs codecs;
 	const char *tls_identity;        /* the domain of its certificate, by which it is known; NULL: none */
 	bool has_overload_control;       /* it is offered (sip/overload.h), but for calls to these numbers */
 	unsigned nurgent_numbers;

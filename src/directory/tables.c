@@ -95,6 +95,27 @@ static int fill_list(struct dir_row *r, char *rest, unsigned n)
 	return 0;
 }
 
+/* "opus,L16/16000": a clock is named where the name alone isn't clear. */
+static struct dir_codecs codecs_of(const char *list)
+{
+	struct str rest = str_from(list);
+	struct dir_codecs out = { 0 };
+
+	while (rest.n && out.n < DIR_CODECS_MAX) {
+		struct str clock = str_cut(&rest, ','), title = str_cut(&clock, '/');
+		const struct codec *c;
+		char name[24];
+		uint32_t hz = 0;
+
+		if (str_copy(title, name, sizeof(name)) < 0 || (clock.n && str_to_u32(clock, UINT32_MAX, &hz) < 0))
+			continue;
+		c = codec_find(name, hz);
+		if (c)
+			out.id[out.n++] = (uint8_t)c->id;
+	}
+	return out;
+}
+
 static int fill_extension(struct directory *d, struct dir_row *r)
 {
 	unsigned n = count_elements(r->v[12]);
@@ -110,7 +131,8 @@ static int fill_extension(struct directory *d, struct dir_row *r)
 					       .identities = r->list, .presence_hidden = is_true(r->v[13]),
 					       .sees_peers = is_true(r->v[14]),
 					       .qualify_s = number_or(r->v[15], 0), .pickup_group = r->v[16],
-					       .may_bulk = is_true(r->v[17]), .bulk_account = r->v[18], .mwi_unsolicited = is_true(r->v[19]) };
+					       .may_bulk = is_true(r->v[17]), .bulk_account = r->v[18], .mwi_unsolicited = is_true(r->v[19]),
+					       .codecs = codecs_of(r->v[20]) };
 	return 0;
 }
 
@@ -173,6 +195,7 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	r->trunk.has_overload_control = is_true(r->v[27]);
 	r->trunk.nurgent_numbers = nlist - nmore;
 	r->trunk.urgent_numbers = nlist ? r->trunk.more_proxies + nmore : NULL;
+	r->trunk.codecs = codecs_of(r->v[28]);
 	r->trunk.tls_identity = r->v[23];
 	r->trunk.is_mutual = is_true(r->v[24]);
 	r->trunk.is_trusted = is_true(r->v[8]);
@@ -293,7 +316,8 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" coalesce(e.algorithms, d.algorithms), coalesce(e.language, d.language), coalesce(e.music_class, d.music_class),"
 		" EXISTS (SELECT FROM pbx.mailbox AS m WHERE (m.domain, m.number) = (e.domain, e.number)),"
 		" e.caller_id, coalesce(e.anonymous, d.anonymous), array_to_string(e.identities, E'\\x1e'), e.presence_hidden, e.sees_peers,"
-		" coalesce(e.qualify_s, d.qualify_s, 0), e.pickup_group, e.bulk_registers, e.bulk_account, e.mwi_unsolicited"
+		" coalesce(e.qualify_s, d.qualify_s, 0), e.pickup_group, e.bulk_registers, e.bulk_account, e.mwi_unsolicited,"
+		" array_to_string(e.codecs, ',')"
 		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)"
 		" WHERE ($1::text[] IS NULL OR e.domain || '/' || e.number = ANY($1) OR e.domain = ANY($1)) AND e.enabled", fill_extension },
 	[DIR_CREDENTIAL] = { "credential",
@@ -308,7 +332,8 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" (SELECT string_agg(a.address::text, E'\\x1e') FROM pbx.trunk_address AS a WHERE (a.domain, a.name) = (t.domain, t.name)),"
 		" t.trusted, t.identity, t.caller_id, t.session_expires_s, t.register, t.registrar, t.register_as, t.register_expires_s, t.contact_user, t.proxy,"
 		" t.number_from, t.qualify_s, t.outbound, t.keepalive_s, t.register_bulk, t.tls_identity, t.mutual_auth,"
-		" array_to_string(t.more_proxies || t.urgent_numbers, E'\\x1e'), cardinality(t.more_proxies), t.overload_control FROM pbx.trunk AS t"
+		" array_to_string(t.more_proxies || t.urgent_numbers, E'\\x1e'), cardinality(t.more_proxies), t.overload_control,"
+		" array_to_string(t.codecs, ',') FROM pbx.trunk AS t"
 		WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
 	[DIR_GROUP] = { "ring_group",
 		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"

@@ -118,7 +118,7 @@ const struct codec *codec_get(enum codec_id id)
 const struct codec *codec_find(const char *name, uint32_t clock_hz)
 {
 	for (int i = CODEC_NONE + 1; i < CODEC_COUNT; i++) {
-		if (kinds[i] && codecs[i].clock_hz == clock_hz && strcasecmp(codecs[i].name, name) == 0)
+		if (kinds[i] && (!clock_hz || codecs[i].clock_hz == clock_hz) && strcasecmp(codecs[i].name, name) == 0)
 			return &codecs[i];
 	}
 	return NULL;

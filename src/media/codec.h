@@ -41,7 +41,7 @@ struct codec {
 #define CODEC_FRAME_MAX_MS 120  /* of a payload that comes and can't be cut (RFC 6716 §2.1.4) */
 
 const struct codec *codec_get(enum codec_id id);
-const struct codec *codec_find(const char *name, uint32_t clock_hz); /* case-blind; NULL: unknown */
+const struct codec *codec_find(const char *name, uint32_t clock_hz); /* case-blind; clock_hz 0: the first of the name; NULL: unknown */
 /* How long a payload lasts on the codec's clock; 0: it is none of this codec. */
 uint32_t codec_units(const struct codec *c, const uint8_t *payload, size_t len);
 /* The bytes of so many ms, a multiple of frame_ms. Where lengths vary: room for it. */

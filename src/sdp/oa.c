@@ -144,6 +144,17 @@ static uint32_t agreed_ptime(const struct sdp_media *m)
 	return ptime < PTIME_MIN_MS ? PTIME_MIN_MS : ptime / 10 * 10;
 }
 
+/* As many whole parameters as there is room for. */
+static void keep_fmtp(struct oa_agreed *a, struct str fmtp)
+{
+	while (fmtp.n >= sizeof(a->fmtp)) {
+		while (fmtp.n && fmtp.p[fmtp.n - 1] != ';')
+			fmtp.n--;
+		fmtp.n -= fmtp.n > 0;
+	}
+	str_copy(fmtp, a->fmtp, sizeof(a->fmtp));
+}
+
 /* Their numbers for the payloads of the answer, and ours: what is sent and what comes. */
 static void agree_payloads(struct oa_agreed *a, const struct sdp_media *theirs, const struct payloads *ours)
 {
@@ -164,6 +175,7 @@ static void agree_payloads(struct oa_agreed *a, const struct sdp_media *theirs, 
 		}
 		if (!a->ncommon) {
 			a->codec = *c;
+			keep_fmtp(a, f->fmtp);
 			a->send_pt = f->pt;
 			a->recv_pt = c->pt;
 		}
@@ -270,6 +282,21 @@ unsigned oa_offered(const struct oa *oa, const struct oa_local *l, struct oa_cod
 			if (oa_fits_format(&l->codecs[k], &s->media[index].formats[i]))
 				out[n++] = l->codecs[k];
 	return n;
+}
+
+struct str oa_fmtp(const struct oa *oa, const struct oa_codec *c)
+{
+	const struct sdp *s = oa->offer;
+
+	for (unsigned i = 0; oa->state == OA_REMOTE_OFFER && i < s->nmedia; i++) {
+		const struct sdp_format *f = is_audio(&s->media[i]) ? oa_find_format(&s->media[i], c) : NULL;
+
+		if (f)
+			return f->fmtp;
+	}
+	if (!oa->agreed.has_audio || !oa_same_name(oa->agreed.codec.name, c->name) || oa->agreed.codec.clock_hz != c->clock_hz)
+		return STR_NULL;
+	return str_from(oa->agreed.fmtp);
 }
 
 static int refuse_all(const struct sdp *s, char *sections[SDP_MEDIA_MAX])

@@ -15,13 +15,14 @@
 #include "sdp/sdp.h"
 
 #define OA_CODECS_MAX 12
+#define OA_FMTP_MAX 128   /* of theirs, for the codec agreed on; what is longer is cut off at a parameter */
 
 struct oa_codec {             /* what we can do, most preferred first */
 	const char *name;     /* "PCMA"; static storage */
 	uint32_t clock_hz;    /* RTP clock: 8000 for G722 */
 	uint8_t channels;
 	int pt;               /* static payload type, or the dynamic one we offer */
-	const char *fmtp;     /* NULL: none */
+	const char *fmtp;     /* NULL: none; read while a description is written, no later */
 };
 
 /* The same one is mostly the same pointer: names of ours are static. */
@@ -48,6 +49,7 @@ struct oa_agreed {            /* result of a completed exchange */
 	bool remote_hold;     /* we wished to send and they don't let us: sendonly, inactive, or 0.0.0.0 */
 	uint32_t ptime_ms;    /* what they wish to receive, else 20; 10..60 in steps of 10 */
 	struct oa_codec codec;/* name from our list; pt meaningless here */
+	char fmtp[OA_FMTP_MAX]; /* what they say of it; "" for nothing */
 	int send_pt, recv_pt; /* payload type towards them; the one they use towards us */
 	int dtmf_send_pt, dtmf_recv_pt; /* -1: none */
 	uint32_t dtmf_clock_hz;
@@ -74,6 +76,9 @@ int oa_take_offer(struct oa *oa, struct str text);
 unsigned oa_offered(const struct oa *oa, const struct oa_local *l, struct oa_codec out[OA_CODECS_MAX]);
 /* Is there an answer to the taken offer, or would oa_answer() refuse it? */
 bool oa_can_answer(const struct oa *oa, const struct oa_local *l);
+/* What they say of a codec (a=fmtp) in their offer under way, else what they said when it was agreed on; empty: nothing. Valid until the
+ * next exchange goes on. */
+struct str oa_fmtp(const struct oa *oa, const struct oa_codec *c);
 /* Writes the answer to the taken offer: the common codecs in l's order of preference if prefer_local, else in theirs. l->dir is
  * what we wish; it is narrowed to what their direction allows. -EPROTO no common codec or no audio at all (answer 488; state
  * back to IDLE). Audio that they switch off (port 0) in a session that had some is agreed to, with has_audio false, and so is a

@@ -1,6 +1,6 @@
 -- Sound, groups, menus, trunks.
 BEGIN;
-SELECT plan(45);
+SELECT plan(60);
 
 -- sound
 SELECT t.refused($$ INSERT INTO pbx.prompt (domain, name) VALUES ('office', 'x') $$, '%prompt_has_a_path_or_a_sound%', 'a prompt sounds');
@@ -48,6 +48,10 @@ SELECT t.refused(format('UPDATE pbx.trunk SET tls_identity = %L WHERE name = ''g
 SELECT t.refused($$ UPDATE pbx.trunk SET urgent_numbers = '{112,NULL}' $$, '%urgent_numbers_are_numbers%', 'who is called for help is known');
 SELECT t.refused(format('INSERT INTO pbx.certificate SELECT %L, domain, number FROM pbx.extension LIMIT 1', i), '%identity_is_a_domain_or_a_user_there%', i || ' names nobody')
 	FROM unnest(ARRAY['sip:alice@example.org', 'alice@Example.org', '@example.org', 'a@b@example.org', '*.example.org']) AS i;
+SELECT t.refused(format('UPDATE pbx.%I SET codecs = %L', r, i), '%codecs_are_known%', format('%s: %s is no list of codecs', r, i))
+	FROM unnest(ARRAY['extension', 'trunk']) AS r, unnest(ARRAY['{}', '{MP3}', '{PCMA,PCMA}', '{pcma}', '{PCMA,NULL}', '{{PCMA},{PCMU}}',
+		'{opus,G722,PCMA,PCMU,GSM,L16/8000,L16/16000,G726-16,G726-24}']) AS i;
+SELECT t.accepted($$ UPDATE pbx.trunk SET codecs = '{PCMA,L16/16000,G726-32,AAL2-G726-32,G729}' WHERE name = 'gw' $$, 'codecs in an order');
 SELECT t.refused($$ INSERT INTO pbx.inbound_number VALUES ('tel:1', 'office', '400') $$, '%number_is_digits_perhaps_after_a_plus%', 'a public number is digits');
 SELECT t.refused($$ INSERT INTO pbx.inbound_number VALUES ('+4315550100', 'office', '555') $$, 'inbound number +4315550100: no route of context office matches 555', 'it leads somewhere');
 SELECT t.refused($$ INSERT INTO pbx.inbound_number VALUES ('+4315550100', 'office', '400'); UPDATE pbx.domain SET default_context = 'lobby' $$,

@@ -198,6 +198,37 @@ static void test_oa_answer_order_of_preference(void **state)
 	}
 }
 
+/* RFC 7587 §7.1: what they say of a codec is to be known before it is answered, and afterwards. */
+static void test_oa_fmtp_of_theirs_is_kept(void **state)
+{
+	static const char theirs[] = THEIRS "m=audio 49170 RTP/AVP 0 96\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 stereo=1;%s\r\n";
+	static const struct oa_codec opus = { .name = "opus", .clock_hz = 48000, .channels = 2, .pt = 111, .fmtp = "useinbandfec=1" };
+	struct oa_local l = local;
+	char with[600], long_one[200];
+
+	(void)state;
+	l.codecs = &opus;
+	l.ncodecs = 1;
+	memset(long_one, 'x', sizeof(long_one) - 1);
+	long_one[sizeof(long_one) - 1] = '\0';
+	for (int is_long = 0; is_long < 2; is_long++) {
+		struct oa *oa = oa_new(7);
+
+		snprintf(with, sizeof(with), theirs, is_long ? long_one : "usedtx=1");
+		assert_true(str_empty(oa_fmtp(oa, &opus)));
+		assert_int_equal(oa_take_offer(oa, str_from(with)), 0);
+		assert_true(str_starts(oa_fmtp(oa, &opus), STR("stereo=1;")));
+		assert_true(str_empty(oa_fmtp(oa, &codecs[0])));
+		oa_rollback(oa);
+		answer(oa, with, &l, true);
+		assert_non_null(strstr(text, "a=fmtp:96 useinbandfec=1\r\n"));
+		assert_string_equal(oa_agreed(oa)->fmtp, is_long ? "stereo=1" : "stereo=1;usedtx=1");
+		assert_true(str_eqz(oa_fmtp(oa, &opus), oa_agreed(oa)->fmtp));
+		assert_true(str_empty(oa_fmtp(oa, &codecs[0])));
+		oa_free(oa);
+	}
+}
+
 static void test_oa_offered_without_offer_is_none(void **state)
 {
 	struct oa *oa = oa_new(7);
@@ -632,6 +663,7 @@ int main(void)
 		cmocka_unit_test(test_oa_answer_rfc4317_audio_and_video),
 		cmocka_unit_test(test_oa_answer_keeps_order_of_sections),
 		cmocka_unit_test(test_oa_answer_order_of_preference),
+		cmocka_unit_test(test_oa_fmtp_of_theirs_is_kept),
 		cmocka_unit_test(test_oa_offered_without_offer_is_none),
 		cmocka_unit_test(test_oa_answer_directions),
 		cmocka_unit_test(test_oa_take_answer_directions),
