@@ -2,6 +2,9 @@
  *
  * MESSAGE, and INFO that carries neither a digit nor anything else we know (RFC 6086 §4.2.1 calls that legacy usage). What passes is
  * the body with its type and disposition, nothing else of the message.
+ *
+ * Where the request goes has as long to answer as where it came from waits, 64*T1. So that who waits is told at all, a leg that says nothing is
+ * answered for before that (RFC 4321 §1.6); what it says later is for nobody.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,11 +13,15 @@
 #include "call/leg_int.h"
 
 #define PASSES_MAX 1000  /* at once, of all calls */
+#define T2_MS 4000
+/* Over UDP he asks again each T2: he does so once at least behind our answer, if that is lost. */
+#define WAIT_MS (64 * SIP_T1_MS - T2_MS - 2 * SIP_T1_MS)
 
 struct leg_pass {
 	struct leg_pass *prev, *next;
 	struct calls *calls;
-	struct strans *st; /* NULL: it has ended */
+	struct strans *st; /* NULL: it has ended, or is answered */
+	struct timer timer;
 };
 
 static void on_terminated(struct strans *st, int err, void *arg)
@@ -28,9 +35,27 @@ static const struct strans_handler strans_handler = { .on_terminated = on_termin
 
 static void pass_free(struct leg_pass *p)
 {
+	timer_stop(p->calls->p.timers, &p->timer);
 	DL_DELETE(p->calls->passes, p);
 	p->calls->npasses--;
 	free(p);
+}
+
+static void reply(struct leg_pass *p, const struct sip_reply *r)
+{
+	struct strans *st = p->st;
+
+	p->st = NULL;
+	strans_set_handler(st, NULL, NULL);
+	strans_reply(st, r);
+}
+
+static void on_silence(void *arg)
+{
+	struct leg_pass *p = arg;
+
+	if (p->st)
+		reply(p, &(struct sip_reply){ .status = 504 });
 }
 
 static void on_answer(const struct sip_msg *m, void *arg)
@@ -49,8 +74,7 @@ static void on_answer(const struct sip_msg *m, void *arg)
 		/* Credentials are between us and him alone. */
 		if (r.status == 401 || r.status == 407)
 			r.status = 403;
-		strans_set_handler(p->st, NULL, NULL);
-		strans_reply(p->st, &r);
+		reply(p, &r);
 	}
 	pass_free(p);
 }
@@ -76,6 +100,8 @@ bool leg_pass(struct leg *leg, struct strans *st, const struct sip_msg *m)
 	hdrs[o.len] = '\0';
 	p->calls = cs;
 	p->st = st;
+	timer_init(&p->timer, on_silence, p);
+	timer_start(cs->p.timers, &p->timer, WAIT_MS);
 	DL_APPEND(cs->passes, p);
 	cs->npasses++;
 	if (session_request(to->session, method, hdrs, ctype[0] ? ctype : NULL, m->body, on_answer, p) != 0) {
