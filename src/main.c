@@ -355,7 +355,7 @@ static int make_rest(struct pbx *p)
 	if (!err)
 		err = presence_new(&p->presence, &(struct presence_params){
 			.ua = p->ua, .directory = p->directory, .db = p->db, .outbox = p->outbox, .auth = &p->auth, .calls = p->calls,
-			.registrar = p->registrar, .plan = p->plan, .timers = p->timers, .clock = &clock_system, .rng = &p->rng,
+			.registrar = p->registrar, .outgoing = p->outgoing, .plan = p->plan, .timers = p->timers, .clock = &clock_system, .rng = &p->rng,
 			.log = &p->log, .node = p->config.node });
 	return err;
 }

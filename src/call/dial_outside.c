@@ -23,8 +23,8 @@ static int trunk_route(struct dial *d, const struct dir_trunk *trunk, char route
 	out_init(&o, route, ROUTE_MAX - 1);
 	if (given)
 		out_z(&o, given);
-	else if (trunk->proxy)
-		out_fmt(&o, "<%s%s>", trunk->proxy, strstr(trunk->proxy, ";lr") ? "" : ";lr");
+	else
+		return trunk_way(trunk, 0, route, ROUTE_MAX) ? 0 : -ENAMETOOLONG;
 	route[o.len] = '\0';
 	return out_ok(&o) ? 0 : -ENAMETOOLONG;
 }

@@ -18,6 +18,10 @@
 #define CTYPE_MAX 256
 #define KEEP_DEFAULT_S (7 * 24 * 3600)
 #define KEEP_MAX_S (30 * 24 * 3600)
+#define ROUTE_MAX 2048
+#define T2_MS 4000
+/* Over UDP he asks again each T2: he does so once at least behind our answer, if that is lost. */
+#define WAIT_MS (64 * SIP_T1_MS - T2_MS - 2 * SIP_T1_MS)
 
 struct message_rate {
 	UT_hash_handle hh;
@@ -31,6 +35,9 @@ struct message_job {
 	struct strans *st;       /* NULL: it has ended */
 	uint64_t query;
 	struct outside *outside; /* to a trunk */
+	struct timer timer;      /* until the sender has to be told */
+	char trunk[64], route[ROUTE_MAX]; /* the way that is tried now */
+	unsigned way;            /* which comes next, see trunk_way() */
 	char domain[64], number[128];
 	char sender[64], sender_name[128], ctype[CTYPE_MAX];
 	char shown[64], shown_name[128]; /* as whom the reader sees him */
@@ -61,6 +68,7 @@ static const struct strans_handler strans_handler = { .on_terminated = on_termin
 static void job_free(struct message_job *j)
 {
 	DL_DELETE(j->ms->jobs, j);
+	timer_stop(j->ms->p.timers, &j->timer);
 	if (j->st)
 		strans_set_handler(j->st, NULL, NULL);
 	if (j->query)
@@ -85,6 +93,8 @@ static void job_end(struct message_job *j, int status)
 	}
 	job_free(j);
 }
+
+static void on_silence(void *arg);
 
 static struct text job_text(const struct message_job *j)
 {
@@ -120,6 +130,8 @@ static struct message_job *job_new(struct messages *ms, struct strans *st, const
 	j->keep_s = keep_s < 0 ? KEEP_DEFAULT_S : keep_s > KEEP_MAX_S ? KEEP_MAX_S : (uint32_t)keep_s;
 	j->max_forwards = m->max_forwards < 0 ? 69 : (uint8_t)(m->max_forwards - 1);
 	strans_set_handler(st, &strans_handler, j);
+	timer_init(&j->timer, on_silence, j);
+	timer_start(ms->p.timers, &j->timer, WAIT_MS);
 	if (j->body)
 		return j;
 	job_free(j);
@@ -193,29 +205,44 @@ static void to_extension(struct message_job *j)
 		store(j);
 }
 
+/* No phone or trunk has said anything, and the sender won't wait for long any more. */
+static void on_silence(void *arg)
+{
+	struct message_job *j = arg;
+
+	if (j->query)
+		return; /* being stored: that has an end of its own */
+	if (j->outside) {
+		job_end(j, 504);
+		return;
+	}
+	deliveries_forget(j->ms, j);
+	store(j);
+}
+
 /* ---- to a trunk ---- */
+
+static bool send_next_way(struct message_job *j);
 
 static void on_trunk_answer(int status, const struct sip_msg *m, void *arg)
 {
 	struct message_job *j = arg;
 
-	(void)m;
 	j->outside = NULL;
+	if ((!m || status == 408 || status == 430 || status == 503) && send_next_way(j))
+		return;
 	job_end(j, status == 401 || status == 407 ? 403 : status);
 }
 
-static void to_trunk(struct message_job *j, const char *name)
+/* By j->route: 0, or the status it fails with. */
+static int send_by_way(struct message_job *j, const struct dir_trunk *trunk)
 {
-	const struct dir_trunk *trunk;
 	struct sip_uri uri;
-	char target[320], route[400] = "";
+	char target[320];
 	struct out o;
 
-	if (directory_trunk(j->ms->p.directory, j->domain, str_from(name), &trunk) != DIR_FOUND || !trunk->uri ||
-	    sip_uri_parse(&uri, str_from(trunk->uri)) != 0) {
-		job_end(j, 503);
-		return;
-	}
+	if (!trunk->uri || sip_uri_parse(&uri, str_from(trunk->uri)) != 0)
+		return 503;
 	out_init(&o, target, sizeof(target));
 	out_z(&o, uri.scheme == SIP_SCHEME_SIPS ? "sips:" : "sip:");
 	sip_escape_user(&o, str_from(j->number));
@@ -226,17 +253,50 @@ static void to_trunk(struct message_job *j, const char *name)
 	if (uri.params.n)
 		out_fmt(&o, ";%.*s", STR_ARG(uri.params));
 	show(j, trunk);
-	if (trunk->proxy)
-		snprintf(route, sizeof(route), "<%s%s>", trunk->proxy, strstr(trunk->proxy, ";lr") ? "" : ";lr");
 	const struct outside_params p = {
-		.method = "MESSAGE", .target = out_view(&o), .route = str_from(route), .from_display = str_from(j->shown_name),
+		.method = "MESSAGE", .target = out_view(&o), .route = str_from(j->route), .from_display = str_from(j->shown_name),
 		.from_user = str_from(j->shown), .ctype = j->body_len ? j->ctype : NULL, .body = { j->body, j->body_len }, .max_forwards = j->max_forwards,
-		.auth_user = trunk->auth_user, .auth_password = trunk->auth_password,
+		.auth_user = trunk->auth_user, .auth_password = trunk->auth_password, .has_rivals = trunk->nmore_proxies > 0,
 	};
 	if (!out_ok(&o))
-		job_end(j, 484);
-	else if (outside_send(&j->outside, j->ms->p.ua, &p, on_trunk_answer, j) != 0)
+		return 484;
+	return outside_send(&j->outside, j->ms->p.ua, &p, on_trunk_answer, j) ? 503 : 0;
+}
+
+/* The way that has just failed isn't tried again at once. False: there is no other. */
+static bool send_next_way(struct message_job *j)
+{
+	char failed[ROUTE_MAX];
+	const struct dir_trunk *trunk;
+
+	str_put(failed, sizeof(failed), j->route);
+	while (directory_trunk(j->ms->p.directory, j->domain, str_from(j->trunk), &trunk) == DIR_FOUND &&
+	       trunk_way(trunk, j->way++, j->route, sizeof(j->route)))
+		if (strcmp(failed, j->route) != 0 && send_by_way(j, trunk) == 0)
+			return true;
+	return false;
+}
+
+/* As calls go: where its registration stands, else through its proxy. */
+static void to_trunk(struct message_job *j, const char *name)
+{
+	const struct dir_trunk *trunk;
+	const char *given;
+	int status;
+
+	str_put(j->trunk, sizeof(j->trunk), name);
+	if (directory_trunk(j->ms->p.directory, j->domain, str_from(name), &trunk) != DIR_FOUND) {
 		job_end(j, 503);
+		return;
+	}
+	given = j->ms->p.outgoing ? outgoing_route(j->ms->p.outgoing, j->domain, name) : NULL;
+	if (given)
+		str_put(j->route, sizeof(j->route), given);
+	else
+		trunk_way(trunk, j->way++, j->route, sizeof(j->route));
+	status = send_by_way(j, trunk);
+	if (status && (status != 503 || !send_next_way(j)))
+		job_end(j, status);
 }
 
 /* ---- where it goes ---- */

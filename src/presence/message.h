@@ -4,7 +4,8 @@
  * at all, as his calls are. The number goes through his
  * context like a call's: the first dial step of the route says where. An extension gets it at all its contacts, and the sender the
  * first 2xx; one that is away gets it later (202): it waits in pbx.message until a phone of it registers, in order, until it expires.
- * One that is registered and doesn't answer is tried again, after a minute at first.
+ * One that is registered and doesn't answer is tried again, after a minute at first. A trunk gets it by the way its registration stands on,
+ * then by each of its proxies until one answers. The sender is told before he gives up (RFC 4321 §1.6).
  *
  * Bounds: RFC 3428 §8 lets a MESSAGE be 1300 bytes on the way to a UDP contact; those for connections, and those stored, may have
  * a body of MESSAGE_BODY_MAX. A sender is allowed a burst, then some a second; of one recipient MESSAGE_STORED_MAX wait.
@@ -16,6 +17,7 @@
 
 #include "plan/plan.h"
 #include "registrar/auth.h"
+#include "registrar/outgoing.h"
 #include "registrar/registrar.h"
 
 #define MESSAGE_BODY_MAX 8192
@@ -28,6 +30,7 @@ struct messages_params {
 	struct directory *directory;
 	struct plan *plan;
 	struct registrar *registrar;
+	struct outgoing *outgoing; /* NULL: trunks have no registered way */
 	struct auth *auth;
 	struct db *db;
 	struct timers *timers;

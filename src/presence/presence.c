@@ -55,8 +55,8 @@ int presence_new(struct presence **out, const struct presence_params *p)
 			.timers = p->timers, .log = p->log });
 	if (!err)
 		err = messages_new(&pr->messages, &(struct messages_params){
-			.ua = p->ua, .directory = p->directory, .plan = p->plan, .registrar = p->registrar, .auth = p->auth, .db = p->db,
-			.timers = p->timers, .log = p->log });
+			.ua = p->ua, .directory = p->directory, .plan = p->plan, .registrar = p->registrar, .outgoing = p->outgoing, .auth = p->auth,
+			.db = p->db, .timers = p->timers, .log = p->log });
 	*out = pr; /* what has been made is ended as ever */
 	if (!err)
 		events_start(pr->events);

@@ -18,6 +18,7 @@ struct presence_params {
 	struct auth *auth;
 	struct calls *calls;
 	struct registrar *registrar;
+	struct outgoing *outgoing;
 	struct plan *plan;
 	struct timers *timers;
 	const struct clock *clock;

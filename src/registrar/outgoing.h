@@ -38,5 +38,9 @@ const struct dir_trunk *outgoing_trunk_of(const struct sip_msg *m, const struct 
 /* The way calls to a trunk go: a value of Route (Service-Route or its proxy), or NULL. Valid as a row is. */
 const char *outgoing_route(struct outgoing *o, const char *domain, const char *trunk);
 
+/* The ways to a trunk that its row names, as values of Route: through its proxy ("" without one) for i 0, through each further one. False:
+ * there are no more, or it doesn't fit. */
+bool trunk_way(const struct dir_trunk *t, unsigned i, char *route, size_t size);
+
 /* RFC 5626 §4.5: how long to wait after so many failures in a row, in ms; half to all of it, at random. */
 uint32_t outgoing_backoff_ms(struct rng *rng, unsigned failures);

@@ -9,13 +9,28 @@
 #include "base/out.h"
 #include "sip/uri.h"
 
+bool trunk_way(const struct dir_trunk *t, unsigned i, char *route, size_t size)
+{
+	const char *proxy = i ? (i <= t->nmore_proxies ? t->more_proxies[i - 1] : NULL) : t->proxy;
+	struct out o;
+
+	if (!proxy && i)
+		return false;
+	out_init(&o, route, size - 1);
+	if (proxy)
+		out_fmt(&o, "<%s%s>", proxy, strstr(proxy, ";lr") ? "" : ";lr");
+	if (!out_ok(&o))
+		return false;
+	route[o.len] = '\0';
+	return true;
+}
+
 /* The registrar without what may not stand in a Request-URI of REGISTER (RFC 3261 §10.2), and the AoR at its host. */
 int reg_settings_read(const struct dir_trunk *t, unsigned reg_id, struct reg_settings *s)
 {
-	const char *proxy = reg_id == 1 ? t->proxy : t->more_proxies[reg_id - 2];
 	struct sip_uri uri;
 	struct str user = str_from(t->register_as), host, rest = user;
-	struct out registrar, aor, route;
+	struct out registrar, aor;
 
 	memset(s, 0, sizeof(*s));
 	if (!t->registrar || !t->register_as || sip_uri_parse(&uri, str_from(t->registrar)) != 0)
@@ -34,16 +49,13 @@ int reg_settings_read(const struct dir_trunk *t, unsigned reg_id, struct reg_set
 	sip_escape_user(&aor, user);
 	out_chr(&aor, '@');
 	out_str(&aor, host);
-	out_init(&route, s->route, sizeof(s->route) - 1);
-	if (proxy)
-		out_fmt(&route, "<%s%s>", proxy, strstr(proxy, ";lr") ? "" : ";lr");
 	s->has_auth = t->auth_user != NULL;
 	s->expires_s = t->register_expires_s;
 	s->is_outbound = t->is_outbound;
 	s->is_bulk = t->is_bulk;
 	s->is_mutual = t->is_mutual;
 	s->keepalive_s = t->keepalive_s;
-	if (!out_ok(&registrar) || !out_ok(&aor) || !out_ok(&route) ||
+	if (!out_ok(&registrar) || !out_ok(&aor) || !trunk_way(t, reg_id - 1, s->route, sizeof(s->route)) ||
 	    str_copy(t->contact_user ? str_from(t->contact_user) : user, s->contact_user, sizeof(s->contact_user)) != 0 ||
 	    (t->auth_user && (str_copy(str_from(t->auth_user), s->auth_user, sizeof(s->auth_user)) != 0 ||
 			      str_copy(str_from(t->auth_password), s->auth_password, sizeof(s->auth_password)) != 0)))

@@ -1,6 +1,6 @@
 /* qualify.c - OPTIONS to trunks and phones, each extension and trunk by a timer of its own.
  *
- * A trunk has one client that asks again and again; a phone's is made for each question, since contacts come and go. What a
+ * A trunk has one client that asks again and again, by each of its proxies until one answers; a phone's is made for each question, since contacts come and go. What a
  * phone answered is kept in its binding.
  */
 #define LOG_MODULE "qualify"
@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/table.h"
 #include "registrar/live.h"
+#include "registrar/outgoing.h"
 
 #define PHONE_TIMEOUT_MS 5000   /* four tries over UDP */
 #define TRUNK_TIMEOUT_MS 10000  /* some targets may be tried */
@@ -28,7 +29,9 @@
 struct peer {
 	struct peer *prev, *next;
 	struct qualify *of;
-	char domain[64], name[64], uri[URI_MAX], route[URI_MAX], from[80];
+	char domain[64], name[64], uri[URI_MAX], first_route[URI_MAX], from[80];
+	char route[URI_MAX];       /* the way that is asked on now */
+	unsigned way;              /* which it is (trunk_way()): while one doesn't answer the next is asked, and the trunk is there if any does */
 	struct client client;
 	struct timer timer;
 	bool is_known, is_reachable, is_changed, is_seen;
@@ -122,6 +125,25 @@ static void lost_trunks(void *arg)
 
 static const struct live_handler trunk_live_handler = { .collect = collect_trunks, .lost = lost_trunks };
 
+static int ask_on(struct peer *t)
+{
+	const struct client_request req = { .method = SIP_OPTIONS, .uri = t->uri, .from = t->from, .to = t->uri,
+					    .route = t->route[0] ? t->route : NULL, .timeout_ms = TRUNK_TIMEOUT_MS };
+
+	return client_send(&t->client, &req);
+}
+
+static bool ask_other_way(struct peer *t)
+{
+	const struct dir_trunk *row;
+
+	while (directory_trunk(t->of->p.directory, t->domain, str_from(t->name), &row) == DIR_FOUND &&
+	       trunk_way(row, ++t->way, t->route, sizeof(t->route)))
+		if (ask_on(t) == 0)
+			return true;
+	return false;
+}
+
 static void on_trunk_done(struct client *c, int status, const struct sip_msg *m, uint32_t rtt_us, void *arg)
 {
 	struct peer *t = arg;
@@ -130,6 +152,8 @@ static void on_trunk_done(struct client *c, int status, const struct sip_msg *m,
 	const struct dir_trunk *row;
 
 	(void)c;
+	if (!is_reachable && ask_other_way(t))
+		return;
 	if (!t->is_known || t->is_reachable != is_reachable) {
 		t->since_ms = clock_wall_ms(q->p.env.clock);
 		t->is_changed = true;
@@ -154,11 +178,12 @@ static const struct client_handler trunk_handler = { .on_done = on_trunk_done };
 static void ask_trunk(void *arg)
 {
 	struct peer *t = arg;
-	const struct client_request req = { .method = SIP_OPTIONS, .uri = t->uri, .from = t->from, .to = t->uri,
-					    .route = t->route[0] ? t->route : NULL, .timeout_ms = TRUNK_TIMEOUT_MS };
-	int err = client_is_busy(&t->client) ? 0 : client_send(&t->client, &req);
 
-	if (err)
+	if (client_is_busy(&t->client))
+		return;
+	t->way = 0;
+	str_put(t->route, sizeof(t->route), t->first_route);
+	if (ask_on(t) != 0)
 		on_trunk_done(&t->client, 0, NULL, 0, t);
 }
 
@@ -186,10 +211,8 @@ static void on_trunk(const struct dir_trunk *row, void *arg)
 	struct peer *t = trunk_find(q, row->domain, row->name);
 	char route[URI_MAX] = "";
 
-	if (!row->qualify_s || !row->uri || strlen(row->uri) >= URI_MAX)
+	if (!row->qualify_s || !row->uri || strlen(row->uri) >= URI_MAX || !trunk_way(row, 0, route, sizeof(route)))
 		return;
-	if (row->proxy)
-		snprintf(route, sizeof(route), "<%s%s>", row->proxy, strstr(row->proxy, ";lr") ? "" : ";lr");
 	if (!t) {
 		t = calloc(1, sizeof(*t));
 		if (!t)
@@ -203,11 +226,11 @@ static void on_trunk(const struct dir_trunk *row, void *arg)
 		DL_APPEND(q->trunks, t);
 	}
 	t->is_seen = true;
-	if (!strcmp(t->uri, row->uri) && !strcmp(t->route, route) && (timer_is_running(&t->timer) || client_is_busy(&t->client)))
+	if (!strcmp(t->uri, row->uri) && !strcmp(t->first_route, route) && (timer_is_running(&t->timer) || client_is_busy(&t->client)))
 		return;
 	client_fini(&t->client);
 	str_put(t->uri, sizeof(t->uri), row->uri);
-	str_put(t->route, sizeof(t->route), route);
+	str_put(t->first_route, sizeof(t->first_route), route);
 	t->is_known = false;
 	timer_start(q->p.env.timers, &t->timer, 1 + rng_below(q->p.env.rng, 200));
 }

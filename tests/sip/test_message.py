@@ -187,3 +187,29 @@ def test_to_and_from_a_trunk(own_office):
             m = read(reader)
             assert m.body == "in" and "<sip:+4315550123@" in m["From"]
             assert final(trunk) == 200
+
+
+def test_trunk_of_several_proxies(own_office):
+    """As long as one of them takes it."""
+    with Phone(own_office, "1002") as sender, Phone(own_office, "first") as first, Phone(own_office, "second") as second:
+        own_office.change(f"""
+            INSERT INTO pbx.trunk (domain, name, context, uri, outbound, proxy, more_proxies) VALUES ('office', 'isp', 'office',
+                'sip:192.0.2.1', true, 'sip:{first.host}:{first.port}', ARRAY['sip:{second.host}:{second.port}']);
+            INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '_0X.', 'Out');
+            INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES
+                ('office', 'office', '_0X.', 1, 'dial', '{{"number": "${{number:1}}", "trunk": "isp"}}');""")
+        start(sender, "04315550123", "one")
+        m = first.expect("MESSAGE")
+        assert m["Route"] == f"<sip:{first.host}:{first.port};lr>"
+        first.reply(m, 503, "Full")
+        m = read(second)
+        assert m.body == "one" and m["Route"] == f"<sip:{second.host}:{second.port};lr>"
+        assert final(sender) == 200
+        # Neither does, or the first refuses: that is the answer.
+        start(sender, "04315550123", "two")
+        for proxy in first, second:
+            proxy.reply(proxy.expect("MESSAGE"), 503, "Full")
+        assert final(sender) == 503
+        start(sender, "04315550123", "three")
+        first.reply(first.expect("MESSAGE"), 404, "Nobody")
+        assert final(sender) == 404

@@ -159,6 +159,51 @@ static void test_qualify_trunk_is_down_by_what_it_says(void **state)
 	}
 }
 
+static bool is_asked_by(const char *host)
+{
+	return strstr(fx->sent[fx->nsent - 1].bytes, host) != NULL;
+}
+
+/* Of several proxies one that answers is enough. */
+static void test_qualify_trunk_is_asked_by_each_proxy(void **state)
+{
+	static const char *const more[] = { "sip:192.0.2.12;lr" };
+
+	(void)state;
+	has_row = true;
+	row.is_outbound = true;
+	row.proxy = "sip:192.0.2.11";
+	row.more_proxies = more;
+	row.nmore_proxies = 1;
+	start();
+	/* The first answers: the other isn't asked. */
+	until_asked(201);
+	assert_true(is_asked_by("Route: <sip:192.0.2.11;lr>"));
+	answer(200);
+	assert_false(is_down());
+	/* It says 503, then nothing: the other is. */
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(until_asked(TRUNK_S * 1100 + 100) > TRUNK_S * 800);
+		assert_true(is_asked_by("Route: <sip:192.0.2.11;lr>"));
+		if (!i)
+			answer(503);
+		until_asked(i ? 10101 : 200);
+		assert_true(is_asked_by("Route: <sip:192.0.2.12;lr>"));
+		answer(i ? 405 : 200);
+		assert_false(is_down());
+	}
+	/* Neither, when the one that was silent isn't asked again and again any more. */
+	fx_advance(fx, 32000);
+	fx_forget_sent(fx);
+	until_asked(TRUNK_S * 1100 + 100);
+	answer(503);
+	until_asked(200);
+	answer(503);
+	assert_true(is_down());
+	assert_true(until_asked(TRUNK_S * 1100 + 100) > TRUNK_S * 800);
+	assert_true(is_asked_by("Route: <sip:192.0.2.11;lr>"));
+}
+
 /* Each round a tenth more or less: a thousand trunks don't go on being asked in one moment. */
 static void test_qualify_trunk_times_spread(void **state)
 {
@@ -310,6 +355,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_qualify_trunk_is_down_by_what_it_says),
+		T(test_qualify_trunk_is_asked_by_each_proxy),
 		T(test_qualify_trunk_times_spread),
 		T(test_qualify_trunk_down_long_ago_is_tried),
 		T(test_qualify_trunk_changes_and_goes),
