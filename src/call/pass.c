@@ -64,12 +64,27 @@ static int find_listed(struct str name)
 
 enum way { IN, OUT, EITHER };
 
-static bool has_row(const struct dir_pass *p, struct str name, enum way way)
+static const struct dir_pass_header *find_row(const struct dir_pass *p, struct str name, enum way way)
 {
 	for (unsigned i = 0; p && i < p->n; i++)
 		if ((way == EITHER || p->headers[i].is_out == (way == OUT)) && str_ieqz(name, p->headers[i].header))
-			return true;
-	return false;
+			return &p->headers[i];
+	return NULL;
+}
+
+static bool has_row(const struct dir_pass *p, struct str name, enum way way)
+{
+	return find_row(p, name, way) != NULL;
+}
+
+/* What a trunk is told, or its calls tell, is the administrator's affair, not the other side's. Its own row says so, else that of all. */
+static bool is_set(const struct pass_side *s, struct str name, enum way way)
+{
+	const struct dir_pass_header *row = s->is_trunk ? find_row(s->own, name, way) : NULL;
+
+	if (s->is_trunk && !row)
+		row = find_row(s->all, name, way);
+	return row && row->value;
 }
 
 static bool is_added(const struct pass_side *s, struct str name, enum way way)
@@ -90,14 +105,49 @@ static bool may_take(const struct sip_msg *m, const struct sip_hdr *h, const str
 
 	if ((!m->is_request && !(flags & IN_ANSWER)) || belongs_to_one_leg(h->name))
 		return false;
+	if (is_set(from, h->name, IN))
+		return false;
 	if (!from->is_trunk) /* of unknown ones, whom they may go to decides */
 		return true;
 	return (flags & FROM_TRUNK) || is_harmless(h->name, h->value) || is_added(from, h->name, IN);
 }
 
+/* Those of rows; of all trunks only where the trunk has none of its own. */
+static void write_set(struct out *o, const struct pass_side *s, const struct dir_pass *rows, enum way way)
+{
+	for (unsigned i = 0; rows && i < rows->n; i++) {
+		const struct dir_pass_header *row = &rows->headers[i];
+		struct str name = str_from(row->header), value = str_trim(str_from(row->value));
+
+		if (row->is_out != (way == OUT) || !value.n || belongs_to_one_leg(name) || (rows == s->all && has_row(s->own, name, way)) ||
+		    o->len + name.n + value.n + 4 > PASS_MAX)
+			continue;
+		out_str(o, name);
+		out_mem(o, ": ", 2);
+		out_str(o, value);
+		out_mem(o, "\r\n", 2);
+	}
+}
+
+static void set_lines(struct out *o, const struct pass_side *s, enum way way)
+{
+	if (!s->is_trunk)
+		return;
+	write_set(o, s, s->own, way);
+	write_set(o, s, s->all, way);
+}
+
+void pass_set(struct out *o, const struct pass_side *to)
+{
+	set_lines(o, to, OUT);
+}
+
 void pass_take(struct out *o, const struct sip_msg *m, const struct pass_side *from)
 {
 	unsigned n = 0;
+
+	if (m->is_request && m->method == SIP_INVITE && !m->to.tag.n)
+		set_lines(o, from, IN);
 
 	for (unsigned i = 0; i < m->nhdrs && n < PASS_LINES_MAX; i++) {
 		const struct sip_hdr *h = &m->hdrs[i];
@@ -127,7 +177,7 @@ static bool may_give(struct str name, bool from_trunk, const struct pass_side *t
 
 	if (is_private && i >= 0 && (listed[i].flags & OF_PERSON))
 		return false;
-	if (to->has_referrer && str_ieqz(name, "Referred-By"))
+	if ((to->has_referrer && str_ieqz(name, "Referred-By")) || is_set(to, name, OUT))
 		return false;
 	if (to->is_trunk)
 		return (i >= 0 && (listed[i].flags & TO_TRUNK)) || is_added(to, name, OUT);

@@ -2,7 +2,7 @@
  *
  * Between phones all of the list passes. A trunk gives and gets what can do no harm; what makes phones fetch pages or answer by
  * themselves (Alert-Info, Call-Info, Answer-Mode) is taken from it only where pbx.pass_header says so, but for the urn:alert of
- * RFC 7462, which only name a kind of ringing. What describes one dialog, its transport or who is authenticated never passes,
+ * RFC 7462, which only name a kind of ringing. A row may also set what a trunk's calls tell or are told, or hold it back. What describes one dialog, its transport or who is authenticated never passes,
  * whatever the table says.
  *
  * What such a header refers to in the body (<cid:...>) goes with it: pass_body.c.
@@ -25,11 +25,15 @@ struct pass_side {
 	const struct dir_pass *all, *own; /* NULL: none */
 };
 
-/* Takes the lines of a message that may go on, as far as the side they come from is concerned. Whatever doesn't fit is left out. */
+/* Takes the lines of a message that may go on, as far as the side they come from is concerned, and of a trunk's INVITE those that its
+ * rows set. Whatever doesn't fit is left out. */
 void pass_take(struct out *o, const struct sip_msg *m, const struct pass_side *from);
 /* Of lines that were taken, those that may go to this side. from_trunk: where they came from. is_private: their sender isn't to be
  * known there, so what tells of him is left out (RFC 3323 §5.3). */
 void pass_give(struct out *o, struct str lines, bool from_trunk, const struct pass_side *to, bool is_private);
+
+/* Writes the lines that rows set in an INVITE to this side. */
+void pass_set(struct out *o, const struct pass_side *to);
 
 struct pass_part;
 struct rng;

@@ -381,6 +381,7 @@ void told_print_invite(struct leg *leg, struct out *o, const char *host, const c
 {
 	const struct diversion_print p = { .target = target, .host = host, .may_see = leg->told.rules.is_trusted,
 					   .number_of = diverter_number, .arg = leg };
+	struct pass_side side = side_of(leg);
 	struct identity caller;
 
 	told_of(leg->call->caller_leg, leg, &caller);
@@ -388,6 +389,7 @@ void told_print_invite(struct leg *leg, struct out *o, const char *host, const c
 	identity_print(o, &caller, host, &leg->told.rules, IDENTITY_CALLING);
 	diversion_print(o, diverted, &p);
 	give_passed(o, leg->call->caller_leg, leg, identity_is_hidden(&caller));
+	pass_set(o, &side);
 	leg->told.diverted = diverted;
 }
 

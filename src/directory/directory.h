@@ -103,8 +103,12 @@ struct dir_trunk {
 	const char *const *urgent_numbers;
 };
 
-/* Headers passed from one leg to the other besides those that always are. */
-struct dir_pass_header { const char *header; bool is_out; }; /* out: to the trunk, else from it */
+/* Headers passed from one leg to the other besides those that always are, set, or held back. */
+struct dir_pass_header {
+	const char *header;
+	bool is_out;                     /* to the trunk, else from it */
+	const char *value;               /* NULL: as it comes; "": never; else what calls have instead */
+};
 struct dir_pass { unsigned n; const struct dir_pass_header *headers; };
 
 struct dir_group_member { const char *number; uint32_t delay_s, ring_s; };

@@ -289,7 +289,8 @@ static int fill_pass(struct directory *d, struct dir_row *r)
 		char *one = cut(&rest, '\x1e');
 
 		list[i].is_out = !strcmp(cut(&one, '\x1f'), "out");
-		list[i].header = or_empty(one);
+		list[i].header = or_empty(cut(&one, '\x1f'));
+		list[i].value = one;
 	}
 	r->list = list;
 	r->pass = (struct dir_pass){ .n = n, .headers = list };
@@ -354,7 +355,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" (SELECT string_agg(f.path, E'\\x1e' ORDER BY f.position) FROM pbx.music_file AS f WHERE (f.domain, f.class) = (m.domain, m.class))"
 		" FROM pbx.music_class AS m" WANTED("m.domain || '/' || m.class"), fill_music },
 	[DIR_PASS] = { "pass_header",
-		"SELECT concat_ws('/', domain, trunk), string_agg(direction || E'\\x1f' || header, E'\\x1e' ORDER BY direction, lower(header))"
+		"SELECT concat_ws('/', domain, trunk), string_agg(concat_ws(E'\\x1f', direction, header, value), E'\\x1e' ORDER BY direction, lower(header))"
 		" FROM pbx.pass_header" WANTED("concat_ws('/', domain, trunk)") " GROUP BY domain, trunk", fill_pass },
 	[DIR_NOTE] = { "presence_note",
 		"SELECT domain || '/' || number, domain, number, lamp, status, activity, note FROM pbx.presence_note"

@@ -259,8 +259,8 @@ static void check_diversions(const struct sip_msg *m)
 
 static void check_passed(const struct sip_msg *m)
 {
-	static const struct dir_pass_header rows[] = { { "X-Pass", true }, { "X-Pass", false } };
-	static const struct dir_pass pass = { 2, rows };
+	static const struct dir_pass_header rows[] = { { "X-Pass", true, NULL }, { "X-Pass", false, NULL }, { "X-Set", true, "a" }, { "Subject", false, "" } };
+	static const struct dir_pass pass = { 4, rows };
 	static char room[2][ROOM];
 	struct written written = { 0 };
 

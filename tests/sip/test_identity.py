@@ -455,6 +455,26 @@ def test_headers_through_a_trunk_as_its_rows_say(pair, stranger, office):
         office.change("DELETE FROM pbx.pass_header")
 
 
+def test_headers_are_set_by_rows(pair, stranger, office):  # noqa: F811
+    """What calls to a trunk say, and calls from it, is the administrator's: set, or held back."""
+    caller, callee = pair
+    office.change("INSERT INTO pbx.pass_header VALUES ('office', 'stranger', 'out', 'X-Account', 'K 4711'),"
+                  " ('office', 'stranger', 'out', 'User-to-User', ''), ('office', 'stranger', 'in', 'Alert-Info', '<urn:alert:source:external>')")
+    try:
+        here = caller.invite("0123", headers=["X-Account: mine", "User-to-User: 56;encoding=hex", "Priority: urgent"])
+        there = stranger.answer_invite()
+        invite = there.invite
+        assert invite["X-Account"] == "K 4711" and invite["Priority"] == "urgent" and not invite.get("User-to-User")
+        refuse(there, here)
+        here = stranger.call("91002", ["Alert-Info: <http://x/ring.wav>", "User-to-User: 56;encoding=hex"])
+        there = callee.answer_invite()
+        assert there.invite["Alert-Info"] == "<urn:alert:source:external>" and there.invite["User-to-User"] == "56;encoding=hex"
+        assert not there.invite.get("X-Account")
+        refuse(there, here)
+    finally:
+        office.change("DELETE FROM pbx.pass_header")
+
+
 def test_what_tells_of_who_hides_himself_stays(pair):
     caller, callee = pair
     here = caller.invite("91002", headers=["Privacy: id", "Subject: it is me", "Call-Info: <http://x/me.jpg>;purpose=icon", "Priority: urgent"])

@@ -1,6 +1,6 @@
 -- Numbers shown outside, privacy, and the headers that may pass.
 BEGIN;
-SELECT plan(31);
+SELECT plan(32);
 
 SELECT t.refused($$ UPDATE pbx.extension SET caller_id = '0043 1 234' WHERE number = '1001' $$, '%caller_id_is_a_number%', 'a number has no blanks');
 SELECT t.refused($$ UPDATE pbx.extension SET caller_id = '1@evil.example' WHERE number = '1001' $$, '%caller_id_is_a_number%', 'nor a host');
@@ -25,6 +25,7 @@ SELECT t.refused($$ INSERT INTO pbx.pass_header VALUES ('office', NULL, 'in', 'v
 SELECT t.refused($$ INSERT INTO pbx.pass_header VALUES ('office', NULL, 'in', E'X-A: 1\r\nX-B') $$, '%header_is_a_name%', 'a name is a name');
 SELECT t.refused($$ INSERT INTO pbx.pass_header VALUES ('office', 'none', 'in', 'X-A') $$, '%trunk_exists%', 'a trunk exists');
 SELECT t.refused($$ INSERT INTO pbx.pass_header VALUES ('office', 'city', 'up', 'X-A') $$, '%pass_header_direction_check%', 'directions');
+SELECT t.refused($$ INSERT INTO pbx.pass_header VALUES ('office', 'city', 'out', 'X-A', E'1\r\nX-B: 2') $$, '%value_is_one_line%', 'a value is one line');
 SELECT t.refused($$ INSERT INTO pbx.pass_header VALUES ('office', NULL, 'in', 'X-A'), ('office', NULL, 'in', 'x-a') $$, '%pass_header_once%', 'once');
 SELECT t.accepted($$ INSERT INTO pbx.pass_header VALUES ('office', NULL, 'in', 'X-A'), ('office', 'city', 'in', 'X-A'), ('office', 'city', 'out', 'X-A'), ('office', 'city', 'in', 'Alert-Info') $$,
 	'for each trunk and direction');

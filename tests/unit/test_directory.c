@@ -132,7 +132,8 @@ static enum dir_answer print_pass(char *buf, size_t size, const char *name)
 	int n = 0;
 
 	for (unsigned i = 0; a == DIR_FOUND && i < p->n; i++)
-		n += snprintf(buf + n, size - (size_t)n, "%s%s:%s", i ? " " : "", p->headers[i].is_out ? "out" : "in", p->headers[i].header);
+		n += snprintf(buf + n, size - (size_t)n, "%s%s:%s%s%s", i ? " " : "", p->headers[i].is_out ? "out" : "in", p->headers[i].header,
+			      p->headers[i].value ? "=" : "", p->headers[i].value ? p->headers[i].value : "");
 	return a;
 }
 
@@ -523,6 +524,8 @@ static void test_directory_change_is_in_force_after_commit(void **state)
 		  "music default", "default a b.wav music/macroform-robot_dity.wav", "music_class office/default" },
 		{ "DELETE FROM pbx.music_file", "music default", "default", "music_class office/default" },
 		{ "SELECT 1", "pass near", "absent", NULL },
+		{ "UPDATE pbx.pass_header SET value = 'a; b' WHERE header = 'X-B'", "pass ", "in:X-D out:X-B=a; b", "pass_header office" },
+		{ "UPDATE pbx.pass_header SET value = '' WHERE header = 'X-D'", "pass ", "in:X-D= out:X-B=a; b", "pass_header office" },
 		{ "DELETE FROM pbx.pass_header", "pass ", "absent", "pass_header office" },
 		{ "SELECT 1", "shown 1001", "-/- never", NULL },
 		{ "UPDATE pbx.domain SET anonymous = 'outside', caller_id = '+43100'", "shown 1001", "-/+43100 outside", "domain office" },

@@ -24,9 +24,9 @@ static const struct sip_msg *parse(const char *first, const char *hdrs)
 	return &msg;
 }
 
-static const struct dir_pass_header all_rows[] = { { "X-House", false } };
-static const struct dir_pass_header own_rows[] = { { "X-In", false }, { "x-out", true }, { "Alert-Info", false }, { "Call-Info", true },
-						   { "Via", true }, { "Authorization", true } };
+static const struct dir_pass_header all_rows[] = { { "X-House", false, NULL } };
+static const struct dir_pass_header own_rows[] = { { "X-In", false, NULL }, { "x-out", true, NULL }, { "Alert-Info", false, NULL }, { "Call-Info", true, NULL },
+						   { "Via", true, NULL }, { "Authorization", true, NULL } };
 static const struct dir_pass all = { ARRAY_LEN(all_rows), all_rows }, own = { ARRAY_LEN(own_rows), own_rows };
 static const struct pass_side referred = { .has_referrer = true };
 static const struct pass_side phone = { .all = &all }, plain = { 0 }, trunk = { .is_trunk = true },
@@ -95,6 +95,48 @@ static void test_pass_by_sides(void **state)
 		pass_give(&o, lines, rows[i].from->is_trunk, rows[i].to, rows[i].is_private);
 		if (rows[i].passes ? !str_eqz(out_view(&o), line) : o.len > 0)
 			fail_msg("row %zu, %s: \"%.*s\"", i, rows[i].line, STR_ARG(out_view(&o)));
+	}
+}
+
+/* Rows with a value: set in the INVITE, held back from whatever the other side says. */
+static void test_pass_sets_and_holds_back(void **state)
+{
+	static const struct dir_pass_header of_all[] = { { "X-House", true, "ours" }, { "X-Both", true, "all" }, { "Subject", false, "" },
+							 { "X-Free", true, "all" }, { "Route", true, "<sip:evil>" } };
+	static const struct dir_pass_header of_own[] = { { "X-Both", true, "own" }, { "User-to-User", true, "" }, { "X-Free", true, NULL },
+							 { "Alert-Info", false, "<urn:alert:source:external>" } };
+	static const struct dir_pass all_set = { ARRAY_LEN(of_all), of_all }, own_set = { ARRAY_LEN(of_own), of_own };
+	static const struct pass_side to = { .is_trunk = true, .all = &all_set, .own = &own_set };
+	static const struct pass_side other = { .is_trunk = true, .all = &all_set }, inside = { .all = &all_set };
+	static const char said[] = "X-House: theirs\r\nX-Both: theirs\r\nUser-to-User: 56;encoding=hex\r\nX-Free: theirs\r\nSubject: lunch\r\n"
+				   "Alert-Info: <http://x/ring.wav>\r\nPriority: urgent\r\n";
+	static const struct { const char *first; const struct pass_side *from, *to; const char *lines; } rows[] = {
+		{ REQUEST, &inside, &to, "X-Free: theirs\r\nSubject: lunch\r\nPriority: urgent\r\nX-Both: own\r\nX-House: ours\r\n" },
+		{ REQUEST, &inside, &other, "User-to-User: 56;encoding=hex\r\nSubject: lunch\r\nPriority: urgent\r\nX-House: ours\r\nX-Both: all\r\n"
+					    "X-Free: all\r\n" },
+		{ REQUEST, &to, &plain, "Alert-Info: <urn:alert:source:external>\r\nUser-to-User: 56;encoding=hex\r\nPriority: urgent\r\n" },
+		{ REQUEST, &other, &plain, "User-to-User: 56;encoding=hex\r\nPriority: urgent\r\n" },
+		{ RESPONSE, &to, &plain, "User-to-User: 56;encoding=hex\r\n" },  /* nothing is set in what isn't the INVITE */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char text[1024], taken[1024], given[1024];
+		struct sip_msg *m;
+		struct out o;
+		struct str lines;
+
+		m = (struct sip_msg *)parse(rows[i].first, said);
+		m->to.tag = STR_NULL;
+		snprintf(text, sizeof(text), "%s", rows[i].lines);
+		out_init(&o, taken, sizeof(taken));
+		pass_take(&o, m, rows[i].from);
+		lines = out_view(&o);
+		out_init(&o, given, sizeof(given));
+		pass_give(&o, lines, rows[i].from->is_trunk, rows[i].to, false);
+		pass_set(&o, rows[i].to);
+		if (!str_eqz(out_view(&o), text))
+			fail_msg("row %zu: \"%.*s\"", i, STR_ARG(out_view(&o)));
 	}
 }
 
@@ -230,6 +272,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pass_by_sides),
+		cmocka_unit_test(test_pass_sets_and_holds_back),
 		cmocka_unit_test(test_pass_take_names_in_full),
 		cmocka_unit_test(test_pass_take_is_bounded),
 		cmocka_unit_test(test_pass_parts_go_with_the_header_that_refers_to_them),

@@ -208,8 +208,8 @@ enum dir_answer directory_trunk_by_identity(struct directory *d, const char *ide
 
 enum dir_answer directory_pass(struct directory *d, const char *dom, const char *trunk, const struct dir_pass **out)
 {
-	static const struct dir_pass_header headers[] = { { "X-Pass", true }, { "X-Pass", false } };
-	static const struct dir_pass pass = { 2, headers };
+	static const struct dir_pass_header headers[] = { { "X-Pass", true, NULL }, { "X-Pass", false, NULL }, { "X-Set", true, "a" }, { "Subject", false, "" } };
+	static const struct dir_pass pass = { 4, headers };
 
 	(void)d;
 	(void)dom;
