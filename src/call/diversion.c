@@ -139,6 +139,8 @@ static const struct diversion *take_history(struct diversion **list, const struc
 	struct sip_hdr_iter it = { 0 };
 	struct str element, cause;
 	struct sip_addr a;
+	/* RFC 7044 §10.1.1: for one entry in its URI, for all of them in the message. */
+	bool are_hidden = sip_msg_has(m, SIP_HDR_PRIVACY) && (privacy_of(m) & (PRIVACY_HISTORY | PRIVACY_HEADER | PRIVACY_SESSION));
 	char number[128] = "";
 	bool is_hidden = false;
 	unsigned n = 0;
@@ -158,8 +160,7 @@ static const struct diversion *take_history(struct diversion **list, const struc
 		}
 		n++;
 		identity_number_of(&a.uri, number, sizeof(number));
-		/* RFC 7044 §10.1: Privacy=history stands in the URI's headers */
-		is_hidden = identity_is_anonymous_uri(&a.uri) || memmem(a.uri.headers.p ? a.uri.headers.p : "", a.uri.headers.n, "rivacy=", 7);
+		is_hidden = are_hidden || identity_is_anonymous_uri(&a.uri) || memmem(a.uri.headers.p ? a.uri.headers.p : "", a.uri.headers.n, "rivacy=", 7);
 	}
 	return newest;
 }

@@ -55,6 +55,9 @@ static void test_diversion_take_reads_both(void **state)
 		{ "History-Info: <sip:A@x>;index=1, <sip:B@x;cause=486>;index=1.1;mp=1, <sip:C@x;cause=302>;index=1.1.1;mp=1.1\r\n",
 		  "B/unconditional A/busy", 2 },
 		{ "History-Info: <sip:A@x?Privacy=history>;index=1\r\nHistory-Info: <sip:B@x;cause=408>;index=1.1\r\n", "A/no-answer!", 1 },
+		{ "Privacy: id;history\r\nHistory-Info: <sip:A@x>;index=1, <sip:B@x;cause=408>;index=1.1, <sip:C@x;cause=302>;index=1.1.1\r\n",
+		  "B/unconditional! A/no-answer!", 2 },
+		{ "Privacy: id\r\nHistory-Info: <sip:A@x>;index=1, <sip:B@x;cause=408>;index=1.1\r\n", "A/no-answer", 1 },
 		{ "History-Info: <sip:A@x>;index=1, <sip:A@10.0.0.1>;index=1.1;rc=1\r\n", "", 0 }, /* a registrar's, not a forward */
 		{ "History-Info: <sip:A@x>;index=1, <sip:B@x;cause=487>;index=1.1\r\n", "A/deflection", 1 },
 		/* both: RFC 7544 §3.4, a Diversion that a network puts in is what it means */
