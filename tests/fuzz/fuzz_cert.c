@@ -1,8 +1,8 @@
 /* fuzz_cert.c - libFuzzer target on the names in a peer's certificate: each line is one, its first letter says of what kind ('u' URI,
  * 'd' DNS, 'e' mail, 'i' address, 'c' common name); an input that begins with '0', as DER does, is a whole certificate.
  *
- * A certificate stands for each of the domains that we read of it, and a name that is none (with a NUL or an asterisk in it, or a user's
- * URI) makes it stand for nothing.
+ * A certificate stands for each of the domains that we read of it, and a name that is none (with a NUL or an asterisk in it) makes it
+ * stand for nothing; for a user it stands by a URI alone.
  */
 #include <assert.h>
 #include <ctype.h>
@@ -53,35 +53,40 @@ static X509 *cert_of(struct str lines)
 	return cert;
 }
 
-static void check(X509 *cert)
+static void check(X509 *cert, bool may_have_users)
 {
 	static const char *const others[] = { "example.com", "other.example.com", "192.0.2.1", "::1" };
-	char *domains = cert_domains(cert);
+	char *identities = cert_identities(cert);
 
-	assert(domains);
-	for (const char *d = domains; *d; d += strlen(d) + 1) {
-		assert(!strchr(d, '*') && !strchr(d, '@'));
-		for (const char *c = d; *c; c++)
-			assert(!(*c >= 'A' && *c <= 'Z'));
-		assert(cert_is_for(cert, d) && cert_suits(cert, d));
+	assert(identities);
+	for (const char *one = identities; *one; one += strlen(one) + 1) {
+		const char *at = strchr(one, '@'), *domain = at ? at + 1 : one;
+
+		for (const char *c = domain; *c; c++)
+			assert(*c != '*' && *c != '@' && !(*c >= 'A' && *c <= 'Z'));
+		assert(*domain && at != one && (!at || may_have_users));
+		assert(at || (cert_is_for(cert, one) && cert_suits(cert, one)));
 	}
 	for (size_t i = 0; i < ARRAY_LEN(others); i++)
 		if (cert_is_for(cert, others[i]))
 			assert(cert_suits(cert, others[i]));
-	free(domains);
+	free(identities);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const unsigned char *der = data;
+	bool has_uris = size && data[0] == 'u';
 	X509 *cert;
 
+	for (size_t i = 1; i < size; i++)
+		has_uris |= data[i] == 'u' && data[i - 1] == '\n';
 	if (size && data[0] == '0')
 		cert = d2i_X509(NULL, &der, (long)size);
 	else
 		cert = cert_of((struct str){ (const char *)data, size });
 	if (cert)
-		check(cert);
+		check(cert, has_uris || (size && data[0] == '0'));
 	X509_free(cert);
 	ERR_clear_error();
 	return 0;
