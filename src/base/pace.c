@@ -16,7 +16,6 @@ struct pace {
 	void *arg;
 	uint64_t window_ns, window_count;
 	uint64_t turn_ns;        /* when the loop came back from its last poll */
-	uint64_t turn_count;     /* received until it went there */
 	bool is_busy;
 };
 
@@ -38,16 +37,14 @@ static void on_check(uv_check_t *check)
 		window_end(p, p->turn_ns);
 }
 
-/* A turn that has taken long has let messages gather already; one that has taken many may have left some. */
+/* A turn that has taken long has let messages gather already. */
 static void on_prepare(uv_prepare_t *prepare)
 {
 	struct pace *p = prepare->data;
-	uint64_t until_ns = p->turn_ns + PACE_MS * NS_PER_MS, count = p->count(p->arg);
-	bool is_full = count - p->turn_count >= PACE_FULL;
+	uint64_t until_ns = p->turn_ns + PACE_MS * NS_PER_MS;
 	struct timespec until = { .tv_sec = (time_t)(until_ns / 1000000000u), .tv_nsec = (long)(until_ns % 1000000000u) };
 
-	p->turn_count = count;
-	if (p->is_busy && !is_full)
+	if (p->is_busy)
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL); /* uv_hrtime()'s clock */
 }
 
@@ -60,7 +57,7 @@ int pace_new(struct pace **out, uv_loop_t *loop, uint64_t (*count)(void *arg), v
 	p->count = count;
 	p->arg = arg;
 	p->window_ns = uv_hrtime();
-	p->window_count = p->turn_count = count(arg);
+	p->window_count = count(arg);
 	uv_prepare_init(loop, &p->prepare);
 	uv_check_init(loop, &p->check);
 	p->prepare.data = p->check.data = p;

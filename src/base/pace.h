@@ -2,7 +2,7 @@
  *
  * Most of what a small message costs beyond its own handling is the way there: waking up, asking what is ready, reading one
  * datagram where sixteen would do, with caches that others have filled meanwhile. So while many messages come, the loop
- * sleeps a moment before it looks for the next. None waits longer than PACE_MS 4for that, which no signalling notices,
+ * sleeps a moment before it looks for the next. None waits longer than PACE_MS for that, which no signalling notices,
  * and a loop with little to do never rests.
  *
  * Owner:  its maker; freed after the loop has closed its handle.
@@ -13,9 +13,8 @@
 #include <stdint.h>
 #include <uv.h>
 
-#define PACE_MS 4
+#define PACE_MS 10
 #define PACE_BUSY 400     /* messages a second from which it pays */
-#define PACE_FULL 16      /* messages of one turn behind which there may be more: libuv takes 32 from a socket, then others' turn comes */
 
 struct pace;
 

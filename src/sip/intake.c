@@ -6,9 +6,9 @@
  * INVITE: it finds room in the queue of new calls when they find none any more, and when that is gone too it has to come again. What waits and
  * whose connection ends meanwhile is dropped: nobody is there any more for what it asks, least of all to be registered.
  *
- * libuv reads some datagrams of a socket a turn; when there are more they are read here. If they are still more than can be read in
- * DRAIN_NS, three turns in a row, or a queue gets long, the guard is told that the server doesn't keep up: then no source gets more than
- * its share of it; and who can be asked to send less is asked (overload.h), more with every moment that it stays so.
+ * If more datagrams come than can be read (udp.c), three turns in a row, or a queue gets long, the guard is told that the server doesn't
+ * keep up: then no source gets more than its share of it; and who can be asked to send less is asked (overload.h), more with every moment
+ * that it stays so.
  */
 #define LOG_MODULE "transport"
 #include <errno.h>
@@ -24,9 +24,7 @@
 #define QUEUE_BYTES (8u << 20)       /* new calls find as much again */
 #define QUEUE_LONG 512               /* more than a moment's crowd */
 #define QUEUE_NS (4 * 1000000u)      /* a turn spends on them */
-#define DRAIN_NS (8 * 1000000u)      /* and on reading datagrams */
 #define REFUSED_AT_ONCE 64           /* a turn; the rest isn't even told */
-#define UDP_LIBUV 32                 /* datagrams that libuv reads a turn */
 #define BEHIND_TURNS 3
 #define PRESSED_MS 1000
 #define LOSS_STALE_MS 2000
@@ -51,14 +49,12 @@ struct intake {
 	unsigned n;
 	size_t bytes;
 	unsigned at_once, refused;   /* in this turn */
-	unsigned behind;             /* turns in which not all was read */
+	bool is_behind;              /* in this turn not all was read, */
+	unsigned behind;             /* so many turns in a row */
 	bool is_pressed;
 	uint64_t pressed_ms;
 	unsigned loss_percent;
 	uint64_t loss_ms;            /* since when it is that */
-	struct mmsghdr msgs[UDP_BATCH];
-	struct iovec parts[UDP_BATCH];
-	union sockaddr_any from[UDP_BATCH];
 };
 
 /* ---- what can wait ---- */
@@ -190,48 +186,11 @@ static void work_off(struct intake *in)
 		uv_idle_stop(&in->idle);
 }
 
-/* ---- reading ---- */
+/* ---- too much ---- */
 
-/* True: nothing is left. */
-static bool drain(struct intake *in, struct listener *l, uint64_t until_ns)
+void intake_is_behind(struct intake *in)
 {
-	uv_os_fd_t fd;
-
-	if (uv_fileno((uv_handle_t *)&l->udp, &fd) != 0)
-		return true;
-	do {
-		int n;
-
-		for (unsigned i = 0; i < UDP_BATCH; i++) {
-			in->parts[i] = (struct iovec){ in->t->udp_buf + (size_t)i * UDP_SLOT, UDP_SLOT };
-			in->msgs[i].msg_hdr = (struct msghdr){ .msg_name = &in->from[i], .msg_namelen = sizeof(in->from[i]),
-							       .msg_iov = &in->parts[i], .msg_iovlen = 1 };
-		}
-		n = recvmmsg(fd, in->msgs, UDP_BATCH, MSG_DONTWAIT, NULL);
-		for (int i = 0; i < n && !in->t->is_closing; i++)
-			udp_take(l, in->parts[i].iov_base, in->msgs[i].msg_len, &in->from[i], in->msgs[i].msg_hdr.msg_flags & MSG_TRUNC);
-		if (n < UDP_BATCH || in->t->is_closing)
-			return n >= 0 || errno != EINTR;
-	} while (uv_hrtime() < until_ns);
-	return false;
-}
-
-static void drain_all(struct intake *in)
-{
-	uint64_t until_ns = 0;
-	bool is_behind = false;
-
-	for (struct listener *l = in->t->listeners; l; l = l->next) {
-		bool is_full = l->turn_read >= UDP_LIBUV;
-
-		l->turn_read = 0;
-		if (!is_full)
-			continue;
-		until_ns = uv_hrtime() + DRAIN_NS;
-		is_behind |= !drain(in, l, until_ns);
-		l->turn_read = 0;
-	}
-	in->behind = is_behind ? in->behind + 1 : 0;
+	in->is_behind = true;
 }
 
 /* A loop that has nothing to do doesn't turn, nor count. */
@@ -254,8 +213,11 @@ static void count_loss(struct intake *in, bool is_pressed)
 
 static void tell_guard(struct intake *in)
 {
-	bool is_pressed = in->behind >= BEHIND_TURNS || in->queues[0].n > QUEUE_LONG || in->queues[1].n > QUEUE_LONG;
+	bool is_pressed;
 
+	in->behind = in->is_behind ? in->behind + 1 : 0;
+	in->is_behind = false;
+	is_pressed = in->behind >= BEHIND_TURNS || in->queues[0].n > QUEUE_LONG || in->queues[1].n > QUEUE_LONG;
 	count_loss(in, is_pressed);
 	if (is_pressed) {
 		in->pressed_ms = uv_now(in->t->loop);
@@ -275,7 +237,6 @@ static void on_check(uv_check_t *check)
 
 	if (in->t->is_closing)
 		return;
-	drain_all(in);
 	tell_guard(in);
 	if (in->n)
 		work_off(in);

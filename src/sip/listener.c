@@ -23,8 +23,7 @@ void listener_handle_closed(uv_handle_t *handle)
 	struct listener *l = handle->data;
 	struct transport *t = l->transport;
 
-	if (handle == (uv_handle_t *)&l->poll)
-		close(l->fd);
+	close(handle == (uv_handle_t *)&l->poll ? l->fd : l->udp_fd);
 	if (--l->handles == 0 && !l->is_listening)
 		listener_free(l);
 	transport_handle_closed(t);
@@ -32,7 +31,7 @@ void listener_handle_closed(uv_handle_t *handle)
 
 void listener_close(struct listener *l)
 {
-	uv_handle_t *all[] = { (uv_handle_t *)&l->udp, (uv_handle_t *)&l->poll };
+	uv_handle_t *all[] = { (uv_handle_t *)&l->udp_poll, (uv_handle_t *)&l->poll };
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (all[i]->data && !uv_is_closing(all[i]))
@@ -59,15 +58,12 @@ static bool has_proto(const struct listener *l, enum sip_proto proto)
 
 static int listener_start(struct listener *l)
 {
-	int len = sizeof(l->addr), err = 0;
+	int err = 0;
 
 	if (has_proto(l, SIP_WS) || has_proto(l, SIP_WSS))
 		return ws_listen(l);
-	if (has_proto(l, SIP_UDP)) {
+	if (has_proto(l, SIP_UDP))
 		err = udp_listen(l);
-		if (!err)
-			err = uv_udp_getsockname(&l->udp, &l->addr.sa, &len);
-	}
 	if (!err && l->protos != SIP_PROTO_BIT(SIP_UDP))
 		err = tcp_listen(l);
 	return err;

@@ -1,19 +1,11 @@
-/* transport.c - UDP, and which flow a message takes.
- *
- * Datagrams are read in batches into one buffer and parsed there; nothing is allocated for a received one. A datagram is sent
- * at once and copied only when the socket is full, but in a busy turn of the loop, which sends all of its own at its end.
- */
+/* transport.c - which flow a message takes. */
 #define LOG_MODULE "transport"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "sip/stun.h"
 #include "sip/transport_int.h"
-
-#define UDP_BUSY 4                   /* datagrams received in a turn: what is sent waits for the end of the turn */
-#define UDP_SOCKET_BUFFER (4 << 20)  /* a burst of some thousand requests */
 
 static void transport_free(struct transport *t)
 {
@@ -21,7 +13,7 @@ static void transport_free(struct transport *t)
 	hostnames_free(t->names);
 	gate_free(t->gate);
 	guard_free(t->guard);
-	free(t->udp_buf);
+	udp_free(t->udp);
 	free(t);
 }
 
@@ -84,144 +76,6 @@ bool transport_refuse(struct transport *t, char *buf, size_t len, const struct s
 	err = (struct sip_msg_error){ .status = has_end ? 413 : 513 };
 	t->h.on_message(&t->msg, &err, src, t->arg);
 	return true;
-}
-
-/* ---- UDP ---- */
-
-static void on_udp_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-	struct listener *l = handle->data;
-
-	(void)suggested;
-	*buf = uv_buf_init(l->transport->udp_buf, UDP_BATCH * UDP_SLOT);
-}
-
-static bool is_keepalive(const char *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (p[i] != '\r' && p[i] != '\n' && p[i] != '\0')
-			return false;
-	return true;
-}
-
-struct udp_send { uv_udp_send_t req; char bytes[]; };
-
-static void on_udp_sent(uv_udp_send_t *req, int status)
-{
-	(void)status; /* lost datagrams are sent again by their transaction */
-	free(req->data);
-}
-
-static int udp_send(struct transport *t, struct listener *l, const union sockaddr_any *to, struct str bytes)
-{
-	uv_buf_t buf = uv_buf_init((char *)bytes.p, (unsigned)bytes.n);
-	struct udp_send *s;
-	int err;
-
-	if ((t->turn_received >= UDP_BUSY && t->turn_ms == uv_now(t->loop)) || batch_is_open(t->batch)) {
-		uv_os_fd_t fd;
-
-		if (uv_fileno((uv_handle_t *)&l->udp, &fd) == 0 && batch_add(t->batch, fd, to, bytes))
-			return 0;
-		batch_flush(t->batch);
-	}
-	err = uv_udp_try_send(&l->udp, &buf, 1, &to->sa);
-	if (err >= 0)
-		return 0;
-	if (err != UV_EAGAIN)
-		return err;
-	s = malloc(sizeof(*s) + bytes.n);
-	if (!s)
-		return -ENOMEM;
-	memcpy(s->bytes, bytes.p, bytes.n);
-	s->req.data = s;
-	buf.base = s->bytes;
-	err = uv_udp_send(&s->req, &l->udp, &buf, 1, &to->sa, on_udp_sent);
-	if (err) {
-		free(s);
-		return err;
-	}
-	return 0;
-}
-
-static void take_stun(struct listener *l, const char *bytes, size_t n, const struct sip_source *src)
-{
-	char answer[STUN_ANSWER_MAX];
-	size_t len;
-
-	if (stun_is_answer(bytes, n)) {
-		if (l->transport->h.on_stun)
-			l->transport->h.on_stun((struct str){ bytes, n }, src, l->transport->arg);
-		return;
-	}
-	len = stun_answer(bytes, n, &src->peer, answer);
-	if (len && udp_send(l->transport, l, &src->peer, (struct str){ answer, len }) == 0)
-		l->transport->n.keepalives++;
-	else
-		l->transport->n.dropped_malformed++;
-}
-
-void udp_take(struct listener *l, char *bytes, size_t n, const union sockaddr_any *from, bool is_cut)
-{
-	struct transport *t = l->transport;
-	struct sip_source src;
-
-	l->turn_read++;
-	if (is_cut) {
-		t->n.dropped_oversize++;
-		return;
-	}
-	if (is_keepalive(bytes, n)) {
-		t->n.keepalives++;
-		return;
-	}
-	if (guard_enter(t->guard, from, false) != GUARD_PASS)
-		return;
-	src = (struct sip_source){ .proto = SIP_UDP, .local = l->addr, .flow = l->id };
-	memcpy(&src.peer, from, sockaddr_len(from));
-	if (stun_is(bytes, n)) {
-		take_stun(l, bytes, n, &src);
-		return;
-	}
-	if (t->turn_ms != uv_now(t->loop)) {
-		t->turn_ms = uv_now(t->loop);
-		t->turn_received = 0;
-	}
-	t->turn_received++;
-	transport_receive(t, bytes, n, &src);
-}
-
-static void on_udp(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf, const struct sockaddr *from, unsigned flags)
-{
-	struct listener *l = udp->data;
-
-	if (n >= 0 && from && !l->transport->is_closing) /* errors of single datagrams (ICMP) are no errors of ours */
-		udp_take(l, buf->base, (size_t)n, (const union sockaddr_any *)from, flags & UV_UDP_PARTIAL);
-}
-
-/* ---- listeners ---- */
-
-int udp_listen(struct listener *l)
-{
-	struct transport *t = l->transport;
-	int size = UDP_SOCKET_BUFFER, err;
-	uv_os_fd_t fd;
-
-	err = uv_udp_init_ex(t->loop, &l->udp, AF_UNSPEC | UV_UDP_RECVMMSG);
-	if (err)
-		return err;
-	t->handles++;
-	l->handles++;
-	l->udp.data = l;
-	err = uv_udp_bind(&l->udp, &l->addr.sa, l->addr.sa.sa_family == AF_INET6 ? UV_UDP_IPV6ONLY : 0);
-	if (err)
-		return err;
-	/* Beyond the system's limit, too, as long as we are root. */
-	if (uv_fileno((uv_handle_t *)&l->udp, &fd) != 0 || setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) != 0)
-		uv_recv_buffer_size((uv_handle_t *)&l->udp, &size);
-	size = UDP_SOCKET_BUFFER;
-	uv_send_buffer_size((uv_handle_t *)&l->udp, &size);
-	return uv_udp_recv_start(&l->udp, on_udp_alloc, on_udp);
 }
 
 void transport_limit(struct transport *t, const struct transport_limits *l)
@@ -296,8 +150,9 @@ int transport_new(struct transport **out, uv_loop_t *loop, const struct log *log
 	if (!t)
 		return -ENOMEM;
 	t->loop = loop;
-	t->udp_buf = malloc(UDP_BATCH * UDP_SLOT);
-	err = t->udp_buf ? hostnames_new(&t->names) : -ENOMEM;
+	err = udp_new(&t->udp);
+	if (!err)
+		err = hostnames_new(&t->names);
 	if (!err)
 		err = gate_new(&t->gate, log);
 	if (!err)

@@ -1,4 +1,4 @@
-/* transport_int.h - between transport.c (UDP, flows by id), listener.c, accept.c, tcp.c and ws.c (connections) and gate.c (how many).
+/* transport_int.h - between transport.c (flows by id), udp.c, listener.c, accept.c, tcp.c and ws.c (connections) and gate.c (how many).
  *
  * Owner:  struct transport, of listeners and connections; a connection frees itself when its handles have closed. Thread: loop thread.
  */
@@ -36,8 +36,6 @@
 #define WS_PING_MS 30000             /* a WebSocket that is silent for so long is asked, */
 #define WS_DEAD_MS (2 * WS_PING_MS + 2 * TCP_SWEEP_MS) /* and one that doesn't answer is gone */
 #define REFUSED_MAX_MS 5000          /* for a peer to read why, and to end the connection itself */
-#define UDP_BATCH 16
-#define UDP_SLOT 65536               /* libuv cuts the buffer into slots of this size */
 #define FLOW_FIRST_CONN 1000         /* below: listeners */
 #define LOCAL_CACHE 256
 #define LOCAL_CACHE_MS 30000
@@ -60,8 +58,8 @@ struct listener {
 	struct networks *networks;       /* NULL: no NAT */
 	bool is_listening;               /* in the transport's list, freed with it; else freed with its last handle */
 	unsigned handles;                /* open ones of these; all but UDP have poll alone */
-	unsigned turn_read;              /* UDP: datagrams read in this turn of the loop */
-	uv_udp_t udp;
+	int udp_fd;                      /* UDP: the socket below udp_poll */
+	uv_poll_t udp_poll;
 	uv_poll_t poll;
 	void (*take)(struct listener *l, int fd, const union sockaddr_any *peer); /* NULL: UDP alone */
 };
@@ -123,7 +121,7 @@ struct transport {
 	uv_timer_t sweep;
 	struct transport_counters n;
 	struct local_entry locals[LOCAL_CACHE];
-	char *udp_buf;                   /* room for a batch of datagrams */
+	struct udp *udp;                 /* the datagrams of one reading */
 	struct batch *batch;             /* of datagrams to send */
 	uint64_t turn_ms;                /* the loop's time when turn_received began */
 	unsigned turn_received;          /* datagrams in one turn of the loop */
@@ -140,8 +138,13 @@ bool transport_receive(struct transport *t, char *buf, size_t len, const struct 
 /* Parses it and hands it up; false when it wasn't one. */
 bool transport_take(struct transport *t, char *buf, size_t len, const struct sip_source *src);
 void transport_shed(struct transport *t, char *buf, size_t len, const struct sip_source *src); /* the same, as one to be answered 503 */
-/* One datagram, whatever it is. */
-void udp_take(struct listener *l, char *bytes, size_t n, const union sockaddr_any *from, bool is_cut);
+
+/* udp.c */
+struct udp;
+int udp_new(struct udp **out);
+void udp_free(struct udp *u);       /* NULL: nothing */
+int udp_listen(struct listener *l);
+int udp_send(struct transport *t, const struct listener *l, const union sockaddr_any *to, struct str bytes);
 
 /* intake.c: what is heard first. */
 struct intake;
@@ -151,6 +154,7 @@ void intake_close(struct intake *in);                       /* NULL: nothing */
 bool intake_put_off(struct intake *in, char *buf, size_t len, const struct sip_source *src);
 void intake_on_idle(uv_idle_t *idle);
 unsigned intake_loss(const struct intake *in);              /* per cent: overload.h */
+void intake_is_behind(struct intake *in);                   /* in this turn there were more datagrams than could be read */
 /* Hands up the front of one that is too large, to be refused: 413, or 513 if its header section is. False: it can't be answered. */
 bool transport_refuse(struct transport *t, char *buf, size_t len, const struct sip_source *src);
 void transport_handle_closed(struct transport *t);
@@ -167,7 +171,6 @@ struct listener *listener_for(const struct transport *t, const struct sip_dest *
 void listener_close(struct listener *l);
 void listener_handle_closed(uv_handle_t *handle);
 void listener_free(struct listener *l);
-int udp_listen(struct listener *l); /* transport.c */
 
 /* gate.c: how many connections there are and what they hold, in all and from one address (of IPv6 a /64). */
 struct gate;

@@ -275,6 +275,41 @@ static void test_transport_udp_burst_keeps_all_and_their_order(void **state)
 	fx_free(fx);
 }
 
+/* Those of one call keep their order, whatever they are; else new calls are last (udp.c). */
+static void test_transport_udp_hands_up_what_came_together_kind_by_kind(void **state)
+{
+	static const struct { const char *start, *call_id, *to_tag, *cseq; unsigned place; } rows[] = {
+		{ "INVITE sip:b@127.0.0.1 SIP/2.0", "new1", "", "1 INVITE", 7 },
+		{ "BYE sip:b@127.0.0.1 SIP/2.0", "up1", ";tag=2", "2 BYE", 5 },
+		{ "SIP/2.0 200 OK", "out1", ";tag=2", "1 INVITE", 2 },
+		{ "INVITE sip:b@127.0.0.1 SIP/2.0", "new2", "", "1 INVITE", 8 },
+		{ "ACK sip:b@127.0.0.1 SIP/2.0", "up2", ";tag=2", "1 ACK", 4 },
+		{ "CANCEL sip:b@127.0.0.1 SIP/2.0", "new1", "", "1 CANCEL", 9 },
+		{ "SIP/2.0 180 Ringing", "out2", ";tag=2", "1 INVITE", 0 },
+		{ "SIP/2.0 200 OK", "out2", ";tag=2", "1 INVITE", 3 },
+		{ "BYE sip:b@127.0.0.1 SIP/2.0", "up2", ";tag=2", "2 BYE", 6 },
+		{ "SIP/2.0 180 Ringing", "out3", ";tag=2", "1 INVITE", 1 },
+	};
+	struct fx *fx = fx_new(v4, 1);
+	char buf[1024];
+
+	(void)state;
+	peer_bind(fx, "127.0.0.1", SOCK_DGRAM);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int n = snprintf(buf, sizeof(buf), "%s\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK%zu\r\nFrom: <sip:a@127.0.0.1>;tag=1\r\n"
+				 "To: <sip:b@127.0.0.1>%s\r\nCall-ID: %s\r\nCSeq: %s\r\nContent-Length: %zu\r\n\r\n%.*s",
+				 rows[i].start, i, rows[i].to_tag, rows[i].call_id, rows[i].cseq, i, (int)i, "0123456789");
+
+		peer_sendto(fx, "127.0.0.1", buf, (size_t)n);
+	}
+	pump(fx, fx->ngot, (unsigned)ARRAY_LEN(rows));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_string_equal(fx->got[rows[i].place].call_id, rows[i].call_id);
+		assert_int_equal(fx->got[rows[i].place].body_len, i);
+	}
+	fx_free(fx);
+}
+
 static void test_transport_udp_sorts_noise_from_messages(void **state)
 {
 	/* RFC 5626 §4.4, and what phones send to keep a NAT binding; RFC 4475 for the broken ones. */
@@ -955,6 +990,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_transport_udp_answers_from_where_it_was_asked),
 		cmocka_unit_test(test_transport_udp_burst_keeps_all_and_their_order),
+		cmocka_unit_test(test_transport_udp_hands_up_what_came_together_kind_by_kind),
 		cmocka_unit_test(test_transport_udp_sorts_noise_from_messages),
 		cmocka_unit_test(test_transport_send_without_listener_is_refused),
 		cmocka_unit_test(test_transport_listen_busy_port_is_refused),
