@@ -329,8 +329,6 @@ static struct session_timing caller_timing(const struct call *call)
 /* 0 or the status to refuse it with, and then perhaps a header line. */
 static int begin(struct call *call, struct strans *st, const struct sip_msg *m, char hdrs[static BEGIN_HDRS_MAX])
 {
-	struct leg_codecs codecs;
-	struct oa_local all = { .codecs = codecs.list };
 	struct session_timing timing = caller_timing(call);
 	uint32_t min_s = session_min_expires(m, &timing);
 	struct leg *leg;
@@ -354,9 +352,7 @@ static int begin(struct call *call, struct strans *st, const struct sip_msg *m, 
 	session_set_timing(leg->session, &timing);
 	if (status)
 		return status;
-	leg_codecs(leg, NULL, &codecs);
-	all.ncodecs = codecs.n;
-	if (oa_state(leg->oa) == OA_REMOTE_OFFER && !oa_can_answer(leg->oa, &all))
+	if (oa_state(leg->oa) == OA_REMOTE_OFFER && !leg_can_answer(leg))
 		return 488;
 	leg_tell(leg);
 	return call_start(call) ? 503 : 0;

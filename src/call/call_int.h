@@ -75,6 +75,8 @@ struct leg {
 	uint16_t breadth;         /* of the call's, given to this one */
 	bool awaits_answer;       /* in the ACK, to the offer of our 200 */
 	bool remote_hold;
+	bool tells_keys;          /* of SRTP, in its descriptions */
+	enum oa_policy srtp;
 	enum sdp_dir wish, described; /* the direction our next description wishes; the last one's */
 	bool wants_reoffer;       /* to be offered anew as soon as that may be */
 	int reoffer_status;       /* how the last offer of ours went: 200, or why it was refused; 0: none yet, or under way */
@@ -150,6 +152,8 @@ struct leg_codecs {
 	char fmtp[OA_FMTP_MAX + 64]; /* of one in the list */
 };
 void leg_codecs(const struct leg *leg, const struct leg *partner, struct leg_codecs *out);
+/* Is there something in the offer it has taken that we can do, and may? */
+bool leg_can_answer(const struct leg *leg);
 
 void leg_passes_free(struct calls *cs);              /* leg_pass.c: when the sessions are gone */
 

@@ -78,6 +78,7 @@ static void add_partners(struct leg_codecs *out, const struct dir_codecs *policy
 		all_of(policy_of(partner), &its);
 		l.ncodecs = its.n;
 		l.codecs = its.list;
+		leg_secure_local(partner, &l);
 		n = oa_offered(partner->oa, &l, offered);
 		for (unsigned i = 0; i < n; i++)
 			add_shared(out, policy, told, offered[i].name, offered[i].clock_hz);

@@ -29,6 +29,11 @@ int leg_write_answer(struct leg *leg, const union sockaddr_any *local, const str
 void leg_note_offered(struct leg *leg);
 /* Could it take this codec, were it offered? One that answered with a single codec may know others. */
 bool leg_may_take(const struct leg *leg, const struct oa_codec *c);
+/* leg_secure.c: what the directory says of who is at its far end, when its dialog begins by this transport. */
+void leg_secure_begin(struct leg *leg, enum sip_proto proto);
+void leg_secure_local(const struct leg *leg, struct oa_local *l);
+/* False: plain RTP. */
+bool leg_secure_params(const struct leg *leg, struct secure_params *p);
 /* leg_offer.c: offers after the first, both ways. */
 void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg);
 void leg_on_reoffer_done(struct session *s, int status, const struct sip_msg *m, void *arg);

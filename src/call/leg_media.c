@@ -25,6 +25,7 @@ static void fill_local(struct oa_local *l, struct leg_codecs *codecs, char addr[
 		.codecs = codecs->list,
 		.dtmf = true,
 	};
+	leg_secure_local(leg, l);
 }
 
 int leg_write_offer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o)
@@ -256,6 +257,7 @@ void leg_configure(struct leg *leg)
 {
 	const struct oa_agreed *a = oa_agreed(leg->oa);
 	struct stream_config c = { 0 };
+	struct secure_params security;
 	const struct codec *codec;
 
 	leg->remote_hold = a->remote_hold;
@@ -285,7 +287,10 @@ void leg_configure(struct leg *leg)
 	c.expect_rtp = leg->state == LEG_ANSWERED && (a->dir & SDP_RECVONLY) && !a->remote_hold;
 	str_put(leg->media_addr, sizeof(leg->media_addr), a->addr);
 	leg->media_port = a->port;
+	if (leg_secure_params(leg, &security))
+		c.security = &security;
 	stream_configure(leg->stream, &c);
+	explicit_bzero(&security, sizeof(security));
 }
 
 /* Ringing as most of Europe hears it (ITU-T E.180 supplement 2): 425 Hz, 1 s on, 4 s off. */

@@ -91,8 +91,6 @@ static const struct dir_trunk *trunk_of(struct calls *cs, const struct auth_iden
 
 static int accept_leg(struct leg *leg, struct strans *st, const struct sip_msg *m, const struct auth_identity *who)
 {
-	struct leg_codecs codecs;
-	struct oa_local all = { .codecs = codecs.list };
 	struct directory *d = leg->call->calls->p.directory;
 	const struct dir_extension *ext;
 	int err;
@@ -107,9 +105,7 @@ static int accept_leg(struct leg *leg, struct strans *st, const struct sip_msg *
 	err = leg_accept(leg, st, m);
 	if (err)
 		return err == -EINVAL ? 400 : 500;
-	leg_codecs(leg, NULL, &codecs);
-	all.ncodecs = codecs.n;
-	return oa_state(leg->oa) == OA_REMOTE_OFFER && !oa_can_answer(leg->oa, &all) ? 488 : 0;
+	return oa_state(leg->oa) == OA_REMOTE_OFFER && !leg_can_answer(leg) ? 488 : 0;
 }
 
 /* Takes the old leg's place in the talk. */

@@ -29,6 +29,12 @@ struct dir_codecs {
 /* When an extension hides who it is. */
 enum dir_anonymous { DIR_NEVER, DIR_OUTSIDE /* from trunks */, DIR_ALWAYS };
 
+/* Encrypted media, of an extension or a trunk. */
+struct dir_srtp {
+	enum { DIR_SRTP_NEVER, DIR_SRTP_OFFER, DIR_SRTP_REQUIRE } policy;
+	bool keys_in_clear;              /* they may be told over UDP and TCP */
+};
+
 struct dir_domain {
 	const char *domain, *realm, *timezone, *language;
 	const char *music_class;         /* default music */
@@ -61,6 +67,7 @@ struct dir_extension {
 	const char *bulk_account;        /* the exchange that registers for it; NULL: none */
 	bool mwi_unsolicited;            /* its phones are told of voicemail without having subscribed */
 	struct dir_codecs codecs;
+	struct dir_srtp srtp;
 	const char *pickup_group;        /* whose ringing calls it may take; NULL: only its own */
 };
 
@@ -97,6 +104,7 @@ struct dir_trunk {
 	const char *caller_id;           /* number shown to it; NULL: the domain's */
 	uint32_t session_expires_s;      /* UINT32_MAX: the domain's */
 	struct dir_codecs codecs;
+	struct dir_srtp srtp;
 	const char *tls_identity;        /* the domain of its certificate, by which it is known; NULL: none */
 	bool has_overload_control;       /* it is offered (sip/overload.h), but for calls to these numbers */
 	unsigned nurgent_numbers;

@@ -265,6 +265,7 @@ void media_counters(struct media *m, struct media_counters *out)
 		out->packets_sent += atomic_load_explicit(&c->sent, memory_order_relaxed);
 		out->dropped_source += atomic_load_explicit(&c->dropped_source, memory_order_relaxed);
 		out->dropped_malformed += atomic_load_explicit(&c->dropped_malformed, memory_order_relaxed);
+		out->dropped_insecure += atomic_load_explicit(&c->dropped_insecure, memory_order_relaxed);
 	}
 	ports_count(m->ports, &out->sockets_open, &out->sockets_pooled);
 }

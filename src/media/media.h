@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "media/codec.h"
+#include "media/secure.h"
 
 struct media;
 struct stream;
@@ -54,7 +55,7 @@ void media_close(struct media *m, void (*done)(void *arg), void *arg);
 void media_turn(struct media *m);
 
 struct media_counters {
-	uint64_t packets_received, packets_sent, dropped_source, dropped_malformed;
+	uint64_t packets_received, packets_sent, dropped_source, dropped_malformed, dropped_insecure;
 	unsigned streams, sockets_open, sockets_pooled;
 };
 void media_counters(struct media *m, struct media_counters *out); /* approximate, any time */
@@ -122,8 +123,10 @@ struct stream_config {                 /* what offer/answer agreed; may be set a
 	struct opus_params opus;             /* what they wish to get, when codec is Opus */
 	bool relearn;                        /* signalling changed the address: learn the source anew */
 	bool expect_rtp;                     /* arms the timeout of media_params */
+	bool rtcp_mux;                       /* RTCP goes where RTP goes (RFC 5761); it may come either way */
+	const struct secure_params *security;/* SRTP; NULL: plain RTP. What is not protected so is dropped, nothing else is sent */
 };
-/* Copies *c. A play or music goes on in the new codec. */
+/* Copies *c. A play or music goes on in the new codec; keys that are as before, with their counters. */
 void stream_configure(struct stream *s, const struct stream_config *c);
 
 /* ---- sources: each call replaces the one before (a play that is replaced ends with PLAY_STOPPED) ---- */

@@ -83,7 +83,7 @@ struct rtp_session_config {         /* struct stream_config without its slack; w
 	bool relearn;
 	int16_t dtmf_send_pt, dtmf_recv_pt;
 	uint32_t dtmf_clock_hz;
-	bool expect_rtp;
+	bool expect_rtp, rtcp_mux;
 	struct addr remote, remote_rtcp;
 };
 
@@ -99,6 +99,8 @@ struct command {
 		struct {             /* config lies behind the command, in its memory */
 			const struct rtp_session_config *config;
 			struct opus_params opus;
+			struct secure *secure; /* passes to the worker; NULL: the contexts stay as they are, if is_secure */
+			bool is_secure;
 		};
 		struct port_pair *pair;
 		struct { char digit; uint32_t ms; } digit;
@@ -169,7 +171,7 @@ void port_pair_free(struct port_pair *pair); /* any thread, when nobody knows it
 /* ---- workers (worker.c) ---- */
 
 struct worker_counters {        /* written by the worker alone, read by the loop */
-	_Atomic uint64_t received, sent, dropped_source, dropped_malformed;
+	_Atomic uint64_t received, sent, dropped_source, dropped_malformed, dropped_insecure;
 };
 
 static inline void count_one(_Atomic uint64_t *c)
@@ -199,7 +201,8 @@ struct worker {
 	uint64_t looked_us, cpu_us;
 	unsigned busy_permille;
 	struct worker_counters count;
-	uint8_t packet[PACKET_MAX];
+	_Alignas(8) uint8_t packet[PACKET_MAX];
+	_Alignas(8) uint8_t sealed[PACKET_MAX + SECURE_TRAILER_MAX]; /* what goes out as SRTP: the packet itself stays as it is */
 };
 
 int worker_start(struct worker *w, struct media *m, const struct media_params *p);
@@ -245,6 +248,7 @@ struct rtp_session {
 	bool is_connected;           /* the kernel filters sources */
 	bool is_sifting;             /* connected, but packets from before are still queued */
 	bool sent_since_report;
+	struct secure *secure;       /* NULL: plain RTP */
 
 	/* line 1: received */
 	_Alignas(CACHE_LINE) struct rtp_rx rx;

@@ -192,6 +192,13 @@ static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const st
 	struct rtp_packet h;
 
 	count_one(&w->count.received);
+	if (s->secure) {
+		n = n == PACKET_MAX ? 0 : rtp_is_rtcp(packet, n) ? secure_open_rtcp(s->secure, packet, n) : secure_open(s->secure, packet, n);
+		if (n == 0) {
+			count_one(&w->count.dropped_insecure);
+			return;
+		}
+	}
 	if (rtp_is_rtcp(packet, n)) {
 		if (s->latch.locked && (!from || addr_eq(from, &s->latch.source)))
 			report_packet(s, packet, n);

@@ -11,6 +11,8 @@
 
 static const struct addr *report_target(const struct rtp_session *s)
 {
+	if (s->config.rtcp_mux)
+		return latch_target(&s->latch);
 	if (addr_is_set(&s->rtcp_source))
 		return &s->rtcp_source;
 	if (latch_is_learnt(&s->latch) || !addr_is_set(&s->config.remote_rtcp))
@@ -18,13 +20,26 @@ static const struct addr *report_target(const struct rtp_session *s)
 	return &s->config.remote_rtcp;
 }
 
+/* The packet in the worker's buffer, to where RTP goes or to the address of RTCP. */
+static void report_put(struct rtp_session *s, const struct addr *to, size_t len)
+{
+	uint8_t *packet = s->worker->sealed;
+
+	if (s->secure)
+		len = secure_seal_rtcp(s->secure, packet, len);
+	if (len == 0)
+		return;
+	if (s->config.rtcp_mux && s->is_connected)
+		send(s->rtp_fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	else
+		sendto(s->config.rtcp_mux ? s->rtp_fd : s->rtcp_fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to));
+}
+
 static void report_send(struct rtp_session *s, bool bye)
 {
 	const struct addr *to = report_target(s);
 	uint64_t now_us = s->worker->now_us;
 	struct rtcp_report r = { .ssrc = s->tx.ssrc, .is_sender = s->sent_since_report, .bye = bye };
-	uint8_t packet[RTCP_PRINT_MAX];
-	size_t len;
 
 	if (!to || (s->packets_sent == 0 && !s->rx.started))
 		return;
@@ -50,9 +65,7 @@ static void report_send(struct rtp_session *s, bool bye)
 		};
 	}
 	s->sent_since_report = false;
-	len = rtcp_print(packet, sizeof(packet), &r, s->cname);
-	if (len > 0)
-		sendto(s->rtcp_fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to));
+	report_put(s, to, rtcp_print(s->worker->sealed, RTCP_PRINT_MAX, &r, s->cname));
 }
 
 /* Half to one and a half times the interval, so that reports of many streams don't march in step. */
@@ -134,6 +147,12 @@ void report_readable(struct rtp_session *s)
 		return;
 	if (!report_accepts(s, &from)) {
 		count_one(&w->count.dropped_source);
+		return;
+	}
+	if (s->secure)
+		n = (ssize_t)secure_open_rtcp(s->secure, w->packet, (size_t)n);
+	if (n == 0) {
+		count_one(&w->count.dropped_insecure);
 		return;
 	}
 	report_packet(s, w->packet, (size_t)n);

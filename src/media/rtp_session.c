@@ -16,7 +16,7 @@ static void on_digit_lost(void *arg);
 
 #define LINE_END(member) (offsetof(struct rtp_session, member) + sizeof(((struct rtp_session *)0)->member))
 
-_Static_assert(LINE_END(sent_since_report) <= CACHE_LINE, "line 0");
+_Static_assert(LINE_END(secure) <= CACHE_LINE, "line 0");
 _Static_assert(LINE_END(rx) <= 2 * CACHE_LINE, "line 1");
 _Static_assert(offsetof(struct rtp_session, config.remote) <= 3 * CACHE_LINE, "line 2");
 _Static_assert(offsetof(struct rtp_session, tx) == 4 * CACHE_LINE && LINE_END(digits) <= 5 * CACHE_LINE, "line 4");
@@ -40,6 +40,7 @@ struct rtp_session *rtp_session_new(struct stream *handle, struct port_pair *pai
 
 void rtp_session_free(struct rtp_session *s)
 {
+	secure_free(s->secure);
 	free(s);
 }
 
@@ -95,6 +96,13 @@ void rtp_session_send(struct rtp_session *s, uint8_t *packet, size_t len, size_t
 
 	if (!s->is_connected && !to)
 		return;
+	if (s->secure) {
+		memcpy(s->worker->sealed, packet, len);
+		packet = s->worker->sealed;
+		len = secure_seal(s->secure, packet, len);
+		if (len == 0)
+			return;
+	}
 	/* A pending ICMP error is handed to the next send, which then sends nothing: try once more. */
 	for (int i = 0; i < 2; i++) {
 		n = s->is_connected ? send(s->rtp_fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL)
@@ -261,8 +269,19 @@ static void rtp_session_open(struct worker *w, struct rtp_session *s)
 	rtp_session_attach(w, s);
 }
 
-static void rtp_session_configure(struct rtp_session *s, const struct rtp_session_config *c, const struct opus_params *opus)
+static void rtp_session_secure(struct rtp_session *s, const struct command *cmd)
 {
+	if (!cmd->is_secure) {
+		secure_free(s->secure);
+		s->secure = NULL;
+	} else if (cmd->secure) {
+		secure_renew(&s->secure, cmd->secure);
+	}
+}
+
+static void rtp_session_configure(struct rtp_session *s, const struct command *cmd)
+{
+	const struct rtp_session_config *c = cmd->config;
 	struct worker *w = s->worker;
 	const struct codec *codec = codec_get(c->codec);
 
@@ -271,7 +290,8 @@ static void rtp_session_configure(struct rtp_session *s, const struct rtp_sessio
 		s->last_rx_us = w->now_us;
 	}
 	s->config = *c;
-	s->opus = *opus;
+	s->opus = cmd->opus;
+	rtp_session_secure(s, cmd);
 	if (latch_signal(&s->latch, &c->remote, c->relearn, worker_now_ms(w)))
 		rtp_session_unlock(s);
 	if (codec && codec->clock_hz)
@@ -327,7 +347,7 @@ void rtp_session_command(struct worker *w, struct command *c)
 
 	switch (c->type) {
 	case CMD_OPEN: rtp_session_open(w, s); break;
-	case CMD_CONFIGURE: rtp_session_configure(s, c->config, &c->opus); break;
+	case CMD_CONFIGURE: rtp_session_configure(s, c); break;
 	case CMD_BRIDGE: source_bridge(s, c->session2); break;
 	case CMD_UNBRIDGE: source_unbridge(s); break;
 	case CMD_ECHO: source_echo(s); break;

@@ -211,6 +211,14 @@ void stream_detach(struct stream *s)
 	s->handler = (struct stream_handler){ .on_closed = on_closed };
 }
 
+static void forget_keys(struct secure_params *p)
+{
+	if (!p)
+		return;
+	explicit_bzero(p, sizeof(*p));
+	free(p);
+}
+
 /* All has ended: the parts go back, the owner hears it last. */
 static void stream_end(struct stream *s)
 {
@@ -225,6 +233,7 @@ static void stream_end(struct stream *s)
 	m->nstreams--;
 	if (s->handler.on_closed)
 		s->handler.on_closed(s, &stats, s->arg);
+	forget_keys(s->security);
 	free(s);
 }
 
@@ -249,10 +258,37 @@ uint16_t stream_port(const struct stream *s)
 
 /* ---- configuration ---- */
 
+/* Contexts for what has changed are made here, so that the worker needn't allocate. Without them the stream is silent, never plain. */
+static int take_security(struct stream *s, struct command *cmd, const struct secure_params *now)
+{
+	struct secure_params *copy;
+	int err;
+
+	if (!now) {
+		forget_keys(s->security);
+		s->security = NULL;
+		return 0;
+	}
+	copy = malloc(sizeof(*copy));
+	if (!copy)
+		return -ENOMEM;
+	*copy = *now;
+	err = secure_new(&cmd->secure, s->security, copy);
+	if (err) {
+		forget_keys(copy);
+		return err;
+	}
+	cmd->is_secure = true;
+	forget_keys(s->security);
+	s->security = copy;
+	return 0;
+}
+
 void stream_configure(struct stream *s, const struct stream_config *c)
 {
 	struct rtp_session_config *to;
 	struct command *cmd = stream_command(s, CMD_CONFIGURE, sizeof(*to));
+	int err;
 
 	if (!cmd)
 		return;
@@ -279,6 +315,14 @@ void stream_configure(struct stream *s, const struct stream_config *c)
 	to->dtmf_clock_hz = c->dtmf_clock_hz ? c->dtmf_clock_hz : 8000;
 	to->relearn = c->relearn;
 	to->expect_rtp = c->expect_rtp;
+	to->rtcp_mux = c->rtcp_mux;
+	err = take_security(s, cmd, c->security);
+	if (err) {
+		log_error(s->media->log, "no SRTP: %s, a stream is silent", uv_strerror(err));
+		forget_keys(s->security);
+		s->security = NULL;
+		to->dir = STREAM_INACTIVE;
+	}
 	stream_post(cmd);
 	if (s->codec != c->codec) {
 		s->codec = c->codec;

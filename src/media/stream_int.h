@@ -62,6 +62,7 @@ struct stream {
 	void *arg;
 	bool is_moving, is_closing, is_closed;
 	enum codec_id codec;              /* as configured */
+	struct secure_params *security;   /* as configured; NULL: plain RTP */
 	struct wish wish;
 	unsigned nrecordings;             /* that have not reported their end: the stream stays until they have */
 	unsigned ndeferred;               /* commands of ours in media.deferred */

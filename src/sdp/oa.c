@@ -42,6 +42,7 @@ void oa_free(struct oa *oa)
 	clear_sections(oa);
 	free(oa->last_body);
 	free(oa->offer);
+	oa_secure_free(oa);
 	free(oa);
 }
 
@@ -70,6 +71,7 @@ static void set_state(struct oa *oa, enum oa_state state)
 	} else {
 		oa->before = oa->agreed;
 		oa->was_complete = oa->is_complete;
+		oa_secure_begin(oa);
 	}
 	oa->state = state;
 }
@@ -80,6 +82,9 @@ int oa_offer(struct oa *oa, const struct oa_local *l, struct out *o)
 
 	if (oa->state != OA_IDLE)
 		return -EBUSY;
+	err = oa_secure_offer(oa, l);
+	if (err)
+		return err;
 	payloads_offer(oa, l, &oa->ours);
 	err = oa_write(oa, l, &oa->ours, l->dir, STR_NULL, o);
 	if (err)
@@ -97,10 +102,10 @@ static bool is_audio(const struct sdp_media *m)
 	return str_ieqz(m->type, "audio");
 }
 
-/* Plain RTP. AVPF (RFC 4585) differs by feedback that we needn't send. */
+/* AVPF (RFC 4585) and SAVPF differ by feedback that we needn't send. */
 static bool is_rtp(const struct sdp_media *m)
 {
-	return str_ieqz(m->proto, "RTP/AVP") || str_ieqz(m->proto, "RTP/AVPF");
+	return oa_profile_of(m->proto) != OA_PROFILE_OTHER;
 }
 
 /* The ways to say "send nowhere": RFC 3264 §8.4, its IPv6 twin, and the name RFC 6157 §5.1 gives. */
@@ -215,6 +220,7 @@ static void agree(struct oa *oa, const struct sdp_media *theirs, const struct pa
 
 static void agree_nothing(struct oa *oa)
 {
+	oa_secure_none(oa);
 	memset(&oa->agreed, 0, sizeof(oa->agreed));
 	oa->agreed.ptime_ms = PTIME_DEFAULT_MS;
 	oa->agreed.send_pt = oa->agreed.recv_pt = -1;
@@ -255,7 +261,7 @@ static unsigned count_common(const struct sdp_media *m, const struct oa_local *l
 
 static bool is_acceptable(const struct sdp_media *m, const struct oa_local *l)
 {
-	return is_audio(m) && is_rtp(m) && m->port && count_common(m, l) > 0;
+	return is_audio(m) && m->port && oa_is_secure_enough(m, l) && count_common(m, l) > 0;
 }
 
 /* The section to take: the one our stream has had, else the first that can be; nmedia: none. */
@@ -378,6 +384,11 @@ int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct
 		return err;
 	take_sections(oa, s, sections, audio);
 	if (audio < s->nmedia) {
+		err = oa_secure_answer(oa, &s->media[audio], l);
+		if (err) {
+			oa_rollback(oa);
+			return err;
+		}
 		payloads_answer(&s->media[audio], l, prefer_local, &ps);
 		agree(oa, &s->media[audio], &ps, l->dir);
 		dir = oa->agreed.dir;
@@ -430,6 +441,9 @@ static int take_answer(struct oa *oa, struct str text)
 	} else if (!ps.n || oa_is_dtmf(&ps.list[0])) {
 		err = -EINVAL; /* on, but with nothing that we offered */
 	} else {
+		err = oa_secure_take_answer(oa, m);
+		if (err)
+			goto out;
 		agree(oa, m, &ps, oa->offered_dir);
 	}
 out:
@@ -485,5 +499,6 @@ void oa_rollback(struct oa *oa)
 		return;
 	oa->agreed = oa->before;
 	oa->is_complete = oa->was_complete;
+	oa_secure_rollback(oa);
 	set_state(oa, OA_IDLE);
 }

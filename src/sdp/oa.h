@@ -12,6 +12,8 @@
 #pragma once
 
 #include "base/out.h"
+#include "base/rng.h"
+#include "sdp/oa_secure.h"
 #include "sdp/sdp.h"
 
 #define OA_CODECS_MAX 12
@@ -37,6 +39,9 @@ struct oa_local {             /* our side of the next description */
 	unsigned ncodecs;
 	const struct oa_codec *codecs;
 	bool dtmf;            /* offer/accept telephone-event */
+	enum oa_policy policy;/* SRTP */
+	bool sdes;            /* keys may stand in descriptions: whoever reads them on their way is to be trusted */
+	struct rng *rng;      /* for our keys; may be NULL with OA_NEVER */
 };
 
 struct oa_agreed {            /* result of a completed exchange */
@@ -67,8 +72,11 @@ enum oa_state oa_state(const struct oa *oa);
 bool oa_is_complete(const struct oa *oa);                 /* at least one exchange is done, or answered early */
 const struct oa_agreed *oa_agreed(const struct oa *oa);   /* of the last completed exchange; valid until the next */
 
+/* The keys of the last completed exchange, NULL: plain RTP. Valid until the next. */
+const struct oa_srtp *oa_srtp(const struct oa *oa);
+
 /* Writes an offer. Keeps payload types and m= order of earlier exchanges; version rises only if the text changed.
- * -EBUSY in another state than IDLE, -ENOSPC. */
+ * -EBUSY in another state than IDLE, -ENOSPC; -EPROTONOSUPPORT: SRTP is required and keys may not be told; -ENOMEM. */
 int oa_offer(struct oa *oa, const struct oa_local *l, struct out *o);
 /* Takes their offer. -EBUSY; -EINVAL malformed (answer 400); on refusal state is unchanged. */
 int oa_take_offer(struct oa *oa, struct str text);

@@ -15,6 +15,17 @@ struct payloads {
 	struct oa_codec list[PAYLOADS_MAX];
 };
 
+#define OA_SUITES 6
+
+struct oa_secure {                   /* where SRTP is offered or agreed */
+	bool has_key[OA_SUITES];
+	uint8_t keys[OA_SUITES][OA_KEY_MAX]; /* ours */
+	unsigned noffered;
+	int offered[OA_SUITES];      /* of our offer under way: the suite of each tag, from 1 on */
+	uint32_t tag;                /* of the line agreed on */
+	struct oa_srtp agreed, before;
+};
+
 struct oa {
 	enum oa_state state;
 	bool is_complete;
@@ -23,7 +34,8 @@ struct oa {
 	unsigned nsections;
 	unsigned audio;              /* index of our stream's section, valid when nsections > 0 */
 	char *sections[SDP_MEDIA_MAX]; /* refusals: "m=video 0 RTP/AVP 31\r\n" */
-	char proto[16];              /* of the audio section */
+	char proto[24];              /* of the audio section */
+	struct oa_secure *secure;    /* NULL: there is no SRTP */
 	struct payloads known;       /* codecs that have had a number here, with the latest */
 	bool is_pt_seen[128];        /* numbers either side has used for anything */
 	struct payloads ours;        /* of our offer under way */
@@ -50,6 +62,25 @@ bool oa_is_dtmf(const struct oa_codec *c);
 bool oa_fits_format(const struct oa_codec *c, const struct sdp_format *f);
 /* NULL: m hasn't it. */
 const struct sdp_format *oa_find_format(const struct sdp_media *m, const struct oa_codec *c);
+
+/* ---- oa_secure.c ---- */
+
+enum oa_profile { OA_PROFILE_PLAIN, OA_PROFILE_SECURE, OA_PROFILE_OTHER };
+enum oa_profile oa_profile_of(struct str proto);
+/* Can this section of their offer be taken with what we are to do and not to do? */
+bool oa_is_secure_enough(const struct sdp_media *m, const struct oa_local *l);
+/* Before an offer is written: its profile and keys. */
+int oa_secure_offer(struct oa *oa, const struct oa_local *l);
+/* Before an answer to m is written. -ENOMEM. */
+int oa_secure_answer(struct oa *oa, const struct sdp_media *m, const struct oa_local *l);
+/* -EINVAL: it doesn't answer what we offered. */
+int oa_secure_take_answer(struct oa *oa, const struct sdp_media *m);
+void oa_secure_none(struct oa *oa);
+void oa_secure_begin(struct oa *oa);                 /* an exchange begins, */
+void oa_secure_rollback(struct oa *oa);              /* and comes to nothing */
+void oa_secure_free(struct oa *oa);
+/* The lines of the description under way. */
+void oa_secure_write(struct out *o, const struct oa *oa);
 
 /* ---- oa_write.c ---- */
 

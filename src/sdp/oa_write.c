@@ -48,6 +48,7 @@ static void write_audio(struct out *o, const struct oa *oa, const struct oa_loca
 	}
 	if (l->rtcp_port && l->rtcp_port != l->port + 1)
 		out_fmt(o, "a=rtcp:%u\r\n", l->rtcp_port);
+	oa_secure_write(o, oa);
 	out_z(o, "a=");
 	out_z(o, sdp_dir_name(dir));
 	out_z(o, "\r\n");

@@ -144,9 +144,12 @@ class Recording:
 
 
 class Phone:
-    """codec: PCMU, PCMA or G722, or several in order, of which the first must be the one agreed on."""
+    """codec: PCMU, PCMA or G722, or several in order, of which the first must be the one agreed on.
+    encryption: how baresip calls it: srtp (a=crypto beside RTP/AVP), srtp-mand (RTP/SAVP), srtp-mandf; None: plain RTP."""
 
-    def __init__(self, office, number, codec="PCMU", transport="udp", mwi=False, max_calls=4, password=None, family=4):
+    def __init__(self, office, number, codec="PCMU", transport="udp", mwi=False, max_calls=4, password=None, family=4,
+                 encryption=None):
+        self.encryption = encryption
         self.office, self.number, self.transport, self.mwi = office, number, transport, mwi
         self.codecs = codec.split(",")
         self.rate = RATE_HZ[self.codecs[0]]
@@ -180,7 +183,8 @@ class Phone:
             f"audio_source aufile,{self._microphone()}",
             f"snd_path {self.dir}/sound",
             "module_path /usr/lib/baresip/modules",
-            *(f"module {name}.so" for name in ("g711", "g722", "sndfile", "aufile", "aubridge")),
+            *(f"module {name}.so" for name in ("g711", "g722", "sndfile", "aufile", "aubridge",
+                                                       *(["srtp"] if self.encryption else []))),
             *(f"module_app {name}.so" for name in ("menu", "ctrl_tcp", *(["mwi"] if self.mwi else []))),
         ]) + "\n")
         self._next_call()
@@ -209,7 +213,8 @@ class Phone:
         host = self._server()
         names = ",".join(f"{name}/{RATE_HZ[name]}/1" for name in self.codecs)
         self.command("uanew", f"<sip:{self.number}@{host};transport={self.transport}>;auth_pass={self.password};regint=600"
-                              f";audio_codecs={names};mwi={'yes' if self.mwi else 'no'}")
+                              f";audio_codecs={names};mwi={'yes' if self.mwi else 'no'}"
+                              + (f";mediaenc={self.encryption}" if self.encryption else ""))
         return self.wait(wait) if wait else None
 
     def stop(self):
