@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <opus/opus.h>
+#include <stdlib.h>
 
 #define COMPLEXITY 5          /* of 10: half of the CPU of 10, and no ear hears the difference in speech */
 #define DTX_BYTES 2           /* no longer ones say that nothing is said (RFC 6716 §3.1: a table of contents and an empty frame) */
@@ -26,47 +27,68 @@ static opus_int32 bandwidth(uint32_t rate_hz)
 }
 
 
+struct sender {
+	OpusEncoder *enc;
+	bool is_pausing;      /* the last one sent said that nothing is said */
+};
+
+static void opus_encoder_close(void *st)
+{
+	struct sender *s = st;
+
+	opus_encoder_destroy(s->enc);
+	free(s);
+}
+
 static void *opus_encoder_open(const struct codec *c, uint32_t rate_hz)
 {
+	struct sender *s = calloc(1, sizeof(*s));
 	OpusEncoder *enc;
 	int err = OPUS_OK;
 
 	(void)c;
-	enc = opus_encoder_create((opus_int32)rate_hz, 1, OPUS_APPLICATION_VOIP, &err);
-	if (!enc)
+	enc = s ? opus_encoder_create((opus_int32)rate_hz, 1, OPUS_APPLICATION_VOIP, &err) : NULL;
+	if (!enc) {
+		free(s);
 		return NULL;
+	}
+	s->enc = enc;
 	opus_encoder_ctl(enc, OPUS_SET_COMPLEXITY(COMPLEXITY));
 	opus_encoder_ctl(enc, OPUS_SET_SIGNAL(OPUS_SIGNAL_VOICE));
 	opus_encoder_ctl(enc, OPUS_SET_BITRATE(speech_bitrate(rate_hz)));
-	return enc;
+	return s;
 }
-
-static void opus_encoder_close(void *st) { opus_encoder_destroy(st); }
 
 /* RFC 7587 §6.1: what the receiver wishes. FEC costs bits that are of use only where packets are missed. */
 static void opus_tune(void *st, const struct opus_params *p, unsigned loss_percent)
 {
+	OpusEncoder *enc = ((struct sender *)st)->enc;
 	uint32_t max_hz = p->max_rate_hz ? p->max_rate_hz : CLOCK_HZ;
 	opus_int32 rate_hz = 0, bitrate;
 
-	opus_encoder_ctl(st, OPUS_GET_SAMPLE_RATE(&rate_hz));
+	opus_encoder_ctl(enc, OPUS_GET_SAMPLE_RATE(&rate_hz));
 	bitrate = speech_bitrate((uint32_t)rate_hz < max_hz ? (uint32_t)rate_hz : max_hz);
 	if (p->max_bitrate && bitrate > (opus_int32)p->max_bitrate)
 		bitrate = (opus_int32)p->max_bitrate;
-	opus_encoder_ctl(st, OPUS_SET_BITRATE(bitrate));
-	opus_encoder_ctl(st, OPUS_SET_MAX_BANDWIDTH(bandwidth(max_hz)));
-	opus_encoder_ctl(st, OPUS_SET_VBR(!p->cbr));
-	opus_encoder_ctl(st, OPUS_SET_DTX(p->dtx));
-	opus_encoder_ctl(st, OPUS_SET_INBAND_FEC(p->fec && loss_percent > 0));
-	opus_encoder_ctl(st, OPUS_SET_PACKET_LOSS_PERC((opus_int32)(loss_percent > 100 ? 100 : loss_percent)));
+	opus_encoder_ctl(enc, OPUS_SET_BITRATE(bitrate));
+	opus_encoder_ctl(enc, OPUS_SET_MAX_BANDWIDTH(bandwidth(max_hz)));
+	opus_encoder_ctl(enc, OPUS_SET_VBR(!p->cbr));
+	opus_encoder_ctl(enc, OPUS_SET_DTX(p->dtx));
+	opus_encoder_ctl(enc, OPUS_SET_INBAND_FEC(p->fec && loss_percent > 0));
+	opus_encoder_ctl(enc, OPUS_SET_PACKET_LOSS_PERC((opus_int32)(loss_percent > 100 ? 100 : loss_percent)));
 }
 
+/* The first packet of a pause goes out, so that what doesn't come isn't taken for lost; then only a sign of life now and then (RFC 7587
+ * §3.1.3). */
 static size_t opus_do_encode(void *st, const struct codec *c, const int16_t *pcm, size_t n, uint8_t *out, size_t max)
 {
-	opus_int32 len = opus_encode(st, pcm, (int)n, out, (opus_int32)max);
+	struct sender *s = st;
+	opus_int32 len = opus_encode(s->enc, pcm, (int)n, out, (opus_int32)max);
+	bool was_pausing = s->is_pausing;
 
 	(void)c;
-	return len > DTX_BYTES ? (size_t)len : 0;
+	s->is_pausing = len > 0 && len <= DTX_BYTES;
+	return len <= 0 || (s->is_pausing && was_pausing) ? 0 : (size_t)len;
 }
 
 static void *opus_decoder_open(const struct codec *c, uint32_t rate_hz)

@@ -171,7 +171,8 @@ static void agree_payloads(struct oa_agreed *a, const struct sdp_media *theirs, 
 		if (!f)
 			continue;
 		if (oa_is_dtmf(c)) {
-			if (c->clock_hz != a->codec.clock_hz)
+			/* The codec's clock (RFC 4733 §2.1); phones that know events of another one alone mean these. */
+			if (c->clock_hz != a->codec.clock_hz && a->dtmf_send_pt >= 0)
 				continue;
 			a->dtmf_send_pt = f->pt;
 			a->dtmf_recv_pt = c->pt;

@@ -146,6 +146,13 @@ void payloads_answer(const struct sdp_media *m, const struct oa_local *l, bool p
 		if (f && !payloads_find(ps, &events))
 			payloads_add(ps, &events, f->pt);
 	}
+	if (l->dtmf && naudio && ps->n == naudio) {
+		struct oa_codec events = dtmf_codec(8000);
+		const struct sdp_format *f = oa_find_format(m, &events);
+
+		if (f) /* those of phones that speak Opus and know events of 8000 alone */
+			payloads_add(ps, &events, f->pt);
+	}
 }
 
 void payloads_answered(const struct payloads *offered, const struct sdp_media *m, struct payloads *ps)

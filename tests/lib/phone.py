@@ -30,7 +30,8 @@ from office import PROMPTS, ROOT, SLOW, TLS_PORT, OfficeError, end_with_us, own_
 COMPARE = ROOT / "build/tests/media/compare"      # a tool; it needn't be slow because the server is a sanitizer build
 CLIPS = ROOT / "build/tests/phones/clips"
 SILENCE_S = 180                # behind each clip; no call of a test lasts longer
-RATE_HZ = {"PCMU": 8000, "PCMA": 8000, "G722": 16000}
+RATE_HZ = {"PCMU": 8000, "PCMA": 8000, "G722": 16000, "GSM": 8000, "opus": 48000, "L16": 16000, "G726-32": 8000}
+CHANNELS = {"opus": 2}           # microphone and receiver have as many
 AUDIO_BUFFER_S = 0.2           # between its microphone and the packets
 WAV_HEADER = 44                # of the files that sndfile writes
 # On a machine so busy that phones stall, jitter buffers conceal and skip. Other sounds are below 0.5 still.
@@ -56,17 +57,17 @@ class Clip:
     def part(self, start_s, end_s=None):
         return Clip(self.path, self.start_s + start_s, self.start_s + end_s if end_s else self.end_s)
 
-    def file(self, rate=None, pad_s=0):
+    def file(self, rate=None, pad_s=0, channels=1):
         """A WAV of it, at another rate and with silence behind if wanted; made once."""
         if rate is None and not self.start_s and not self.end_s:
             return self.path
-        made = CLIPS / f"{self.path.stem}-{self.start_s:.2f}-{self.end_s or 0:.2f}-{rate or 0}-{pad_s}.wav"
+        made = CLIPS / f"{self.path.stem}-{self.start_s:.2f}-{self.end_s or 0:.2f}-{rate or 0}-{pad_s}-{channels}.wav"
         if not made.exists() or made.stat().st_mtime < self.path.stat().st_mtime:
             CLIPS.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=CLIPS, suffix=".wav", delete=False) as new:
                 pass
             cut = ["trim", f"{self.start_s}"] + ([f"={self.end_s}"] if self.end_s else [])
-            subprocess.run(["sox", "-R", self.path, "-b", "16", "-c", "1"] + (["-r", str(rate)] if rate else []) + [new.name] + cut
+            subprocess.run(["sox", "-R", self.path, "-b", "16", "-c", str(channels)] + (["-r", str(rate)] if rate else []) + [new.name] + cut
                            + ["pad", "0", str(pad_s)], check=True, timeout=60)
             os.chmod(new.name, 0o644)
             os.rename(new.name, made)
@@ -125,26 +126,31 @@ class Recording:
             return struct.unpack("<I", file.read(28)[24:28])[0]
 
     @property
+    def frame_bytes(self):
+        with open(self.path, "rb") as file:
+            return 2 * struct.unpack("<H", file.read(24)[22:24])[0]
+
+    @property
     def seconds(self):
         path = self.path
         size = path.stat().st_size if path else 0
-        return (size - WAV_HEADER) / 2 / self.rate if size > WAV_HEADER else 0.0
+        return (size - WAV_HEADER) / self.frame_bytes / self.rate if size > WAV_HEADER else 0.0
 
     def copy(self, to, since_s=0.0, until_s=None):
-        rate = self.rate
+        rate, frame = self.rate, self.frame_bytes
         with open(self.path, "rb") as file:
-            file.seek(WAV_HEADER + 2 * int(since_s * rate))
-            data = file.read(-1 if until_s is None else 2 * max(0, int((until_s - since_s) * rate)))
+            file.seek(WAV_HEADER + frame * int(since_s * rate))
+            data = file.read(-1 if until_s is None else frame * max(0, int((until_s - since_s) * rate)))
         with wave.open(str(to), "wb") as out:
-            out.setnchannels(1)
+            out.setnchannels(frame // 2)
             out.setsampwidth(2)
             out.setframerate(rate)
-            out.writeframes(data[:len(data) & ~1])
+            out.writeframes(data[:len(data) // frame * frame])
         return to
 
 
 class Phone:
-    """codec: PCMU, PCMA or G722, or several in order, of which the first must be the one agreed on.
+    """codec: one of RATE_HZ, or several in order, of which the first must be the one agreed on.
     encryption: how baresip calls it: srtp (a=crypto beside RTP/AVP), srtp-mand (RTP/SAVP), srtp-mandf; None: plain RTP."""
 
     def __init__(self, office, number, codec="PCMU", transport="udp", mwi=False, max_calls=4, password=None, family=4,
@@ -152,7 +158,7 @@ class Phone:
         self.encryption = encryption
         self.office, self.number, self.transport, self.mwi = office, number, transport, mwi
         self.codecs = codec.split(",")
-        self.rate = RATE_HZ[self.codecs[0]]
+        self.rate, self.channels = RATE_HZ[self.codecs[0]], CHANNELS.get(self.codecs[0], 1)
         self.max_calls = max_calls
         self.password = password or f"s{number}"
         self.family = family
@@ -183,7 +189,7 @@ class Phone:
             f"audio_source aufile,{self._microphone()}",
             f"snd_path {self.dir}/sound",
             "module_path /usr/lib/baresip/modules",
-            *(f"module {name}.so" for name in ("g711", "g722", "sndfile", "aufile", "aubridge",
+            *(f"module {name}.so" for name in ("g711", "g722", "gsm", "g726", "l16", "opus", "sndfile", "aufile", "aubridge",
                                                        *(["srtp"] if self.encryption else []))),
             *(f"module_app {name}.so" for name in ("menu", "ctrl_tcp", *(["mwi"] if self.mwi else []))),
         ]) + "\n")
@@ -211,7 +217,7 @@ class Phone:
 
     def register(self, wait="REGISTER_OK"):
         host = self._server()
-        names = ",".join(f"{name}/{RATE_HZ[name]}/1" for name in self.codecs)
+        names = ",".join(f"{name}/{RATE_HZ[name]}/{CHANNELS.get(name, 1)}" for name in self.codecs)
         self.command("uanew", f"<sip:{self.number}@{host};transport={self.transport}>;auth_pass={self.password};regint=600"
                               f";audio_codecs={names};mwi={'yes' if self.mwi else 'no'}"
                               + (f";mediaenc={self.encryption}" if self.encryption else ""))
@@ -345,17 +351,17 @@ class Phone:
 
     def _microphone(self, clip=None):
         if clip:
-            return clip.file(self.rate, SILENCE_S)
-        made = CLIPS / f"silence-{self.rate}.wav"
+            return clip.file(self.rate, SILENCE_S, self.channels)
+        made = CLIPS / f"silence-{self.rate}-{self.channels}.wav"
         if not made.exists():
             CLIPS.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=CLIPS, suffix=".wav", delete=False) as new:
                 pass
             with wave.open(new.name, "wb") as out:
-                out.setnchannels(1)
+                out.setnchannels(self.channels)
                 out.setsampwidth(2)
                 out.setframerate(self.rate)
-                out.writeframes(bytes(2 * self.rate * SILENCE_S))
+                out.writeframes(bytes(2 * self.channels * self.rate * SILENCE_S))
             os.rename(new.name, made)
         return made
 

@@ -10,6 +10,12 @@ $(BUILD)/tests/media/test_match: $(addprefix $(BUILD)/tests/media/,test_match.o 
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SAN) -fno-lto -o $@ $^ $(ALL_LIBS) -lcmocka
 
-# One of the units.
-UNIT_BIN  += $(BUILD)/tests/media/test_match
-test-unit: $(BUILD)/tests/media/test_match
+$(BUILD)/tests/media/test_transcode.o: ALL_CFLAGS += -DPROMPTS_DIR='"$(PROMPTS_DIR)"'
+
+$(BUILD)/tests/media/test_transcode: $(addprefix $(BUILD)/tests/media/,test_transcode.o match.o fft.o) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -fno-lto -o $@ $^ $(ALL_LIBS) -lcmocka
+
+# Two of the units; one has the prompts for its speech.
+UNIT_BIN  += $(BUILD)/tests/media/test_match $(BUILD)/tests/media/test_transcode
+test-unit: $(BUILD)/tests/media/test_match $(BUILD)/tests/media/test_transcode prompts

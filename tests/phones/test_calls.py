@@ -41,7 +41,8 @@ def test_two_phones_hear_each_other(phones, office, transport):
     b.wait("CALL_CLOSED")
 
 
-@pytest.mark.parametrize("codecs", [("PCMU", "PCMA"), ("PCMU", "G722"), ("G722", "PCMA"), ("G722", "G722")], ids="-".join)
+@pytest.mark.parametrize("codecs", [("PCMU", "PCMA"), ("PCMU", "G722"), ("G722", "PCMA"), ("G722", "G722"),
+                                    ("opus", "opus"), ("opus", "PCMA"), ("opus", "G722")], ids="-".join)
 def test_phones_of_different_codecs_hear_each_other(phones, codecs):
     a, b = phones("1001", codec=codecs[0]), phones("1002", codec=codecs[1])
     connect(a, b, "1002")

@@ -37,6 +37,7 @@ struct peer {
 	uint16_t port;
 	uint16_t seq;
 	uint32_t ts, ssrc;
+	struct peer *listener;   /* takes in what has come for it while this one talks; may be NULL */
 	/* what arrived */
 	unsigned n;
 	struct rtp_packet got[PEER_MAX];
@@ -128,7 +129,7 @@ static inline void send_to(int fd, uint16_t port, const void *p, size_t n)
 
 static inline void peer_send_raw(struct peer *p, uint16_t port, uint8_t pt, bool marker, uint32_t ts, const void *payload, size_t n)
 {
-	uint8_t packet[512];
+	uint8_t packet[RTP_HEADER_LEN + 1920];
 	struct rtp_packet h = { .marker = marker, .pt = pt, .seq = p->seq++, .ts = ts, .ssrc = p->ssrc };
 
 	rtp_print(packet, &h);
@@ -524,6 +525,8 @@ static inline void peer_talk(struct bed *b, struct peer *p, uint16_t port, enum 
 		wait_received(b, before + i / frame + 1);
 		turn_for_ms(b, 20);
 		peer_receive(p);
+		if (p->listener)
+			peer_receive(p->listener);
 	}
 	encoder_free(e);
 }

@@ -91,12 +91,122 @@ static void test_jitter_lost_packet_is_concealed_in_place(void **state)
 	assert_int_equal(stats.late, 0);
 }
 
+/* Opus through the buffer at 16 kHz: packets of 20 ms, of which every tenth is lost. */
+static void opus_with_losses(bool fec, struct jitter_stats *stats)
+{
+	struct encoder *e = encoder_new(CODEC_OPUS, 16000);
+	struct jitter *j = jitter_new(CODEC_OPUS, 16000);
+	struct opus_params p = { .fec = fec };
+	unsigned sound = 0;
+
+	encoder_tune(e, &p, 20);
+	for (unsigned next = 0; next < PACKETS; next++) {
+		uint8_t payload[CODEC_PAYLOAD_MAX];
+		int16_t said[320], heard[160];
+		size_t len;
+
+		for (unsigned i = 0; i < 320; i++)
+			said[i] = (int16_t)(((next * 320 + i) % 107) * 150 - 8000);
+		len = encoder_run(e, said, 320, payload, sizeof(payload));
+		if (next % 10 != 5)
+			assert_int_equal(jitter_put(j, 5000 + 960 * next, payload, len), 0);
+		sound += jitter_get(j, heard) == JITTER_SOUND;
+		sound += jitter_get(j, heard) == JITTER_SOUND;
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		int16_t heard[160];
+
+		sound += jitter_get(j, heard) == JITTER_SOUND;
+	}
+	assert_in_range(sound, 2 * PACKETS - 6, 2 * PACKETS);
+	jitter_get_stats(j, stats);
+	jitter_free(j);
+	encoder_free(e);
+}
+
+/* RFC 6716 §2.1.7: the packet behind a loss says what it was. What is told isn't counted as made up. */
+static void test_jitter_opus_tells_what_was_lost(void **state)
+{
+	struct jitter_stats stats;
+
+	(void)state;
+	opus_with_losses(true, &stats);
+	assert_int_equal(stats.recovered_ms, PACKETS / 10 * 20);
+	assert_int_equal(stats.concealed_ms, 0);
+	assert_int_equal(stats.late, 0);
+}
+
+/* RFC 7587 §3.1.3: a sender in DTX leaves out what it has announced as silence; that is no loss, and what follows needs no delay
+ * of its own. */
+static void test_jitter_opus_pause_is_no_loss(void **state)
+{
+	struct encoder *e = encoder_new(CODEC_OPUS, 16000);
+	struct jitter *j = jitter_new(CODEC_OPUS, 16000);
+	struct opus_params p = { .dtx = true };
+	struct jitter_stats stats;
+	unsigned idle = 0, sent = 0;
+
+	(void)state;
+	encoder_tune(e, &p, 0);
+	for (unsigned next = 0; next < 200; next++) {
+		uint8_t payload[CODEC_PAYLOAD_MAX];
+		int16_t said[320] = { 0 }, heard[160];
+		bool speaks = next < 50 || next >= 150;
+		size_t len;
+
+		for (unsigned i = 0; speaks && i < 320; i++)
+			said[i] = (int16_t)(((next * 320 + i) % 107) * 150 - 8000);
+		len = encoder_run(e, said, 320, payload, sizeof(payload));
+		sent += len > 0;
+		if (len)
+			assert_int_equal(jitter_put(j, 5000 + 960 * next, payload, len), 0);
+		for (unsigned i = 0; i < 2; i++)
+			idle += jitter_get(j, heard) == JITTER_IDLE && next > 5;
+	}
+	jitter_get_stats(j, &stats);
+	assert_true(sent < 150);
+	assert_int_equal(idle, 0);
+	assert_true(stats.concealed_ms <= 100);
+	assert_int_equal(stats.late, 0);
+	jitter_free(j);
+	encoder_free(e);
+}
+
+/* What can't be cut is kept whole: 60 and 120 ms in one packet (RFC 6716 §2.1.4, §3.2). */
+static void test_jitter_opus_long_packets_are_played_whole(void **state)
+{
+	struct encoder *e = encoder_new(CODEC_OPUS, 8000);
+	struct jitter *j = jitter_new(CODEC_OPUS, 8000);
+	unsigned sound = 0;
+
+	(void)state;
+	for (unsigned next = 0; next < 20; next++) {
+		uint8_t payload[CODEC_PAYLOAD_MAX];
+		int16_t said[480], heard[80];
+		size_t len;
+
+		for (unsigned i = 0; i < 480; i++)
+			said[i] = (int16_t)(((next * 480 + i) % 61) * 200 - 6000);
+		len = encoder_run(e, said, 480, payload, sizeof(payload));
+		assert_int_equal(codec_units(codec_get(CODEC_OPUS), payload, len), 2880);
+		assert_int_equal(jitter_put(j, 77 + 2880 * next, payload, len), 0);
+		for (unsigned i = 0; i < 6; i++)
+			sound += jitter_get(j, heard) == JITTER_SOUND;
+	}
+	assert_in_range(sound, 20 * 6 - 8, 20 * 6);
+	jitter_free(j);
+	encoder_free(e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_jitter_burst_is_played_whole),
 		cmocka_unit_test(test_jitter_catches_up_in_a_pause),
 		cmocka_unit_test(test_jitter_lost_packet_is_concealed_in_place),
+		cmocka_unit_test(test_jitter_opus_tells_what_was_lost),
+		cmocka_unit_test(test_jitter_opus_pause_is_no_loss),
+		cmocka_unit_test(test_jitter_opus_long_packets_are_played_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -229,6 +229,33 @@ static void test_oa_fmtp_of_theirs_is_kept(void **state)
 	}
 }
 
+/* RFC 4733 §2.1, RFC 7587 §4.1: events have the clock of the audio they stand in for, where they can be had so. */
+static void test_oa_events_have_the_clock_of_the_codec(void **state)
+{
+	static const char opus[] = THEIRS "m=audio 49170 RTP/AVP 96 97 98\r\na=rtpmap:96 opus/48000/2\r\n";
+	static const struct { const char *events; uint32_t clock_hz; int pt; } v[] = {
+		{ "a=rtpmap:97 telephone-event/8000\r\na=rtpmap:98 telephone-event/48000\r\n", 48000, 98 },
+		{ "a=rtpmap:98 telephone-event/48000\r\n", 48000, 98 },
+		{ "a=rtpmap:97 telephone-event/8000\r\n", 8000, 97 }, /* baresip 1.0 */
+		{ "", 0, -1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		struct oa *oa = oa_new(7);
+		char theirs[600];
+
+		snprintf(theirs, sizeof(theirs), "%s%s", opus, v[i].events);
+		answer(oa, theirs, &(struct oa_local){ .addr = local.addr, .port = 20000, .rtcp_port = 20001, .dir = SDP_SENDRECV,
+						       .ncodecs = 1, .dtmf = true,
+						       .codecs = &(struct oa_codec){ .name = "opus", .clock_hz = 48000, .channels = 2, .pt = 111 } }, true);
+		assert_int_equal(oa_agreed(oa)->dtmf_send_pt, v[i].pt);
+		assert_int_equal(oa_agreed(oa)->dtmf_recv_pt, v[i].pt);
+		assert_int_equal(oa_agreed(oa)->dtmf_clock_hz, v[i].clock_hz);
+		oa_free(oa);
+	}
+}
+
 static void test_oa_offered_without_offer_is_none(void **state)
 {
 	struct oa *oa = oa_new(7);
@@ -664,6 +691,7 @@ int main(void)
 		cmocka_unit_test(test_oa_answer_keeps_order_of_sections),
 		cmocka_unit_test(test_oa_answer_order_of_preference),
 		cmocka_unit_test(test_oa_fmtp_of_theirs_is_kept),
+		cmocka_unit_test(test_oa_events_have_the_clock_of_the_codec),
 		cmocka_unit_test(test_oa_offered_without_offer_is_none),
 		cmocka_unit_test(test_oa_answer_directions),
 		cmocka_unit_test(test_oa_take_answer_directions),
