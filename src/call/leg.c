@@ -296,6 +296,32 @@ int leg_answer(struct leg *leg)
 	return 0;
 }
 
+/* Our own description couldn't be made of it: nobody else has refused it. */
+static bool is_misfit(const struct leg *leg)
+{
+	struct leg_codecs codecs;
+	struct oa_local all = { .codecs = codecs.list };
+
+	if (oa_state(leg->oa) != OA_REMOTE_OFFER)
+		return !oa_is_complete(leg->oa);
+	leg_codecs(leg, NULL, &codecs);
+	all.ncodecs = codecs.n;
+	return !oa_can_answer(leg->oa, &all);
+}
+
+/* What a caller is told beside the reason for which he isn't answered. */
+static void print_refusal(struct leg *leg, struct out *o, int status)
+{
+	const struct sip_msg *invite = session_invite_msg(leg->session);
+
+	if (leg == leg->call->caller_leg && status == 480 && leg->call->is_sips_refused)
+		out_z(o, "Warning: 380 cordboard \"SIPS Not Allowed\"\r\n"); /* RFC 5630 */
+	if (status == 488 && invite && is_misfit(leg))
+		leg_print_warning(leg, o, invite);
+	if (leg == leg->call->caller_leg)
+		told_print_refusal(leg, o);
+}
+
 void leg_close(struct leg *leg, int status, const char *reason)
 {
 	char most[256];
@@ -306,12 +332,12 @@ void leg_close(struct leg *leg, int status, const char *reason)
 		/* What we tell the far end is what the record says. */
 		if (reason)
 			leg->cause = cause_of_reason(str_from(reason));
-		out_init_on(&o, most, sizeof(most), REASON_MAX + PASS_MAX);
+		out_init_on(&o, most, sizeof(most), REASON_MAX + PASS_MAX + DIVERSION_HDRS_MAX);
 		reason_print(&o, reason, leg->is_caller && leg->state < LEG_ANSWERED ? status : 0);
 		if (leg->is_caller || leg->state == LEG_ANSWERED) /* a CANCEL says why, and no more */
 			told_print_parting(leg, &o);
-		if (leg == leg->call->caller_leg && status == 480 && leg->call->is_sips_refused)
-			out_z(&o, "Warning: 380 cordboard \"SIPS Not Allowed\"\r\n"); /* RFC 5630 */
+		if (leg->is_caller && leg->state < LEG_ANSWERED && status >= 300)
+			print_refusal(leg, &o, status);
 		if (!leg->status)
 			leg->status = leg->state < LEG_ANSWERED ? (leg->is_caller ? status : 487) : 0;
 		leg->is_cancelled = leg->is_cancelled || leg->state < LEG_ANSWERED;

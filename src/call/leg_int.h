@@ -37,6 +37,8 @@ bool leg_secure_params(const struct leg *leg, struct secure_params *p);
 /* leg_offer.c: offers after the first, both ways. */
 void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg);
 void leg_on_reoffer_done(struct session *s, int status, const struct sip_msg *m, void *arg);
+/* The Warning of a 488 to the offer in m; nothing when it can't be read. */
+void leg_print_warning(struct leg *leg, struct out *o, const struct sip_msg *m);
 /* Something an offer may have waited for has happened. */
 void leg_offer_waiting(struct leg *leg);
 /* The peer has changed the codec (from `before`, NULL: there was none): the partner is asked for the same, which spares the

@@ -30,6 +30,24 @@ struct str leg_sdp_of(struct leg *leg, const struct sip_msg *m)
 	return part.content;
 }
 
+void leg_print_warning(struct leg *leg, struct out *o, const struct sip_msg *m)
+{
+	static const struct { int code; const char *text; } rows[] = {
+		{ 302, "Incompatible transport protocol" }, { 304, "Media type not available" }, { 305, "Incompatible media format" },
+	};
+	struct leg_codecs codecs;
+	struct oa_local all = { .codecs = codecs.list };
+	int code;
+
+	leg_codecs(leg, NULL, &codecs);
+	all.ncodecs = codecs.n;
+	code = oa_warn_code(leg_sdp_of(leg, m), &all);
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].code == code)
+			out_fmt(o, "Warning: %d cordboard \"%s\"\r\n", code, rows[i].text);
+}
+
 /* ---- ours ---- */
 
 static int offer_now(struct leg *leg)
@@ -134,6 +152,18 @@ static int write_reply(struct leg *leg, struct session *s, const struct sip_msg 
 	return err;
 }
 
+static void refuse_offer(struct leg *leg, struct session *s, struct strans *st, const struct sip_msg *m, int status)
+{
+	char hdrs[128];
+	struct out o;
+
+	out_init(&o, hdrs, sizeof(hdrs) - 1);
+	if (status == 488)
+		leg_print_warning(leg, &o, m);
+	hdrs[out_ok(&o) ? o.len : 0] = '\0';
+	session_reply_offer(s, st, status, hdrs[0] ? hdrs : NULL, NULL, STR_NULL);
+}
+
 void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg)
 {
 	struct leg *leg = arg;
@@ -153,7 +183,7 @@ void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *
 	out_init_grow(&o, SDP_TEXT_MAX);
 	err = write_reply(leg, s, m, has_offer, &o);
 	if (err) {
-		session_reply_offer(s, st, refusal_of(err), NULL, NULL, STR_NULL);
+		refuse_offer(leg, s, st, m, refusal_of(err));
 	} else {
 		char *hdrs = connected_hdrs(leg, false);
 

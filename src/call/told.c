@@ -405,6 +405,23 @@ static void print_history(struct out *o, const struct leg *caller, const struct 
 		history_print(o, callee->told.diverted, &p);
 }
 
+void told_print_refusal(const struct leg *caller, struct out *o)
+{
+	const struct leg *last = NULL;
+	char host[SOCKADDR_TEXT_MAX];
+	union sockaddr_any local;
+	struct identity id;
+
+	for (const struct leg *leg = caller->call->legs; leg; leg = leg->next)
+		if (leg != caller && !leg->has_left && leg->told.diverted)
+			last = leg;
+	if (!last || session_local_addr(caller->session, &local) != 0)
+		return;
+	sockaddr_print_uri(&local, host);
+	told_of(last, caller, &id);
+	print_history(o, caller, last, &id, host);
+}
+
 void told_connected(struct leg *caller, const struct leg *callee)
 {
 	char own[SESSID_LEN + 1], host[SOCKADDR_TEXT_MAX];

@@ -71,5 +71,7 @@ void told_connected(struct leg *caller, const struct leg *callee);
 /* Its last message, a BYE or a final response: what of it may go on is kept, and written into our BYE or refusal to another leg. */
 void told_part(struct leg *leg, const struct sip_msg *m);
 void told_print_parting(const struct leg *leg, struct out *o);
+/* The same in the refusal of an unanswered caller: where his call went, if he can read it. */
+void told_print_refusal(const struct leg *caller, struct out *o);
 /* They are joined. */
 void told_joined(struct leg *a, struct leg *b);

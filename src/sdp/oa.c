@@ -291,6 +291,26 @@ unsigned oa_offered(const struct oa *oa, const struct oa_local *l, struct oa_cod
 	return n;
 }
 
+int oa_warn_code(struct str text, const struct oa_local *l)
+{
+	bool has_audio = false, has_rtp = false, has_codec = false;
+	struct sdp *s;
+
+	if (sdp_parse(&s, text) != 0)
+		return 0;
+	for (unsigned i = 0; i < s->nmedia; i++) {
+		const struct sdp_media *m = &s->media[i];
+
+		if (!is_audio(m) || !m->port)
+			continue;
+		has_audio = true;
+		has_rtp = has_rtp || is_rtp(m);
+		has_codec = has_codec || (is_rtp(m) && count_common(m, l) > 0);
+	}
+	free(s);
+	return !has_audio ? 304 : !has_rtp || has_codec ? 302 : 305;
+}
+
 struct str oa_fmtp(const struct oa *oa, const struct oa_codec *c)
 {
 	const struct sdp *s = oa->offer;

@@ -84,6 +84,9 @@ int oa_take_offer(struct oa *oa, struct str text);
 unsigned oa_offered(const struct oa *oa, const struct oa_local *l, struct oa_codec out[OA_CODECS_MAX]);
 /* Is there an answer to the taken offer, or would oa_answer() refuse it? */
 bool oa_can_answer(const struct oa *oa, const struct oa_local *l);
+/* Why an offer was refused with 488, for Warning (RFC 3261 §20.43): 302 no transport that may be used, keys included; 304 no audio, 305 no
+ * codec in common with l. text: the offer; 0: it can't be read. */
+int oa_warn_code(struct str text, const struct oa_local *l);
 /* What they say of a codec (a=fmtp) in their offer under way, else what they said when it was agreed on; empty: nothing. Valid until the
  * next exchange goes on. */
 struct str oa_fmtp(const struct oa *oa, const struct oa_codec *c);

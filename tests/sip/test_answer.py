@@ -101,7 +101,30 @@ def test_secure_media_is_not_pretended(pair):
     """RTP/SAVP that we don't do is 488, not answered in clear."""
     caller, callee = pair
     here = caller.invite("91002", sdp(caller.addr, 40000).replace("RTP/AVP", "RTP/SAVP"))
-    here.ack(here.expect(488))
+    m = here.expect(488)
+    assert m["Warning"] == '302 cordboard "Incompatible transport protocol"'
+    here.ack(m)
+
+
+def test_call_without_audio_is_told_so(pair):
+    """RFC 3261 section 20.43."""
+    caller, callee = pair
+    here = caller.invite("91002", sdp(caller.addr, 40000).replace("m=audio", "m=text"))
+    m = here.expect(488)
+    assert m["Warning"] == '304 cordboard "Media type not available"'
+    here.ack(m)
+
+
+def test_callees_own_refusal_is_not_warned_of(pair):
+    """It wasn't our description that couldn't be made."""
+    caller, callee = pair
+    here = caller.invite("91002")
+    there = callee.answer_invite()
+    there.reply(488, "Not Acceptable Here")
+    there.expect("ACK")
+    m = here.expect(488)
+    assert m.get("Warning") is None
+    here.ack(m)
 
 
 def test_stream_may_be_closed_and_opened_again(pair):

@@ -316,6 +316,21 @@ def test_caller_is_told_where_his_call_went(pair, forwards):
         there.reply(200, "OK", callee.expect("BYE"))
 
 
+def test_caller_is_told_where_his_call_was_refused(pair, forwards):
+    """RFC 7044 section 9.4: a refusal is a response like another."""
+    caller, callee = pair
+    forwards(("1003", "always", "1002"))
+    for headers, told in [(["Supported: histinfo"], "<sip:1003@us>;index=1, <sip:1002@us;cause=302>;index=1.1;mp=1"), ([], None)]:
+        here = caller.invite("91003", headers=headers)
+        there = callee.answer_invite()
+        there.reply(486, "Busy Here")
+        there.expect("ACK")
+        m = here.expect(486)
+        value = m.get("History-Info")
+        assert (ours(value) if value else None) == told
+        here.ack(m)
+
+
 @pytest.mark.parametrize("trunk,target", [("stranger", "<sip:anonymous@anonymous.invalid;cause=302>"), ("friend", "<sip:1002@us;cause=302>")])
 def test_connected_number_in_history_is_for_the_trusted(pair, forwards, request, trunk, target):
     """RFC 3325 section 7: who answers is told in the trust domain alone, in History-Info as elsewhere."""

@@ -465,6 +465,7 @@ def test_call_without_a_usable_codec_gets_488(pair):
     caller, callee = pair
     here = caller.invite("91002", sdp(caller.addr, 40000, [(97, "SPEEX/8000")]))
     m = here.expect(488)
+    assert m["Warning"] == '305 cordboard "Incompatible media format"'
     here.ack(m)
     callee.expect_none(0.2)
 
@@ -554,6 +555,7 @@ def test_reinvite_with_unusable_offer_leaves_all_as_it_was(pair):
     here, there = connect(caller, callee)
     here.send("INVITE", sdp(caller.addr, 40000, [(97, "SPEEX/8000")], version=2))
     m = here.expect(488)
+    assert m["Warning"] == '305 cordboard "Incompatible media format"'
     here.ack(m)
     hang_up(here, there)
 

@@ -664,6 +664,30 @@ static void test_oa_rtcp_and_ipv6_of_theirs(void **state)
 	oa_free(oa);
 }
 
+/* RFC 3261 section 20.43 */
+static void test_oa_warn_codes(void **state)
+{
+#define SDP "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
+	static const struct { const char *text; int code; } rows[] = {
+		{ SDP "m=audio 4000 RTP/AVP 18\r\n", 305 },
+		{ SDP "m=video 4000 RTP/AVP 31\r\nm=audio 4002 RTP/AVPF 97\r\n", 305 },
+		{ SDP "m=audio 4000 RTP/SAVP 0\r\n", 302 },
+		{ SDP "m=audio 4000 RTP/SAVP 18\r\nm=audio 4002 RTP/AVP 18\r\n", 305 },
+		{ SDP "m=audio 4000 DCCP/TLS/RTP/SAVP 0\r\n", 302 },
+		{ SDP "m=video 4000 RTP/AVP 31\r\n", 304 },
+		{ SDP "m=audio 0 RTP/AVP 0\r\nm=video 4000 RTP/AVP 31\r\n", 304 },
+		{ SDP, 304 },
+		{ "no description", 0 },
+	};
+#undef SDP
+	static const struct oa_codec pcmu = { .name = "PCMU", .pt = 0, .clock_hz = 8000, .channels = 1 };
+	const struct oa_local l = { .ncodecs = 1, .codecs = &pcmu };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(oa_warn_code(str_from(rows[i].text), &l), rows[i].code);
+}
+
 static void test_oa_small_buffer_is_refused(void **state)
 {
 	struct oa *oa = oa_new(7);
@@ -709,6 +733,7 @@ int main(void)
 		cmocka_unit_test(test_oa_answer_timing_equals_offer),
 		cmocka_unit_test(test_oa_agreed_ptime),
 		cmocka_unit_test(test_oa_rtcp_and_ipv6_of_theirs),
+		cmocka_unit_test(test_oa_warn_codes),
 		cmocka_unit_test(test_oa_small_buffer_is_refused),
 	};
 
