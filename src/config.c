@@ -52,6 +52,7 @@ static const struct key keys[] = {
 	{ "tls", "key", KEY_TEXT_OR_EMPTY, AT(tls_key), 0, 0, "" },
 	{ "tls", "certs", KEY_CERTS, AT(tls_certs), 0, 0, "" },
 	{ "tls", "ca", KEY_TEXT_OR_EMPTY, AT(tls_ca), 0, 0, "" },
+	{ "tls", "crl", KEY_TEXT_OR_EMPTY, AT(tls_crl), 0, 0, "" },
 	{ "tls", "client", KEY_CLIENT, AT(tls_client), 0, 0, "no" },
 	{ "tls", "verify_server", KEY_YES, AT(tls_verify_server), 0, 0, "yes" },
 	{ "ws", "listen", KEY_LISTEN, AT(ws_listen), SIP_PROTO_BIT(SIP_WS), 0, "" },
@@ -453,6 +454,7 @@ void config_fini(struct config *c)
 	free(c->tls_cert);
 	free(c->tls_key);
 	free(c->tls_ca);
+	free(c->tls_crl);
 	for (unsigned i = 0; i < c->tls_certs.n; i++) {
 		free(c->tls_certs.at[i].cert);
 		free(c->tls_certs.at[i].key);

@@ -37,7 +37,7 @@ struct config {
 	uint32_t connections, connections_per_address, connection_idle_s; /* 0: the default */
 	uint32_t max_calls;                 /* 0: no limit */
 	uint32_t source_rate, ban_failures, ban_first_s, ban_longest_s;
-	char *tls_cert, *tls_key, *tls_ca;  /* "": the key is in cert; the system's authorities */
+	char *tls_cert, *tls_key, *tls_ca, *tls_crl; /* "": the key is in cert; the system's authorities; nothing is revoked */
 	struct config_certs tls_certs;
 	enum config_client tls_client;
 	bool tls_verify_server;

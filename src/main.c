@@ -486,7 +486,8 @@ static int listen_on(struct pbx *p, const struct config_listen *l, const char *o
 	const struct config *c = &p->config;
 	struct tls_pair more[CONFIG_CERTS_MAX];
 	const struct transport_tls tls = {
-		.cert = c->tls_cert, .key = path_or_null(c->tls_key), .ca = path_or_null(c->tls_ca), .asks_client = c->tls_client == CLIENT_ASKED,
+		.cert = c->tls_cert, .key = path_or_null(c->tls_key), .ca = path_or_null(c->tls_ca),
+		.crl = path_or_null(c->tls_crl), .asks_client = c->tls_client == CLIENT_ASKED,
 		.needs_client = c->tls_client == CLIENT_NEEDED, .checks_server = c->tls_verify_server,
 		.more = more, .nmore = c->tls_certs.n,
 	};

@@ -90,6 +90,29 @@ bool cert_is_for(X509 *cert, const char *domain)
 	return X509_check_host(cert, domain, 0, flags, NULL) == 1 || X509_check_ip_asc(cert, domain, 0) == 1;
 }
 
+static bool is_on(X509_CRL *list, X509 *cert, X509 *issuer)
+{
+	X509_REVOKED *entry;
+
+	return X509_NAME_cmp(X509_CRL_get_issuer(list), X509_get_subject_name(issuer)) == 0 &&
+	       X509_CRL_get0_by_cert(list, &entry, cert) == 1 && X509_CRL_verify(list, X509_get0_pubkey(issuer)) == 1;
+}
+
+bool cert_is_revoked(STACK_OF(X509) *chain, X509_STORE *store)
+{
+	STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store);
+	int n = sk_X509_num(chain);
+
+	for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+		X509_CRL *list = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(objects, i));
+
+		for (int k = 0; list && k < n; k++)
+			if (is_on(list, sk_X509_value(chain, k), sk_X509_value(chain, k + 1 < n ? k + 1 : k)))
+				return true;
+	}
+	return false;
+}
+
 bool cert_suits(X509 *cert, const char *name)
 {
 	return cert_is_for(cert, name) || X509_check_host(cert, name, 0, 0, NULL) == 1;

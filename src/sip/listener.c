@@ -94,7 +94,7 @@ static int take_certificate(struct listener *l, const struct transport_tls *p)
 	if (!p)
 		return -EINVAL;
 	return tls_context_new(&l->tls, &(struct tls_context_params){
-		.log = l->transport->log, .cert = p->cert, .key = p->key, .ca = p->ca, .asks_client = p->asks_client,
+		.log = l->transport->log, .cert = p->cert, .key = p->key, .ca = p->ca, .crl = p->crl, .asks_client = p->asks_client,
 		.needs_client = p->needs_client, .more = p->more, .nmore = p->nmore });
 }
 
@@ -144,7 +144,8 @@ static int take_client(struct transport *t, const struct transport_tls *p)
 {
 	struct tls_context *ours;
 	int err = tls_context_new(&ours, &(struct tls_context_params){
-		.log = t->log, .cert = p->cert, .key = p->key, .ca = p->ca, .checks_server = p->checks_server });
+		.log = t->log, .cert = p->cert, .key = p->key, .ca = p->ca, .crl = p->crl,
+		.checks_server = p->checks_server });
 
 	if (err)
 		return err;
@@ -212,8 +213,8 @@ void transport_refresh(struct transport *t)
 	for (struct listener *l = t->listeners; l; l = l->next)
 		if (l->tls)
 			tls_context_refresh(l->tls);
-	if (t->tls_client)
-		tls_context_refresh(t->tls_client);
+	if (t->tls_client && tls_context_refresh(t->tls_client))
+		tcp_close_revoked(t);
 }
 
 /* ---- our address towards a peer ---- */

@@ -586,6 +586,15 @@ const char *tcp_flow_identity(const struct transport *t, uint64_t flow, unsigned
 	return c && c->tls ? tls_peer_identity(c->tls, i) : NULL;
 }
 
+void tcp_close_revoked(struct transport *t)
+{
+	struct tcp_conn *c, *next;
+
+	HASH_ITER(hh, t->conns, c, next)
+		if (c->tls && tls_is_revoked(c->tls, t->tls_client))
+			conn_close(c);
+}
+
 /* Between 80 % and all of the time, as §4.4.1 has it: the sweep comes when it comes. */
 static void ping(struct tcp_conn *c, uint64_t now)
 {

@@ -85,6 +85,19 @@ static int flush_waiting(struct tls *t)
 	return err;
 }
 
+/* Where OpenSSL doesn't look for what is revoked: it would refuse whoever's authority has no list here. */
+static bool is_revoked(const struct tls *t, SSL_CTX *ssl)
+{
+	STACK_OF(X509) *chain = SSL_get0_verified_chain(t->ssl);
+
+	return chain && cert_is_revoked(chain, SSL_CTX_get_cert_store(ssl));
+}
+
+static bool is_good(const struct tls *t)
+{
+	return SSL_get_verify_result(t->ssl) == X509_V_OK && !is_revoked(t, SSL_get_SSL_CTX(t->ssl));
+}
+
 static int shake_hands(struct tls *t)
 {
 	int err;
@@ -95,7 +108,7 @@ static int shake_hands(struct tls *t)
 	err = verdict(t, SSL_do_handshake(t->ssl));
 	if (err || !SSL_is_init_finished(t->ssl))
 		return err;
-	if (t->checks_peer && (SSL_get_verify_result(t->ssl) != X509_V_OK || (t->name && !tls_peer_is(t, t->name))))
+	if (t->checks_peer && (!is_good(t) || (t->name && !tls_peer_is(t, t->name))))
 		return -EACCES;
 	return flush_waiting(t);
 }
@@ -229,12 +242,17 @@ const char *tls_version(const struct tls *t)
 	return SSL_get_version(t->ssl);
 }
 
+bool tls_is_revoked(const struct tls *t, const struct tls_context *c)
+{
+	return is_revoked(t, c->certs->ssl[0]);
+}
+
 /* The one shown, if an authority vouches for it. */
 static X509 *good_certificate(const struct tls *t)
 {
 	X509 *cert = SSL_is_init_finished(t->ssl) ? SSL_get0_peer_certificate(t->ssl) : NULL; /* before, it may not be its own */
 
-	return cert && SSL_get_verify_result(t->ssl) == X509_V_OK ? cert : NULL;
+	return cert && is_good(t) ? cert : NULL;
 }
 
 bool tls_peer_is(const struct tls *t, const char *domain)
@@ -246,11 +264,13 @@ bool tls_peer_is(const struct tls *t, const char *domain)
 
 const char *tls_peer_identity(struct tls *t, unsigned i)
 {
-	X509 *cert = t->identities ? NULL : good_certificate(t);
 	const char *one;
 
-	if (cert)
-		t->identities = cert_identities(cert);
+	if (!t->identities && SSL_is_init_finished(t->ssl)) {
+		X509 *cert = good_certificate(t);
+
+		t->identities = cert ? cert_identities(cert) : calloc(1, 1);
+	}
 	one = t->identities;
 	while (one && *one && i--)
 		one += strlen(one) + 1;

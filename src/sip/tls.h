@@ -30,6 +30,7 @@ struct tls_context_params {
 	const struct tls_pair *more; /* server's side: further ones, shown to who calls one of their names (SNI); else cert is */
 	unsigned nmore;
 	const char *ca;          /* PEM file of authorities; NULL: the system's */
+	const char *crl;         /* PEM file of lists of what they have revoked, which then is good for nothing; NULL: none */
 	bool asks_client;        /* server's side: asks for a certificate, takes none for an answer */
 	bool needs_client;       /* server's side: refuses who has none that is good */
 	bool checks_server;      /* client's side: refuses servers whose certificate isn't good for the name called */
@@ -38,8 +39,8 @@ struct tls_context_params {
 int tls_context_new(struct tls_context **out, const struct tls_context_params *p);
 /* Reads the files again. When they are broken the former ones stay in force and the error is logged. */
 int tls_context_reload(struct tls_context *c);
-/* The same if a file has changed since it was read. */
-void tls_context_refresh(struct tls_context *c);
+/* The same if a file has changed since it was read: then it is true. */
+bool tls_context_refresh(struct tls_context *c);
 /* Makes the SSL_CTX of a library that does the server's side itself show and ask what c would, also after it has been read again. c
  * must outlive it. */
 void tls_context_serve(const struct tls_context *c, void *ssl_ctx);
@@ -62,6 +63,8 @@ void tls_output_sent(struct tls *t);
 bool tls_is_established(const struct tls *t);
 /* Has the peer shown a certificate that its authority vouches for and that names this domain (RFC 5922 §7.1)? */
 bool tls_peer_is(const struct tls *t, const char *domain);
+/* Is the peer's certificate, whether it matters or not, revoked by what c knows? */
+bool tls_is_revoked(const struct tls *t, const struct tls_context *c);
 /* The i-th of the domains, in lower case, and then the users ("alice@example.com") that its certificate stands for, valid as long as t; NULL: none,
  * or no more. Cheap but the first time. */
 const char *tls_peer_identity(struct tls *t, unsigned i);

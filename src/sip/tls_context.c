@@ -25,6 +25,18 @@ static const char *ssl_error(char buf[160])
 	return buf;
 }
 
+/* They are only kept with the authorities: cert_is_revoked() looks at them. A session that goes on with an earlier handshake would show no
+ * chain to look at. */
+static int load_revoked(const struct tls_context *c, SSL_CTX *ssl)
+{
+	X509_LOOKUP *lookup = X509_STORE_add_lookup(SSL_CTX_get_cert_store(ssl), X509_LOOKUP_file());
+
+	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
+	SSL_CTX_set_num_tickets(ssl, 0);
+	return lookup && X509_load_crl_file(lookup, c->crl, X509_FILETYPE_PEM) > 0 ? 0 : -EINVAL;
+}
+
 static int load_files(const struct tls_context *c, const struct tls_pair *pair, SSL_CTX *ssl)
 {
 	if (pair->cert && (SSL_CTX_use_certificate_chain_file(ssl, pair->cert) != 1 ||
@@ -32,7 +44,7 @@ static int load_files(const struct tls_context *c, const struct tls_pair *pair, 
 		return -EINVAL;
 	if (c->ca ? SSL_CTX_load_verify_file(ssl, c->ca) != 1 : SSL_CTX_set_default_verify_paths(ssl) != 1)
 		return -EINVAL;
-	return 0;
+	return c->crl ? load_revoked(c, ssl) : 0;
 }
 
 /* The chain is looked at when the handshake is over (shake_hands): a client without a certificate may be good enough. */
@@ -60,8 +72,8 @@ static int load_pair(const struct tls_context *c, const struct tls_pair *pair, S
 		SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | (c->p.needs_client ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), go_on);
 	err = load_files(c, pair, ssl);
 	if (err) {
-		log_error(c->p.log, "certificate %s, key %s, authorities %s: %s", pair->cert ? pair->cert : "-", pair->key ? pair->key : "-",
-			  c->ca ? c->ca : "-", ssl_error(why));
+		log_error(c->p.log, "certificate %s, key %s, authorities %s, revoked %s: %s", pair->cert ? pair->cert : "-",
+			  pair->key ? pair->key : "-", c->ca ? c->ca : "-", c->crl ? c->crl : "-", ssl_error(why));
 		SSL_CTX_free(ssl);
 		return err;
 	}
@@ -156,6 +168,7 @@ static struct timespec files_changed(const struct tls_context *c)
 		look_at(c->pairs[i].key, &latest);
 	}
 	look_at(c->ca, &latest);
+	look_at(c->crl, &latest);
 	return latest;
 }
 
@@ -183,11 +196,9 @@ static int copy_paths(struct tls_context *c, const struct tls_context_params *p)
 	err = add_pair(c, p->cert, p->key);
 	for (unsigned i = 0; i < p->nmore && !err; i++)
 		err = add_pair(c, p->more[i].cert, p->more[i].key);
-	if (!err && p->ca) {
-		c->ca = strdup(p->ca);
-		err = c->ca ? 0 : -ENOMEM;
-	}
-	return err;
+	if (!err)
+		err = copy_path((const char **)&c->ca, p->ca);
+	return err ? err : copy_path((const char **)&c->crl, p->crl);
 }
 
 int tls_context_new(struct tls_context **out, const struct tls_context_params *p)
@@ -225,12 +236,14 @@ int tls_context_reload(struct tls_context *c)
 	return 0;
 }
 
-void tls_context_refresh(struct tls_context *c)
+bool tls_context_refresh(struct tls_context *c)
 {
 	struct timespec changed = files_changed(c);
 
-	if (is_later(&changed, &c->changed) && tls_context_reload(c) == 0)
-		log_info(c->p.log, "certificate %s read again", c->pairs[0].cert ? c->pairs[0].cert : "-");
+	if (!is_later(&changed, &c->changed) || tls_context_reload(c) != 0)
+		return false;
+	log_info(c->p.log, "certificate %s read again", c->pairs[0].cert ? c->pairs[0].cert : "-");
+	return true;
 }
 
 void tls_context_free(struct tls_context *c)
@@ -244,7 +257,19 @@ void tls_context_free(struct tls_context *c)
 	}
 	free(c->pairs);
 	free(c->ca);
+	free(c->crl);
 	free(c);
+}
+
+/* The peer's own is looked at last, when the chain is whole. */
+static int go_on_unless_revoked(int ok, X509_STORE_CTX *store)
+{
+	STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(store);
+
+	if (!ok || X509_STORE_CTX_get_error_depth(store) != 0 || !chain || !cert_is_revoked(chain, X509_STORE_CTX_get0_store(store)))
+		return ok;
+	X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REVOKED);
+	return 0;
 }
 
 /* The first thing in a handshake: it goes on with what c has now. The name, if there is one, is looked at next, by that one's on_name(). */
@@ -254,7 +279,7 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
 
 	SSL_set_SSL_CTX(ssl, c->certs->ssl[0]);
 	if (c->p.needs_client)
-		SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+		SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, go_on_unless_revoked);
 	else if (c->p.asks_client)
 		SSL_set_verify(ssl, SSL_VERIFY_PEER, go_on);
 	(void)alert;

@@ -17,7 +17,7 @@ struct tls_context {
 	struct tls_context_params p;
 	struct tls_pair *pairs;   /* the files; cert NULL: none (the first one's alone) */
 	unsigned npairs;
-	char *ca;
+	char *ca, *crl;
 	struct timespec changed;  /* the latest change of the files read */
 	struct tls_certs *certs;
 };

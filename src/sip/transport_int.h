@@ -205,6 +205,8 @@ bool tcp_is_open(const struct transport *t, uint64_t flow);
 void tcp_flow_expect(struct transport *t, uint64_t flow, uint32_t every_s);
 void tcp_flow_ping(struct transport *t, uint64_t flow, uint32_t every_s, bool must_answer);
 void tcp_flow_close(struct transport *t, uint64_t flow);
+/* Connections whose peer's certificate is revoked by now. */
+void tcp_close_revoked(struct transport *t);
 const char *tcp_flow_identity(const struct transport *t, uint64_t flow, unsigned i);
 void tcp_close_all(struct transport *t);
 void tcp_sweep(struct transport *t);

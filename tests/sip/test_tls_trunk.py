@@ -23,12 +23,25 @@ class Authority:
     def _run(*args):
         subprocess.run(["openssl", *args], check=True, capture_output=True, timeout=60)
 
+    def revoke(self, *names):
+        """The list of what it has revoked of these files, in place of the one before."""
+        index, config, number = (self.directory / name for name in ("index.txt", "ca.conf", "crlnumber"))
+        index.write_text("")
+        number.write_text("01\n")
+        config.write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={index}\ncrlnumber={number}\ndefault_md=sha256\ndefault_crl_days=1\n")
+        ca = ["ca", "-config", config, "-cert", self.cert, "-keyfile", self.key]
+        for name in names:
+            self._run(*ca, "-revoke", self.directory / f"{name}.pem")
+        made = self.directory / "crl.new"
+        self._run(*ca, "-gencrl", "-out", made)
+        return made.rename(self.directory / "crl.pem")
+
     def issue(self, file, names, days=2):
         path, request, extensions = (self.directory / f"{file}.{ext}" for ext in ("pem", "csr", "ext"))
         extensions.write_text(f"subjectAltName={names}\n")
         self._run("req", "-new", *EC, "-subj", f"/CN={file}", "-keyout", path, "-out", request)
         key = path.read_text()
-        self._run("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-set_serial", "7", "-days", str(days),
+        self._run("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-set_serial", str(int.from_bytes(file.encode(), "big")), "-days", str(days),
                   "-extfile", extensions, "-out", path)
         path.write_text(path.read_text() + key)
         return path
@@ -41,7 +54,7 @@ def site():
         folder = pathlib.Path(folder)
         folder.chmod(0o755)
         ours, other = Authority(folder, "ours"), Authority(folder, "other")
-        office = Office(tls={"ca": ours.cert, "client": "ask"})
+        office = Office(tls={"ca": ours.cert, "client": "ask", "crl": ours.revoke()})
         try:
             office.start()
             office.sql("INSERT INTO pbx.trunk (domain, name, context, tls_identity) VALUES ('office', 'sbc', 'office', 'sbc.example.com')")
@@ -53,8 +66,10 @@ def site():
                 "of a stranger": other.issue("stranger", "URI:sip:sbc.example.com"),
                 "that is over": ours.issue("over", "URI:sip:sbc.example.com", days=-1),
                 "none": None,
+                "revoked": ours.issue("revoked", "URI:sip:sbc.example.com"),
                 "of 1002": ours.issue("alice", "URI:sip:alice@phones.example.com"),
             }
+            office.authority = ours
             office.sql("INSERT INTO pbx.certificate VALUES ('alice@phones.example.com', 'office', '1002')")
             office.change("UPDATE pbx.trunk SET call_limit = 9 WHERE name = 'sbc'")
             yield office
@@ -100,6 +115,21 @@ def test_tls_trunk_is_no_phone(site):
     """It registers nobody, whatever its certificate says."""
     with client(site, "by SIP URI") as trunk:
         assert trunk.register_once(auth=False, to="<sip:1001@cordboard>").status == 401
+
+
+def test_tls_revoked_certificate_ends_connections_and_is_nobodys(site):
+    with client(site, "revoked") as trunk, client(site, "by SIP URI") as other:
+        for c in (trunk, other):
+            here = c.invite("nobody", auth=False)
+            here.ack(here.expect(404))
+        site.authority.revoke("revoked")
+        with pytest.raises((ConnectionClosed, OSError)):
+            trunk.expect(200, timeout=20)       # the files are looked at every few seconds
+        here = other.invite("nobody", auth=False)
+        here.ack(here.expect(404))
+    with client(site, "revoked") as trunk:
+        here = trunk.invite("nobody", auth=False)
+        here.ack(here.expect(401, 403))
 
 
 def test_tls_phone_registers_calls_and_is_called_without_a_password(site):

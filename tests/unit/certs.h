@@ -59,6 +59,36 @@ static inline void authority_save(const struct authority *a, const char *path)
 	fclose(f);
 }
 
+/* A list of what it has revoked: of that common name (cert_new() makes a serial number of its first letter); NULL: nothing. mode: of fopen. */
+static inline void authority_revoke(const struct authority *a, const char *cn, const char *path, const char *mode)
+{
+	X509_CRL *list = X509_CRL_new();
+	ASN1_TIME *now = X509_gmtime_adj(NULL, -60), *next = X509_gmtime_adj(NULL, 3600);
+	FILE *f = fopen(path, mode);
+
+	assert_non_null(f);
+	X509_CRL_set_version(list, 1);
+	X509_CRL_set_issuer_name(list, X509_get_subject_name(a->cert));
+	X509_CRL_set1_lastUpdate(list, now);
+	X509_CRL_set1_nextUpdate(list, next);
+	if (cn) {
+		X509_REVOKED *entry = X509_REVOKED_new();
+		ASN1_INTEGER *serial = ASN1_INTEGER_new();
+
+		ASN1_INTEGER_set(serial, 1 + (long)((unsigned char)cn[0]));
+		X509_REVOKED_set_serialNumber(entry, serial);
+		X509_REVOKED_set_revocationDate(entry, now);
+		X509_CRL_add0_revoked(list, entry);
+		ASN1_INTEGER_free(serial);
+	}
+	assert_true(X509_CRL_sign(list, a->key, EVP_sha256()) > 0);
+	assert_true(PEM_write_X509_CRL(f, list));
+	fclose(f);
+	X509_CRL_free(list);
+	ASN1_TIME_free(now);
+	ASN1_TIME_free(next);
+}
+
 /* Certificate and key in one file. alt: subjectAltName in OpenSSL's notation, or NULL. */
 static inline void authority_issue(const struct authority *a, const char *cn, const char *alt, const char *path)
 {

@@ -97,7 +97,7 @@ static void test_config_every_key_is_read(void **state)
 		"node = \"n\"; user = \"u\"; log_level = \"debug\"; database = \"host=x dbname=\\\"y\\\"\"; spool = \"/s\"; prompts = \"/p\";\n"
 		"sip = { listen = ( { addr = \"0.0.0.0\"; port = 1; }, { port = 65535; addr = \"::\"; } );\n"
 		"  min_expires = 1; max_expires = 604800; default_expires = 2; nonce_life = 86400; connections = 9; connections_per_address = 3; connection_idle = 77; };\n"
-		"tls = { listen = ( { addr = \"::1\"; port = 5061; } ); cert = \"/c\"; key = \"/k\"; ca = \"/a\"; client = \"need\";"
+		"tls = { listen = ( { addr = \"::1\"; port = 5061; } ); cert = \"/c\"; key = \"/k\"; ca = \"/a\"; crl = \"/r\"; client = \"need\";"
 		" certs = ( { cert = \"/d\"; }, { key = \"/f\"; cert = \"/e\"; } );\n"
 		"verify_server = \"no\"; };\n"
 		"dns = { servers = \"127.0.0.1:5353\"; timeout_ms = 500; };\n"
@@ -132,6 +132,7 @@ static void test_config_every_key_is_read(void **state)
 	assert_string_equal(c.tls_cert, "/c");
 	assert_string_equal(c.tls_key, "/k");
 	assert_string_equal(c.tls_ca, "/a");
+	assert_string_equal(c.tls_crl, "/r");
 	assert_int_equal(c.tls_certs.n, 2);
 	assert_string_equal(c.tls_certs.at[0].cert, "/d");
 	assert_null(c.tls_certs.at[0].key);

@@ -292,6 +292,91 @@ static bool serves_name(struct tls_context *server, struct tls_context *client, 
 	return err == 0;
 }
 
+/* RFC 5280 §5: what the authority has taken back is good for nothing, on either side; of another it says nothing. */
+static void test_tls_revoked_certificate_is_nobodys(void **state)
+{
+	static const struct { const char *cn, *of_ca, *of_other; bool is_good; } v[] = {
+		{ "x", NULL, NULL, true }, { "x", "x", NULL, false }, { "x", "y", NULL, true }, { "x", NULL, "x", true },
+		{ "y", "x", "y", true }, { "y", "y", "x", false },
+	};
+	struct bed *b = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		for (unsigned needs = 0; needs < 2; needs++) {
+			struct tls *s, *c;
+			int err;
+
+			authority_revoke(&b->ca, v[i].of_ca, b->path3, "w");
+			authority_revoke(&b->other, v[i].of_other, b->path3, "a");
+			authority_issue(&b->ca, "pbx", NULL, b->path);
+			authority_issue(&b->ca, v[i].cn, "URI:sip:sbc.example.com", b->path2);
+			ends(&(struct tls_context_params){ .cert = b->path, .ca = b->ca_path, .crl = b->path3, .asks_client = !needs,
+							   .needs_client = needs },
+			     &(struct tls_context_params){ .ca = b->ca_path, .cert = b->path2 }, NULL, &s, &c);
+			err = converse(s, c, 9999);
+			assert_int_equal(err, needs && !v[i].is_good ? -EACCES : 0);
+			assert_int_equal(tls_peer_identity(s, 0) != NULL, v[i].is_good);
+			assert_int_equal(tls_peer_is(s, "sbc.example.com"), v[i].is_good);
+			tls_free(s);
+			tls_free(c);
+		}
+	}
+	/* A server's. */
+	authority_revoke(&b->ca, "x", b->path3, "w");
+	authority_issue(&b->ca, "x", "DNS:sbc.example.com", b->path);
+	for (unsigned is_checked = 0; is_checked < 2; is_checked++) {
+		struct tls *s, *c;
+
+		ends(&(struct tls_context_params){ .cert = b->path },
+		     &(struct tls_context_params){ .ca = b->ca_path, .crl = b->path3, .checks_server = is_checked }, "sbc.example.com", &s, &c);
+		assert_int_equal(converse(s, c, 9999), is_checked ? -EACCES : 0);
+		tls_free(s);
+		tls_free(c);
+	}
+}
+
+static void test_tls_list_of_revoked_ones_is_read_again(void **state)
+{
+	struct bed *b = *state;
+	struct tls_context *server, *client;
+	struct tls *s, *c;
+	FILE *f;
+
+	authority_issue(&b->ca, "pbx", NULL, b->path);
+	authority_issue(&b->ca, "x", "URI:sip:sbc.example.com", b->path2);
+	f = fopen(b->path3, "w");
+	assert_non_null(f);
+	fclose(f);
+	assert_true(tls_context_new(&server, &(struct tls_context_params){ .cert = b->path, .ca = b->ca_path, .crl = b->path3 }) < 0);
+	authority_revoke(&b->ca, "y", b->path3, "w");
+	assert_int_equal(tls_context_new(&server, &(struct tls_context_params){ .cert = b->path, .ca = b->ca_path, .crl = b->path3,
+										.needs_client = true }), 0);
+	assert_int_equal(tls_context_new(&client, &(struct tls_context_params){ .ca = b->ca_path, .cert = b->path2 }), 0);
+	assert_int_equal(tls_accept(&s, server), 0);
+	assert_int_equal(tls_connect(&c, client, NULL), 0);
+	assert_int_equal(converse(s, c, 9999), 0);
+	assert_false(tls_is_revoked(s, server));
+	authority_revoke(&b->ca, "x", b->path3, "w");
+	assert_int_equal(tls_context_reload(server), 0);
+	assert_true(tls_is_revoked(s, server));
+	tls_free(s);
+	tls_free(c);
+	assert_int_equal(tls_accept(&s, server), 0);
+	assert_int_equal(tls_connect(&c, client, NULL), 0);
+	assert_int_equal(converse(s, c, 9999), -EACCES);
+	/* A broken list leaves the former one in force. */
+	f = fopen(b->path3, "w");
+	assert_non_null(f);
+	fputs("nothing\n", f);
+	fclose(f);
+	assert_true(tls_context_reload(server) < 0);
+	assert_false(serves_name(server, client, "x"));
+	tls_free(s);
+	tls_free(c);
+	tls_context_free(server);
+	tls_context_free(client);
+}
+
 static void test_tls_certificate_renewed_while_connected(void **state)
 {
 	struct bed *b = *state;
@@ -471,6 +556,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tls_stranger_is_refused_only_where_checked, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_client_certificate_by_choice, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_peer_identities_are_those_of_its_certificate, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_revoked_certificate_is_nobodys, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_list_of_revoked_ones_is_read_again, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_certificate_renewed_while_connected, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_certificate_is_that_of_the_name_called, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_renewed_between_two_hellos, bed_setup, bed_teardown),
