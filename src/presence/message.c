@@ -42,6 +42,7 @@ struct message_job {
 	char sender[64], sender_name[128], ctype[CTYPE_MAX];
 	char shown[64], shown_name[128]; /* as whom the reader sees him */
 	unsigned privacy;        /* as he asks for */
+	char instance[256];      /* of the phone of number that it is for alone (RFC 5627); "": all of them */
 	char *body;
 	size_t body_len;
 	uint32_t keep_s;
@@ -99,7 +100,8 @@ static void on_silence(void *arg);
 static struct text job_text(const struct message_job *j)
 {
 	return (struct text){ .sender = j->shown, .sender_name = j->shown_name, .ctype = j->body_len ? j->ctype : NULL,
-			      .body = { j->body, j->body_len }, .max_forwards = j->max_forwards };
+			      .body = { j->body, j->body_len }, .max_forwards = j->max_forwards,
+			      .instance = j->instance[0] ? j->instance : NULL };
 }
 
 static struct message_job *job_new(struct messages *ms, struct strans *st, const struct sip_msg *m, const struct auth_identity *who)
@@ -176,6 +178,11 @@ static void store(struct message_job *j)
 {
 	struct text t = job_text(j);
 
+	/* What is for one phone isn't for whichever comes next. */
+	if (j->instance[0]) {
+		job_end(j, 480);
+		return;
+	}
 	if (j->keep_s > 0)
 		j->query = message_store(j->ms, j->domain, j->number, &t, j->keep_s, on_stored, j);
 	if (!j->query)
@@ -435,10 +442,26 @@ static struct fault check(const struct strans *st, const struct sip_msg *m)
 	return (struct fault){ 0, NULL, NULL };
 }
 
+/* What was dialled; *phone: a GRUU, and which phone that is, instance "" for none. 0, or the status it is refused with. */
+static int find_number(struct messages *ms, const char *domain, const struct sip_uri *uri, char number[128], struct registrar_gruu *phone)
+{
+	switch (registrar_gruu_find(ms->p.registrar, domain, uri, phone)) {
+	case 0:
+		str_put(number, 128, phone->number);
+		return strcmp(phone->domain, domain) == 0 ? 0 : 404;
+	case -ENOENT:
+		phone->instance[0] = '\0';
+		return sip_uri_number(uri, number, 128) == 0 ? 0 : 484;
+	default:
+		return 404;
+	}
+}
+
 static void on_message(struct strans *st, const struct sip_msg *m, void *arg)
 {
 	struct messages *ms = arg;
 	struct fault f = check(st, m);
+	struct registrar_gruu phone;
 	struct auth_identity who;
 	struct message_job *j;
 	char number[128], trunk[64];
@@ -454,8 +477,9 @@ static void on_message(struct strans *st, const struct sip_msg *m, void *arg)
 		refuse(st, 480, "Too many messages", "Retry-After: 5\r\n");
 		return;
 	}
-	if (sip_uri_number(&m->ruri, number, sizeof(number)) != 0) {
-		refuse(st, 484, NULL, NULL);
+	status = find_number(ms, who.domain, &m->ruri, number, &phone);
+	if (status) {
+		refuse(st, status, NULL, NULL);
 		return;
 	}
 	j = job_new(ms, st, m, &who);
@@ -464,6 +488,8 @@ static void on_message(struct strans *st, const struct sip_msg *m, void *arg)
 		return;
 	}
 	status = route_to(ms, &(struct names){ &who, number, j->sender }, j->number, sizeof(j->number), trunk);
+	if (!status && phone.instance[0] && strcmp(j->number, phone.number) == 0)
+		str_put(j->instance, sizeof(j->instance), phone.instance);
 	if (status)
 		job_end(j, status);
 	else

@@ -32,10 +32,11 @@ struct text {
 	const char *ctype;                     /* NULL: no body */
 	struct str body;
 	struct str hdrs;                       /* further whole lines */
+	const char *instance;                  /* of the one phone that is meant; NULL: all of them */
 	uint8_t max_forwards;                  /* 0: 70 */
 };
 
-/* To all contacts of an extension. done is called once, never before this returns: 2xx as soon as one has it; 480 when none could be
+/* To all contacts of an extension, or one of the phone that is meant. done is called once, never before this returns: 2xx as soon as one has it; 480 when none could be
  * reached; else what they say. -ENOENT: nothing is registered; -EMSGSIZE: too large for every contact. */
 int delivery_start(struct messages *ms, const char *domain, const char *number, const struct text *t,
 		   void (*done)(int status, void *arg), void *arg);

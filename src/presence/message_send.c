@@ -1,8 +1,9 @@
-/* message_send.c - one message to all phones of an extension. */
+/* message_send.c - one message to all phones of an extension, or the one that is meant. */
 #include "presence/message_int.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <utlist.h>
 
 #define CONTACTS_MAX 16
@@ -54,6 +55,11 @@ static bool fits(const struct binding *b, const struct text *t)
 	return b->dest.proto != SIP_UDP || t->body.n + t->hdrs.n + OVERHEAD <= UDP_MAX;
 }
 
+static bool is_meant(const struct binding *b, const struct text *t)
+{
+	return !t->instance || (b->instance && !strcasecmp(b->instance, t->instance));
+}
+
 int delivery_start(struct messages *ms, const char *domain, const char *number, const struct text *t,
 		   void (*done)(int status, void *arg), void *arg)
 {
@@ -74,11 +80,15 @@ int delivery_start(struct messages *ms, const char *domain, const char *number, 
 		};
 		struct outside *o;
 
+		if (!is_meant(b, t))
+			continue;
 		n++;
 		if (!fits(b, t))
 			err = -EMSGSIZE;
 		else if (outside_send(&o, ms->p.ua, &p, on_answer, d) == 0)
 			d->nwaiting++;
+		if (t->instance && d->nwaiting)
+			break; /* RFC 5626 §7: of several flows of it, one */
 	}
 	if (!d->nwaiting) {
 		free(d);

@@ -1,4 +1,6 @@
 """Text messages outside calls (MESSAGE, RFC 3428)."""
+import re
+
 import pytest
 
 from office import wait_until
@@ -10,9 +12,9 @@ def text(phone, number, body="hello", ctype="text/plain", **kwargs):
     return phone.ask("MESSAGE", f"sip:{number}@{phone.uri_host}", body=body, ctype=ctype, **kwargs)
 
 
-def start(phone, number, body="hello", ctype="text/plain", **kwargs):
+def start(phone, number, body="hello", ctype="text/plain", uri=None, **kwargs):
     """Sends one, credentials included, and doesn't wait for the answer."""
-    uri = f"sip:{number}@{phone.uri_host}"
+    uri = uri or f"sip:{number}@{phone.uri_host}"
     if not phone.credentials.challenge:
         phone.send(phone.request("MESSAGE", uri, body=body, ctype=ctype))
         phone.credentials.take(phone.expect(401))
@@ -53,6 +55,25 @@ def test_message_reaches_the_phone_as_it_was(office, pair):
     assert f"<sip:1002@{office.addr}>" in m["From"] and "Paul Plug" in m["From"]
     assert not m.get("X-Secret") and not m.get("Contact")                    # RFC 3428 section 4
     assert final(sender) == 200
+
+
+def test_message_to_a_gruu_is_for_that_phone_alone(office):
+    with Phone(office, "1002") as sender, Phone(office, "1003") as meant, Phone(office, "1003") as other:
+        other.register()
+        contact = f'<{meant.contact.strip("<>")}>;+sip.instance="<urn:uuid:00000000-0000-1000-8000-0000000000aa>"'
+        m = meant.register(contacts=[contact], headers=["Supported: gruu"])
+        public, temporary = (re.search(kind + '="([^"]+)"', str(m)).group(1) for kind in ("pub-gruu", "temp-gruu"))
+        for uri in (public, temporary):
+            start(sender, None, uri=uri)
+            read(meant)
+            assert final(sender) == 200
+        meant.register(contacts=[contact], expires=0)
+        for uri, status in ((public, 480), (temporary, 404)):
+            start(sender, None, uri=uri)
+            assert final(sender) == status
+        assert not office.sql("SELECT FROM pbx.message")     # it isn't kept for whichever phone comes next
+        other.expect_none()
+        other.unregister()
 
 
 def test_all_phones_of_a_user_get_it_and_the_first_answers(office, pair):
