@@ -32,6 +32,18 @@ static void forget_answers(struct client *c)
 	c->nanswered = 0;
 }
 
+static void drop_ahead(struct client *c)
+{
+	free(c->ahead);
+	c->ahead = NULL;
+}
+
+/* The credentials that the request under way has; "": none. */
+static const char *credentials(const struct client *c)
+{
+	return c->auth ? c->auth : c->ahead ? c->ahead : "";
+}
+
 static void stop(struct client *c)
 {
 	forget_answers(c);
@@ -69,6 +81,7 @@ static void next_target(struct client *c)
 	c->ntried++;
 	c->at = c->ndests ? (c->at + 1) % c->ndests : 0;
 	forget_answers(c);
+	drop_ahead(c); /* that nonce is another's */
 	try_target(c, "");
 }
 
@@ -116,6 +129,7 @@ static bool answer(struct client *c, const struct sip_msg *m)
 	if ((m->status != 401 && m->status != 407) || !c->r.auth_user || c->nanswered == CHALLENGES_MAX ||
 	    (c->auth && !digest_asks_anew(m, str_from(c->auth))))
 		return false;
+	drop_ahead(c);
 	out_init(&o, line, sizeof(line));
 	if (digest_answer(&o, m, str_from(sip_method_name(c->r.method)), str_from(c->r.uri), str_from(c->r.auth_user),
 			  str_from(c->r.auth_password), 1, c->env->rng) != 0)
@@ -130,6 +144,32 @@ static bool answer(struct client *c, const struct sip_msg *m)
 	c->nanswered++;
 	try_target(c, both);
 	return true;
+}
+
+/* The 2xx may have given a nonce for the next request, which will be like this one. */
+static void look_ahead(struct client *c, const struct sip_msg *m)
+{
+	const struct digest_request r = { .method = str_from(sip_method_name(c->r.method)), .uri = str_from(c->r.uri),
+					  .user = str_from(c->r.auth_user), .password = str_from(c->r.auth_password), .nc = 1 };
+	char line[AUTH_LINE_MAX], *next = NULL;
+	struct out o;
+
+	out_init(&o, line, sizeof(line));
+	if (m->status / 100 == 2 && c->r.auth_user && digest_answer_ahead(&o, m, str_from(credentials(c)), &r, c->env->rng) == 0)
+		next = str_dup(out_view(&o));
+	free(c->ahead);
+	c->ahead = next;
+	c->ahead_for = c->r.method;
+}
+
+/* It was made for a request like this one. */
+static bool is_ahead(const struct client *c, const struct client_request *r)
+{
+	struct sip_credentials given;
+	struct str value = str_from(c->ahead);
+
+	str_cut(&value, ':');
+	return c->ahead_for == r->method && r->auth_user && sip_credentials_parse(&given, str_trim(value)) == 0 && str_eqz(given.uri, r->uri);
 }
 
 static uint32_t retry_after_s(const struct sip_msg *m)
@@ -157,7 +197,7 @@ static void on_response(struct ctrans *ct, const struct sip_msg *m, void *arg)
 	if (answer(c, m))
 		return;
 	if (c->r.is_mutual && m->status / 100 == 2 &&
-	    !digest_is_proved(m, str_from(c->auth), str_from(c->r.auth_user), str_from(c->r.auth_password))) {
+	    !digest_is_proved(m, str_from(credentials(c)), str_from(c->r.auth_user), str_from(c->r.auth_password))) {
 		log_warn(c->env->log, "%s %s: who answers hasn't shown that he knows the password", sip_method_name(c->r.method), c->r.uri);
 		resolver_failed(c->env->resolver, client_dest(c), 0);
 		next_target(c);
@@ -171,6 +211,7 @@ static void on_response(struct ctrans *ct, const struct sip_msg *m, void *arg)
 		next_target(c);
 		return;
 	}
+	look_ahead(c, m);
 	finish(c, m->status, m);
 }
 
@@ -251,7 +292,7 @@ static void on_resolved(uint64_t id, const struct sip_dest *dests, unsigned n, v
 		finish(c, 0, NULL);
 		return;
 	}
-	try_target(c, ""); /* without an answer now, where it went before */
+	try_target(c, credentials(c)); /* without an answer now, where it went before */
 }
 
 int client_first_route(struct str route, struct sip_uri *out)
@@ -285,7 +326,7 @@ static int look_up(struct client *c)
 		c->at = 0;
 	}
 	if (c->r.dest || (c->r.is_steady && c->ndests)) {
-		try_target(c, "");
+		try_target(c, credentials(c));
 		return 0;
 	}
 	err = c->r.route ? client_first_route(str_from(c->r.route), &uri) : sip_uri_parse(&uri, str_from(c->r.uri));
@@ -293,7 +334,7 @@ static int look_up(struct client *c)
 		err = sip_resolve_literal(&dest, &uri);
 	if (!err) {
 		take_dests(c, &dest, 1);
-		try_target(c, "");
+		try_target(c, credentials(c));
 	} else if (err == -EAGAIN) {
 		err = c->env->resolver ? sip_resolve(c->env->resolver, &uri, on_resolved, c, &c->resolving) : -EHOSTUNREACH;
 	}
@@ -313,6 +354,7 @@ void client_init(struct client *c, const struct client_env *env, const struct cl
 void client_fini(struct client *c)
 {
 	stop(c);
+	drop_ahead(c);
 }
 
 bool client_is_busy(const struct client *c)
@@ -334,6 +376,8 @@ int client_send(struct client *c, const struct client_request *r)
 	c->r = *r;
 	c->ntried = 0;
 	forget_answers(c);
+	if (c->ahead && !is_ahead(c, r))
+		drop_ahead(c);
 	c->sent_us = 0;
 	if (r->timeout_ms)
 		timer_start(c->env->timers, &c->timer, r->timeout_ms);

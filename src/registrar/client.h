@@ -2,7 +2,7 @@
  *
  * Its way is its first route's, else its Request-URI's (RFC 3263). When a target doesn't answer, can't be reached or says 503, the
  * next is tried; the one that worked is where the next request of the same client goes first. A challenge is answered
- * (RFC 3261 §22.2). Call-ID and From tag are the client's, CSeq goes on.
+ * (RFC 3261 §22.2), one that a 2xx has given the nonce for isn't waited for (RFC 7616 §3.5). Call-ID and From tag are the client's, CSeq goes on.
  *
  * Owner:  embedded in whatever asks. client_init to client_fini; one request at a time.
  * Thread: loop thread. on_done is never called before client_send returns, and may call client_send or client_fini.
@@ -58,6 +58,8 @@ struct client {
 	uint64_t sent_us;
 	unsigned nanswered;          /* challenges */
 	char *auth;                  /* the lines that answer them; NULL: none */
+	char *ahead;                 /* the line with which the next one goes at once; NULL: none */
+	enum sip_method ahead_for;
 	uint64_t flow;               /* that the last answer came by; 0: none yet */
 };
 

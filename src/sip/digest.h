@@ -66,9 +66,9 @@ void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hd
 
 /* Writes the Authentication-Info line (RFC 7616 §3.5) for the 2xx to a request whose credentials digest_check() has found right: that we
  * know the password, too, and, when their nonce is past the half of its life, the next one, for the same source. Nothing where it would
- * depend on the body of the answer (auth-int), and for RFC 2069, which has none of it. */
+ * depend on the body of the answer (auth-int), unless that has none (is_bodyless), and for RFC 2069, which has nothing of it. */
 void digest_info(struct digest_server *d, struct out *o, const struct sip_credentials *c, const struct digest_secret *secret,
-		 struct str source);
+		 struct str source, bool is_bodyless);
 
 /* H(user:realm), in the same form: what stands for the name with userhash=true. */
 void digest_userhash(enum digest_alg alg, struct str user, struct str realm, char out[65]);
@@ -99,5 +99,8 @@ bool digest_asks_anew(const struct sip_msg *response, struct str credentials);
 /* Has who answers with 2xx to these credentials shown that he knows the password (RFC 7616 §3.5)? False also when he says nothing of it,
  * or without credentials. */
 bool digest_is_proved(const struct sip_msg *response, struct str credentials, struct str user, struct str password);
+/* Credentials for the next request, r, where this 2xx to the one with those has given a nonce for it (RFC 7616 §3.5): an Authorization line.
+ * -ENOENT: it hasn't. */
+int digest_answer_ahead(struct out *o, const struct sip_msg *response, struct str credentials, const struct digest_request *r, struct rng *rng);
 /* Writes those lines of credentials whose realms don't ask again. */
 void digest_keep_others(struct out *o, const struct sip_msg *response, struct str credentials);

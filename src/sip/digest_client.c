@@ -260,6 +260,32 @@ bool digest_is_proved(const struct sip_msg *response, struct str credentials, st
 	return false;
 }
 
+int digest_answer_ahead(struct out *o, const struct sip_msg *response, struct str credentials, const struct digest_request *r, struct rng *rng)
+{
+	struct sip_credentials given;
+	struct sip_auth_info info;
+	struct digest_engine e;
+	struct str line;
+	int err = -ENOENT;
+
+	if (sip_auth_info_parse(&info, sip_msg_value_by_name(response, "Authentication-Info")) != 0 || !info.nextnonce.n)
+		return -ENOENT;
+	while (err == -ENOENT && cut_credentials(&credentials, &line, &given)) {
+		struct answerable a = { .c = { .realm = given.realm, .nonce = info.nextnonce, .opaque = given.opaque, .algorithm = given.algorithm,
+					       .userhash = given.userhash }, .hdr = SIP_HDR_WWW_AUTHENTICATE };
+
+		a.alg = digest_alg_parse(given.algorithm, &a.is_sess);
+		if (!str_istarts(line, STR("Authorization")) || !is_for(&info, &given) || !a.alg || !choose_qop(given.qop, &a.qop))
+			continue;
+		err = digest_engine_init(&e);
+		if (err)
+			break;
+		err = answer_one(&e, o, &a, r, rng);
+		digest_engine_fini(&e);
+	}
+	return err ? err : out_ok(o) ? 0 : -ENOSPC;
+}
+
 void digest_keep_others(struct out *o, const struct sip_msg *response, struct str credentials)
 {
 	struct sip_credentials given;

@@ -334,9 +334,9 @@ static void write_nextnonce(struct digest_server *d, struct out *o, const struct
 }
 
 void digest_info(struct digest_server *d, struct out *o, const struct sip_credentials *c, const struct digest_secret *secret,
-		 struct str source)
+		 struct str source, bool is_bodyless)
 {
-	bool is_sess;
+	bool is_sess, is_int = str_ieqz(c->qop, "auth-int");
 	enum digest_alg alg = digest_alg_parse(c->algorithm, &is_sess);
 	const char *ha1 = alg ? secret_ha1(secret, alg) : NULL;
 	char proof[DIGEST_HEX_MAX];
@@ -344,7 +344,7 @@ void digest_info(struct digest_server *d, struct out *o, const struct sip_creden
 	const struct digest_input in = { .alg = alg, .ha1 = str_from(ha1), .nonce = c->nonce, .nc = c->nc, .cnonce = c->cnonce, .qop = c->qop,
 					 .uri = c->uri };
 
-	if (!ha1 || !str_ieqz(c->qop, "auth") || digest_engine_response(&d->engine, &in, proof) != 0)
+	if (!ha1 || !(is_int ? is_bodyless : str_ieqz(c->qop, "auth")) || digest_engine_response(&d->engine, &in, proof) != 0)
 		return;
 	out_z(o, "Authentication-Info: rspauth=\"");
 	out_z(o, proof);
@@ -352,7 +352,7 @@ void digest_info(struct digest_server *d, struct out *o, const struct sip_creden
 	out_str(o, c->cnonce);
 	out_z(o, "\", nc=");
 	out_str(o, c->nc);
-	out_z(o, ", qop=auth");
+	out_z(o, is_int ? ", qop=auth-int" : ", qop=auth");
 	write_nextnonce(d, o, c, source);
 	out_z(o, "\r\n");
 }

@@ -366,7 +366,7 @@ int sip_auth_info_parse(struct sip_auth_info *out, struct str value)
 		{ STR("nextnonce"), &i.nextnonce },
 	};
 
-	if (parse_fields(str_trim(value), fields, ARRAY_LEN(fields)) != 0 || !i.rspauth.p)
+	if (parse_fields(str_trim(value), fields, ARRAY_LEN(fields)) != 0 || (!i.rspauth.p && !i.nextnonce.p))
 		return -EINVAL;
 	*out = i;
 	return 0;

@@ -195,7 +195,7 @@ struct sip_auth_info { struct str rspauth, cnonce, nc, qop, nextnonce; }; /* one
 /* -EINVAL for another scheme than Digest or a malformed value. Quoted values come without quotes, with their escapes. */
 int sip_challenge_parse(struct sip_challenge *out, struct str value);
 int sip_credentials_parse(struct sip_credentials *out, struct str value);
-int sip_auth_info_parse(struct sip_auth_info *out, struct str value); /* -EINVAL: malformed, or without rspauth */
+int sip_auth_info_parse(struct sip_auth_info *out, struct str value); /* -EINVAL: malformed, or neither rspauth nor nextnonce */
 
 const char *sip_method_name(enum sip_method m);      /* SIP_OTHER: "?" */
 enum sip_method sip_method_parse(struct str name);   /* case-sensitive, RFC 3261 §7.1 */

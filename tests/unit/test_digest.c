@@ -470,7 +470,7 @@ static void write_info(struct fixture *f, char *info, size_t size)
 
 	assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c, name));
 	out_init(&o, info, size - 1);
-	digest_info(f->server, &o, &c, &f->secret, f->source);
+	digest_info(f->server, &o, &c, &f->secret, f->source, false);
 	assert_true(out_ok(&o));
 	info[o.len] = 0;
 }
@@ -600,6 +600,31 @@ static void test_digest_info_proves_the_password_to_the_client(void **state)
 		response(f, 200, "");
 		assert_false(digest_is_proved(&f->msg, str_from(line), STR("1001"), STR("secret")));
 	}
+}
+
+/* With auth-int the proof is about the body of the answer, and can be made ahead where it has none. */
+static void test_digest_info_of_auth_int_is_for_answers_without_a_body(void **state)
+{
+	struct fixture *f = *state;
+	char line[4096], info[1024], name[DIGEST_USER_MAX];
+	struct sip_credentials c;
+	struct out o;
+
+	challenge(f, DIGEST_MD5 | DIGEST_AUTH_INT, false);
+	response(f, 401, f->challenge);
+	snprintf(line, sizeof(line), "%s", answer(f, "1001", "secret", ""));
+	assert_non_null(strstr(line, "qop=auth-int"));
+	assert_int_equal(check_line(f, line, REALM, "", DIGEST_MD5 | DIGEST_AUTH_INT), DIGEST_OK);
+	write_info(f, info, sizeof(info));
+	assert_string_equal(info, "");
+	assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c, name));
+	out_init(&o, info, sizeof(info) - 1);
+	digest_info(f->server, &o, &c, &f->secret, f->source, true);
+	info[o.len] = 0;
+	assert_non_null(strstr(info, ", qop=auth-int"));
+	response(f, 200, info);
+	assert_true(digest_is_proved(&f->msg, str_from(line), STR("1001"), STR("secret")));
+	assert_false(digest_is_proved(&f->msg, str_from(line), STR("1001"), STR("other")));
 }
 
 /* The next nonce comes when this one is in the second half of its life, and is good for the same source. */
@@ -777,6 +802,7 @@ int main(void)
 		WITH_SERVER(test_digest_answer_passes_own_check),
 		WITH_SERVER(test_digest_answer_takes_userhash_and_session),
 		WITH_SERVER(test_digest_info_proves_the_password_to_the_client),
+		WITH_SERVER(test_digest_info_of_auth_int_is_for_answers_without_a_body),
 		WITH_SERVER(test_digest_info_gives_the_next_nonce_in_time),
 		WITH_SERVER(test_digest_answer_takes_the_best_of_each_realm),
 		WITH_SERVER(test_digest_escapes_are_undone),

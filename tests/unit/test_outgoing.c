@@ -329,6 +329,49 @@ static void test_outgoing_registrar_must_prove_the_password_if_asked(void **stat
 	assert_in_range(until_register(600), 300, 600); /* it is registered, and is refreshed in time */
 }
 
+/* RFC 7616 §3.5: the refresh after a 2xx with the next nonce isn't challenged. */
+static void test_outgoing_next_nonce_is_used(void **state)
+{
+	static const char challenge[] = "WWW-Authenticate: Digest realm=\"p\", nonce=\"first\", qop=\"auth\", algorithm=SHA-256, opaque=\"o\"\r\n";
+	char line[512], ha1[65], expected[65];
+	struct sip_credentials c;
+
+	(void)state;
+	row.auth_user = "acme";
+	row.auth_password = "secret";
+	changed();
+	until_register(2);
+	assert_false(sip_msg_has(fx_sent(fx, -1), SIP_HDR_AUTHORIZATION));
+	answer(401, challenge);
+	until_register(0);
+	answer(200, "Contact: CONTACT;expires=600\r\nAuthentication-Info: nextnonce=\"second\"\r\n");
+	for (unsigned i = 0; i < 2; i++) {
+		until_register(600);
+		assert_int_equal(sip_credentials_parse(&c, sip_msg_value(fx_sent(fx, -1), SIP_HDR_AUTHORIZATION)), 0);
+		assert_true(str_eqz(c.nonce, i ? "third" : "second") && str_eqz(c.nc, "00000001") && str_eqz(c.opaque, "o"));
+		digest_ha1(DIGEST_SHA256, STR("acme"), STR("p"), STR("secret"), ha1);
+		digest_response(DIGEST_SHA256, ha1, c.nonce, c.nc, c.cnonce, STR("auth"), STR("REGISTER"), c.uri, expected);
+		assert_true(str_eqz(c.response, expected));
+		snprintf(line, sizeof(line), "Contact: CONTACT;expires=600\r\nAuthentication-Info: nextnonce=\"third\", qop=auth,"
+			 " cnonce=\"%.*s\", nc=%.*s\r\n", STR_ARG(c.cnonce), STR_ARG(c.nc));
+		answer(200, i ? "Contact: CONTACT;expires=600\r\n" : line);
+	}
+	/* None came with that one: it is asked for again, as it is where ours isn't taken. */
+	until_register(600);
+	assert_false(sip_msg_has(fx_sent(fx, -1), SIP_HDR_AUTHORIZATION));
+	answer(401, challenge);
+	until_register(0);
+	answer(200, "Contact: CONTACT;expires=600\r\nAuthentication-Info: nextnonce=\"fourth\"\r\n");
+	until_register(600);
+	assert_int_equal(sip_credentials_parse(&c, sip_msg_value(fx_sent(fx, -1), SIP_HDR_AUTHORIZATION)), 0);
+	assert_true(str_eqz(c.nonce, "fourth"));
+	answer(401, challenge);
+	until_register(0);
+	assert_int_equal(sip_credentials_parse(&c, sip_msg_value(fx_sent(fx, -1), SIP_HDR_AUTHORIZATION)), 0);
+	assert_true(str_eqz(c.nonce, "first"));
+	answer(200, "Contact: CONTACT;expires=600\r\n");
+}
+
 /* RFC 6140 §5.1 */
 static void test_outgoing_bulk_contact_is_for_all_numbers(void **state)
 {
@@ -687,6 +730,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_outgoing_heeds_retry_after_and_min_expires, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_flow_is_named_and_given_up_where_it_can_not_be_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_registrar_must_prove_the_password_if_asked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outgoing_next_nonce_is_used, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_keeps_alive_as_the_via_says, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_keeps_a_flow_through_each_proxy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_further_flows_need_a_registrar_that_keeps_them, setup, teardown),
