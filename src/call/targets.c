@@ -14,10 +14,11 @@ static bool is_meant(const struct call *call, const char *number, const struct b
 
 static struct target *copy(struct call *call, const char *number, const struct binding *b)
 {
+	const char *sg = call->gruu && !strcmp(call->gruu->number, number) ? call->gruu->sg : "";
 	struct target *t = call_alloc(call, sizeof(*t));
 	char bulk[BINDING_TARGET_MAX];
 
-	if (!t || (b->is_bulk && binding_target(b, str_from(number), bulk) != 0))
+	if (!t || (b->is_bulk && binding_target_sg(b, str_from(number), sg, bulk) != 0))
 		return NULL;
 	t->dest = b->dest;
 	t->reg_id = b->reg_id;

@@ -42,7 +42,7 @@ struct message_job {
 	char sender[64], sender_name[128], ctype[CTYPE_MAX];
 	char shown[64], shown_name[128]; /* as whom the reader sees him */
 	unsigned privacy;        /* as he asks for */
-	char instance[256];      /* of the phone of number that it is for alone (RFC 5627); "": all of them */
+	char instance[256], sg[64]; /* of the phone of number that it is for alone (RFC 5627); "": all of them */
 	char *body;
 	size_t body_len;
 	uint32_t keep_s;
@@ -101,7 +101,7 @@ static struct text job_text(const struct message_job *j)
 {
 	return (struct text){ .sender = j->shown, .sender_name = j->shown_name, .ctype = j->body_len ? j->ctype : NULL,
 			      .body = { j->body, j->body_len }, .max_forwards = j->max_forwards,
-			      .instance = j->instance[0] ? j->instance : NULL };
+			      .instance = j->instance[0] ? j->instance : NULL, .sg = j->sg };
 }
 
 static struct message_job *job_new(struct messages *ms, struct strans *st, const struct sip_msg *m, const struct auth_identity *who)
@@ -488,8 +488,10 @@ static void on_message(struct strans *st, const struct sip_msg *m, void *arg)
 		return;
 	}
 	status = route_to(ms, &(struct names){ &who, number, j->sender }, j->number, sizeof(j->number), trunk);
-	if (!status && phone.instance[0] && strcmp(j->number, phone.number) == 0)
+	if (!status && phone.instance[0] && strcmp(j->number, phone.number) == 0) {
 		str_put(j->instance, sizeof(j->instance), phone.instance);
+		str_put(j->sg, sizeof(j->sg), phone.sg);
+	}
 	if (status)
 		job_end(j, status);
 	else

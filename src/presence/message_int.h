@@ -32,7 +32,7 @@ struct text {
 	const char *ctype;                     /* NULL: no body */
 	struct str body;
 	struct str hdrs;                       /* further whole lines */
-	const char *instance;                  /* of the one phone that is meant; NULL: all of them */
+	const char *instance, *sg;             /* of the one phone that is meant, see registrar_gruu; NULL: all of them */
 	uint8_t max_forwards;                  /* 0: 70 */
 };
 

@@ -74,7 +74,7 @@ int delivery_start(struct messages *ms, const char *domain, const char *number, 
 		const struct binding *b = at.b;
 		char target[BINDING_TARGET_MAX];
 		const struct outside_params p = {
-			.method = "MESSAGE", .target = binding_target(b, str_from(number), target) ? STR_NULL : str_from(target), .route = str_from(b->path), .dest = b->path ? NULL : &b->dest,
+			.method = "MESSAGE", .target = binding_target_sg(b, str_from(number), t->sg ? t->sg : "", target) ? STR_NULL : str_from(target), .route = str_from(b->path), .dest = b->path ? NULL : &b->dest,
 			.from_display = str_from(t->sender_name), .from_user = str_from(t->sender), .hdrs = t->hdrs, .ctype = t->ctype,
 			.body = t->body, .max_forwards = t->max_forwards,
 		};

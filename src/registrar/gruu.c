@@ -84,6 +84,14 @@ void gruu_print_public(struct out *o, const char *number, const char *domain, st
 	out_str(o, without_brackets(instance));
 }
 
+void gruu_print_bulk(struct out *o, const char *domain, struct str instance)
+{
+	out_z(o, "sip:");
+	out_z(o, domain);
+	out_z(o, ";bnc;gr=");
+	out_str(o, without_brackets(instance));
+}
+
 static void print_block(struct out *o, const unsigned char block[BLOCK])
 {
 	unsigned bits = 0, n = 0;

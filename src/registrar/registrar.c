@@ -43,6 +43,13 @@ static void write_gruus(const struct registration *r, struct out *o, const struc
 	out_chr(o, '"');
 }
 
+static void write_bulk_gruu(const struct registration *r, struct out *o, const struct binding *b)
+{
+	out_z(o, ";pub-gruu=\"");
+	gruu_print_bulk(o, r->who->domain, str_from(b->instance));
+	out_chr(o, '"');
+}
+
 static void write_contacts(const struct registration *r, struct out *o, const struct aor *aor)
 {
 	bool has_gruus = sip_msg_has_token(r->m, SIP_HDR_SUPPORTED, "gruu");
@@ -67,6 +74,8 @@ static void write_contacts(const struct registration *r, struct out *o, const st
 		}
 		if (has_gruus && b->gruu_id)
 			write_gruus(r, o, b);
+		else if (has_gruus && b->is_bulk && b->instance && gruu_is_possible(str_from(b->instance)))
+			write_bulk_gruu(r, o, b);
 		out_z(o, "\r\n");
 	}
 }
@@ -337,9 +346,14 @@ void registrar_flow_failed(struct registrar *r, const struct binding_key *key)
 	bindings_remove(container_of(b, struct entry, b));
 }
 
-/* What stands between the brackets of an instance. */
-static int write_instance(struct registrar_gruu *out, struct str urn)
+/* What stands between the brackets of an instance, and which of the exchange's phones that is. */
+static int write_instance(struct registrar_gruu *out, struct str urn, const struct sip_uri *uri)
 {
+	struct str sg = STR_NULL;
+
+	sip_param_find(uri->params, "sg", &sg);
+	if (str_copy(sg, out->sg, sizeof(out->sg)) != 0)
+		return -ESTALE;
 	int n = snprintf(out->instance, sizeof(out->instance), "<%.*s>", STR_ARG(urn));
 
 	return n > 0 && (size_t)n < sizeof(out->instance) ? 0 : -ESTALE;
@@ -358,7 +372,7 @@ int registrar_gruu_find(struct registrar *r, const char *domain, const struct si
 		if (sip_unescape(uri->user, out->number, sizeof(out->number)) != 0 ||
 		    str_copy(str_from(domain), out->domain, sizeof(out->domain)) != 0)
 			return -ESTALE;
-		return write_instance(out, urn);
+		return write_instance(out, urn, uri);
 	case GRUU_TEMPORARY:
 		e = bindings_of_gruu_id(r->bindings, id);
 		if (!e)
@@ -366,6 +380,7 @@ int registrar_gruu_find(struct registrar *r, const char *domain, const struct si
 		str_put(out->domain, sizeof(out->domain), e->aor->domain);
 		str_put(out->number, sizeof(out->number), e->aor->number);
 		str_put(out->instance, sizeof(out->instance), e->b.instance);
+		out->sg[0] = '\0';
 		return 0;
 	case GRUU_FORGED:
 		break;

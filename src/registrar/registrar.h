@@ -70,6 +70,8 @@ struct registrar_reach registrar_reach(struct registrar *r, const char *domain, 
 void registrar_next(struct registrar_reach *reach); /* b NULL: no more */
 /* The URI by which a number is called at a binding. -EMSGSIZE. */
 #define BINDING_TARGET_MAX 700
+/* The same for a phone of an exchange; sg "": for all. */
+int binding_target_sg(const struct binding *b, struct str number, const char *sg, char target[BINDING_TARGET_MAX]);
 int binding_target(const struct binding *b, struct str number, char target[BINDING_TARGET_MAX]);
 bool binding_is_same_instance(const struct binding *a, const struct binding *b); /* false when one of them has none */
 
@@ -79,7 +81,10 @@ struct binding *registrar_binding(struct registrar *r, const struct binding_key 
 void registrar_flow_failed(struct registrar *r, const struct binding_key *key);
 
 /* The phone that a GRUU means (RFC 5627). */
-struct registrar_gruu { char domain[64], number[64], instance[256]; };
+struct registrar_gruu {
+	char domain[64], number[64], instance[256];
+	char sg[64];                 /* of an exchange: what says which of its phones (RFC 6140 §7.1.1); "": none */
+};
 /* -ENOENT: uri is no GRUU. -ESTALE: it was one, or never: 404. With 0 the phone may be registered or not. domain: the one that
  * uri's host means. */
 int registrar_gruu_find(struct registrar *r, const char *domain, const struct sip_uri *uri, struct registrar_gruu *out);

@@ -7,7 +7,7 @@
 #include "sip/uri.h"
 
 /* RFC 6140 §5.2: the number goes in as the user, bnc goes. */
-int binding_target(const struct binding *b, struct str number, char target[BINDING_TARGET_MAX])
+int binding_target_sg(const struct binding *b, struct str number, const char *sg, char target[BINDING_TARGET_MAX])
 {
 	struct sip_uri uri;
 	struct str rest;
@@ -30,8 +30,17 @@ int binding_target(const struct binding *b, struct str number, char target[BINDI
 		out_chr(&o, ';');
 		out_str(&o, param);
 	}
+	if (sg[0]) {
+		out_z(&o, ";sg=");
+		out_z(&o, sg);
+	}
 	if (!out_ok(&o))
 		return -EMSGSIZE;
 	target[o.len] = '\0';
 	return 0;
+}
+
+int binding_target(const struct binding *b, struct str number, char target[BINDING_TARGET_MAX])
+{
+	return binding_target_sg(b, number, "", target);
 }

@@ -193,6 +193,27 @@ def test_call_to_a_gruu_rings_that_phone_alone(phones, kind):
     hang_up(call, rung)
 
 
+def test_call_to_a_gruu_of_an_exchange_says_which_phone(office, phones):
+    """RFC 6140 section 7.1.1: the exchange makes them of the one that it is given, and of what tells its phones apart."""
+    office.change("UPDATE pbx.extension SET bulk_registers = true WHERE number = '1003';"
+                  " UPDATE pbx.extension SET bulk_account = '1003' WHERE number = '1005'")
+    try:
+        exchange, caller = phones(), phones("1001")
+        m = exchange.register([f"<sip:{exchange.sent_by};bnc>;" + instance("a")], headers=["Require: gin", "Supported: gin, gruu"])
+        given = re.search(r'pub-gruu="sip:([^;"]+);bnc;gr=([^"]+)"', str(m))
+        assert given.group(2) == URN.format("a")
+        call = caller.invite(None, uri=f"sip:1005@{given.group(1)};gr={given.group(2)};sg=desk7")
+        rung = exchange.answer_invite()
+        assert rung.invite.start.split()[1] == f"sip:1005@{exchange.sent_by};sg=desk7"
+        rung.ring()
+        call.expect(180)
+        hang_up(call, rung)
+        exchange.unregister()
+    finally:
+        office.change("UPDATE pbx.extension SET bulk_account = NULL WHERE number = '1005';"
+                      " UPDATE pbx.extension SET bulk_registers = false WHERE number = '1003'")
+
+
 def test_gruu_that_is_none_is_not_found(phones):
     caller = phones("1001")
     for uri in ("sip:1003@cordboard;gr", "sip:tgruu.aaaaaaaaaaaaaaaaaaaaaaaaaa@cordboard;gr"):

@@ -254,6 +254,9 @@ static void test_outbound_exchange_registers_for_all_its_numbers(void **state)
 		{ "1009", GIN "Contact: <sip:ssp@198.51.100.3;bnc>\r\n", 400 },  /* §5.1: no user */
 		{ "1001", GIN "Contact: <sip:198.51.100.3;bnc>\r\n", 403 },      /* a phone */
 	};
+	char target[BINDING_TARGET_MAX];
+	struct registrar_gruu g;
+	struct sip_uri uri;
 	struct strans st;
 
 	(void)state;
@@ -262,8 +265,10 @@ static void test_outbound_exchange_registers_for_all_its_numbers(void **state)
 			fail_msg("row %zu: %d %s", i, st.status, st.reason);
 	/* §5.2, with what else stands in the URI; and a phone at its own number, which isn't for the others */
 	assert_int_equal(submit_full(&st, "1009", "x", cseq++, GIN "Contact: <sip:198.51.100.3:5070;bnc;line=7>;" A "\r\n", SIP_UDP, 1), 200);
-	assert_non_null(strstr(st.hdrs, "Contact: <sip:198.51.100.3:5070;bnc;line=7>;expires=600;" A "\r\n"));
-	assert_null(strstr(st.hdrs, "-gruu"));
+	assert_non_null(strstr(st.hdrs, "Contact: <sip:198.51.100.3:5070;bnc;line=7>;expires=600;" A ";pub-gruu="));
+	/* RFC 6140 §7.1.1: of which it makes those of its phones */
+	assert_non_null(strstr(st.hdrs, ";pub-gruu=\"sip:office;bnc;gr=" A_URN "\"\r\n"));
+	assert_null(strstr(st.hdrs, "temp-gruu"));
 	assert_int_equal(nchanges, 3); /* of each number, and its own */
 	assert_non_null(strstr(st.hdrs, "gin"));
 	assert_int_equal(submit_full(&st, "1009", "y", cseq++, "Contact: <sip:desk@198.51.100.4>;q=0.9\r\n", SIP_UDP, 1), 200);
@@ -271,6 +276,14 @@ static void test_outbound_exchange_registers_for_all_its_numbers(void **state)
 	assert_string_equal(reached("200#"), "sip:200%23@198.51.100.3:5070;line=7");
 	assert_string_equal(reached("1009"), "sip:1009@198.51.100.3:5070;line=7 sip:desk@198.51.100.4");
 	assert_string_equal(reached("1001"), "");
+	assert_int_equal(sip_uri_parse(&uri, STR("sip:2001@office;gr=" A_URN ";sg=phone7")), 0);
+	assert_int_equal(registrar_gruu_find(registrar, "office", &uri, &g), 0);
+	assert_string_equal(g.number, "2001");
+	assert_string_equal(g.instance, "<" A_URN ">");
+	assert_int_equal(binding_target_sg(registrar_reach(registrar, "office", STR("2001")).b, STR("2001"), g.sg, target), 0);
+	assert_string_equal(target, "sip:2001@198.51.100.3:5070;line=7;sg=phone7");
+	assert_int_equal(sip_uri_parse(&uri, STR("sip:2001@office;gr=" A_URN ";sg=0123456789012345678901234567890123456789012345678901234567890123")), 0);
+	assert_int_equal(registrar_gruu_find(registrar, "office", &uri, &g), -ESTALE);
 	/* One that has a phone of its own rings there */
 	assert_int_equal(submit_full(&st, "2002", "z", cseq++, "Contact: <sip:phone@198.51.100.5>\r\n", SIP_UDP, 1), 200);
 	assert_string_equal(reached("2002"), "sip:phone@198.51.100.5");
