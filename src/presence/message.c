@@ -104,6 +104,19 @@ static struct text job_text(const struct message_job *j)
 			      .instance = j->instance[0] ? j->instance : NULL, .sg = j->sg };
 }
 
+/* A trunk vouches for its callers, and so for who writes: by P-Asserted-Identity, if it is trusted (RFC 3325 §5). */
+static void take_sender_of_trunk(struct message_job *j, const struct sip_msg *m, const char *name)
+{
+	const struct dir_trunk *trunk;
+	struct identity id;
+	bool is_trusted = directory_trunk(j->ms->p.directory, j->domain, str_from(name), &trunk) == DIR_FOUND && trunk->is_trusted;
+
+	identity_of_trunk(&id, m, is_trusted);
+	str_put(j->sender, sizeof(j->sender), id.number);
+	str_put(j->sender_name, sizeof(j->sender_name), id.name);
+	j->privacy = id.privacy | (identity_is_anonymous_uri(&m->from.uri) ? PRIVACY_ID : 0);
+}
+
 static struct message_job *job_new(struct messages *ms, struct strans *st, const struct sip_msg *m, const struct auth_identity *who)
 {
 	struct message_job *j = calloc(1, sizeof(*j));
@@ -116,16 +129,13 @@ static struct message_job *job_new(struct messages *ms, struct strans *st, const
 	DL_APPEND(ms->jobs, j);
 	str_put(j->domain, sizeof(j->domain), who->domain);
 	j->is_extension = who->number[0] != '\0';
-	/* An account is called by its number; a trunk vouches for its callers. */
-	if (who->number[0])
+	if (who->number[0]) { /* an account is called by its number */
 		str_put(j->sender, sizeof(j->sender), who->number);
-	else if (sip_unescape(m->from.uri.user, j->sender, sizeof(j->sender)) != 0)
-		j->sender[0] = '\0';
-	if (who->number[0])
 		str_put(j->sender_name, sizeof(j->sender_name), who->display_name);
-	else
-		str_copy(m->from.display, j->sender_name, sizeof(j->sender_name));
-	j->privacy = privacy_of(m) | (identity_is_anonymous_uri(&m->from.uri) ? PRIVACY_ID : 0);
+		j->privacy = privacy_of(m) | (identity_is_anonymous_uri(&m->from.uri) ? PRIVACY_ID : 0);
+	} else {
+		take_sender_of_trunk(j, m, who->trunk);
+	}
 	str_copy(sip_msg_value(m, SIP_HDR_CONTENT_TYPE), j->ctype, sizeof(j->ctype));
 	j->body = str_dup(m->body);
 	j->body_len = m->body.n;

@@ -208,6 +208,13 @@ def test_to_and_from_a_trunk(own_office):
             m = read(reader)
             assert m.body == "in" and "<sip:+4315550123@" in m["From"]
             assert final(trunk) == 200
+            # Only of a trusted one it counts who it says that writes (RFC 3325 §5)
+            for trusted, shown in [("false", "<sip:+4315550123@"), ("true", '"Carl" <sip:+4315550199@')]:
+                own_office.change(f"UPDATE pbx.trunk SET trusted = {trusted}")
+                trunk.send(trunk.request("MESSAGE", f"sip:91003@{trunk.uri_host}", body="in", ctype="text/plain", from_="<sip:+4315550123@isp>",
+                                         headers=["P-Asserted-Identity: Carl <tel:+43-1-5550199>"]))
+                assert shown in read(reader)["From"]
+                assert final(trunk) == 200
 
 
 def test_trunk_of_several_proxies(own_office):
