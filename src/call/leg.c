@@ -240,6 +240,33 @@ out:
 	return err;
 }
 
+/* RFC 5009 §8: a network that asks lets nothing be heard before the answer that isn't announced. What the far end says of its own passes;
+ * where it says nothing, and for music and announcements of ours, it is us. */
+static const char *early_hdrs(const struct leg *leg, struct out *o)
+{
+	const struct sip_msg *invite = session_invite_msg(leg->session);
+	const char *told = leg->told.hdrs ? leg->told.hdrs : "";
+
+	if (!invite || !sip_msg_value_by_name(invite, "P-Early-Media").p || strcasestr(told, "P-Early-Media:"))
+		return leg->told.hdrs;
+	out_z(o, told);
+	out_z(o, "P-Early-Media: sendrecv\r\n");
+	out_chr(o, '\0');
+	return out_ok(o) ? out_view(o).p : leg->told.hdrs;
+}
+
+/* A provisional response with the description. */
+static int progress_with_media(struct leg *leg, int status)
+{
+	struct out o;
+	int err;
+
+	out_init_grow(&o, SIP_MSG_MAX);
+	err = session_progress(leg->session, status, early_hdrs(leg, &o), "application/sdp", str_from(leg->local_sdp));
+	out_fini(&o);
+	return err;
+}
+
 int leg_ring(struct leg *leg)
 {
 	int err;
@@ -247,8 +274,10 @@ int leg_ring(struct leg *leg)
 	if (leg->state >= LEG_ANSWERED || leg->is_alerting)
 		return leg->state == LEG_ENDED ? -ECANCELED : 0;
 	/* After a 183 the description comes again: to one who hasn't it for good it would mean that it is gone (RFC 3960 §3.2). */
-	err = session_progress(leg->session, 180, leg->told.hdrs, "application/sdp",
-			       leg->has_early_media ? str_from(leg->local_sdp) : STR_NULL);
+	if (leg->has_early_media)
+		err = progress_with_media(leg, 180);
+	else
+		err = session_progress(leg->session, 180, leg->told.hdrs, "application/sdp", STR_NULL);
 	if (err)
 		return err;
 	leg->is_alerting = true;
@@ -267,7 +296,7 @@ int leg_early_media(struct leg *leg)
 		err = leg_make_late_offer(leg); /* answered in the PRACK */
 	if (err)
 		return err;
-	err = session_progress(leg->session, 183, leg->told.hdrs, "application/sdp", str_from(leg->local_sdp));
+	err = progress_with_media(leg, 183);
 	if (err)
 		return err;
 	leg->has_early_media = true;

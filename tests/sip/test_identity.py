@@ -498,6 +498,22 @@ def test_what_tells_of_who_hides_himself_stays(pair):
     refuse(there, here)
 
 
+@pytest.mark.parametrize("headers,said,told", [(["P-Early-Media: supported"], [], "sendrecv"), ([], [], None), ([], ["P-Early-Media: sendonly"], "sendonly"),
+                                               (["P-Early-Media: supported"], ["P-Early-Media: sendonly"], "sendonly")])
+def test_early_media_is_announced_to_a_network_that_asks(pair, stranger, headers, said, told):
+    """RFC 5009: who says "supported" lets nothing be heard that isn't announced; who is called may not know of it."""
+    _, callee = pair
+    here = stranger.call("91002", headers)
+    there = callee.answer_invite()
+    there.reply(183, "Session Progress", headers=said, body=sdp(callee.addr, 40000))
+    m = stranger.expect(183)
+    assert m.body and m.get("P-Early-Media") == told
+    there.reply(180, "Ringing", headers=said)
+    m = stranger.expect(180)                                                # with the description once more
+    assert m.body and m.get("P-Early-Media") == told
+    refuse(there, here)
+
+
 def test_early_media_that_a_network_holds_back(pair, stranger):
     """RFC 5009."""
     caller, _ = pair
