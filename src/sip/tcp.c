@@ -11,6 +11,8 @@
 
 #include "sip/transport_int.h"
 
+#define TOS_CS5 0xa0 /* RFC 4594 §4.2: signalling */
+
 /* ---- found by address ---- */
 
 static struct conn_key key_of(enum sip_proto proto, const union sockaddr_any *a, uint16_t port, uint32_t name)
@@ -344,6 +346,15 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	c->pinged_ms = 0; /* whatever it was, it was alive */
 }
 
+void socket_mark(int fd)
+{
+	static const int tos = TOS_CS5;
+
+	/* Of one family each; marking is a courtesy to the network: failing to is no failure. */
+	setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+}
+
 void tcp_options(int fd)
 {
 	static const struct { int level, name, value; } options[] = {
@@ -354,6 +365,7 @@ void tcp_options(int fd)
 
 	for (size_t i = 0; i < ARRAY_LEN(options); i++)
 		setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(options[i].value));
+	socket_mark(fd);
 }
 
 static int conn_start(struct tcp_conn *c)

@@ -163,6 +163,8 @@ char *transport_grow(struct transport *t, const union sockaddr_any *peer, char *
 void transport_drop(struct transport *t, const union sockaddr_any *peer, char *buf, size_t *size);
 /* Keep-alives, and no waiting for more bytes before some are sent. */
 void tcp_options(int fd);
+/* Telephony's signalling, to routers that sort by that (RFC 4594 §4.2). */
+void socket_mark(int fd);
 void transport_refresh(struct transport *t); /* certificates that have changed */
 
 /* listener.c */

@@ -268,6 +268,7 @@ static int open_socket(const union sockaddr_any *addr)
 		close(fd);
 		return err;
 	}
+	socket_mark(fd);
 	/* Beyond the system's limit, too, as long as we are root. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) != 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));

@@ -1,7 +1,10 @@
 """Several listeners, each with its own address outside a NAT."""
+import socket
+import struct
+
 import pytest
 
-from office import Raw
+from office import SLOW, Raw
 from rtp import Rtp
 from sip import Phone, media_of, sdp
 
@@ -33,3 +36,20 @@ def test_listener_has_its_own_address_outside(own_office):
             media.start((own_office.addr, rtp_port))
             media.wait_received(10)
             call.bye()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_signalling_is_marked(office, family):
+    """RFC 4594 §4.2: CS5, for routers that sort by that."""
+    if family == 6 and not office.addr6:
+        pytest.skip("no IPv6 here")
+    with Phone(office, "1001", family=family) as phone:
+        level, ask, kind = ((socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, socket.IPV6_TCLASS) if family == 6 else
+                            (socket.IPPROTO_IP, socket.IP_RECVTOS, socket.IP_TOS))
+        phone.socket.setsockopt(level, ask, 1)
+        phone.send(phone.request("OPTIONS", f"sip:{phone.uri_host}"))
+        phone.socket.settimeout(5 * SLOW)
+        data, marks, _, _ = phone.socket.recvmsg(65535, 256)
+        assert data.startswith(b"SIP/2.0 200")
+        values = [value for at, what, value in marks if (at, what) == (level, kind)]
+        assert [v[0] if len(v) == 1 else struct.unpack("i", v)[0] for v in values] == [0xa0]
