@@ -241,6 +241,8 @@ void uas_ack(struct session *s, const struct sip_msg *m)
 	if (!u)
 		return; /* the ACK of a repeated 2xx */
 	struct sip_msg *invite = u->is_initial ? s->invite : NULL;
+	if (u->st)
+		strans_acked(u->st);
 	offer_free(u);
 	if (s->state == SESSION_ST_CONFIRMED && s->handler->on_ack)
 		s->handler->on_ack(s, m, s->arg);

@@ -128,6 +128,8 @@ int strans_reply_simple(struct strans *st, int status, const char *hdrs /* may b
 /* Sends the last response to an INVITE once more: a 2xx until its ACK comes (RFC 3261 §13.3.1.4), a reliable 1xx until its PRACK
  * (RFC 3262 §3); the session times it. */
 int strans_repeat(struct strans *st);
+/* The ACK of its 2xx has come: the transaction takes what is left of the INVITE for half a minute, and needs the 2xx no more. */
+void strans_acked(struct strans *st);
 
 /* ---- client transactions ---- */
 

@@ -626,3 +626,9 @@ int strans_repeat(struct strans *st)
 	strans_event(st, st->state == ST_ACCEPTED ? EV_SEND_2XX : EV_SEND_1XX);
 	return 0;
 }
+
+void strans_acked(struct strans *st)
+{
+	if (st->state == ST_ACCEPTED)
+		drop_last(st);
+}

@@ -515,6 +515,24 @@ static void test_strans_response_carries_the_users_part(void **state)
 	fx_free(fx);
 }
 
+/* Half a minute of a busy server's calls are many. */
+static void test_strans_a_2xx_is_kept_until_its_ack_alone(void **state)
+{
+	struct fx *fx = fx_new(SIP_UDP);
+	struct user u = { 0 };
+	uint64_t held;
+
+	(void)state;
+	open_transaction(fx, &u, "INVITE");
+	assert_int_equal(strans_reply(u.st, &(struct sip_reply){ .status = 200 }), 0);
+	held = fx->stack->strans_bytes;
+	strans_acked(u.st);
+	assert_true(held - fx->stack->strans_bytes >= fx_sent(fx, -1)->raw.n);
+	assert_int_equal(strans_repeat(u.st), -EALREADY);
+	receive(fx, "INVITE", "z9hG4bKone", NULL); /* absorbed as before */
+	fx_free(fx);
+}
+
 /* A tag that the request's To has already stays as it is. */
 static void test_strans_response_in_a_dialog_keeps_its_tag(void **state)
 {
@@ -940,6 +958,7 @@ int main(void)
 		cmocka_unit_test(test_strans_trying_only_when_nothing_else_was_sent),
 		cmocka_unit_test(test_strans_response_copies_what_it_must),
 		cmocka_unit_test(test_strans_response_carries_the_users_part),
+		cmocka_unit_test(test_strans_a_2xx_is_kept_until_its_ack_alone),
 		cmocka_unit_test(test_strans_response_in_a_dialog_keeps_its_tag),
 		cmocka_unit_test(test_strans_record_route_only_where_a_dialog_forms),
 		cmocka_unit_test(test_strans_response_that_is_too_large_is_refused),
