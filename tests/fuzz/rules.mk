@@ -5,13 +5,13 @@ FUZZ_CC     ?= clang
 FUZZ_BUILD  := build-fuzz$(if $(FUZZ_LEAN),-lean)
 FUZZ_SAN    := $(if $(FUZZ_LEAN),address,address$(comma)undefined -fno-sanitize-recover=undefined)
 FUZZ_EDGES  := $(if $(FUZZ_LEAN),-fsanitize-coverage=inline-8bit-counters$(comma)pc-table,-fsanitize=fuzzer-no-link)
-FUZZ_PKGS   := libuv openssl libcares libwebsockets libxml-2.0 jansson spandsp libsrtp2
+FUZZ_PKGS   := libuv openssl libcares libwebsockets libxml-2.0 jansson spandsp libsrtp2 opus
 FUZZ_CFLAGS  = -std=gnu17 -O2 -g -D_GNU_SOURCE -Isrc -Itests/fuzz $(shell pkg-config --cflags $(FUZZ_PKGS)) \
 	-Wall -Wextra -Werror -fsanitize=$(FUZZ_SAN)
 FUZZ_LIBS    = $(shell pkg-config --libs $(FUZZ_PKGS)) -lresolv -lm -lpthread
 # What the targets need; each links of it what it uses.
 FUZZ_SRC    := $(wildcard src/base/*.c src/sip/*.c src/sdp/*.c src/registrar/*.c src/call/*.c src/presence/*.c apps/*.c) \
-	src/plan/condition.c src/plan/pattern.c $(addprefix src/media/,codec.c dtmf.c latch.c rtcp.c rtp.c secure.c)
+	src/plan/condition.c src/plan/pattern.c $(addprefix src/media/,codec.c codec_spandsp.c codec_opus.c opus_params.c dtmf.c latch.c rtcp.c rtp.c secure.c)
 FUZZ_BIN    := $(patsubst tests/fuzz/%.c,$(FUZZ_BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_OBJ    := $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/%.o)
 
