@@ -110,6 +110,14 @@ void ear_packet(struct rtp_session *s, const struct rtp_packet *h, const uint8_t
 	rtp_session_update_tick(s);
 }
 
+void ear_noise(struct rtp_session *s, const struct rtp_packet *h, uint8_t level)
+{
+	if (!s->ear || !s->ear->jitter || codec_get(jitter_codec(s->ear->jitter))->clock_hz != 8000)
+		return;
+	jitter_put_noise(s->ear->jitter, h->ts, level & 0x7f); /* the spectrum that may follow is left to us (RFC 3389 §3.2) */
+	rtp_session_update_tick(s);
+}
+
 bool ear_needs_tick(const struct rtp_session *s)
 {
 	return s->ear && s->ear->jitter && !jitter_is_idle(s->ear->jitter);

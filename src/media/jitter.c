@@ -20,6 +20,7 @@
 #define FEC_MAX_MS 60          /* no frame of Opus is longer, so none tells more of the one before */
 #define CONCEAL_MAX_MS 60      /* nothing came for so long: a pause, not a loss */
 #define DTX_MAX_MS 1000        /* an announced pause has a sign of life each 400 ms */
+#define NOISE_MAX_MS 30000     /* comfort noise is renewed when it likes (RFC 3389 §4) */
 #define GROW_MS 10
 #define CALM_FRAMES 1000       /* 10 s without a late packet: try with less delay */
 #define SLACK_MS 40            /* buffered beyond the target: catch up */
@@ -51,6 +52,9 @@ struct jitter {
 	uint32_t target_ms;
 	uint32_t calm, fat;    /* frames since the last late packet; with too much buffered */
 	bool has_left_out;     /* the frame before */
+	bool has_noise;        /* from noise_ts on, until a later packet */
+	uint32_t noise_ts;
+	noise_state_t *noise;  /* made with the first of it */
 	int16_t *fifo;
 	size_t nfifo, fifo_size;
 	struct jitter_stats stats;
@@ -102,6 +106,8 @@ void jitter_free(struct jitter *j)
 	if (!j)
 		return;
 	decoder_free(j->decoder);
+	if (j->noise)
+		noise_free(j->noise);
 	if (j->plc)
 		plc_free(j->plc);
 	free(j);
@@ -116,6 +122,7 @@ void jitter_reset(struct jitter *j)
 	for (unsigned i = 0; i < SLOTS; i++)
 		j->slots[i].used = false;
 	j->state = EMPTY;
+	j->has_noise = false;
 	j->nfifo = 0;
 	j->hold_ms = j->missing_ms = j->skipped = j->waited_ms = j->fat = 0;
 }
@@ -233,6 +240,21 @@ int jitter_put(struct jitter *j, uint32_t ts, const uint8_t *payload, size_t len
 	return 0;
 }
 
+void jitter_put_noise(struct jitter *j, uint32_t ts, unsigned level)
+{
+	if (j->state != EMPTY && abs((int32_t)(ts - j->next_ts)) > (int32_t)units_of_ms(j, JUMP_MS))
+		jitter_reset(j);
+	if (j->state == EMPTY) {
+		j->state = PLAYING;
+		j->next_ts = j->newest_ts = ts;
+		j->missing_ms = j->hold_ms = j->skipped = 0;
+	}
+	j->noise = noise_init_dbov(j->noise, (int)ts, -(float)level, NOISE_CLASS_AWGN, 4);
+	j->has_noise = j->noise != NULL;
+	j->noise_ts = ts;
+	j->missing_ms = 0;
+}
+
 /* ---- out ---- */
 
 static uint32_t buffered_ms(const struct jitter *j)
@@ -268,6 +290,7 @@ static void slot_play(struct jitter *j, struct slot *s)
 	ptrdiff_t n = decoder_run(j->decoder, s->data, s->len, pcm, j->fifo_size - j->nfifo);
 
 	s->used = false;
+	j->has_noise = j->has_noise && (int32_t)(s->ts - j->noise_ts) < 0;
 	j->next_ts = s->ts + s->units;
 	if (n <= (ptrdiff_t)skip)
 		return;
@@ -296,7 +319,11 @@ static size_t conceal(struct jitter *j, size_t need)
 {
 	size_t n = need;
 
-	if (j->plc) {
+	if (j->has_noise) {
+		n = need - j->nfifo;
+		for (size_t i = 0; i < n; i++)
+			j->fifo[j->nfifo + i] = noise(j->noise);
+	} else if (j->plc) {
 		n = need - j->nfifo;
 		history_normalise(j->plc);
 		plc_fillin(j->plc, j->fifo + j->nfifo, (int)n);
@@ -305,7 +332,7 @@ static size_t conceal(struct jitter *j, size_t need)
 	}
 	j->nfifo += n;
 	j->missing_ms += 10;
-	if (!decoder_is_dtx(j->decoder))
+	if (!decoder_is_dtx(j->decoder) && !j->has_noise)
 		j->stats.concealed_ms += 10;
 	return n;
 }
@@ -394,6 +421,12 @@ static bool fifo_fill(struct jitter *j, size_t need)
 	return j->nfifo >= need;
 }
 
+/* For so long nothing comes before it is taken for gone. */
+static uint32_t pause_max_ms(const struct jitter *j)
+{
+	return j->has_noise ? NOISE_MAX_MS : decoder_is_dtx(j->decoder) ? DTX_MAX_MS : CONCEAL_MAX_MS;
+}
+
 enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm)
 {
 	size_t need = j->rate_hz / 100;
@@ -423,7 +456,7 @@ enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm)
 		return JITTER_CONCEALED;
 	}
 	/* Nothing for this moment. */
-	if (j->missing_ms >= (decoder_is_dtx(j->decoder) ? DTX_MAX_MS : CONCEAL_MAX_MS) && buffered_ms(j) == 0) {
+	if (j->missing_ms >= pause_max_ms(j) && buffered_ms(j) == 0) {
 		jitter_reset(j);
 		memset(pcm, 0, need * sizeof(*pcm));
 		return JITTER_IDLE;

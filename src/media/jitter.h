@@ -25,7 +25,7 @@ struct jitter;
 
 enum jitter_frame {
 	JITTER_SOUND,     /* 10 ms of what was said */
-	JITTER_CONCEALED, /* 10 ms made up */
+	JITTER_CONCEALED, /* 10 ms made up: of what was lost, or noise where nothing is said */
 	JITTER_IDLE,      /* silence: nothing is coming, or it is only being collected */
 };
 
@@ -42,6 +42,8 @@ enum codec_id jitter_codec(const struct jitter *j);
 uint32_t jitter_rate(const struct jitter *j);
 /* Copies the payload. -EINVAL: impossible size. */
 int jitter_put(struct jitter *j, uint32_t ts, const uint8_t *payload, size_t len);
+/* Comfort noise (RFC 3389): from ts on, until a later packet, what doesn't come is noise, not loss; of -level dBov. */
+void jitter_put_noise(struct jitter *j, uint32_t ts, unsigned level);
 /* The source has changed: its timestamps have nothing to do with those before. */
 void jitter_reset(struct jitter *j);
 /* Writes jitter_rate() / 100 samples. */

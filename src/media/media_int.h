@@ -366,6 +366,8 @@ void mouth_send(struct rtp_session *s, uint8_t *packet, size_t payload_len, uint
 /* ear.c: what a session hears, as sound: for a partner with another codec, the detector of digits */
 void ear_update(struct rtp_session *s);                  /* allocates or frees it, as it is wanted */
 void ear_packet(struct rtp_session *s, const struct rtp_packet *h, const uint8_t *payload, const struct codec *codec);
+/* Comfort noise of -level dBov has come. */
+void ear_noise(struct rtp_session *s, const struct rtp_packet *h, uint8_t level);
 void ear_source_changed(struct rtp_session *s);
 bool ear_needs_tick(const struct rtp_session *s);
 void ear_tick(struct rtp_session *s);                    /* each 20 ms */

@@ -123,6 +123,8 @@ static void audio_in(struct rtp_session *s, uint8_t *packet, struct rtp_packet *
 	struct rtp_session *to = s->to;
 
 	if (!codec || codec->id == CODEC_NONE) {
+		if (h->pt == RTP_PT_CN && h->len > 0)
+			ear_noise(s, h, packet[h->offset]);
 		if (to)
 			rtp_tx_skip(&to->tx, h);
 		return;

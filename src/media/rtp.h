@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #define RTP_HEADER_LEN 12
+#define RTP_PT_CN 13 /* comfort noise (RFC 3389 §4); understood unasked, for a static number means nothing else */
 
 struct rtp_packet {
 	bool marker;

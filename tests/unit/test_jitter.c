@@ -1,4 +1,5 @@
 /* The live jitter buffer: what it does with packets that come in a burst. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -89,6 +90,49 @@ static void test_jitter_lost_packet_is_concealed_in_place(void **state)
 	assert_int_equal(played_ms(0, 20, &stats), PACKETS * 20 - 20);
 	assert_true(stats.concealed_ms >= 20);
 	assert_int_equal(stats.late, 0);
+}
+
+/* RFC 3389: who is silent says how silent; what doesn't come then is that noise, and no loss, until he speaks again. */
+static void test_jitter_comfort_noise_fills_a_pause(void **state)
+{
+	static const struct { unsigned level; double low, high; } v[] = { { 30, 800, 1300 }, { 50, 70, 140 }, { 70, 2, 20 } };
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_LEN(v); k++) {
+		struct jitter *j = jitter_new(CODEC_PCMU, 8000);
+		struct jitter_stats stats;
+		uint8_t payload[160];
+		unsigned noisy = 0, loud = 0;
+		double power = 0;
+
+		memset(payload, 0x20, sizeof(payload));
+		for (unsigned now = 0; now < 150; now++) {
+			int16_t pcm[80];
+
+			if (now < 20 || now >= 100)
+				assert_int_equal(jitter_put(j, 5000 + 160 * now, payload, sizeof(payload)), 0);
+			else if (now == 20)
+				jitter_put_noise(j, 5000 + 160 * now, v[k].level);
+			for (unsigned half = 0; half < 2; half++) {
+				enum jitter_frame f = jitter_get(j, pcm);
+
+				loud += f == JITTER_SOUND;
+				if (now < 30 || now >= 100)
+					continue;
+				assert_int_equal(f, JITTER_CONCEALED);
+				noisy++;
+				for (unsigned i = 0; i < 80; i++)
+					power += pcm[i] * (double)pcm[i] / 80;
+			}
+		}
+		power = sqrt(power / noisy);
+		if (power < v[k].low || power > v[k].high)
+			fail_msg("-%u dBov: %.1f", v[k].level, power);
+		assert_in_range(loud, 2 * 70 - 8, 2 * 70);
+		jitter_get_stats(j, &stats);
+		assert_int_equal(stats.concealed_ms, 0);
+		jitter_free(j);
+	}
 }
 
 /* Opus through the buffer at 16 kHz: packets of 20 ms, of which every tenth is lost. */
@@ -204,6 +248,7 @@ int main(void)
 		cmocka_unit_test(test_jitter_burst_is_played_whole),
 		cmocka_unit_test(test_jitter_catches_up_in_a_pause),
 		cmocka_unit_test(test_jitter_lost_packet_is_concealed_in_place),
+		cmocka_unit_test(test_jitter_comfort_noise_fills_a_pause),
 		cmocka_unit_test(test_jitter_opus_tells_what_was_lost),
 		cmocka_unit_test(test_jitter_opus_pause_is_no_loss),
 		cmocka_unit_test(test_jitter_opus_long_packets_are_played_whole),
