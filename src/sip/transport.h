@@ -81,7 +81,7 @@ struct transport_tls {
 	const char *addr;
 	uint16_t port;
 	const char *cert, *key, *ca;  /* PEM files; key NULL: in cert; ca NULL: the system's */
-	const char *crl;              /* what those have revoked; connections of whose certificate is on it when it is read again end; NULL: none */
+	const char *crl;              /* lists of what those have revoked: connections with such a peer end when they are read; NULL: none */
 	const struct tls_pair *more;  /* further certificates, for who calls one of their names (tls.h); cert for all others */
 	unsigned nmore;
 	bool asks_client, needs_client, checks_server;
