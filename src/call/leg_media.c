@@ -272,6 +272,7 @@ void leg_configure(struct leg *leg)
 		return;
 	set_remote(&c.remote, a, a->port);
 	set_remote(&c.remote_rtcp, a, a->rtcp_port);
+	c.rtcp_mux = a->rtcp_mux;
 	c.dir = (a->dir & SDP_SENDONLY ? STREAM_SEND : 0) | (a->dir & SDP_RECVONLY ? STREAM_RECV : 0);
 	c.codec = leg->codec_id = codec->id;
 	c.send_pt = a->send_pt;

@@ -49,7 +49,7 @@ struct oa_agreed {            /* result of a completed exchange */
 	char addr[64];        /* theirs, textual; "" when has_audio is false */
 	bool addr_is_ip6;
 	uint16_t port, rtcp_port;
-	bool rtcp_mux;        /* false: never offered by us, so never agreed (RFC 5761 §5.1.1) */
+	bool rtcp_mux;        /* RTCP goes where RTP goes (RFC 5761): they have offered it, and later offers of ours keep it */
 	enum sdp_dir dir;     /* OURS: bit send = we may send. 0.0.0.0 counts as remote hold (RFC 3264 §8.4) */
 	bool remote_hold;     /* we wished to send and they don't let us: sendonly, inactive, or 0.0.0.0 */
 	uint32_t ptime_ms;    /* what they wish to receive, else 20; 10..60 in steps of 10 */

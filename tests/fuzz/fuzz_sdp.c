@@ -18,9 +18,11 @@ static const struct oa_codec codecs[] = {
 	{ .name = "PCMU", .clock_hz = 8000, .channels = 1, .pt = 0 },
 };
 
+static struct rng rng; /* the same keys for the same input */
+
 static const struct oa_local local = {
 	.addr = "203.0.113.5", .port = 20000, .rtcp_port = 20001, .dir = SDP_SENDRECV, .ptime_ms = 20, .ncodecs = ARRAY_LEN(codecs),
-	.codecs = codecs, .dtmf = true,
+	.codecs = codecs, .dtmf = true, .policy = OA_OFFER, .sdes = true, .rng = &rng,
 };
 
 static char text[32768];
@@ -200,6 +202,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!copy)
 		return 0;
+	rng_init_fixed(&rng, 1);
 	if (size)
 		memcpy(copy, data, size);
 	err = sdp_parse(&s, bytes);

@@ -659,8 +659,29 @@ static void test_oa_rtcp_and_ipv6_of_theirs(void **state)
 	assert_string_equal(oa_agreed(oa)->addr, "2001:db8::1");
 	assert_true(oa_agreed(oa)->addr_is_ip6);
 	assert_int_equal(oa_agreed(oa)->rtcp_port, 4444);
+	assert_true(oa_agreed(oa)->rtcp_mux);
+	assert_non_null(strstr(text, "a=rtcp-mux\r\n"));
+	oa_free(oa);
+}
+
+/* RFC 5761 §5.1.1: it takes both, and is agreed anew with each exchange. */
+static void test_oa_rtcp_mux_takes_both(void **state)
+{
+	struct oa *oa = oa_new(7);
+
+	(void)state;
+	assert_null(strstr(offer(oa, &local), "rtcp-mux"));
+	assert_int_equal(oa_take_answer(oa, STR(THEIRS "m=audio 4000 RTP/AVP 0\r\na=rtcp-mux\r\n")), 0);
 	assert_false(oa_agreed(oa)->rtcp_mux);
-	assert_null(strstr(text, "rtcp-mux"));
+	assert_non_null(strstr(answer(oa, THEIRS "m=audio 4000 RTP/AVP 0\r\na=rtcp-mux\r\n", &local, false), "a=rtcp-mux\r\n"));
+	assert_true(oa_agreed(oa)->rtcp_mux);
+	assert_non_null(strstr(offer(oa, &local), "a=rtcp-mux\r\n"));
+	assert_int_equal(oa_take_answer(oa, STR(THEIRS "m=audio 4000 RTP/AVP 0\r\na=rtcp-mux\r\n")), 0);
+	assert_true(oa_agreed(oa)->rtcp_mux);
+	offer(oa, &local);
+	assert_int_equal(oa_take_answer(oa, STR(THEIRS "m=audio 4000 RTP/AVP 0\r\n")), 0);
+	assert_false(oa_agreed(oa)->rtcp_mux);
+	assert_null(strstr(answer(oa, THEIRS "m=audio 4000 RTP/AVP 0\r\n", &local, false), "rtcp-mux"));
 	oa_free(oa);
 }
 
@@ -734,6 +755,7 @@ int main(void)
 		cmocka_unit_test(test_oa_agreed_ptime),
 		cmocka_unit_test(test_oa_rtcp_and_ipv6_of_theirs),
 		cmocka_unit_test(test_oa_warn_codes),
+		cmocka_unit_test(test_oa_rtcp_mux_takes_both),
 		cmocka_unit_test(test_oa_small_buffer_is_refused),
 	};
 
