@@ -469,6 +469,7 @@ int calls_new(struct calls **out, const struct calls_params *p)
 		return -ENOMEM;
 	cs->p = *p;
 	sip_ua_handle(p->ua, SIP_INVITE, on_invite, cs);
+	sip_ua_handle(p->ua, SIP_OPTIONS, options_request, cs);
 	sip_ua_handle(p->ua, SIP_REFER, referral_outside, cs);
 	sip_ua_support(p->ua, "replaces");
 	sip_ua_support(p->ua, "norefersub");

@@ -344,6 +344,9 @@ void referral_outside(struct strans *st, const struct sip_msg *m, void *arg);
 bool referral_is_call_back(const struct call *call);
 enum app_result referral_call_back(struct call *call);
 
+/* options.c: an OPTIONS with credentials, for sip_ua_handle(). */
+void options_request(struct strans *st, const struct sip_msg *m, void *arg);
+
 /* replaces.c: an INVITE with Replaces (RFC 3891): answers it, or takes it as a leg of the call that it names. */
 void replaces_invite(struct calls *cs, struct strans *st, const struct sip_msg *m, const struct auth_identity *who);
 /* Has somebody answered already in the place of those who ring? */

@@ -373,7 +373,7 @@ enum sip_early auth_challenge_early(const struct sip_msg *m, const struct sip_so
 	struct str name;
 
 	if (m->method != SIP_REGISTER && m->method != SIP_INVITE && m->method != SIP_SUBSCRIBE && m->method != SIP_PUBLISH &&
-	    m->method != SIP_MESSAGE && m->method != SIP_REFER)
+	    m->method != SIP_MESSAGE && m->method != SIP_REFER && m->method != SIP_OPTIONS)
 		return SIP_EARLY_KEEP;
 	if (find_claim(&c) != DIR_FOUND || phone_by_certificate(&c, &ext) != DIR_ABSENT || find_trunk(&c, &who) != DIR_ABSENT)
 		return SIP_EARLY_KEEP;

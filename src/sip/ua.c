@@ -270,7 +270,7 @@ static void write_options(const struct sip_ua *ua, struct out *o)
 	out_z(o, ACCEPT "Accept-Encoding: identity\r\nAccept-Language: *\r\n");
 }
 
-static void answer_options(struct sip_ua *ua, struct strans *st)
+void sip_ua_answer_options(struct sip_ua *ua, struct strans *st, struct str sdp)
 {
 	char hdrs[UA_ALLOW_MAX * 3 + 192];
 	struct out o;
@@ -278,7 +278,7 @@ static void answer_options(struct sip_ua *ua, struct strans *st)
 	out_init(&o, hdrs, sizeof(hdrs) - 1);
 	write_options(ua, &o);
 	hdrs[o.len] = '\0';
-	strans_reply_simple(st, 200, hdrs);
+	strans_reply(st, &(struct sip_reply){ .status = 200, .hdrs = out_view(&o), .ctype = sdp.n ? "application/sdp" : NULL, .body = sdp });
 }
 
 /* RFC 3891 §3: only an INVITE replaces. True: refused, and answered. */
@@ -328,12 +328,12 @@ static bool has_weight(struct str params)
 }
 
 /* §20.1, §21.4.7: who says what he can read must be able to read the description that he will be answered with. Without Accept he can. */
-static bool is_sdp_acceptable(const struct sip_msg *m)
+bool sip_msg_takes_sdp(const struct sip_msg *m)
 {
 	struct sip_hdr_iter it = { 0 };
 	struct str one, type, params;
 
-	if (m->method != SIP_INVITE || !sip_msg_has(m, SIP_HDR_ACCEPT))
+	if (!sip_msg_has(m, SIP_HDR_ACCEPT))
 		return true;
 	while (sip_msg_element_next(m, SIP_HDR_ACCEPT, &it, &one)) {
 		sip_token_params(one, &type, &params);
@@ -347,7 +347,7 @@ static bool is_sdp_acceptable(const struct sip_msg *m)
  * the same in any Content-Language, so none is refused for that. */
 static bool refuse_content(struct strans *st, const struct sip_msg *m)
 {
-	if (!is_sdp_acceptable(m)) {
+	if (m->method == SIP_INVITE && !sip_msg_takes_sdp(m)) {
 		strans_reply_simple(st, 406, NULL);
 		return true;
 	}
@@ -402,7 +402,7 @@ static void in_dialog(struct sip_ua *ua, struct strans *st, const struct sip_msg
 	if (refuse_required(ua, st, m) || refuse_content(st, m) || refuse_replaces(st, m))
 		return;
 	if (m->method == SIP_OPTIONS)
-		answer_options(ua, st);
+		sip_ua_answer_options(ua, st, STR_NULL);
 	else
 		d->usage->on_request(d, st, m);
 }
@@ -430,9 +430,15 @@ static bool is_loop(struct sip_ua *ua, const struct sip_msg *m)
 	return d && d->is_uac && sip_uri_parse(&sent, str_from(d->target)) == 0 && str_eq(sent.user, m->ruri.user);
 }
 
+/* An OPTIONS without credentials is answered here, whatever it is sent to: strangers aren't told who exists. */
+static sip_ua_request_fn *handler_of(const struct sip_ua *ua, const struct sip_msg *m)
+{
+	return m->method == SIP_OPTIONS && !sip_msg_has(m, SIP_HDR_AUTHORIZATION) ? NULL : ua->handlers[m->method].fn;
+}
+
 static void out_of_dialog(struct sip_ua *ua, struct strans *st, const struct sip_msg *m)
 {
-	sip_ua_request_fn *fn = ua->handlers[m->method].fn;
+	sip_ua_request_fn *fn = handler_of(ua, m);
 	struct sip_uri contact;
 
 	if (!fn && m->method == SIP_OTHER) {
@@ -454,7 +460,7 @@ static void out_of_dialog(struct sip_ua *ua, struct strans *st, const struct sip
 	} else if (fn) {
 		fn(st, m, ua->handlers[m->method].arg);
 	} else {
-		answer_options(ua, st);
+		sip_ua_answer_options(ua, st, STR_NULL);
 	}
 }
 
@@ -473,7 +479,7 @@ static bool is_plain(const struct sip_msg *m)
 
 	return m->ruri.scheme != SIP_SCHEME_OTHER && (m->ruri.user.n || m->method != SIP_INVITE) && m->max_forwards != 0 &&
 	       !sip_msg_has(m, SIP_HDR_REQUIRE) && !sip_msg_has(m, SIP_HDR_REPLACES) && !sip_msg_has(m, SIP_HDR_CONTENT_ENCODING) && (!m->body.n || sip_msg_has(m, SIP_HDR_CONTENT_TYPE)) &&
-	       is_sdp_acceptable(m) && ((m->method != SIP_INVITE && m->method != SIP_SUBSCRIBE) || dialog_contact_of(m, &contact) == 0);
+	       (m->method != SIP_INVITE || sip_msg_takes_sdp(m)) && ((m->method != SIP_INVITE && m->method != SIP_SUBSCRIBE) || dialog_contact_of(m, &contact) == 0);
 }
 
 /* RFC 3261 §26.3.2.4: who hasn't shown who he is gets no state. */
@@ -487,7 +493,7 @@ static enum sip_early early_reply(struct sip_ua *ua, const struct sip_msg *m, co
 	}
 	if (!is_plain(m) || is_loop(ua, m))
 		return SIP_EARLY_KEEP;
-	if (m->method == SIP_OPTIONS && !ua->handlers[SIP_OPTIONS].fn) {
+	if (m->method == SIP_OPTIONS && !handler_of(ua, m)) {
 		r->status = 200;
 		write_options(ua, hdrs);
 		return SIP_EARLY_REPLY;

@@ -243,3 +243,24 @@ def test_datagram_of_full_size_is_parsed(office, family, proto):
     with Phone(office, family=family, proto=proto) as phone:
         m = once(phone, phone.request("OPTIONS", headers=[f"X-{i}: {'y' * 100}" for i in range(80)]))
         assert m.status == 200
+
+
+def test_options_with_credentials_is_answered_as_a_call_would_be(office):
+    """RFC 3261 section 11.2. Who shows none is told nothing."""
+    with Phone(office, "1001") as phone, Phone(office, "1010") as lobby:
+        def options(of, number, headers=()):
+            uri = f"sip:{number}@{of.uri_host}"
+            return of.ask("OPTIONS", uri, headers=[of.credentials.header("OPTIONS", uri), *headers])
+
+        for number in ("1002", "4711"):
+            m = phone.ask("OPTIONS", f"sip:{number}@{phone.uri_host}")
+            assert m.status == 200 and not m.body
+        for who in phone, lobby:
+            who.unregister() if who.register().status == 200 else None
+        m = options(phone, "1002")
+        assert m.status == 200 and m["Content-Type"] == "application/sdp" and m["Allow"]
+        assert "m=audio 0 RTP/AVP " in m.body and "PCMA" in m.body
+        m = options(phone, "1002", ["Accept: text/plain"])
+        assert m.status == 200 and not m.body
+        assert options(phone, "4711").status == 404
+        assert options(phone, "91002").status == 200 and options(lobby, "91002").status == 404     # by his class of service

@@ -185,6 +185,8 @@ static void test_ua_handler_gets_its_method(void **state)
 	assert_non_null(strstr(sip_ua_allow(f->ua), ", MESSAGE"));
 	sip_ua_handle(f->ua, SIP_OPTIONS, on_request, f);
 	assert_int_equal(ask(f, "OPTIONS", "sip:a@x", "", "", ""), 200);
+	assert_int_equal(f->handled, 1); /* nobody in particular asks */
+	assert_int_equal(ask(f, "OPTIONS", "sip:a@x", "", "Authorization: Digest username=\"a\"\r\n", ""), 200);
 	assert_int_equal(f->handled, 2);
 	sip_ua_allow_in_dialog(f->ua, SIP_INFO);
 	assert_non_null(strstr(sip_ua_allow(f->ua), ", INFO"));
