@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/scan.h"
+#include "sip/chars.h"
 #include "sip/msg.h"
 
 /* Index behind the quoted string that starts at i, or s.n + 1 when it doesn't end. */
@@ -225,8 +226,10 @@ static int take_protocol(struct sip_via *v, struct str *s)
 			return -EINVAL;
 	}
 	skip_space(s);
-	while (n < s->n && s->p[n] != ' ' && s->p[n] != '\t')
+	while (n < s->n && sip_char_is(s->p[n], SIP_CH_TOKEN))
 		n++;
+	if (n < s->n && s->p[n] != ' ' && s->p[n] != '\t')
+		return -EINVAL;
 	v->transport = (struct str){ s->p, n };
 	*s = str_from_at(*s, n);
 	skip_space(s);

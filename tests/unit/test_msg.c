@@ -128,6 +128,9 @@ static void test_msg_without_via_or_sense_is_dropped(void **state)
 	static const char *const rows[] = {
 		"", "\r\n\r\n", "hello\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "INVITE\r\n\r\n",
 		"OPTIONS sip:b@y SIP/2.0\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@y>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n\r\n",
+		/* a transport that is no token (RFC 3261 §25.1) would end elsewhere when it is repeated */
+		"OPTIONS sip:b@y SIP/2.0\r\nVia: SIP/2.0/M; branch=z9hG4bK1\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@y>\r\nCall-ID: c\r\n"
+		"CSeq: 1 OPTIONS\r\n\r\n",
 		"SIP/2.0 99 No\r\n" COMMON "CSeq: 1 OPTIONS\r\n\r\n", "SIP/2.0 700 No\r\n" COMMON "CSeq: 1 OPTIONS\r\n\r\n",
 		"SIP/2.0 200 OK\r\n" COMMON "\r\n", /* a broken response is never answered */
 	};
