@@ -42,5 +42,6 @@ const char *outgoing_route(struct outgoing *o, const char *domain, const char *t
  * there are no more, or it doesn't fit. */
 bool trunk_way(const struct dir_trunk *t, unsigned i, char *route, size_t size);
 
-/* RFC 5626 §4.5: how long to wait after so many failures in a row, in ms; half to all of it, at random. */
-uint32_t outgoing_backoff_ms(struct rng *rng, unsigned failures);
+/* RFC 5626 §4.5: how long to wait after so many failures in a row, in ms; half to all of it, at random. While another flow to the same
+ * trunk stands (has_other), there is time. */
+uint32_t outgoing_backoff_ms(struct rng *rng, unsigned failures, bool has_other);

@@ -16,7 +16,8 @@
 
 #include "base/log.h"
 
-#define BACKOFF_BASE_MS 30000u     /* RFC 5626 §4.5: base-time when all flows have failed */
+#define BACKOFF_BASE_MS 30000u     /* RFC 5626 §4.5: base-time when all flows have failed, */
+#define BACKOFF_OTHER_MS 90000u    /* and when not all have, */
 #define BACKOFF_MAX_MS 1800000u    /* and max-time */
 #define FLOW_STABLE_MS 120000      /* one that held for so long has not failed in a row with others (§4.5) */
 #define FLOW_TIMER_DEFAULT_S 120   /* of connections, where the registrar speaks outbound and says nothing (§4.4.1) */
@@ -112,9 +113,9 @@ void reg_end(struct reg *r)
 
 /* ---- timing ---- */
 
-uint32_t outgoing_backoff_ms(struct rng *rng, unsigned failures)
+uint32_t outgoing_backoff_ms(struct rng *rng, unsigned failures, bool has_other)
 {
-	uint32_t most = failures < 7 ? BACKOFF_BASE_MS << failures : BACKOFF_MAX_MS;
+	uint32_t base = has_other ? BACKOFF_OTHER_MS : BACKOFF_BASE_MS, most = failures < 7 ? base << failures : BACKOFF_MAX_MS;
 
 	if (most > BACKOFF_MAX_MS)
 		most = BACKOFF_MAX_MS;
@@ -140,18 +141,15 @@ static uint64_t renewal_ms(struct rng *rng, uint32_t expires_s)
 static void fail(struct reg *r, uint32_t retry_after_s)
 {
 	/* "when the UA boots it immediately tries to register. If this fails ... the first retry happens somewhere between 30 and 60 seconds" */
-	uint64_t wait_ms = outgoing_backoff_ms(r->of->p.env.rng, r->failures + 1);
+	uint64_t wait_ms = outgoing_backoff_ms(r->of->p.env.rng, r->failures + 1, outgoing_has_other(r));
 
+	/* What is registered holds until it expires, and is tried for as long. */
+	if (r->until_ms && r->failures == 0)
+		wait_ms /= 2;
 	if (retry_after_s > RETRY_AFTER_MAX_S)
 		retry_after_s = RETRY_AFTER_MAX_S;
 	if (wait_ms < (uint64_t)retry_after_s * 1000)
 		wait_ms = (uint64_t)retry_after_s * 1000;
-	/* §4.5: there is time while another flow stands. */
-	if (outgoing_has_other(r))
-		wait_ms *= 3;
-	/* What is registered holds until it expires, and is tried for as long. */
-	if (r->until_ms && r->failures == 0)
-		wait_ms /= 2;
 	r->failures++;
 	r->up_since_ms = 0;
 	wake_in(r, wait_ms);
@@ -171,7 +169,7 @@ void reg_flow_lost(struct reg *r)
 	r->up_since_ms = 0;
 	keepalive_stop(&r->keep);
 	/* Not all phones and trunks of a restarted proxy in the same moment. */
-	wake_in(r, r->is_flow || r->losses ? outgoing_backoff_ms(rng, r->losses) : 100 + rng_below(rng, 2000));
+	wake_in(r, r->is_flow || r->losses ? outgoing_backoff_ms(rng, r->losses, outgoing_has_other(r)) : 100 + rng_below(rng, 2000));
 	r->losses++;
 	r->is_changed = true;
 	live_touch(&r->of->live);
