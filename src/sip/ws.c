@@ -128,6 +128,20 @@ static int refuse(struct lws *wsi, unsigned status)
 	return lws_return_http_status(wsi, status, NULL) || lws_http_transaction_completed(wsi) ? -1 : 1;
 }
 
+/* RFC 6455 §4.2.2: it is told which version would do, and as HTTP has it, what to upgrade to. */
+static int refuse_version(struct lws *wsi)
+{
+	unsigned char buf[LWS_PRE + 512], *start = buf + LWS_PRE, *p = start, *end = buf + sizeof(buf) - 1;
+
+	if (lws_add_http_header_status(wsi, 426, &p, end) ||
+	    lws_add_http_header_by_name(wsi, (const unsigned char *)"upgrade:", (const unsigned char *)"websocket", 9, &p, end) ||
+	    lws_add_http_header_by_name(wsi, (const unsigned char *)"sec-websocket-version:", (const unsigned char *)"13", 2, &p, end) ||
+	    lws_add_http_header_content_length(wsi, 0, &p, end) || lws_finalize_write_http_header(wsi, start, &p, end) ||
+	    lws_http_transaction_completed(wsi))
+		return -1;
+	return 1;
+}
+
 static bool header_has_token(struct lws *wsi, enum lws_token_indexes header, const char *token)
 {
 	char text[256];
@@ -165,7 +179,7 @@ static int confirm_upgrade(struct lws *wsi, const char *to)
 	if (!c || strcasecmp(to, "websocket") != 0)
 		return -1;
 	if (lws_hdr_copy(wsi, version, sizeof(version), WSI_TOKEN_VERSION) <= 0 || strcmp(version, "13") != 0)
-		return refuse(wsi, 426);
+		return refuse_version(wsi);
 	if (!header_has_token(wsi, WSI_TOKEN_PROTOCOL, "sip"))
 		return refuse(wsi, HTTP_STATUS_BAD_REQUEST);
 	return is_origin_allowed(wsi, c->listener->origins) ? 0 : refuse(wsi, HTTP_STATUS_FORBIDDEN);
@@ -382,7 +396,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
 		return confirm_upgrade(wsi, in);
 	case LWS_CALLBACK_HTTP:
-		return refuse(wsi, 426) < 0 ? -1 : 0;
+		return refuse_version(wsi) < 0 ? -1 : 0;
 	case LWS_CALLBACK_RAW_ADOPT:
 	case LWS_CALLBACK_RAW_RX:
 		return -1; /* "CONNECT host" would make it a pipe */

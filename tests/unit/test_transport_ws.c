@@ -343,8 +343,11 @@ static void test_transport_ws_handshake_is_refused(void **state)
 	}
 	peer_connect(fx, transport_ws_port(fx->t, false));
 	peer_say(fx, "GET / HTTP/1.1\r\nHost: pbx\r\n\r\n");
-	pump(fx, fx->nin, 13u);
+	/* RFC 6455 §4.2.2 */
+	pump(fx, fx->nin > 4 && !memcmp(fx->in + fx->nin - 4, "\r\n\r\n", 4), true);
 	assert_memory_equal(fx->in + 8, " 426 ", 5);
+	assert_non_null(memmem(fx->in, fx->nin, "sec-websocket-version: 13\r\n", 27));
+	assert_non_null(memmem(fx->in, fx->nin, "upgrade: websocket\r\n", 20));
 	peer_close(fx);
 	for (unsigned i = 0; i < 3; i++) {
 		static const char *const others[] = {
