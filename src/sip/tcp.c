@@ -570,6 +570,14 @@ void tcp_flow_expect(struct transport *t, uint64_t flow, uint32_t every_s)
 		c->silent_max_ms = every_s ? (uint64_t)every_s * 1000 + FLOW_GRACE_MS : 0;
 }
 
+/* Between 80 % and all of the time, as §4.4.1 has it: the sweep comes when it comes, and of a short time it may take more than is left. */
+static uint64_t ping_wait_ms(const struct tcp_conn *c)
+{
+	uint64_t wait_ms = c->ping_every_ms / 100 * 80, left_ms = c->ping_every_ms - wait_ms;
+
+	return left_ms >= TCP_SWEEP_MS || wait_ms < TCP_SWEEP_MS ? wait_ms : c->ping_every_ms - TCP_SWEEP_MS;
+}
+
 void tcp_flow_ping(struct transport *t, uint64_t flow, uint32_t every_s, bool must_answer)
 {
 	struct tcp_conn *c = conn_find(t, flow);
@@ -580,7 +588,7 @@ void tcp_flow_ping(struct transport *t, uint64_t flow, uint32_t every_s, bool mu
 	if (c->ping_every_ms == (uint64_t)every_s * 1000)
 		return;
 	c->ping_every_ms = (uint64_t)every_s * 1000;
-	c->ping_at_ms = uv_now(t->loop) + c->ping_every_ms / 100 * 80;
+	c->ping_at_ms = uv_now(t->loop) + ping_wait_ms(c);
 }
 
 void tcp_flow_close(struct transport *t, uint64_t flow)
@@ -607,12 +615,11 @@ void tcp_close_revoked(struct transport *t)
 			conn_close(c);
 }
 
-/* Between 80 % and all of the time, as §4.4.1 has it: the sweep comes when it comes. */
 static void ping(struct tcp_conn *c, uint64_t now)
 {
 	if (!c->ping_every_ms || now < c->ping_at_ms || c->is_refused)
 		return;
-	c->ping_at_ms = now + c->ping_every_ms / 100 * 80;
+	c->ping_at_ms = now + ping_wait_ms(c);
 	c->pinged_ms = now;
 	conn_write(c, STR("\r\n\r\n"));
 }

@@ -851,6 +851,11 @@ static void test_transport_tcp_pings_and_notices_a_missing_answer(void **state)
 	peer_write(fx, buf, message(buf, sizeof(buf), "used", 0));
 	pump(fx, fx->ngot, 1u);
 	c = fx->t->conns;
+	/* however often: the sweep that is next is in time (RFC 5626 §4.4.1) */
+	for (uint32_t every_s = 15; every_s <= 120; every_s += 15) {
+		transport_flow_ping(fx->t, c->id, every_s, false);
+		assert_in_range(c->ping_at_ms - uv_now(&fx->loop) + TCP_SWEEP_MS, every_s * 800, every_s * 1000);
+	}
 	transport_flow_ping(fx->t, c->id, 30, false);
 	tcp_sweep(fx->t);
 	assert_int_equal(c->pinged_ms, 0); /* not yet */
