@@ -57,6 +57,46 @@ int lws_hdr_copy(struct lws *wsi, char *dest, int len, enum lws_token_indexes h)
 }
 
 int lws_return_http_status(struct lws *wsi, unsigned code, const char *body) { (void)wsi; (void)body; lws.status = code; return 0; }
+/* A refusal with headers of its own: each is as long as it is, and there must be room. */
+static int add_text(unsigned char **p, unsigned char *end, size_t n)
+{
+	if ((size_t)(end - *p) < n)
+		return 1;
+	memset(*p, 'x', n);
+	*p += n;
+	return 0;
+}
+
+int lws_add_http_header_status(struct lws *wsi, unsigned int code, unsigned char **p, unsigned char *end)
+{
+	(void)wsi;
+	lws.status = code;
+	return add_text(p, end, strlen("HTTP/1.1 426 Upgrade Required\r\n"));
+}
+
+int lws_add_http_header_by_name(struct lws *wsi, const unsigned char *name, const unsigned char *value, int length, unsigned char **p,
+				unsigned char *end)
+{
+	(void)wsi;
+	(void)value;
+	assert(name[strlen((const char *)name) - 1] == ':');
+	return add_text(p, end, strlen((const char *)name) + 1 + (size_t)length + 2);
+}
+
+int lws_add_http_header_content_length(struct lws *wsi, lws_filepos_t content_length, unsigned char **p, unsigned char *end)
+{
+	(void)wsi;
+	(void)content_length;
+	return add_text(p, end, strlen("content-length: 0\r\n"));
+}
+
+int lws_finalize_write_http_header(struct lws *wsi, unsigned char *start, unsigned char **p, unsigned char *end)
+{
+	(void)wsi;
+	assert(start < *p);
+	return add_text(p, end, strlen("\r\n"));
+}
+
 int lws_http_transaction_completed(struct lws *wsi) { (void)wsi; return 0; }
 
 int lws_write(struct lws *wsi, unsigned char *buf, size_t len, enum lws_write_protocol protocol)
