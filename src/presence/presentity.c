@@ -308,6 +308,15 @@ static void reply_ok(struct strans *st, const char *etag, uint32_t expires_s)
 	strans_reply_simple(st, 200, hdrs);
 }
 
+/* RFC 3903 §6, step 4 */
+static bool has_one_tag(const struct sip_msg *m)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct str tag;
+
+	return !sip_msg_element_next(m, SIP_HDR_SIP_IF_MATCH, &it, &tag) || !sip_msg_element_next(m, SIP_HDR_SIP_IF_MATCH, &it, &tag);
+}
+
 /* RFC 3903 §6, step 5 and on: the publication that is meant, or a new one. NULL: the request has been answered. */
 static struct publication *publication_of(struct presentities *ps, struct strans *st, const struct sip_msg *m, const struct auth_identity *who)
 {
@@ -315,6 +324,10 @@ static struct publication *publication_of(struct presentities *ps, struct strans
 	struct publication *pub;
 
 	if (sip_msg_has(m, SIP_HDR_SIP_IF_MATCH)) {
+		if (!has_one_tag(m)) {
+			refuse(st, 400, "More than one entity tag", NULL);
+			return NULL;
+		}
 		pub = publication_find(p, sip_msg_value(m, SIP_HDR_SIP_IF_MATCH));
 		if (!pub)
 			refuse(st, 412, NULL, NULL);

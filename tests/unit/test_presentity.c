@@ -203,13 +203,17 @@ static void test_presentity_publication_expires(void **state)
 /* RFC 3903 §4.1: the tag that was replaced names nothing. */
 static void test_presentity_tag_changes_with_each_success(void **state)
 {
-	char first[17], second[17], third[17];
+	char first[17], second[17], third[17], two[32];
 
 	(void)state;
 	assert_int_equal(publish("1001", "", OPEN, first), 200);
 	assert_int_equal(publish_if(first, "", CLOSED, second), 200);
 	assert_int_equal(publish_if(first, "", OPEN, third), 412);
 	assert_int_equal(publish_if(second, "", "no XML", third), 400);
+	/* one tag, and one alone (§6, step 4) */
+	assert_int_equal(publish_if(second, "SIP-If-Match: other\r\n", "", third), 400);
+	snprintf(two, sizeof(two), "%s, other", second);
+	assert_int_equal(publish_if(two, "", "", third), 400);
 	assert_int_equal(publish_if(second, "Expires: 0\r\n", "", third), 200);
 	assert_int_equal(publish_if(third, "", "", first), 412);
 }
