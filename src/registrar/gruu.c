@@ -74,9 +74,14 @@ bool gruu_is_possible(struct str instance)
 	return urn.n > 0;
 }
 
-void gruu_print_public(struct out *o, const char *number, const char *domain, struct str instance)
+static void print_scheme(struct out *o, enum sip_scheme scheme)
 {
-	out_z(o, "sip:");
+	out_z(o, scheme == SIP_SCHEME_SIPS ? "sips:" : "sip:");
+}
+
+void gruu_print_public(struct out *o, enum sip_scheme scheme, const char *number, const char *domain, struct str instance)
+{
+	print_scheme(o, scheme);
 	sip_escape_user(o, str_from(number));
 	out_chr(o, '@');
 	out_z(o, domain);
@@ -84,9 +89,9 @@ void gruu_print_public(struct out *o, const char *number, const char *domain, st
 	out_str(o, without_brackets(instance));
 }
 
-void gruu_print_bulk(struct out *o, const char *domain, struct str instance)
+void gruu_print_bulk(struct out *o, enum sip_scheme scheme, const char *domain, struct str instance)
 {
-	out_z(o, "sip:");
+	print_scheme(o, scheme);
 	out_z(o, domain);
 	out_z(o, ";bnc;gr=");
 	out_str(o, without_brackets(instance));
@@ -127,7 +132,7 @@ static int read_block(struct str text, unsigned char block[BLOCK])
 }
 
 /* Eight bytes of id, four random, four of zero: who guesses a text gets another end. */
-void gruu_print_temporary(struct gruu_maker *g, struct out *o, const char *domain, uint64_t id)
+void gruu_print_temporary(struct gruu_maker *g, struct out *o, enum sip_scheme scheme, const char *domain, uint64_t id)
 {
 	unsigned char plain[BLOCK] = { 0 }, sealed[BLOCK];
 	uint32_t salt = rng_u32(g->rng);
@@ -136,7 +141,8 @@ void gruu_print_temporary(struct gruu_maker *g, struct out *o, const char *domai
 	memcpy(plain, &id, 8);
 	memcpy(plain + 8, &salt, 4);
 	EVP_EncryptUpdate(g->seal, sealed, &n, plain, BLOCK);
-	out_z(o, "sip:" PREFIX);
+	print_scheme(o, scheme);
+	out_z(o, PREFIX);
 	print_block(o, sealed);
 	out_chr(o, '@');
 	out_z(o, domain);

@@ -23,11 +23,11 @@ void gruu_maker_free(struct gruu_maker *g);
 
 /* Can it stand in a URI as it is? Instances that can't get no GRUU. instance: "<urn:uuid:...>". */
 bool gruu_is_possible(struct str instance);
-/* The URIs, without <> or quotes. */
-void gruu_print_public(struct out *o, const char *number, const char *domain, struct str instance);
+/* The URIs, without <> or quotes; scheme: that of the Contact it is of, for both versions of a GRUU lead there (RFC 5630). */
+void gruu_print_public(struct out *o, enum sip_scheme scheme, const char *number, const char *domain, struct str instance);
 /* Of an exchange (RFC 6140 §7.1.1): it makes those of its numbers of it, by putting the number in and taking "bnc" out. */
-void gruu_print_bulk(struct out *o, const char *domain, struct str instance);
-void gruu_print_temporary(struct gruu_maker *g, struct out *o, const char *domain, uint64_t id);
+void gruu_print_bulk(struct out *o, enum sip_scheme scheme, const char *domain, struct str instance);
+void gruu_print_temporary(struct gruu_maker *g, struct out *o, enum sip_scheme scheme, const char *domain, uint64_t id);
 
 enum gruu_kind { GRUU_NONE, GRUU_PUBLIC, GRUU_TEMPORARY, GRUU_FORGED };
 /* PUBLIC: *instance is set, a slice of uri's without <>. TEMPORARY: *id. FORGED: looks like one of ours and isn't. */

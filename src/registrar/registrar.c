@@ -34,19 +34,24 @@ struct registrar {
 
 /* ---- the answer ---- */
 
+static enum sip_scheme scheme_of(const struct binding *b)
+{
+	return str_istarts(str_from(b->contact), STR("sips:")) ? SIP_SCHEME_SIPS : SIP_SCHEME_SIP;
+}
+
 static void write_gruus(const struct registration *r, struct out *o, const struct binding *b)
 {
 	out_z(o, ";pub-gruu=\"");
-	gruu_print_public(o, r->who->number, r->who->domain, str_from(b->instance));
+	gruu_print_public(o, scheme_of(b), r->who->number, r->who->domain, str_from(b->instance));
 	out_z(o, "\";temp-gruu=\"");
-	gruu_print_temporary(r->gruus, o, r->who->domain, b->gruu_id);
+	gruu_print_temporary(r->gruus, o, scheme_of(b), r->who->domain, b->gruu_id);
 	out_chr(o, '"');
 }
 
 static void write_bulk_gruu(const struct registration *r, struct out *o, const struct binding *b)
 {
 	out_z(o, ";pub-gruu=\"");
-	gruu_print_bulk(o, r->who->domain, str_from(b->instance));
+	gruu_print_bulk(o, scheme_of(b), r->who->domain, str_from(b->instance));
 	out_chr(o, '"');
 }
 

@@ -374,6 +374,23 @@ static void test_outbound_gruus_mean_one_phone(void **state)
 	assert_int_equal(find(str_from(first), &g), -ESTALE);
 }
 
+/* RFC 5630: who registers a sips URI is given the sips version; either leads to him. */
+static void test_outbound_gruu_has_the_scheme_of_the_contact(void **state)
+{
+	struct registrar_gruu g;
+	struct strans st;
+
+	(void)state;
+	assert_int_equal(submit_full(&st, "1001", "secure", cseq++, "Supported: gruu\r\nContact: <sips:1@h>;" A "\r\n", SIP_TLS, 1), 200);
+	assert_true(str_eqz(param(&st, "pub-gruu"), "sips:1001@office;gr=" A_URN));
+	assert_true(str_istarts(param(&st, "temp-gruu"), STR("sips:tgruu.")));
+	assert_int_equal(find(param(&st, "temp-gruu"), &g), 0);
+	assert_string_equal(g.number, "1001");
+	assert_int_equal(find(param(&st, "pub-gruu"), &g), 0);
+	assert_int_equal(find(STR("sip:1001@office;gr=" A_URN), &g), 0);
+	assert_string_equal(g.instance, "<" A_URN ">");
+}
+
 static void test_outbound_flows_share_their_gruus(void **state)
 {
 	struct registrar_gruu g;
@@ -492,6 +509,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_outbound_other_address_of_a_phone_is_news, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_exchange_registers_for_all_its_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_gruus_mean_one_phone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outbound_gruu_has_the_scheme_of_the_contact, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_flows_share_their_gruus, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_failed_flow_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_survives_a_restart, setup, teardown),
