@@ -108,8 +108,9 @@ void target_use_flow(const struct target *t, struct sip_dest *dest)
 		dest->addr = t->dest.addr;
 }
 
-/* RFC 5626 §7: 430, no answer at all, or nothing could be sent. */
+/* RFC 5626 §7: 430, no answer at all, or nothing could be sent; and 408, by which the proxy that has the flow says that the phone gave it no
+ * answer, unless it has rung. */
 bool leg_is_flow_failure(const struct leg *leg)
 {
-	return leg->status == 430 || leg->has_failed;
+	return leg->status == 430 || (leg->status == 408 && !leg->ringing_ms) || leg->has_failed;
 }

@@ -124,6 +124,30 @@ def test_second_flow_rings_when_the_first_fails(phones, proto):
     assert [uri_of(v) for v in old.register([]).all("Contact")] == [uri_of(old.contact)]
 
 
+@pytest.mark.parametrize("has_rung", [False, True])
+def test_second_flow_rings_when_a_proxy_heard_nothing_by_the_first(phones, has_rung):
+    """RFC 5626 §7: after a 408 another flow may be tried, and the first one stays; a phone that has rung had its time."""
+    old, new, caller = phones(), phones(), phones("1001")
+    flow(old, 1)
+    flow(new, 2)
+    call = caller.invite("91003")
+    rung = new.answer_invite()
+    if has_rung:
+        rung.ring()
+        call.expect(180)
+    rung.reply(408, "Request Timeout")
+    rung.expect("ACK")
+    if has_rung:
+        call.ack(call.expect(408, skip=(100, 180)))
+        old.expect_none()
+        return
+    other = old.answer_invite()
+    other.ring()
+    call.expect(180)
+    hang_up(call, other)
+    assert len(old.register([]).all("Contact")) == 2
+
+
 def test_phone_that_refused_is_not_asked_again_by_its_other_flow(phones):
     old, new, caller = phones(), phones(), phones("1001")
     flow(old, 1)
