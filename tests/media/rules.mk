@@ -17,5 +17,7 @@ $(BUILD)/tests/media/test_transcode: $(addprefix $(BUILD)/tests/media/,test_tran
 	$(Q)$(CC) $(SAN) -fno-lto -o $@ $^ $(ALL_LIBS) -lcmocka
 
 # Two of the units; one has the prompts for its speech.
-UNIT_BIN  += $(BUILD)/tests/media/test_match $(BUILD)/tests/media/test_transcode
-test-unit: $(BUILD)/tests/media/test_match $(BUILD)/tests/media/test_transcode prompts
+MEDIA_BIN := $(BUILD)/tests/media/test_match $(BUILD)/tests/media/test_transcode
+UNIT_BIN  += $(MEDIA_BIN)
+units: $(MEDIA_BIN)
+test-unit: $(MEDIA_BIN) prompts

@@ -71,8 +71,8 @@ static float *delayed(const float *x, size_t n, size_t before, size_t after)
 
 static void through_codec(float *x, size_t n, enum codec_id id)
 {
-	struct encoder *e = encoder_new(id);
-	struct decoder *d = decoder_new(id);
+	struct encoder *e = encoder_new(id, codec_get(id)->rate_hz);
+	struct decoder *d = decoder_new(id, codec_get(id)->rate_hz);
 
 	for (size_t at = 0; at + 160 <= n; at += 160) {
 		int16_t pcm[160];
@@ -81,7 +81,7 @@ static void through_codec(float *x, size_t n, enum codec_id id)
 
 		for (unsigned i = 0; i < 160; i++)
 			pcm[i] = (int16_t)lrintf(fmaxf(fminf(x[at + i], 1), -1) * 32767);
-		len = encoder_run(e, pcm, 160, coded);
+		len = encoder_run(e, pcm, 160, coded, sizeof(coded));
 		assert_int_equal(decoder_run(d, coded, len, pcm, 160), 160);
 		for (unsigned i = 0; i < 160; i++)
 			x[at + i] = pcm[i] / 32768.0f;
