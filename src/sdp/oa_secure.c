@@ -265,10 +265,11 @@ void oa_secure_free(struct oa *oa)
 
 /* ---- offers ---- */
 
-/* Once a session is plain it stays so, unless they offer otherwise; once it is secure, it does, too. */
+/* Once a session is plain it stays so, unless they offer otherwise; once it is secure, it does, too. Audio that was switched off is neither: it
+ * begins anew. */
 static bool is_to_offer(const struct oa *oa, const struct oa_local *l)
 {
-	if (oa->nsections && oa->is_complete)
+	if (oa->nsections && oa->is_complete && oa->agreed.has_audio)
 		return oa_profile_of(str_from(oa->proto)) == OA_PROFILE_SECURE || oa_srtp(oa);
 	return l->policy != OA_NEVER;
 }
@@ -278,7 +279,8 @@ int oa_secure_offer(struct oa *oa, const struct oa_local *l)
 	struct oa_secure *sec;
 	int in_use = suite_in_use(oa);
 
-	if (!oa->nsections && l->policy == OA_REQUIRE)
+	/* Not even an answer that passes over a=crypto may make it plain. */
+	if (l->policy == OA_REQUIRE && !oa_srtp(oa))
 		memcpy(oa->proto, "RTP/SAVP", sizeof("RTP/SAVP"));
 	if (oa->secure)
 		oa->secure->noffered = 0;

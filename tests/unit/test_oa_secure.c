@@ -355,6 +355,33 @@ static void test_oa_secure_rollback_and_no_way_back_to_plain(void **state)
 	oa_free(oa);
 }
 
+/* Audio that they switch off and we switch on again is as secret as it was. */
+static void test_oa_secure_audio_off_and_on_stays_required(void **state)
+{
+	static const struct { enum oa_policy policy; const char *proto; int err; } rows[] = {
+		{ OA_REQUIRE, "RTP/SAVP", -EINVAL }, { OA_OFFER, "RTP/AVP", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct oa *oa = oa_new(7);
+		struct oa_local l = local_of(rows[i].policy);
+		char media[64];
+
+		assert_int_equal(try_answer(oa, AVP CRYPTO(1, CM80, KEY_A), &l), 0);
+		assert_int_equal(try_answer(oa, HEAD "m=audio 0 RTP/AVP 0\r\n", &l), 0);
+		snprintf(media, sizeof(media), "m=audio 20000 %s 0\r\n", rows[i].proto);
+		assert_non_null(strstr(offer(oa, &l), media));
+		assert_non_null(strstr(text, "a=crypto:1 "));
+		assert_int_equal(oa_take_answer(oa, STR(AVP)), rows[i].err);
+		assert_null(oa_srtp(oa));
+		oa_rollback(oa);
+		offer(oa, &l);
+		assert_int_equal(strstr(text, "a=crypto:1 ") != NULL, rows[i].err != 0); /* what was agreed in the clear stays so */
+		oa_free(oa);
+	}
+}
+
 static void test_base64_vectors(void **state)
 {
 	/* RFC 4648 §10 */
@@ -400,6 +427,7 @@ int main(void)
 		cmocka_unit_test(test_oa_secure_offers),
 		cmocka_unit_test(test_oa_secure_take_answer_refuses),
 		cmocka_unit_test(test_oa_secure_rollback_and_no_way_back_to_plain),
+		cmocka_unit_test(test_oa_secure_audio_off_and_on_stays_required),
 		cmocka_unit_test(test_base64_vectors),
 	};
 
