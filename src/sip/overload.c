@@ -14,6 +14,7 @@
 #include "sip/guard.h"
 
 #define VALIDITY_DEFAULT_MS 500      /* RFC 7339 §4.3 */
+#define VALIDITY_MAX_MS 600000       /* who sends nothing hears nothing newer: one slip mustn't shut a peer out for weeks */
 #define VALIDITY_MS 1000             /* of what we say: it is said again in each response */
 #define SHARE_MS 5000                /* so often what has been counted counts for half of it */
 #define BURST 4                      /* requests that a bucket takes at once (TAU of RFC 7415) */
@@ -159,6 +160,8 @@ static bool read_feedback(const struct sip_via *via, struct feedback *f)
 		return false;
 	if (sip_param_find(via->params, "oc-validity", &validity) && str_to_u32(validity, UINT32_MAX, &f->validity_ms) != 0)
 		return false;
+	if (f->validity_ms > VALIDITY_MAX_MS)
+		f->validity_ms = VALIDITY_MAX_MS;
 	f->has_seq = sip_param_find(via->params, "oc-seq", &seq);
 	return !f->has_seq || parse_seq(seq, &f->seq);
 }

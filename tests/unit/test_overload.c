@@ -165,6 +165,14 @@ static void test_overload_ends_by_time_by_word_and_not_by_what_is_old(void **sta
 	fx.now_ms += 1000;
 	take(&fx, ";oc=100;oc-algo=\"loss\";oc-validity=1000;oc-seq=1.0");
 	assert_false(admits(&fx, true));
+	/* However long it is to count: who is sent nothing could never take it back. */
+	take(&fx, ";oc=100;oc-algo=\"loss\";oc-validity=4294967295;oc-seq=999999999999.99999");
+	fx.now_ms += 599999;
+	assert_false(admits(&fx, true));
+	fx.now_ms++;
+	assert_true(admits(&fx, true));
+	take(&fx, ";oc=100;oc-algo=\"loss\";oc-validity=1000;oc-seq=2.0");
+	assert_false(admits(&fx, true));
 	/* Another port of the host is somebody else. */
 	sockaddr_set_port(&fx.peer, 5070);
 	assert_true(admits(&fx, true));
