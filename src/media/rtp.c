@@ -117,16 +117,25 @@ enum rtp_rx_verdict rtp_rx_packet(struct rtp_rx *rx, uint32_t ssrc, uint16_t seq
 	return RTP_RX_JUMP;
 }
 
+/* Another codec than before: what is known of the jitter stays true, in units of the new clock. */
+static void rx_change_clock(struct rtp_rx *rx, uint32_t clock_hz)
+{
+	if (rx->clock_hz) {
+		rx->jitter = (uint32_t)((uint64_t)rx->jitter * clock_hz / rx->clock_hz);
+		rx->max_jitter = (uint32_t)((uint64_t)rx->max_jitter * clock_hz / rx->clock_hz);
+	}
+	rx->clock_hz = clock_hz;
+	rx->have_transit = false;
+}
+
 void rtp_rx_jitter(struct rtp_rx *rx, uint32_t ts, uint64_t now_us, uint32_t clock_hz)
 {
 	uint32_t arrival = (uint32_t)(now_us * clock_hz / 1000000);
 	uint32_t transit = arrival - ts;
 	int32_t d = (int32_t)(transit - rx->transit);
 
-	if (rx->clock_hz != clock_hz) {
-		rx->clock_hz = clock_hz;
-		rx->have_transit = false;
-	}
+	if (rx->clock_hz != clock_hz)
+		rx_change_clock(rx, clock_hz);
 	rx->transit = transit;
 	if (!rx->have_transit) {
 		rx->have_transit = true;

@@ -147,6 +147,13 @@ static void test_rtp_rx_jitter_follows_the_rfc(void **state)
 	/* A jump of the timeline of an hour is none. */
 	rtp_rx_jitter(&rx, ts + 3600u * 8000, now, 8000);
 	assert_in_range(rtp_rx_jitter_us(&rx), 4500, 5100);
+	/* Another codec's clock: the same time in other units. */
+	rtp_rx_jitter(&rx, 1234, now, 48000);
+	assert_in_range(rtp_rx_jitter_us(&rx), 4500, 5100);
+	assert_in_range(rtp_rx_max_jitter_us(&rx), 4500, 5100);
+	rtp_rx_jitter(&rx, 1234, now, 8000);
+	assert_in_range(rtp_rx_jitter_us(&rx), 4500, 5100);
+	assert_in_range(rtp_rx_max_jitter_us(&rx), 4500, 5100);
 }
 
 static void test_rtp_tx_is_continuous_over_sources(void **state)
