@@ -8,6 +8,7 @@
 
 #define DTMF_NAME "telephone-event"
 #define DTMF_PT 101          /* what nearly everybody uses; some old gateways expect nothing else */
+#define DTMF_PT_WIDE 110     /* of other clocks than 8000, which nobody expects anywhere */
 #define DYNAMIC_PT_MIN 96    /* RFC 3551 §3 */
 #define DYNAMIC_PT_MAX 127
 
@@ -87,7 +88,9 @@ static int choose_pt(struct oa *oa, const struct payloads *offer, const struct o
 
 static struct oa_codec dtmf_codec(uint32_t clock_hz)
 {
-	return (struct oa_codec){ .name = DTMF_NAME, .clock_hz = clock_hz, .channels = 1, .pt = DTMF_PT, .fmtp = "0-16" };
+	int pt = clock_hz == 8000 ? DTMF_PT : DTMF_PT_WIDE;
+
+	return (struct oa_codec){ .name = DTMF_NAME, .clock_hz = clock_hz, .channels = 1, .pt = pt, .fmtp = "0-16" };
 }
 
 bool oa_is_dtmf(const struct oa_codec *c)

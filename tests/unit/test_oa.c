@@ -339,11 +339,11 @@ static void test_oa_take_answer_maps_payload_types(void **state)
 	(void)state;
 	l.codecs = wide_codecs;
 	l.ncodecs = ARRAY_LEN(wide_codecs);
-	/* Events for both clocks */
-	assert_string_equal(offer(oa, &l), OURS("1") "m=audio 20000 RTP/AVP 96 0 101 97\r\na=rtpmap:96 opus/48000/2\r\n"
+	/* Events for both clocks: 101 is that of 8000, which old gateways expect there */
+	assert_string_equal(offer(oa, &l), OURS("1") "m=audio 20000 RTP/AVP 96 0 110 101\r\na=rtpmap:96 opus/48000/2\r\n"
 						     "a=fmtp:96 useinbandfec=1\r\na=rtpmap:0 PCMU/8000\r\n"
-						     "a=rtpmap:101 telephone-event/48000\r\na=fmtp:101 0-16\r\n"
-						     "a=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-16\r\n"
+						     "a=rtpmap:110 telephone-event/48000\r\na=fmtp:110 0-16\r\n"
+						     "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n"
 						     "a=ptime:20\r\na=sendrecv\r\n");
 	/* They answer with numbers of their own (RFC 3264 §6.1 allows it) */
 	assert_int_equal(oa_take_answer(oa, STR(THEIRS "m=audio 4000 RTP/AVP 120 110 100 0\r\na=rtpmap:120 OPUS/48000/2\r\n"
@@ -353,18 +353,18 @@ static void test_oa_take_answer_maps_payload_types(void **state)
 	assert_int_equal(a->send_pt, 120);
 	assert_int_equal(a->recv_pt, 96);
 	assert_int_equal(a->dtmf_send_pt, 100);
-	assert_int_equal(a->dtmf_recv_pt, 101);
+	assert_int_equal(a->dtmf_recv_pt, 110);
 	assert_int_equal(a->dtmf_clock_hz, 48000);
 	assert_int_equal(a->ptime_ms, 40);
 	assert_int_equal(a->ncommon, 2);
 	assert_string_equal(a->common[1].name, "PCMU");
 	/* A later offer keeps ours, in another order too (RFC 3264 §8.3.2); unchanged text keeps its version */
 	assert_non_null(strstr(offer(oa, &l), "o=- 7 1 IN"));
-	assert_non_null(strstr(text, "m=audio 20000 RTP/AVP 96 0 101 97\r\n"));
+	assert_non_null(strstr(text, "m=audio 20000 RTP/AVP 96 0 110 101\r\n"));
 	oa_rollback(oa);
 	l.codecs = codecs;
 	l.ncodecs = ARRAY_LEN(codecs);
-	assert_non_null(strstr(offer(oa, &l), "m=audio 20000 RTP/AVP 9 8 0 97\r\n"));
+	assert_non_null(strstr(offer(oa, &l), "m=audio 20000 RTP/AVP 9 8 0 101\r\n"));
 	assert_non_null(strstr(text, "o=- 7 2 IN"));
 	assert_int_equal(a->send_pt, 120); /* until it is answered */
 	oa_free(oa);
@@ -381,8 +381,8 @@ static void test_oa_offer_avoids_their_numbers(void **state)
 	l.ncodecs = ARRAY_LEN(wide_codecs);
 	answer(oa, THEIRS "m=audio 4000 RTP/AVP 0 96 97 101\r\na=rtpmap:96 telephone-event/8000\r\na=rtpmap:97 iLBC/8000\r\n"
 			  "a=rtpmap:101 speex/8000\r\n", &l, false);
-	assert_non_null(strstr(offer(oa, &l), "m=audio 20000 RTP/AVP 98 0 99 96\r\na=rtpmap:98 opus/48000/2\r\n"));
-	assert_non_null(strstr(text, "a=rtpmap:99 telephone-event/48000\r\n"));
+	assert_non_null(strstr(offer(oa, &l), "m=audio 20000 RTP/AVP 98 0 110 96\r\na=rtpmap:98 opus/48000/2\r\n"));
+	assert_non_null(strstr(text, "a=rtpmap:110 telephone-event/48000\r\n"));
 	assert_non_null(strstr(text, "a=rtpmap:96 telephone-event/8000\r\n"));
 	oa_free(oa);
 }
