@@ -215,13 +215,21 @@ static void put_slot(struct jitter *j, uint32_t ts, const uint8_t *payload, size
 		j->newest_ts = ts + units;
 }
 
+/* So far away, either way, that the sender has begun anew. Half of all numbers away has no sign: that isn't asked. */
+static bool is_jump(const struct jitter *j, uint32_t ts)
+{
+	uint32_t most = units_of_ms(j, JUMP_MS);
+
+	return j->state != EMPTY && ts - j->next_ts + most > 2 * most;
+}
+
 int jitter_put(struct jitter *j, uint32_t ts, const uint8_t *payload, size_t len)
 {
 	size_t chunk = j->slot_bytes;
 
 	if (codec_units(j->codec, payload, len) == 0 || len > (j->codec->group_bytes ? CHUNKS_MAX * chunk : chunk))
 		return -EINVAL;
-	if (j->state != EMPTY && abs((int32_t)(ts - j->next_ts)) > (int32_t)units_of_ms(j, JUMP_MS))
+	if (is_jump(j, ts))
 		jitter_reset(j);
 	if (j->state == EMPTY) {
 		j->state = FILLING;
@@ -242,7 +250,7 @@ int jitter_put(struct jitter *j, uint32_t ts, const uint8_t *payload, size_t len
 
 void jitter_put_noise(struct jitter *j, uint32_t ts, unsigned level)
 {
-	if (j->state != EMPTY && abs((int32_t)(ts - j->next_ts)) > (int32_t)units_of_ms(j, JUMP_MS))
+	if (is_jump(j, ts))
 		jitter_reset(j);
 	if (j->state == EMPTY) {
 		j->state = PLAYING;

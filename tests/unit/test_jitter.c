@@ -93,6 +93,35 @@ static void test_jitter_lost_packet_is_concealed_in_place(void **state)
 }
 
 /* RFC 3389: who is silent says how silent; what doesn't come then is that noise, and no loss, until he speaks again. */
+/* Wherever its timestamp jumps to, the next packet is the first of a new stream, not one that is too late. */
+static void test_jitter_timestamp_that_jumps_begins_anew(void **state)
+{
+	static const uint32_t jumps[] = { 80000, 0x7fffffff, 0x80000000, 0x80000001, 0u - 80000 };
+	uint8_t payload[160];
+
+	(void)state;
+	memset(payload, 0x20, sizeof(payload));
+	for (size_t i = 0; i < ARRAY_LEN(jumps); i++) {
+		struct jitter *j = jitter_new(CODEC_PCMU, 8000);
+		struct jitter_stats stats;
+		int16_t pcm[80];
+		unsigned sound = 0;
+
+		assert_non_null(j);
+		for (uint32_t k = 0; k < 10; k++)
+			assert_int_equal(jitter_put(j, 5000 + 160 * k, payload, sizeof(payload)), 0);
+		assert_int_equal(jitter_get(j, pcm), JITTER_SOUND);
+		for (uint32_t k = 0; k < 10; k++) /* 5080 is due */
+			assert_int_equal(jitter_put(j, 5080 + jumps[i] + 160 * k, payload, sizeof(payload)), 0);
+		for (unsigned k = 0; k < 25; k++)
+			sound += jitter_get(j, pcm) == JITTER_SOUND;
+		assert_int_equal(sound, 20);
+		jitter_get_stats(j, &stats);
+		assert_int_equal(stats.late, 0);
+		jitter_free(j);
+	}
+}
+
 static void test_jitter_comfort_noise_fills_a_pause(void **state)
 {
 	static const struct { unsigned level; double low, high; } v[] = { { 30, 800, 1300 }, { 50, 70, 140 }, { 70, 2, 20 } };
@@ -248,6 +277,7 @@ int main(void)
 		cmocka_unit_test(test_jitter_burst_is_played_whole),
 		cmocka_unit_test(test_jitter_catches_up_in_a_pause),
 		cmocka_unit_test(test_jitter_lost_packet_is_concealed_in_place),
+		cmocka_unit_test(test_jitter_timestamp_that_jumps_begins_anew),
 		cmocka_unit_test(test_jitter_comfort_noise_fills_a_pause),
 		cmocka_unit_test(test_jitter_opus_tells_what_was_lost),
 		cmocka_unit_test(test_jitter_opus_pause_is_no_loss),
