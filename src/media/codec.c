@@ -191,9 +191,9 @@ struct encoder *encoder_new(enum codec_id id, uint32_t rate_hz)
 		return NULL;
 	e->codec = c;
 	e->kind = kinds[c->id];
-	e->rate_hz = rate_hz;
+	e->rate_hz = c->any_rate ? rate_hz : c->rate_hz;
 	if (e->kind && e->kind->encoder_open) {
-		e->state = e->kind->encoder_open(c, rate_hz);
+		e->state = e->kind->encoder_open(c, e->rate_hz);
 		if (!e->state) {
 			free(e);
 			return NULL;
@@ -211,9 +211,9 @@ struct decoder *decoder_new(enum codec_id id, uint32_t rate_hz)
 		return NULL;
 	d->codec = c;
 	d->kind = kinds[c->id];
-	d->rate_hz = rate_hz;
+	d->rate_hz = c->any_rate ? rate_hz : c->rate_hz;
 	if (d->kind && d->kind->decoder_open) {
-		d->state = d->kind->decoder_open(c, rate_hz);
+		d->state = d->kind->decoder_open(c, d->rate_hz);
 		if (!d->state) {
 			free(d);
 			return NULL;

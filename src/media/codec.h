@@ -53,7 +53,7 @@ uint32_t codec_rate(const struct codec *c, uint32_t other_hz);
 
 struct encoder;
 struct decoder;
-/* rate_hz: of the audio, from codec_rate(). NULL without memory. */
+/* rate_hz: of the audio, from codec_rate(); only Opus has a choice. NULL without memory. */
 struct encoder *encoder_new(enum codec_id id, uint32_t rate_hz);
 struct decoder *decoder_new(enum codec_id id, uint32_t rate_hz);
 void encoder_free(struct encoder *e);

@@ -63,6 +63,8 @@ static void tone_send(struct rtp_session *s, const struct dtmf_event *e, bool fi
 		tonegen_init_digit(&d->tone, dtmf_digit_of(e->event), d->out.total_ms, mouth_rate(s));
 	if (d->tone.n == 0) /* its repeated ends are silent */
 		return;
+	if (d->tone.rate_hz != mouth_rate(s)) /* the codec has changed under way */
+		tonegen_set_rate(&d->tone, mouth_rate(s));
 	tonegen_run(&d->tone, pcm, d->tone.rate_hz * DTMF_STEP_MS / 1000);
 	mouth_speak(s, pcm, d->tone.rate_hz * DTMF_STEP_MS / 1000, d->tone.rate_hz);
 }

@@ -48,6 +48,13 @@ void tonegen_init_digit(struct tonegen *g, char digit, uint32_t duration_ms, uin
 	g->level_dbm0 = LEVEL_DIGIT;
 }
 
+void tonegen_set_rate(struct tonegen *g, uint32_t rate_hz)
+{
+	g->left_on = (uint32_t)((uint64_t)g->left_on * rate_hz / g->rate_hz);
+	g->left_off = (uint32_t)((uint64_t)g->left_off * rate_hz / g->rate_hz);
+	g->rate_hz = rate_hz;
+}
+
 static void mix(struct tonegen *g, unsigned i, uint16_t hz, int16_t *pcm, size_t n)
 {
 	int32_t rate = dds_phase_rate((float)hz * SAMPLE_RATE / (float)g->rate_hz);

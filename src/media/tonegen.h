@@ -27,5 +27,7 @@ struct tonegen {                 /* embedded by its owner; nothing to release */
 void tonegen_init(struct tonegen *g, const struct tone *cadence, unsigned n, uint32_t rate_hz);
 /* One digit for so long, once; anything but a digit is silence. */
 void tonegen_init_digit(struct tonegen *g, char digit, uint32_t duration_ms, uint32_t rate_hz);
+/* Goes on at another rate, where it is. */
+void tonegen_set_rate(struct tonegen *g, uint32_t rate_hz);
 /* Fills pcm. false: it has ended (what is left of pcm is silence). */
 bool tonegen_run(struct tonegen *g, int16_t *pcm, size_t nsamples);

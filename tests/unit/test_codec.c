@@ -88,6 +88,23 @@ static void test_codec_ptime_is_one_that_can_be_made(void **state)
 		assert_int_equal(codec_fit_ptime(codec_get(v[i].id), v[i].wish), v[i].is);
 }
 
+/* However much is handed over, at whatever rate it was believed to be: never more than there is room for. */
+static void test_codec_encoder_keeps_to_its_room(void **state)
+{
+	static const int16_t pcm[2880];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(codecs); i++) {
+		struct encoder *e = encoder_new(codecs[i].id, 48000);
+		uint8_t out[CODEC_PAYLOAD_MAX + 1] = { [CODEC_PAYLOAD_MAX] = 0xa5 };
+
+		assert_non_null(e);
+		assert_in_range(encoder_run(e, pcm, ARRAY_LEN(pcm), out, CODEC_PAYLOAD_MAX), 0, CODEC_PAYLOAD_MAX);
+		assert_int_equal(out[CODEC_PAYLOAD_MAX], 0xa5);
+		encoder_free(e);
+	}
+}
+
 static void test_codec_find_ignores_case_and_refuses_unknown(void **state)
 {
 	(void)state;
@@ -480,6 +497,7 @@ int main(void)
 		cmocka_unit_test(test_codec_g711_tandem_changes_nothing),
 		cmocka_unit_test(test_codec_decoder_refuses_impossible_sizes),
 		cmocka_unit_test(test_codec_ptime_is_one_that_can_be_made),
+		cmocka_unit_test(test_codec_encoder_keeps_to_its_room),
 		cmocka_unit_test(test_codec_opus_round_trip_at_any_rate),
 		cmocka_unit_test(test_codec_opus_lengths_are_read_from_the_packet),
 		cmocka_unit_test(test_codec_g726_packs_both_ways),

@@ -456,6 +456,45 @@ static void test_media_digit_crosses_to_a_leg_without_events(void **state)
 	bed_free(b);
 }
 
+/* The codec changes while a digit sounds: it goes on at the new one's rate, in packets of the new length. */
+static void test_media_digit_goes_on_in_another_codec(void **state)
+{
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
+	struct seen *x = stream_make(b, NULL);
+	struct peer *p = peer_new(100, 0, 11);
+	struct stream_config c = config_of(p->port, CODEC_L16_48);
+	struct inband *in = inband_new(8000);
+	struct dtmf_digit d[4];
+	unsigned wide, ndigits = 0;
+	size_t n;
+
+	(void)state;
+	c.dtmf_send_pt = c.dtmf_recv_pt = -1;
+	stream_configure(x->s, &c);
+	stream_send_digit(x->s, '7', 1000);
+	WAIT_FOR(b, (peer_receive(p), p->n >= 30)); /* of 10 ms */
+	c = config_of(p->port, CODEC_PCMU);
+	c.dtmf_send_pt = c.dtmf_recv_pt = -1;
+	c.ptime_ms = 60;
+	stream_configure(x->s, &c);
+	wide = p->n;
+	WAIT_FOR(b, (peer_receive(p), p->n >= wide + 10));
+	for (unsigned i = wide; i < p->n; i++)
+		assert_int_equal(p->got[i].len, 480);
+	n = peer_listen(p, wide, CODEC_PCMU, heard, SAMPLES_MAX);
+	for (size_t i = 0; i + 160 <= n; i += 160)
+		ndigits += inband_run(in, heard + i, 160, d + ndigits, 4 - ndigits);
+	memset(heard, 0, 1600 * sizeof(heard[0]));
+	ndigits += inband_run(in, heard, 160, d + ndigits, 4 - ndigits);
+	ndigits += inband_run(in, heard, 160, d + ndigits, 4 - ndigits);
+	assert_int_equal(ndigits, 1);
+	assert_int_equal(d[0].digit, '7');
+	inband_free(in);
+	stream_end(b, x);
+	peer_free(p);
+	bed_free(b);
+}
+
 static void test_media_digit_is_heard_without_events(void **state)
 {
 	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
@@ -760,6 +799,7 @@ int main(void)
 		cmocka_unit_test(test_media_music_is_one_for_all_listeners),
 		cmocka_unit_test(test_media_tones_have_pitch_and_cadence),
 		cmocka_unit_test(test_media_digit_crosses_to_a_leg_without_events),
+		cmocka_unit_test(test_media_digit_goes_on_in_another_codec),
 		cmocka_unit_test(test_media_digit_is_heard_without_events),
 		cmocka_unit_test(test_media_record_is_what_was_said),
 		cmocka_unit_test(test_media_record_ends_for_each_reason),
