@@ -298,17 +298,8 @@ static void on_resolved(uint64_t id, const struct sip_dest *dests, unsigned n, v
 int client_first_route(struct str route, struct sip_uri *out)
 {
 	struct sip_addr a;
-	bool is_quoted = false;
-	int depth = 0, err;
-	size_t n = 0;
+	int err = sip_addr_parse(&a, sip_list_cut(&route));
 
-	/* A comma may stand in a URI or in quotes. */
-	while (n < route.n && (route.p[n] != ',' || depth > 0 || is_quoted)) {
-		depth += route.p[n] == '<' ? 1 : route.p[n] == '>' ? -1 : 0;
-		is_quoted ^= route.p[n] == '"';
-		n++;
-	}
-	err = sip_addr_parse(&a, (struct str){ route.p, n });
 	if (!err)
 		*out = a.uri;
 	return err;

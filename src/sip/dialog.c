@@ -139,18 +139,12 @@ static int routes_given(struct str value, char **out)
 
 	out_init_grow(&o, ROUTES_MAX);
 	while (value.n > 0) {
-		int depth = 0;
-		size_t n = 0;
-		while (n < value.n && (value.p[n] != ',' || depth > 0)) {
-			depth += value.p[n] == '<' ? 1 : value.p[n] == '>' ? -1 : 0;
-			n++;
-		}
-		struct str element = str_trim((struct str){ value.p, n });
+		struct str element = sip_list_cut(&value);
+
 		if (element.n > 0) {
 			out_str(&o, element);
 			out_chr(&o, '\n');
 		}
-		value = str_from_at(value, n + 1);
 	}
 	int err = out_ok(&o) ? replace(out, out_view(&o)) : -EMSGSIZE;
 	out_fini(&o);

@@ -66,6 +66,15 @@ static size_t element_end(struct str s, size_t i)
 	return s.n;
 }
 
+struct str sip_list_cut(struct str *list)
+{
+	size_t n = element_end(*list, 0);
+	struct str element = str_trim((struct str){ list->p, n });
+
+	*list = n < list->n ? str_from_at(*list, n + 1) : STR_NULL;
+	return element;
+}
+
 bool sip_msg_element_next(const struct sip_msg *m, enum sip_hdr_id id, struct sip_hdr_iter *it, struct str *out)
 {
 	struct str value;

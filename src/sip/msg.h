@@ -126,6 +126,8 @@ struct str sip_msg_value_by_name(const struct sip_msg *m, const char *name);
 /* Walks all elements of all headers with id, splitting comma lists (not inside quotes or <>). Start with
  * *it zeroed. False at the end. For headers whose values aren't lists use sip_msg_hdr_next. */
 struct sip_hdr_iter { unsigned hdr; size_t at; bool started; };
+/* Takes the first element off a comma list, trimmed; *list becomes STR_NULL behind the last one. */
+struct str sip_list_cut(struct str *list);
 bool sip_msg_element_next(const struct sip_msg *m, enum sip_hdr_id id, struct sip_hdr_iter *it, struct str *out);
 bool sip_msg_hdr_next(const struct sip_msg *m, enum sip_hdr_id id, struct sip_hdr_iter *it, struct str *out);
 /* True when a comma list of tokens (Require, Supported, Allow) names token. */

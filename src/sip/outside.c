@@ -130,18 +130,12 @@ static const struct dialog_usage outside_usage = {
 
 static int next_hop(const struct outside_params *p, struct sip_uri *uri)
 {
-	struct str first = p->route;
+	struct str route = p->route;
 	struct sip_addr a;
-	int depth = 0;
-	size_t n = 0;
 
-	if (str_empty(p->route))
+	if (str_empty(route))
 		return sip_uri_parse(uri, p->target);
-	while (n < first.n && (first.p[n] != ',' || depth > 0)) {
-		depth += first.p[n] == '<' ? 1 : first.p[n] == '>' ? -1 : 0;
-		n++;
-	}
-	if (sip_addr_parse(&a, (struct str){ first.p, n }) != 0)
+	if (sip_addr_parse(&a, sip_list_cut(&route)) != 0)
 		return -EINVAL;
 	*uri = a.uri;
 	return 0;

@@ -457,9 +457,30 @@ static void test_msg_lines_without_colon_cost_no_more_than_others(void **state)
 	assert_true(parse_ns("a\n") < 10 * parse_ns(":\n"));
 }
 
+/* RFC 3261 §7.3.1: a comma inside of quotes or of <> is none of the list. */
+static void test_msg_list_cut_heeds_quotes_and_brackets(void **state)
+{
+	static const struct { const char *list, *elements[3]; } rows[] = {
+		{ "<sip:a>", { "<sip:a>" } },
+		{ "<sip:a>, <sip:b,c>;x=y", { "<sip:a>", "<sip:b,c>;x=y" } },
+		{ "\"Smith, J <x>\" <sip:a>,\"a\\\", b\" <sip:b> , <sip:c>", { "\"Smith, J <x>\" <sip:a>", "\"a\\\", b\" <sip:b>", "<sip:c>" } },
+		{ ",<sip:a>,", { "", "<sip:a>", "" } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct str list = str_from(rows[i].list);
+
+		for (size_t k = 0; k < 3 && rows[i].elements[k]; k++)
+			assert_true(str_eqz(sip_list_cut(&list), rows[i].elements[k]));
+		assert_null(list.p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_msg_list_cut_heeds_quotes_and_brackets),
 		cmocka_unit_test(test_part_decode_undoes_transfer_encodings),
 		cmocka_unit_test(test_msg_part_is_found_among_others),
 		cmocka_unit_test(test_msg_references_are_bounded),
