@@ -240,6 +240,12 @@ void decoder_free(struct decoder *d)
 	free(d);
 }
 
+void encoder_for_sounds(struct encoder *e)
+{
+	if (e->kind && e->kind->for_sounds)
+		e->kind->for_sounds(e->state);
+}
+
 void encoder_tune(struct encoder *e, const struct opus_params *p, unsigned loss_percent)
 {
 	if (e->kind && e->kind->tune)

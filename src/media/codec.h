@@ -60,6 +60,8 @@ void encoder_free(struct encoder *e);
 void decoder_free(struct decoder *d);
 /* What the receiver wishes, and what share of packets it misses. Nothing for any codec but Opus. */
 void encoder_tune(struct encoder *e, const struct opus_params *p, unsigned loss_percent);
+/* For a sound that is prepared as a whole, minutes of music among them: as fast as it goes. Before the first payload. */
+void encoder_for_sounds(struct encoder *e);
 /* Encodes one payload: nsamples are a whole number of frame_ms, for Opus one of 10, 20, 40, 60 ms. Returns bytes written; 0: out is
  * too short, or there is nothing to be sent for this time (DTX). */
 size_t encoder_run(struct encoder *e, const int16_t *pcm, size_t nsamples, uint8_t *out, size_t max);

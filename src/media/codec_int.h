@@ -13,6 +13,7 @@ struct codec_kind {
 	/* What has been checked: nsamples are whole frames, their bytes fit into max. */
 	size_t (*encode)(void *st, const struct codec *c, const int16_t *pcm, size_t nsamples, uint8_t *out, size_t max);
 	void (*tune)(void *st, const struct opus_params *p, unsigned loss_percent);
+	void (*for_sounds)(void *st);
 	void *(*decoder_open)(const struct codec *c, uint32_t rate_hz);
 	void (*decoder_close)(void *st);
 	/* What has been checked: len is a possible size and its sound fits into max. At most max samples, negative: it is broken. */

@@ -59,7 +59,7 @@ struct sounds {
 	struct entry *table;
 	size_t bytes;
 	unsigned njobs;
-	bool is_closing;
+	_Atomic bool is_closing;
 	void (*done)(void *arg);
 	void *arg;
 };
@@ -137,6 +137,7 @@ const uint8_t *playlist_frame(const struct playlist *p, uint32_t i, size_t *len)
 /* ---- on the pool: file -> frames ---- */
 
 struct maker {
+	const struct sounds *ss;
 	const struct codec *codec;
 	uint32_t rate_hz;        /* of the encoder */
 	SNDFILE *file;
@@ -239,7 +240,7 @@ static int read_all(struct maker *m)
 			memcpy(m->pcm + m->npcm, in, (size_t)n * sizeof(*in));
 			m->npcm += (size_t)n;
 		}
-		err = encode(m, false);
+		err = m->ss->is_closing ? -ECANCELED : encode(m, false);
 	}
 	free(in);
 	if (err == 0 && m->resampler) /* what it still holds back */
@@ -247,9 +248,9 @@ static int read_all(struct maker *m)
 	return err < 0 ? err : encode(m, true);
 }
 
-static int make_sound(const char *path, enum codec_id codec, struct sound **out)
+static int make_sound(const struct sounds *ss, const char *path, enum codec_id codec, struct sound **out)
 {
-	struct maker m = { .codec = codec_get(codec) };
+	struct maker m = { .ss = ss, .codec = codec_get(codec) };
 	int err = -ENOMEM, fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
@@ -266,6 +267,8 @@ static int make_sound(const char *path, enum codec_id codec, struct sound **out)
 	}
 	m.rate_hz = codec_rate(m.codec, (uint32_t)m.info.samplerate);
 	m.encoder = encoder_new(codec, m.rate_hz);
+	if (m.encoder)
+		encoder_for_sounds(m.encoder);
 	m.sound = calloc(1, sizeof(*m.sound));
 	/* What a block becomes, what remained of the one before, and the padding. */
 	m.size = (size_t)((uint64_t)BLOCK_FRAMES * m.rate_hz / (uint32_t)m.info.samplerate) + m.rate_hz / 25;
@@ -297,7 +300,7 @@ static void on_work(uv_work_t *work)
 {
 	struct entry *e = work->data;
 
-	e->err = make_sound(e->key + 1, e->codec, &e->made);
+	e->err = make_sound(e->ss, e->key + 1, e->codec, &e->made);
 }
 
 /* ---- requests ---- */
