@@ -8,6 +8,7 @@ plays one, what it hears is in `heard`. Its jitter buffer is one for busy machin
 """
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,7 +17,8 @@ import wave
 from office import SLOW, end_with_us, own_address, wait_until
 from phone import WAV_HEADER, PhoneError, compare
 
-RATE_HZ = 8000                   # of what it sends and hears: its first codec that Cordboard has is PCMU
+PLAY_HZ = 8000
+RECORDS = re.compile(r"-->MSFileRec:\S+ from rate \[\d+\] to rate \[(\d+)\]")
 
 
 class Linphone:
@@ -80,6 +82,8 @@ reg_sendregister=1
 
     def log_tail(self, size=12000):
         path = self.dir / "log"
+        if not self.dir.exists():
+            return "removed already"
         return self.said() + (path.read_text(errors="replace")[-size:] if path.exists() else "")
 
     def wait(self, text, seconds=10):
@@ -104,19 +108,25 @@ reg_sendregister=1
         self.wait("ended")
 
     def play(self, clip):
-        self.command(f"play {clip.file(8000)}")
+        self.command(f"play {clip.file(PLAY_HZ)}")
+
+    def heard_hz(self):
+        """Of its recording: that of the codec, as its log says."""
+        found = RECORDS.findall((self.dir / "log").read_text(errors="replace"))
+        return int(found[-1]) if found else PLAY_HZ
 
     def hears(self, clip, seconds=15):
         """Waits until that is what it has heard. The header of a file that is still being written says nothing."""
         def ask():
             data = self.heard.read_bytes()[WAV_HEADER:] if self.heard.exists() else b""
-            if len(data) < 2 * RATE_HZ * clip.seconds / 2:
+            rate_hz = self.heard_hz()
+            if len(data) < 2 * rate_hz * clip.seconds / 2:
                 return False
             part = self.dir / "part.wav"
             with wave.open(str(part), "wb") as out:
                 out.setnchannels(1)
                 out.setsampwidth(2)
-                out.setframerate(RATE_HZ)
+                out.setframerate(rate_hz)
                 out.writeframes(data[:len(data) & ~1])
             return compare(clip.file(), part).same
         wait_until(ask, seconds + clip.seconds, every=0.5)
