@@ -212,6 +212,8 @@ static void finish(struct dial *d, const struct leg *winner, const char *reason)
 			if (b->legs[k] == winner) {
 				b->legs[k]->usage = b->usage;
 				b->usage = NULL;
+			} else {
+				referral_fail(b->legs[k], 487); /* who was a moment too late has nobody to send on */
 			}
 		usage_give(engine(d), b->usage);
 		b->usage = NULL;

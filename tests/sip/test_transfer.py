@@ -3,6 +3,7 @@
 In the ladders A is who transfers, B who is transferred, C where to."""
 import contextlib
 import re
+import signal
 import time
 
 import pytest
@@ -776,6 +777,34 @@ def test_one_of_a_group_does_not_send_the_caller_on(own_office):
         at_a.ack(pick(at_a, 200))
         bye(at_a)
         take_bye(at_b)
+
+
+def test_two_answer_at_once_and_refer(own_office):
+    """Only one can be joined with the caller, and send him on; the other is told at once that it came to nothing."""
+    own_office.change("""
+        INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '7777', 'Two at once');
+        INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES
+            ('office', 'office', '7777', 1, 'dial', '{"number": "1002&1003"}');""")
+    with phones(own_office, "1001", "1002", "1003") as (a, b, c):
+        at_a = a.invite("7777")
+        both = rings(b), rings(c)
+        pick(at_a, 180)
+        own_office.process.send_signal(signal.SIGSTOP)           # it reads them all in one go
+        for d in both:
+            d.reply(200, "OK", body=sdp(d.phone.addr, 40000))
+            d.send("REFER", headers=[f"Refer-To: <sip:91010@{b.uri_host}>", f"Contact: {d.phone.contact}"])
+        own_office.process.send_signal(signal.SIGCONT)
+        at_a.ack(pick(at_a, 200))
+        ends = []
+        for d in both:
+            pick(d, "ACK")
+            accepted = pick(d, 202, 481, 603).status == 202      # the later one may have been hung up on already
+            ends.append(progress(d)[-1] if accepted else 487)
+        assert sorted(ends) == [480, 487]                        # 1010 isn't registered: the winner keeps who called
+        winner, loser = both if ends[0] == 480 else reversed(both)
+        take_bye(loser)
+        bye(at_a)
+        take_bye(winner)
 
 
 @pytest.mark.parametrize("stays", [True, False])
