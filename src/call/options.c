@@ -22,6 +22,8 @@ static int refusal(struct calls *cs, const struct sip_msg *m, const struct auth_
 		return 484;
 	switch (registrar_gruu_find(cs->p.registrar, who->domain, &m->ruri, &gruu)) {
 	case 0:
+		if (strcmp(gruu.domain, who->domain) != 0)
+			return 404;
 		str_put(number, sizeof(number), gruu.number);
 		break;
 	case -ENOENT:

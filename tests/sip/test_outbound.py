@@ -238,6 +238,24 @@ def test_call_to_a_gruu_of_an_exchange_says_which_phone(office, phones):
                       " UPDATE pbx.extension SET bulk_registers = false WHERE number = '1003'")
 
 
+def test_temporary_gruu_of_another_house_tells_nothing(own_office):
+    """Neither to a call nor to an OPTIONS: not even that its number is one here, too."""
+    own_office.change("""
+        INSERT INTO pbx.domain (domain, display_name, realm, default_context) VALUES ('shop', 'Shop', 'shop', 'shop');
+        INSERT INTO pbx.music_class (domain, class, name) VALUES ('shop', 'default', 'Music');
+        INSERT INTO pbx.context (domain, context, name) VALUES ('shop', 'shop', 'All');
+        INSERT INTO pbx.extension (domain, number, display_name, context) VALUES ('shop', '1003', 'Till', 'shop');
+        SELECT pbx.set_password('shop', '1003', 's1003')""")
+    with Phone(own_office, "1003") as till, Phone(own_office, "1001") as caller:
+        till.domain = "shop"
+        _, temporary = gruus_of(register(till, ";" + instance("a"), headers=["Supported: gruu"]), "a")
+        call = caller.invite(None, uri=temporary)
+        call.ack(call.expect(404))
+        for uri, status in ((temporary, 404), (f"sip:1003@{caller.uri_host}", 200)):
+            m = caller.ask("OPTIONS", uri, headers=[caller.credentials.header("OPTIONS", uri)])
+            assert m.status == status, m
+
+
 def test_gruu_that_is_none_is_not_found(phones):
     caller = phones("1001")
     for uri in ("sip:1003@cordboard;gr", "sip:tgruu.aaaaaaaaaaaaaaaaaaaaaaaaaa@cordboard;gr"):
