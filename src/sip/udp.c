@@ -115,12 +115,12 @@ static void take_stun(struct listener *l, const char *bytes, size_t n, const str
 		l->transport->n.dropped_malformed++;
 }
 
-/* What belongs to calls there are goes before new ones. */
+/* What belongs to calls there are goes before new ones; who takes the place of somebody in one comes before that one is gone. */
 static unsigned rank_of(const struct sip_msg *m)
 {
 	if (!m->is_request)
 		return (m->status < 200 ? 0 : m->status < 300 ? 1 : 2) * RANKS_OF_METHODS + (unsigned)m->method;
-	return (m->method == SIP_INVITE && !m->to.tag.n ? 4 : 3) * RANKS_OF_METHODS + (unsigned)m->method;
+	return (m->method == SIP_INVITE && !m->to.tag.n && !sip_msg_has(m, SIP_HDR_REPLACES) ? 4 : 3) * RANKS_OF_METHODS + (unsigned)m->method;
 }
 
 static unsigned class_of(struct str call_id)

@@ -279,16 +279,17 @@ static void test_transport_udp_burst_keeps_all_and_their_order(void **state)
 static void test_transport_udp_hands_up_what_came_together_kind_by_kind(void **state)
 {
 	static const struct { const char *start, *call_id, *to_tag, *cseq; unsigned place; } rows[] = {
-		{ "INVITE sip:b@127.0.0.1 SIP/2.0", "new1", "", "1 INVITE", 7 },
-		{ "BYE sip:b@127.0.0.1 SIP/2.0", "up1", ";tag=2", "2 BYE", 5 },
+		{ "INVITE sip:b@127.0.0.1 SIP/2.0", "new1", "", "1 INVITE", 8 },
+		{ "BYE sip:b@127.0.0.1 SIP/2.0", "up1", ";tag=2", "2 BYE", 6 },
 		{ "SIP/2.0 200 OK", "out1", ";tag=2", "1 INVITE", 2 },
-		{ "INVITE sip:b@127.0.0.1 SIP/2.0", "new2", "", "1 INVITE", 8 },
-		{ "ACK sip:b@127.0.0.1 SIP/2.0", "up2", ";tag=2", "1 ACK", 4 },
-		{ "CANCEL sip:b@127.0.0.1 SIP/2.0", "new1", "", "1 CANCEL", 9 },
+		{ "INVITE sip:b@127.0.0.1 SIP/2.0", "new2", "", "1 INVITE", 9 },
+		{ "ACK sip:b@127.0.0.1 SIP/2.0", "up2", ";tag=2", "1 ACK", 5 },
+		{ "CANCEL sip:b@127.0.0.1 SIP/2.0", "new1", "", "1 CANCEL", 10 },
 		{ "SIP/2.0 180 Ringing", "out2", ";tag=2", "1 INVITE", 0 },
 		{ "SIP/2.0 200 OK", "out2", ";tag=2", "1 INVITE", 3 },
-		{ "BYE sip:b@127.0.0.1 SIP/2.0", "up2", ";tag=2", "2 BYE", 6 },
+		{ "BYE sip:b@127.0.0.1 SIP/2.0", "up2", ";tag=2", "2 BYE", 7 },
 		{ "SIP/2.0 180 Ringing", "out3", ";tag=2", "1 INVITE", 1 },
+		{ "INVITE sip:b@127.0.0.1 SIP/2.0\r\nReplaces: up1;to-tag=1;from-tag=2", "new3", "", "1 INVITE", 4 },
 	};
 	struct fx *fx = fx_new(v4, 1);
 	char buf[1024];
@@ -298,7 +299,7 @@ static void test_transport_udp_hands_up_what_came_together_kind_by_kind(void **s
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		int n = snprintf(buf, sizeof(buf), "%s\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK%zu\r\nFrom: <sip:a@127.0.0.1>;tag=1\r\n"
 				 "To: <sip:b@127.0.0.1>%s\r\nCall-ID: %s\r\nCSeq: %s\r\nContent-Length: %zu\r\n\r\n%.*s",
-				 rows[i].start, i, rows[i].to_tag, rows[i].call_id, rows[i].cseq, i, (int)i, "0123456789");
+				 rows[i].start, i, rows[i].to_tag, rows[i].call_id, rows[i].cseq, i, (int)i, "0123456789ab");
 
 		peer_sendto(fx, "127.0.0.1", buf, (size_t)n);
 	}
