@@ -34,8 +34,8 @@
 
 #define TRIM_MARGIN 1024 /* below task_park()'s frame: those of swapcontext() and the sanitizers' calls before it */
 
-/* Stacks kept for reuse: enough for the churn of a busy second, 4 MiB at 64 KiB each if all were touched. */
-#define FREE_STACKS_MAX 64
+/* Stacks kept for reuse: enough for the churn between two turns of a busy loop, 2 MiB at 64 KiB each if all were touched. */
+#define FREE_STACKS_MAX 32
 
 enum task_state { TASK_READY, TASK_RUNNING, TASK_PARKED, TASK_ENDED };
 
