@@ -2,7 +2,7 @@
  *
  * The sender is authenticated as a caller is and called by his account's number, never by his From; or by the one he shows outside, or not
  * at all, as his calls are. The number goes through his
- * context like a call's: the first dial step of the route says where. An extension gets it at all its contacts, and the sender the
+ * context like a call's: the first dial step of the route says where. An extension gets it at all its phones, and the sender the
  * first 2xx; one that is away gets it later (202): it waits in pbx.message until a phone of it registers, in order, until it expires.
  * One that is registered and doesn't answer is tried again, after a minute at first. A trunk gets it by the way its registration stands on,
  * then by each of its proxies until one answers. The sender is told before he gives up (RFC 4321 §1.6).
@@ -24,12 +24,14 @@
 #define MESSAGE_STORED_MAX 100
 
 struct messages;
+struct phones;
 
 struct messages_params {
 	struct sip_ua *ua;
 	struct directory *directory;
 	struct plan *plan;
 	struct registrar *registrar;
+	struct phones *phones;
 	struct outgoing *outgoing; /* NULL: trunks have no registered way */
 	struct auth *auth;
 	struct db *db;

@@ -8,6 +8,7 @@
 #include "base/table.h"
 
 #include "presence/message.h"
+#include "presence/phones.h"
 #include "sip/outside.h"
 
 struct message_rate;
@@ -36,11 +37,11 @@ struct text {
 	uint8_t max_forwards;                  /* 0: 70 */
 };
 
-/* To all contacts of an extension, or one of the phone that is meant. done is called once, never before this returns: 2xx as soon as one has it; 480 when none could be
+/* To all phones of an extension, or the one that is meant. done is called once, never before this returns: 2xx as soon as one has it; 480 when none could be
  * reached; else what they say. -ENOENT: nothing is registered; -EMSGSIZE: too large for every contact. */
 int delivery_start(struct messages *ms, const char *domain, const char *number, const struct text *t,
 		   void (*done)(int status, void *arg), void *arg);
-/* done isn't called any more for arg. */
+/* done isn't called any more for arg, and nobody else is sent it. */
 void deliveries_forget(struct messages *ms, const void *arg);
 void deliveries_free(struct messages *ms);
 

@@ -3,10 +3,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <utlist.h>
 
-#define CONTACTS_MAX 16
 #define OVERHEAD 600       /* headers of a MESSAGE of ours, generously */
 #define UDP_MAX 1300       /* RFC 3428 §8 */
 
@@ -15,7 +13,7 @@ struct delivery {
 	struct messages *ms;
 	void (*done)(int status, void *arg);
 	void *arg;
-	unsigned nwaiting;  /* contacts that have not answered */
+	unsigned nwaiting;  /* phones that have not answered */
 	int best;           /* what is told when all have */
 };
 
@@ -33,11 +31,10 @@ static void tell(struct delivery *d, int status)
 		done(status, d->arg);
 }
 
-static void on_answer(int status, const struct sip_msg *m, void *arg)
+static void on_answer(int status, void *arg)
 {
 	struct delivery *d = arg;
 
-	(void)m;
 	d->nwaiting--;
 	if (status / 100 == 2)
 		tell(d, status);
@@ -50,50 +47,25 @@ static void on_answer(int status, const struct sip_msg *m, void *arg)
 	free(d);
 }
 
-static bool fits(const struct binding *b, const struct text *t)
-{
-	return b->dest.proto != SIP_UDP || t->body.n + t->hdrs.n + OVERHEAD <= UDP_MAX;
-}
-
-static bool is_meant(const struct binding *b, const struct text *t)
-{
-	return !t->instance || (b->instance && !strcasecmp(b->instance, t->instance));
-}
-
 int delivery_start(struct messages *ms, const char *domain, const char *number, const struct text *t,
 		   void (*done)(int status, void *arg), void *arg)
 {
+	const struct phones_request r = {
+		.method = "MESSAGE", .from_display = str_from(t->sender_name), .from_user = str_from(t->sender), .hdrs = t->hdrs,
+		.ctype = t->ctype, .body = t->body, .instance = t->instance, .sg = t->sg, .max_forwards = t->max_forwards,
+		.is_long = t->body.n + t->hdrs.n + OVERHEAD > UDP_MAX,
+	};
 	struct delivery *d = calloc(1, sizeof(*d));
-	int err = -ENOENT;
-	unsigned n = 0;
+	int n;
 
 	if (!d)
 		return -ENOMEM;
-	*d = (struct delivery){ .ms = ms, .done = done, .arg = arg, .best = 480 };
-	for (struct registrar_reach at = registrar_reach(ms->p.registrar, domain, str_from(number)); at.b && n < CONTACTS_MAX; registrar_next(&at)) {
-		const struct binding *b = at.b;
-		char target[BINDING_TARGET_MAX];
-		const struct outside_params p = {
-			.method = "MESSAGE", .target = binding_target_sg(b, str_from(number), t->sg ? t->sg : "", target) ? STR_NULL : str_from(target), .route = str_from(b->path), .dest = b->path ? NULL : &b->dest,
-			.from_display = str_from(t->sender_name), .from_user = str_from(t->sender), .hdrs = t->hdrs, .ctype = t->ctype,
-			.body = t->body, .max_forwards = t->max_forwards,
-		};
-		struct outside *o;
-
-		if (!is_meant(b, t))
-			continue;
-		n++;
-		if (!fits(b, t))
-			err = -EMSGSIZE;
-		else if (outside_send(&o, ms->p.ua, &p, on_answer, d) == 0)
-			d->nwaiting++;
-		if (t->instance && d->nwaiting)
-			break; /* RFC 5626 §7: of several flows of it, one */
-	}
-	if (!d->nwaiting) {
+	n = phones_ask(ms->p.phones, domain, number, &r, on_answer, d);
+	if (n < 0) {
 		free(d);
-		return err;
+		return n;
 	}
+	*d = (struct delivery){ .ms = ms, .done = done, .arg = arg, .best = 480, .nwaiting = (unsigned)n };
 	DL_APPEND(ms->deliveries, d);
 	return 0;
 }
@@ -102,9 +74,12 @@ void deliveries_forget(struct messages *ms, const void *arg)
 {
 	struct delivery *d;
 
-	DL_FOREACH(ms->deliveries, d)
-		if (d->arg == arg)
-			d->done = NULL;
+	DL_FOREACH(ms->deliveries, d) {
+		if (d->arg != arg || !d->done)
+			continue;
+		d->done = NULL;
+		phones_give_up(ms->p.phones, d);
+	}
 }
 
 /* The requests are gone with the ua. */

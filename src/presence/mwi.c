@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 #include "base/table.h"
-#include "sip/outside.h"
+#include "presence/phones.h"
 
 #define RETRY_MS 5000            /* between attempts to read counts from a database that is away */
 #define SUBS_MAX 32              /* of one mailbox: more than its phones, fewer than would hurt */
@@ -64,30 +64,24 @@ static bool is_pushed(struct mwi *m, const char *domain, const char *number)
 static void push(struct box *b)
 {
 	struct mwi *m = b->mwi;
+	char body[320], account[160];
+	struct out o, a;
 
 	b->is_push_due = false;
-	for (const struct binding *c = registrar_find(m->p.registrar, b->domain, str_from(b->number)); c; c = c->next) {
-		char body[320], account[160], target[BINDING_TARGET_MAX];
-		struct outside *sent;
-		struct out o, a;
-
-		out_init(&a, account, sizeof(account) - 1);
-		out_z(&a, "sip:");
-		sip_escape_user(&a, str_from(b->number));
-		out_fmt(&a, "@%s", b->domain);
-		account[a.len] = '\0';
-		out_init(&o, body, sizeof(body));
-		write_body(&o, b, account);
-		const struct outside_params p = {
-			.method = "NOTIFY", .target = binding_target(c, str_from(b->number), target) ? STR_NULL : str_from(target),
-			.route = str_from(c->path), .dest = c->path ? NULL : &c->dest,
-			.from_user = str_from(b->number),
-			.hdrs = STR("Event: message-summary\r\nSubscription-State: terminated;reason=noresource\r\n"),
-			.ctype = "application/simple-message-summary", .body = out_view(&o),
-		};
-		if (outside_send(&sent, m->p.ua, &p, NULL, NULL) != 0)
-			log_debug(m->p.log, "box=%s not told to %s", b->key, c->contact);
-	}
+	out_init(&a, account, sizeof(account) - 1);
+	out_z(&a, "sip:");
+	sip_escape_user(&a, str_from(b->number));
+	out_fmt(&a, "@%s", b->domain);
+	account[a.len] = '\0';
+	out_init(&o, body, sizeof(body));
+	write_body(&o, b, account);
+	const struct phones_request r = {
+		.method = "NOTIFY", .from_user = str_from(b->number),
+		.hdrs = STR("Event: message-summary\r\nSubscription-State: terminated;reason=noresource\r\n"),
+		.ctype = "application/simple-message-summary", .body = out_view(&o),
+	};
+	if (phones_ask(m->p.phones, b->domain, b->number, &r, NULL, NULL) < 0)
+		log_debug(m->p.log, "box=%s not told", b->key);
 }
 
 /* ---- counting ---- */

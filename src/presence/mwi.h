@@ -15,10 +15,11 @@
 #include "registrar/registrar.h"
 
 struct mwi;
+struct phones;
 
 struct mwi_params {
 	struct events *events;
-	struct sip_ua *ua;
+	struct phones *phones;
 	struct registrar *registrar;
 	struct directory *directory;
 	struct db *db;

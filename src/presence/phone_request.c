@@ -8,7 +8,7 @@
 #include <utlist.h>
 
 #include "base/log.h"
-#include "sip/outside.h"
+#include "presence/phones.h"
 
 #define EVENT_MAX 64
 #define START_POLL_MS 100    /* until the bindings have been read */
@@ -31,30 +31,25 @@ struct phone_requests {
 
 /* ---- asking ---- */
 
-static unsigned notify_contacts(struct phone_requests *pr, const char *domain, const char *number, const char *event)
+/* Not by what an exchange has registered: that isn't this number's alone. */
+static unsigned notify_phones(struct phone_requests *pr, const char *domain, const char *number, const char *event)
 {
 	char hdrs[160];
-	unsigned n = 0;
+	int n = -ENOENT;
 
 	snprintf(hdrs, sizeof(hdrs), "Event: %s\r\nSubscription-State: terminated;reason=noresource\r\n", event);
-	for (const struct binding *b = registrar_find(pr->p.registrar, domain, str_from(number)); b; b = b->next) {
-		char target[BINDING_TARGET_MAX];
-		const struct outside_params p = { .method = "NOTIFY",
-						  .target = binding_target(b, str_from(number), target) ? STR_NULL : str_from(target),
-						  .route = str_from(b->path), .dest = b->path ? NULL : &b->dest,
-						  .from_user = str_from(number), .hdrs = str_from(hdrs) };
-		struct outside *o;
+	const struct phones_request r = { .method = "NOTIFY", .from_user = str_from(number), .hdrs = str_from(hdrs) };
 
-		n += outside_send(&o, pr->p.ua, &p, NULL, NULL) == 0;
-	}
-	return n;
+	if (registrar_find(pr->p.registrar, domain, str_from(number)))
+		n = phones_ask(pr->p.phones, domain, number, &r, NULL, NULL);
+	return n < 0 ? 0 : (unsigned)n;
 }
 
 unsigned phone_request_send(struct phone_requests *pr, const char *domain, const char *number, const char *event)
 {
 	bool is_call = !strcmp(event, "talk") || !strcmp(event, "hold");
 	int err = is_call ? calls_ask_phone(pr->p.calls, domain, number, event) : -ENOTCONN;
-	unsigned n = err == -ENOTCONN ? notify_contacts(pr, domain, number, event) : err == 0;
+	unsigned n = err == -ENOTCONN ? notify_phones(pr, domain, number, event) : err == 0;
 
 	log_info(pr->p.log, "asked number=%s/%s event=%s phones=%u", domain, number, event, n);
 	return n;

@@ -1,7 +1,7 @@
 /* phone_request.h - what phones are asked to do by a row of pbx.phone_request: check-sync, talk, hold (all de facto).
  *
- * A row is taken away when the phones are asked; what they make of it is theirs. check-sync goes to every contact of the extension;
- * talk and hold in the dialog of its call, or to the contacts while that only rings. Rows that were made while no server ran are taken
+ * A row is taken away when the phones are asked; what they make of it is theirs. check-sync goes to every phone of the extension;
+ * talk and hold in the dialog of its call, or to the phones while that only rings. Rows that were made while no server ran are taken
  * when the bindings have been read: check-sync is sent, talk and hold are of calls that are no more.
  *
  * Owner:  its maker. phone_requests_stop() while directory and db live, phone_requests_free() after the directory is closed.
@@ -12,9 +12,10 @@
 #include "call/calls.h"
 
 struct phone_requests;
+struct phones;
 
 struct phone_requests_params {
-	struct sip_ua *ua;
+	struct phones *phones;
 	struct directory *directory;
 	struct db *db;
 	struct calls *calls;

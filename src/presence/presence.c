@@ -10,6 +10,7 @@
 #include "presence/message.h"
 #include "presence/mwi.h"
 #include "presence/phone_request.h"
+#include "presence/phones.h"
 #include "presence/presentity.h"
 #include "presence/reg_info.h"
 
@@ -20,6 +21,7 @@ struct presence {
 	struct dialog_info *dialog_info;
 	struct presentities *presentities;
 	struct reg_info *reg_info;
+	struct phones *phones;
 	struct phone_requests *phone_requests;
 	struct messages *messages;
 };
@@ -37,7 +39,9 @@ int presence_new(struct presence **out, const struct presence_params *p)
 			.ua = p->ua, .directory = p->directory, .auth = p->auth, .timers = p->timers, .clock = p->clock, .rng = p->rng,
 			.log = p->log, .db = p->db, .outbox = p->outbox, .node = p->node });
 	if (!err)
-		err = mwi_new(&pr->mwi, &(struct mwi_params){ .events = pr->events, .ua = p->ua, .registrar = p->registrar,
+		err = phones_new(&pr->phones, p->registrar, p->ua);
+	if (!err)
+		err = mwi_new(&pr->mwi, &(struct mwi_params){ .events = pr->events, .phones = pr->phones, .registrar = p->registrar,
 							      .directory = p->directory, .db = p->db, .timers = p->timers,
 							      .log = p->log });
 	if (!err)
@@ -51,12 +55,12 @@ int presence_new(struct presence **out, const struct presence_params *p)
 									     .registrar = p->registrar, .clock = p->clock });
 	if (!err)
 		err = phone_requests_new(&pr->phone_requests, &(struct phone_requests_params){
-			.ua = p->ua, .directory = p->directory, .db = p->db, .calls = p->calls, .registrar = p->registrar,
+			.phones = pr->phones, .directory = p->directory, .db = p->db, .calls = p->calls, .registrar = p->registrar,
 			.timers = p->timers, .log = p->log });
 	if (!err)
 		err = messages_new(&pr->messages, &(struct messages_params){
-			.ua = p->ua, .directory = p->directory, .plan = p->plan, .registrar = p->registrar, .outgoing = p->outgoing, .auth = p->auth,
-			.db = p->db, .timers = p->timers, .log = p->log });
+			.ua = p->ua, .directory = p->directory, .plan = p->plan, .registrar = p->registrar, .phones = pr->phones,
+			.outgoing = p->outgoing, .auth = p->auth, .db = p->db, .timers = p->timers, .log = p->log });
 	*out = pr; /* what has been made is ended as ever */
 	if (!err)
 		events_start(pr->events);
@@ -75,6 +79,8 @@ void presence_stop(struct presence *p)
 		reg_info_stop(p->reg_info);
 	if (p->lines)
 		lines_stop(p->lines);
+	if (p->phones)
+		phones_stop(p->phones);
 	if (p->phone_requests)
 		phone_requests_stop(p->phone_requests);
 	if (p->messages)
@@ -93,5 +99,6 @@ void presence_free(struct presence *p)
 	reg_info_free(p->reg_info);
 	mwi_free(p->mwi);
 	lines_free(p->lines);
+	phones_free(p->phones);
 	free(p);
 }

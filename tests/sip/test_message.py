@@ -76,6 +76,30 @@ def test_message_to_a_gruu_is_for_that_phone_alone(office):
         other.unregister()
 
 
+@pytest.mark.parametrize("status", [408, 430])
+def test_message_goes_by_one_flow_of_a_phone_and_by_the_next_when_that_fails(office, status):
+    """RFC 5626 section 7; what an administrator asks of a phone, too (check-sync)."""
+    with Phone(office, "1002") as sender, Phone(office, "1003") as old, Phone(office, "1003", proto="tcp") as new:
+        for n, phone in enumerate((old, new), 1):
+            contact = f'<{phone.contact.strip("<>")}>;reg-id={n};+sip.instance="<urn:uuid:00000000-0000-1000-8000-0000000000aa>"'
+            assert phone.register([contact], headers=["Supported: outbound, path"]).status == 200
+        start(sender, "1003")
+        read(new)
+        assert final(sender) == 200
+        office.sql("SELECT pbx.check_sync('office', '1003')")
+        for phone in (new, old):
+            m = phone.expect("NOTIFY")
+            assert m["Event"].startswith("check-sync")
+            phone.reply(m, 408 if phone is new else 200, "X", tag="reader")
+        start(sender, "1003", "again")
+        read(new, status)
+        assert read(old).body == "again"
+        assert final(sender) == 200
+        assert office.sql("SELECT count(*) FROM pbx.message") == [(0,)]
+        assert len(new.register([]).all("Contact")) == (1 if status == 430 else 2)
+        old.unregister()
+
+
 def test_all_phones_of_a_user_get_it_and_the_first_answers(office, pair):
     sender, reader = pair
     with Phone(office, "1003") as other:

@@ -7,7 +7,7 @@
 #include <errno.h>
 
 #include "presence/mwi.h"
-#include "sip/outside.h"
+#include "presence/phones.h"
 #include "fake_directory.h"
 #include "fake_strans.h"
 #include "fake_subscription.h"
@@ -34,16 +34,17 @@ void registrar_watch(struct registrar *r, void (*fn)(const char *domain, const c
 	registered_arg = arg;
 }
 
-int outside_send(struct outside **out, struct sip_ua *ua, const struct outside_params *p, outside_fn *fn, void *arg)
+int phones_ask(struct phones *ps, const char *domain, const char *number, const struct phones_request *r,
+	       void (*fn)(int status, void *arg), void *arg)
 {
-	(void)out;
-	(void)ua;
+	(void)ps;
 	(void)arg;
 	assert_null(fn);
-	assert_string_equal(p->method, "NOTIFY");
+	assert_string_equal(r->method, "NOTIFY");
+	assert_string_equal(domain, "office");
 	npushed++;
-	snprintf(pushed, sizeof(pushed), "%.*s|%.*s", STR_ARG(p->target), STR_ARG(p->body));
-	return 0;
+	snprintf(pushed, sizeof(pushed), "%s|%.*s", number, STR_ARG(r->body));
+	return 1;
 }
 
 struct db_rows { int n; const char *fresh, *saved; };
@@ -393,7 +394,7 @@ static void test_mwi_unsolicited(void **state)
 	assert_int_equal(nqueries, 1);
 	answer("1", "0");
 	assert_int_equal(npushed, 1);
-	assert_string_equal(pushed, "sip:1001@192.0.2.10|Messages-Waiting: yes\r\nMessage-Account: sip:1001@office\r\nVoice-Message: 1/0 (0/0)\r\n");
+	assert_string_equal(pushed, "1001|Messages-Waiting: yes\r\nMessage-Account: sip:1001@office\r\nVoice-Message: 1/0 (0/0)\r\n");
 	change("voicemail", "office/1001");
 	answer("1", "0"); /* nothing new */
 	assert_int_equal(npushed, 1);
