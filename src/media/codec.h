@@ -38,6 +38,7 @@ struct codec {
 };
 
 #define CODEC_PAYLOAD_MAX 1400  /* bytes that we send in a packet: with all headers below every path's MTU */
+#define CODEC_UNCUT_MAX 2036    /* bytes of a payload that comes and can't be cut: several frames of Opus, and all that a datagram of ours holds */
 #define CODEC_FRAME_MAX_MS 120  /* of a payload that comes and can't be cut (RFC 6716 §2.1.4) */
 
 const struct codec *codec_get(enum codec_id id);

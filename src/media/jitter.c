@@ -16,7 +16,6 @@
 #define SLOTS 32
 #define SLOT_MS 20
 #define CHUNKS_MAX 10          /* slots a packet may fill */
-#define SLOT_VARIES 1280       /* bytes of a packet that can't be cut: one frame of Opus (RFC 6716 §3.4) and its head */
 #define FEC_MAX_MS 60          /* no frame of Opus is longer, so none tells more of the one before */
 #define CONCEAL_MAX_MS 60      /* nothing came for so long: a pause, not a loss */
 #define DTX_MAX_MS 1000        /* an announced pause has a sign of life each 400 ms */
@@ -69,7 +68,7 @@ static size_t samples_of(const struct jitter *j, uint32_t units) { return (size_
 /* Bytes that are kept together: what can't be cut, or 20 ms. */
 static size_t chunk_bytes(const struct codec *c)
 {
-	return c->group_bytes ? codec_bytes(c, SLOT_MS) : SLOT_VARIES;
+	return c->group_bytes ? codec_bytes(c, SLOT_MS) : CODEC_UNCUT_MAX;
 }
 
 struct jitter *jitter_new(enum codec_id codec, uint32_t rate_hz)

@@ -146,7 +146,7 @@ int media_new(struct media **out, const struct media_params *p)
 	err = ports_new(&m->ports, p->loop, nworkers, p->port_min, p->port_max);
 	if (err < 0)
 		goto fail;
-	err = sounds_new(&m->sounds, p->loop, p->log);
+	err = sounds_new(&m->sounds, p->loop, p->log, p->sound_cache_bytes);
 	if (err < 0)
 		goto fail_ports;
 	err = uv_async_init(p->loop, &m->wake, on_wake);
@@ -257,7 +257,11 @@ void media_close(struct media *m, void (*done)(void *arg), void *arg)
 
 void media_counters(struct media *m, struct media_counters *out)
 {
-	*out = (struct media_counters){ .streams = m->nstreams };
+	struct sounds_count sounds;
+
+	sounds_count(m->sounds, &sounds);
+	*out = (struct media_counters){ .streams = m->nstreams, .sounds = sounds.sounds, .sound_bytes = sounds.bytes,
+					.sounds_made = sounds.made };
 	for (unsigned i = 0; i < m->nworkers; i++) {
 		struct worker_counters *c = &m->workers[i].count;
 

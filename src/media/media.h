@@ -41,6 +41,7 @@ struct media_params {
 	uint16_t port_min, port_max;  /* RTP ports, even ones are used, RTCP is the next */
 	uint32_t timeout_ms;          /* no RTP for so long on a stream that expects some: on_timeout; 0 never */
 	uint32_t rtcp_interval_ms;    /* mean; 0: 5000 (RFC 3550 §6.2) */
+	size_t sound_cache_bytes;     /* of prepared sound that is kept while nobody hears it, what was heard last first; 0: 64 MiB */
 	/* NULL: the system's, of course. A test's: workers have no threads but run in media_turn(), and what they do depends
 	 * on this clock and on what is in their sockets alone. Sound files are still read and written beside all that. */
 	const struct clock *clock;
@@ -57,6 +58,9 @@ void media_turn(struct media *m);
 struct media_counters {
 	uint64_t packets_received, packets_sent, dropped_source, dropped_malformed, dropped_insecure;
 	unsigned streams, sockets_open, sockets_pooled;
+	unsigned sounds;               /* prepared and kept: files times codecs; sound_bytes of them */
+	size_t sound_bytes;
+	uint64_t sounds_made;          /* so often a file was read and encoded */
 };
 void media_counters(struct media *m, struct media_counters *out); /* approximate, any time */
 
@@ -145,9 +149,15 @@ struct play_params {
 	unsigned nfiles;
 	const char *stop_digits;       /* NULL: none; "0123456789*#" */
 	bool loop;
+	uint32_t start_ms;             /* into all files together; beyond their end: PLAY_DONE at once */
 };
 uint32_t stream_play(struct stream *s, const struct play_params *p);
 void stream_play_stop(struct stream *s);       /* on_play_end PLAY_STOPPED */
+/* Of the play under way, also while its files are still being read; without one nothing happens. In a pause nothing is sent. */
+void stream_play_pause(struct stream *s);
+void stream_play_resume(struct stream *s);
+/* On by so long, or back: at most to the beginning. Beyond the end: PLAY_DONE, or round a loop. */
+void stream_play_seek(struct stream *s, int32_t by_ms);
 
 /* Joins the listeners of a music class: one position in time for all, encoded once per codec. files as above, played in a loop.
  * class_key names the source ("demo/default"). */

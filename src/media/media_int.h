@@ -28,6 +28,7 @@
 #include "media/tonegen.h"
 
 #define PACKET_MAX 2048     /* a longer datagram is no audio packet */
+_Static_assert(PACKET_MAX - RTP_HEADER_LEN == CODEC_UNCUT_MAX, "what can't be cut is kept whole");
 #define TICK_US 10000
 #define RTCP_INTERVAL_MS 5000
 #define SPEAK_HZ 8000       /* of what we make ourselves, tones and digits, for codecs that take any rate */
@@ -65,6 +66,9 @@ enum command_type {
 	CMD_PLAY,
 	CMD_PLAY_LIST, /* the same sounds in another codec */
 	CMD_PLAY_STOP,
+	CMD_PLAY_PAUSE,
+	CMD_PLAY_RESUME,
+	CMD_PLAY_SEEK,
 	CMD_MUSIC,
 	CMD_TONES,
 	CMD_RECORD,
@@ -104,10 +108,12 @@ struct command {
 		};
 		struct port_pair *pair;
 		struct { char digit; uint32_t ms; } digit;
+		int32_t seek_ms;
 		struct {             /* the reference on list passes to the worker */
 			uint32_t id;
 			struct playlist *list;
-			bool loop;
+			bool loop, is_paused;
+			uint32_t start_ms;
 			uint64_t epoch_us; /* music: when its first frame was */
 			char stop_digits[STOP_DIGITS_MAX + 1];
 		} play;
@@ -350,6 +356,8 @@ void player_start(struct rtp_session *s, struct command *c);
 void player_music(struct rtp_session *s, struct command *c);
 void player_change_list(struct rtp_session *s, struct command *c);
 void player_stop(struct rtp_session *s, enum play_end end); /* nothing without one */
+void player_pause(struct rtp_session *s, bool is_paused);
+void player_seek(struct rtp_session *s, int32_t by_ms);
 void player_digit(struct rtp_session *s, char digit);
 void player_tick(struct rtp_session *s);                 /* each 10 ms */
 

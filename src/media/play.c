@@ -96,6 +96,8 @@ static void send_list(struct stream *s, struct playlist *list)
 	c->play.id = w->id;
 	c->play.list = list;
 	c->play.loop = w->loop;
+	c->play.is_paused = w->is_paused;
+	c->play.start_ms = w->start_ms;
 	c->play.epoch_us = w->epoch_us;
 	memcpy(c->play.stop_digits, w->stop_digits, sizeof(c->play.stop_digits));
 	w->is_sent = true;
@@ -175,6 +177,7 @@ uint32_t stream_play(struct stream *s, const struct play_params *p)
 	w->kind = WISH_PLAY;
 	w->id = id;
 	w->loop = p->loop;
+	w->start_ms = p->start_ms;
 	copy_stop_digits(w->stop_digits, p->stop_digits);
 	wish_load(s);
 	silence_until_sent(s);
@@ -191,6 +194,38 @@ void stream_play_stop(struct stream *s)
 	c = stream_command(s, CMD_PLAY_STOP, 0);
 	if (c)
 		stream_post(c);
+}
+
+/* Tells the worker, if that has the play. NULL: it hasn't. */
+static struct command *play_command(struct stream *s, enum command_type type)
+{
+	return s->wish.kind == WISH_PLAY && s->wish.is_sent ? stream_command(s, type, 0) : NULL;
+}
+
+static void play_pause(struct stream *s, bool is_paused)
+{
+	struct command *c = play_command(s, is_paused ? CMD_PLAY_PAUSE : CMD_PLAY_RESUME);
+
+	if (s->wish.kind == WISH_PLAY)
+		s->wish.is_paused = is_paused;
+	if (c)
+		stream_post(c);
+}
+
+void stream_play_pause(struct stream *s) { play_pause(s, true); }
+void stream_play_resume(struct stream *s) { play_pause(s, false); }
+
+void stream_play_seek(struct stream *s, int32_t by_ms)
+{
+	struct command *c = play_command(s, CMD_PLAY_SEEK);
+	int64_t start = (int64_t)s->wish.start_ms + by_ms;
+
+	if (c) {
+		c->seek_ms = by_ms;
+		stream_post(c);
+	} else if (s->wish.kind == WISH_PLAY && !s->wish.is_sent) {
+		s->wish.start_ms = start < 0 ? 0 : start > UINT32_MAX ? UINT32_MAX : (uint32_t)start;
+	}
 }
 
 /* ---- music ---- */

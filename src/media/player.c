@@ -13,10 +13,10 @@
 struct player {
 	uint32_t id;             /* 0: music */
 	struct playlist *list;
-	bool loop;
+	bool loop, is_paused;
 	uint32_t at;             /* next frame */
 	uint64_t epoch_us;
-	uint8_t waiting_ms;      /* since the last packet */
+	uint32_t waiting_ms;     /* since the last packet */
 	char stop_digits[STOP_DIGITS_MAX + 1];
 };
 
@@ -47,20 +47,38 @@ static struct player *player_new(struct rtp_session *s, struct command *c)
 	s->player->id = c->play.id;
 	s->player->list = c->play.list;
 	s->player->loop = c->play.loop;
+	s->player->is_paused = c->play.is_paused;
 	s->player->waiting_ms = 60; /* the first packet leaves with the next tick */
 	memcpy(s->player->stop_digits, c->play.stop_digits, sizeof(s->player->stop_digits));
 	rtp_session_update_tick(s);
 	return s->player;
 }
 
+/* To a frame of the list; round a loop, or to the end. */
+static void player_go_to(struct rtp_session *s, int64_t frame)
+{
+	struct player *p = s->player;
+	int64_t nframes = playlist_nframes(p->list);
+
+	if (frame < 0)
+		frame = 0;
+	if (p->loop && nframes > 0)
+		frame %= nframes;
+	if (frame >= nframes)
+		player_stop(s, PLAY_DONE);
+	else
+		p->at = (uint32_t)frame;
+}
+
 void player_start(struct rtp_session *s, struct command *c)
 {
 	uint32_t id = c->play.id;
 
-	if (!player_new(s, c))
+	if (!player_new(s, c)) {
 		play_end(s, id, PLAY_FAILED);
-	else if (playlist_nframes(s->player->list) == 0)
-		player_stop(s, PLAY_DONE);
+		return;
+	}
+	player_go_to(s, c->play.start_ms / frame_ms(s->player->list));
 }
 
 void player_music(struct rtp_session *s, struct command *c)
@@ -97,6 +115,25 @@ void player_stop(struct rtp_session *s, enum play_end end)
 	rtp_session_update_tick(s);
 }
 
+void player_pause(struct rtp_session *s, bool is_paused)
+{
+	struct player *p = s->player;
+
+	if (!p || !p->id || p->is_paused == is_paused)
+		return;
+	p->is_paused = is_paused;
+	p->waiting_ms = 60;
+	rtp_tx_resync(&s->tx);
+}
+
+void player_seek(struct rtp_session *s, int32_t by_ms)
+{
+	struct player *p = s->player;
+
+	if (p && p->id)
+		player_go_to(s, (int64_t)p->at + by_ms / (int32_t)frame_ms(p->list));
+}
+
 void player_digit(struct rtp_session *s, char digit)
 {
 	if (s->player && digit && strchr(s->player->stop_digits, digit))
@@ -127,10 +164,13 @@ static unsigned player_read(struct player *p, unsigned n, uint8_t *out, size_t *
 	return n;
 }
 
-/* What a packet lasts: as agreed, but for codecs whose frames can't be joined. */
-static uint32_t packet_ms(const struct rtp_session *s, const struct codec *codec)
+/* Frames in a packet: as agreed, but for codecs whose frames can't be joined. A list that is still in another codec than was
+ * agreed meanwhile may have frames that are longer than a packet shall be. */
+static unsigned packet_frames(const struct rtp_session *s, const struct codec *codec)
 {
-	return codec->group_bytes ? s->config.ptime_ms : codec->frame_ms;
+	unsigned n = codec->group_bytes ? s->config.ptime_ms / codec->frame_ms : 1;
+
+	return n ? n : 1;
 }
 
 void player_tick(struct rtp_session *s)
@@ -138,12 +178,14 @@ void player_tick(struct rtp_session *s)
 	struct player *p = s->player;
 	const struct codec *codec = codec_get(playlist_codec(p->list));
 	uint8_t packet[RTP_HEADER_LEN + CODEC_PAYLOAD_MAX];
-	uint32_t nframes = playlist_nframes(p->list), ms = packet_ms(s, codec);
-	unsigned want = ms / codec->frame_ms, n;
+	uint32_t nframes = playlist_nframes(p->list);
+	unsigned want = packet_frames(s, codec), n;
 	size_t len;
 
+	if (p->is_paused)
+		return;
 	p->waiting_ms += 10;
-	if (want == 0 || p->waiting_ms < ms)
+	if (p->waiting_ms < want * codec->frame_ms)
 		return;
 	p->waiting_ms = 0;
 	if (nframes == 0)

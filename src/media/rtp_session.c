@@ -355,6 +355,9 @@ void rtp_session_command(struct worker *w, struct command *c)
 	case CMD_PLAY: player_start(s, c); break;
 	case CMD_PLAY_LIST: player_change_list(s, c); break;
 	case CMD_PLAY_STOP: player_stop(s, PLAY_STOPPED); break;
+	case CMD_PLAY_PAUSE: player_pause(s, true); break;
+	case CMD_PLAY_RESUME: player_pause(s, false); break;
+	case CMD_PLAY_SEEK: player_seek(s, c->seek_ms); break;
 	case CMD_MUSIC: player_music(s, c); break;
 	case CMD_TONES: source_tones(s, c->tones.cadence, c->tones.n); break;
 	case CMD_RECORD: recording_start(s, c); break;

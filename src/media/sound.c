@@ -2,7 +2,8 @@
  *
  * A request names files; each file in the wanted codec is one struct sound, found in the cache or made by a job on
  * libuv's pool: libsndfile reads, the channels are mixed to one, the resampler and the encoder follow. Requests that
- * need a sound which is being made wait for the same job. References: the cache holds one on each sound in it, each
+ * need a sound which is being made wait for the same job, and so do those that come first when its file hasn't been looked at
+ * for a while: the job compares, and makes it anew only when the file has changed. References: the cache holds one on each sound in it, each
  * playlist one on each of its sounds.
  */
 #define LOG_MODULE "sound"
@@ -15,6 +16,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <uthash.h>
 #include <utlist.h>
@@ -24,6 +26,7 @@
 
 #define SOUND_MAX_S 7200     /* refuse what would take gigabytes */
 #define BLOCK_FRAMES 4096
+#define CHECK_MS 1000        /* who asks for a sound so long after the last look at its file has it looked at again */
 
 struct sound {
 	_Atomic unsigned refs;
@@ -43,9 +46,11 @@ struct entry {                   /* in the cache, or on its way */
 	UT_hash_handle hh;
 	struct sounds *ss;
 	struct sound *sound;     /* NULL while it is made */
-	struct sound *made;      /* the job's, until the loop takes it over */
+	struct sound *made;      /* the job's, until the loop takes it over: a new one */
 	struct waiting *waiting;
-	uint64_t used_ms;
+	uint64_t used_ms, checked_ms;
+	struct stat seen;        /* of the file that sound is of; the job's while there is one */
+	bool is_busy;            /* a job makes it, or looks whether the file has changed */
 	bool is_forgotten;       /* no longer in the table: dies with its job */
 	uv_work_t work;
 	enum codec_id codec;
@@ -57,7 +62,8 @@ struct sounds {
 	uv_loop_t *loop;
 	const struct log *log;
 	struct entry *table;
-	size_t bytes;
+	size_t bytes, bytes_max;
+	uint64_t nmade;
 	unsigned njobs;
 	_Atomic bool is_closing;
 	void (*done)(void *arg);
@@ -248,13 +254,19 @@ static int read_all(struct maker *m)
 	return err < 0 ? err : encode(m, true);
 }
 
-static int make_sound(const struct sounds *ss, const char *path, enum codec_id codec, struct sound **out)
+/* seen: what the file was when it was opened. */
+static int make_sound(const struct sounds *ss, const char *path, enum codec_id codec, struct sound **out, struct stat *seen)
 {
 	struct maker m = { .ss = ss, .codec = codec_get(codec) };
 	int err = -ENOMEM, fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
+	if (fstat(fd, seen) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
 	m.file = sf_open_fd(fd, SFM_READ, &m.info, SF_TRUE);
 	if (!m.file) {
 		close(fd);
@@ -296,11 +308,21 @@ out:
 	return err;
 }
 
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
 static void on_work(uv_work_t *work)
 {
 	struct entry *e = work->data;
+	struct stat now;
 
-	e->err = make_sound(e->ss, e->key + 1, e->codec, &e->made);
+	e->err = 0;
+	if (e->sound && stat(e->key + 1, &now) == 0 && is_same(&e->seen, &now))
+		return;
+	e->err = make_sound(e->ss, e->key + 1, e->codec, &e->made, &e->seen);
 }
 
 /* ---- requests ---- */
@@ -352,13 +374,13 @@ static void entry_free(struct entry *e)
 
 static bool entry_is_in_use(const struct entry *e)
 {
-	return !e->sound || atomic_load_explicit(&e->sound->refs, memory_order_relaxed) > 1;
+	return e->is_busy || atomic_load_explicit(&e->sound->refs, memory_order_relaxed) > 1;
 }
 
 /* Frees what has not been used for the longest time, until there is room. */
 static void cache_trim(struct sounds *ss)
 {
-	while (ss->bytes > SOUND_CACHE_BYTES) {
+	while (ss->bytes > ss->bytes_max) {
 		struct entry *e, *next, *oldest = NULL;
 
 		HASH_ITER(hh, ss->table, e, next) {
@@ -382,6 +404,20 @@ static void sounds_end(struct sounds *ss)
 		done(arg);
 }
 
+/* What the job made takes the place of what there was; who plays that, plays it to the end. */
+static void entry_renew(struct sounds *ss, struct entry *e)
+{
+	if (e->sound && !e->is_forgotten)
+		ss->bytes -= e->sound->len;
+	sound_unref(e->sound);
+	e->sound = e->made;
+	e->made = NULL;
+	if (e->sound)
+		ss->nmade++;
+	if (e->sound && !e->is_forgotten)
+		ss->bytes += e->sound->len;
+}
+
 static void on_made(uv_work_t *work, int status)
 {
 	struct entry *e = work->data;
@@ -392,11 +428,12 @@ static void on_made(uv_work_t *work, int status)
 		e->err = status;
 	if (e->err < 0 && !ss->is_closing)
 		log_warn(ss->log, "file=%s: %s", e->key + 1, uv_strerror(e->err));
-	e->sound = e->made;
+	if (e->made || e->err < 0)
+		entry_renew(ss, e);
 	e->waiting = NULL;
+	e->is_busy = false;
+	e->checked_ms = uv_now(ss->loop);
 	ss->njobs--;
-	if (e->sound && !e->is_forgotten)
-		ss->bytes += e->sound->len;
 	if (!e->sound && !e->is_forgotten)
 		entry_remove(ss, e); /* failures are not remembered: the next request tries again */
 	for (; w; w = next) {
@@ -414,6 +451,17 @@ static void on_made(uv_work_t *work, int status)
 		sounds_end(ss);
 }
 
+/* Has it made, or looked after. */
+static bool entry_work(struct sounds *ss, struct entry *e)
+{
+	e->work.data = e;
+	if (uv_queue_work(ss->loop, &e->work, on_work, on_made) < 0)
+		return false;
+	e->is_busy = true;
+	ss->njobs++;
+	return true;
+}
+
 static struct entry *entry_get(struct sounds *ss, const char *file, enum codec_id codec)
 {
 	size_t len = strlen(file);
@@ -428,14 +476,14 @@ static struct entry *entry_get(struct sounds *ss, const char *file, enum codec_i
 	if (have) {
 		free(e);
 		have->used_ms = uv_now(ss->loop);
+		if (!have->is_busy && have->used_ms - have->checked_ms >= CHECK_MS)
+			entry_work(ss, have);
 		return have;
 	}
-	e->work.data = e;
-	if (uv_queue_work(ss->loop, &e->work, on_work, on_made) < 0) {
+	if (!entry_work(ss, e)) {
 		free(e);
 		return NULL;
 	}
-	ss->njobs++;
 	HASH_ADD(hh, ss->table, key, len + 1, e);
 	return e;
 }
@@ -467,7 +515,7 @@ void sounds_get(struct sounds *ss, const char *const *files, unsigned n, enum co
 			r->err = -ENOMEM;
 			continue;
 		}
-		if (e->sound) {
+		if (!e->is_busy) {
 			request_take(r, i, e);
 			continue;
 		}
@@ -495,7 +543,7 @@ void sounds_cancel(struct sound_request *r)
 
 /* ---- life ---- */
 
-int sounds_new(struct sounds **out, uv_loop_t *loop, const struct log *log)
+int sounds_new(struct sounds **out, uv_loop_t *loop, const struct log *log, size_t cache_bytes)
 {
 	struct sounds *ss = calloc(1, sizeof(*ss));
 
@@ -503,6 +551,7 @@ int sounds_new(struct sounds **out, uv_loop_t *loop, const struct log *log)
 		return -ENOMEM;
 	ss->loop = loop;
 	ss->log = log;
+	ss->bytes_max = cache_bytes ? cache_bytes : SOUND_CACHE_BYTES;
 	*out = ss;
 	return 0;
 }
@@ -518,7 +567,7 @@ void sounds_close(struct sounds *ss, void (*done)(void *arg), void *arg)
 	HASH_ITER(hh, ss->table, e, next) {
 		LL_FOREACH(e->waiting, w)
 			w->request->is_cancelled = true;
-		if (!e->sound) {
+		if (e->is_busy) {
 			uv_cancel((uv_req_t *)&e->work); /* if it has not begun */
 			entry_remove(ss, e);
 			continue;
@@ -538,7 +587,12 @@ void sounds_forget(struct sounds *ss, const char *file)
 		if (strcmp(e->key + 1, file) != 0)
 			continue;
 		entry_remove(ss, e);
-		if (e->sound)
+		if (!e->is_busy)
 			entry_free(e);
 	}
+}
+
+void sounds_count(const struct sounds *ss, struct sounds_count *out)
+{
+	*out = (struct sounds_count){ .sounds = HASH_COUNT(ss->table), .bytes = ss->bytes, .made = ss->nmade };
 }

@@ -19,12 +19,13 @@ struct sounds;
 struct playlist;
 struct sound_request;
 
-#define SOUND_CACHE_BYTES (64u << 20) /* kept beyond what is in use */
+#define SOUND_CACHE_BYTES (64u << 20)
 
-int sounds_new(struct sounds **out, uv_loop_t *loop, const struct log *log);
+/* cache_bytes: kept beyond what is in use; 0: SOUND_CACHE_BYTES. */
+int sounds_new(struct sounds **out, uv_loop_t *loop, const struct log *log, size_t cache_bytes);
 /* Cancels all requests (their ready is not called); done follows when the pool has let go. Playlists live on. */
 void sounds_close(struct sounds *ss, void (*done)(void *arg), void *arg);
-/* The file has changed: what is cached of it is not handed out again. */
+/* The file is being changed by us: what is cached of it is not handed out again. Changes by others are noticed within a second. */
 void sounds_forget(struct sounds *ss, const char *file);
 
 /* Gets files (at least one; paths are copied) as a playlist in a codec. ready is called once: at once, from inside, if all is
@@ -34,6 +35,13 @@ void sounds_get(struct sounds *ss, const char *const *files, unsigned n, enum co
 		void (*ready)(struct playlist *list, int err, void *arg), void *arg, struct sound_request **out);
 /* ready will not be called. */
 void sounds_cancel(struct sound_request *r);
+
+struct sounds_count {
+	unsigned sounds;         /* in the cache: files times codecs */
+	size_t bytes;            /* of them */
+	uint64_t made;           /* files read and encoded since the start */
+};
+void sounds_count(const struct sounds *ss, struct sounds_count *out);
 
 /* ---- any thread ---- */
 

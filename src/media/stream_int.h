@@ -43,6 +43,8 @@ struct wish {
 	uint32_t id;                      /* of the play; of music: 0 */
 	bool is_sent;                     /* the worker has it */
 	bool loop;
+	bool is_paused;                   /* and where it begins: what was asked for before it was sent */
+	uint32_t start_ms;
 	enum codec_id codec;              /* it was asked for in */
 	uint64_t epoch_us;
 	struct sound_request *request;    /* under way */

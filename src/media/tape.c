@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define SLOTS 192              /* TAPE_DEPTH_MS in packets of 10 ms, and as much again */
-#define SLOT_BYTES 1280        /* a packet that can't be cut: one frame of Opus (RFC 6716 §3.4) and its head */
+#define SLOT_BYTES CODEC_UNCUT_MAX
 #define CHUNKS_MAX 10          /* slots a packet may fill */
 #define UNITS_PER_MS (TAPE_HZ / 1000)
 #define JUMP (2000 * UNITS_PER_MS)         /* timestamps this far away belong to a new timeline */

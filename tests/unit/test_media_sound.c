@@ -335,6 +335,104 @@ static void test_media_play_survives_a_change_of_codec(void **state)
 	bed_free(b);
 }
 
+static void test_media_play_goes_on_in_frames_longer_than_a_packet(void **state)
+{
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
+	struct seen *x = stream_make(b, NULL);
+	struct peer *p = peer_new(100, 0, 11);
+	struct stream_config c = config_of(p->port, CODEC_PCMU);
+
+	(void)state;
+	sweep(said, 8000, 8000);
+	wav_write(path_of("c.wav"), said, 8000, 8000, 1);
+	stream_setup(x->s, p->port, CODEC_GSM);
+	play(x->s, path_of("c.wav"), NULL, false);
+	WAIT_FOR(b, (peer_receive(p), p->n == 10));
+	unlink(path_of("c.wav")); /* the new list never comes: time goes on by the old one */
+	c.ptime_ms = 10;
+	stream_configure(x->s, &c);
+	turn_for_ms(b, 1100);
+	WAIT_FOR(b, x->nplay == 1);
+	assert_int_equal(x->play_end, PLAY_DONE);
+	stream_end(b, x);
+	peer_free(p);
+	bed_free(b);
+}
+
+static void test_media_play_pauses_seeks_and_begins_where_it_shall(void **state)
+{
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
+	struct seen *x = stream_make(b, NULL);
+	struct peer *p = peer_new(100, 0, 11);
+	const char *files[2] = { path_of("s0.wav"), path_of("s1.wav") };
+	struct play_params params = { .files = files, .nfiles = 2, .start_ms = 1500 };
+	unsigned n;
+	size_t nsamples;
+
+	(void)state;
+	sweep(said, 16000, 8000); /* 2 s, of which a second in each file */
+	wav_write(files[0], said, 8000, 8000, 1);
+	wav_write(files[1], said + 8000, 8000, 8000, 1);
+	stream_setup(x->s, p->port, CODEC_PCMU);
+	stream_play(x->s, &params);
+	stream_play_seek(x->s, -1000); /* not read yet: it begins there */
+	stream_play_pause(x->s);
+	settle(b, x->s);
+	turn_for_ms(b, 200);
+	peer_receive(p);
+	assert_int_equal(p->n, 0);
+	stream_play_resume(x->s);
+	WAIT_FOR(b, (peer_receive(p), p->n == 10)); /* 0.5 to 0.7 s */
+	nsamples = peer_listen(p, 0, CODEC_PCMU, heard, SAMPLES_MAX);
+	assert_true(correlation(said + 4000, nsamples, heard, nsamples, 0) > 0.98);
+
+	stream_play_pause(x->s);
+	settle(b, x->s);
+	turn_for_ms(b, 200);
+	WAIT_STILL(b, (peer_receive(p), p->n == bed_counters(b).packets_sent));
+	n = p->n;
+	assert_in_range(n, 10, 12);
+	stream_play_seek(x->s, 500); /* in the pause, over the end of the first file */
+	settle(b, x->s);
+	turn_for_ms(b, 100);
+	assert_int_equal(bed_counters(b).packets_sent, n);
+	stream_play_resume(x->s);
+	WAIT_FOR(b, (peer_receive(p), p->n == n + 10));
+	assert_true(p->got[n].marker); /* a pause has gone by, which the timestamp has followed */
+	assert_in_range(p->got[n].ts - p->got[n - 1].ts, 300 * 8, 400 * 8);
+	nsamples = peer_listen(p, n, CODEC_PCMU, heard, SAMPLES_MAX);
+	assert_true(correlation(said + 4000 + n * 160 + 4000, nsamples, heard, nsamples, 0) > 0.98);
+
+	stream_play_seek(x->s, -60000);
+	n = p->n + 2;
+	WAIT_FOR(b, (peer_receive(p), p->n >= n + 8)); /* from the beginning */
+	nsamples = peer_listen(p, n, CODEC_PCMU, heard, SAMPLES_MAX);
+	assert_true(correlation(said, nsamples, heard, nsamples, 320) > 0.98);
+	assert_int_equal(x->nplay, 0);
+	stream_play_seek(x->s, 60000);
+	WAIT_FOR(b, x->nplay == 1);
+	assert_int_equal(x->play_end, PLAY_DONE);
+	assert_continuous(p, 0);
+
+	params.loop = true; /* round and round: 4.5 s are 0.5 s */
+	params.start_ms = 4500;
+	WAIT_STILL(b, (peer_receive(p), p->n == bed_counters(b).packets_sent));
+	n = p->n;
+	stream_play(x->s, &params);
+	WAIT_FOR(b, (peer_receive(p), p->n == n + 10));
+	nsamples = peer_listen(p, n, CODEC_PCMU, heard, SAMPLES_MAX);
+	assert_true(correlation(said + 4000, nsamples, heard, nsamples, 0) > 0.98);
+	params.loop = false;
+	stream_play(x->s, &params);
+	WAIT_FOR(b, x->nplay == 3); /* stopped by this one, which was beyond the end */
+	assert_int_equal(x->play_end, PLAY_DONE);
+	stream_play_seek(x->s, 10); /* of none */
+	stream_play_pause(x->s);
+	stream_end(b, x);
+	peer_free(p);
+	bed_free(b);
+}
+
 static void test_media_music_is_one_for_all_listeners(void **state)
 {
 	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 2 });
@@ -373,6 +471,101 @@ static void test_media_music_is_one_for_all_listeners(void **state)
 	stream_end(b, y);
 	peer_free(p);
 	peer_free(q);
+	bed_free(b);
+}
+
+/* Plays a file in a codec to its end. */
+static void play_out(struct bed *b, const char *file, enum codec_id codec, enum play_end end)
+{
+	struct seen *x = stream_make(b, NULL);
+
+	stream_setup(x->s, 9, codec);
+	play(x->s, file, NULL, false);
+	WAIT_FOR(b, x->nplay == 1);
+	assert_int_equal(x->play_end, end);
+	stream_end(b, x);
+}
+
+static void test_media_sound_is_prepared_once_for_all(void **state)
+{
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 2 });
+	const char *file = path_of("shared.wav");
+	struct seen *x[20];
+	struct media_counters c;
+
+	(void)state;
+	sweep(said, 8000, 8000);
+	wav_write(file, said, 8000, 8000, 1);
+	for (size_t i = 0; i < ARRAY_LEN(x); i++) {
+		x[i] = stream_make(b, NULL);
+		stream_setup(x[i]->s, 9, i < 10 ? CODEC_PCMU : CODEC_G722);
+		if (i % 2)
+			stream_music(x[i]->s, "demo/shared", &file, 1);
+		else
+			play(x[i]->s, file, NULL, true);
+	}
+	WAIT_FOR(b, bed_counters(b).packets_sent > 200);
+	c = bed_counters(b);
+	assert_int_equal(c.sounds_made, 2); /* once a codec, whoever hears it and how */
+	assert_int_equal(c.sounds, 2);
+	assert_in_range(c.sound_bytes, 2 * 8000, 2 * 8000 + 160); /* what the resampler held back ends in a frame of its own */
+	for (size_t i = 0; i < ARRAY_LEN(x); i++)
+		stream_end(b, x[i]);
+	play_out(b, file, CODEC_PCMU, PLAY_DONE);
+	assert_int_equal(bed_counters(b).sounds_made, 2);
+	bed_free(b);
+}
+
+static void test_media_sound_of_a_changed_file_is_the_new_one(void **state)
+{
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
+	const char *file = path_of("changed.wav");
+	struct seen *x = stream_make(b, NULL);
+
+	(void)state;
+	sweep(said, 8000, 8000);
+	wav_write(file, said, 8000, 8000, 1);
+	stream_setup(x->s, 9, CODEC_PCMU);
+	play(x->s, file, NULL, true); /* goes on with what was in the file */
+	play_out(b, file, CODEC_PCMU, PLAY_DONE);
+	wav_write(file, said, 400, 8000, 1);
+	WAIT_FOR(b, (play_out(b, file, CODEC_PCMU, PLAY_DONE), bed_counters(b).sounds_made == 2)); /* soon */
+	assert_int_equal(bed_counters(b).sound_bytes, 400);
+	unlink(file);
+	WAIT_FOR(b, (play(x->s, file, NULL, true), turn_for_ms(b, 20), bed_counters(b).sounds == 0));
+	WAIT_FOR(b, x->nplay > 0 && x->play_end == PLAY_FAILED);
+	stream_end(b, x);
+	bed_free(b);
+}
+
+static void test_media_sound_cache_keeps_what_was_heard_last(void **state)
+{
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1, .sound_cache_bytes = 3000 });
+	struct seen *x = stream_make(b, NULL);
+	char names[5][300];
+
+	(void)state;
+	sweep(said, 800, 8000);
+	for (int i = 0; i < 5; i++) {
+		snprintf(names[i], sizeof(names[i]), "%s/keep%d.wav", dir, i);
+		wav_write(names[i], said, 800, 8000, 1);
+	}
+	stream_setup(x->s, 9, CODEC_PCMU);
+	play(x->s, names[0], NULL, true); /* in use: it stays, whatever there is no room for */
+	for (int i = 1; i < 5; i++) {
+		turn_for_ms(b, 2);
+		uv_update_time(&b->loop);
+		play_out(b, names[i], CODEC_PCMU, PLAY_DONE);
+	}
+	assert_int_equal(bed_counters(b).sounds, 3);
+	assert_int_equal(bed_counters(b).sound_bytes, 2400);
+	assert_int_equal(bed_counters(b).sounds_made, 5);
+	play_out(b, names[4], CODEC_PCMU, PLAY_DONE);
+	play_out(b, names[0], CODEC_PCMU, PLAY_DONE);
+	assert_int_equal(bed_counters(b).sounds_made, 5);
+	play_out(b, names[1], CODEC_PCMU, PLAY_DONE); /* the first that had to go */
+	assert_int_equal(bed_counters(b).sounds_made, 6);
+	stream_end(b, x);
 	bed_free(b);
 }
 
@@ -796,7 +989,12 @@ int main(void)
 		cmocka_unit_test(test_media_play_files_follow_without_a_gap),
 		cmocka_unit_test(test_media_play_ends_by_digit_by_stop_and_by_another_source),
 		cmocka_unit_test(test_media_play_survives_a_change_of_codec),
+		cmocka_unit_test(test_media_play_goes_on_in_frames_longer_than_a_packet),
+		cmocka_unit_test(test_media_play_pauses_seeks_and_begins_where_it_shall),
 		cmocka_unit_test(test_media_music_is_one_for_all_listeners),
+		cmocka_unit_test(test_media_sound_is_prepared_once_for_all),
+		cmocka_unit_test(test_media_sound_of_a_changed_file_is_the_new_one),
+		cmocka_unit_test(test_media_sound_cache_keeps_what_was_heard_last),
 		cmocka_unit_test(test_media_tones_have_pitch_and_cadence),
 		cmocka_unit_test(test_media_digit_crosses_to_a_leg_without_events),
 		cmocka_unit_test(test_media_digit_goes_on_in_another_codec),

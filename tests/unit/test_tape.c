@@ -231,6 +231,23 @@ static void test_tape_gives_at_once_what_follows(void **state)
 	tape_free(t);
 }
 
+/* RFC 7587 §4.2: several frames of Opus in a packet, together longer than one can be. */
+static void test_tape_opus_of_several_frames_is_kept(void **state)
+{
+	uint8_t payload[CODEC_UNCUT_MAX] = { 31 << 3 | 3, 2 }; /* two frames of 20 ms and one length (RFC 6716 §3.2.5) */
+	struct tape *t = tape_new();
+	struct tape_piece p;
+
+	(void)state;
+	assert_int_equal(tape_put(t, CODEC_OPUS, 0, payload, sizeof(payload)), 0);
+	assert_true(tape_take(t, true, &p));
+	assert_int_equal(p.codec, CODEC_OPUS);
+	assert_int_equal(p.len, sizeof(payload));
+	assert_int_equal(p.end - p.pos, 2 * FRAME);
+	assert_int_equal(tape_put(t, CODEC_OPUS, 1920, payload, sizeof(payload) + 1), -EINVAL);
+	tape_free(t);
+}
+
 static void test_tape_long_packets_and_nonsense(void **state)
 {
 	static uint8_t payload[7000];
@@ -277,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_tape_what_never_comes_is_silence_in_its_place),
 		cmocka_unit_test(test_tape_follows_time_where_timestamps_do_not),
 		cmocka_unit_test(test_tape_gives_at_once_what_follows),
+		cmocka_unit_test(test_tape_opus_of_several_frames_is_kept),
 		cmocka_unit_test(test_tape_long_packets_and_nonsense),
 	};
 
