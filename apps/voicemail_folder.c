@@ -11,6 +11,9 @@
 #include "voicemail.h"
 
 #define KEYS_MESSAGE "0124" "5679" "*#"
+#define KEY_FORWARD '3'
+#define KEY_REWIND '8'
+#define STEP_MS 5000
 
 struct folder {
 	struct voicemail *vm;
@@ -79,13 +82,16 @@ static void mark_heard(struct folder *f)
 /* Returns the key that ended it, 0: played out, negative errno. */
 static int play(struct folder *f)
 {
+	static const struct app_listen listen = {
+		.stop_digits = KEYS_MESSAGE, .forward = KEY_FORWARD, .rewind = KEY_REWIND, .step_ms = STEP_MS,
+	};
 	int key = say_what_follows(f);
 
 	if (key)
 		return key;
 	if (fetch_sound(f) != 0)
 		return app_is_hungup(f->vm->call) ? -ECANCELED : voicemail_sorry(f->vm->call, KEYS_MESSAGE);
-	key = app_play(f->vm->call, f->sound, KEYS_MESSAGE);
+	key = app_play_listen(f->vm->call, f->sound, &listen);
 	if (key >= 0)
 		mark_heard(f);
 	return key;

@@ -100,6 +100,13 @@ void say_phrases(struct say *s, const char *phrases);   /* several, '&' between 
  * call first if it isn't. Digits pressed that aren't in stop_digits are kept for app_read_digits. */
 int app_say(struct call *call, struct say *s, const char *stop_digits);
 int app_play(struct call *call, const char *phrases /* '&' between them */, const char *stop_digits);
+/* The same with keys that the listener finds his way with, and where to begin. Keys of stop_digits end it whatever they are here. */
+struct app_listen {
+	const char *stop_digits;      /* NULL: none */
+	char pause, forward, rewind;  /* '\0': no such key. The pause's key ends the pause, too. */
+	uint32_t step_ms, start_ms;   /* how far forward and back */
+};
+int app_play_listen(struct call *call, const char *phrases, const struct app_listen *l);
 int app_beep(struct call *call);
 
 /* Reads digits into buf (max + NUL). first_ms: wait for the first, next_ms for each further one; ends early at max or at a digit of

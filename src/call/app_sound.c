@@ -31,18 +31,23 @@ static void digit_remove(struct call *call, unsigned at)
 	call->ndigits--;
 }
 
-/* Takes the first digit that is in set. '\0': none. */
-static char digit_take(struct call *call, const char *set)
+/* Takes the first digit that is among n. '\0': none. */
+static char digit_take_any(struct call *call, const char *set, size_t n)
 {
 	for (unsigned i = 0; i < call->ndigits; i++) {
 		char digit = call->digits[i];
 
-		if (!strchr(set, digit))
+		if (!memchr(set, digit, n))
 			continue;
 		digit_remove(call, i);
 		return digit;
 	}
 	return '\0';
+}
+
+static char digit_take(struct call *call, const char *set)
+{
+	return digit_take_any(call, set, strlen(set));
 }
 
 static void play_stop(struct call *call)
@@ -54,9 +59,9 @@ static void play_stop(struct call *call)
 }
 
 /* Starts to play; the caller must be answered. */
-static int play_start(struct call *call, struct say *s)
+static int play_start(struct call *call, struct say *s, uint32_t start_ms)
 {
-	struct play_params p = { 0 };
+	struct play_params p = { .start_ms = start_ms };
 
 	say_files(s, &p.files, &p.nfiles);
 	if (!p.nfiles)
@@ -69,42 +74,72 @@ static int play_start(struct call *call, struct say *s)
 }
 
 /* Is it still being played? Who takes the caller's place meanwhile hears it from the beginning. */
-static bool play_goes_on(struct call *call, struct say *s, unsigned *nswaps)
+static bool play_goes_on(struct call *call, struct say *s, uint32_t start_ms, unsigned *nswaps)
 {
 	if (call->is_hungup)
 		return false;
 	if (*nswaps != call->nswaps) {
 		*nswaps = call->nswaps;
-		play_start(call, s);
+		play_start(call, s, start_ms);
 	}
 	return call->is_playing;
 }
 
-int app_say(struct call *call, struct say *s, const char *stop_digits)
+/* What the listener has pressed to find his way. */
+static void find_way(struct call *call, const struct app_listen *l, bool *is_paused)
+{
+	const char keys[] = { l->pause, l->forward, l->rewind, '\0' };
+	struct stream *stream = call->caller_leg->stream;
+	char key;
+
+	while ((key = digit_take_any(call, keys, sizeof(keys) - 1)) != '\0') {
+		if (!stream)
+			continue;
+		if (key == l->forward || key == l->rewind) {
+			stream_play_seek(stream, key == l->forward ? (int32_t)l->step_ms : -(int32_t)l->step_ms);
+			continue;
+		}
+		*is_paused = !*is_paused;
+		if (*is_paused)
+			stream_play_pause(stream);
+		else
+			stream_play_resume(stream);
+	}
+}
+
+static int say_listen(struct call *call, struct say *s, const struct app_listen *l)
 {
 	char digit = '\0';
 	int err = app_answer(call);
 	unsigned nswaps = call->nswaps;
+	bool is_paused = false;
 
 	if (err)
 		return err;
-	if (stop_digits)
-		digit = digit_take(call, stop_digits);
+	if (l->stop_digits)
+		digit = digit_take(call, l->stop_digits);
 	if (digit)
 		return digit;
-	err = play_start(call, s);
+	err = play_start(call, s, l->start_ms);
 	if (err)
 		return err;
-	while (play_goes_on(call, s, &nswaps) && !digit) {
+	while (play_goes_on(call, s, l->start_ms, &nswaps) && !digit) {
 		call_wait(call, UINT64_MAX);
-		if (stop_digits)
-			digit = digit_take(call, stop_digits);
+		if (l->stop_digits)
+			digit = digit_take(call, l->stop_digits);
+		if (!digit)
+			find_way(call, l, &is_paused);
 	}
 	if (call->is_playing)
 		play_stop(call);
 	if (call->is_hungup)
 		return -ECANCELED;
 	return digit;
+}
+
+int app_say(struct call *call, struct say *s, const char *stop_digits)
+{
+	return say_listen(call, s, &(struct app_listen){ .stop_digits = stop_digits });
 }
 
 void say_phrases(struct say *s, const char *phrases)
@@ -124,7 +159,7 @@ void say_phrases(struct say *s, const char *phrases)
 	}
 }
 
-int app_play(struct call *call, const char *phrases, const char *stop_digits)
+int app_play_listen(struct call *call, const char *phrases, const struct app_listen *l)
 {
 	struct say *s = app_say_new(call);
 	int r;
@@ -132,9 +167,14 @@ int app_play(struct call *call, const char *phrases, const char *stop_digits)
 	if (!s)
 		return -ENOMEM;
 	say_phrases(s, phrases);
-	r = app_say(call, s, stop_digits);
+	r = say_listen(call, s, l);
 	app_say_free(s);
 	return r;
+}
+
+int app_play(struct call *call, const char *phrases, const char *stop_digits)
+{
+	return app_play_listen(call, phrases, &(struct app_listen){ .stop_digits = stop_digits });
 }
 
 int app_beep(struct call *call)
@@ -154,10 +194,10 @@ int app_read_digits(struct call *call, const struct app_read *r, char *buf)
 	if (err)
 		return err;
 	if (r->say && !call->ndigits) {
-		err = play_start(call, r->say);
+		err = play_start(call, r->say, 0);
 		if (err)
 			return err;
-		while (play_goes_on(call, r->say, &nswaps) && !call->ndigits)
+		while (play_goes_on(call, r->say, 0, &nswaps) && !call->ndigits)
 			call_wait(call, UINT64_MAX);
 		if (call->is_playing)
 			play_stop(call);

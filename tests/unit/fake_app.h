@@ -376,7 +376,7 @@ int app_say(struct call *call, struct say *s, const char *stop_digits)
 	return next[1];
 }
 
-int app_play(struct call *call, const char *phrases, const char *stop_digits)
+int app_play_listen(struct call *call, const char *phrases, const struct app_listen *l)
 {
 	struct say *s = app_say_new(call);
 	int r;
@@ -384,9 +384,17 @@ int app_play(struct call *call, const char *phrases, const char *stop_digits)
 	if (!s)
 		return -ENOMEM;
 	say_phrases(s, phrases);
-	r = app_say(call, s, stop_digits);
+	if (l->start_ms)
+		fake_log(call, "(%c%c%c %u from %u)", l->pause ? l->pause : '-', l->forward ? l->forward : '-',
+			 l->rewind ? l->rewind : '-', l->step_ms, l->start_ms);
+	r = app_say(call, s, l->stop_digits);
 	app_say_free(s);
 	return r;
+}
+
+int app_play(struct call *call, const char *phrases, const char *stop_digits)
+{
+	return app_play_listen(call, phrases, &(struct app_listen){ .stop_digits = stop_digits });
 }
 
 int app_beep(struct call *call)

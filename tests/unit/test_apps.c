@@ -78,7 +78,7 @@ static void test_apps_say_ends_with_the_call(void **state)
 
 static const struct {
 	const struct app *app;
-	struct fake_pair args[5];
+	struct fake_pair args[6];
 	const char *keys, *expected;
 	enum app_result result;
 } simple[] = {
@@ -98,6 +98,9 @@ static const struct {
 	{ &app_music_def, ARGS({ "class", "none" }), "", "music(none,0)", APP_FAILED },
 	{ &app_playback_def, ARGS({ "phrases", "hello&beep" }), "", "[hello beep]", APP_OK },
 	{ &app_playback_def, ARGS({ "phrases", "hello" }), "!H", "[hello] hangup", APP_HANGUP },
+	{ &app_playback_def, ARGS({ "phrases", "hello" }, { "pause", "5" }, { "forward", "6" }, { "step", "5" }, { "start", "2" }), "",
+	  "(56- 5000 from 2000) [hello]", APP_OK },
+	{ &app_playback_def, ARGS({ "phrases", "hello" }, { "stop", "12" }), "!2", "[hello]!2", APP_OK },
 	{ &app_set_def, ARGS({ "name", "who" }, { "value", "me" }), "", "who=me", APP_OK },
 	{ &app_goto_def, ARGS({ "number", "400" }), "", "goto(400)", APP_ANSWERED },
 	{ &app_goto_def, ARGS({ "number", "400" }, { "context", "lobby" }), "", "goto(400,lobby)", APP_ANSWERED },
