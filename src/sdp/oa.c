@@ -205,8 +205,9 @@ static void agree(struct oa *oa, const struct sdp_media *theirs, const struct pa
 	a->addr_is_ip6 = theirs->addr_is_ip6;
 	a->port = theirs->port;
 	a->rtcp_port = theirs->rtcp_port;
-	/* We don't begin with it: some who don't know it send RTCP nowhere then. But what is agreed stays on offer (RFC 5761 §5.1.1). */
-	a->rtcp_mux = theirs->rtcp_mux && (oa->state == OA_REMOTE_OFFER || oa->before.rtcp_mux);
+	/* We don't begin with it: some who don't know it send RTCP nowhere then. But what is agreed stays on offer (RFC 5761 §5.1.1), and with
+	 * DTLS it spares a second handshake. */
+	a->rtcp_mux = theirs->rtcp_mux && (oa->state == OA_REMOTE_OFFER || oa->before.rtcp_mux || oa_dtls_is_offered(oa));
 	a->dir = local_dir & sdp_dir_reverse(theirs->dir);
 	if (is_addr_null(theirs->addr))
 		a->dir &= ~SDP_SENDONLY;

@@ -13,6 +13,7 @@
 
 #include "base/out.h"
 #include "base/rng.h"
+#include "sdp/oa_dtls.h"
 #include "sdp/oa_secure.h"
 #include "sdp/sdp.h"
 
@@ -41,6 +42,8 @@ struct oa_local {             /* our side of the next description */
 	bool dtmf;            /* offer/accept telephone-event */
 	enum oa_policy policy;/* SRTP */
 	bool sdes;            /* keys may stand in descriptions: whoever reads them on their way is to be trusted */
+	const char *fingerprint; /* of our certificate, as in a=fingerprint; NULL: no DTLS. Read while a description is written, no later */
+	bool offers_dtls;     /* an offer that begins SRTP does so by DTLS, not by sdes */
 	struct rng *rng;      /* for our keys; may be NULL with OA_NEVER */
 };
 
@@ -72,8 +75,10 @@ enum oa_state oa_state(const struct oa *oa);
 bool oa_is_complete(const struct oa *oa);                 /* at least one exchange is done, or answered early */
 const struct oa_agreed *oa_agreed(const struct oa *oa);   /* of the last completed exchange; valid until the next */
 
-/* The keys of the last completed exchange, NULL: plain RTP. Valid until the next. */
+/* The keys of the last completed exchange, NULL: plain RTP, or keys by DTLS. Valid until the next. */
 const struct oa_srtp *oa_srtp(const struct oa *oa);
+/* What it said of DTLS; NULL: keys don't come so. */
+const struct oa_dtls *oa_dtls(const struct oa *oa);
 
 /* Writes an offer. Keeps payload types and m= order of earlier exchanges; version rises only if the text changed.
  * -EBUSY in another state than IDLE, -ENOSPC; -EPROTONOSUPPORT: SRTP is required and keys may not be told; -ENOMEM. */

@@ -35,7 +35,8 @@ struct oa {
 	unsigned audio;              /* index of our stream's section, valid when nsections > 0 */
 	char *sections[SDP_MEDIA_MAX]; /* refusals: "m=video 0 RTP/AVP 31\r\n" */
 	char proto[24];              /* of the audio section */
-	struct oa_secure *secure;    /* NULL: there is no SRTP */
+	struct oa_secure *secure;    /* NULL: there is no SRTP with keys in descriptions */
+	struct oa_dtls_state *dtls;  /* NULL: nor by DTLS */
 	struct payloads known;       /* codecs that have had a number here, with the latest */
 	bool is_pt_seen[128];        /* numbers either side has used for anything */
 	struct payloads ours;        /* of our offer under way */
@@ -65,7 +66,7 @@ const struct sdp_format *oa_find_format(const struct sdp_media *m, const struct 
 
 /* ---- oa_secure.c ---- */
 
-enum oa_profile { OA_PROFILE_PLAIN, OA_PROFILE_SECURE, OA_PROFILE_OTHER };
+enum oa_profile { OA_PROFILE_PLAIN, OA_PROFILE_SECURE, OA_PROFILE_DTLS, OA_PROFILE_OTHER };
 enum oa_profile oa_profile_of(struct str proto);
 /* Can this section of their offer be taken with what we are to do and not to do? */
 bool oa_is_secure_enough(const struct sdp_media *m, const struct oa_local *l);
@@ -80,7 +81,25 @@ void oa_secure_begin(struct oa *oa);                 /* an exchange begins, */
 void oa_secure_rollback(struct oa *oa);              /* and comes to nothing */
 void oa_secure_free(struct oa *oa);
 /* The lines of the description under way. */
-void oa_secure_write(struct out *o, const struct oa *oa);
+void oa_secure_write(struct out *o, const struct oa *oa, const struct oa_local *l);
+
+/* ---- oa_dtls.c: of oa_secure.c ---- */
+
+bool oa_dtls_can_answer(const struct sdp_media *m, const struct oa_local *l);
+int oa_dtls_offer(struct oa *oa, const struct oa_local *l);  /* -ENOMEM */
+void oa_dtls_offer_none(struct oa *oa);
+/* By our offer under way. */
+bool oa_dtls_is_offered(const struct oa *oa);
+/* To a section that oa_dtls_can_answer(). -ENOMEM. */
+int oa_dtls_answer(struct oa *oa, const struct sdp_media *m, const struct oa_local *l);
+/* -EINVAL: no fingerprint that we can go by, or nobody begins. */
+int oa_dtls_take_answer(struct oa *oa, const struct sdp_media *m);
+bool oa_dtls_was_agreed(const struct oa *oa);        /* before the exchange under way */
+void oa_dtls_none(struct oa *oa);
+void oa_dtls_begin(struct oa *oa);
+void oa_dtls_rollback(struct oa *oa);
+void oa_dtls_free(struct oa *oa);
+void oa_dtls_write(struct out *o, const struct oa *oa, const struct oa_local *l);
 
 /* ---- oa_write.c ---- */
 

@@ -153,7 +153,10 @@ enum oa_profile oa_profile_of(struct str proto)
 {
 	if (str_ieqz(proto, "RTP/AVP") || str_ieqz(proto, "RTP/AVPF"))
 		return OA_PROFILE_PLAIN;
-	return str_ieqz(proto, "RTP/SAVP") || str_ieqz(proto, "RTP/SAVPF") ? OA_PROFILE_SECURE : OA_PROFILE_OTHER;
+	if (str_ieqz(proto, "RTP/SAVP") || str_ieqz(proto, "RTP/SAVPF"))
+		return OA_PROFILE_SECURE;
+	/* RFC 5764 §8 */
+	return str_ieqz(proto, "UDP/TLS/RTP/SAVP") || str_ieqz(proto, "UDP/TLS/RTP/SAVPF") ? OA_PROFILE_DTLS : OA_PROFILE_OTHER;
 }
 
 /* The line of m to take: that of suite (-1: none in use), else the first that can be. */
@@ -184,8 +187,9 @@ static bool has_crypto(const struct sdp_media *m, const struct oa_local *l)
 bool oa_is_secure_enough(const struct sdp_media *m, const struct oa_local *l)
 {
 	switch (oa_profile_of(m->proto)) {
-	case OA_PROFILE_PLAIN: return l->policy != OA_REQUIRE || has_crypto(m, l);
-	case OA_PROFILE_SECURE: return has_crypto(m, l);
+	case OA_PROFILE_PLAIN: return l->policy != OA_REQUIRE || has_crypto(m, l) || oa_dtls_can_answer(m, l);
+	case OA_PROFILE_SECURE: return has_crypto(m, l) || oa_dtls_can_answer(m, l);
+	case OA_PROFILE_DTLS: return oa_dtls_can_answer(m, l);
 	default: return false;
 	}
 }
@@ -234,7 +238,7 @@ const struct oa_srtp *oa_srtp(const struct oa *oa)
 	return oa->secure && oa->secure->agreed.suite ? &oa->secure->agreed : NULL;
 }
 
-void oa_secure_none(struct oa *oa)
+static void keys_none(struct oa *oa)
 {
 	if (!oa->secure)
 		return;
@@ -242,20 +246,29 @@ void oa_secure_none(struct oa *oa)
 	memset(oa->secure->has_key, 0, sizeof(oa->secure->has_key));
 }
 
+void oa_secure_none(struct oa *oa)
+{
+	keys_none(oa);
+	oa_dtls_none(oa);
+}
+
 void oa_secure_begin(struct oa *oa)
 {
 	if (oa->secure)
 		oa->secure->before = oa->secure->agreed;
+	oa_dtls_begin(oa);
 }
 
 void oa_secure_rollback(struct oa *oa)
 {
 	if (oa->secure)
 		oa->secure->agreed = oa->secure->before;
+	oa_dtls_rollback(oa);
 }
 
 void oa_secure_free(struct oa *oa)
 {
+	oa_dtls_free(oa);
 	if (!oa->secure)
 		return;
 	explicit_bzero(oa->secure, sizeof(*oa->secure));
@@ -265,30 +278,30 @@ void oa_secure_free(struct oa *oa)
 
 /* ---- offers ---- */
 
-/* Once a session is plain it stays so, unless they offer otherwise; once it is secure, it does, too. Audio that was switched off is neither: it
- * begins anew. */
-static bool is_to_offer(const struct oa *oa, const struct oa_local *l)
+enum way { WAY_NONE, WAY_SDES, WAY_DTLS };
+
+/* Once a session is plain it stays so, unless they offer otherwise; once it is secure, it does, too, in the same way. Audio that was switched
+ * off is neither: it begins anew. */
+static enum way way_to_offer(const struct oa *oa, const struct oa_local *l)
 {
-	if (oa->nsections && oa->is_complete && oa->agreed.has_audio)
-		return oa_profile_of(str_from(oa->proto)) == OA_PROFILE_SECURE || oa_srtp(oa);
-	return l->policy != OA_NEVER;
+	enum oa_profile profile = oa_profile_of(str_from(oa->proto));
+
+	if (oa_dtls(oa) || oa_srtp(oa))
+		return oa_dtls(oa) ? WAY_DTLS : WAY_SDES;
+	if (oa->nsections && oa->is_complete && oa->agreed.has_audio && profile == OA_PROFILE_PLAIN)
+		return WAY_NONE;
+	if (profile == OA_PROFILE_DTLS)
+		return WAY_DTLS;
+	if (l->policy == OA_NEVER && profile == OA_PROFILE_PLAIN)
+		return WAY_NONE;
+	return l->offers_dtls ? WAY_DTLS : WAY_SDES;
 }
 
-int oa_secure_offer(struct oa *oa, const struct oa_local *l)
+static int offer_keys(struct oa *oa, const struct oa_local *l)
 {
-	struct oa_secure *sec;
+	struct oa_secure *sec = state_of(oa);
 	int in_use = suite_in_use(oa);
 
-	/* Not even an answer that passes over a=crypto may make it plain. */
-	if (l->policy == OA_REQUIRE && !oa_srtp(oa))
-		memcpy(oa->proto, "RTP/SAVP", sizeof("RTP/SAVP"));
-	if (oa->secure)
-		oa->secure->noffered = 0;
-	if (!is_to_offer(oa, l))
-		return 0;
-	if (!l->sdes)
-		return l->policy == OA_REQUIRE ? -EPROTONOSUPPORT : 0;
-	sec = state_of(oa);
 	if (!sec)
 		return -ENOMEM;
 	for (int i = 0; i < (int)ARRAY_LEN(suites); i++) {
@@ -298,6 +311,23 @@ int oa_secure_offer(struct oa *oa, const struct oa_local *l)
 		sec->offered[sec->noffered++] = i;
 	}
 	return 0;
+}
+
+int oa_secure_offer(struct oa *oa, const struct oa_local *l)
+{
+	enum way way = way_to_offer(oa, l);
+
+	if (oa->secure)
+		oa->secure->noffered = 0;
+	oa_dtls_offer_none(oa);
+	/* Not even an answer that passes over a=crypto may make it plain. */
+	if (l->policy == OA_REQUIRE && way != WAY_DTLS && !oa_srtp(oa))
+		memcpy(oa->proto, "RTP/SAVP", sizeof("RTP/SAVP"));
+	if (way == WAY_DTLS && l->fingerprint)
+		return oa_dtls_offer(oa, l);
+	if (way == WAY_SDES && l->sdes)
+		return offer_keys(oa, l);
+	return way != WAY_NONE && l->policy == OA_REQUIRE ? -EPROTONOSUPPORT : 0;
 }
 
 static void write_crypto(struct out *o, uint32_t tag, const struct oa_secure *sec, int suite)
@@ -311,7 +341,7 @@ static void write_crypto(struct out *o, uint32_t tag, const struct oa_secure *se
 	out_z(o, "\r\n");
 }
 
-void oa_secure_write(struct out *o, const struct oa *oa)
+static void write_keys(struct out *o, const struct oa *oa)
 {
 	const struct oa_secure *sec = oa->secure;
 
@@ -326,23 +356,40 @@ void oa_secure_write(struct out *o, const struct oa *oa)
 		write_crypto(o, i + 1, sec, sec->offered[i]);
 }
 
+void oa_secure_write(struct out *o, const struct oa *oa, const struct oa_local *l)
+{
+	write_keys(o, oa);
+	oa_dtls_write(o, oa, l);
+}
+
 /* ---- answers ---- */
 
-int oa_secure_answer(struct oa *oa, const struct sdp_media *m, const struct oa_local *l)
+static int answer_keys(struct oa *oa, const struct sdp_media *m, const struct oa_local *l)
 {
-	struct oa_secure *sec;
+	struct oa_secure *sec = state_of(oa);
 	struct oa_crypto c;
 
-	if (!has_crypto(m, l)) {
-		oa_secure_none(oa);
-		return 0;
-	}
-	choose_crypto(m, suite_in_use(oa), &c);
-	sec = state_of(oa);
 	if (!sec)
 		return -ENOMEM;
+	choose_crypto(m, suite_in_use(oa), &c);
 	key_of(sec, c.suite, l->rng);
 	agree(sec, &c);
+	return 0;
+}
+
+/* Where both ways are open it is the one in use, else the keys, which cost no handshake. */
+int oa_secure_answer(struct oa *oa, const struct sdp_media *m, const struct oa_local *l)
+{
+	bool has_keys = oa_profile_of(m->proto) != OA_PROFILE_DTLS && has_crypto(m, l), has_dtls = oa_dtls_can_answer(m, l);
+
+	if (has_dtls && (!has_keys || oa_dtls(oa))) {
+		keys_none(oa);
+		return oa_dtls_answer(oa, m, l);
+	}
+	oa_dtls_none(oa);
+	if (has_keys)
+		return answer_keys(oa, m, l);
+	keys_none(oa);
 	return 0;
 }
 
@@ -352,21 +399,30 @@ static bool is_ours(const struct oa_secure *sec, const struct oa_crypto *c)
 	return c->tag >= 1 && c->tag <= sec->noffered && sec->offered[c->tag - 1] == c->suite;
 }
 
+static bool was_secure(const struct oa *oa)
+{
+	return oa->secure && oa->secure->before.suite;
+}
+
 int oa_secure_take_answer(struct oa *oa, const struct sdp_media *m)
 {
 	struct oa_secure *sec = oa->secure;
-	bool must = oa_profile_of(str_from(oa->proto)) == OA_PROFILE_SECURE || oa_profile_of(m->proto) == OA_PROFILE_SECURE;
+	bool must = oa_profile_of(str_from(oa->proto)) != OA_PROFILE_PLAIN || oa_profile_of(m->proto) != OA_PROFILE_PLAIN;
 	struct oa_crypto c;
 	struct str value;
 
 	if (sec && sec->noffered && sdp_attr_find(m, "crypto", &value)) {
 		if (oa_crypto_parse(&c, value) != 0 || !is_ours(sec, &c))
 			return -EINVAL;
+		oa_dtls_none(oa);
 		agree(sec, &c);
 		return 0;
 	}
-	/* Ours was an offer they may pass over (RFC 8643 §3.1), or RTP/SAVP. A session that is secure doesn't become plain by an answer. */
-	if (must || (sec && sec->before.suite))
+	if (oa_dtls_is_offered(oa) && sdp_attr_in_force(m, "fingerprint", NULL))
+		return oa_dtls_take_answer(oa, m);
+	/* Ours was an offer they may pass over (RFC 8643 §3.1), or one of a secure profile. A session that is secure doesn't become plain by an
+	 * answer. */
+	if (must || was_secure(oa) || oa_dtls_was_agreed(oa))
 		return -EINVAL;
 	oa_secure_none(oa);
 	return 0;

@@ -48,9 +48,9 @@ static void write_audio(struct out *o, const struct oa *oa, const struct oa_loca
 	}
 	if (l->rtcp_port && l->rtcp_port != l->port + 1)
 		out_fmt(o, "a=rtcp:%u\r\n", l->rtcp_port);
-	if (oa->agreed.rtcp_mux)
+	if (oa->agreed.rtcp_mux || (oa->state == OA_IDLE && oa_dtls_is_offered(oa)))
 		out_z(o, "a=rtcp-mux\r\n");
-	oa_secure_write(o, oa);
+	oa_secure_write(o, oa, l);
 	out_z(o, "a=");
 	out_z(o, sdp_dir_name(dir));
 	out_z(o, "\r\n");

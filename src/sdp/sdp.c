@@ -104,7 +104,7 @@ static void add_format(struct sdp_media *m, struct str text)
 		return;
 	f->pt = (int)pt;
 	/* A number is a payload type in RTP alone. */
-	if (!str_istarts(m->proto, STR("RTP/")))
+	if (!str_istarts(m->proto, STR("RTP/")) && !str_istarts(m->proto, STR("UDP/TLS/RTP/")))
 		return;
 	if (pt >= ARRAY_LEN(static_formats) || !static_formats[pt].name)
 		return;
@@ -122,7 +122,7 @@ static int parse_media(struct sdp *s, struct session *ses, struct str value)
 	if (s->nmedia == SDP_MEDIA_MAX)
 		return -E2BIG;
 	m = &s->media[s->nmedia];
-	*m = (struct sdp_media){ .formats = ses->formats, .attrs = ses->attrs };
+	*m = (struct sdp_media){ .formats = ses->formats, .attrs = ses->attrs, .session = s };
 	m->type = next_word(&value);
 	word = next_word(&value);
 	port = str_cut(&word, '/'); /* "49170/2": a range of ports; the first is enough for one stream */
@@ -390,16 +390,26 @@ const struct sdp_media *sdp_find(const struct sdp *s, const char *type)
 	return first;
 }
 
-bool sdp_attr_find(const struct sdp_media *m, const char *name, struct str *value)
+static bool find_attr(const struct sdp_attr *attrs, unsigned n, const char *name, struct str *value)
 {
-	for (unsigned i = 0; i < m->nattrs; i++) {
-		if (!str_eqz(m->attrs[i].name, name))
+	for (unsigned i = 0; i < n; i++) {
+		if (!str_eqz(attrs[i].name, name))
 			continue;
 		if (value)
-			*value = m->attrs[i].value;
+			*value = attrs[i].value;
 		return true;
 	}
 	return false;
+}
+
+bool sdp_attr_find(const struct sdp_media *m, const char *name, struct str *value)
+{
+	return find_attr(m->attrs, m->nattrs, name, value);
+}
+
+bool sdp_attr_in_force(const struct sdp_media *m, const char *name, struct str *value)
+{
+	return sdp_attr_find(m, name, value) || find_attr(m->session->attrs, m->session->nattrs, name, value);
 }
 
 const char *sdp_dir_name(enum sdp_dir d)

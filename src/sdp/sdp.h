@@ -39,6 +39,7 @@ struct sdp_media {
 	unsigned nformats, nattrs;
 	struct sdp_format *formats;
 	struct sdp_attr *attrs;
+	const struct sdp *session; /* whose section it is */
 };
 
 struct sdp {
@@ -53,6 +54,8 @@ struct sdp {
 int sdp_parse(struct sdp **out, struct str text);
 const struct sdp_media *sdp_find(const struct sdp *s, const char *type); /* the first with port != 0, else the first, or NULL */
 bool sdp_attr_find(const struct sdp_media *m, const char *name, struct str *value);
+/* The section's own, else the session's. */
+bool sdp_attr_in_force(const struct sdp_media *m, const char *name, struct str *value);
 const char *sdp_dir_name(enum sdp_dir d);
 /* What the answerer does to a direction: sendonly -> recvonly and so on. */
 enum sdp_dir sdp_dir_reverse(enum sdp_dir d);
