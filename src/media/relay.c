@@ -4,6 +4,7 @@
  * numbers, the partner's payload type) and it is sent from there: no copy, no allocation, no lock. CSRCs,
  * extensions and padding end here: they were negotiated with one side only.
  */
+#include "media/demux.h"
 #include "media/media_int.h"
 
 #include <errno.h>
@@ -194,6 +195,10 @@ static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const st
 	struct rtp_packet h;
 
 	count_one(&w->count.received);
+	if (!demux_is_rtp(packet[0])) {
+		demux_other(s, &s->pair->rtp, packet, n, from);
+		return;
+	}
 	if (s->secure) {
 		n = n == PACKET_MAX ? 0 : rtp_is_rtcp(packet, n) ? secure_open_rtcp(s->secure, packet, n) : secure_open(s->secure, packet, n);
 		if (n == 0) {

@@ -4,6 +4,7 @@
  * RTCP has come from, and that is believed if it is the host the media come from.
  * Sources: RFC 3550 §6.2 (interval: randomised by half, the first one earlier), §6.4.
  */
+#include "media/demux.h"
 #include "media/media_int.h"
 
 #include <errno.h>
@@ -145,6 +146,10 @@ void report_readable(struct rtp_session *s)
 	n = recvfrom(s->rtcp_fd, w->packet, sizeof(w->packet), MSG_DONTWAIT, &from.sa, &len);
 	if (n <= 0)
 		return;
+	if (!demux_is_rtp(w->packet[0])) {
+		demux_other(s, &s->pair->rtcp, w->packet, (size_t)n, &from);
+		return;
+	}
 	if (!report_accepts(s, &from)) {
 		count_one(&w->count.dropped_source);
 		return;
