@@ -74,6 +74,9 @@ struct leg {
 	bool is_acked;
 	uint16_t breadth;         /* of the call's, given to this one */
 	bool awaits_answer;       /* in the ACK, to the offer of our 200 */
+	bool awaits_offer;        /* our INVITE had none; the answer, or a reliable response, has it */
+	bool is_late;             /* the caller's INVITE had no offer */
+	uint8_t nearly_offers;    /* in reliable responses, of one fork each */
 	bool remote_hold;
 	bool tells_keys;          /* of SRTP, in its descriptions */
 	enum oa_policy srtp;
@@ -118,6 +121,7 @@ struct leg_dial {
 	struct leg *near;         /* its future partner: codec order and worker */
 	struct session_timing timing;
 	uint16_t breadth;         /* Max-Breadth; 0: 1 */
+	bool is_offerless;        /* the callee offers */
 	bool has_rivals;          /* see session_params, both */
 	enum sip_oc oc;
 };

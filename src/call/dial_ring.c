@@ -35,6 +35,12 @@ static enum sip_oc oc_of(const struct dir_trunk *trunk, const char *number)
 	return SIP_OC_MAY_WAIT;
 }
 
+/* RFC 3725: a caller who offers nothing himself wants to know what the callee can, or to have the first word of media from there. */
+static bool is_offerless(const struct call *call, enum dir_delayed which)
+{
+	return which == DIR_DELAYED_ALWAYS || (which == DIR_DELAYED_FOLLOW && call->caller_leg->is_late);
+}
+
 void dial_ring(struct dial *d, struct branch *b, const struct ring *r)
 {
 	const struct dir_trunk *trunk = r->trunk;
@@ -67,6 +73,7 @@ void dial_ring(struct dial *d, struct branch *b, const struct ring *r)
 	str_put(leg->number, sizeof(leg->number), b->number);
 	if (!r->contact || directory_extension(engine(d)->p.directory, call->domain, str_from(b->number), &ext) != DIR_FOUND)
 		ext = NULL;
+	p.is_offerless = is_offerless(call, trunk ? trunk->delayed_offer : ext ? ext->delayed_offer : DIR_DELAYED_NEVER);
 	told_callee(leg, b->number, ext, trunk);
 	err = leg_dial(leg, &p);
 	if (err) {

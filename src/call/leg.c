@@ -135,7 +135,8 @@ int leg_accept(struct leg *leg, struct strans *st, const struct sip_msg *m)
 	int err;
 
 	leg_secure_begin(leg, strans_source(st)->proto);
-	if (leg_sdp_of(leg, m).n) {
+	leg->is_late = !leg_sdp_of(leg, m).n;
+	if (!leg->is_late) {
 		err = oa_take_offer(leg->oa, leg_sdp_of(leg, m));
 		if (err)
 			return err;
@@ -206,7 +207,9 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	out_z(&hdrs_out, "\r\n");
 	out_init_grow(&parts_out, PASS_PARTS_MAX + 2 * SDP_TEXT_MAX);
 	out_init_grow(&sdp_out, SDP_TEXT_MAX); /* not on the task's stack: a page of it would stay in use all the call */
-	err = leg_write_offer(leg, &local, d->near, &sdp_out);
+	leg->awaits_offer = d->is_offerless;
+	if (!leg->awaits_offer)
+		err = leg_write_offer(leg, &local, d->near, &sdp_out);
 	if (!err && (!out_ok(&from_out) || !out_ok(&to_out) || !out_ok(&hdrs_out)))
 		err = -EINVAL;
 	if (err)
@@ -227,6 +230,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	p.auth_user = d->auth_user;
 	p.auth_password = d->auth_password;
 	p.timing = d->timing;
+	p.is_offerless = leg->awaits_offer;
 	p.has_rivals = d->has_rivals;
 	p.oc = d->oc;
 	p.max_forwards = leg->call->max_forwards - 1;
@@ -385,7 +389,7 @@ void leg_close(struct leg *leg, int status, const char *reason)
 /* ---- in: the session ---- */
 
 /* RFC 5009 §8: a network that asks us to wait with its early media. */
-static bool may_be_heard(const struct sip_msg *m)
+bool leg_may_be_heard(const struct sip_msg *m)
 {
 	return !str_ieqz(sip_msg_value_by_name(m, "P-Early-Media"), "inactive");
 }
@@ -403,7 +407,7 @@ static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
 	if (sip_msg_has(m, SIP_HDR_REASON))
 		reason_take(m, leg->reason);
 	/* Also from a reliable response it is kept as the answer for now: another fork may answer otherwise. */
-	if (leg_sdp_of(leg, m).n && oa_take_early_answer(leg->oa, leg_sdp_of(leg, m)) == 0 && may_be_heard(m)) {
+	if (leg_sdp_of(leg, m).n && oa_take_early_answer(leg->oa, leg_sdp_of(leg, m)) == 0 && leg_may_be_heard(m)) {
 		leg->has_early_media = true;
 		leg_configure(leg);
 	}
@@ -413,15 +417,17 @@ static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
 static void on_answer(struct session *s, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;
-	int err = 0;
+	bool is_late = leg->awaits_offer;
+	int err = is_late ? leg_ack_late(leg, m) : 0;
 
 	/* RFC 3261 §13.2.1 wants the answer in the 2xx again; gateways that gave it in a 183 leave it out. What UPDATE has changed
 	 * since then stands. */
-	if (oa_state(leg->oa) == OA_LOCAL_OFFER)
+	if (!is_late && oa_state(leg->oa) == OA_LOCAL_OFFER)
 		err = leg_sdp_of(leg, m).n ? oa_take_answer(leg->oa, leg_sdp_of(leg, m)) : oa_keep_early_answer(leg->oa);
 
 	told_learn(leg, m);
-	session_ack(s, NULL, STR_NULL);
+	if (!is_late)
+		session_ack(s, NULL, STR_NULL);
 	leg->is_acked = true;
 	/* A cancelled leg may be answered in the same moment: its session ends it with BYE. */
 	if (leg->is_cancelled)
@@ -609,6 +615,7 @@ static const struct session_handler session_handler = {
 	.on_refresh = on_refresh,
 	.on_progress = on_progress,
 	.on_prack = on_prack,
+	.on_early_offer = leg_on_early_offer,
 	.on_answer = on_answer,
 	.on_ack = on_ack,
 	.on_reoffer = leg_on_reoffer,

@@ -25,6 +25,7 @@ int leg_open_stream(struct leg *leg, const union sockaddr_any *local, const stru
 /* Descriptions. codec_of: the leg whose codecs we would like to share, or NULL. */
 int leg_write_offer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o);
 int leg_write_answer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o);
+int leg_write_decline(struct leg *leg, const union sockaddr_any *local, struct out *o); /* see oa_decline() */
 /* leg_codecs.c. Their offer has been answered: it says what they can. */
 void leg_note_offered(struct leg *leg);
 /* Could it take this codec, were it offered? One that answered with a single codec may know others. */
@@ -50,5 +51,11 @@ struct str leg_sdp_of(struct leg *leg, const struct sip_msg *m);
 /* Makes local_sdp for the caller's INVITE, once. -ENOTSUP: it had no offer; -EPROTO: no codec in common. */
 int leg_make_answer(struct leg *leg);
 int leg_make_late_offer(struct leg *leg);
+/* leg_late.c: our INVITE had no offer, so theirs comes in a reliable response or the 2xx; it is answered in the PRACK or ACK. */
+int leg_on_early_offer(struct session *s, const struct sip_msg *m, struct out *o, void *arg);
+/* ACKs the 2xx of such an INVITE. An error: it is ACKed, and there is nothing to be had of it. */
+int leg_ack_late(struct leg *leg, const struct sip_msg *m);
+/* P-Early-Media doesn't forbid it. */
+bool leg_may_be_heard(const struct sip_msg *m);
 /* Hands what was agreed to the stream. */
 void leg_configure(struct leg *leg);

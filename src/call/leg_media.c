@@ -55,6 +55,16 @@ int leg_write_answer(struct leg *leg, const union sockaddr_any *local, const str
 	return err;
 }
 
+int leg_write_decline(struct leg *leg, const union sockaddr_any *local, struct out *o)
+{
+	struct leg_codecs codecs;
+	struct oa_local l;
+	char addr[SOCKADDR_TEXT_MAX];
+
+	fill_local(&l, &codecs, addr, leg, local, NULL);
+	return oa_decline(leg->oa, &l, o);
+}
+
 /* The leg whose codec the caller's answer should share: one that has answered or gives early media. */
 static const struct leg *codec_partner(const struct leg *leg)
 {

@@ -78,7 +78,7 @@ bool pass_parts_give(struct out *o, const struct pass_part *parts, struct str li
 
 		if (!sip_part_is_referred(&named, lines))
 			continue;
-		if (!has_any)
+		if (!has_any && sdp.n)
 			out_fmt(o, "--%s\r\nContent-Type: application/sdp\r\nContent-Disposition: session\r\n\r\n%.*s\r\n", boundary, STR_ARG(sdp));
 		has_any = true;
 		out_fmt(o, "--%s\r\n", boundary);

@@ -29,6 +29,9 @@ struct dir_codecs {
 /* When an extension hides who it is. */
 enum dir_anonymous { DIR_NEVER, DIR_OUTSIDE /* from trunks */, DIR_ALWAYS };
 
+/* Which calls to an extension or trunk go without an offer. */
+enum dir_delayed { DIR_DELAYED_NEVER, DIR_DELAYED_FOLLOW /* whose caller had none */, DIR_DELAYED_ALWAYS };
+
 /* Encrypted media, of an extension or a trunk. */
 struct dir_srtp {
 	enum { DIR_SRTP_NEVER, DIR_SRTP_OFFER, DIR_SRTP_REQUIRE } policy;
@@ -68,6 +71,7 @@ struct dir_extension {
 	bool mwi_unsolicited;            /* its phones are told of voicemail without having subscribed */
 	struct dir_codecs codecs;
 	struct dir_srtp srtp;
+	enum dir_delayed delayed_offer;
 	const char *pickup_group;        /* whose ringing calls it may take; NULL: only its own */
 };
 
@@ -105,6 +109,7 @@ struct dir_trunk {
 	uint32_t session_expires_s;      /* UINT32_MAX: the domain's */
 	struct dir_codecs codecs;
 	struct dir_srtp srtp;
+	enum dir_delayed delayed_offer;
 	const char *tls_identity;        /* the domain of its certificate, by which it is known; NULL: none */
 	bool has_overload_control;       /* it is offered (sip/overload.h), but for calls to these numbers */
 	unsigned nurgent_numbers;

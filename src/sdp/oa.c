@@ -426,6 +426,26 @@ int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct
 	return err;
 }
 
+int oa_decline(struct oa *oa, const struct oa_local *l, struct out *o)
+{
+	char *sections[SDP_MEDIA_MAX];
+	const struct sdp *s = oa->offer;
+	int err;
+
+	if (oa->state != OA_REMOTE_OFFER)
+		return -EBUSY;
+	err = refuse_all(s, sections);
+	if (err)
+		return err;
+	take_sections(oa, s, sections, s->nmedia);
+	agree_nothing(oa);
+	err = oa_write(oa, l, NULL, SDP_INACTIVE, answer_timing(s), o);
+	if (err)
+		oa_rollback(oa);
+	set_state(oa, OA_IDLE);
+	return err;
+}
+
 /* ---- their answer ---- */
 
 /* The section of s that answers our audio; -EINVAL when s doesn't answer our offer (RFC 3264 §6). */

@@ -100,6 +100,8 @@ struct str oa_fmtp(const struct oa *oa, const struct oa_codec *c);
  * back to IDLE). Audio that they switch off (port 0) in a session that had some is agreed to, with has_audio false, and so is a
  * session that begins without any stream. -ENOSPC. */
 int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct out *o);
+/* Writes an answer that takes nothing of their offer: valid, for who can't be refused any more. -EBUSY, -ENOMEM, -ENOSPC. */
+int oa_decline(struct oa *oa, const struct oa_local *l, struct out *o);
 /* Takes the answer to our offer. -EBUSY without one; -EINVAL malformed or not fitting the offer (RFC 3264 §6). */
 int oa_take_answer(struct oa *oa, struct str text);
 /* As oa_take_answer, but the offer stays open: SDP in an unreliable provisional response announces the answer to come (RFC 6337

@@ -27,7 +27,7 @@ static void offer_free(struct uac_offer *u)
 	free(u);
 }
 
-static int offer_send(struct session *s, struct dialog *d, const struct request_params *p, bool is_initial)
+static int offer_send(struct session *s, struct dialog *d, const struct request_params *p, bool is_initial, bool had_offer)
 {
 	struct uac_offer *u = calloc(1, sizeof(*u));
 
@@ -35,7 +35,7 @@ static int offer_send(struct session *s, struct dialog *d, const struct request_
 		return -ENOMEM;
 	u->session = s;
 	u->is_initial = is_initial;
-	u->had_offer = p->body.n > 0;
+	u->had_offer = had_offer;
 	int err = request_start(&u->req, d, p, &uac_handler);
 	if (err) {
 		free(u);
@@ -84,7 +84,7 @@ int session_invite(struct session **out, struct sip_ua *ua, const struct session
 		return err;
 	}
 	session_set_timing(s, &p->timing);
-	err = offer_send(s, &s->dialog, &rp, true);
+	err = offer_send(s, &s->dialog, &rp, true, p->body.n > 0 && !p->is_offerless);
 	if (err) {
 		dialog_fini(&s->dialog);
 		free(s);
@@ -172,6 +172,14 @@ static int acknowledge(struct uac_offer *u, const char *ctype, struct str body)
 		return err;
 	u->is_acked = true;
 	return ack_send(&u->ack, d);
+}
+
+bool session_owes_answer(const struct session *s)
+{
+	const struct uac_offer *u = find_unacked(s);
+	const struct early *e = early_find(s, str_from(s->dialog.remote_tag));
+
+	return u && !u->had_offer && !(u->is_initial && e && e->is_agreed);
 }
 
 int session_ack(struct session *s, const char *ctype, struct str body)
@@ -342,7 +350,7 @@ int session_reinvite(struct session *s, const char *hdrs, const char *ctype, str
 	if (!session_can_offer(s))
 		return -EBUSY;
 	s->retries = 0;
-	return offer_send(s, d, &p, false);
+	return offer_send(s, d, &p, false, body.n > 0);
 }
 
 static void retry_wait(struct session *s)

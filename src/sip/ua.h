@@ -142,6 +142,7 @@ struct session_params {           /* UAC; all is copied */
 	struct str dialog_hdrs;       /* lines for all requests and responses, as by session_set_hdrs() */
 	const char *ctype;
 	struct str body;
+	bool is_offerless;            /* no description in body: the peer offers (on_early_offer, session_owes_answer()) */
 	uint8_t max_forwards;         /* 0: 70 */
 	const char *auth_user, *auth_password; /* answers 401/407 once; NULL: no */
 	struct session_timing timing;
@@ -184,6 +185,8 @@ int session_progress(struct session *s, int status, const char *hdrs, const char
 int session_answer(struct session *s, const char *hdrs, const char *ctype, struct str body);
 /* UAS, before the answer: 300..699. */
 int session_reject(struct session *s, int status, const char *reason, const char *hdrs);
+/* UAC, in on_answer: the 2xx has the offer, for no reliable response of its fork had one. */
+bool session_owes_answer(const struct session *s);
 /* UAC: acknowledges the 2xx, with an answer when the 2xx had the offer. */
 int session_ack(struct session *s, const char *ctype, struct str body);
 /* May session_reinvite() be called now? Once confirmed, or earlier if the first offer has its answer for good and the peer allows UPDATE. Not while an offer is under way either way, or a 2xx awaits its ACK. */

@@ -517,6 +517,24 @@ static void test_oa_answer_refuses(void **state)
 	}
 }
 
+/* Each section in its place with port 0 (RFC 3264 §6); audio may come with a later offer of ours. */
+static void test_oa_decline_takes_nothing(void **state)
+{
+	struct oa *oa = oa_new(7);
+	struct out o;
+
+	(void)state;
+	out_init(&o, text, sizeof(text));
+	assert_int_equal(oa_decline(oa, &local, &o), -EBUSY);
+	assert_int_equal(oa_take_offer(oa, STR(THEIRS "m=audio 4000 RTP/AVP 77\r\nm=video 4002 RTP/AVP 31\r\n")), 0);
+	assert_int_equal(oa_decline(oa, &local, &o), 0);
+	out_chr(&o, '\0');
+	assert_string_equal(text, OURS("1") "m=audio 0 RTP/AVP 77\r\nm=video 0 RTP/AVP 31\r\n");
+	assert_int_equal(oa_state(oa), OA_IDLE);
+	assert_false(oa_agreed(oa)->has_audio);
+	oa_free(oa);
+}
+
 static void test_oa_take_answer_refuses(void **state)
 {
 	static const struct { const char *answer; int err; bool has_audio; } rows[] = {
@@ -747,6 +765,7 @@ int main(void)
 		cmocka_unit_test(test_oa_rollback_restores),
 		cmocka_unit_test(test_oa_refuses_out_of_turn),
 		cmocka_unit_test(test_oa_answer_refuses),
+		cmocka_unit_test(test_oa_decline_takes_nothing),
 		cmocka_unit_test(test_oa_take_answer_refuses),
 		cmocka_unit_test(test_oa_audio_off_and_on),
 		cmocka_unit_test(test_oa_session_begins_without_streams),
