@@ -145,6 +145,8 @@ static enum dtmf_out_step out_tone(struct dtmf_out *d, uint32_t clock_hz, struct
 	}
 	d->ms += DTMF_STEP_MS;
 	last = d->ms >= d->total_ms;
+	if (last)
+		d->ms = d->total_ms;
 	out_fill(d, clock_hz, last, e);
 	if (last) {
 		d->state = DTMF_OUT_END;

@@ -15,7 +15,7 @@
 #define DTMF_PAYLOAD_LEN 4
 #define DTMF_LOST_END_MS 200  /* no packet of an open event for so long: its end got lost */
 #define DTMF_STEP_MS 20       /* between packets of an event we send */
-#define DTMF_MIN_MS 80
+#define DTMF_MIN_MS 40       /* what every receiver of tones takes for a digit (ITU-T Q.24 §4.2) */
 #define DTMF_GAP_MS 60        /* between two digits we send, the repeated end packets within */
 #define DTMF_QUEUE 32
 
@@ -76,7 +76,7 @@ enum dtmf_out_step {
 	DTMF_STEP_SEGMENT,        /* the duration field is full: send *e; the timestamp moves on by its duration */
 };
 
-/* ms: clamped to DTMF_MIN_MS..10 s. -EINVAL not a digit, -ENOBUFS queue full. */
+/* ms: clamped to DTMF_MIN_MS..10 s; the last packet says it exactly. -EINVAL not a digit, -ENOBUFS queue full. */
 int dtmf_out_add(struct dtmf_out *d, char digit, uint32_t ms);
 /* Called each DTMF_STEP_MS while it doesn't return DTMF_STEP_NONE. */
 enum dtmf_out_step dtmf_out_next(struct dtmf_out *d, uint32_t clock_hz, struct dtmf_event *e);

@@ -18,17 +18,35 @@ struct ear {
 	struct inband *inband;
 	struct resampler *to;    /* to the partner's rate */
 	uint32_t from_hz, to_hz;
+	int16_t *line;           /* what the partner hears a little later, so that tones can be taken out of it; NULL: at once */
+	size_t nline;
 };
+
+#define LINE_MS (INBAND_LAG_MS + 20)
 
 static bool transcodes(const struct rtp_session *s)
 {
 	return s->to && s->rx_codec && s->to->config.codec != s->rx_codec && s->to->config.codec;
 }
 
-/* Digits are listened for where an application may want them; a bridge passes them on as the sound they are. */
+/* Digits are listened for where an application may want them; a bridge passes them on as the sound they are, unless told otherwise. */
 static bool detects(const struct rtp_session *s)
 {
-	return s->config.dtmf_recv_pt < 0 && !s->to && (s->config.dir & STREAM_RECV) && s->config.nrecv > 0;
+	if (!(s->config.dir & STREAM_RECV) || s->config.nrecv == 0 || s->config.hears == STREAM_HEARS_NEVER)
+		return false;
+	return s->config.hears == STREAM_HEARS_ALWAYS || (s->config.dtmf_recv_pt < 0 && !s->to);
+}
+
+/* The partner gets its digits as events or messages: heard as well, they would be there twice. */
+static bool filters(const struct rtp_session *s)
+{
+	return s->config.hears == STREAM_HEARS_ALWAYS && s->to && s->to != s && detects(s) &&
+	       (s->to->config.dtmf_send_pt >= 0 || s->to->config.digits_elsewhere);
+}
+
+static bool speaks(const struct rtp_session *s)
+{
+	return transcodes(s) || (s->is_filtered && s->to->config.codec);
 }
 
 void ear_free(struct rtp_session *s)
@@ -41,6 +59,7 @@ void ear_free(struct rtp_session *s)
 	jitter_free(e->jitter);
 	inband_free(e->inband);
 	resampler_free(e->to);
+	free(e->line);
 	free(e);
 	s->ear = NULL;
 }
@@ -49,6 +68,7 @@ void ear_update(struct rtp_session *s)
 {
 	bool wanted = transcodes(s) || detects(s);
 
+	s->is_filtered = filters(s);
 	if (!wanted) {
 		ear_free(s);
 	} else if (!s->ear) {
@@ -78,7 +98,7 @@ void ear_source_changed(struct rtp_session *s)
 /* The rate that spares a resampling, where the codec leaves the choice. */
 static uint32_t hearing_hz(const struct rtp_session *s, const struct codec *codec)
 {
-	return codec_rate(codec, transcodes(s) ? codec_get(s->to->config.codec)->rate_hz : SPEAK_HZ);
+	return codec_rate(codec, speaks(s) ? codec_get(s->to->config.codec)->rate_hz : SPEAK_HZ);
 }
 
 /* Another codec or rate than before: everything after the jitter buffer is made anew. */
@@ -93,6 +113,8 @@ static bool listen_to(struct rtp_session *s, const struct codec *codec)
 	jitter_free(e->jitter);
 	inband_free(e->inband);
 	e->inband = NULL;
+	free(e->line);
+	e->line = NULL;
 	e->jitter = jitter_new(codec->id, rate_hz);
 	return e->jitter != NULL;
 }
@@ -120,16 +142,38 @@ void ear_noise(struct rtp_session *s, const struct rtp_packet *h, uint8_t level)
 
 bool ear_needs_tick(const struct rtp_session *s)
 {
-	return s->ear && s->ear->jitter && !jitter_is_idle(s->ear->jitter);
+	/* A digit that sounds when nothing comes any more has an end, too. */
+	return s->ear && s->ear->jitter && (!jitter_is_idle(s->ear->jitter) || (s->ear->inband && inband_is_open(s->ear->inband)));
 }
 
-static void speak_to_partner(struct rtp_session *s, const int16_t *pcm, size_t n, uint32_t rate_hz)
+/* Gives 20 ms and takes those of LINE_MS before. What may be of a digit is silenced on its way. */
+static bool line_pass(struct ear *e, int16_t *pcm, size_t n, uint32_t rate_hz)
+{
+	size_t size = (size_t)rate_hz * LINE_MS / 1000;
+
+	if (!e->line) {
+		e->line = calloc(size, sizeof(*e->line));
+		e->nline = e->line ? size - n : 0;
+	}
+	if (!e->line)
+		return false;
+	memcpy(e->line + e->nline, pcm, n * sizeof(*pcm));
+	if (e->inband && inband_is_open(e->inband))
+		memset(e->line, 0, (e->nline + n) * sizeof(*pcm));
+	memcpy(pcm, e->line, n * sizeof(*pcm));
+	memmove(e->line, e->line + n, e->nline * sizeof(*pcm));
+	return true;
+}
+
+static void speak_to_partner(struct rtp_session *s, int16_t *pcm, size_t n, uint32_t rate_hz)
 {
 	struct ear *e = s->ear;
 	struct rtp_session *to = s->to;
 	uint32_t to_hz = codec_rate(codec_get(to->config.codec), rate_hz);
 	int16_t buf[FRAME_SAMPLES_MAX + 16];
 
+	if (s->is_filtered && !line_pass(e, pcm, n, rate_hz))
+		return;
 	if (!rtp_session_may_send(to) || digits_are_sounding(to)) {
 		to->tx.resync = true;
 		return;
@@ -160,7 +204,7 @@ static void detect(struct rtp_session *s, const int16_t *pcm, size_t n, uint32_t
 		return;
 	ndigits = inband_run(s->ear->inband, pcm, n, digits, 4);
 	for (unsigned i = 0; i < ndigits; i++)
-		rtp_session_digit(s, &digits[i]);
+		rtp_session_digit(s, &digits[i], true);
 }
 
 void ear_tick(struct rtp_session *s)
@@ -178,13 +222,13 @@ void ear_tick(struct rtp_session *s)
 		heard |= jitter_get(e->jitter, pcm + n) != JITTER_IDLE;
 		n *= 2;
 	}
-	if (!heard) {
-		if (s->to)
-			s->to->tx.resync |= transcodes(s);
-		return;
-	}
-	if (transcodes(s))
-		speak_to_partner(s, pcm, n, rate_hz);
-	else if (detects(s))
+	if (!heard && s->to)
+		s->to->tx.resync |= speaks(s);
+	if (detects(s) && (heard || (e->inband && inband_is_open(e->inband)))) {
+		if (!heard)
+			memset(pcm, 0, n * sizeof(*pcm));
 		detect(s, pcm, n, rate_hz);
+	}
+	if (heard && speaks(s))
+		speak_to_partner(s, pcm, n, rate_hz);
 }

@@ -1,4 +1,8 @@
 /* inband.c - SpanDSP's digit detector behind our types (see inband.h).
+ *
+ * The detector judges blocks of 102 samples and changes its mind when two in a row agree. It is fed to the end of each block, so
+ * what it says is known to be of the two blocks before. A block that only part of a tone falls into counts from about four fifths
+ * on: so the blocks of a digit are BIAS shorter than the digit, on the average, and that is added.
  */
 #include "media/inband.h"
 
@@ -9,6 +13,8 @@
 
 #define DETECT_HZ 8000
 #define FRAME_MAX (DETECT_HZ * 60 / 1000)
+#define BLOCK 102
+#define BIAS 64
 
 struct inband {
 	dtmf_rx_state_t *rx;
@@ -21,12 +27,14 @@ struct inband {
 
 static void digit_end(struct inband *d)
 {
+	uint64_t lasted = d->now - 2 * BLOCK - d->since + BIAS;
+
 	if (d->open && d->n < d->max)
-		d->out[d->n++] = (struct dtmf_digit){ d->open, (uint32_t)((d->now - d->since) * 1000 / DETECT_HZ) };
+		d->out[d->n++] = (struct dtmf_digit){ d->open, (uint32_t)(lasted * 1000 / DETECT_HZ) };
 	d->open = 0;
 }
 
-/* A digit begins (its character), or ends (0). delay: samples ago. */
+/* A digit begins (its character), or ends (0). */
 static void on_report(void *arg, int code, int level, int delay)
 {
 	struct inband *d = arg;
@@ -36,7 +44,7 @@ static void on_report(void *arg, int code, int level, int delay)
 	digit_end(d);
 	if (code) {
 		d->open = (char)code;
-		d->since = d->now;
+		d->since = d->now - 2 * BLOCK;
 	}
 }
 
@@ -81,14 +89,20 @@ unsigned inband_run(struct inband *d, const int16_t *pcm, size_t nsamples, struc
 	d->out = out;
 	d->n = 0;
 	d->max = max;
-	/* In steps of 10 ms, which is how well durations are known. */
 	while (nsamples > 0) {
-		size_t step = nsamples < DETECT_HZ / 100 ? nsamples : DETECT_HZ / 100;
+		size_t step = BLOCK - d->now % BLOCK;
 
-		dtmf_rx(d->rx, pcm, (int)step);
+		if (step > nsamples)
+			step = nsamples;
 		d->now += step;
+		dtmf_rx(d->rx, pcm, (int)step);
 		pcm += step;
 		nsamples -= step;
 	}
 	return d->n;
+}
+
+bool inband_is_open(const struct inband *d)
+{
+	return d->open;
 }

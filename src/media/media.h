@@ -112,6 +112,13 @@ void stream_close(struct stream *s);
 void stream_detach(struct stream *s);          /* forget the handler; on_closed is still called if set, nothing else */
 uint16_t stream_port(const struct stream *s);  /* RTP; RTCP is the next one */
 
+/* When tones are digits. */
+enum stream_hears {
+	STREAM_HEARS_ALONE,            /* while no telephone events are agreed on and it isn't bridged: a bridge passes them as sound */
+	STREAM_HEARS_NEVER,
+	STREAM_HEARS_ALWAYS,           /* in a bridge, too: a partner who gets digits otherwise doesn't hear the tones */
+};
+
 struct stream_config {                 /* what offer/answer agreed; may be set again at any time */
 	struct sockaddr_storage remote;      /* signalled address of their RTP; port 0: unknown yet */
 	struct sockaddr_storage remote_rtcp;
@@ -123,6 +130,8 @@ struct stream_config {                 /* what offer/answer agreed; may be set a
 	struct { enum codec_id codec; int pt; } recv[8];
 	int dtmf_send_pt, dtmf_recv_pt;      /* -1: none */
 	uint32_t dtmf_clock_hz;
+	enum stream_hears hears;
+	bool digits_elsewhere;               /* digits for them go beside the media (SIP INFO): on_digit of the partner tells of them */
 	uint32_t ptime_ms;                   /* 10..60, what we send, if the codec can */
 	struct opus_params opus;             /* what they wish to get, when codec is Opus */
 	bool relearn;                        /* signalling changed the address: learn the source anew */
@@ -167,7 +176,7 @@ void stream_music(struct stream *s, const char *class_key, const char *const *fi
 struct tone { uint16_t hz1, hz2, on_ms, off_ms; };
 void stream_tones(struct stream *s, const struct tone *cadence, unsigned n);
 
-/* Sends a digit as RFC 4733 events (or in-band tones when none was agreed), beside the source. */
+/* Sends a digit as RFC 4733 events (or in-band tones when none was agreed), beside the source, for DTMF_MIN_MS at least. */
 void stream_send_digit(struct stream *s, char digit, uint32_t duration_ms);
 
 /* Records what the stream receives into a WAV file (16-bit PCM, the received codec's rate; Opus at 16 kHz). The file exists with a valid header

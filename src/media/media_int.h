@@ -88,6 +88,8 @@ struct rtp_session_config {         /* struct stream_config without its slack; w
 	int16_t dtmf_send_pt, dtmf_recv_pt;
 	uint32_t dtmf_clock_hz;
 	bool expect_rtp, rtcp_mux;
+	uint8_t hears;               /* enum stream_hears */
+	bool digits_elsewhere;
 	struct addr remote, remote_rtcp;
 };
 
@@ -254,6 +256,7 @@ struct rtp_session {
 	bool is_connected;           /* the kernel filters sources */
 	bool is_sifting;             /* connected, but packets from before are still queued */
 	bool sent_since_report;
+	bool is_filtered;            /* its digits are taken out of what its partner hears: not relayed (ear.c) */
 	struct secure *secure;       /* NULL: plain RTP */
 
 	/* line 1: received */
@@ -282,8 +285,10 @@ struct rtp_session {
 	struct timer watch_timer;    /* RTP timeout */
 
 	/* digits */
-	bool event_open;
-	uint32_t event_in_ts, event_out_ts; /* the event being passed on */
+	/* the event being passed on: where it began on the other side, our timestamp of its present segment, and how long it
+	 * had lasted when that began, on our clock */
+	bool event_open, event_is_full; /* full: all of the segment has been sent */
+	uint32_t event_in_ts, event_out_ts, event_out_base;
 	struct dtmf_in digit_in;
 	struct timer digit_timer;
 
@@ -319,7 +324,8 @@ void rtp_session_tick(struct rtp_session *s);
 /* Puts the session on the worker's tick list or takes it off, as it needs. */
 void rtp_session_update_tick(struct rtp_session *s);
 void rtp_session_lock(struct rtp_session *s);                               /* the latch has locked */
-void rtp_session_digit(struct rtp_session *s, const struct dtmf_digit *d);
+/* Its peer has pressed a digit; is_sound: it was heard as tones. */
+void rtp_session_digit(struct rtp_session *s, const struct dtmf_digit *d, bool is_sound);
 void rtp_session_event(struct rtp_session *s, enum event_type type, struct event *fill);
 /* Sends one whole RTP packet to where the peer is; drops it if that is unknown. */
 void rtp_session_send(struct rtp_session *s, uint8_t *packet, size_t len, size_t payload_len);
@@ -371,7 +377,7 @@ void mouth_tune(struct rtp_session *s);
 /* Numbers and sends one packet of our own, so long on the codec's clock: payload lies RTP_HEADER_LEN into packet. */
 void mouth_send(struct rtp_session *s, uint8_t *packet, size_t payload_len, uint32_t units);
 
-/* ear.c: what a session hears, as sound: for a partner with another codec, the detector of digits */
+/* ear.c: what a session hears, as sound: for a partner with another codec, the detector of digits. It sets is_filtered. */
 void ear_update(struct rtp_session *s);                  /* allocates or frees it, as it is wanted */
 void ear_packet(struct rtp_session *s, const struct rtp_packet *h, const uint8_t *payload, const struct codec *codec);
 /* Comfort noise of -level dBov has come. */

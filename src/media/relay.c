@@ -52,31 +52,30 @@ static uint32_t to_clock(uint32_t units, uint32_t in_hz, uint32_t out_hz)
 }
 
 /* A telephone event goes on as an event, with the other leg's payload type, clock and numbering. Its packets share one
- * timestamp: that of the moment the event began on this side; a long one's segments (RFC 4733 §2.5.1.3) follow without a gap, or
- * they would be so many digits. */
+ * timestamp: that of the moment the event began on this side. How long it lasts is counted over all segments it came in (RFC 4733
+ * §2.5.1.3) and told in segments of the other clock, whose field may be full earlier, or later. Where a segment ends there, one
+ * packet tells its full length; the next one goes on. */
 static void relay_event(struct rtp_session *s, uint8_t *packet, struct rtp_packet *h, const struct dtmf_event *e)
 {
 	struct rtp_session *to = s->to;
-	uint32_t in_hz = s->config.dtmf_clock_hz, out_hz = to->config.dtmf_clock_hz, duration;
+	uint32_t before = h->ts == s->digit_in.ts && dtmf_digit_of(e->event) ? s->digit_in.before : 0, lasts;
+	bool is_straggler = dtmf_digit_of(e->event) && (int32_t)(h->ts - s->digit_in.ts) < 0, first;
 	struct dtmf_event out = *e;
-	bool first, goes_on;
 
-	if (to->config.dtmf_send_pt < 0 || !rtp_session_may_send(to)) {
+	if (to->config.dtmf_send_pt < 0 || is_straggler || !rtp_session_may_send(to)) {
 		rtp_tx_skip(&to->tx, h);
 		return;
 	}
-	first = !to->event_open || h->ts != to->event_in_ts;
-	goes_on = first && to->event_open && s->digit_in.before && s->digit_in.ts == h->ts;
-	if (goes_on) {
-		to->event_out_ts += to_clock(h->ts - to->event_in_ts, in_hz, out_hz);
-		to->event_in_ts = h->ts;
-	} else if (first) {
+	first = !to->event_open || h->ts - before != to->event_in_ts;
+	if (first) {
 		/* While audio is relayed, the sender's own timeline holds; else the clock's. */
 		bool relayed = to->tx.mapped && to->tx.in_ssrc == h->ssrc;
 
 		to->event_out_ts = relayed ? h->ts + to->tx.ts_delta : rtp_tx_ts(&to->tx, to->worker->now_us);
-		to->event_in_ts = h->ts;
+		to->event_in_ts = h->ts - before;
+		to->event_out_base = 0;
 		to->event_open = true;
+		to->event_is_full = false;
 	}
 	if (to->tx.mapped && to->tx.in_ssrc == h->ssrc) {
 		if (!rtp_tx_map(&to->tx, to->worker->now_us, 0, h))
@@ -84,10 +83,17 @@ static void relay_event(struct rtp_session *s, uint8_t *packet, struct rtp_packe
 	} else {
 		rtp_tx_next_event(&to->tx, h);
 	}
-	duration = to_clock(e->duration, in_hz, out_hz);
-	out.duration = duration > UINT16_MAX ? UINT16_MAX : (uint16_t)duration; /* a faster clock has no more room: as long as can be said */
+	lasts = to_clock(before + e->duration, s->config.dtmf_clock_hz, to->config.dtmf_clock_hz);
+	if (lasts - to->event_out_base > UINT16_MAX && lasts > to->event_out_base && to->event_is_full) {
+		to->event_out_base += UINT16_MAX;
+		to->event_out_ts += UINT16_MAX;
+	}
+	lasts = lasts > to->event_out_base ? lasts - to->event_out_base : 0;
+	to->event_is_full = lasts >= UINT16_MAX;
+	out.duration = to->event_is_full ? UINT16_MAX : (uint16_t)lasts;
+	out.end = e->end && lasts <= UINT16_MAX;
 	dtmf_print(packet + h->offset, &out);
-	h->marker = first && !goes_on; /* of the event, not of each segment */
+	h->marker = first; /* of the event, not of each segment */
 	h->ts = to->event_out_ts;
 	h->pt = (uint8_t)to->config.dtmf_send_pt;
 	h->len = DTMF_PAYLOAD_LEN;
@@ -115,7 +121,7 @@ static void event_in(struct rtp_session *s, uint8_t *packet, struct rtp_packet *
 	else if (s->to)
 		rtp_tx_skip(&s->tx, h);
 	for (int i = 0; i < n; i++)
-		rtp_session_digit(s, &ended[i]);
+		rtp_session_digit(s, &ended[i], false);
 }
 
 static void audio_in(struct rtp_session *s, uint8_t *packet, struct rtp_packet *h)
@@ -138,7 +144,7 @@ static void audio_in(struct rtp_session *s, uint8_t *packet, struct rtp_packet *
 	ear_packet(s, h, packet + h->offset, codec);
 	if (s->recording)
 		recording_packet(s, h, packet + h->offset, codec);
-	if (to && to->config.codec == codec->id)
+	if (to && to->config.codec == codec->id && !s->is_filtered)
 		relay_audio(to, packet, h, codec);
 }
 
@@ -150,7 +156,7 @@ static void source_in_changed(struct rtp_session *s)
 	ear_source_changed(s);
 	recording_source_changed(s);
 	if (dtmf_in_reset(&s->digit_in, s->config.dtmf_clock_hz, &d))
-		rtp_session_digit(s, &d);
+		rtp_session_digit(s, &d, false);
 }
 
 static void packet_accepted(struct rtp_session *s, uint8_t *packet, struct rtp_packet *h)

@@ -151,7 +151,7 @@ static void on_digit_lost(void *arg)
 	struct dtmf_digit d;
 
 	if (dtmf_in_expire(&s->digit_in, s->config.dtmf_clock_hz, s->worker->now_us, &d))
-		rtp_session_digit(s, &d);
+		rtp_session_digit(s, &d, false);
 	else if (s->digit_in.open)
 		timer_start(s->worker->timers, &s->digit_timer, DTMF_LOST_END_MS);
 }
@@ -183,13 +183,13 @@ void rtp_session_tick(struct rtp_session *s)
 
 /* ---- what the peer presses ---- */
 
-void rtp_session_digit(struct rtp_session *s, const struct dtmf_digit *d)
+void rtp_session_digit(struct rtp_session *s, const struct dtmf_digit *d, bool is_sound)
 {
 	struct event e = { .digit = *d };
 
 	rtp_session_event(s, EV_DIGIT, &e);
-	/* The partner's peer takes no telephone events: it hears the digit. */
-	if (s->to && s->to != s && s->to->config.dtmf_send_pt < 0)
+	/* The partner's peer gets events from relay.c already if these were events, and hears tones already if these were tones. */
+	if (s->to && s->to != s && !s->to->config.digits_elsewhere && is_sound == (s->to->config.dtmf_send_pt >= 0))
 		digits_add(s->to, d->digit, d->duration_ms);
 	player_digit(s, d->digit);
 	recording_digit(s, d->digit);

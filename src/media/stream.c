@@ -313,6 +313,8 @@ void stream_configure(struct stream *s, const struct stream_config *c)
 	to->dtmf_send_pt = (int16_t)c->dtmf_send_pt;
 	to->dtmf_recv_pt = (int16_t)c->dtmf_recv_pt;
 	to->dtmf_clock_hz = c->dtmf_clock_hz ? c->dtmf_clock_hz : 8000;
+	to->hears = c->hears;
+	to->digits_elsewhere = c->digits_elsewhere;
 	to->relearn = c->relearn;
 	to->expect_rtp = c->expect_rtp;
 	to->rtcp_mux = c->rtcp_mux;

@@ -379,12 +379,19 @@ static void test_media_digits_are_reported_and_cross_a_bridge(void **state)
 	bed_free(b);
 }
 
-/* RFC 4733 §2.5.1.3, and a leg whose clock is six times as fast: what no longer fits stays at its longest. */
+/* RFC 4733 §2.5.1.3, and a leg whose clock is six times as fast: its segments end elsewhere. A packet that
+ * finds one full tells just that; the next tells what is beyond. */
 static void test_media_long_digit_crosses_in_segments(void **state)
 {
 	static const uint32_t clocks[] = { 8000, 16000, 48000 };
 	static const struct { uint32_t at; uint16_t duration; bool end; } packets[] = {
-		{ 0, 160, false }, { 0, 40000, false }, { 0, 0xffff, false }, { 0xffff, 160, false }, { 0xffff, 800, true }, { 0xffff, 800, true },
+		{ 0, 160, false }, { 0, 10000, false }, { 0, 0xffff, false }, { 0xffff, 160, false }, { 0xffff, 800, true }, { 0xffff, 800, true },
+	};
+	/* In the same order; at is so many full segments. */
+	static const struct { uint16_t at, duration; bool end; } expected[][ARRAY_LEN(packets)] = {
+		{ { 0, 160, false }, { 0, 10000, false }, { 0, 0xffff, false }, { 1, 160, false }, { 1, 800, true }, { 1, 800, true } },
+		{ { 0, 320, false }, { 0, 20000, false }, { 0, 0xffff, false }, { 1, 0xffff, false }, { 2, 1600, true }, { 2, 1600, true } },
+		{ { 0, 960, false }, { 0, 60000, false }, { 0, 0xffff, false }, { 1, 0xffff, false }, { 2, 0xffff, false }, { 3, 0xffff, false } },
 	};
 
 	(void)state;
@@ -393,7 +400,6 @@ static void test_media_long_digit_crosses_in_segments(void **state)
 		struct seen *x = stream_make(b, NULL), *y = stream_make(b, x->s);
 		struct peer *p = peer_new(100, 7000, 11), *q = peer_new(5, 5, 22);
 		struct stream_config c = config_of(q->port, CODEC_PCMU);
-		unsigned times = clocks[i] / 8000;
 
 		stream_setup(x->s, p->port, CODEC_PCMU);
 		c.dtmf_clock_hz = clocks[i];
@@ -412,13 +418,13 @@ static void test_media_long_digit_crosses_in_segments(void **state)
 		WAIT_FOR(b, (peer_receive(q), q->n == ARRAY_LEN(packets)));
 		assert_int_equal(x->ndigits, 1);
 		for (unsigned k = 0; k < q->n; k++) {
-			uint32_t full = packets[k].duration * times;
 			struct dtmf_event e;
 
 			assert_int_equal(q->got[k].marker, k == 0);
-			assert_int_equal(q->got[k].ts - q->got[0].ts, packets[k].at * times);
+			assert_int_equal(q->got[k].ts - q->got[0].ts, expected[i][k].at * 0xffffu);
 			assert_int_equal(dtmf_parse(&e, q->payload[k], q->got[k].len), 0);
-			assert_int_equal(e.duration, full > 0xffff ? 0xffff : full);
+			assert_int_equal(e.duration, expected[i][k].duration);
+			assert_int_equal(e.end, expected[i][k].end);
 		}
 		stream_end(b, x);
 		stream_end(b, y);
