@@ -80,6 +80,8 @@ struct leg {
 	bool remote_hold;
 	bool tells_keys;          /* of SRTP, in its descriptions */
 	enum oa_policy srtp;
+	enum dir_dtmf dtmf;
+	struct leg_infos *infos;  /* digits that wait to be told by INFO (leg_digits.c); NULL: there never were any */
 	enum sdp_dir wish, described; /* the direction our next description wishes; the last one's */
 	bool wants_reoffer;       /* to be offered anew as soon as that may be */
 	int reoffer_status;       /* how the last offer of ours went: 200, or why it was refused; 0: none yet, or under way */

@@ -78,6 +78,7 @@ static void leg_free(struct leg *leg)
 	free(leg->local_sdp);
 	free(leg->decoded_sdp);
 	free(leg->redirects);
+	free(leg->infos);
 	free(leg);
 }
 
@@ -135,6 +136,7 @@ int leg_accept(struct leg *leg, struct strans *st, const struct sip_msg *m)
 	int err;
 
 	leg_secure_begin(leg, strans_source(st)->proto);
+	leg_digits_begin(leg);
 	leg->is_late = !leg_sdp_of(leg, m).n;
 	if (!leg->is_late) {
 		err = oa_take_offer(leg->oa, leg_sdp_of(leg, m));
@@ -191,6 +193,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	if (err)
 		return err;
 	leg_secure_begin(leg, d->dest.proto);
+	leg_digits_begin(leg);
 	sockaddr_print_uri(&local, host);
 	out_init(&from_out, from, sizeof(from));
 	write_from(&from_out, leg, host, &caller);
@@ -483,37 +486,9 @@ static void on_ack(struct session *s, const struct sip_msg *m, void *arg)
 	call_wake(leg->call);
 }
 
-/* Digits by INFO, both bodies in use: "Signal=5\r\nDuration=160" and a bare "5". */
-static char info_digit(const struct sip_msg *m, uint32_t *duration_ms)
-{
-	struct str type, params, rest = m->body, signal = STR_NULL;
-
-	*duration_ms = 100;
-	sip_token_params(sip_msg_value(m, SIP_HDR_CONTENT_TYPE), &type, &params);
-	if (str_ieqz(type, "application/dtmf"))
-		signal = str_trim(m->body);
-	else if (str_ieqz(type, "application/dtmf-relay"))
-		while (rest.p) {
-			struct str line = str_cut(&rest, '\n'), name;
-
-			name = str_trim(str_cut(&line, '='));
-			if (str_ieqz(name, "Signal"))
-				signal = str_trim(line);
-			else if (str_ieqz(name, "Duration"))
-				str_to_u32(str_trim(line), 10000, duration_ms);
-		}
-	if (signal.n == 2 && str_eqz(signal, "10"))
-		return '*';
-	if (signal.n == 2 && str_eqz(signal, "11"))
-		return '#';
-	return signal.n == 1 && strchr("0123456789*#ABCDabcd", signal.p[0]) ? signal.p[0] : '\0';
-}
-
 static bool on_request(struct session *s, struct strans *st, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;
-	uint32_t duration_ms;
-	char digit;
 
 	(void)s;
 	told_learn(leg, m);
@@ -533,18 +508,10 @@ static bool on_request(struct session *s, struct strans *st, const struct sip_ms
 		strans_reply(st, &(struct sip_reply){ .status = 469, .reason = "Bad Info Package", .hdrs = STR("Recv-Info: \r\n") });
 		return true;
 	}
-	digit = info_digit(m, &duration_ms);
-	if (m->body.n && !digit) {
-		if (!leg_pass(leg, st, m))
-			strans_reply_simple(st, 415, "Accept: application/dtmf-relay, application/dtmf\r\n");
-		return true;
-	}
-	strans_reply_simple(st, 200, NULL);
-	if (digit) {
-		if (leg->partner && leg->partner->stream)
-			stream_send_digit(leg->partner->stream, digit, duration_ms);
-		call_digit(leg->call, leg, digit);
-	}
+	if (!m->body.n || leg_digit_info(leg, m))
+		strans_reply_simple(st, 200, NULL);
+	else if (!leg_pass(leg, st, m))
+		strans_reply_simple(st, 415, "Accept: application/dtmf-relay, application/dtmf\r\n");
 	return true;
 }
 

@@ -35,6 +35,14 @@ void leg_secure_begin(struct leg *leg, enum sip_proto proto);
 void leg_secure_local(const struct leg *leg, struct oa_local *l);
 /* False: plain RTP. */
 bool leg_secure_params(const struct leg *leg, struct secure_params *p);
+/* leg_digits.c: what the directory says of who is at its far end, when its dialog begins. */
+void leg_digits_begin(struct leg *leg);
+bool leg_digits_has_events(const struct leg *leg);   /* in its descriptions */
+void leg_digits_configure(const struct leg *leg, struct stream_config *c);
+/* Its far end has pressed a digit: for the partner, where that is to be told here, and the application. */
+void leg_digit_heard(struct leg *leg, char digit, uint32_t duration_ms);
+/* The same by an INFO. False: it carries no digit. */
+bool leg_digit_info(struct leg *leg, const struct sip_msg *m);
 /* leg_offer.c: offers after the first, both ways. */
 void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg);
 void leg_on_reoffer_done(struct session *s, int status, const struct sip_msg *m, void *arg);

@@ -23,7 +23,7 @@ static void fill_local(struct oa_local *l, struct leg_codecs *codecs, char addr[
 		.ptime_ms = PTIME_MS,
 		.ncodecs = codecs->n,
 		.codecs = codecs->list,
-		.dtmf = true,
+		.dtmf = leg_digits_has_events(leg),
 	};
 	leg_secure_local(leg, l);
 }
@@ -125,8 +125,7 @@ static void on_digit(struct stream *s, char digit, uint32_t duration_ms, void *a
 	struct leg *leg = arg;
 
 	(void)s;
-	(void)duration_ms;
-	call_digit(leg->call, leg, digit);
+	leg_digit_heard(leg, digit, duration_ms);
 }
 
 static void on_play_end(struct stream *s, uint32_t play_id, enum play_end end, void *arg)
@@ -292,6 +291,7 @@ void leg_configure(struct leg *leg)
 	c.dtmf_send_pt = a->dtmf_send_pt;
 	c.dtmf_recv_pt = a->dtmf_recv_pt;
 	c.dtmf_clock_hz = a->dtmf_clock_hz;
+	leg_digits_configure(leg, &c);
 	c.ptime_ms = a->ptime_ms;
 	opus_params_parse(&c.opus, str_from(a->fmtp));
 	c.relearn = strcmp(a->addr, leg->media_addr) != 0 || a->port != leg->media_port;

@@ -38,6 +38,9 @@ struct dir_srtp {
 	bool keys_in_clear;              /* they may be told over UDP and TCP */
 };
 
+/* How digits travel to and from an extension's phones or a trunk. */
+enum dir_dtmf { DIR_DTMF_AUTO, DIR_DTMF_RFC4733, DIR_DTMF_INFO, DIR_DTMF_INBAND };
+
 struct dir_domain {
 	const char *domain, *realm, *timezone, *language;
 	const char *music_class;         /* default music */
@@ -72,6 +75,7 @@ struct dir_extension {
 	struct dir_codecs codecs;
 	struct dir_srtp srtp;
 	enum dir_delayed delayed_offer;
+	enum dir_dtmf dtmf;
 	const char *pickup_group;        /* whose ringing calls it may take; NULL: only its own */
 };
 
@@ -110,6 +114,7 @@ struct dir_trunk {
 	struct dir_codecs codecs;
 	struct dir_srtp srtp;
 	enum dir_delayed delayed_offer;
+	enum dir_dtmf dtmf;
 	const char *tls_identity;        /* the domain of its certificate, by which it is known; NULL: none */
 	bool has_overload_control;       /* it is offered (sip/overload.h), but for calls to these numbers */
 	unsigned nurgent_numbers;

@@ -129,6 +129,12 @@ static enum dir_delayed delayed_offer(const char *which)
 	return !strcmp(which, "always") ? DIR_DELAYED_ALWAYS : !strcmp(which, "follow") ? DIR_DELAYED_FOLLOW : DIR_DELAYED_NEVER;
 }
 
+static enum dir_dtmf dtmf(const char *text)
+{
+	return !strcmp(text, "rfc4733") ? DIR_DTMF_RFC4733 : !strcmp(text, "info") ? DIR_DTMF_INFO :
+	       !strcmp(text, "inband") ? DIR_DTMF_INBAND : DIR_DTMF_AUTO;
+}
+
 static int fill_extension(struct directory *d, struct dir_row *r)
 {
 	unsigned n = count_elements(r->v[12]);
@@ -146,7 +152,7 @@ static int fill_extension(struct directory *d, struct dir_row *r)
 					       .qualify_s = number_or(r->v[15], 0), .pickup_group = r->v[16],
 					       .may_bulk = is_true(r->v[17]), .bulk_account = r->v[18], .mwi_unsolicited = is_true(r->v[19]),
 					       .codecs = codecs_of(r->v[20]), .srtp = srtp(r->v[21], r->v[22]),
-					       .delayed_offer = delayed_offer(r->v[23]) };
+					       .delayed_offer = delayed_offer(r->v[23]), .dtmf = dtmf(r->v[24]) };
 	return 0;
 }
 
@@ -214,6 +220,7 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	r->trunk.is_mutual = is_true(r->v[24]);
 	r->trunk.srtp = srtp(r->v[29], r->v[30]);
 	r->trunk.delayed_offer = delayed_offer(r->v[31]);
+	r->trunk.dtmf = dtmf(r->v[32]);
 	r->trunk.is_trusted = is_true(r->v[8]);
 	r->trunk.has_asserted = r->trunk.is_trusted && (!strcmp(r->v[9], "pai") || !strcmp(r->v[9], "both"));
 	r->trunk.has_rpid = r->trunk.is_trusted && (!strcmp(r->v[9], "rpid") || !strcmp(r->v[9], "both"));
@@ -334,7 +341,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" EXISTS (SELECT FROM pbx.mailbox AS m WHERE (m.domain, m.number) = (e.domain, e.number)),"
 		" e.caller_id, coalesce(e.anonymous, d.anonymous), array_to_string(e.identities, E'\\x1e'), e.presence_hidden, e.sees_peers,"
 		" coalesce(e.qualify_s, d.qualify_s, 0), e.pickup_group, e.bulk_registers, e.bulk_account, e.mwi_unsolicited,"
-		" array_to_string(e.codecs, ','), e.srtp, e.srtp_keys_in_clear, e.delayed_offer"
+		" array_to_string(e.codecs, ','), e.srtp, e.srtp_keys_in_clear, e.delayed_offer, e.dtmf"
 		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)"
 		" WHERE ($1::text[] IS NULL OR e.domain || '/' || e.number = ANY($1) OR e.domain = ANY($1)) AND e.enabled", fill_extension },
 	[DIR_CREDENTIAL] = { "credential",
@@ -350,7 +357,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" t.trusted, t.identity, t.caller_id, t.session_expires_s, t.register, t.registrar, t.register_as, t.register_expires_s, t.contact_user, t.proxy,"
 		" t.number_from, t.qualify_s, t.outbound, t.keepalive_s, t.register_bulk, t.tls_identity, t.mutual_auth,"
 		" array_to_string(t.more_proxies || t.urgent_numbers, E'\\x1e'), cardinality(t.more_proxies), t.overload_control,"
-		" array_to_string(t.codecs, ','), t.srtp, t.srtp_keys_in_clear, t.delayed_offer FROM pbx.trunk AS t"
+		" array_to_string(t.codecs, ','), t.srtp, t.srtp_keys_in_clear, t.delayed_offer, t.dtmf FROM pbx.trunk AS t"
 		WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
 	[DIR_GROUP] = { "ring_group",
 		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"
