@@ -48,6 +48,7 @@ struct dir_domain {
 	unsigned qop;                    /* enum digest_qop bits: 8 auth, 16 auth-int */
 	bool is_default;
 	bool has_userhash;               /* a name may come as its hash (RFC 7616 §3.4.4) */
+	bool has_digest_session;         /* algorithms are offered as -sess, too (RFC 7616 §3.4.2) */
 	bool is_mutual;                  /* whoever shows a password is shown that we know it, too (RFC 7616 §3.5) */
 	char default_context[64];
 	const char *caller_id;           /* number shown outside; NULL: none */

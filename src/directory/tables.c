@@ -74,6 +74,7 @@ static int fill_domain(struct directory *d, struct dir_row *r)
 	r->domain.recall_ring_s = number_or(r->v[13], 0);
 	r->domain.has_userhash = is_true(r->v[14]);
 	r->domain.is_mutual = is_true(r->v[15]);
+	r->domain.has_digest_session = is_true(r->v[16]);
 	return 0;
 }
 
@@ -333,7 +334,8 @@ static int fill_note(struct directory *d, struct dir_row *r)
 const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 	[DIR_DOMAIN] = { "domain",
 		"SELECT domain, domain, realm, timezone, language, music_class, algorithms, default_context, is_default, caller_id,"
-		" session_expires_s, session_min_s, qop, transfer_answer_s, recall_ring_s, userhash, mutual_auth FROM pbx.domain"
+		" session_expires_s, session_min_s, qop, transfer_answer_s, recall_ring_s, userhash, mutual_auth,"
+		" digest_session FROM pbx.domain"
 		WANTED("domain"), fill_domain },
 	[DIR_EXTENSION] = { "extension",
 		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"

@@ -84,6 +84,11 @@ static struct str source_of(const struct check *c, union sockaddr_any *buf)
 					     : (struct str){ (const char *)&buf->v4.sin_addr, 4 };
 }
 
+static unsigned sessions_of(const struct dir_domain *domain)
+{
+	return domain->has_digest_session ? DIGEST_SESS : 0;
+}
+
 /* The lines of a challenge of a user of that name. */
 static enum dir_answer write_challenge(const struct check *c, struct out *o, struct str name, bool stale)
 {
@@ -95,7 +100,7 @@ static enum dir_answer write_challenge(const struct check *c, struct out *o, str
 	    algorithms_of(c->auth, c->domain->domain, cred, name, &algs) == DIR_UNKNOWN)
 		return DIR_UNKNOWN;
 	digest_challenge(c->auth->digest, o, SIP_HDR_WWW_AUTHENTICATE, str_from(c->domain->realm),
-			 algs | c->domain->qop | (c->domain->has_userhash ? DIGEST_USERHASH : 0), stale,
+			 algs | c->domain->qop | (c->domain->has_userhash ? DIGEST_USERHASH : 0) | sessions_of(c->domain), stale,
 			 source_of(c, &source));
 	return DIR_FOUND;
 }
@@ -196,7 +201,7 @@ static bool find_offer(const struct check *c, const struct sip_credentials *give
 	*name = *cred ? str_from((*cred)->auth_name) : given->username;
 	if (algorithms_of(c->auth, c->domain->domain, *cred, *name, offered) == DIR_UNKNOWN)
 		return false;
-	*offered |= c->domain->qop;
+	*offered |= c->domain->qop | sessions_of(c->domain);
 	return true;
 }
 

@@ -293,6 +293,7 @@ void dialog_fini(struct dialog *d)
 	if (d->auth) {
 		free(d->auth->user);
 		free(d->auth->password);
+		free(d->auth->next);
 		free(d->auth);
 		d->auth = NULL;
 	}

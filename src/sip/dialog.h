@@ -38,6 +38,7 @@ struct dialog_usage {
 
 struct dialog_auth {
 	char *user, *password;
+	char *next;                       /* what the next request's credentials are made of (digest_keep_next()); NULL: nothing */
 };
 
 struct dialog {

@@ -1,7 +1,7 @@
 /* digest.h - digest authentication, pure (RFC 7616, RFC 8760, RFC 3261 §22).
  *
- * Algorithms MD5, SHA-256 and SHA-512-256; qop auth and auth-int; user names in plain, extended (username*) or hashed. The client can do
- * the -sess variants, too; the server doesn't offer them: with a nonce that is used once a session key is no gain.
+ * Algorithms MD5, SHA-256 and SHA-512-256, each with a session's key (-sess), too; qop auth and auth-int; user names in plain, extended
+ * (username*) or hashed. A session is that of a nonce and the cnonce that comes with it: who keeps his cnonce keeps his key.
  * Texts between quotes come and go with their escapes undone. The server side keeps no state for a nonce it hands out: a nonce is
  * its time, a mark of the source it is for and a serial under a keyed hash. Only nonces that were used successfully are remembered, with the
  * highest nonce count seen and a window of those below, until they expire, so a replay is refused. A nonce serves its own source
@@ -21,6 +21,7 @@ enum digest_alg { DIGEST_MD5 = 1, DIGEST_SHA256 = 2, DIGEST_SHA512_256 = 4 }; /*
 /* May stand beside them in what is offered; none: auth. auth-int protects the body, too. */
 enum digest_qop { DIGEST_AUTH = 8, DIGEST_AUTH_INT = 16 };
 #define DIGEST_USERHASH 32     /* likewise: the name may come as its hash (RFC 7616 §3.4.4); whoever checks looks it up */
+#define DIGEST_SESS 64         /* likewise: each algorithm is offered as -sess, too */
 #define DIGEST_USER_MAX 256    /* a name with escapes, or in RFC 8187's notation, when these are undone */
 
 struct digest_server;
@@ -99,6 +100,9 @@ bool digest_asks_anew(const struct sip_msg *response, struct str credentials);
 /* Has who answers with 2xx to these credentials shown that he knows the password (RFC 7616 §3.5)? False also when he says nothing of it,
  * or without credentials. */
 bool digest_is_proved(const struct sip_msg *response, struct str credentials, struct str user, struct str password);
+/* The same for a request that isn't known yet: writes what digest_answer_kept() makes its credentials of. -ENOENT. */
+int digest_keep_next(struct out *o, const struct sip_msg *response, struct str credentials);
+int digest_answer_kept(struct out *o, struct str kept, const struct digest_request *r, struct rng *rng);
 /* Credentials for the next request, r, where this 2xx to the one with those has given a nonce for it (RFC 7616 §3.5): an Authorization line.
  * -ENOENT: it hasn't. */
 int digest_answer_ahead(struct out *o, const struct sip_msg *response, struct str credentials, const struct digest_request *r, struct rng *rng);

@@ -10,6 +10,7 @@
 #define CNONCE_LEN 16
 #define REALMS_MAX 8       /* who asks for more gets no answer */
 #define TEXT_MAX 256       /* of a realm without its escapes */
+#define KEPT_MAX 1024
 
 struct answerable {
 	struct sip_challenge c;
@@ -260,30 +261,61 @@ bool digest_is_proved(const struct sip_msg *response, struct str credentials, st
 	return false;
 }
 
-int digest_answer_ahead(struct out *o, const struct sip_msg *response, struct str credentials, const struct digest_request *r, struct rng *rng)
+/* As the challenge that the next nonce stands for. */
+static void print_next(struct out *o, const struct sip_credentials *given, struct str nonce)
+{
+	out_z(o, "Digest realm=\"");
+	out_str(o, given->realm);
+	out_chr(o, '"');
+	print_raw_quoted(o, "nonce", nonce);
+	print_raw_quoted(o, "qop", given->qop);
+	if (given->algorithm.n)
+		out_fmt(o, ", algorithm=%.*s", STR_ARG(given->algorithm));
+	if (given->opaque.p)
+		print_raw_quoted(o, "opaque", given->opaque);
+	if (given->userhash)
+		out_z(o, ", userhash=true");
+}
+
+int digest_keep_next(struct out *o, const struct sip_msg *response, struct str credentials)
 {
 	struct sip_credentials given;
 	struct sip_auth_info info;
-	struct digest_engine e;
 	struct str line;
-	int err = -ENOENT;
 
 	if (sip_auth_info_parse(&info, sip_msg_value_by_name(response, "Authentication-Info")) != 0 || !info.nextnonce.n)
 		return -ENOENT;
-	while (err == -ENOENT && cut_credentials(&credentials, &line, &given)) {
-		struct answerable a = { .c = { .realm = given.realm, .nonce = info.nextnonce, .opaque = given.opaque, .algorithm = given.algorithm,
-					       .userhash = given.userhash }, .hdr = SIP_HDR_WWW_AUTHENTICATE };
-
-		a.alg = digest_alg_parse(given.algorithm, &a.is_sess);
-		if (!str_istarts(line, STR("Authorization")) || !is_for(&info, &given) || !a.alg || !choose_qop(given.qop, &a.qop))
+	while (cut_credentials(&credentials, &line, &given)) {
+		if (!str_istarts(line, STR("Authorization")) || !is_for(&info, &given))
 			continue;
-		err = digest_engine_init(&e);
-		if (err)
-			break;
-		err = answer_one(&e, o, &a, r, rng);
-		digest_engine_fini(&e);
+		print_next(o, &given, info.nextnonce);
+		return out_ok(o) ? 0 : -ENOSPC;
 	}
+	return -ENOENT;
+}
+
+int digest_answer_kept(struct out *o, struct str kept, const struct digest_request *r, struct rng *rng)
+{
+	struct answerable a = { .hdr = SIP_HDR_WWW_AUTHENTICATE };
+	struct digest_engine e;
+	int err = is_answerable(&a, kept) ? digest_engine_init(&e) : -ENOENT;
+
+	if (err)
+		return err;
+	err = answer_one(&e, o, &a, r, rng);
+	digest_engine_fini(&e);
 	return err ? err : out_ok(o) ? 0 : -ENOSPC;
+}
+
+int digest_answer_ahead(struct out *o, const struct sip_msg *response, struct str credentials, const struct digest_request *r, struct rng *rng)
+{
+	char kept[KEPT_MAX];
+	struct out k;
+	int err;
+
+	out_init(&k, kept, sizeof(kept));
+	err = digest_keep_next(&k, response, credentials);
+	return err ? err : digest_answer_kept(o, out_view(&k), r, rng);
 }
 
 void digest_keep_others(struct out *o, const struct sip_msg *response, struct str credentials)

@@ -219,7 +219,7 @@ static bool is_offered(const struct sip_credentials *c, enum digest_alg alg, boo
 {
 	unsigned qop = offered & (DIGEST_AUTH | DIGEST_AUTH_INT) ? offered : offered | DIGEST_AUTH;
 
-	if (is_sess || !(alg & offered & DIGEST_ALGS))
+	if (!(alg & offered & DIGEST_ALGS) || (is_sess && (!(offered & DIGEST_SESS) || str_empty(c->qop))))
 		return false;
 	if (str_ieqz(c->qop, "auth-int"))
 		return qop & DIGEST_AUTH_INT;
@@ -239,6 +239,7 @@ static const char *secret_ha1(const struct digest_secret *s, enum digest_alg alg
 /* What an answer is checked with, worked out before it is looked at. */
 struct glance {
 	enum digest_alg alg;
+	bool is_sess;
 	uint64_t nonce; /* its hash */
 	uint32_t nc;
 };
@@ -248,9 +249,8 @@ static enum digest_verdict glance(struct digest_server *d, const struct sip_msg 
 {
 	unsigned char id[NONCE_ID], mark[NONCE_MARK];
 	int64_t born_ms, age_ms;
-	bool is_sess;
 
-	g->alg = digest_alg_parse(c->algorithm, &is_sess);
+	g->alg = digest_alg_parse(c->algorithm, &g->is_sess);
 	g->nc = 1; /* without qop: a nonce serves once */
 	if (str_empty(c->nonce) || str_empty(c->response) || str_empty(c->uri) || str_empty(c->username))
 		return DIGEST_MALFORMED;
@@ -258,7 +258,7 @@ static enum digest_verdict glance(struct digest_server *d, const struct sip_msg 
 		return DIGEST_MALFORMED;
 	if (!uri_is_of_request(c->uri, m))
 		return DIGEST_MALFORMED;
-	if (!is_offered(c, g->alg, is_sess, offered) || !nonce_is_ours(d, c->nonce, c->realm, id, &g->nonce, &born_ms))
+	if (!is_offered(c, g->alg, g->is_sess, offered) || !nonce_is_ours(d, c->nonce, c->realm, id, &g->nonce, &born_ms))
 		return DIGEST_FOREIGN;
 	age_ms = clock_wall_ms(d->clock) - born_ms;
 	if (age_ms > d->life_ms || age_ms < -CLOCK_SLACK_MS)
@@ -292,6 +292,7 @@ enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *
 	bool is_known = ha1 && *ha1;
 	const struct digest_input in = {
 		.alg = g.alg,
+		.is_sess = g.is_sess,
 		.ha1 = is_known ? str_from(ha1) : (struct str){ no_ha1, g.alg == DIGEST_MD5 ? 32 : 64 },
 		.nonce = c->nonce,
 		.nc = c->nc,
@@ -342,7 +343,7 @@ void digest_info(struct digest_server *d, struct out *o, const struct sip_creden
 	char proof[DIGEST_HEX_MAX];
 	/* §3.5: as the response, with a method that is empty. */
 	const struct digest_input in = { .alg = alg, .ha1 = str_from(ha1), .nonce = c->nonce, .nc = c->nc, .cnonce = c->cnonce, .qop = c->qop,
-					 .uri = c->uri };
+					 .uri = c->uri, .is_sess = is_sess };
 
 	if (!ha1 || !(is_int ? is_bodyless : str_ieqz(c->qop, "auth")) || digest_engine_response(&d->engine, &in, proof) != 0)
 		return;
@@ -357,27 +358,39 @@ void digest_info(struct digest_server *d, struct out *o, const struct sip_creden
 	out_z(o, "\r\n");
 }
 
+static void write_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hdr, struct str realm, enum digest_alg alg, bool is_sess,
+			    unsigned offered, bool stale, struct str source)
+{
+	const char *qop = !(offered & DIGEST_AUTH_INT) ? "auth" : offered & DIGEST_AUTH ? "auth,auth-int" : "auth-int";
+	char nonce[NONCE_TEXT];
+
+	nonce_print(d, realm, source, nonce);
+	out_z(o, sip_hdr_name(hdr));
+	out_z(o, ": Digest realm=");
+	digest_print_quoted(o, realm);
+	out_z(o, ", nonce=\"");
+	out_mem(o, nonce, NONCE_TEXT);
+	out_z(o, "\", algorithm=");
+	out_z(o, digest_alg_name(alg));
+	out_z(o, is_sess ? "-sess, qop=\"" : ", qop=\"");
+	out_z(o, qop);
+	out_z(o, stale ? "\", stale=true" : "\"");
+	/* What names and passwords were hashed in (§3.3). Whoever knows MD5 alone knows nothing of it, either. */
+	if (alg != DIGEST_MD5)
+		out_z(o, ", charset=UTF-8");
+	out_z(o, offered & DIGEST_USERHASH ? ", userhash=true\r\n" : "\r\n");
+}
+
 void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hdr, struct str realm, unsigned offered,
 		      bool stale, struct str source)
 {
 	static const enum digest_alg strongest_first[] = { DIGEST_SHA512_256, DIGEST_SHA256, DIGEST_MD5 };
-	const char *qop = !(offered & DIGEST_AUTH_INT) ? "auth" : offered & DIGEST_AUTH ? "auth,auth-int" : "auth-int";
-	char nonce[NONCE_TEXT];
 
 	for (size_t i = 0; i < ARRAY_LEN(strongest_first); i++) {
 		if (!(offered & strongest_first[i]))
 			continue;
-		nonce_print(d, realm, source, nonce);
-		out_z(o, sip_hdr_name(hdr));
-		out_z(o, ": Digest realm=");
-		digest_print_quoted(o, realm);
-		out_z(o, ", nonce=\"");
-		out_mem(o, nonce, NONCE_TEXT);
-		out_z(o, "\", algorithm=");
-		out_z(o, digest_alg_name(strongest_first[i]));
-		out_z(o, ", qop=\"");
-		out_z(o, qop);
-		out_z(o, stale ? "\", stale=true" : "\"");
-		out_z(o, offered & DIGEST_USERHASH ? ", userhash=true\r\n" : "\r\n");
+		write_challenge(d, o, hdr, realm, strongest_first[i], false, offered, stale, source);
+		if (offered & DIGEST_SESS)
+			write_challenge(d, o, hdr, realm, strongest_first[i], true, offered, stale, source);
 	}
 }

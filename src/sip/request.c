@@ -7,6 +7,7 @@
 #include "sip/digest.h"
 
 #define AUTH_LINE_MAX 4096
+#define NEXT_MAX 1024
 #define CHALLENGES_MAX 3 /* ours, a proxy's on the way, and a nonce that was too old */
 
 static void on_response(struct ctrans *ct, const struct sip_msg *m, void *arg);
@@ -86,6 +87,50 @@ static int keep_content(struct request *r, const struct request_params *p)
 	return r->hdrs && r->body && (r->ctype || !p->ctype) ? 0 : -ENOMEM;
 }
 
+/* ---- the next nonce (RFC 7616 §3.5) ---- */
+
+static void print_uri(const struct request *r, struct out *scratch, struct str *uri)
+{
+	out_init_grow(scratch, SIP_MSG_MAX);
+	dialog_print_request(r->dialog, scratch, r->method, r->method_name, r->cseq, 0, uri);
+}
+
+static void keep_next(const struct request *r, const struct sip_msg *m)
+{
+	struct dialog_auth *auth = r->dialog->auth;
+	char kept[NEXT_MAX];
+	struct out o;
+
+	if (m->status / 100 != 2 || !r->auth || !auth)
+		return;
+	out_init(&o, kept, sizeof(kept));
+	if (digest_keep_next(&o, m, str_from(r->auth)) != 0)
+		return;
+	free(auth->next);
+	auth->next = str_dup(out_view(&o));
+}
+
+/* What a response has given for it: that spares the challenge. It serves once. */
+static void use_next(struct request *r, const struct request_params *p)
+{
+	struct dialog_auth *auth = r->dialog->auth;
+	char line[AUTH_LINE_MAX];
+	struct out scratch, o;
+	struct str uri;
+
+	if (!auth || !auth->next)
+		return;
+	print_uri(r, &scratch, &uri);
+	out_init(&o, line, sizeof(line));
+	if (digest_answer_kept(&o, str_from(auth->next), &(struct digest_request){
+		    .method = str_from(r->method_name), .uri = uri, .body = p->body, .user = str_from(auth->user),
+		    .password = str_from(auth->password), .nc = 1 }, r->dialog->ua->rng) == 0)
+		r->auth = str_dup(out_view(&o));
+	out_fini(&scratch);
+	free(auth->next);
+	auth->next = NULL;
+}
+
 int request_start(struct request *r, struct dialog *d, const struct request_params *p, const struct request_handler *h)
 {
 	int err;
@@ -98,6 +143,7 @@ int request_start(struct request *r, struct dialog *d, const struct request_para
 	err = d->auth || p->keeps_content || d->ntargets > 1 ? keep_content(r, p) : 0;
 	if (!err) {
 		r->cseq = r->first_cseq = ++d->local_seq;
+		use_next(r, p);
 		err = send_to_any(r, p->hdrs, p->ctype, p->body);
 	}
 	if (err)
@@ -195,13 +241,12 @@ static int answer_challenge(struct request *r, const struct sip_msg *m)
 	int err;
 
 	/* the Request-URI the request will have is the one the answer is made for */
-	out_init_grow(&scratch, SIP_MSG_MAX);
-	dialog_print_request(r->dialog, &scratch, r->method, r->method_name, r->cseq, 0, &uri);
-	out_fini(&scratch);
+	print_uri(r, &scratch, &uri);
 	out_init(&o, line, sizeof(line));
 	err = digest_answer_request(&o, m, &(struct digest_request){
 		.method = str_from(r->method_name), .uri = uri, .body = { r->body, r->body_len },
 		.user = str_from(auth->user), .password = str_from(auth->password), .nc = 1 }, r->dialog->ua->rng);
+	out_fini(&scratch);
 	if (!err && old)
 		digest_keep_others(&o, m, str_from(old));
 	if (err || !out_ok(&o))
@@ -232,6 +277,7 @@ static void on_response(struct ctrans *ct, const struct sip_msg *m, void *arg)
 	if (m->status == 503 && !r->has_final && try_next_target(r))
 		return;
 	r->has_progress = true;
+	keep_next(r, m);
 	if (m->status >= 200)
 		r->has_final = true;
 	if (m->status >= 300 || (m->status >= 200 && r->method != SIP_INVITE)) {

@@ -129,7 +129,7 @@ class Credentials:
         for value in response.all("WWW-Authenticate") + response.all("Proxy-Authenticate"):
             params = params_of(value)
             name = params.get("algorithm", "MD5")
-            if name in self.HASHES and self.algorithm in (None, name):
+            if name.removesuffix("-sess") in self.HASHES and self.algorithm in (None, name):
                 self.challenge, self.count = params, 0
                 return self
         raise OfficeError(f"no challenge to answer in:\n{response}")
@@ -138,10 +138,12 @@ class Credentials:
         """The Authorization header line; count and response override what is right."""
         c = self.challenge
         name = c.get("algorithm", "MD5")
-        digest = lambda text: self.HASHES[name](text.encode()).hexdigest()  # noqa: E731
+        digest = lambda text: self.HASHES[name.removesuffix("-sess")](text.encode()).hexdigest()  # noqa: E731
         self.count += 1
         nc = f"{count if count is not None else self.count:08x}"
         ha1 = digest(f"{self.user}:{c['realm']}:{self.password}")
+        if name.endswith("-sess"):
+            ha1 = digest(f"{ha1}:{c['nonce']}:{self.cnonce}")
         a2 = f"{method}:{uri}" + (f":{digest('')}" if self.qop == "auth-int" else "")
         good = digest(f"{ha1}:{c['nonce']}:{nc}:{self.cnonce}:{self.qop}:{digest(a2)}")
         opaque = f', opaque="{c["opaque"]}"' if "opaque" in c else ""

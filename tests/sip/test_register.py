@@ -73,6 +73,21 @@ def test_all_algorithms_are_offered_where_all_are_set(office, algorithm):
         office.change("UPDATE pbx.extension SET algorithms = NULL WHERE domain = 'office' AND number = '1004'")
 
 
+def test_keys_of_a_session_are_offered_where_the_domain_has_them(office):
+    """RFC 7616 §3.4.2; a call is let in by them, too."""
+    office.change("UPDATE pbx.domain SET digest_session = true WHERE domain = 'office'")
+    try:
+        with Phone(office, "1004", algorithm="MD5-sess") as phone:
+            m = phone.register_once()
+            assert [params_of(v)["algorithm"] for v in m.all("WWW-Authenticate")] == ["MD5", "MD5-sess"]
+            assert phone.register().status == 200
+            phone.unregister()
+        with Phone(office, "1004", "wrong", algorithm="MD5-sess") as phone:
+            assert phone.register().status == 401
+    finally:
+        office.change("UPDATE pbx.domain SET digest_session = DEFAULT WHERE domain = 'office'")
+
+
 @pytest.mark.parametrize("offered", ["auth", "auth-int", "auth,auth-int"])
 def test_qop_is_what_the_domain_offers(office, offered):
     """RFC 7616 §3.3, §3.4.3."""

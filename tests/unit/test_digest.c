@@ -206,9 +206,9 @@ static void test_digest_challenge_strongest_algorithm_first(void **state)
 
 	challenge(f, DIGEST_ALGS, false);
 	assert_ptr_equal(strstr(f->challenge, "WWW-Authenticate: Digest realm=\"cord.example\", nonce=\""), f->challenge);
-	char *sha = strstr(f->challenge, "algorithm=SHA-256, qop=\"auth\"\r\n");
+	char *sha = strstr(f->challenge, "algorithm=SHA-256, qop=\"auth\", charset=UTF-8\r\n");
 	char *md5 = strstr(f->challenge, "algorithm=MD5, qop=\"auth\"\r\n");
-	char *sha512 = strstr(f->challenge, "algorithm=SHA-512-256, qop=\"auth\"\r\n");
+	char *sha512 = strstr(f->challenge, "algorithm=SHA-512-256, qop=\"auth\", charset=UTF-8\r\n");
 	assert_non_null(sha);
 	assert_non_null(md5);
 	assert_non_null(sha512);
@@ -602,6 +602,36 @@ static void test_digest_info_proves_the_password_to_the_client(void **state)
 	}
 }
 
+/* RFC 7616 §3.4.2: offered behind the plain one, and taken where it was offered; the proof is made with the session's key, too. */
+static void test_digest_session_keys_are_taken_where_offered(void **state)
+{
+	static const struct { enum digest_alg alg; const char *name; } rows[] = {
+		{ DIGEST_MD5, "MD5-sess" }, { DIGEST_SHA256, "SHA-256-sess" }, { DIGEST_SHA512_256, "SHA-512-256-sess" },
+	};
+	struct fixture *f = *state;
+	char line[4096], info[1024];
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		challenge(f, rows[i].alg | DIGEST_SESS, false);
+		assert_true(strstr(f->challenge, digest_alg_name(rows[i].alg)) < strstr(f->challenge, rows[i].name));
+		response(f, 401, strchr(f->challenge, '\n') + 1); /* the second line alone */
+		snprintf(line, sizeof(line), "%s", answer(f, "1001", "secret", ""));
+		assert_non_null(strstr(line, rows[i].name));
+		assert_int_equal(check_line(f, line, REALM, "", rows[i].alg), DIGEST_FOREIGN);
+		assert_int_equal(check_line(f, line, REALM, "", rows[i].alg | DIGEST_SESS), DIGEST_OK);
+		write_info(f, info, sizeof(info));
+		response(f, 200, info);
+		assert_true(digest_is_proved(&f->msg, str_from(line), STR("1001"), STR("secret")));
+		response(f, 401, strchr(f->challenge, '\n') + 1);
+		snprintf(line, sizeof(line), "%s", answer(f, "1001", "wrong", ""));
+		assert_int_equal(check_line(f, line, REALM, "", rows[i].alg | DIGEST_SESS), DIGEST_FAILED);
+	}
+	/* It needs a cnonce, which RFC 2069 has none of. */
+	challenge(f, DIGEST_MD5 | DIGEST_SESS, false);
+	assert_int_equal(check_secret(f, &(struct attempt){ .alg = DIGEST_MD5, .algorithm = "MD5-sess", .qop = "", .nc = 1 }, &f->secret,
+				      DIGEST_MD5 | DIGEST_SESS), DIGEST_FOREIGN);
+}
+
 /* With auth-int the proof is about the body of the answer, and can be made ahead where it has none. */
 static void test_digest_info_of_auth_int_is_for_answers_without_a_body(void **state)
 {
@@ -802,6 +832,7 @@ int main(void)
 		WITH_SERVER(test_digest_answer_passes_own_check),
 		WITH_SERVER(test_digest_answer_takes_userhash_and_session),
 		WITH_SERVER(test_digest_info_proves_the_password_to_the_client),
+		WITH_SERVER(test_digest_session_keys_are_taken_where_offered),
 		WITH_SERVER(test_digest_info_of_auth_int_is_for_answers_without_a_body),
 		WITH_SERVER(test_digest_info_gives_the_next_nonce_in_time),
 		WITH_SERVER(test_digest_answer_takes_the_best_of_each_realm),

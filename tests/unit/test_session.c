@@ -1278,6 +1278,30 @@ static void test_session_challenge_answered_once(void **state)
 	assert_all_gone(f);
 }
 
+/* RFC 7616 §3.5: the next request goes with the next nonce at once, that behind it waits to be asked again. */
+static void test_session_next_nonce_spares_a_challenge(void **state)
+{
+	struct fixture *f = *state;
+	struct session_params p = params(f);
+	char buf[512];
+
+	set_digest(f);
+	p.auth_user = "1001";
+	p.auth_password = "secret";
+	assert_int_equal(session_invite(&f->a.s, f->w->ends[0].ua, &p, &handler, &f->a), 0);
+	wire_settle(f->w);
+	assert_int_equal(session_answer(f->b.s, "Authentication-Info: nextnonce=\"second\"\r\n", SDP_TYPE, STR(SDP)), 0);
+	wire_settle(f->w);
+	assert_int_equal(session_request(f->a.s, "INFO", NULL, NULL, STR_NULL, NULL, NULL), 0);
+	wire_header(f->w->ends[0].last, "Authorization", buf, sizeof(buf));
+	assert_non_null(strstr(buf, "nonce=\"second\""));
+	assert_non_null(strstr(buf, "nc=00000001"));
+	wire_settle(f->w);
+	session_close(f->a.s, 0, NULL);
+	assert_string_equal(wire_header(f->w->ends[0].last, "Authorization", buf, sizeof(buf)), "");
+	assert_all_gone(f);
+}
+
 /* ---- reliable provisional responses (RFC 3262) ---- */
 
 static void invite_with(struct fixture *f, const char *hdrs, const char *body)
@@ -2283,6 +2307,7 @@ int main(void)
 		T(old_cseq_500),
 		T(foreign_address_must_be_authorized),
 		T(challenge_answered_once),
+		T(next_nonce_spares_a_challenge),
 		T(rel_answer_in_183_is_the_answer),
 		T(rel_required_means_all),
 		T(rel_repeated_until_prack),
