@@ -202,6 +202,24 @@ struct encoder *encoder_new(enum codec_id id, uint32_t rate_hz)
 	return e;
 }
 
+struct encoder *encoder_copy(const struct encoder *e)
+{
+	struct encoder *copy;
+
+	if (!e->state || !e->kind->encoder_copy)
+		return encoder_new(e->codec->id, e->rate_hz);
+	copy = malloc(sizeof(*copy));
+	if (!copy)
+		return NULL;
+	*copy = *e;
+	copy->state = e->kind->encoder_copy(e->state, e->codec);
+	if (!copy->state) {
+		free(copy);
+		return NULL;
+	}
+	return copy;
+}
+
 struct decoder *decoder_new(enum codec_id id, uint32_t rate_hz)
 {
 	const struct codec *c = codec_get(id);

@@ -58,6 +58,9 @@ struct decoder;
 struct encoder *encoder_new(enum codec_id id, uint32_t rate_hz);
 struct decoder *decoder_new(enum codec_id id, uint32_t rate_hz);
 void encoder_free(struct encoder *e);
+/* One that goes on as this would: their payloads are the same as long as their sound is. A codec whose state can't be copied (G.729) begins
+ * anew. NULL without memory. */
+struct encoder *encoder_copy(const struct encoder *e);
 void decoder_free(struct decoder *d);
 /* What the receiver wishes, and what share of packets it misses. Nothing for any codec but Opus. */
 void encoder_tune(struct encoder *e, const struct opus_params *p, unsigned loss_percent);

@@ -10,6 +10,7 @@
 struct codec_kind {
 	void *(*encoder_open)(const struct codec *c, uint32_t rate_hz); /* NULL without memory */
 	void (*encoder_close)(void *st);
+	void *(*encoder_copy)(const void *st, const struct codec *c); /* NULL: can't be; its result: without memory */
 	/* What has been checked: nsamples are whole frames, their bytes fit into max. */
 	size_t (*encode)(void *st, const struct codec *c, const int16_t *pcm, size_t nsamples, uint8_t *out, size_t max);
 	void (*tune)(void *st, const struct opus_params *p, unsigned loss_percent);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <opus/opus.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define COMPLEXITY 5          /* of 10: half of the CPU of 10, and no ear hears the difference in speech */
 #define SOUND_BITRATE 40000
@@ -56,6 +57,22 @@ static void *opus_encoder_open(const struct codec *c, uint32_t rate_hz)
 	opus_encoder_ctl(enc, OPUS_SET_COMPLEXITY(COMPLEXITY));
 	opus_encoder_ctl(enc, OPUS_SET_SIGNAL(OPUS_SIGNAL_VOICE));
 	opus_encoder_ctl(enc, OPUS_SET_BITRATE(speech_bitrate(rate_hz)));
+	return s;
+}
+
+/* A state of libopus lies in one piece, which may be copied as it is (opus.h). */
+static void *opus_encoder_copy(const void *st, const struct codec *c)
+{
+	const struct sender *from = st;
+	opus_int32 rate_hz = 0;
+	struct sender *s;
+
+	opus_encoder_ctl(from->enc, OPUS_GET_SAMPLE_RATE(&rate_hz));
+	s = opus_encoder_open(c, (uint32_t)rate_hz);
+	if (!s)
+		return NULL;
+	memcpy(s->enc, from->enc, (size_t)opus_encoder_get_size(1));
+	s->is_pausing = from->is_pausing;
 	return s;
 }
 
@@ -142,7 +159,7 @@ static bool opus_is_dtx(const uint8_t *in, size_t len)
 }
 
 const struct codec_kind codec_kind_opus = {
-	.encoder_open = opus_encoder_open, .encoder_close = opus_encoder_close, .encode = opus_do_encode, .tune = opus_tune,
+	.encoder_open = opus_encoder_open, .encoder_close = opus_encoder_close, .encoder_copy = opus_encoder_copy, .encode = opus_do_encode, .tune = opus_tune,
 	.for_sounds = opus_for_sounds,
 	.decoder_open = opus_decoder_open, .decoder_close = opus_decoder_close, .decode = opus_do_decode, .conceal = opus_conceal,
 	.units = opus_units, .is_dtx = opus_is_dtx,

@@ -4,6 +4,10 @@
 
 #include <errno.h>
 #include <spandsp.h>
+#include <spandsp/private/bitstream.h>
+#include <spandsp/private/g722.h>
+#include <spandsp/private/g726.h>
+#include <spandsp/private/gsm0610.h>
 
 /* ---- G.722 (RFC 3551 §4.5.2) ---- */
 
@@ -14,6 +18,16 @@ static void *g722_encoder_open(const struct codec *c, uint32_t rate_hz)
 }
 
 static void g722_encoder_close(void *st) { g722_encode_free(st); }
+
+/* No state of SpanDSP's coders points to anything but its code. */
+static void *g722_encoder_copy(const void *st, const struct codec *c)
+{
+	g722_encode_state_t *copy = g722_encoder_open(c, 0);
+
+	if (copy)
+		*copy = *(const g722_encode_state_t *)st;
+	return copy;
+}
 
 static size_t g722_do_encode(void *st, const struct codec *c, const int16_t *pcm, size_t n, uint8_t *out, size_t max)
 {
@@ -36,7 +50,7 @@ static ptrdiff_t g722_do_decode(void *st, const struct codec *c, const uint8_t *
 }
 
 const struct codec_kind codec_kind_g722 = {
-	.encoder_open = g722_encoder_open, .encoder_close = g722_encoder_close, .encode = g722_do_encode,
+	.encoder_open = g722_encoder_open, .encoder_close = g722_encoder_close, .encoder_copy = g722_encoder_copy, .encode = g722_do_encode,
 	.decoder_open = g722_decoder_open, .decoder_close = g722_decoder_close, .decode = g722_do_decode,
 };
 
@@ -53,6 +67,15 @@ static void *g726_open(const struct codec *c, uint32_t rate_hz)
 
 static void g726_close(void *st) { g726_free(st); }
 
+static void *g726_copy(const void *st, const struct codec *c)
+{
+	g726_state_t *copy = g726_open(c, c->rate_hz);
+
+	if (copy)
+		*copy = *(const g726_state_t *)st;
+	return copy;
+}
+
 static size_t g726_do_encode(void *st, const struct codec *c, const int16_t *pcm, size_t n, uint8_t *out, size_t max)
 {
 	(void)c, (void)max;
@@ -66,7 +89,7 @@ static ptrdiff_t g726_do_decode(void *st, const struct codec *c, const uint8_t *
 }
 
 const struct codec_kind codec_kind_g726 = {
-	.encoder_open = g726_open, .encoder_close = g726_close, .encode = g726_do_encode,
+	.encoder_open = g726_open, .encoder_close = g726_close, .encoder_copy = g726_copy, .encode = g726_do_encode,
 	.decoder_open = g726_open, .decoder_close = g726_close, .decode = g726_do_decode,
 };
 
@@ -84,6 +107,15 @@ static void *gsm_open(const struct codec *c, uint32_t rate_hz)
 
 static void gsm_close(void *st) { gsm0610_free(st); }
 
+static void *gsm_copy(const void *st, const struct codec *c)
+{
+	gsm0610_state_t *copy = gsm_open(c, 0);
+
+	if (copy)
+		*copy = *(const gsm0610_state_t *)st;
+	return copy;
+}
+
 static size_t gsm_do_encode(void *st, const struct codec *c, const int16_t *pcm, size_t n, uint8_t *out, size_t max)
 {
 	(void)c, (void)max;
@@ -100,6 +132,6 @@ static ptrdiff_t gsm_do_decode(void *st, const struct codec *c, const uint8_t *i
 }
 
 const struct codec_kind codec_kind_gsm = {
-	.encoder_open = gsm_open, .encoder_close = gsm_close, .encode = gsm_do_encode,
+	.encoder_open = gsm_open, .encoder_close = gsm_close, .encoder_copy = gsm_copy, .encode = gsm_do_encode,
 	.decoder_open = gsm_open, .decoder_close = gsm_close, .decode = gsm_do_decode,
 };
