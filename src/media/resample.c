@@ -42,6 +42,11 @@ void resampler_skip_start(struct resampler *r)
 	speex_resampler_skip_zeros(r->st);
 }
 
+void resampler_reset(struct resampler *r)
+{
+	speex_resampler_reset_mem(r->st);
+}
+
 size_t resampler_run(struct resampler *r, const int16_t *in, size_t n, int16_t *out, size_t max)
 {
 	size_t done = 0;

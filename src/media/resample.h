@@ -16,5 +16,7 @@ void resampler_free(struct resampler *r);
 /* The first samples out belong to the first in: for files, where a delay would shift them. Live, it would make the first
  * frame a short one. Before the first run. */
 void resampler_skip_start(struct resampler *r);
+/* What was put in before is forgotten: for a sound that has nothing to do with it. */
+void resampler_reset(struct resampler *r);
 /* Takes all n samples of in. Returns the samples written, at most max; about n * to_hz / from_hz. */
 size_t resampler_run(struct resampler *r, const int16_t *in, size_t n, int16_t *out, size_t max);
