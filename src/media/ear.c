@@ -1,11 +1,11 @@
 /* ear.c - what a session hears, as sound.
  *
  * Most streams need none: a relay doesn't listen. There is one while the session's partner speaks another codec, or
- * while digits must be heard as tones because the peer has no telephone events. Packets go into the jitter buffer as they
- * come; each 20 ms two frames are taken out and given to whoever wants them. (A recording has a buffer of its own: tape.c.)
+ * while digits must be heard as tones because the peer has no telephone events, or while others hear it in a conference. Packets
+ * go into the jitter buffer as they come; each 20 ms two frames are taken out and given to whoever wants them. (A recording has a buffer of its own: tape.c.)
  */
 #define LOG_MODULE "media"
-#include "media/media_int.h"
+#include "media/mixing.h"
 
 #include <stdlib.h>
 
@@ -66,7 +66,7 @@ void ear_free(struct rtp_session *s)
 
 void ear_update(struct rtp_session *s)
 {
-	bool wanted = transcodes(s) || detects(s);
+	bool wanted = transcodes(s) || detects(s) || mixing_listens(s);
 
 	s->is_filtered = filters(s);
 	if (!wanted) {
@@ -98,6 +98,8 @@ void ear_source_changed(struct rtp_session *s)
 /* The rate that spares a resampling, where the codec leaves the choice. */
 static uint32_t hearing_hz(const struct rtp_session *s, const struct codec *codec)
 {
+	if (s->seat) /* who hears it in what codec changes: it is all that there is */
+		return codec->rate_hz;
 	return codec_rate(codec, speaks(s) ? codec_get(s->to->config.codec)->rate_hz : SPEAK_HZ);
 }
 
@@ -143,7 +145,8 @@ void ear_noise(struct rtp_session *s, const struct rtp_packet *h, uint8_t level)
 bool ear_needs_tick(const struct rtp_session *s)
 {
 	/* A digit that sounds when nothing comes any more has an end, too. */
-	return s->ear && s->ear->jitter && (!jitter_is_idle(s->ear->jitter) || (s->ear->inband && inband_is_open(s->ear->inband)));
+	return s->ear && s->ear->jitter && !s->seat &&
+	       (!jitter_is_idle(s->ear->jitter) || (s->ear->inband && inband_is_open(s->ear->inband)));
 }
 
 /* Gives 20 ms and takes those of LINE_MS before. What may be of a digit is silenced on its way. */
@@ -207,28 +210,38 @@ static void detect(struct rtp_session *s, const int16_t *pcm, size_t n, uint32_t
 		rtp_session_digit(s, &digits[i], true);
 }
 
-void ear_tick(struct rtp_session *s)
+size_t ear_take(struct rtp_session *s, int16_t *pcm, uint32_t *rate_hz)
 {
 	struct ear *e = s->ear;
-	int16_t pcm[FRAME_SAMPLES_MAX];
-	uint32_t rate_hz = 0;
-	size_t n = 0;
-	bool heard = false;
+	bool heard;
+	size_t n;
 
-	if (e->jitter) {
-		rate_hz = jitter_rate(e->jitter);
-		n = rate_hz / 100;
-		heard = jitter_get(e->jitter, pcm) != JITTER_IDLE;
-		heard |= jitter_get(e->jitter, pcm + n) != JITTER_IDLE;
-		n *= 2;
-	}
-	if (!heard && s->to)
-		s->to->tx.resync |= speaks(s);
+	if (!e || !e->jitter)
+		return 0;
+	*rate_hz = jitter_rate(e->jitter);
+	n = *rate_hz / 100;
+	heard = jitter_get(e->jitter, pcm) != JITTER_IDLE;
+	heard |= jitter_get(e->jitter, pcm + n) != JITTER_IDLE;
+	n *= 2;
 	if (detects(s) && (heard || (e->inband && inband_is_open(e->inband)))) {
 		if (!heard)
 			memset(pcm, 0, n * sizeof(*pcm));
-		detect(s, pcm, n, rate_hz);
+		detect(s, pcm, n, *rate_hz);
 	}
-	if (heard && speaks(s))
+	return heard ? n : 0;
+}
+
+void ear_tick(struct rtp_session *s)
+{
+	int16_t pcm[FRAME_SAMPLES_MAX];
+	uint32_t rate_hz;
+	size_t n;
+
+	if (s->seat)
+		return;
+	n = ear_take(s, pcm, &rate_hz);
+	if (n == 0 && s->to)
+		s->to->tx.resync |= speaks(s);
+	if (n > 0 && speaks(s))
 		speak_to_partner(s, pcm, n, rate_hz);
 }

@@ -24,8 +24,13 @@ void media_events(struct media *m, struct event *first, struct event *last)
 static void event_deliver(struct event *e)
 {
 	struct stream *s = e->s;
-	const struct stream_handler *h = &s->handler;
+	const struct stream_handler *h;
 
+	if (e->mix) {
+		mix_event(e);
+		return;
+	}
+	h = &s->handler;
 	switch (e->type) {
 	case EV_DIGIT:
 		wish_digit(s, e->digit.digit); /* before the owner begins the next play; what it reports comes after */
@@ -50,6 +55,12 @@ static void event_deliver(struct event *e)
 		if (h->on_timeout)
 			h->on_timeout(s, s->arg);
 		break;
+	case EV_TALKING:
+		if (h->on_talking)
+			h->on_talking(s, e->is_talking, s->arg);
+		break;
+	case EV_MIX_PLAY_END:
+	case EV_MIX_CLOSED: break;
 	case EV_RELEASED: stream_moved(s); break;
 	case EV_CLOSED: stream_closed(s); break;
 	}
@@ -69,8 +80,7 @@ static void on_wake(uv_async_t *wake)
 		if (!is_embedded)
 			free(e);
 	}
-	if (m->is_closing && m->nstreams == 0)
-		media_end(m);
+	media_check_end(m);
 }
 
 /* ---- commands ---- */
@@ -222,7 +232,6 @@ static void on_handle_closed(uv_handle_t *h)
 		ports_close(m->ports, on_ports_closed, m);
 }
 
-/* No stream is left: nothing can come up any more. */
 static void media_end(struct media *m)
 {
 	if (m->is_ending)
@@ -234,6 +243,13 @@ static void media_end(struct media *m)
 	uv_close((uv_handle_t *)&m->wake, on_handle_closed);
 	uv_close((uv_handle_t *)&m->flush, on_handle_closed);
 	uv_close((uv_handle_t *)&m->flush_later, on_handle_closed);
+}
+
+/* No stream and no mix is left: nothing can come up any more. */
+void media_check_end(struct media *m)
+{
+	if (m->is_closing && m->nstreams == 0 && !m->mixes)
+		media_end(m);
 }
 
 void media_close(struct media *m, void (*done)(void *arg), void *arg)
@@ -251,8 +267,11 @@ void media_close(struct media *m, void (*done)(void *arg), void *arg)
 		s->handler = (struct stream_handler){ 0 };
 		stream_close(s);
 	}
-	if (m->nstreams == 0)
-		media_end(m);
+	for (struct mix *mix = m->mixes, *after; mix; mix = after) {
+		after = mix->next;
+		mix_close(mix);
+	}
+	media_check_end(m);
 }
 
 void media_counters(struct media *m, struct media_counters *out)
@@ -267,6 +286,7 @@ void media_counters(struct media *m, struct media_counters *out)
 
 		out->packets_received += atomic_load_explicit(&c->received, memory_order_relaxed);
 		out->packets_sent += atomic_load_explicit(&c->sent, memory_order_relaxed);
+		out->payloads_mixed += atomic_load_explicit(&c->mixed, memory_order_relaxed);
 		out->dropped_source += atomic_load_explicit(&c->dropped_source, memory_order_relaxed);
 		out->dropped_malformed += atomic_load_explicit(&c->dropped_malformed, memory_order_relaxed);
 		out->dropped_insecure += atomic_load_explicit(&c->dropped_insecure, memory_order_relaxed);

@@ -36,6 +36,8 @@ _Static_assert(PACKET_MAX - RTP_HEADER_LEN == CODEC_UNCUT_MAX, "what can't be cu
 
 struct worker;
 struct rtp_session;
+struct mixer_desk;
+struct mixing;
 
 /* ---- queues (queue.c) ---- */
 
@@ -74,6 +76,11 @@ enum command_type {
 	CMD_RECORD,
 	CMD_RECORD_STOP,
 	CMD_DIGIT,
+	CMD_MIX,
+	CMD_MIX_PLAY, /* these name no session */
+	CMD_MIX_PLAY_STOP,
+	CMD_MIX_TONES,
+	CMD_MIX_CLOSE,
 	CMD_RELEASE,  /* hand the session back to the loop, alive (EV_RELEASED) */
 	CMD_ADOPT,    /* and take it over */
 	CMD_CLOSE,
@@ -101,6 +108,8 @@ struct command {
 	bool is_embedded;            /* part of its stream: not to be freed */
 	struct stream *s, *other;    /* for the loop; never looked into by the worker */
 	struct rtp_session *session, *session2;
+	struct mix *mix;             /* for the loop, too */
+	struct mixing *mixing;
 	union {
 		struct {             /* config lies behind the command, in its memory */
 			const struct rtp_session_config *config;
@@ -111,6 +120,7 @@ struct command {
 		struct port_pair *pair;
 		struct { char digit; uint32_t ms; } digit;
 		int32_t seek_ms;
+		struct { uint16_t gain_in, gain_out; bool is_muted, is_deaf; } seat; /* gains as in mixer.h */
 		struct {             /* the reference on list passes to the worker */
 			uint32_t id;
 			struct playlist *list;
@@ -130,15 +140,20 @@ struct command {
 
 /* ---- events: worker -> loop ---- */
 
-enum event_type { EV_DIGIT, EV_PLAY_END, EV_RECORD_END, EV_LATCHED, EV_TIMEOUT, EV_RELEASED, EV_CLOSED };
+enum event_type {
+	EV_DIGIT, EV_PLAY_END, EV_RECORD_END, EV_LATCHED, EV_TIMEOUT, EV_TALKING, EV_RELEASED, EV_CLOSED,
+	EV_MIX_PLAY_END, EV_MIX_CLOSED, /* of a mix; these name no stream */
+};
 
 struct event {
 	struct msg m;
 	enum event_type type;
 	bool is_embedded;
 	struct stream *s;
+	struct mix *mix;             /* NULL: it's the stream's */
 	union {
 		struct dtmf_digit digit;
+		bool is_talking;
 		struct { uint32_t id; enum play_end end; } play;
 		struct { uint32_t id; struct record_result result; } record;
 		struct addr peer;
@@ -179,7 +194,7 @@ void port_pair_free(struct port_pair *pair); /* any thread, when nobody knows it
 /* ---- workers (worker.c) ---- */
 
 struct worker_counters {        /* written by the worker alone, read by the loop */
-	_Atomic uint64_t received, sent, dropped_source, dropped_malformed, dropped_insecure;
+	_Atomic uint64_t received, sent, mixed, dropped_source, dropped_malformed, dropped_insecure;
 };
 
 static inline void count_one(_Atomic uint64_t *c)
@@ -204,6 +219,9 @@ struct worker {
 	uint64_t tick_us;            /* when the next tick is due */
 	struct rtp_session *ticking;     /* list of sessions that have something to do each tick */
 	struct rtp_session *tick_next;   /* the one after the one being ticked */
+	struct mixing *mixings;      /* mixes that somebody is in */
+	struct mixer_desk *desk;     /* of all of them; made with the first */
+	bool mix_half;               /* whose turn it is */
 	uint32_t timeout_ms, rtcp_interval_ms;
 	unsigned nstreams;           /* loop thread: streams here, for balancing; and how busy it was when looked at last */
 	uint64_t looked_us, cpu_us;
@@ -225,6 +243,8 @@ void worker_post(struct worker *w, struct command *c);
 void worker_flush(struct worker *w);
 /* From the worker: queues an event for the loop, sent at the end of the round. */
 void worker_emit(struct worker *w, struct event *e);
+/* Is there something to do each tick? */
+static inline bool worker_ticks(const struct worker *w) { return w->ticking || w->mixings; }
 static inline uint64_t worker_now_ms(const struct worker *w) { return w->now_us / 1000; }
 
 /* A command has been posted: worker_flush() is to be called soon (media.c). */
@@ -236,6 +256,7 @@ void media_events(struct media *m, struct event *first, struct event *last);
 
 struct player;
 struct recording;
+struct seat;
 struct ear;
 struct mouth;
 struct digit_sender;
@@ -295,6 +316,7 @@ struct rtp_session {
 	/* sources and sound */
 	struct player *player;       /* player.c */
 	struct tonegen *tones;
+	struct seat *seat;           /* mixing.c: in a conference */
 	struct mouth *mouth;         /* mouth.c: PCM to packets */
 	struct opus_params opus;     /* what the peer wishes of it */
 	uint32_t concealed_ms, recovered_ms; /* by ears that are gone */
@@ -384,7 +406,9 @@ void ear_packet(struct rtp_session *s, const struct rtp_packet *h, const uint8_t
 void ear_noise(struct rtp_session *s, const struct rtp_packet *h, uint8_t level);
 void ear_source_changed(struct rtp_session *s);
 bool ear_needs_tick(const struct rtp_session *s);
-void ear_tick(struct rtp_session *s);                    /* each 20 ms */
+void ear_tick(struct rtp_session *s);                    /* each 20 ms, unless somebody else takes what is heard: */
+/* Writes 20 ms of what is heard; room for FRAME_SAMPLES_MAX. Returns samples, 0: nothing comes. */
+size_t ear_take(struct rtp_session *s, int16_t *pcm, uint32_t *rate_hz);
 void ear_free(struct rtp_session *s);
 void ear_stats(const struct rtp_session *s, uint32_t *concealed_ms, uint32_t *recovered_ms);
 

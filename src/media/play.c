@@ -13,7 +13,7 @@
 #include <string.h>
 #include <utlist.h>
 
-static uint32_t new_id(struct media *m)
+uint32_t media_new_id(struct media *m)
 {
 	if (++m->next_id == 0)
 		m->next_id = 1;
@@ -163,7 +163,7 @@ static void silence_until_sent(struct stream *s)
 
 uint32_t stream_play(struct stream *s, const struct play_params *p)
 {
-	uint32_t id = new_id(s->media);
+	uint32_t id = media_new_id(s->media);
 	struct wish *w = &s->wish;
 
 	wish_clear(s, PLAY_STOPPED);
@@ -298,7 +298,7 @@ static struct recorder *recorder_make(struct stream *s, const char *path, struct
 
 uint32_t stream_record(struct stream *s, const struct record_params *p)
 {
-	uint32_t id = new_id(s->media);
+	uint32_t id = media_new_id(s->media);
 	struct event *e = calloc(1, sizeof(*e));
 	struct command *c = stream_command(s, CMD_RECORD, 0);
 

@@ -5,7 +5,7 @@
  * Sources: RFC 3550 §6.2 (interval: randomised by half, the first one earlier), §6.4.
  */
 #include "media/demux.h"
-#include "media/media_int.h"
+#include "media/mixing.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -119,6 +119,7 @@ void report_packet(struct rtp_session *s, const uint8_t *p, size_t n)
 	if (s->remote_loss < r.block.fraction)
 		s->remote_loss = r.block.fraction;
 	mouth_tune(s);
+	mixing_tune(s);
 	rtt_us = rtcp_rtt_us(worker_ntp(s->worker), &r.block);
 	if (rtt_us)
 		s->rtt_us = rtt_us;

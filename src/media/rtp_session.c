@@ -3,7 +3,7 @@
  * What comes in is relay.c's, what goes out source.c's, reports are report.c's; here is what holds them together.
  */
 #define LOG_MODULE "media"
-#include "media/media_int.h"
+#include "media/mixing.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -165,7 +165,7 @@ void rtp_session_update_tick(struct rtp_session *s)
 		return;
 	s->is_ticking = needed;
 	if (needed) {
-		if (!w->ticking)
+		if (!worker_ticks(w))
 			w->tick_us = (w->now_us / TICK_US + 1) * TICK_US;
 		DL_APPEND2(w->ticking, s, tick_prev, tick_next);
 		return;
@@ -249,6 +249,7 @@ static void rtp_session_detach(struct rtp_session *s)
 	struct worker *w = s->worker;
 
 	source_unbridge(s);
+	mixing_leave(s);
 	if (s->is_ticking) {
 		if (w->tick_next == s)
 			w->tick_next = s->tick_next;
@@ -297,6 +298,7 @@ static void rtp_session_configure(struct rtp_session *s, const struct command *c
 	if (codec && codec->clock_hz)
 		rtp_tx_clock(&s->tx, w->now_us, codec->clock_hz);
 	mouth_tune(s);
+	mixing_configured(s);
 	watch_start(s);
 	ear_update(s);
 	if (s->from)
@@ -362,6 +364,11 @@ void rtp_session_command(struct worker *w, struct command *c)
 	case CMD_TONES: source_tones(s, c->tones.cadence, c->tones.n); break;
 	case CMD_RECORD: recording_start(s, c); break;
 	case CMD_RECORD_STOP: end_recording(s, RECORD_STOPPED); break;
+	case CMD_MIX: mixing_join(s, c); break;
+	case CMD_MIX_PLAY:
+	case CMD_MIX_PLAY_STOP:
+	case CMD_MIX_TONES:
+	case CMD_MIX_CLOSE: mixing_command(w, c); break;
 	case CMD_DIGIT: digits_add(s, c->digit.digit, c->digit.ms); break;
 	case CMD_RELEASE: rtp_session_release(s); break;
 	case CMD_ADOPT: rtp_session_attach(w, s); break;

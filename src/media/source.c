@@ -4,7 +4,7 @@
  * talk spurt begins.
  */
 #define LOG_MODULE "media"
-#include "media/media_int.h"
+#include "media/mixing.h"
 
 #include <stdlib.h>
 
@@ -34,6 +34,7 @@ static void feed(struct rtp_session *from, struct rtp_session *to)
 void source_none(struct rtp_session *s)
 {
 	unfeed(s);
+	mixing_leave(s);
 	player_stop(s, PLAY_STOPPED);
 	free(s->tones);
 	s->tones = NULL;

@@ -54,6 +54,8 @@ static void defer(struct command *c)
 	c->s->ndeferred++;
 	if (c->other)
 		c->other->ndeferred++;
+	if (c->mix)
+		c->mix->ndeferred++;
 	c->m.next = NULL;
 	*m->deferred_tail = &c->m;
 	m->deferred_tail = &c->m.next;
@@ -74,6 +76,11 @@ void stream_post(struct command *c)
 	struct stream *s = c->s, *other = c->other;
 
 	if (is_blocked(s) || (other && is_blocked(other))) {
+		defer(c);
+		return;
+	}
+	if (c->mix && s->worker != c->mix->worker) {
+		move_start(s, c->mix->worker);
 		defer(c);
 		return;
 	}
@@ -105,10 +112,16 @@ void stream_moved(struct stream *s)
 		c->s->ndeferred--;
 		if (c->other)
 			c->other->ndeferred--;
+		if (c->mix)
+			c->mix->ndeferred--;
 	}
 	for (i = first; i; i = next) {
 		next = i->next;
 		stream_post(container_of(i, struct command, m));
+	}
+	for (struct mix *mix = m->mixes, *after; mix; mix = after) {
+		after = mix->next;
+		mix_check_closing(mix);
 	}
 }
 
@@ -124,7 +137,7 @@ static unsigned load_permille(struct worker *w)
 
 /* Streams of one worker share its wake-ups, which are a fifth of what a packet costs where packets are few. So workers are filled one
  * by one, as long as they have time; beyond that, streams are spread. */
-static struct worker *worker_choose(struct media *m, const struct stream *near)
+struct worker *worker_choose(struct media *m, const struct stream *near)
 {
 	struct worker *best = NULL;
 	unsigned least = UINT_MAX;

@@ -12,6 +12,20 @@ struct music {                            /* a class: one position in time for a
 	char key[];
 };
 
+struct mix {                              /* mix.c */
+	struct mix *prev, *next;
+	struct media *media;
+	struct worker *worker;            /* where all its members are brought */
+	struct mixing *mixing;            /* the worker's; not looked into here until it is closed */
+	struct mix_handler handler;
+	void *arg;
+	bool is_closing;
+	unsigned ndeferred;               /* commands in media.deferred that name it: it is closed when there are none */
+	uint32_t play_id;                 /* of the announcement that is being loaded; 0: none */
+	struct sound_request *request;
+	struct command close;
+};
+
 struct media {
 	uv_loop_t *loop;
 	const struct log *log;
@@ -31,6 +45,7 @@ struct media {
 	unsigned handles;                 /* of these three, open */
 	struct stream *streams;
 	unsigned nstreams;
+	struct mix *mixes;
 	struct msg *deferred, **deferred_tail; /* commands that wait for a handover */
 	bool is_closing, is_ending;
 	void (*done)(void *arg);
@@ -78,6 +93,14 @@ void stream_post(struct command *c);
 void stream_moved(struct stream *s);
 void stream_closed(struct stream *s);     /* EV_CLOSED */
 void stream_record_ended(struct stream *s);
+/* The worker that has time, or that of near, if that isn't NULL. */
+struct worker *worker_choose(struct media *m, const struct stream *near);
+uint32_t media_new_id(struct media *m);   /* of a play or a recording; never 0 */
+void media_check_end(struct media *m);    /* a stream or mix has gone: was it the last one? */
+
+/* mix.c */
+void mix_event(const struct event *e);
+void mix_check_closing(struct mix *m);    /* no command waits any more that names it */
 
 /* play.c */
 /* Another source takes over, or the end: what was not sent yet is reported as stopped. */

@@ -12,7 +12,7 @@
  * worker with few streams never naps.
  */
 #define LOG_MODULE "media"
-#include "media/media_int.h"
+#include "media/mixing.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 #include <utlist.h>
+
+#include "media/mixer.h"
 
 #define EVENTS_PER_ROUND 128
 #define NAP_US 1000
@@ -62,7 +64,7 @@ static int wait_ms(const struct worker *w)
 {
 	int64_t ms = timers_next(w->timers);
 
-	if (w->ticking) {
+	if (worker_ticks(w)) {
 		int64_t us = (int64_t)(w->tick_us - worker_clock_us(w->clock));
 		int64_t tick = us <= 0 ? 0 : (us + 999) / 1000;
 
@@ -74,7 +76,7 @@ static int wait_ms(const struct worker *w)
 
 static void run_ticks(struct worker *w)
 {
-	if (!w->ticking) {
+	if (!worker_ticks(w)) {
 		/* The next session that joins starts on the common 10 ms grid. */
 		w->tick_us = (w->now_us / TICK_US + 1) * TICK_US;
 		return;
@@ -89,6 +91,8 @@ static void run_ticks(struct worker *w)
 			rtp_session_tick(s);
 		}
 		w->tick_next = NULL;
+		if (w->mixings)
+			mixings_tick(w);
 		w->tick_us += TICK_US;
 	}
 }
@@ -132,7 +136,7 @@ static void nap(const struct worker *w, unsigned nap_us)
 	uint64_t until_us = w->now_us + nap_us;
 	struct timespec until;
 
-	if (w->ticking && w->tick_us < until_us)
+	if (worker_ticks(w) && w->tick_us < until_us)
 		until_us = w->tick_us;
 	until = (struct timespec){ .tv_sec = (time_t)(until_us / 1000000), .tv_nsec = (long)(until_us % 1000000) * 1000 };
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
@@ -189,7 +193,7 @@ static struct round run_round(struct worker *w, int timeout_ms)
 	struct round r = { 0 };
 	int served = serve(w, timeout_ms, &r);
 
-	if (w->ticking && w->now_us >= w->tick_us + TICK_US) {
+	if (worker_ticks(w) && w->now_us >= w->tick_us + TICK_US) {
 		struct round more = r;
 
 		for (int i = 1; i < CATCH_UP_ROUNDS && served > 0; i++)
@@ -331,6 +335,7 @@ void worker_join(struct worker *w)
 	close(w->wake_fd);
 	close(w->epoll_fd);
 	timers_free(w->timers);
+	mixer_desk_free(w->desk);
 	mqueue_fini(&w->commands);
 }
 

@@ -191,7 +191,8 @@ struct seen {
 	struct stream *s;
 	char digits[32];
 	uint32_t digit_ms[32];
-	unsigned ndigits, nplay, nrecord, nlatched, ntimeout, nclosed;
+	unsigned ndigits, nplay, nrecord, nlatched, ntimeout, nclosed, ntalks;
+	bool is_talking;
 	uint32_t play_id, record_id;
 	enum play_end play_end;
 	struct record_result record;
@@ -250,8 +251,18 @@ static inline void on_closed(struct stream *s, const struct stream_stats *final,
 	e->stats = *final;
 }
 
+static inline void on_talking(struct stream *s, bool is_talking, void *arg)
+{
+	struct seen *e = arg;
+
+	(void)s;
+	assert_true(e->is_talking != is_talking);
+	e->is_talking = is_talking;
+	e->ntalks += is_talking;
+}
+
 static const struct stream_handler handler = {
-	on_digit, on_play_end, on_record_end, on_latched, on_timeout, on_closed,
+	on_digit, on_play_end, on_record_end, on_latched, on_timeout, on_closed, on_talking,
 };
 
 /* ---- the test bed ---- */
