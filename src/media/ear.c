@@ -228,6 +228,8 @@ size_t ear_take(struct rtp_session *s, int16_t *pcm, uint32_t *rate_hz)
 			memset(pcm, 0, n * sizeof(*pcm));
 		detect(s, pcm, n, *rate_hz);
 	}
+	if (heard && s->seat && e->inband && inband_is_open(e->inband))
+		memset(pcm, 0, n * sizeof(*pcm)); /* a key pressed is for us, not for the others */
 	return heard ? n : 0;
 }
 
