@@ -1,12 +1,20 @@
-/* task.c - coroutines over makecontext and swapcontext.
+/* task.c - coroutines over makecontext.
+ *
+ * swapcontext() also saves and sets the signal mask, two system calls a time, and every task has the loop's. So a stack's
+ * first task is entered by setcontext(), and from then on the two sides jump to each other, the tasks that use the
+ * stack later too: they run in the loop of the first one's entry.
  *
  * A stack is one mapping: a guard page, the stack, and at its top the struct task itself, so a task is one
  * allocation and an overflow faults instead of writing over its neighbour. Free stacks are kept for the next task,
  * but only some: a burst of calls gives its memory back. So does a task that stays parked, of what it doesn't stand on.
  */
+
+/* Fortified, longjmp() takes a jump to another stack for an error. */
+#undef _FORTIFY_SOURCE
 #include "base/task.h"
 
 #include <errno.h>
+#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -32,7 +40,7 @@
 #define VALGRIND_STACK_DEREGISTER(id) (void)(id)
 #endif
 
-#define TRIM_MARGIN 1024 /* below task_park()'s frame: those of swapcontext() and the sanitizers' calls before it */
+#define TRIM_MARGIN 1024 /* below task_park()'s frame: those of the switch and the sanitizers' calls before it */
 
 /* Stacks kept for reuse: enough for the churn between two turns of a busy loop, 2 MiB at 64 KiB each if all were touched. */
 #define FREE_STACKS_MAX 32
@@ -51,7 +59,8 @@ struct task {
 	void (*fn)(void *arg);
 	void (*on_end)(void *arg);
 	void *arg;
-	ucontext_t context;
+	bool has_begun;  /* the stack, whose tasks go on at place */
+	jmp_buf place;
 	char *map;
 	unsigned valgrind_id;
 	void *fake_stack; /* ASan's */
@@ -65,7 +74,8 @@ struct tasks {
 	unsigned count, nfree;
 	struct task *running, *free, *ready, **ready_end, *parked;
 	unsigned stretch;
-	ucontext_t main_context;
+	jmp_buf main_place;
+	ucontext_t begin; /* of the stack that begins */
 	const void *main_stack;
 	size_t main_stack_size;
 	void *main_fake_stack;
@@ -166,6 +176,8 @@ static struct task *stack_take(struct tasks *ts)
 	t->map = map;
 	t->ts = ts;
 	t->is_listed = false;
+	t->has_begun = false;
+	t->fake_stack = NULL;
 	t->valgrind_id = VALGRIND_STACK_REGISTER(map + ts->page, map + ts->page + usable(ts));
 	return t;
 }
@@ -196,48 +208,59 @@ static void make_ready(struct tasks *ts, struct task *t)
 
 /* ---- switching ---- */
 
-static void switch_to_task(struct tasks *ts, struct task *t)
-{
-#ifdef WITH_ASAN
-	__sanitizer_start_switch_fiber(&ts->main_fake_stack, t->map + ts->page, usable(ts));
-#endif
-	swapcontext(&ts->main_context, &t->context);
-#ifdef WITH_ASAN
-	__sanitizer_finish_switch_fiber(ts->main_fake_stack, NULL, NULL);
-#endif
-}
-
 static void switch_to_main(struct tasks *ts, struct task *t)
 {
 #ifdef WITH_ASAN
-	__sanitizer_start_switch_fiber(t->state == TASK_ENDED ? NULL : &t->fake_stack, ts->main_stack, ts->main_stack_size);
+	__sanitizer_start_switch_fiber(&t->fake_stack, ts->main_stack, ts->main_stack_size);
 #endif
-	swapcontext(&t->context, &ts->main_context);
+	if (_setjmp(t->place) == 0)
+		_longjmp(ts->main_place, 1);
 #ifdef WITH_ASAN
 	__sanitizer_finish_switch_fiber(t->fake_stack, &ts->main_stack, &ts->main_stack_size);
 #endif
 }
 
 /* makecontext passes ints: a pointer goes as two halves. */
-static void task_entry(unsigned hi, unsigned lo)
+static void stack_entry(unsigned hi, unsigned lo)
 {
 	struct task *t = (struct task *)(((uintptr_t)hi << 32) | lo);
 
 #ifdef WITH_ASAN
 	__sanitizer_finish_switch_fiber(NULL, &t->ts->main_stack, &t->ts->main_stack_size);
 #endif
-	t->fn(t->arg);
-	t->state = TASK_ENDED;
-	switch_to_main(t->ts, t);
+	for (;;) {
+		t->fn(t->arg);
+		t->state = TASK_ENDED;
+		switch_to_main(t->ts, t);
+	}
 }
 
-static void context_init(struct task *t)
+static void stack_begin(struct task *t)
 {
-	getcontext(&t->context);
-	t->context.uc_stack.ss_sp = t->map + t->ts->page;
-	t->context.uc_stack.ss_size = usable(t->ts);
-	t->context.uc_link = NULL;
-	makecontext(&t->context, (void (*)(void))task_entry, 2, (unsigned)((uintptr_t)t >> 32), (unsigned)(uintptr_t)t);
+	ucontext_t *c = &t->ts->begin;
+
+	t->has_begun = true;
+	getcontext(c);
+	c->uc_stack.ss_sp = t->map + t->ts->page;
+	c->uc_stack.ss_size = usable(t->ts);
+	c->uc_link = NULL;
+	makecontext(c, (void (*)(void))stack_entry, 2, (unsigned)((uintptr_t)t >> 32), (unsigned)(uintptr_t)t);
+	setcontext(c);
+}
+
+static void switch_to_task(struct tasks *ts, struct task *t)
+{
+#ifdef WITH_ASAN
+	__sanitizer_start_switch_fiber(&ts->main_fake_stack, t->map + ts->page, usable(ts));
+#endif
+	if (_setjmp(ts->main_place) == 0) {
+		if (!t->has_begun)
+			stack_begin(t);
+		_longjmp(t->place, 1);
+	}
+#ifdef WITH_ASAN
+	__sanitizer_finish_switch_fiber(ts->main_fake_stack, NULL, NULL);
+#endif
 }
 
 int task_start(struct task **out, struct tasks *ts, void (*fn)(void *arg), void (*on_end)(void *arg), void *arg)
@@ -250,8 +273,6 @@ int task_start(struct task **out, struct tasks *ts, void (*fn)(void *arg), void 
 	t->on_end = on_end;
 	t->arg = arg;
 	t->code = 0;
-	t->fake_stack = NULL;
-	context_init(t);
 	ts->count++;
 	make_ready(ts, t);
 	*out = t;
