@@ -167,7 +167,8 @@ struct ports;
 struct endpoint {               /* what epoll hands back: a socket, and whom it serves now */
 	struct rtp_session *s;  /* NULL: nobody */
 	int fd;
-	bool is_rtcp, is_watched;
+	bool is_rtcp;
+	_Atomic bool is_watched; /* by its worker, which alone writes it */
 };
 
 /* Bound, unconnected, non-blocking sockets. Belongs to who took it, its endpoints to the worker that watches them, also while
@@ -188,6 +189,7 @@ void ports_close(struct ports *p, void (*done)(void *arg), void *arg);
 int ports_take(struct ports *p, const struct sockaddr *local, const struct worker *w, struct port_pair **out);
 /* was_connected: the RTP socket still is. */
 void ports_give(struct ports *p, struct port_pair *pair, bool was_connected);
+void endpoint_drain(const struct endpoint *e); /* any thread: throws away what came while nobody listened */
 void ports_count(const struct ports *p, unsigned *nopen, unsigned *pooled); /* sockets */
 void port_pair_free(struct port_pair *pair); /* any thread, when nobody knows it */
 

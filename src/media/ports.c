@@ -2,7 +2,7 @@
  *
  * Opening and binding two sockets costs more than all else in setting up a stream, so pairs are bound in batches
  * before they are needed and kept when they come back. They come back at the end of a queue, so that a port rests
- * as long as possible while its last peer may still be sending; what it did send is drained when the port is taken
+ * as long as possible while its last peer may still be sending; what it did send is thrown away before the port is taken
  * again. A pair rests for a stream of the worker that served it last, which goes on watching it. Ports are tried from
  * a random place in the range on, since several servers may share the machine and its range; SO_REUSEADDR is not set,
  * it would let two of them bind the same port.
@@ -280,15 +280,21 @@ static void on_refill(uv_idle_t *handle)
 	uv_idle_stop(handle);
 }
 
-/* Throws away what came while nobody listened. */
-static void drain(int fd)
+void endpoint_drain(const struct endpoint *e)
 {
 	char byte;
 
 	for (int i = 0; i < DRAIN_MAX; i++) {
-		if (recv(fd, &byte, 1, MSG_DONTWAIT | MSG_TRUNC) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (recv(e->fd, &byte, 1, MSG_DONTWAIT | MSG_TRUNC) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			return;
 	}
+}
+
+/* What a worker watches it keeps empty. */
+static void empty(const struct endpoint *e)
+{
+	if (!atomic_load_explicit(&e->is_watched, memory_order_relaxed))
+		endpoint_drain(e);
 }
 
 int ports_take(struct ports *p, const struct sockaddr *local, const struct worker *w, struct port_pair **out)
@@ -306,8 +312,8 @@ int ports_take(struct ports *p, const struct sockaddr *local, const struct worke
 			return err;
 	}
 	*out = idle_shift(idle);
-	drain((*out)->rtp.fd);
-	drain((*out)->rtcp.fd);
+	empty(&(*out)->rtp);
+	empty(&(*out)->rtcp);
 	idle->is_wanted = true;
 	if (idle->n < LOW_WATER && uv_now(p->loop) >= set->exhausted_until_ms)
 		uv_idle_start(&p->refill, on_refill);

@@ -214,6 +214,13 @@ static void unwatch(const struct worker *w, struct endpoint *e)
 	e->is_watched = false;
 }
 
+/* What comes to a port at rest wakes nobody twice. */
+static void rest(const struct worker *w, struct endpoint *e)
+{
+	endpoint_drain(e);
+	unwatch(w, e);
+}
+
 /* The pair serves s, which w runs. */
 static int watch_pair(struct worker *w, struct rtp_session *s)
 {
@@ -381,7 +388,7 @@ void rtp_session_command(struct worker *w, struct command *c)
 void rtp_session_readable(struct worker *w, struct endpoint *e)
 {
 	if (!e->s)
-		unwatch(w, e); /* what comes to a port at rest wakes nobody twice */
+		rest(w, e);
 	else if (e->is_rtcp)
 		report_readable(e->s);
 	else
