@@ -5,11 +5,11 @@
  */
 #pragma once
 
+#include "base/stun_msg.h"
 #include "sip/transport.h"
 
 #define STUN_ANSWER_MAX 64
 #define STUN_REQUEST_LEN 20
-#define STUN_ID_LEN 12
 
 /* STUN and nothing of SIP: its first two bits are zero and it has the magic cookie. */
 bool stun_is(const char *bytes, size_t n);
