@@ -26,6 +26,15 @@ bool latch_signal(struct latch *l, const struct addr *signalled, bool relearn, u
 	return was_locked;
 }
 
+void latch_choose(struct latch *l, const struct addr *a)
+{
+	*l = (struct latch){ .rejected = l->rejected };
+	if (!a)
+		return;
+	l->signalled = l->source = *a;
+	l->locked = l->trusted = true;
+}
+
 static void latch_lock(struct latch *l, const struct addr *from)
 {
 	l->source = *from;

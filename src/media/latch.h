@@ -46,6 +46,8 @@ enum latch_verdict {
  * Returns true if the source is open again, so that a connected socket must be dissolved. */
 bool latch_signal(struct latch *l, const struct addr *signalled, bool relearn, uint64_t now_ms);
 enum latch_verdict latch_packet(struct latch *l, const struct addr *from, uint32_t ssrc, uint16_t seq, uint64_t now_ms);
+/* ICE has chosen the peer's address (NULL: takes the choice back): nothing is learnt, it is where media come from and go to. */
+void latch_choose(struct latch *l, const struct addr *a);
 /* Where to send: the locked source, else the signalled address, else NULL. */
 const struct addr *latch_target(const struct latch *l);
 /* Locked to an address that was not signalled. */

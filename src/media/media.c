@@ -51,6 +51,10 @@ static void event_deliver(struct event *e)
 		if (h->on_latched)
 			h->on_latched(s, &e->peer.sa, s->arg);
 		break;
+	case EV_UNWANTED:
+		if (h->on_unwanted)
+			h->on_unwanted(s, s->arg);
+		break;
 	case EV_TIMEOUT:
 		if (h->on_timeout)
 			h->on_timeout(s, s->arg);

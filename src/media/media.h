@@ -11,7 +11,7 @@
  * echo, or nothing. What it receives goes to the partner, and besides to a recorder and the digit detector.
  * Whatever the source, the peer hears one RTP source: one SSRC, numbers and time that go on.
  *
- * Whom a stream listens to: the signalled address, or the first other one that sends three packets in a row
+ * Whom a stream listens to: with ICE (stream_ice), whom the peer's checks have named. Else the signalled address, or the first other one that sends three packets in a row
  * which form one flow (latch.h). Then it is locked: the socket is connected, and the kernel keeps out (and nobody counts)
  * what comes from elsewhere, until stream_configure() says relearn.
  *
@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "media/codec.h"
+#include "media/ice.h"
 #include "media/secure.h"
 
 struct media;
@@ -94,10 +95,11 @@ struct stream_handler {                /* any may be NULL */
 	void (*on_digit)(struct stream *s, char digit, uint32_t duration_ms, void *arg); /* 0-9 * # A-D, once, at its end */
 	void (*on_play_end)(struct stream *s, uint32_t play_id, enum play_end end, void *arg);
 	void (*on_record_end)(struct stream *s, uint32_t record_id, const struct record_result *r, void *arg);
-	void (*on_latched)(struct stream *s, const struct sockaddr *peer, void *arg);
+	void (*on_latched)(struct stream *s, const struct sockaddr *peer, void *arg); /* learnt, or chosen by ICE */
 	void (*on_timeout)(struct stream *s, void *arg);
 	void (*on_closed)(struct stream *s, const struct stream_stats *final, void *arg);
 	void (*on_talking)(struct stream *s, bool is_talking, void *arg); /* in a mix: begins or ends to talk */
+	void (*on_unwanted)(struct stream *s, void *arg); /* ICE: the peer's consent has ended, nothing is sent until on_latched */
 };
 
 struct stream_params {
@@ -142,6 +144,11 @@ struct stream_config {                 /* what offer/answer agreed; may be set a
 };
 /* Copies *c. A play or music goes on in the new codec; keys that are as before, with their counters. */
 void stream_configure(struct stream *s, const struct stream_config *c);
+
+/* ICE by these credentials of ours (copied), from now on: checks are answered, and until the peer has named an address nothing is sent and
+ * no media are taken. Others than before: it restarts. NULL: no ICE, the address of the next stream_configure()
+ * counts. May be called before the first stream_configure(), for checks may come as soon as an offer of ours is read. */
+void stream_ice(struct stream *s, const struct ice_credentials *ours);
 
 /* ---- sources: each call replaces the one before (a play that is replaced ends with PLAY_STOPPED) ---- */
 /* Joins two streams, either way as their directions allow. Same codec: packets are relayed; else transcoded. Streams on two

@@ -61,6 +61,7 @@ struct msg *mqueue_take(struct mqueue *q); /* all, in order */
 enum command_type {
 	CMD_OPEN,
 	CMD_CONFIGURE,
+	CMD_ICE,
 	CMD_BRIDGE,
 	CMD_UNBRIDGE,
 	CMD_ECHO,
@@ -117,6 +118,7 @@ struct command {
 			struct secure *secure; /* passes to the worker; NULL: the contexts stay as they are, if is_secure */
 			bool is_secure;
 		};
+		struct agent *agent; /* passes to the worker; NULL: no ICE */
 		struct port_pair *pair;
 		struct { char digit; uint32_t ms; } digit;
 		int32_t seek_ms;
@@ -141,7 +143,7 @@ struct command {
 /* ---- events: worker -> loop ---- */
 
 enum event_type {
-	EV_DIGIT, EV_PLAY_END, EV_RECORD_END, EV_LATCHED, EV_TIMEOUT, EV_TALKING, EV_RELEASED, EV_CLOSED,
+	EV_DIGIT, EV_PLAY_END, EV_RECORD_END, EV_LATCHED, EV_UNWANTED, EV_TIMEOUT, EV_TALKING, EV_RELEASED, EV_CLOSED,
 	EV_MIX_PLAY_END, EV_MIX_CLOSED, /* of a mix; these name no stream */
 };
 
@@ -262,6 +264,7 @@ struct seat;
 struct ear;
 struct mouth;
 struct digit_sender;
+struct agent;
 
 #define CACHE_LINE 64
 
@@ -304,6 +307,7 @@ struct rtp_session {
 	/* peer (rtp_session.c) */
 	bool has_timed_out;
 	struct latch latch;
+	struct agent *agent;         /* agent.c: ICE; NULL: none */
 	struct addr rtcp_source;     /* learnt from the peer's RTCP; unset: none */
 	struct timer watch_timer;    /* RTP timeout */
 
@@ -348,6 +352,7 @@ void rtp_session_tick(struct rtp_session *s);
 /* Puts the session on the worker's tick list or takes it off, as it needs. */
 void rtp_session_update_tick(struct rtp_session *s);
 void rtp_session_lock(struct rtp_session *s);                               /* the latch has locked */
+void rtp_session_unlock(struct rtp_session *s);                             /* and is open again */
 /* Its peer has pressed a digit; is_sound: it was heard as tones. */
 void rtp_session_digit(struct rtp_session *s, const struct dtmf_digit *d, bool is_sound);
 void rtp_session_event(struct rtp_session *s, enum event_type type, struct event *fill);
@@ -358,6 +363,16 @@ bool rtp_session_may_send(const struct rtp_session *s);
 /* relay.c: packets in, and on to the partner */
 void relay_readable(struct rtp_session *s);
 void relay_drain(struct rtp_session *s);                 /* all that has come so far */
+
+/* agent.c: ICE of a session, see ice.h */
+struct agent *agent_new(const struct ice_credentials *ours); /* any thread */
+void agent_free(struct agent *a);                        /* NULL: nothing */
+void agent_take(struct rtp_session *s, struct agent *a); /* CMD_ICE */
+void agent_start(struct rtp_session *s);                 /* the session is with a worker, */
+void agent_stop(struct rtp_session *s);                  /* and leaves it */
+void agent_packet(struct rtp_session *s, struct endpoint *e, const uint8_t *p, size_t n, const struct addr *from); /* STUN */
+/* Has the peer checked this way? */
+bool agent_accepts(struct rtp_session *s, const struct addr *from);
 
 /* report.c */
 void report_start(struct rtp_session *s);

@@ -185,8 +185,11 @@ static bool is_from_peer(struct rtp_session *s, const struct addr *from, const s
 {
 	struct worker *w = s->worker;
 	uint32_t rejected = s->latch.rejected;
-	enum latch_verdict verdict = latch_packet(&s->latch, from, h->ssrc, h->seq, worker_now_ms(w));
+	enum latch_verdict verdict;
 
+	if (s->agent)
+		return agent_accepts(s, from);
+	verdict = latch_packet(&s->latch, from, h->ssrc, h->seq, worker_now_ms(w));
 	for (; rejected < s->latch.rejected; rejected++)
 		count_one(&w->count.dropped_source);
 	if (verdict == LATCH_LOCK)

@@ -14,9 +14,11 @@ static const struct addr *report_target(const struct rtp_session *s)
 {
 	if (s->config.rtcp_mux)
 		return latch_target(&s->latch);
+	if (s->agent && !s->latch.locked)
+		return NULL;
 	if (addr_is_set(&s->rtcp_source))
 		return &s->rtcp_source;
-	if (latch_is_learnt(&s->latch) || !addr_is_set(&s->config.remote_rtcp))
+	if (s->agent || latch_is_learnt(&s->latch) || !addr_is_set(&s->config.remote_rtcp))
 		return NULL;
 	return &s->config.remote_rtcp;
 }
@@ -129,6 +131,8 @@ static bool report_accepts(struct rtp_session *s, const struct addr *from)
 {
 	if (addr_is_set(&s->rtcp_source))
 		return addr_eq(from, &s->rtcp_source);
+	if (s->agent)
+		return false;
 	if (s->latch.locked && addr_same_host(from, &s->latch.source)) {
 		s->rtcp_source = *from;
 		return true;

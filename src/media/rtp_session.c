@@ -41,6 +41,7 @@ struct rtp_session *rtp_session_new(struct stream *handle, struct port_pair *pai
 void rtp_session_free(struct rtp_session *s)
 {
 	secure_free(s->secure);
+	agent_free(s->agent);
 	free(s);
 }
 
@@ -74,7 +75,7 @@ void rtp_session_lock(struct rtp_session *s)
 	s->is_sifting = s->is_connected;
 }
 
-static void rtp_session_unlock(struct rtp_session *s)
+void rtp_session_unlock(struct rtp_session *s)
 {
 	struct sockaddr none = { .sa_family = AF_UNSPEC };
 
@@ -247,6 +248,7 @@ static void rtp_session_attach(struct worker *w, struct rtp_session *s)
 	watch_start(s);
 	if (s->digit_in.open)
 		timer_start(w->timers, &s->digit_timer, DTMF_LOST_END_MS);
+	agent_start(s);
 	report_start(s);
 	rtp_session_update_tick(s);
 }
@@ -266,6 +268,7 @@ static void rtp_session_detach(struct rtp_session *s)
 	timer_stop(w->timers, &s->watch_timer);
 	timer_stop(w->timers, &s->digit_timer);
 	timer_stop(w->timers, &s->rtcp_timer);
+	agent_stop(s);
 	s->pair->rtp.s = s->pair->rtcp.s = NULL;
 }
 
@@ -300,7 +303,7 @@ static void rtp_session_configure(struct rtp_session *s, const struct command *c
 	s->config = *c;
 	s->opus = cmd->opus;
 	rtp_session_secure(s, cmd);
-	if (latch_signal(&s->latch, &c->remote, c->relearn, worker_now_ms(w)))
+	if (!s->agent && latch_signal(&s->latch, &c->remote, c->relearn, worker_now_ms(w)))
 		rtp_session_unlock(s);
 	if (codec && codec->clock_hz)
 		rtp_tx_clock(&s->tx, w->now_us, codec->clock_hz);
@@ -357,6 +360,7 @@ void rtp_session_command(struct worker *w, struct command *c)
 	switch (c->type) {
 	case CMD_OPEN: rtp_session_open(w, s); break;
 	case CMD_CONFIGURE: rtp_session_configure(s, c); break;
+	case CMD_ICE: agent_take(s, c->agent); break;
 	case CMD_BRIDGE: source_bridge(s, c->session2); break;
 	case CMD_UNBRIDGE: source_unbridge(s); break;
 	case CMD_ECHO: source_echo(s); break;

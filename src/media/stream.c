@@ -345,6 +345,23 @@ void stream_configure(struct stream *s, const struct stream_config *c)
 	}
 }
 
+void stream_ice(struct stream *s, const struct ice_credentials *ours)
+{
+	struct command *c = stream_command(s, CMD_ICE, 0);
+
+	if (!c)
+		return;
+	if (ours) {
+		c->agent = agent_new(ours);
+		if (!c->agent) { /* then its checks stay without an answer */
+			log_error(s->media->log, "no memory, a stream is without ICE");
+			free(c);
+			return;
+		}
+	}
+	stream_post(c);
+}
+
 /* ---- sources ---- */
 
 static void post_plain(struct stream *s, enum command_type type)

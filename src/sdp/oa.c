@@ -43,6 +43,7 @@ void oa_free(struct oa *oa)
 	free(oa->last_body);
 	free(oa->offer);
 	oa_secure_free(oa);
+	oa_ice_free(oa);
 	free(oa);
 }
 
@@ -72,6 +73,7 @@ static void set_state(struct oa *oa, enum oa_state state)
 		oa->before = oa->agreed;
 		oa->was_complete = oa->is_complete;
 		oa_secure_begin(oa);
+		oa_ice_begin(oa);
 	}
 	oa->state = state;
 }
@@ -83,8 +85,11 @@ int oa_offer(struct oa *oa, const struct oa_local *l, struct out *o)
 	if (oa->state != OA_IDLE)
 		return -EBUSY;
 	err = oa_secure_offer(oa, l);
+	if (!err)
+		err = oa_ice_offer(oa, l);
 	if (err)
 		return err;
+	oa_group_offer(oa, l);
 	payloads_offer(oa, l, &oa->ours);
 	err = oa_write(oa, l, &oa->ours, l->dir, STR_NULL, o);
 	if (err)
@@ -209,7 +214,7 @@ static void agree(struct oa *oa, const struct sdp_media *theirs, const struct pa
 	 * DTLS it spares a second handshake. */
 	a->rtcp_mux = theirs->rtcp_mux && (oa->state == OA_REMOTE_OFFER || oa->before.rtcp_mux || oa_dtls_is_offered(oa));
 	a->dir = local_dir & sdp_dir_reverse(theirs->dir);
-	if (is_addr_null(theirs->addr))
+	if (is_addr_null(theirs->addr) && !(oa_ice(oa) && oa_ice_is_addr_unknown(theirs)))
 		a->dir &= ~SDP_SENDONLY;
 	/* Who was asked to listen only doesn't hold us by it. */
 	a->remote_hold = (local_dir & SDP_SENDONLY) && !(a->dir & SDP_SENDONLY);
@@ -224,6 +229,7 @@ static void agree(struct oa *oa, const struct sdp_media *theirs, const struct pa
 static void agree_nothing(struct oa *oa)
 {
 	oa_secure_none(oa);
+	oa_ice_none(oa);
 	memset(&oa->agreed, 0, sizeof(oa->agreed));
 	oa->agreed.ptime_ms = PTIME_DEFAULT_MS;
 	oa->agreed.send_pt = oa->agreed.recv_pt = -1;
@@ -408,10 +414,13 @@ int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct
 	take_sections(oa, s, sections, audio);
 	if (audio < s->nmedia) {
 		err = oa_secure_answer(oa, &s->media[audio], l);
+		if (!err)
+			err = oa_ice_answer(oa, &s->media[audio], l);
 		if (err) {
 			oa_rollback(oa);
 			return err;
 		}
+		oa_group_take(oa, s, &s->media[audio]);
 		payloads_answer(&s->media[audio], l, prefer_local, &ps);
 		agree(oa, &s->media[audio], &ps, l->dir);
 		dir = oa->agreed.dir;
@@ -487,6 +496,8 @@ static int take_answer(struct oa *oa, struct str text)
 		err = oa_secure_take_answer(oa, m);
 		if (err)
 			goto out;
+		oa_ice_take_answer(oa, m);
+		oa_group_take(oa, s, m);
 		agree(oa, m, &ps, oa->offered_dir);
 	}
 out:
@@ -543,5 +554,6 @@ void oa_rollback(struct oa *oa)
 	oa->agreed = oa->before;
 	oa->is_complete = oa->was_complete;
 	oa_secure_rollback(oa);
+	oa_ice_rollback(oa);
 	set_state(oa, OA_IDLE);
 }

@@ -14,6 +14,7 @@
 #include "base/out.h"
 #include "base/rng.h"
 #include "sdp/oa_dtls.h"
+#include "sdp/oa_ice.h"
 #include "sdp/oa_secure.h"
 #include "sdp/sdp.h"
 
@@ -44,7 +45,9 @@ struct oa_local {             /* our side of the next description */
 	bool sdes;            /* keys may stand in descriptions: whoever reads them on their way is to be trusted */
 	const char *fingerprint; /* of our certificate, as in a=fingerprint; NULL: no DTLS. Read while a description is written, no later */
 	bool offers_dtls;     /* an offer that begins SRTP does so by DTLS, not by sdes */
-	struct rng *rng;      /* for our keys; may be NULL with OA_NEVER */
+	bool takes_ice;       /* where they offer it */
+	bool offers_ice;      /* an offer that begins a session has it, and the group of browsers (BUNDLE) */
+	struct rng *rng;      /* for our keys; may be NULL with OA_NEVER and without ICE */
 };
 
 struct oa_agreed {            /* result of a completed exchange */
@@ -79,6 +82,10 @@ const struct oa_agreed *oa_agreed(const struct oa *oa);   /* of the last complet
 const struct oa_srtp *oa_srtp(const struct oa *oa);
 /* What it said of DTLS; NULL: keys don't come so. */
 const struct oa_dtls *oa_dtls(const struct oa *oa);
+/* What it said of ICE; NULL: there is none. */
+const struct oa_ice *oa_ice(const struct oa *oa);
+/* What our offer under way says of it, which checks may come by before the answer; NULL: nothing, or there is no such offer. */
+const struct oa_ice *oa_ice_offered(const struct oa *oa);
 
 /* Writes an offer. Keeps payload types and m= order of earlier exchanges; version rises only if the text changed.
  * -EBUSY in another state than IDLE, -ENOSPC; -EPROTONOSUPPORT: SRTP is required and keys may not be told; -ENOMEM. */

@@ -127,6 +127,8 @@ static bool read_theirs(struct theirs *t, const struct sdp_media *m)
 		return false;
 	if (sdp_attr_find(m, "tls-id", &tls_id) && str_copy(str_trim(tls_id), t->tls_id, sizeof(t->tls_id)) < 0)
 		return false;
+	if (sdp_attr_in_force(m, "ice-ufrag", NULL)) /* which address it is changes as ICE goes on */
+		return true;
 	str_copy(m->addr, t->addr, sizeof(t->addr));
 	t->port = m->port;
 	return true;

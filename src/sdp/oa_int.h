@@ -16,6 +16,7 @@ struct payloads {
 };
 
 #define OA_SUITES 6
+#define OA_MID_MAX 32 /* RFC 8843 §15.2 would have 16 */
 
 struct oa_secure {                   /* where SRTP is offered or agreed */
 	bool has_key[OA_SUITES];
@@ -37,6 +38,9 @@ struct oa {
 	char proto[24];              /* of the audio section */
 	struct oa_secure *secure;    /* NULL: there is no SRTP with keys in descriptions */
 	struct oa_dtls_state *dtls;  /* NULL: nor by DTLS */
+	struct oa_ice_state *ice;    /* NULL: neither offered nor agreed so far */
+	char mid[OA_MID_MAX + 1];    /* of the audio section; "": it has no name */
+	bool is_bundled;             /* it is in a group (BUNDLE), alone */
 	struct payloads known;       /* codecs that have had a number here, with the latest */
 	bool is_pt_seen[128];        /* numbers either side has used for anything */
 	struct payloads ours;        /* of our offer under way */
@@ -100,6 +104,30 @@ void oa_dtls_begin(struct oa *oa);
 void oa_dtls_rollback(struct oa *oa);
 void oa_dtls_free(struct oa *oa);
 void oa_dtls_write(struct out *o, const struct oa *oa, const struct oa_local *l);
+
+/* ---- oa_ice.c ---- */
+
+int oa_ice_offer(struct oa *oa, const struct oa_local *l);   /* before an offer is written. -ENOMEM */
+int oa_ice_answer(struct oa *oa, const struct sdp_media *m, const struct oa_local *l); /* before an answer to m is. -ENOMEM */
+void oa_ice_take_answer(struct oa *oa, const struct sdp_media *m);
+/* 0.0.0.0 and port 9: not on hold, but to be found by ICE. */
+bool oa_ice_is_addr_unknown(const struct sdp_media *m);
+void oa_ice_none(struct oa *oa);
+void oa_ice_begin(struct oa *oa);
+void oa_ice_rollback(struct oa *oa);
+void oa_ice_free(struct oa *oa);
+void oa_ice_write_session(struct out *o, const struct oa *oa);
+void oa_ice_write(struct out *o, const struct oa *oa, const struct oa_local *l);
+
+/* ---- oa_group.c ---- */
+
+/* Empty: it has none that could be repeated. */
+struct str oa_group_mid(const struct sdp_media *m);
+/* From a description of theirs with m for our audio. */
+void oa_group_take(struct oa *oa, const struct sdp *s, const struct sdp_media *m);
+void oa_group_offer(struct oa *oa, const struct oa_local *l);
+void oa_group_write_session(struct out *o, const struct oa *oa);
+void oa_group_write(struct out *o, struct str mid);
 
 /* ---- oa_write.c ---- */
 

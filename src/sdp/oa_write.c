@@ -41,6 +41,7 @@ static void write_audio(struct out *o, const struct oa *oa, const struct oa_loca
 			out_z(o, "\r\n");
 		}
 	}
+	oa_group_write(o, str_from(oa->mid));
 	if (l->ptime_ms) {
 		out_z(o, "a=ptime:");
 		out_u64(o, l->ptime_ms);
@@ -51,6 +52,7 @@ static void write_audio(struct out *o, const struct oa *oa, const struct oa_loca
 	if (oa->agreed.rtcp_mux || (oa->state == OA_IDLE && oa_dtls_is_offered(oa)))
 		out_z(o, "a=rtcp-mux\r\n");
 	oa_secure_write(o, oa, l);
+	oa_ice_write(o, oa, l);
 	out_z(o, "a=");
 	out_z(o, sdp_dir_name(dir));
 	out_z(o, "\r\n");
@@ -72,6 +74,10 @@ static void write_body(struct out *o, const struct oa *oa, const struct oa_local
 	out_z(o, "t=");
 	out_str(o, str_empty(timing) ? STR("0 0") : timing);
 	out_z(o, "\r\n");
+	if (ps) {
+		oa_group_write_session(o, oa);
+		oa_ice_write_session(o, oa);
+	}
 	if (!oa->nsections && ps)
 		write_audio(o, oa, l, ps, dir);
 	for (unsigned i = 0; i < oa->nsections; i++) {
@@ -141,6 +147,7 @@ char *oa_write_refusal(const struct sdp_media *m)
 		out_str(&o, m->formats[i].text);
 	}
 	out_z(&o, "\r\n");
+	oa_group_write(&o, oa_group_mid(m));
 	return take_text(&o);
 }
 
@@ -157,5 +164,6 @@ char *oa_write_own_refusal(const struct oa *oa)
 		out_i64(&o, oa->ours.list[i].pt);
 	}
 	out_z(&o, "\r\n");
+	oa_group_write(&o, str_from(oa->mid));
 	return take_text(&o);
 }

@@ -199,7 +199,7 @@ static void parse_media_attr(struct sdp_media *m, struct session *ses, unsigned 
 
 		if (str_to_u32(next_word(&value), UINT16_MAX, &port) == 0)
 			ses->rtcp_port[index] = port;
-	} else if (str_eqz(a->name, "rtcp-mux")) {
+	} else if (str_eqz(a->name, "rtcp-mux") || str_eqz(a->name, "rtcp-mux-only")) { /* RFC 8858 has both side by side */
 		m->rtcp_mux = true;
 	} else if (str_eqz(a->name, "mid")) {
 		m->mid = str_trim(value);

@@ -262,7 +262,8 @@ static inline void on_talking(struct stream *s, bool is_talking, void *arg)
 }
 
 static const struct stream_handler handler = {
-	on_digit, on_play_end, on_record_end, on_latched, on_timeout, on_closed, on_talking,
+	.on_digit = on_digit, .on_play_end = on_play_end, .on_record_end = on_record_end, .on_latched = on_latched,
+	.on_timeout = on_timeout, .on_closed = on_closed, .on_talking = on_talking,
 };
 
 /* ---- the test bed ---- */
