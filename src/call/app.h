@@ -68,13 +68,18 @@ void app_log(struct call *call, const char *fmt, ...) __attribute__((format(prin
 /* ---- the caller's leg ---- */
 
 bool app_is_hungup(const struct call *call);
-int app_ring(struct call *call);                        /* 180 */
+int app_ring(struct call *call);                        /* 180; an answered caller hears our ringing tone */
+int app_ring_aloud(struct call *call);                  /* he hears our ringing tone in any case (183) if he can */
+bool app_is_answered(const struct call *call);
 int app_answer(struct call *call);                      /* 200, once; returns when the ACK has come */
 int app_hangup(struct call *call, int sip_status);      /* unanswered: refuses with it; answered: BYE. */
 int app_wait(struct call *call, uint32_t ms);
 /* Echo, music or silence until the caller hangs up or ms have passed (0: no limit). music_class NULL: the caller's. */
 int app_echo(struct call *call, uint32_t ms);
 int app_music(struct call *call, const char *music_class, uint32_t ms);
+/* A tone of his country ("busy", a column of pbx.tone_plan), until he hangs up or ms have passed (0: no limit). It doesn't answer: who isn't
+ * answered hears it as early media. -ENOENT: no such tone. */
+int app_tones(struct call *call, const char *tone, uint32_t ms);
 
 /* ---- sound ---- */
 

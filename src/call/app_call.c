@@ -21,9 +21,34 @@ void app_log(struct call *call, const char *fmt, ...)
 	log_info(call->calls->p.log, "call=%s app=%s %s", call->id, call->app ? call->app->name : "-", text);
 }
 
+bool app_is_answered(const struct call *call)
+{
+	return call->caller_leg->state == LEG_ANSWERED;
+}
+
 int app_ring(struct call *call)
 {
-	return call->is_hungup ? -ECANCELED : leg_ring(call->caller_leg);
+	if (call->is_hungup)
+		return -ECANCELED;
+	if (app_is_answered(call)) {
+		leg_tones(call->caller_leg, DIR_TONE_RINGBACK);
+		return 0;
+	}
+	return leg_ring(call->caller_leg);
+}
+
+int app_ring_aloud(struct call *call)
+{
+	int err;
+
+	if (call->is_hungup)
+		return -ECANCELED;
+	err = leg_early_media(call->caller_leg);
+	if (err == -ENOTSUP) /* he has offered nothing, so there is no way to him yet */
+		return leg_ring(call->caller_leg);
+	if (!err)
+		leg_tones(call->caller_leg, DIR_TONE_RINGBACK);
+	return err;
 }
 
 int app_answer(struct call *call)
@@ -104,6 +129,20 @@ int app_music(struct call *call, const char *music_class, uint32_t ms)
 	int err = app_answer(call);
 
 	return err ? err : play_until(call, ms, leg_music, music_class ? music_class : call->music_class);
+}
+
+static int start_tones(struct leg *leg, const char *arg)
+{
+	return leg_tones(leg, (enum dir_tone)cadence_find(arg));
+}
+
+int app_tones(struct call *call, const char *tone, uint32_t ms)
+{
+	int err = cadence_find(tone) < 0 ? -ENOENT : call->is_hungup ? -ECANCELED : leg_early_media(call->caller_leg);
+
+	if (err)
+		return err;
+	return play_until(call, ms, start_tones, tone);
 }
 
 int64_t app_now_ms(struct call *call)

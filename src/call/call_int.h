@@ -146,7 +146,8 @@ void leg_update_bridge(struct leg *leg);
  * Before the answer by UPDATE, if the first offer has its answer for good (RFC 3262) and the peer allows that.
  * -ENOTCONN: not answered yet and no UPDATE possible now, or ended; other errors: it couldn't be sent. */
 int leg_reoffer(struct leg *leg);
-void leg_ringback(struct leg *leg);                  /* plays ringing to an answered caller */
+/* leg_tones.c: plays a tone of its country, in a loop. -ENOENT, and silence: there is none. */
+int leg_tones(struct leg *leg, enum dir_tone which);
 const char *leg_music_class(const struct leg *leg);
 /* Plays the music of a class of the call's domain to it. -ENOENT. */
 int leg_music(struct leg *leg, const char *music_class);

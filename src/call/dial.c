@@ -72,7 +72,7 @@ static void tell_caller(struct dial *d)
 	} else if (!d->is_ringing) {
 		d->is_ringing = true;
 		if (caller->state == LEG_ANSWERED)
-			leg_ringback(caller);
+			leg_tones(caller, DIR_TONE_RINGBACK);
 		else
 			leg_ring(caller);
 	}

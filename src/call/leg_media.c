@@ -304,15 +304,6 @@ void leg_configure(struct leg *leg)
 	explicit_bzero(&security, sizeof(security));
 }
 
-/* Ringing as most of Europe hears it (ITU-T E.180 supplement 2): 425 Hz, 1 s on, 4 s off. */
-void leg_ringback(struct leg *leg)
-{
-	static const struct tone ringing = { .hz1 = 425, .on_ms = 1000, .off_ms = 4000 };
-
-	if (leg->stream)
-		stream_tones(leg->stream, &ringing, 1);
-}
-
 /* ---- bridge ---- */
 
 const char *leg_music_class(const struct leg *leg)

@@ -322,7 +322,7 @@ int call_transfer(const struct call_transfer *p)
 	leg_move(p->leg, to, record);
 	p->leg->is_swapped = !p->leg->is_caller;
 	if (p->leg->state == LEG_ANSWERED)
-		leg_ringback(p->leg); /* he was talking: better than silence until there is something to hear */
+		leg_tones(p->leg, DIR_TONE_RINGBACK); /* he was talking: better than silence until there is something to hear */
 	return 0;
 }
 
@@ -377,7 +377,7 @@ int call_join(const struct call_transfer *p, struct leg *old)
 		leg_bridge(p->leg, partner);
 		leg_align_partner(p->leg, NULL);
 	} else if (!to->answered_ms) {
-		leg_ringback(p->leg);
+		leg_tones(p->leg, DIR_TONE_RINGBACK);
 	}
 	leg_close(old, 487, TRANSFERRED);
 	if (to->answered_ms)

@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 
 #include "db/db.h"
+#include "directory/cadence.h"
 #include "media/codec.h"
 
 enum dir_answer { DIR_FOUND, DIR_ABSENT, DIR_UNKNOWN };
@@ -54,6 +55,7 @@ struct dir_domain {
 	const char *caller_id;           /* number shown outside; NULL: none */
 	uint32_t session_expires_s, session_min_s; /* session timer (RFC 4028); 0: none asked for */
 	uint32_t transfer_answer_s;      /* a transferred call that nobody answers in it has failed; 0: no limit */
+	const char *tones;               /* tone plan */
 	uint32_t recall_ring_s;          /* how long the transferor's phones then ring, if he has hung up; 0: they don't */
 };
 
@@ -116,6 +118,7 @@ struct dir_trunk {
 	struct dir_srtp srtp;
 	enum dir_delayed delayed_offer;
 	enum dir_dtmf dtmf;
+	const char *tones;               /* tone plan of who comes by it; NULL: the domain's */
 	const char *tls_identity;        /* the domain of its certificate, by which it is known; NULL: none */
 	bool has_overload_control;       /* it is offered (sip/overload.h), but for calls to these numbers */
 	unsigned nurgent_numbers;
@@ -154,6 +157,9 @@ struct dir_mailbox {
 
 /* What is said of a number besides its calls; NULL: nothing. lamp: idle, ringing, busy; status: open, closed. */
 struct dir_note { const char *domain, *number, *lamp, *status, *activity, *note; };
+
+/* A tone plan. */
+struct dir_tones { const char *plan; const struct dir_cadence *of; /* [DIR_TONE_COUNT] */ };
 
 struct dir_music { const char *domain, *class_name; unsigned nfiles; const char *const *files; };
 
@@ -204,5 +210,6 @@ enum dir_answer directory_menu(struct directory *d, const char *domain, struct s
 enum dir_answer directory_mailbox(struct directory *d, const char *domain, struct str number, const struct dir_mailbox **out);
 enum dir_answer directory_note(struct directory *d, const char *domain, struct str number, const struct dir_note **out);
 enum dir_answer directory_music(struct directory *d, const char *domain, const char *class_name, const struct dir_music **out);
+enum dir_answer directory_tones(struct directory *d, const char *plan, const struct dir_tones **out);
 /* A key of 32 secret bytes kept in the database (pbx.secret), the same on all nodes: nonces, algorithm choice. false until loaded. */
 bool directory_secret(struct directory *d, unsigned char out[32]);

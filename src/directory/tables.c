@@ -75,6 +75,7 @@ static int fill_domain(struct directory *d, struct dir_row *r)
 	r->domain.has_userhash = is_true(r->v[14]);
 	r->domain.is_mutual = is_true(r->v[15]);
 	r->domain.has_digest_session = is_true(r->v[16]);
+	r->domain.tones = or_empty(r->v[17]);
 	return 0;
 }
 
@@ -222,6 +223,7 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	r->trunk.srtp = srtp(r->v[29], r->v[30]);
 	r->trunk.delayed_offer = delayed_offer(r->v[31]);
 	r->trunk.dtmf = dtmf(r->v[32]);
+	r->trunk.tones = r->v[33];
 	r->trunk.is_trusted = is_true(r->v[8]);
 	r->trunk.has_asserted = r->trunk.is_trusted && (!strcmp(r->v[9], "pai") || !strcmp(r->v[9], "both"));
 	r->trunk.has_rpid = r->trunk.is_trusted && (!strcmp(r->v[9], "rpid") || !strcmp(r->v[9], "both"));
@@ -300,6 +302,21 @@ static int fill_music(struct directory *d, struct dir_row *r)
 	return 0;
 }
 
+/* The schema has checked them. */
+static int fill_tones(struct directory *d, struct dir_row *r)
+{
+	struct dir_cadence *list = calloc(DIR_TONE_COUNT, sizeof(*list));
+
+	if (!list)
+		return -ENOMEM;
+	for (unsigned i = 0; i < DIR_TONE_COUNT; i++)
+		if (cadence_parse(&list[i], r->v[i]) < 0)
+			log_error(d->log, "tone plan %s: bad cadence %s", r->key, r->v[i]);
+	r->list = list;
+	r->tones = (struct dir_tones){ .plan = r->key, .of = list };
+	return 0;
+}
+
 static int fill_pass(struct directory *d, struct dir_row *r)
 {
 	char *rest = r->v[0];
@@ -335,7 +352,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 	[DIR_DOMAIN] = { "domain",
 		"SELECT domain, domain, realm, timezone, language, music_class, algorithms, default_context, is_default, caller_id,"
 		" session_expires_s, session_min_s, qop, transfer_answer_s, recall_ring_s, userhash, mutual_auth,"
-		" digest_session FROM pbx.domain"
+		" digest_session, tones FROM pbx.domain"
 		WANTED("domain"), fill_domain },
 	[DIR_EXTENSION] = { "extension",
 		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"
@@ -359,7 +376,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" t.trusted, t.identity, t.caller_id, t.session_expires_s, t.register, t.registrar, t.register_as, t.register_expires_s, t.contact_user, t.proxy,"
 		" t.number_from, t.qualify_s, t.outbound, t.keepalive_s, t.register_bulk, t.tls_identity, t.mutual_auth,"
 		" array_to_string(t.more_proxies || t.urgent_numbers, E'\\x1e'), cardinality(t.more_proxies), t.overload_control,"
-		" array_to_string(t.codecs, ','), t.srtp, t.srtp_keys_in_clear, t.delayed_offer, t.dtmf FROM pbx.trunk AS t"
+		" array_to_string(t.codecs, ','), t.srtp, t.srtp_keys_in_clear, t.delayed_offer, t.dtmf, t.tones FROM pbx.trunk AS t"
 		WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
 	[DIR_GROUP] = { "ring_group",
 		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"
@@ -382,6 +399,8 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 	[DIR_PASS] = { "pass_header",
 		"SELECT concat_ws('/', domain, trunk), string_agg(concat_ws(E'\\x1f', direction, header, value), E'\\x1e' ORDER BY direction, lower(header))"
 		" FROM pbx.pass_header" WANTED("concat_ws('/', domain, trunk)") " GROUP BY domain, trunk", fill_pass },
+	[DIR_TONES] = { "tone_plan",
+		"SELECT plan, dial, ringback, busy, congestion, call_waiting, special_information FROM pbx.tone_plan" WANTED("plan"), fill_tones },
 	[DIR_NOTE] = { "presence_note",
 		"SELECT domain || '/' || number, domain, number, lamp, status, activity, note FROM pbx.presence_note"
 		WANTED("domain || '/' || number"), fill_note },
@@ -677,6 +696,18 @@ enum dir_answer directory_certificate(struct directory *d, const char *identity,
 	HASH_FIND_STR(d->rows[DIR_CERTIFICATE], identity, r);
 	if (r)
 		*out = &r->certificate;
+	return r ? DIR_FOUND : DIR_ABSENT;
+}
+
+enum dir_answer directory_tones(struct directory *d, const char *plan, const struct dir_tones **out)
+{
+	const struct dir_row *r;
+
+	if (!d->is_loaded)
+		return DIR_UNKNOWN;
+	HASH_FIND_STR(d->rows[DIR_TONES], plan, r);
+	if (r)
+		*out = &r->tones;
 	return r ? DIR_FOUND : DIR_ABSENT;
 }
 

@@ -180,8 +180,11 @@ void stream_play_seek(struct stream *s, int32_t by_ms);
  * class_key names the source ("demo/default"). */
 void stream_music(struct stream *s, const char *class_key, const char *const *files, unsigned nfiles);
 
-/* Country ringback and the like: cadence of tones, in a loop. */
-struct tone { uint16_t hz1, hz2, on_ms, off_ms; };
+/* Country ringback and the like: cadence of tones, in a loop. hz2 0: none. */
+struct tone {
+	uint16_t hz1, hz2, on_ms, off_ms;
+	bool modulates;                /* hz2 isn't heard by itself: it moves the loudness of hz1 */
+};
 void stream_tones(struct stream *s, const struct tone *cadence, unsigned n);
 
 /* Sends a digit as RFC 4733 events (or in-band tones when none was agreed), beside the source, for DTMF_MIN_MS at least. */

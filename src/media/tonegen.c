@@ -19,7 +19,11 @@ static void entry_start(struct tonegen *g, unsigned at)
 	g->at = at;
 	g->left_on = (uint32_t)((uint64_t)t->on_ms * g->rate_hz / 1000);
 	g->left_off = (uint32_t)((uint64_t)t->off_ms * g->rate_hz / 1000);
-	g->phase[0] = g->phase[1] = 0;
+	/* What follows without a gap goes on, or a tone without end would click. */
+	if (t->hz1 != g->hz[0] || t->hz2 != g->hz[1])
+		g->phase[0] = g->phase[1] = 0;
+	g->hz[0] = t->hz1;
+	g->hz[1] = t->hz2;
 }
 
 void tonegen_init(struct tonegen *g, const struct tone *cadence, unsigned n, uint32_t rate_hz)
@@ -64,6 +68,17 @@ static void mix(struct tonegen *g, unsigned i, uint16_t hz, int16_t *pcm, size_t
 		pcm[k] = saturate(pcm[k] + dds_mod(&g->phase[i], rate, scale, 0));
 }
 
+#define MODULATION 29491 /* nine tenths of an int16 */
+
+/* Amplitude modulation of what is there. */
+static void modulate(struct tonegen *g, uint16_t hz, int16_t *pcm, size_t n)
+{
+	int32_t rate = dds_phase_rate((float)hz * SAMPLE_RATE / (float)g->rate_hz);
+
+	for (size_t k = 0; k < n; k++)
+		pcm[k] = saturate(pcm[k] + (pcm[k] * dds_mod(&g->phase[1], rate, MODULATION, 0)) / 32768);
+}
+
 bool tonegen_run(struct tonegen *g, int16_t *pcm, size_t nsamples)
 {
 	size_t at = 0;
@@ -76,7 +91,9 @@ bool tonegen_run(struct tonegen *g, int16_t *pcm, size_t nsamples)
 
 		if (on > 0 && t->hz1)
 			mix(g, 0, t->hz1, pcm + at, on);
-		if (on > 0 && t->hz2)
+		if (on > 0 && t->modulates)
+			modulate(g, t->hz2, pcm + at, on);
+		else if (on > 0 && t->hz2)
 			mix(g, 1, t->hz2, pcm + at, on);
 		g->left_on -= (uint32_t)on;
 		at += on;

@@ -20,6 +20,7 @@ struct tonegen {                 /* embedded by its owner; nothing to release */
 	uint32_t left_on, left_off; /* samples of it still to come */
 	uint32_t rate_hz;
 	uint32_t phase[2];
+	uint16_t hz[2];          /* they are of */
 	float level_dbm0;        /* of each tone */
 };
 

@@ -125,10 +125,3 @@ def test_a_way_that_was_not_chosen_is_the_same_digit_again(office):
         b.wait(lambda: sum(p.pt == 101 and p.event()[1] for p in b.received) >= 3)
         b.wait_received(10)
         assert len({p.ts for p in b.received if p.pt == 101}) == 1
-
-
-def test_only_known_ways_are_taken(office):
-    for table in ("extension", "trunk"):
-        with pytest.raises(Exception, match="dtmf"):
-            office.sql(f"UPDATE pbx.{table} SET dtmf = 'smoke' WHERE true" if table == "extension" else
-                       "INSERT INTO pbx.trunk (domain, name, context, dtmf) VALUES ('office', 'x', 'office', 'smoke')")

@@ -104,6 +104,13 @@ int64_t app_arg_int(struct call *call, const char *name)
 	return text ? strtoll(text, NULL, 10) : 0;
 }
 
+bool app_arg_bool(struct call *call, const char *name)
+{
+	const char *text = app_arg(call, name);
+
+	return text && !strcmp(text, "true");
+}
+
 int app_set_var(struct call *call, const char *name, const char *value)
 {
 	if (!strcmp(name, "language"))
@@ -157,6 +164,24 @@ int app_ring(struct call *call)
 {
 	fake_log(call, "ring");
 	return fake_wait(call);
+}
+
+int app_ring_aloud(struct call *call)
+{
+	fake_log(call, "ring(aloud)");
+	return fake_wait(call);
+}
+
+/* By the variable of that name. */
+bool app_is_answered(const struct call *call)
+{
+	return fake_find(call->vars, "answered") != NULL;
+}
+
+int app_tones(struct call *call, const char *tone, uint32_t ms)
+{
+	fake_log(call, "tones(%s,%u)", tone, ms);
+	return strcmp(tone, "none") ? fake_wait(call) : -ENOENT;
 }
 
 int app_hangup(struct call *call, int sip_status)

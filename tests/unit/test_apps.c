@@ -8,7 +8,8 @@
 #include "fake_app.h"
 
 extern const struct app app_answer_def, app_dial_def, app_dial_group_def, app_echo_def, app_goto_def, app_hangup_def, app_menu_def,
-	app_music_def, app_playback_def, app_ring_def, app_say_def, app_set_def, app_wait_def;
+	app_music_def, app_playback_def, app_ring_def, app_say_def, app_set_def, app_wait_def,
+	app_tones_def, app_busy_def, app_congestion_def;
 
 static const struct {
 	const char *value, *as, *expected;
@@ -85,7 +86,12 @@ static const struct {
 	{ &app_answer_def, ARGS({ 0 }), "", "", APP_OK },
 	{ &app_answer_def, ARGS({ 0 }), "gone", "", APP_HANGUP },
 	{ &app_ring_def, ARGS({ 0 }), "", "ring", APP_OK },
-	{ &app_ring_def, ARGS({ 0 }), "H", "ring hangup", APP_FAILED },
+	{ &app_ring_def, ARGS({ 0 }), "H", "ring hangup", APP_HANGUP },
+	{ &app_tones_def, ARGS({ "tone", "dial" }, { "seconds", "0" }), "H", "tones(dial,0) hangup", APP_HANGUP },
+	{ &app_tones_def, ARGS({ "tone", "busy" }, { "seconds", "5" }), "", "tones(busy,5000)", APP_OK },
+	{ &app_tones_def, ARGS({ "tone", "none" }, { "seconds", "5" }), "", "tones(none,5000)", APP_FAILED },
+	{ &app_busy_def, ARGS({ "seconds", "10" }), "", "end(486)", APP_HANGUP },
+	{ &app_congestion_def, ARGS({ "seconds", "10" }), "", "end(503)", APP_HANGUP },
 	{ &app_hangup_def, ARGS({ "status", "486" }), "", "end(486)", APP_HANGUP },
 	{ &app_hangup_def, ARGS({ "status", "200" }), "", "end(480)", APP_HANGUP },
 	{ &app_hangup_def, ARGS({ "status", "700" }), "", "end(480)", APP_HANGUP },

@@ -583,7 +583,7 @@ static double power_at(const int16_t *pcm, size_t n, double hz, double rate_hz)
 static void test_media_tones_have_pitch_and_cadence(void **state)
 {
 	static const enum codec_id codecs[] = { CODEC_PCMU, CODEC_G722 };
-	static const struct tone cadence[] = { { 425, 0, 200, 100 } };
+	static const struct tone cadence[] = { { 425, 0, 200, 100, false } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(codecs); i++) {
@@ -606,6 +606,30 @@ static void test_media_tones_have_pitch_and_cadence(void **state)
 		peer_free(p);
 		bed_free(b);
 	}
+}
+
+/* A tone without end has no seam, and one whose loudness another moves has both on its sides and not by itself. */
+static void test_media_tones_go_on_and_are_modulated(void **state)
+{
+	static const struct tone plain = { 425, 0, 110, 0, false }, modulated = { 400, 25, 1000, 0, true };
+	struct tonegen g;
+	int jump = 0, peak = 0;
+
+	(void)state;
+	tonegen_init(&g, &plain, 1, 8000);
+	assert_true(tonegen_run(&g, said, 8000));
+	for (unsigned i = 1; i < 8000; i++)
+		jump = abs(said[i] - said[i - 1]) > jump ? abs(said[i] - said[i - 1]) : jump;
+	for (unsigned i = 0; i < 8000; i++)
+		peak = abs(said[i]) > peak ? abs(said[i]) : peak;
+	assert_true(jump < peak * 2 * M_PI * 425 / 8000 * 1.02); /* no steeper than the sine */
+	assert_true(power_at(said, 8000, 425, 8000) > 1000);
+	tonegen_init(&g, &modulated, 1, 8000);
+	assert_true(tonegen_run(&g, said, 8000));
+	assert_true(power_at(said, 8000, 400, 8000) > 1000);
+	assert_in_range(power_at(said, 8000, 375, 8000) / power_at(said, 8000, 400, 8000) * 100, 42, 48);
+	assert_in_range(power_at(said, 8000, 425, 8000) / power_at(said, 8000, 400, 8000) * 100, 42, 48);
+	assert_true(power_at(said, 8000, 25, 8000) < 20);
 }
 
 /* ---- digits as tones ---- */
@@ -996,6 +1020,7 @@ int main(void)
 		cmocka_unit_test(test_media_sound_of_a_changed_file_is_the_new_one),
 		cmocka_unit_test(test_media_sound_cache_keeps_what_was_heard_last),
 		cmocka_unit_test(test_media_tones_have_pitch_and_cadence),
+		cmocka_unit_test(test_media_tones_go_on_and_are_modulated),
 		cmocka_unit_test(test_media_digit_crosses_to_a_leg_without_events),
 		cmocka_unit_test(test_media_digit_goes_on_in_another_codec),
 		cmocka_unit_test(test_media_digit_is_heard_without_events),

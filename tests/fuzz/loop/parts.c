@@ -17,7 +17,7 @@
 static const struct dir_domain domain = {
 	.domain = "office", .realm = "cordboard", .timezone = "UTC", .language = "en", .music_class = "default", .algorithms = DIGEST_MD5,
 	.qop = DIGEST_AUTH, .is_default = true, .default_context = "office", .session_expires_s = 1800, .session_min_s = 90,
-	.transfer_answer_s = 60, .recall_ring_s = 20,
+	.transfer_answer_s = 60, .recall_ring_s = 20, .tones = "itu",
 };
 static const char *const identities[] = { "2001", "2002" };
 static const struct dir_extension extensions[] = {
@@ -264,6 +264,16 @@ enum dir_answer directory_music(struct directory *d, const char *dom, const char
 	(void)dom;
 	*out = &music;
 	return answer(!strcmp(class_name, "default"));
+}
+
+enum dir_answer directory_tones(struct directory *d, const char *plan, const struct dir_tones **out)
+{
+	static const struct dir_cadence cadences[DIR_TONE_COUNT] = { [DIR_TONE_RINGBACK] = { 1, { { .hz1 = 425, .on_ms = 1000, .off_ms = 4000 } } } };
+	static const struct dir_tones tones = { "itu", cadences };
+
+	(void)d;
+	*out = &tones;
+	return answer(!strcmp(plan, "itu"));
 }
 
 void directory_watch(struct directory *d, struct directory_watcher *w)
