@@ -81,7 +81,7 @@ void agent_take(struct rtp_session *s, struct agent *a)
 static void chosen(struct rtp_session *s, enum ice_component component)
 {
 	const struct addr *to = ice_target(s->agent->ice, component);
-	struct event e;
+	struct event e = { 0 };
 
 	if (!to)
 		return;
