@@ -25,6 +25,7 @@
 #include "config.h"
 #include "presence/presence.h"
 #include "registrar/bans.h"
+#include "registrar/listeners.h"
 #include "sip/tls.h"
 
 #ifndef CORDBOARD_VERSION
@@ -62,6 +63,8 @@ struct pbx {
 	struct digest_server *digest;
 	struct auth auth;
 	struct bans *bans;
+	struct listeners *listeners;
+	struct tls_pair tls_more[CONFIG_CERTS_MAX];
 	struct registrar *registrar;
 	struct presence *presence;
 	struct outgoing *outgoing;
@@ -174,6 +177,7 @@ static void close_parts(void *arg)
 	outgoing_free(p->outgoing);
 	qualify_free(p->qualify);
 	bans_free(p->bans);
+	listeners_free(p->listeners);
 	if (p->registrar)
 		registrar_close(p->registrar);
 	timer_stop(p->timers, &p->housekeeping);
@@ -284,6 +288,25 @@ static void on_trim(uv_timer_t *timer)
 
 /* ---- the start ---- */
 
+static const char *path_or_null(const char *path)
+{
+	return path[0] ? path : NULL;
+}
+
+static struct transport_tls config_tls(struct pbx *p)
+{
+	const struct config *c = &p->config;
+
+	for (unsigned i = 0; i < c->tls_certs.n; i++)
+		p->tls_more[i] = (struct tls_pair){ .cert = c->tls_certs.at[i].cert, .key = c->tls_certs.at[i].key };
+	return (struct transport_tls){
+		.cert = c->tls_cert, .key = path_or_null(c->tls_key), .ca = path_or_null(c->tls_ca),
+		.crl = path_or_null(c->tls_crl), .asks_client = c->tls_client == CLIENT_ASKED,
+		.needs_client = c->tls_client == CLIENT_NEEDED, .checks_server = c->tls_verify_server,
+		.more = p->tls_more, .nmore = c->tls_certs.n,
+	};
+}
+
 static void reply_not_ready(struct strans *st, const struct sip_msg *m, void *arg)
 {
 	(void)m;
@@ -332,6 +355,11 @@ static int make_rest(struct pbx *p)
 				 .transport = sip_ua_transport(p->ua) };
 	err = bans_new(&p->bans, &(struct bans_params){ .guard = guard, .directory = p->directory, .db = p->db, .timers = p->timers,
 							.clock = &clock_system, .log = &p->log, .node = p->config.node });
+	if (err)
+		return err;
+	err = listeners_new(&p->listeners, &(struct listeners_params){
+		.transport = sip_ua_transport(p->ua), .directory = p->directory, .db = p->db, .timers = p->timers, .clock = &clock_system,
+		.log = &p->log, .node = p->config.node, .tls = config_tls(p) });
 	if (err)
 		return err;
 	sip_ua_on_early(p->ua, auth_challenge_early, &p->auth);
@@ -392,7 +420,7 @@ static void on_ready_poll(uv_timer_t *timer)
 {
 	struct pbx *p = timer->data;
 
-	if (!plan_is_loaded(p->plan) || !registrar_is_loaded(p->registrar))
+	if (!plan_is_loaded(p->plan) || !registrar_is_loaded(p->registrar) || !listeners_is_loaded(p->listeners))
 		return;
 	uv_timer_stop(timer);
 	printf("ready: SIP on");
@@ -475,26 +503,11 @@ static uint64_t messages_received(void *arg)
 	return transport_counters(sip_ua_transport(p->ua))->received;
 }
 
-static const char *path_or_null(const char *path)
-{
-	return path[0] ? path : NULL;
-}
-
 /* While we are still root: also the certificate's key is read here. Renewed, it must be readable for the user we go on as. */
 static int listen_on(struct pbx *p, const struct config_listen *l, const char *origins)
 {
-	const struct config *c = &p->config;
-	struct tls_pair more[CONFIG_CERTS_MAX];
-	const struct transport_tls tls = {
-		.cert = c->tls_cert, .key = path_or_null(c->tls_key), .ca = path_or_null(c->tls_ca),
-		.crl = path_or_null(c->tls_crl), .asks_client = c->tls_client == CLIENT_ASKED,
-		.needs_client = c->tls_client == CLIENT_NEEDED, .checks_server = c->tls_verify_server,
-		.more = more, .nmore = c->tls_certs.n,
-	};
+	const struct transport_tls tls = config_tls(p);
 	int err = 0;
-
-	for (unsigned i = 0; i < c->tls_certs.n; i++)
-		more[i] = (struct tls_pair){ .cert = c->tls_certs.at[i].cert, .key = c->tls_certs.at[i].key };
 
 	for (unsigned i = 0; i < l->n && !err; i++) {
 		const struct config_listener *at = &l->at[i];

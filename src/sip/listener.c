@@ -23,7 +23,10 @@ void listener_handle_closed(uv_handle_t *handle)
 	struct listener *l = handle->data;
 	struct transport *t = l->transport;
 
-	close(handle == (uv_handle_t *)&l->poll ? l->fd : l->udp_fd);
+	int fd = handle == (uv_handle_t *)&l->poll ? l->fd : l->udp_fd;
+
+	if (fd >= 0)
+		close(fd);
 	if (--l->handles == 0 && !l->is_listening)
 		listener_free(l);
 	transport_handle_closed(t);
@@ -129,13 +132,13 @@ static int listener_open(struct transport *t, const struct transport_listen *p, 
 	return err;
 }
 
-static void listener_add(struct transport *t, struct listener *l)
+static void listener_add(struct transport *t, struct listener *l, uint64_t id)
 {
 	struct listener **end = &t->listeners;
 
-	l->id = 1;
-	for (; *end; end = &(*end)->next)
-		l->id++;
+	l->id = id ? id : ++t->last_listener;
+	while (*end)
+		end = &(*end)->next;
 	*end = l;
 }
 
@@ -154,7 +157,7 @@ static int take_client(struct transport *t, const struct transport_tls *p)
 	return 0;
 }
 
-int transport_listen_on(struct transport *t, const struct transport_listen *p)
+int transport_listen_as(struct transport *t, const struct transport_listen *p, uint64_t *id)
 {
 	/* The port the kernel picks for UDP may be taken for TCP: then another one. */
 	unsigned tries = p->port ? 1 : PORT_TRIES;
@@ -163,13 +166,57 @@ int transport_listen_on(struct transport *t, const struct transport_listen *p)
 
 	if (!is_one(p->protos) && (!p->protos || p->protos & ~(SIP_PROTO_BIT(SIP_UDP) | SIP_PROTO_BIT(SIP_TCP))))
 		return -EINVAL;
+	if (!*id && t->last_listener + 1 == FLOW_FIRST_CONN)
+		return -ENOSPC;
 	do
 		err = listener_open(t, p, &l);
 	while (err == UV_EADDRINUSE && --tries);
 	if (err)
 		return err;
-	listener_add(t, l);
-	return p->protos == SIP_PROTO_BIT(SIP_TLS) ? take_client(t, p->tls) : 0;
+	listener_add(t, l, *id);
+	*id = l->id;
+	if (p->protos != SIP_PROTO_BIT(SIP_TLS) || (p->is_extra && t->tls_client))
+		return 0;
+	return take_client(t, p->tls);
+}
+
+int transport_listen_on(struct transport *t, const struct transport_listen *p)
+{
+	uint64_t id = 0;
+
+	return transport_listen_as(t, p, &id);
+}
+
+/* The address shall be free now, not when libuv gets round to it; a handle that is closing doesn't look at its socket any more. */
+static void close_sockets(struct listener *l)
+{
+	if (l->udp_poll.data)
+		close(l->udp_fd);
+	if (l->poll.data)
+		close(l->fd);
+	l->udp_fd = l->fd = -1;
+}
+
+void transport_unlisten(struct transport *t, uint64_t id)
+{
+	struct listener **at = &t->listeners, *l;
+
+	while (*at && (*at)->id != id)
+		at = &(*at)->next;
+	l = *at;
+	if (!l || t->is_closing)
+		return;
+	batch_flush(t->batch);
+	*at = l->next;
+	l->next = NULL;
+	if (l->vhost) {
+		l->next = t->retired;
+		t->retired = l;
+	} else {
+		l->is_listening = false; /* freed with its last handle */
+	}
+	listener_close(l);
+	close_sockets(l);
 }
 
 int transport_listen(struct transport *t, const char *addr, uint16_t port)

@@ -17,16 +17,22 @@ static void transport_free(struct transport *t)
 	free(t);
 }
 
+static void listeners_free(struct listener *l)
+{
+	while (l) {
+		struct listener *next = l->next;
+
+		listener_free(l);
+		l = next;
+	}
+}
+
 void transport_handle_closed(struct transport *t)
 {
 	if (--t->handles)
 		return;
-	while (t->listeners) {
-		struct listener *l = t->listeners;
-
-		t->listeners = l->next;
-		listener_free(l);
-	}
+	listeners_free(t->listeners);
+	listeners_free(t->retired);
 	transport_free(t);
 }
 

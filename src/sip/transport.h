@@ -102,9 +102,16 @@ struct transport_listen {
 	const char *external;
 	uint16_t external_port;
 	const char *local_networks;
+	bool is_extra;                /* TLS: the certificate isn't for calling others, unless there is no other */
 };
 /* As above; -EINVAL also for a malformed network. */
 int transport_listen_on(struct transport *t, const struct transport_listen *p);
+/* The same; *id (in): 0, or that of one that was removed, whose place it takes: what has its flow goes on by this one; (out) its own. -ENOSPC:
+ * there have been too many. */
+int transport_listen_as(struct transport *t, const struct transport_listen *p, uint64_t *id);
+/* It accepts nothing any more, and its address is free at once. Connections that came to it go on; what was to be sent by its datagrams is
+ * sent by another listener of the family. Not from inside a handler of the transport. */
+void transport_unlisten(struct transport *t, uint64_t id);
 uint16_t transport_port(const struct transport *t); /* of the first listener on UDP and TCP */
 uint16_t transport_tls_port(const struct transport *t); /* of the first TLS listener, 0: none */
 uint16_t transport_ws_port(const struct transport *t, bool is_secure); /* of the first such listener, 0: none */

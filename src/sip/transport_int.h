@@ -36,7 +36,7 @@
 #define WS_PING_MS 30000             /* a WebSocket that is silent for so long is asked, */
 #define WS_DEAD_MS (2 * WS_PING_MS + 2 * TCP_SWEEP_MS) /* and one that doesn't answer is gone */
 #define REFUSED_MAX_MS 5000          /* for a peer to read why, and to end the connection itself */
-#define FLOW_FIRST_CONN 1000         /* below: listeners */
+#define FLOW_FIRST_CONN 1000000      /* below: listeners, of which no two have one id */
 #define LOCAL_CACHE 256
 #define LOCAL_CACHE_MS 30000
 
@@ -109,7 +109,8 @@ struct transport {
 	const struct log *log;
 	struct transport_handler h;
 	void *arg;
-	struct listener *listeners;
+	struct listener *listeners, *retired; /* retired: WebSockets may still refer to them; freed at the end */
+	uint64_t last_listener;          /* the highest id so far */
 	struct tcp_conn *conns;          /* by id */
 	struct tcp_conn *conns_addr, *conns_alias;
 	struct ws *ws;                   /* NULL: no WebSockets */
