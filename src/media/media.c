@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "media/reel.h"
+
 #define WORKERS_MAX 64
 #define STREAMS_TOGETHER 512
 
@@ -28,6 +30,10 @@ static void event_deliver(struct event *e)
 
 	if (e->mix) {
 		mix_event(e);
+		return;
+	}
+	if (e->type == EV_CAPTURE_END) {
+		capture_ended(e->capture);
 		return;
 	}
 	h = &s->handler;
@@ -64,7 +70,8 @@ static void event_deliver(struct event *e)
 			h->on_talking(s, e->is_talking, s->arg);
 		break;
 	case EV_MIX_PLAY_END:
-	case EV_MIX_CLOSED: break;
+	case EV_MIX_CLOSED:
+	case EV_CAPTURE_END: break;
 	case EV_RELEASED: stream_moved(s); break;
 	case EV_CLOSED: stream_closed(s); break;
 	}
@@ -203,6 +210,8 @@ void media_turn(struct media *m)
 		worker_flush(&m->workers[i]);
 		worker_turn(&m->workers[i]);
 	}
+	if (m->reels)
+		reels_turn(m->reels);
 }
 
 static void on_sounds_closed(void *arg)
@@ -244,6 +253,8 @@ static void media_end(struct media *m)
 	workers_stop(m);
 	if (m->recorders)
 		recorders_close(m->recorders);
+	if (m->reels)
+		reels_close(m->reels);
 	uv_close((uv_handle_t *)&m->wake, on_handle_closed);
 	uv_close((uv_handle_t *)&m->flush, on_handle_closed);
 	uv_close((uv_handle_t *)&m->flush_later, on_handle_closed);
@@ -252,7 +263,7 @@ static void media_end(struct media *m)
 /* No stream and no mix is left: nothing can come up any more. */
 void media_check_end(struct media *m)
 {
-	if (m->is_closing && m->nstreams == 0 && !m->mixes)
+	if (m->is_closing && m->nstreams == 0 && !m->mixes && !m->captures)
 		media_end(m);
 }
 
@@ -275,6 +286,7 @@ void media_close(struct media *m, void (*done)(void *arg), void *arg)
 		after = mix->next;
 		mix_close(mix);
 	}
+	captures_stop(m);
 	media_check_end(m);
 }
 

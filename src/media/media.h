@@ -32,6 +32,7 @@
 
 struct media;
 struct stream;
+struct capture;
 struct sound_list;
 
 struct media_params {
@@ -114,6 +115,7 @@ int stream_new(struct stream **out, struct media *m, const struct stream_params 
 void stream_close(struct stream *s);
 void stream_detach(struct stream *s);          /* forget the handler; on_closed is still called if set, nothing else */
 uint16_t stream_port(const struct stream *s);  /* RTP; RTCP is the next one */
+enum codec_id stream_codec(const struct stream *s); /* towards them, as configured; CODEC_NONE: not yet */
 
 /* When tones are digits. */
 enum stream_hears {
@@ -234,6 +236,36 @@ void stream_mix(struct stream *s, struct mix *m, const struct mix_member *p);
 uint32_t mix_play(struct mix *m, const struct play_params *p);
 void mix_play_stop(struct mix *m);
 void mix_tones(struct mix *m, const struct tone *cadence, unsigned n); /* once, not in a loop */
+/* ---- recordings of calls ----
+ *
+ * One file for what several streams receive, as long as its owner likes: streams come and go, their peers with them. When something
+ * was said goes by when it came, so both sides of a talk lie within 20 ms of each other.
+ */
+enum capture_format { CAPTURE_WAV, CAPTURE_FLAC, CAPTURE_OPUS };
+enum capture_side { CAPTURE_CALLER, CAPTURE_CALLEE }; /* in a file of two channels the left one, the right one */
+
+struct capture_params {
+	const char *path;              /* folders are made, a file that is there is left alone; copied */
+	enum capture_format format;
+	bool is_stereo;                /* else mixed */
+	uint32_t rate_hz;              /* 8000, 16000, 24000 or 48000 */
+	bool is_paused;                /* until capture_resume() */
+};
+
+struct capture_result {
+	int err;                       /* 0; else negative errno: the file ends where it failed (-ENOSPC, -EDQUOT, -EFBIG), or there is none */
+	uint64_t duration_ms, bytes;   /* of what is in the file */
+	uint32_t lost_ms;              /* of a source, silence because the disk was too slow */
+};
+
+/* on_end: exactly once, from the loop, after capture_stop() or when the file has failed; the capture is gone when it returns. */
+int capture_start(struct capture **out, struct media *m, const struct capture_params *p,
+		  void (*on_end)(struct capture *c, const struct capture_result *r, void *arg), void *arg);
+void capture_stop(struct capture *c);
+void capture_pause(struct capture *c);         /* nothing that is said until capture_resume() gets into the file */
+void capture_resume(struct capture *c);
+/* What s receives is heard on that side from now on, until another capture takes it, the stream ends, or c is NULL. */
+void stream_capture(struct stream *s, struct capture *c, enum capture_side side);
 
 /* Forgets a cached sound (a prompt was changed). */
 void media_sound_forget(struct media *m, const char *file);

@@ -76,6 +76,7 @@ enum command_type {
 	CMD_TONES,
 	CMD_RECORD,
 	CMD_RECORD_STOP,
+	CMD_TAP,      /* a call's recording hears it, or does no longer */
 	CMD_DIGIT,
 	CMD_MIX,
 	CMD_MIX_PLAY, /* these name no session */
@@ -123,6 +124,7 @@ struct command {
 		struct { char digit; uint32_t ms; } digit;
 		int32_t seek_ms;
 		struct { uint16_t gain_in, gain_out; bool is_muted, is_deaf; } seat; /* gains as in mixer.h */
+		struct tap *tap;     /* passes to the worker; NULL: none any more */
 		struct {             /* the reference on list passes to the worker */
 			uint32_t id;
 			struct playlist *list;
@@ -144,7 +146,8 @@ struct command {
 
 enum event_type {
 	EV_DIGIT, EV_PLAY_END, EV_RECORD_END, EV_LATCHED, EV_UNWANTED, EV_TIMEOUT, EV_TALKING, EV_RELEASED, EV_CLOSED,
-	EV_MIX_PLAY_END, EV_MIX_CLOSED, /* of a mix; these name no stream */
+	EV_MIX_PLAY_END, EV_MIX_CLOSED, /* of a mix; these name no stream, */
+	EV_CAPTURE_END,                 /* nor does this */
 };
 
 struct event {
@@ -159,6 +162,7 @@ struct event {
 		struct { uint32_t id; enum play_end end; } play;
 		struct { uint32_t id; struct record_result result; } record;
 		struct addr peer;
+		struct capture *capture;
 	};
 };
 
@@ -261,6 +265,7 @@ void media_events(struct media *m, struct event *first, struct event *last);
 struct player;
 struct recording;
 struct seat;
+struct tap;
 struct ear;
 struct mouth;
 struct digit_sender;
@@ -276,7 +281,7 @@ struct rtp_session {
 	struct rtp_session *from, *to;   /* who feeds us, whom we feed: a.to == b exactly when b.from == a; both may be s itself */
 	/* only what is in use is allocated */
 	struct ear *ear;             /* ear.c: packets to PCM */
-	struct recording *recording; /* recording.c */
+	struct recording *recording; /* recording.c: into a file of its own, a call's, or both */
 	int rtp_fd, rtcp_fd;         /* of pair */
 	uint8_t rx_codec;            /* of the last packet */
 	bool is_connected;           /* the kernel filters sources */
@@ -430,6 +435,8 @@ void ear_free(struct rtp_session *s);
 void ear_stats(const struct rtp_session *s, uint32_t *concealed_ms, uint32_t *recovered_ms);
 
 /* recording.c */
+bool recording_needs_tick(const struct rtp_session *s);
+void recording_tap(struct rtp_session *s, struct tap *tap); /* in place of the one before; NULL: none */
 void recording_start(struct rtp_session *s, struct command *c);
 void recording_stop(struct rtp_session *s, enum record_end end); /* nothing without one */
 void recording_digit(struct rtp_session *s, char digit);

@@ -31,6 +31,7 @@ struct outfile {
 	uint64_t granule, granule_next; /* of Ogg: end of the last whole page, and of the one whose head has been written */
 	unsigned preskip;
 	uint64_t frames;
+	char path[];
 };
 
 /* ---- what libsndfile writes through ---- */
@@ -149,11 +150,13 @@ static const int formats[] = {
 int outfile_open(struct outfile **out, const char *path, enum outfile_format format, uint32_t rate_hz, unsigned channels)
 {
 	SF_INFO info = { .samplerate = (int)rate_hz, .channels = (int)channels, .format = formats[format] };
-	struct outfile *f = calloc(1, sizeof(*f));
+	size_t len = strlen(path);
+	struct outfile *f = calloc(1, sizeof(*f) + len + 1);
 	int err = f ? make_folders(path) : -ENOMEM;
 
 	if (err < 0)
 		goto fail;
+	memcpy(f->path, path, len + 1);
 	f->format = format;
 	f->rate_hz = rate_hz;
 	f->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
@@ -238,8 +241,12 @@ void outfile_close(struct outfile *f, struct outfile_result *out)
 			correct_flac(f);
 		f->frames = count_frames(f);
 	}
-	if (fsync(f->fd) < 0 && errno != EINVAL && f->err == 0)
+	if (f->frames == 0) {
+		unlink(f->path);
+		f->len = 0;
+	} else if (fsync(f->fd) < 0 && errno != EINVAL && f->err == 0) {
 		f->err = -errno;
+	}
 	*out = (struct outfile_result){ .err = f->err, .frames = f->frames, .bytes = (uint64_t)f->len };
 	close(f->fd);
 	free(f);

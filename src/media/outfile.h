@@ -23,5 +23,5 @@ struct outfile_result {
 	int err;                 /* 0; else negative errno of the first failure */
 	uint64_t frames, bytes;  /* in the file, and of it */
 };
-/* Returns when it is on disk, or has failed. */
+/* Returns when it is on disk, or has failed. A file with nothing in it is removed. */
 void outfile_close(struct outfile *f, struct outfile_result *out);

@@ -1,4 +1,5 @@
-/* recording.c - a session's recording: when it ends, and what of it was speech. The file is recorder.c's.
+/* recording.c - what is kept of what a session hears: a recording of its own, when that ends, and what of it was speech, and its share of
+ * a call's. The files are recorder.c's, and a reel's, which has a tap here.
  *
  * It takes packets as they come, beside the jitter buffer: that one lets go what comes too late to be heard, a recording has time
  * (tape.c).
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 
 #include "media/resample.h"
+#include "media/tap.h"
 #include "media/tape.h"
 
 #define FRAME_MS 20
@@ -17,7 +19,8 @@
 #define TALK_LEVEL 256 /* mean of |sample|, about -42 dBov: above line noise, below a whisper */
 
 struct recording {
-	struct recorder *recorder;
+	struct tap *tap;                          /* NULL: no call's recording hears it */
+	struct recorder *recorder;                /* NULL: there is none of its own */
 	struct tape *tape;
 	struct decoder *decoder;
 	enum codec_id codec;                      /* that of the decoder */
@@ -126,31 +129,70 @@ static enum record_end take_rest(struct recording *r, enum record_end end)
 	return end;
 }
 
+bool recording_needs_tick(const struct rtp_session *s)
+{
+	return s->recording && s->recording->recorder;
+}
+
+static void free_unused(struct rtp_session *s)
+{
+	if (!s->recording->recorder && !s->recording->tap) {
+		free(s->recording);
+		s->recording = NULL;
+	}
+	rtp_session_update_tick(s);
+}
+
+static struct recording *recording_get(struct rtp_session *s)
+{
+	if (!s->recording)
+		s->recording = calloc(1, sizeof(*s->recording));
+	return s->recording;
+}
+
 void recording_stop(struct rtp_session *s, enum record_end end)
 {
 	struct recording *r = s->recording;
 
-	if (!r)
+	if (!r || !r->recorder)
 		return;
-	s->recording = NULL;
 	end = take_rest(r, end);
 	recorder_finish(r->recorder, end, ms_of(r->talk));
 	tape_free(r->tape);
 	decoder_free(r->decoder);
 	resampler_free(r->resampler);
-	free(r);
-	rtp_session_update_tick(s);
+	*r = (struct recording){ .tap = r->tap };
+	free_unused(s);
+}
+
+void recording_tap(struct rtp_session *s, struct tap *tap)
+{
+	uint64_t now_us = s->worker->now_us;
+	struct recording *r = tap ? recording_get(s) : s->recording;
+
+	if (!r) {
+		if (tap)
+			tap_finish(tap, now_us);
+		return;
+	}
+	if (r->tap)
+		tap_finish(r->tap, now_us);
+	r->tap = tap;
+	free_unused(s);
 }
 
 void recording_start(struct rtp_session *s, struct command *c)
 {
 	const struct codec *codec = codec_get(s->rx_codec ? s->rx_codec : s->config.recv[0].codec);
-	struct recording *r = calloc(1, sizeof(*r));
-	struct tape *tape = r ? tape_new() : NULL;
+	struct recording *r;
+	struct tape *tape;
 
 	recording_stop(s, RECORD_STOPPED);
+	r = recording_get(s);
+	tape = r ? tape_new() : NULL;
 	if (!tape) {
-		free(r);
+		if (r)
+			free_unused(s);
 		recorder_finish(c->record.recorder, RECORD_FAILED, 0);
 		return;
 	}
@@ -160,13 +202,12 @@ void recording_start(struct rtp_session *s, struct command *c)
 	r->silence_ms = c->record.silence_ms;
 	memcpy(r->stop_digits, c->record.stop_digits, sizeof(r->stop_digits));
 	recorder_open(r->recorder, codec_rate(codec, SPEECH_HZ));
-	s->recording = r;
 	rtp_session_update_tick(s);
 }
 
 void recording_digit(struct rtp_session *s, char digit)
 {
-	if (s->recording && digit && strchr(s->recording->stop_digits, digit))
+	if (recording_needs_tick(s) && digit && strchr(s->recording->stop_digits, digit))
 		recording_stop(s, RECORD_DIGIT);
 }
 
@@ -192,14 +233,22 @@ static void go_on(struct rtp_session *s)
 
 void recording_packet(struct rtp_session *s, const struct rtp_packet *h, const uint8_t *payload, const struct codec *codec)
 {
-	if (s->recording && tape_put(s->recording->tape, codec->id, h->ts, payload, h->len) == 0)
+	struct recording *r = s->recording;
+
+	if (r->tap)
+		tap_packet(r->tap, s->worker->now_us, codec->id, h->ts, payload, h->len);
+	if (r->recorder && tape_put(r->tape, codec->id, h->ts, payload, h->len) == 0)
 		go_on(s);
 }
 
 void recording_source_changed(struct rtp_session *s)
 {
-	if (s->recording)
-		tape_reset(s->recording->tape);
+	struct recording *r = s->recording;
+
+	if (r && r->tap)
+		tap_reset(r->tap, s->worker->now_us);
+	if (r && r->recorder)
+		tape_reset(r->tape);
 }
 
 void recording_tick(struct rtp_session *s)

@@ -341,10 +341,18 @@ static void end_recording(struct rtp_session *s, enum record_end end)
 	recording_stop(s, end);
 }
 
+static void change_tap(struct rtp_session *s, struct tap *tap)
+{
+	if (s->recording)
+		relay_drain(s);
+	recording_tap(s, tap);
+}
+
 static void rtp_session_close(struct rtp_session *s)
 {
 	report_bye(s);
 	end_recording(s, RECORD_CLOSED);
+	recording_tap(s, NULL);
 	source_none(s);
 	source_unbridge(s);
 	ear_free(s);
@@ -380,6 +388,7 @@ void rtp_session_command(struct worker *w, struct command *c)
 	case CMD_MIX_PLAY_STOP:
 	case CMD_MIX_TONES:
 	case CMD_MIX_CLOSE: mixing_command(w, c); break;
+	case CMD_TAP: change_tap(s, c->tap); break;
 	case CMD_DIGIT: digits_add(s, c->digit.digit, c->digit.ms); break;
 	case CMD_RELEASE: rtp_session_release(s); break;
 	case CMD_ADOPT: rtp_session_attach(w, s); break;

@@ -212,6 +212,7 @@ void stream_close(struct stream *s)
 	if (s->is_closing)
 		return;
 	wish_clear(s, PLAY_STOPPED);
+	capture_stream_closing(s);
 	s->is_closing = true;
 	command_init(&s->close, s, CMD_CLOSE);
 	stream_post(&s->close);
@@ -267,6 +268,11 @@ void stream_record_ended(struct stream *s)
 uint16_t stream_port(const struct stream *s)
 {
 	return s->pair->port;
+}
+
+enum codec_id stream_codec(const struct stream *s)
+{
+	return s->codec;
 }
 
 /* ---- configuration ---- */

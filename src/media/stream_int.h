@@ -35,6 +35,8 @@ struct media {
 	unsigned nworkers, streams_together;
 	struct sounds *sounds;
 	struct recorders *recorders;      /* made with the first recording */
+	struct reels *reels;              /* made with the first of a call */
+	struct capture *captures;         /* that have not ended */
 	struct music *music;
 	uint32_t next_id;                 /* of plays and recordings */
 	struct mqueue events;             /* from all workers */
@@ -81,6 +83,8 @@ struct stream {
 	enum codec_id codec;              /* as configured */
 	struct secure_params *security;   /* as configured; NULL: plain RTP */
 	struct wish wish;
+	struct capture *capture;          /* hears it; NULL: none */
+	struct stream *capture_prev, *capture_next;
 	unsigned nrecordings;             /* that have not reported their end: the stream stays until they have */
 	unsigned ndeferred;               /* commands of ours in media.deferred */
 	struct command open, release, adopt, close; /* in here, because they must not fail for want of memory */
@@ -101,6 +105,11 @@ void media_check_end(struct media *m);    /* a stream or mix has gone: was it th
 /* mix.c */
 void mix_event(const struct event *e);
 void mix_check_closing(struct mix *m);    /* no command waits any more that names it */
+
+/* capture.c */
+void capture_stream_closing(struct stream *s);
+void capture_ended(struct capture *c);    /* EV_CAPTURE_END */
+void captures_stop(struct media *m);      /* their owners hear nothing any more */
 
 /* play.c */
 /* Another source takes over, or the end: what was not sent yet is reported as stopped. */

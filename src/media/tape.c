@@ -30,6 +30,7 @@ struct tape {
 	int64_t present;
 	int64_t settled;       /* before this nothing more will come */
 	bool is_anchored;
+	unsigned anchors;
 	uint32_t newest_ts;    /* end of the newest packet, on its clock ... */
 	int64_t newest;        /* ... and on ours */
 	uint32_t clock_hz;
@@ -70,6 +71,16 @@ int64_t tape_present(const struct tape *t)
 	return t->present;
 }
 
+int64_t tape_newest(const struct tape *t)
+{
+	return t->newest;
+}
+
+unsigned tape_anchors(const struct tape *t)
+{
+	return t->anchors;
+}
+
 /* ---- in ---- */
 
 /* Where a packet with this timestamp, so long, belongs. */
@@ -82,6 +93,7 @@ static int64_t place(struct tape *t, const struct codec *c, uint32_t ts, int64_t
 	    (!is_newest || pos >= t->taken))
 		return pos;
 	t->is_anchored = true;
+	t->anchors++;
 	t->clock_hz = c->clock_hz;
 	pos = t->present - length > t->newest ? t->present - length : t->newest;
 	if (pos < t->taken)

@@ -43,3 +43,6 @@ void tape_pass(struct tape *t, uint32_t ms);
 bool tape_take(struct tape *t, bool is_end, struct tape_piece *out);
 /* Up to where it is known what was said, or that nothing was. */
 int64_t tape_present(const struct tape *t);
+/* Where the newest packet ends, and how often a packet was placed without regard to those before it. */
+int64_t tape_newest(const struct tape *t);
+unsigned tape_anchors(const struct tape *t);
