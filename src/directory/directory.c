@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/rng.h"
 #include "directory/directory_int.h"
 
 #define POLL_MS 3000
@@ -74,7 +75,7 @@ static void load_next(struct directory *d)
 	d->is_loaded = true;
 	dir_rows_apply(d);
 	dir_rows_sweep(d);
-	log_info(d->log, "loaded extensions=%u domains=%u seq=%lld", HASH_COUNT(d->rows[DIR_EXTENSION]), HASH_COUNT(d->rows[DIR_DOMAIN]),
+	log_info(d->log, "loaded extensions=%zu domains=%zu seq=%lld", d->rows[DIR_EXTENSION].by_key.n, d->rows[DIR_DOMAIN].by_key.n,
 		 (long long)d->seq);
 	notify(d, "*", "");
 	if (!d->is_closing)
@@ -303,10 +304,13 @@ int directory_new(struct directory **out, uv_loop_t *loop, struct db *db, const 
 {
 	static const struct db_listen_handler handler = { .on_up = on_up, .on_notify = on_notify };
 	struct directory *d = calloc(1, sizeof(*d));
+	struct rng rng;
 	int err;
 
 	if (!d)
 		return -ENOMEM;
+	rng_init(&rng);
+	rng_fill(&rng, d->hash_key, sizeof(d->hash_key));
 	d->loop = loop;
 	d->db = db;
 	d->log = log;

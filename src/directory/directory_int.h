@@ -1,11 +1,11 @@
-/* directory_int.h - between directory.c (loading, change feed) and tables.c (rows and look-ups).
+/* directory_int.h - between directory.c (loading, change feed), tables.c (what a row means) and rows.c (rows and look-ups).
  *
  * Thread: loop thread.
  */
 #pragma once
 
-#include <uthash.h>
-
+#include "base/hash.h"
+#include "base/index.h"
 #include "base/out.h"
 #include "directory/directory.h"
 
@@ -19,8 +19,7 @@ struct dir_address { union { struct in_addr v4; struct in6_addr v6; } addr; int 
 
 /* One row, and the object made of it: one piece of memory with its texts. */
 struct dir_row {
-	UT_hash_handle hh;
-	struct dir_row *next;      /* while it waits to be applied */
+	struct dir_row *prev, *next; /* of its table, or of those that wait to be applied */
 	char *key;                 /* "office/1001" */
 	char **v;                  /* the columns behind the key; NULL for SQL NULL */
 	unsigned nv;
@@ -45,6 +44,11 @@ struct dir_row {
 	};
 };
 
+struct dir_rows {
+	struct dir_row *first;
+	struct index by_key;
+};
+
 struct dir_table_def {
 	const char *name;          /* as in pbx.change */
 	const char *sql;           /* key, then columns; $1::text[] the keys wanted, NULL: all */
@@ -60,7 +64,9 @@ struct directory {
 	struct db *db;
 	const struct log *log;
 	struct directory_watcher *watchers;
-	struct dir_row *rows[DIR_TABLE_COUNT], *fetched[DIR_TABLE_COUNT];
+	struct dir_rows rows[DIR_TABLE_COUNT];
+	struct dir_row *fetched[DIR_TABLE_COUNT];
+	unsigned char hash_key[HASH_KEY];
 	unsigned char secret[32];
 	bool has_secret, is_loaded, is_closing;
 	struct dir_algorithms in_use;

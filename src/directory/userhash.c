@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/table.h"
 #include "directory/directory_int.h"
 #include "sip/digest.h"
 
@@ -45,6 +46,10 @@ static int add(struct directory *d, const struct dir_row *row, const char *realm
 	}
 	u->row = row;
 	HASH_ADD(hh, d->userhashes, key, (unsigned)n, u);
+	if (!u->hh.tbl) {
+		free(u);
+		return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -53,7 +58,7 @@ static int make(struct directory *d)
 	static const enum digest_alg algs[] = { DIGEST_MD5, DIGEST_SHA256, DIGEST_SHA512_256 };
 	const struct dir_domain *domain;
 
-	for (const struct dir_row *r = d->rows[DIR_CREDENTIAL]; r; r = r->hh.next) {
+	for (const struct dir_row *r = d->rows[DIR_CREDENTIAL].first; r; r = r->next) {
 		if (directory_domain(d, r->credential.domain, &domain) != DIR_FOUND || !domain->has_userhash)
 			continue;
 		for (size_t i = 0; i < ARRAY_LEN(algs); i++)
