@@ -18,6 +18,7 @@
 #define NO_ANSWER "Q.850;cause=19;text=\"No answer\""
 
 struct again;
+struct ways;
 
 /* What is left of the numbers that a 3xx named. */
 struct redirecting {
@@ -47,6 +48,7 @@ struct branch {
 	struct redirecting *redirecting;
 	struct targets *targets;
 	struct again *again;  /* the same by the other address family, of dial_outside.c; NULL: there is none */
+	struct ways *ways;    /* to a trunk, that are left to try; of dial_outside.c; NULL: none */
 	struct usage *usage;
 	enum app_result outcome;
 	int status;
@@ -97,6 +99,8 @@ void dial_trunk(struct dial *d, struct branch *b);
 void dial_uri(struct dial *d, struct branch *b);
 /* Its leg couldn't reach the target: is it tried by the other address family now? */
 bool dial_other_family(struct dial *d, struct branch *b, const struct leg *failed);
+/* The proxy that its leg was sent by doesn't answer or can't serve it: is it tried by another of the trunk's now? */
+bool dial_other_way(struct dial *d, struct branch *b, const struct leg *failed);
 
 /* ---- dial_ring.c ---- */
 

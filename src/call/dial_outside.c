@@ -1,8 +1,11 @@
 /* dial_outside.c - rings a number through a trunk, or a URI.
  *
- * A target may be reachable by both address families, and an offer is made for one: the second is tried when the first has failed.
+ * A trunk may have several proxies: the first is that by which its registration stands, and when it doesn't answer or can't serve a
+ * call, the call goes by the next. A target may be reachable by both address families, and an offer is made for one: the second is tried when the first has failed.
  */
 #define LOG_MODULE "dial"
+#include <errno.h>
+
 #include "call/dial_int.h"
 #include "call/hop.h"
 
@@ -14,19 +17,46 @@ struct again {
 	struct sip_dest dest;
 };
 
+/* Proxies of a trunk, by the order of its row. */
+struct ways {
+	unsigned next;       /* the next one */
+	char *tried;         /* the way that was taken first, which may be one of them: a value of Route, "" for none */
+	char *base, *target; /* the trunk's URI, and that of the number there */
+	bool is_found;       /* the name of one, at least */
+};
+
+static bool find_trunk(const struct dial *d, const struct dir_trunk **out)
+{
+	return directory_trunk(engine(d)->p.directory, d->call->domain, str_from(d->p->trunk), out) == DIR_FOUND;
+}
+
 /* The way its registrar gave us (RFC 3608), or through its proxy. */
 static int trunk_route(struct dial *d, const struct dir_trunk *trunk, char route[ROUTE_MAX])
 {
 	const char *given = engine(d)->p.outgoing ? outgoing_route(engine(d)->p.outgoing, trunk->domain, trunk->name) : NULL;
-	struct out o;
 
-	out_init(&o, route, ROUTE_MAX - 1);
 	if (given)
-		out_z(&o, given);
-	else
-		return trunk_way(trunk, 0, route, ROUTE_MAX) ? 0 : -ENAMETOOLONG;
-	route[o.len] = '\0';
-	return out_ok(&o) ? 0 : -ENAMETOOLONG;
+		return str_copy(str_from(given), route, ROUTE_MAX) ? -ENAMETOOLONG : 0;
+	return trunk_way(trunk, 0, route, ROUTE_MAX) ? 0 : -ENAMETOOLONG;
+}
+
+/* The next one that hasn't been tried. */
+static bool next_way(const struct dial *d, const struct ways *w, unsigned *at, char route[ROUTE_MAX])
+{
+	const struct dir_trunk *trunk;
+
+	while (find_trunk(d, &trunk) && trunk_way(trunk, (*at)++, route, ROUTE_MAX))
+		if (strcmp(route, w->tried) != 0)
+			return true;
+	return false;
+}
+
+static bool has_other_way(const struct dial *d, const struct branch *b)
+{
+	unsigned at = b->ways ? b->ways->next : 0;
+	char route[ROUTE_MAX];
+
+	return b->ways && next_way(d, b->ways, &at, route);
 }
 
 static bool ring_again(struct dial *d, struct branch *b);
@@ -37,6 +67,7 @@ static void ring_outside(struct dial *d, struct branch *b, const char *target, c
 	struct call *call = d->call;
 	struct again *a = hop->has_other ? call_alloc(call, sizeof(*a)) : NULL;
 	const struct dir_trunk *trunk = NULL;
+	unsigned nlegs = b->nlegs;
 
 	if (a) {
 		a->dest = hop->other;
@@ -44,11 +75,11 @@ static void ring_outside(struct dial *d, struct branch *b, const char *target, c
 		a->route = route ? call_strdup(call, route) : NULL;
 		b->again = a->target && (a->route || !route) ? a : NULL;
 	}
-	if (d->p->trunk && directory_trunk(engine(d)->p.directory, call->domain, str_from(d->p->trunk), &trunk) != DIR_FOUND)
+	if (d->p->trunk && !find_trunk(d, &trunk))
 		return;
 	dial_ring(d, b, &(struct ring){ .target = target, .route = route, .dest = &hop->dest, .is_outside = true, .trunk = trunk,
-				       .has_rivals = b->again });
-	if (!b->nlegs)
+				       .has_rivals = b->again || has_other_way(d, b) });
+	if (b->nlegs == nlegs)
 		ring_again(d, b);
 }
 
@@ -69,17 +100,101 @@ bool dial_other_family(struct dial *d, struct branch *b, const struct leg *faile
 	return b->again && (failed->has_failed || failed->status == 503) && ring_again(d, b);
 }
 
+/* Looking the name up may park the task. */
+static bool ring_way(struct dial *d, struct branch *b, const char *route)
+{
+	unsigned n = b->nlegs;
+	struct hop hop;
+
+	if (hop_find(d->call, b->ways->base, route, &hop) != 0)
+		return false;
+	b->ways->is_found = true;
+	ring_outside(d, b, b->ways->target, route[0] ? route : NULL, &hop);
+	return b->nlegs > n;
+}
+
+static bool ring_next_way(struct dial *d, struct branch *b)
+{
+	char route[ROUTE_MAX];
+
+	while (next_way(d, b->ways, &b->ways->next, route))
+		if (ring_way(d, b, route))
+			return true;
+	b->ways = NULL;
+	return false;
+}
+
+/* Of what a proxy says this is about itself, or the way behind it; all else is the number's, which is the same by any way. One by which it has
+ * rung may ring yet. */
+static bool is_way_failure(const struct leg *leg)
+{
+	static const int statuses[] = { 408, 430, 500, 502, 503, 504 };
+
+	if (leg->ringing_ms)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
+		if (leg->status == statuses[i])
+			return true;
+	return leg->has_failed;
+}
+
+bool dial_other_way(struct dial *d, struct branch *b, const struct leg *failed)
+{
+	return b->ways && is_way_failure(failed) && ring_next_way(d, b);
+}
+
+/* The number at the trunk's URI. */
+static int write_target(char *target, size_t size, const char *base, const char *number)
+{
+	struct sip_uri uri;
+	struct out o;
+	int err = sip_uri_parse(&uri, str_from(base));
+
+	if (err)
+		return err;
+	out_init(&o, target, size - 1);
+	out_z(&o, uri.scheme == SIP_SCHEME_SIPS ? "sips:" : "sip:");
+	sip_escape_user(&o, str_from(number));
+	out_chr(&o, '@');
+	out_str(&o, uri.host);
+	if (uri.port) {
+		out_chr(&o, ':');
+		out_u64(&o, uri.port);
+	}
+	if (uri.params.n) {
+		out_chr(&o, ';');
+		out_str(&o, uri.params);
+	}
+	if (!out_ok(&o))
+		return -ENAMETOOLONG;
+	target[o.len] = '\0';
+	return 0;
+}
+
+static int make_ways(struct dial *d, struct branch *b, const char *route, const char *base)
+{
+	struct ways *w = call_alloc(d->call, sizeof(*w));
+	char target[320];
+	int err = w ? write_target(target, sizeof(target), base, b->number) : -ENOMEM;
+
+	if (err)
+		return err;
+	w->tried = call_strdup(d->call, route);
+	w->base = call_strdup(d->call, base);
+	w->target = call_strdup(d->call, target);
+	b->ways = w;
+	return w->tried && w->base && w->target ? 0 : -ENOMEM;
+}
+
 void dial_trunk(struct dial *d, struct branch *b)
 {
 	struct call *call = d->call;
 	const struct dir_trunk *trunk;
-	struct hop hop;
-	struct sip_uri uri;
-	char target[320], base[160], route[ROUTE_MAX], key[80];
-	struct out o;
+	char route[ROUTE_MAX], key[80];
+	const struct ways *ways;
+	int err;
 
-	if (directory_trunk(engine(d)->p.directory, call->domain, str_from(d->p->trunk), &trunk) != DIR_FOUND || !trunk->uri ||
-	    str_copy(str_from(trunk->uri), base, sizeof(base)) != 0) {
+	if (!find_trunk(d, &trunk) || !trunk->uri) {
 		branch_end(b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"No such trunk\"");
 		return;
 	}
@@ -93,32 +208,14 @@ void dial_trunk(struct dial *d, struct branch *b)
 		branch_end(b, APP_CONGESTION, 503, "Q.850;cause=34;text=\"Trunk is full\"");
 		return;
 	}
-	/* Looking the name up may park the task: the row is looked up again behind it. */
-	if (trunk_route(d, trunk, route) != 0 || hop_find(call, base, route, &hop) != 0 ||
-	    directory_trunk(engine(d)->p.directory, call->domain, str_from(d->p->trunk), &trunk) != DIR_FOUND ||
-	    sip_uri_parse(&uri, str_from(base)) != 0) {
-		branch_end(b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"Trunk unreachable\"");
-		return;
-	}
-	out_init(&o, target, sizeof(target) - 1);
-	out_z(&o, uri.scheme == SIP_SCHEME_SIPS ? "sips:" : "sip:");
-	sip_escape_user(&o, str_from(b->number));
-	out_chr(&o, '@');
-	out_str(&o, uri.host);
-	if (uri.port) {
-		out_chr(&o, ':');
-		out_u64(&o, uri.port);
-	}
-	if (uri.params.n) {
-		out_chr(&o, ';');
-		out_str(&o, uri.params);
-	}
-	if (!out_ok(&o)) {
+	err = trunk_route(d, trunk, route);
+	if (!err)
+		err = make_ways(d, b, route, trunk->uri);
+	ways = b->ways;
+	if (err == -ENAMETOOLONG)
 		branch_end(b, APP_INVALID, 484, "");
-		return;
-	}
-	target[o.len] = '\0';
-	ring_outside(d, b, target, route[0] ? route : NULL, &hop);
+	else if (err || (!ring_way(d, b, route) && !ring_next_way(d, b) && !ways->is_found))
+		branch_end(b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"Trunk unreachable\"");
 }
 
 void dial_uri(struct dial *d, struct branch *b)

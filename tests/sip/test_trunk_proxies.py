@@ -1,0 +1,92 @@
+"""Calls to a trunk with several proxies: when one can't serve it, the call goes by the next."""
+import contextlib
+
+import pytest
+
+from sip import Phone
+
+
+ROUTES = """
+INSERT INTO pbx.trunk (domain, name, context, uri, outbound, proxy, more_proxies) VALUES ('office', 'isp', 'office',
+    'sip:192.0.2.1', true, '{}', '{{{},{}}}');
+INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '_0XX', 'Out');
+INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES
+    ('office', 'office', '_0XX', 1, 'dial', '{{"number": "${{number:1}}", "trunk": "isp"}}');
+"""
+
+
+@contextlib.contextmanager
+def made(office):
+    """The caller and three proxies of the trunk."""
+    with Phone(office, "1002") as caller, Phone(office, "a") as a, Phone(office, "b") as b, Phone(office, "c") as c:
+        office.change(ROUTES.format(*(f"sip:{p.host}:{p.port}" for p in (a, b, c))))
+        try:
+            yield caller, a, b, c
+        finally:
+            office.change("DELETE FROM pbx.route WHERE pattern = '_0XX'; DELETE FROM pbx.trunk WHERE name = 'isp'")
+
+
+@pytest.fixture
+def house(office):
+    with made(office) as parts:
+        yield parts
+
+
+def refuse(proxy, status):
+    there = proxy.answer_invite()
+    there.reply(status, "No")
+    there.expect("ACK")
+    return there
+
+
+def answer_and_hang_up(here, proxy):
+    there = proxy.answer_invite()
+    assert there.invite["Route"] == f"<sip:{proxy.host}:{proxy.port};lr>"
+    assert there.invite.start.startswith("INVITE sip:12@192.0.2.1 ")
+    there.answer()
+    here.ack(here.expect(200))
+    here.bye()
+    there.take_bye()
+
+
+@pytest.mark.parametrize("status", [503, 500, 502, 504, 408, 430])
+def test_call_goes_by_the_next_proxy(house, status):
+    caller, a, b, c = house
+    here = caller.invite("012")
+    there = refuse(a, status)
+    assert there.invite["Route"] == f"<sip:{a.host}:{a.port};lr>"
+    answer_and_hang_up(here, b)
+    c.expect_none(0.1)
+
+
+@pytest.mark.office(sip={"next_target_ms": 500})
+def test_call_goes_by_the_next_proxy_when_one_says_nothing(own_office):
+    with made(own_office) as (caller, a, b, _):
+        here = caller.invite("012")
+        a.answer_invite()
+        answer_and_hang_up(here, b)
+
+
+@pytest.mark.parametrize("status,told", [(404, 404), (486, 486), (501, 501), (603, 603)])
+def test_refusal_of_the_number_is_the_answer(house, status, told):
+    caller, a, b, _ = house
+    here = caller.invite("012")
+    refuse(a, status)
+    here.ack(here.expect(told))
+    b.expect_none(0.1)
+
+
+def test_refusal_of_all_is_the_callers_and_one_that_rang_is_not_left(house):
+    caller, a, b, c = house
+    here = caller.invite("012")
+    for proxy in a, b, c:
+        refuse(proxy, 503)
+    here.ack(here.expect(503))
+    here = caller.invite("012")
+    there = a.answer_invite()
+    there.ring()
+    here.expect(180)
+    there.reply(503, "Broken")
+    there.expect("ACK")
+    here.ack(here.expect(503))
+    b.expect_none(0.1)
