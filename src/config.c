@@ -63,6 +63,7 @@ static const struct key keys[] = {
 	{ "media", "port_min", KEY_U16, AT(port_min), 1024, 65534, "16384" },
 	{ "media", "port_max", KEY_U16, AT(port_max), 1025, 65535, "32767" },
 	{ "media", "timeout_s", KEY_U32, AT(media_timeout_s), 0, 86400, "60" },
+	{ "media", "hold_timeout_s", KEY_U32, AT(media_hold_timeout_s), 0, 86400, "3600" },
 };
 
 struct reader { struct config *c; const char *path; int err; };

@@ -47,7 +47,7 @@ struct config {
 	uint32_t next_target_ms, avoid_s;
 	unsigned media_workers;
 	uint16_t port_min, port_max;
-	uint32_t media_timeout_s;
+	uint32_t media_timeout_s, media_hold_timeout_s;
 };
 
 /* Reads a file; complaints go to stderr, all there are. -EINVAL; -ENOENT it can't be read. On success release with config_fini(). */

@@ -252,12 +252,15 @@ static void on_counters(uv_signal_t *signal, int number)
 	media_counters(p->media, &media);
 	log_info(&p->log, "counters calls=%u legs=%u tasks=%u sessions=%u strans=%u ctrans=%u timers=%u streams=%u sockets=%u"
 		 " pooled=%u outbox=%u total=%llu answered=%llu refused=%llu requests=%llu packets=%llu"
-		 " banned=%llu late=%llu unanswered=%llu failures=%llu",
+		 " banned=%llu late=%llu unanswered=%llu failures=%llu"
+		 " dropped_source=%llu dropped_insecure=%llu dropped_malformed=%llu icmp_errors=%llu",
 		 calls.live, calls.legs, tasks_count(p->tasks), sip_ua_sessions(p->ua), sip->strans_live, sip->ctrans_live,
 		 timers_count(p->timers), media.streams, media.sockets_open, media.sockets_pooled, outbox_waiting(p->outbox),
 		 (unsigned long long)calls.total, (unsigned long long)calls.answered, (unsigned long long)calls.refused,
 		 (unsigned long long)sip->requests, (unsigned long long)media.packets_received, (unsigned long long)guard->banned,
-		 (unsigned long long)guard->late, (unsigned long long)guard->unanswered, (unsigned long long)guard->failures);
+		 (unsigned long long)guard->late, (unsigned long long)guard->unanswered, (unsigned long long)guard->failures,
+		 (unsigned long long)media.dropped_source, (unsigned long long)media.dropped_insecure,
+		 (unsigned long long)media.dropped_malformed, (unsigned long long)media.icmp_errors);
 }
 
 static void give_back(void)
@@ -379,7 +382,8 @@ static int make_rest(struct pbx *p)
 			.plan = p->plan, .registrar = p->registrar, .outgoing = p->outgoing, .qualify = p->qualify, .auth = &p->auth, .db = p->db, .outbox = p->outbox,
 			.tasks = p->tasks, .timers = p->timers, .rng = &p->rng, .clock = &clock_system, .log = &p->log,
 			.prompts = p->config.prompts, .spool = p->config.spool,
-			.max_calls = p->config.max_calls });
+			.node = p->config.node, .max_calls = p->config.max_calls,
+			.media_timeout_s = p->config.media_timeout_s, .media_hold_timeout_s = p->config.media_hold_timeout_s });
 	if (!err)
 		err = presence_new(&p->presence, &(struct presence_params){
 			.ua = p->ua, .directory = p->directory, .db = p->db, .outbox = p->outbox, .auth = &p->auth, .calls = p->calls,
@@ -611,7 +615,7 @@ static int start(struct pbx *p)
 	if (!err)
 		err = media_new(&p->media, &(struct media_params){
 			.loop = &p->loop, .log = &p->log, .nworkers = p->config.media_workers, .port_min = p->config.port_min,
-			.port_max = p->config.port_max, .timeout_ms = p->config.media_timeout_s * 1000 });
+			.port_max = p->config.port_max });
 	if (!err)
 		err = make_database(p);
 	if (err)

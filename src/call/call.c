@@ -119,6 +119,7 @@ static void call_free(struct call *call)
 		void (*done)(void *) = cs->on_closed;
 
 		cs->on_closed = NULL;
+		live_stop(cs);
 		done(cs->on_closed_arg);
 	}
 }
@@ -477,6 +478,7 @@ int calls_new(struct calls **out, const struct calls_params *p)
 	sip_ua_support(p->ua, "histinfo"); /* diversion.c */
 	sip_ua_support(p->ua, "uui");      /* pass.c */
 	spool_recover(cs);
+	live_start(cs);
 	*out = cs;
 	return 0;
 }
@@ -487,6 +489,7 @@ void calls_close(struct calls *cs, void (*done)(void *arg), void *arg)
 
 	cs->is_closing = true;
 	if (!cs->live) {
+		live_stop(cs);
 		done(arg);
 		return;
 	}

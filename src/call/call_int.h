@@ -39,6 +39,7 @@ struct calls {
 	uint64_t nlines;          /* legs that there have been */
 	struct leg_pass *passes;  /* requests passed on and not answered yet */
 	unsigned npasses;
+	struct { struct out rows; unsigned n; struct timer timer; bool is_sent; } rows; /* live.c */
 	char beep[300];           /* path of the beep */
 	char record[4096];        /* a call's, while it is written */
 };
@@ -106,8 +107,15 @@ struct leg {
 	int64_t joined_ms;        /* came from another call then */
 	char moved_from[CALL_ID_LEN + 1], moved_to[CALL_ID_LEN + 1]; /* ids of calls, "" for none */
 	struct stream_stats stats;
+	bool is_live;             /* has a row in the live view */
+	const char *media_timeout; /* it was given up because nothing came from it: "talking" or "held"; else NULL */
 };
 
+static inline const char *leg_role(const struct leg *leg)
+{
+	return leg->is_caller != leg->is_swapped ? "caller" : "callee";
+}
+const char *leg_number(const struct leg *leg);       /* at its far end, as records have it */
 struct leg *leg_new(struct call *call, bool is_caller);
 /* Stands for a caller who isn't there: ended, has_left. */
 struct leg *leg_new_absent(struct call *call);
@@ -394,3 +402,11 @@ int call_blocking(struct call *call, int (*fn)(void *arg), void *arg);
 
 /* cdr.c */
 void cdr_write(struct call *call);
+
+/* live.c: the live view. A leg has new statistics; it has ended. */
+void live_leg(struct leg *leg);
+void live_leg_gone(struct leg *leg);
+void live_start(struct calls *cs);
+void live_stop(struct calls *cs);
+/* What is the same in both, as members of an object. */
+void live_write_media(struct out *o, const struct stream_stats *s);

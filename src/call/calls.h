@@ -41,7 +41,11 @@ struct calls_params {
 	const struct log *log;
 	const char *prompts;      /* folder with one folder a language, and music/ */
 	const char *spool;        /* folder for recordings under way and temporary sound */
+	const char *node;         /* name of this server */
 	unsigned max_calls;       /* more are refused with 503; 0: no limit */
+	/* A leg is given up when nothing has come from it for so long, where domain and trunk say nothing else; 0: never. hold: of one that
+	 * holds, or is held and needn't send. */
+	uint32_t media_timeout_s, media_hold_timeout_s;
 };
 
 struct calls_counters {

@@ -1,70 +1,28 @@
 /* cdr.c - the record of a call: one JSON document with both legs, handed to the outbox when all is over. */
 #define LOG_MODULE "cdr"
-#include <arpa/inet.h>
-
-#include "call/call_int.h"
 #include "base/log.h"
-
-/* A member's name as it is written. */
-#define KEY(name) STR("\"" name "\":")
-
-static void member_int(struct out *o, struct str key, int64_t v)
-{
-	out_str(o, key);
-	out_i64(o, v);
-	out_chr(o, ',');
-}
-
-static void member_str(struct out *o, struct str key, const char *value)
-{
-	out_str(o, key);
-	if (value && value[0])
-		app_json_str(o, value);
-	else
-		out_z(o, "null");
-	out_chr(o, ',');
-}
-
-/* 0 is "never": NULL. */
-static void member_time(struct out *o, struct str key, int64_t ms)
-{
-	if (ms)
-		member_int(o, key, ms);
-}
-
-static void media_address(const struct leg *leg, char buf[SOCKADDR_TEXT_MAX])
-{
-	union sockaddr_any addr;
-
-	buf[0] = '\0';
-	memcpy(&addr, &leg->stats.remote, sizeof(addr));
-	if (addr.sa.sa_family == AF_INET || addr.sa.sa_family == AF_INET6)
-		sockaddr_print(&addr, buf);
-}
+#include "call/call_int.h"
+#include "call/member.h"
 
 /* Of the whole leg: where it ended its record has it, not the calls it was in before. */
 static void write_media(struct out *o, const struct leg *leg)
 {
-	char addr[SOCKADDR_TEXT_MAX];
-
-	media_address(leg, addr);
-	member_int(o, KEY("packets_sent"), (int64_t)leg->stats.packets_sent);
-	member_int(o, KEY("packets_received"), (int64_t)leg->stats.packets_received);
-	member_int(o, KEY("lost"), leg->stats.lost);
-	member_int(o, KEY("remote_lost"), leg->stats.remote_lost);
-	member_int(o, KEY("jitter_us"), leg->stats.jitter_us);
 	member_int(o, KEY("max_jitter_us"), leg->stats.max_jitter_us);
-	member_int(o, KEY("rtt_us"), leg->stats.rtt_us);
-	member_str(o, KEY("media_address"), addr);
+	member_hundredths(o, KEY("mos"), leg->stats.mos);
+	member_hundredths(o, KEY("remote_mos"), leg->stats.remote_mos);
+	member_time(o, KEY("mos_min_at_ms"), leg->stats.mos_min_at_ms);
+	if (leg->media_timeout)
+		member_str(o, KEY("media_timeout"), leg->media_timeout);
+	live_write_media(o, &leg->stats);
 }
 
 static void write_leg(struct out *o, const struct leg *leg)
 {
 	out_chr(o, '{');
 	member_int(o, KEY("leg"), leg->id);
-	member_str(o, KEY("role"), leg->is_caller != leg->is_swapped ? "caller" : "callee");
+	member_str(o, KEY("role"), leg_role(leg));
 	member_str(o, KEY("peer"), leg->peer);
-	member_str(o, KEY("number"), leg->number[0] ? leg->number : leg->is_caller ? leg->call->caller.number : leg->peer);
+	member_str(o, KEY("number"), leg_number(leg));
 	member_time(o, KEY("started_ms"), leg->started_ms);
 	member_time(o, KEY("ringing_ms"), leg->ringing_ms);
 	member_time(o, KEY("answered_ms"), leg->answered_ms);

@@ -358,6 +358,11 @@ static void print_refusal(struct leg *leg, struct out *o, int status)
 		told_print_refusal(leg, o);
 }
 
+const char *leg_number(const struct leg *leg)
+{
+	return leg->number[0] ? leg->number : leg->is_caller ? leg->call->caller.number : leg->peer;
+}
+
 void leg_close(struct leg *leg, int status, const char *reason)
 {
 	char most[256];

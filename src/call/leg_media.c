@@ -155,7 +155,7 @@ static void on_record_end(struct stream *s, uint32_t record_id, const struct rec
 	call_wake(call);
 }
 
-static void on_latched(struct stream *s, const struct sockaddr *peer, void *arg)
+static void on_latched(struct stream *s, const struct sockaddr *peer, enum latch_reason reason, void *arg)
 {
 	struct leg *leg = arg;
 	union sockaddr_any addr = { 0 };
@@ -163,8 +163,16 @@ static void on_latched(struct stream *s, const struct sockaddr *peer, void *arg)
 
 	(void)s;
 	memcpy(&addr, peer, peer->sa_family == AF_INET6 ? sizeof(addr.v6) : sizeof(addr.v4));
-	log_info(leg->call->calls->p.log, "%s media latched signalled=%s:%u actual=%s", leg_log_id(leg, id),
-		 oa_agreed(leg->oa)->addr, oa_agreed(leg->oa)->port, sockaddr_print(&addr, text));
+	log_info(leg->call->calls->p.log, "%s media latched signalled=%s:%u actual=%s why=%s", leg_log_id(leg, id),
+		 oa_agreed(leg->oa)->addr, oa_agreed(leg->oa)->port, sockaddr_print(&addr, text), latch_reason_name(reason));
+}
+
+/* Somebody from whom sound is due: not on hold, and he sends. */
+static bool is_talking(const struct leg *leg)
+{
+	const struct oa_agreed *a = oa_agreed(leg->oa);
+
+	return (a->dir & SDP_RECVONLY) && !a->remote_hold;
 }
 
 /* The peer has sent nothing for too long: the call is dead, though no BYE came. */
@@ -174,11 +182,22 @@ static void on_timeout(struct stream *s, void *arg)
 	char id[64];
 
 	(void)s;
-	log_warn(leg->call->calls->p.log, "%s no RTP, hanging up", leg_log_id(leg, id));
 	if (leg->session) {
+		leg->media_timeout = is_talking(leg) ? "talking" : "held";
+		log_warn(leg->call->calls->p.log, "%s no media, hanging up while=%s", leg_log_id(leg, id), leg->media_timeout);
 		leg->status = 408;
-		leg_close(leg, 408, "Q.850;cause=102;text=\"RTP timeout\"");
+		str_put(leg->reason, sizeof(leg->reason), "Q.850;cause=102;text=\"media timeout\""); /* the others are told it, too */
+		leg_close(leg, 408, leg->reason);
 	}
+}
+
+static void on_stats(struct stream *s, const struct stream_stats *stats, void *arg)
+{
+	struct leg *leg = arg;
+
+	(void)s;
+	leg->stats = *stats;
+	live_leg(leg);
 }
 
 static void on_stream_closed(struct stream *s, const struct stream_stats *final, void *arg)
@@ -189,6 +208,7 @@ static void on_stream_closed(struct stream *s, const struct stream_stats *final,
 	(void)s;
 	leg->stream = NULL;
 	leg->stats = *final;
+	live_leg_gone(leg);
 	if (codec)
 		str_put(leg->codec, sizeof(leg->codec), codec->name);
 	if (leg->recording_for) {
@@ -210,6 +230,7 @@ static const struct stream_handler stream_handler = {
 	.on_latched = on_latched,
 	.on_timeout = on_timeout,
 	.on_closed = on_stream_closed,
+	.on_stats = on_stats,
 };
 
 int leg_open_stream(struct leg *leg, const union sockaddr_any *local, const struct leg *near)
@@ -262,6 +283,22 @@ static void close_audio(struct leg *leg)
 	stream_configure(leg->stream, &c);
 }
 
+/* How long nothing may come from it: as its trunk says, its domain, or this server. */
+static uint32_t timeout_ms(const struct leg *leg)
+{
+	const struct calls_params *p = &leg->call->calls->p;
+	bool talks = is_talking(leg);
+	uint32_t s = talks ? p->media_timeout_s : p->media_hold_timeout_s, set = UINT32_MAX;
+	const struct dir_trunk *trunk;
+	const struct dir_domain *domain;
+
+	if (leg->is_outside && directory_trunk(p->directory, leg->call->domain, str_from(leg->peer), &trunk) == DIR_FOUND)
+		set = talks ? trunk->media_timeout_s : trunk->media_hold_timeout_s;
+	if (set == UINT32_MAX && directory_domain(p->directory, leg->call->domain, &domain) == DIR_FOUND)
+		set = talks ? domain->media_timeout_s : domain->media_hold_timeout_s;
+	return (set == UINT32_MAX ? s : set) * 1000;
+}
+
 void leg_configure(struct leg *leg)
 {
 	const struct oa_agreed *a = oa_agreed(leg->oa);
@@ -295,7 +332,8 @@ void leg_configure(struct leg *leg)
 	c.ptime_ms = a->ptime_ms;
 	opus_params_parse(&c.opus, str_from(a->fmtp));
 	c.relearn = strcmp(a->addr, leg->media_addr) != 0 || a->port != leg->media_port;
-	c.expect_rtp = leg->state == LEG_ANSWERED && (a->dir & SDP_RECVONLY) && !a->remote_hold;
+	if (leg->state == LEG_ANSWERED)
+		c.timeout_ms = timeout_ms(leg);
 	str_put(leg->media_addr, sizeof(leg->media_addr), a->addr);
 	leg->media_port = a->port;
 	if (leg_secure_params(leg, &security))

@@ -57,6 +57,7 @@ struct dir_domain {
 	uint32_t transfer_answer_s;      /* a transferred call that nobody answers in it has failed; 0: no limit */
 	const char *tones;               /* tone plan */
 	uint32_t recall_ring_s;          /* how long the transferor's phones then ring, if he has hung up; 0: they don't */
+	uint32_t media_timeout_s, media_hold_timeout_s; /* UINT32_MAX: the server's; 0: never */
 };
 
 struct dir_extension {
@@ -114,6 +115,7 @@ struct dir_trunk {
 	bool has_asserted, has_preferred, has_rpid;
 	const char *caller_id;           /* number shown to it; NULL: the domain's */
 	uint32_t session_expires_s;      /* UINT32_MAX: the domain's */
+	uint32_t media_timeout_s, media_hold_timeout_s; /* likewise */
 	struct dir_codecs codecs;
 	struct dir_srtp srtp;
 	enum dir_delayed delayed_offer;

@@ -69,6 +69,8 @@ static int fill_domain(struct directory *d, struct dir_row *r)
 	r->domain.transfer_answer_s = number_or(r->v[12], 0);
 	r->domain.recall_ring_s = number_or(r->v[13], 0);
 	r->domain.has_userhash = is_true(r->v[14]);
+	r->domain.media_timeout_s = number_or(r->v[18], UINT32_MAX);
+	r->domain.media_hold_timeout_s = number_or(r->v[19], UINT32_MAX);
 	r->domain.is_mutual = is_true(r->v[15]);
 	r->domain.has_digest_session = is_true(r->v[16]);
 	r->domain.tones = or_empty(r->v[17]);
@@ -220,6 +222,8 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	r->trunk.delayed_offer = delayed_offer(r->v[31]);
 	r->trunk.dtmf = dtmf(r->v[32]);
 	r->trunk.tones = r->v[33];
+	r->trunk.media_timeout_s = number_or(r->v[34], UINT32_MAX);
+	r->trunk.media_hold_timeout_s = number_or(r->v[35], UINT32_MAX);
 	r->trunk.is_trusted = is_true(r->v[8]);
 	r->trunk.has_asserted = r->trunk.is_trusted && (!strcmp(r->v[9], "pai") || !strcmp(r->v[9], "both"));
 	r->trunk.has_rpid = r->trunk.is_trusted && (!strcmp(r->v[9], "rpid") || !strcmp(r->v[9], "both"));
@@ -348,7 +352,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 	[DIR_DOMAIN] = { "domain",
 		"SELECT domain, domain, realm, timezone, language, music_class, algorithms, default_context, is_default, caller_id,"
 		" session_expires_s, session_min_s, qop, transfer_answer_s, recall_ring_s, userhash, mutual_auth,"
-		" digest_session, tones FROM pbx.domain"
+		" digest_session, tones, media_timeout_s, media_hold_timeout_s FROM pbx.domain"
 		WANTED("domain"), fill_domain },
 	[DIR_EXTENSION] = { "extension",
 		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"
@@ -372,7 +376,8 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" t.trusted, t.identity, t.caller_id, t.session_expires_s, t.register, t.registrar, t.register_as, t.register_expires_s, t.contact_user, t.proxy,"
 		" t.number_from, t.qualify_s, t.outbound, t.keepalive_s, t.register_bulk, t.tls_identity, t.mutual_auth,"
 		" array_to_string(t.more_proxies || t.urgent_numbers, E'\\x1e'), cardinality(t.more_proxies), t.overload_control,"
-		" array_to_string(t.codecs, ','), t.srtp, t.srtp_keys_in_clear, t.delayed_offer, t.dtmf, t.tones FROM pbx.trunk AS t"
+		" array_to_string(t.codecs, ','), t.srtp, t.srtp_keys_in_clear, t.delayed_offer, t.dtmf, t.tones,"
+		" t.media_timeout_s, t.media_hold_timeout_s FROM pbx.trunk AS t"
 		WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
 	[DIR_GROUP] = { "ring_group",
 		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"

@@ -90,7 +90,9 @@ static void chosen(struct rtp_session *s, enum ice_component component)
 		return;
 	}
 	latch_choose(&s->latch, to);
-	e.peer = *to;
+	s->locked_wall_ms = worker_wall_ms(s->worker);
+	e.latched.peer = *to;
+	e.latched.reason = LATCH_ICE;
 	rtp_session_event(s, EV_LATCHED, &e);
 }
 

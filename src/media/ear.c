@@ -55,7 +55,7 @@ void ear_free(struct rtp_session *s)
 
 	if (!e)
 		return;
-	ear_stats(s, &s->concealed_ms, &s->recovered_ms);
+	ear_heard(s, &s->heard);
 	jitter_free(e->jitter);
 	inband_free(e->inband);
 	resampler_free(e->to);
@@ -79,14 +79,18 @@ void ear_update(struct rtp_session *s)
 	rtp_session_update_tick(s);
 }
 
-void ear_stats(const struct rtp_session *s, uint32_t *concealed_ms, uint32_t *recovered_ms)
+void ear_heard(const struct rtp_session *s, struct heard *out)
 {
 	struct jitter_stats stats = { 0 };
 
 	if (s->ear && s->ear->jitter)
 		jitter_get_stats(s->ear->jitter, &stats);
-	*concealed_ms = s->concealed_ms + stats.concealed_ms;
-	*recovered_ms = s->recovered_ms + stats.recovered_ms;
+	*out = (struct heard){
+		.ms = s->heard.ms + stats.heard_ms,
+		.concealed_ms = s->heard.concealed_ms + stats.concealed_ms,
+		.recovered_ms = s->heard.recovered_ms + stats.recovered_ms,
+		.delay_ms = stats.delay_ms,
+	};
 }
 
 void ear_source_changed(struct rtp_session *s)
@@ -111,7 +115,7 @@ static bool listen_to(struct rtp_session *s, const struct codec *codec)
 
 	if (e->jitter && jitter_codec(e->jitter) == codec->id && jitter_rate(e->jitter) == rate_hz)
 		return true;
-	ear_stats(s, &s->concealed_ms, &s->recovered_ms);
+	ear_heard(s, &s->heard);
 	jitter_free(e->jitter);
 	inband_free(e->inband);
 	e->inband = NULL;

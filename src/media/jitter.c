@@ -434,6 +434,15 @@ static uint32_t pause_max_ms(const struct jitter *j)
 	return j->has_noise ? NOISE_MAX_MS : decoder_is_dtx(j->decoder) ? DTX_MAX_MS : CONCEAL_MAX_MS;
 }
 
+/* What was made up in the end was no loss: nothing was said any more. */
+static void end_in_pause(struct jitter *j)
+{
+	uint32_t ms = decoder_is_dtx(j->decoder) || j->has_noise ? 0 : j->missing_ms;
+
+	j->stats.concealed_ms -= ms < j->stats.concealed_ms ? ms : j->stats.concealed_ms;
+	j->stats.heard_ms -= ms + 10; /* this frame isn't heard, either */
+}
+
 enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm)
 {
 	size_t need = j->rate_hz / 100;
@@ -450,6 +459,7 @@ enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm)
 		memset(pcm, 0, need * sizeof(*pcm));
 		return JITTER_IDLE;
 	}
+	j->stats.heard_ms += 10;
 	adapt(j);
 	while (fifo_fill(j, need)) {
 		fifo_take(j, pcm, need);
@@ -464,6 +474,7 @@ enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm)
 	}
 	/* Nothing for this moment. */
 	if (j->missing_ms >= pause_max_ms(j) && buffered_ms(j) == 0) {
+		end_in_pause(j);
 		jitter_reset(j);
 		memset(pcm, 0, need * sizeof(*pcm));
 		return JITTER_IDLE;

@@ -30,6 +30,7 @@ enum jitter_frame {
 };
 
 struct jitter_stats {
+	uint32_t heard_ms;                    /* frames that were no idle ones; of them: */
 	uint32_t concealed_ms, late, overrun; /* packets came too late; frames were left out to catch up */
 	uint32_t recovered_ms;                /* lost, but said again by what came next (FEC) */
 	uint32_t delay_ms;                    /* target of now */

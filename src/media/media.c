@@ -55,7 +55,7 @@ static void event_deliver(struct event *e)
 		break;
 	case EV_LATCHED:
 		if (h->on_latched)
-			h->on_latched(s, &e->peer.sa, s->arg);
+			h->on_latched(s, &e->latched.peer.sa, e->latched.reason, s->arg);
 		break;
 	case EV_UNWANTED:
 		if (h->on_unwanted)
@@ -72,6 +72,10 @@ static void event_deliver(struct event *e)
 	case EV_MIX_PLAY_END:
 	case EV_MIX_CLOSED:
 	case EV_CAPTURE_END: break;
+	case EV_STATS:
+		if (h->on_stats)
+			h->on_stats(s, e->stats, s->arg);
+		break;
 	case EV_RELEASED: stream_moved(s); break;
 	case EV_CLOSED: stream_closed(s); break;
 	}
@@ -306,6 +310,7 @@ void media_counters(struct media *m, struct media_counters *out)
 		out->dropped_source += atomic_load_explicit(&c->dropped_source, memory_order_relaxed);
 		out->dropped_malformed += atomic_load_explicit(&c->dropped_malformed, memory_order_relaxed);
 		out->dropped_insecure += atomic_load_explicit(&c->dropped_insecure, memory_order_relaxed);
+		out->icmp_errors += atomic_load_explicit(&c->icmp_errors, memory_order_relaxed);
 	}
 	ports_count(m->ports, &out->sockets_open, &out->sockets_pooled);
 }

@@ -11,9 +11,10 @@
  * echo, or nothing. What it receives goes to the partner, and besides to a recorder and the digit detector.
  * Whatever the source, the peer hears one RTP source: one SSRC, numbers and time that go on.
  *
- * Whom a stream listens to: with ICE (stream_ice), whom the peer's checks have named. Else the signalled address, or the first other one that sends three packets in a row
- * which form one flow (latch.h). Then it is locked: the socket is connected, and the kernel keeps out (and nobody counts)
- * what comes from elsewhere, until stream_configure() says relearn.
+ * Whom a stream listens to: with ICE (stream_ice), whom the peer's checks have named. Else the signalled address, or the first other
+ * one that sends three packets in a row which form one flow (latch.h). Then it is locked: the socket is connected, and the kernel keeps
+ * out what comes from elsewhere (as to a closed port: in its UdpNoPorts), until the peer has said something new, or nothing came for
+ * LATCH_SILENCE_MS.
  *
  * Owner:  a stream belongs to its maker until on_closed has returned, exactly once, last.
  * Thread: loop thread.
@@ -28,6 +29,7 @@
 #include "base/log.h"
 #include "media/codec.h"
 #include "media/ice.h"
+#include "media/latch.h"
 #include "media/secure.h"
 
 struct media;
@@ -41,7 +43,6 @@ struct media_params {
 	unsigned nworkers;            /* 0: one per core */
 	unsigned streams_together;    /* a worker gets so many before the next one gets any, unless it is busy; 0: 512 */
 	uint16_t port_min, port_max;  /* RTP ports, even ones are used, RTCP is the next */
-	uint32_t timeout_ms;          /* no RTP for so long on a stream that expects some: on_timeout; 0 never */
 	uint32_t rtcp_interval_ms;    /* mean; 0: 5000 (RFC 3550 §6.2) */
 	size_t sound_cache_bytes;     /* of prepared sound that is kept while nobody hears it, what was heard last first; 0: 64 MiB */
 	/* NULL: the system's, of course. A test's: workers have no threads but run in media_turn(), and what they do depends
@@ -58,7 +59,7 @@ void media_close(struct media *m, void (*done)(void *arg), void *arg);
 void media_turn(struct media *m);
 
 struct media_counters {
-	uint64_t packets_received, packets_sent, payloads_mixed, dropped_source, dropped_malformed, dropped_insecure;
+	uint64_t packets_received, packets_sent, payloads_mixed, dropped_source, dropped_malformed, dropped_insecure, icmp_errors;
 	unsigned streams, sockets_open, sockets_pooled;
 	unsigned sounds;               /* prepared and kept: files times codecs; sound_bytes of them */
 	size_t sound_bytes;
@@ -74,11 +75,23 @@ struct stream_stats {                  /* totals of a stream */
 	uint32_t remote_lost;          /* as reported by the peer's RTCP */
 	uint32_t jitter_us, max_jitter_us;  /* RFC 3550 §6.4.1 interarrival jitter */
 	uint32_t rtt_us;               /* 0: unknown */
-	uint32_t dropped_source;       /* packets from elsewhere, before the source was locked */
-	uint32_t concealed_ms;         /* made up by us where we listened; recovered_ms: said again by the next packet (FEC) */
+	uint32_t remote_jitter_us;     /* as reported by it */
+	uint32_t dropped_source;       /* packets from elsewhere: what came while the kernel didn't keep them out */
+	uint32_t dropped_insecure;     /* not protected as agreed, forged or repeated */
+	uint32_t icmp_errors;          /* the network said that what we sent can't be delivered */
+	uint32_t heard_ms;             /* where we listened ourselves; of it: */
+	uint32_t concealed_ms;         /* made up by us; recovered_ms: said again by the next packet (FEC) */
 	uint32_t recovered_ms;
+	/* Estimated by the E-model (emodel.h), in hundredths; 0: unknown. mos: mean of what came; mos_now: of the last interval. */
+	uint16_t mos, mos_now, mos_min;
+	uint16_t remote_mos, remote_mos_now, remote_mos_min; /* the same of what we sent, by the peer's reports */
+	int64_t mos_min_at_ms;         /* Unix time of the end of the worst interval; 0: none */
 	bool latched;                  /* the media address differs from the signalled one */
+	enum latch_reason reason;      /* why it is that address */
+	int64_t since_ms;              /* Unix time since when */
+	uint32_t changes;              /* how often it was learnt */
 	struct sockaddr_storage remote;/* where media went last */
+	struct sockaddr_storage signalled; /* family 0: unknown */
 	enum codec_id codec;           /* last received */
 };
 
@@ -96,11 +109,14 @@ struct stream_handler {                /* any may be NULL */
 	void (*on_digit)(struct stream *s, char digit, uint32_t duration_ms, void *arg); /* 0-9 * # A-D, once, at its end */
 	void (*on_play_end)(struct stream *s, uint32_t play_id, enum play_end end, void *arg);
 	void (*on_record_end)(struct stream *s, uint32_t record_id, const struct record_result *r, void *arg);
-	void (*on_latched)(struct stream *s, const struct sockaddr *peer, void *arg); /* learnt, or chosen by ICE */
-	void (*on_timeout)(struct stream *s, void *arg);
+	/* Its media go to another address than signalled, or than before, or to the one chosen by ICE. */
+	void (*on_latched)(struct stream *s, const struct sockaddr *peer, enum latch_reason reason, void *arg);
+	void (*on_timeout)(struct stream *s, void *arg); /* once, until another timeout is set */
 	void (*on_closed)(struct stream *s, const struct stream_stats *final, void *arg);
 	void (*on_talking)(struct stream *s, bool is_talking, void *arg); /* in a mix: begins or ends to talk */
 	void (*on_unwanted)(struct stream *s, void *arg); /* ICE: the peer's consent has ended, nothing is sent until on_latched */
+	/* So far, every 5 s from its first packet on; of all streams of a worker within a tenth of a second at once. */
+	void (*on_stats)(struct stream *s, const struct stream_stats *stats, void *arg);
 };
 
 struct stream_params {
@@ -140,7 +156,7 @@ struct stream_config {                 /* what offer/answer agreed; may be set a
 	uint32_t ptime_ms;                   /* 10..60, what we send, if the codec can */
 	struct opus_params opus;             /* what they wish to get, when codec is Opus */
 	bool relearn;                        /* signalling changed the address: learn the source anew */
-	bool expect_rtp;                     /* arms the timeout of media_params */
+	uint32_t timeout_ms;                 /* neither RTP nor RTCP for so long, from the call that sets another value on: on_timeout; 0: never */
 	bool rtcp_mux;                       /* RTCP goes where RTP goes (RFC 5761); it may come either way */
 	const struct secure_params *security;/* SRTP; NULL: plain RTP. What is not protected so is dropped, nothing else is sent */
 };

@@ -21,6 +21,7 @@
 #include "media/dtmf.h"
 #include "media/latch.h"
 #include "media/media.h"
+#include "media/quality.h"
 #include "media/recorder.h"
 #include "media/rtcp.h"
 #include "media/rtp.h"
@@ -96,10 +97,11 @@ struct rtp_session_config {         /* struct stream_config without its slack; w
 	bool relearn;
 	int16_t dtmf_send_pt, dtmf_recv_pt;
 	uint32_t dtmf_clock_hz;
-	bool expect_rtp, rtcp_mux;
+	bool rtcp_mux;
 	uint8_t hears;               /* enum stream_hears */
 	bool digits_elsewhere;
 	struct addr remote, remote_rtcp;
+	uint32_t timeout_ms;         /* 0: never */
 };
 
 #define STOP_DIGITS_MAX 16
@@ -145,7 +147,7 @@ struct command {
 /* ---- events: worker -> loop ---- */
 
 enum event_type {
-	EV_DIGIT, EV_PLAY_END, EV_RECORD_END, EV_LATCHED, EV_UNWANTED, EV_TIMEOUT, EV_TALKING, EV_RELEASED, EV_CLOSED,
+	EV_DIGIT, EV_PLAY_END, EV_RECORD_END, EV_LATCHED, EV_UNWANTED, EV_TIMEOUT, EV_TALKING, EV_STATS, EV_RELEASED, EV_CLOSED,
 	EV_MIX_PLAY_END, EV_MIX_CLOSED, /* of a mix; these name no stream, */
 	EV_CAPTURE_END,                 /* nor does this */
 };
@@ -161,7 +163,8 @@ struct event {
 		bool is_talking;
 		struct { uint32_t id; enum play_end end; } play;
 		struct { uint32_t id; struct record_result result; } record;
-		struct addr peer;
+		struct { struct addr peer; enum latch_reason reason; } latched;
+		struct stream_stats *stats; /* behind the event, in its memory */
 		struct capture *capture;
 	};
 };
@@ -202,7 +205,7 @@ void port_pair_free(struct port_pair *pair); /* any thread, when nobody knows it
 /* ---- workers (worker.c) ---- */
 
 struct worker_counters {        /* written by the worker alone, read by the loop */
-	_Atomic uint64_t received, sent, mixed, dropped_source, dropped_malformed, dropped_insecure;
+	_Atomic uint64_t received, sent, mixed, dropped_source, dropped_malformed, dropped_insecure, icmp_errors;
 };
 
 static inline void count_one(_Atomic uint64_t *c)
@@ -230,7 +233,7 @@ struct worker {
 	struct mixing *mixings;      /* mixes that somebody is in */
 	struct mixer_desk *desk;     /* of all of them; made with the first */
 	bool mix_half;               /* whose turn it is */
-	uint32_t timeout_ms, rtcp_interval_ms;
+	uint32_t rtcp_interval_ms;
 	unsigned nstreams;           /* loop thread: streams here, for balancing; and how busy it was when looked at last */
 	uint64_t looked_us, cpu_us;
 	unsigned busy_permille;
@@ -246,6 +249,7 @@ uint64_t worker_clock_us(const struct clock *clock); /* any thread */
 /* Loop thread: how much of a core the worker took lately, by its CPU time. One without a thread: 0. */
 unsigned worker_busy_permille(struct worker *w);
 uint64_t worker_ntp(const struct worker *w);         /* wall-clock time for RTCP */
+int64_t worker_wall_ms(const struct worker *w);      /* Unix time */
 /* The worker gets it with the next worker_flush(), among all that have gathered. */
 void worker_post(struct worker *w, struct command *c);
 void worker_flush(struct worker *w);
@@ -311,10 +315,13 @@ struct rtp_session {
 
 	/* peer (rtp_session.c) */
 	bool has_timed_out;
+	bool is_listening;           /* unconnected, because the locked source is silent and may have moved */
+	uint64_t watched_us;         /* its silence counts from here on, if nothing came since */
 	struct latch latch;
 	struct agent *agent;         /* agent.c: ICE; NULL: none */
+	int64_t locked_wall_ms;      /* Unix time since when its source is the one; 0: it never was */
 	struct addr rtcp_source;     /* learnt from the peer's RTCP; unset: none */
-	struct timer watch_timer;    /* RTP timeout */
+	struct timer watch_timer;    /* nothing comes any more */
 
 	/* digits */
 	/* the event being passed on: where it began on the other side, our timestamp of its present segment, and how long it
@@ -330,15 +337,17 @@ struct rtp_session {
 	struct seat *seat;           /* mixing.c: in a conference */
 	struct mouth *mouth;         /* mouth.c: PCM to packets */
 	struct opus_params opus;     /* what the peer wishes of it */
-	uint32_t concealed_ms, recovered_ms; /* by ears that are gone */
+	struct heard heard;          /* by ears that are gone */
 
 	/* RTCP (report.c) */
-	uint32_t rtt_us, remote_lost;
+	uint32_t rtt_us, remote_lost, remote_jitter_us;
 	uint8_t remote_loss;         /* of 256 that the peer misses lately */
+	struct quality quality;      /* quality.c */
+	uint32_t dropped_insecure, dropped_rtcp, icmp_errors;
 	struct timer rtcp_timer;
 	char cname[17];
 	uint32_t sr_ntp_mid;         /* middle of the last SR received */
-	uint64_t sr_at_us;
+	uint64_t sr_at_us, last_rtcp_us;
 
 	struct event up;             /* EV_RELEASED or EV_CLOSED: must not fail for want of memory */
 };
@@ -350,7 +359,6 @@ static inline void prefetch_line(const void *p, unsigned line)
 
 struct rtp_session *rtp_session_new(struct stream *handle, struct port_pair *pair);
 void rtp_session_free(struct rtp_session *s);                               /* loop: after EV_CLOSED */
-void rtp_session_stats(const struct rtp_session *s, struct stream_stats *out); /* loop: after EV_CLOSED */
 void rtp_session_command(struct worker *w, struct command *c);
 void rtp_session_readable(struct worker *w, struct endpoint *e);
 void rtp_session_tick(struct rtp_session *s);
@@ -358,9 +366,14 @@ void rtp_session_tick(struct rtp_session *s);
 void rtp_session_update_tick(struct rtp_session *s);
 void rtp_session_lock(struct rtp_session *s);                               /* the latch has locked */
 void rtp_session_unlock(struct rtp_session *s);                             /* and is open again */
+/* A packet that is authentic, if SRTP was agreed: is it the peer's? */
+bool rtp_session_is_from_peer(struct rtp_session *s, const struct addr *from, const struct rtp_packet *h);
 /* Its peer has pressed a digit; is_sound: it was heard as tones. */
 void rtp_session_digit(struct rtp_session *s, const struct dtmf_digit *d, bool is_sound);
 void rtp_session_event(struct rtp_session *s, enum event_type type, struct event *fill);
+/* A packet can't be taken for the peer's, or the last one sent couldn't be delivered. */
+void rtp_session_insecure(struct rtp_session *s);
+void rtp_session_icmp(struct rtp_session *s);
 /* Sends one whole RTP packet to where the peer is; drops it if that is unknown. */
 void rtp_session_send(struct rtp_session *s, uint8_t *packet, size_t len, size_t payload_len);
 bool rtp_session_may_send(const struct rtp_session *s);
@@ -382,8 +395,15 @@ bool agent_accepts(struct rtp_session *s, const struct addr *from);
 /* report.c */
 void report_start(struct rtp_session *s);
 void report_readable(struct rtp_session *s);
-void report_packet(struct rtp_session *s, const uint8_t *p, size_t n);
+bool report_packet(struct rtp_session *s, const uint8_t *p, size_t n); /* false: malformed */
 void report_bye(struct rtp_session *s);
+
+/* quality.c */
+void quality_start(struct rtp_session *s);
+void quality_stop(struct rtp_session *s);
+void quality_end(struct rtp_session *s);                 /* the last interval, however short */
+void quality_report(struct rtp_session *s, const struct rtcp_block *b); /* of the peer about us */
+void quality_stats(const struct rtp_session *s, struct stream_stats *out); /* worker; loop: after EV_CLOSED */
 
 /* source.c: what a session sends */
 bool source_needs_tick(const struct rtp_session *s);
@@ -432,7 +452,7 @@ void ear_tick(struct rtp_session *s);                    /* each 20 ms, unless s
 /* Writes 20 ms of what is heard; room for FRAME_SAMPLES_MAX. Returns samples, 0: nothing comes. */
 size_t ear_take(struct rtp_session *s, int16_t *pcm, uint32_t *rate_hz);
 void ear_free(struct rtp_session *s);
-void ear_stats(const struct rtp_session *s, uint32_t *concealed_ms, uint32_t *recovered_ms);
+void ear_heard(const struct rtp_session *s, struct heard *out); /* in all, also by ears before */
 
 /* recording.c */
 bool recording_needs_tick(const struct rtp_session *s);

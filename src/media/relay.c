@@ -181,22 +181,6 @@ static void packet_accepted(struct rtp_session *s, uint8_t *packet, struct rtp_p
 		audio_in(s, packet, h);
 }
 
-static bool is_from_peer(struct rtp_session *s, const struct addr *from, const struct rtp_packet *h)
-{
-	struct worker *w = s->worker;
-	uint32_t rejected = s->latch.rejected;
-	enum latch_verdict verdict;
-
-	if (s->agent)
-		return agent_accepts(s, from);
-	verdict = latch_packet(&s->latch, from, h->ssrc, h->seq, worker_now_ms(w));
-	for (; rejected < s->latch.rejected; rejected++)
-		count_one(&w->count.dropped_source);
-	if (verdict == LATCH_LOCK)
-		rtp_session_lock(s);
-	return verdict == LATCH_ACCEPT || verdict == LATCH_LOCK;
-}
-
 /* from: NULL if the kernel has checked it. */
 static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const struct addr *from)
 {
@@ -211,7 +195,7 @@ static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const st
 	if (s->secure) {
 		n = n == PACKET_MAX ? 0 : rtp_is_rtcp(packet, n) ? secure_open_rtcp(s->secure, packet, n) : secure_open(s->secure, packet, n);
 		if (n == 0) {
-			count_one(&w->count.dropped_insecure);
+			rtp_session_insecure(s);
 			return;
 		}
 	}
@@ -224,7 +208,7 @@ static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const st
 		count_one(&w->count.dropped_malformed);
 		return;
 	}
-	if (!from || is_from_peer(s, from, &h))
+	if (!from || rtp_session_is_from_peer(s, from, &h))
 		packet_accepted(s, packet, &h);
 }
 
@@ -247,8 +231,10 @@ static bool receive(struct rtp_session *s)
 		s->is_sifting = false; /* what was queued before connect() is gone */
 		return false;
 	}
-	if (n > 0) /* else an ICMP error, which was before the next packet, or nothing in one */
+	if (n > 0) /* else nothing in one, */
 		packet_in(s, w->packet, (size_t)n, check ? &from : NULL);
+	else if (n < 0) /* or an ICMP error, which was before the next packet */
+		rtp_session_icmp(s);
 	return true;
 }
 

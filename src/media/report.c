@@ -1,7 +1,7 @@
 /* report.c - RTCP of a session: reports every five seconds or so, and what the peer reports of us.
  *
  * Reports go to the signalled RTCP address; if the peer's media come from elsewhere (NAT), only to where its own
- * RTCP has come from, and that is believed if it is the host the media come from.
+ * RTCP has come from, and that is believed if it is the host the media come from, and authentic where SRTCP was agreed.
  * Sources: RFC 3550 §6.2 (interval: randomised by half, the first one earlier), §6.4.
  */
 #include "media/demux.h"
@@ -99,45 +99,59 @@ void report_bye(struct rtp_session *s)
 		report_send(s, true);
 }
 
+/* What the peer says of what we sent. */
+static void report_block(struct rtp_session *s, const struct rtcp_block *b)
+{
+	uint32_t rtt_us;
+
+	s->remote_lost = b->lost > 0 ? (uint32_t)b->lost : 0;
+	/* It rises at once and falls slowly: losses come in bursts. */
+	s->remote_loss = (uint8_t)(s->remote_loss * 3 / 4);
+	if (s->remote_loss < b->fraction)
+		s->remote_loss = b->fraction;
+	mouth_tune(s);
+	mixing_tune(s);
+	rtt_us = rtcp_rtt_us(worker_ntp(s->worker), b);
+	if (rtt_us)
+		s->rtt_us = rtt_us;
+	quality_report(s, b);
+}
+
 /* From an accepted source. */
-void report_packet(struct rtp_session *s, const uint8_t *p, size_t n)
+bool report_packet(struct rtp_session *s, const uint8_t *p, size_t n)
 {
 	struct rtcp_report r;
-	uint32_t rtt_us;
 
 	if (rtcp_parse(&r, p, n, s->tx.ssrc) < 0) {
 		count_one(&s->worker->count.dropped_malformed);
-		return;
+		return false;
 	}
+	s->last_rtcp_us = s->worker->now_us;
 	if (r.is_sender) {
 		s->sr_ntp_mid = (uint32_t)(r.ntp >> 16);
 		s->sr_at_us = s->worker->now_us;
 	}
-	if (!r.has_block)
-		return;
-	s->remote_lost = r.block.lost > 0 ? (uint32_t)r.block.lost : 0;
-	/* It rises at once and falls slowly: losses come in bursts. */
-	s->remote_loss = (uint8_t)(s->remote_loss * 3 / 4);
-	if (s->remote_loss < r.block.fraction)
-		s->remote_loss = r.block.fraction;
-	mouth_tune(s);
-	mixing_tune(s);
-	rtt_us = rtcp_rtt_us(worker_ntp(s->worker), &r.block);
-	if (rtt_us)
-		s->rtt_us = rtt_us;
+	if (r.has_block)
+		report_block(s, &r.block);
+	return true;
 }
 
-static bool report_accepts(struct rtp_session *s, const struct addr *from)
+static bool report_accepts(const struct rtp_session *s, const struct addr *from)
 {
 	if (addr_is_set(&s->rtcp_source))
 		return addr_eq(from, &s->rtcp_source);
 	if (s->agent)
 		return false;
-	if (s->latch.locked && addr_same_host(from, &s->latch.source)) {
+	if (s->latch.locked)
+		return addr_same_host(from, &s->latch.source);
+	return addr_eq(from, &s->config.remote_rtcp);
+}
+
+/* A report from where it may come, and what it should be: that is where ours go from now on. */
+static void report_learn(struct rtp_session *s, const struct addr *from)
+{
+	if (s->latch.locked && !addr_is_set(&s->rtcp_source))
 		s->rtcp_source = *from;
-		return true;
-	}
-	return !s->latch.locked && addr_eq(from, &s->config.remote_rtcp);
 }
 
 void report_readable(struct rtp_session *s)
@@ -156,14 +170,16 @@ void report_readable(struct rtp_session *s)
 		return;
 	}
 	if (!report_accepts(s, &from)) {
+		s->dropped_rtcp++;
 		count_one(&w->count.dropped_source);
 		return;
 	}
 	if (s->secure)
 		n = (ssize_t)secure_open_rtcp(s->secure, w->packet, (size_t)n);
 	if (n == 0) {
-		count_one(&w->count.dropped_insecure);
+		rtp_session_insecure(s);
 		return;
 	}
-	report_packet(s, w->packet, (size_t)n);
+	if (report_packet(s, w->packet, (size_t)n))
+		report_learn(s, &from);
 }

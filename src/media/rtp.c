@@ -83,6 +83,7 @@ static void rx_restart(struct rtp_rx *rx, uint32_t ssrc, uint16_t seq)
 		.jitter = rx->jitter,
 		.max_jitter = rx->max_jitter,
 		.clock_hz = rx->clock_hz,
+		.gaps = rx->gaps,
 	};
 
 	*rx = fresh;
@@ -102,6 +103,7 @@ enum rtp_rx_verdict rtp_rx_packet(struct rtp_rx *rx, uint32_t ssrc, uint16_t seq
 		rx->max_seq = seq;
 		rx->bad_seq = NO_BAD_SEQ;
 		rx->received++;
+		rx->gaps += ahead > 1;
 		return RTP_RX_OK;
 	}
 	if (ahead == 0 || (uint16_t)-ahead <= MAX_MISORDER) {

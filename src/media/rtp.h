@@ -52,6 +52,7 @@ struct rtp_rx {
 	uint32_t jitter;         /* in clock units, shifted up by 4 */
 	uint32_t max_jitter;     /* the same */
 	uint32_t clock_hz;
+	uint32_t gaps;           /* how often numbers were missing in between, over all sources */
 };
 
 enum rtp_rx_verdict {

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
+static void watch_start(struct rtp_session *s);
 static void on_watch(void *arg);
 static void on_digit_lost(void *arg);
 
@@ -63,26 +64,90 @@ void rtp_session_event(struct rtp_session *s, enum event_type type, struct event
 
 /* ---- the peer's address ---- */
 
+/* Without a route connect() fails; then sources go on being checked here. */
+static void rtp_session_connect(struct rtp_session *s)
+{
+	s->is_listening = false;
+	s->is_connected = connect(s->rtp_fd, &s->latch.source.sa, addr_len(&s->latch.source)) == 0;
+	s->is_sifting = s->is_connected;
+	if (s->secure)
+		watch_start(s);
+}
+
 void rtp_session_lock(struct rtp_session *s)
 {
-	if (latch_is_learnt(&s->latch)) {
-		struct event e = { .peer = s->latch.source };
+	/* What was to be expected, and is so in nearly all calls, is only noted. */
+	if (latch_is_learnt(&s->latch) || s->latch.locks > 1) {
+		struct event e = { .latched = { .peer = s->latch.source, .reason = s->latch.reason } };
 
 		rtp_session_event(s, EV_LATCHED, &e);
 	}
-	/* Without a route connect() fails; then sources go on being checked here. */
-	s->is_connected = connect(s->rtp_fd, &s->latch.source.sa, addr_len(&s->latch.source)) == 0;
-	s->is_sifting = s->is_connected;
+	s->locked_wall_ms = worker_wall_ms(s->worker);
+	rtp_session_connect(s);
 }
 
-void rtp_session_unlock(struct rtp_session *s)
+/* The kernel no longer keeps others out: their packets can be looked at. */
+static void rtp_session_disconnect(struct rtp_session *s)
 {
 	struct sockaddr none = { .sa_family = AF_UNSPEC };
 
 	if (s->is_connected)
 		connect(s->rtp_fd, &none, sizeof(none));
 	s->is_connected = s->is_sifting = false;
+}
+
+void rtp_session_unlock(struct rtp_session *s)
+{
+	rtp_session_disconnect(s);
+	s->is_listening = false;
 	memset(&s->rtcp_source, 0, sizeof(s->rtcp_source));
+}
+
+static bool is_silent(const struct rtp_session *s)
+{
+	return (s->worker->now_us - s->last_rx_us) / 1000 >= LATCH_SILENCE_MS;
+}
+
+/* Its source is locked but silent, and what comes from elsewhere has the peer's keys: it has moved, or its NAT has. */
+static bool has_moved(const struct rtp_session *s, const struct addr *from)
+{
+	return s->secure && s->latch.locked && !addr_eq(from, &s->latch.source) && is_silent(s);
+}
+
+bool rtp_session_is_from_peer(struct rtp_session *s, const struct addr *from, const struct rtp_packet *h)
+{
+	uint32_t rejected = s->latch.rejected;
+	enum latch_verdict verdict;
+
+	if (s->agent)
+		return agent_accepts(s, from);
+	if (has_moved(s, from)) {
+		latch_move(&s->latch, from);
+		rtp_session_unlock(s);
+		verdict = LATCH_LOCK;
+	} else {
+		verdict = latch_packet(&s->latch, from, h->ssrc, h->seq, worker_now_ms(s->worker));
+	}
+	for (; rejected < s->latch.rejected; rejected++)
+		count_one(&s->worker->count.dropped_source);
+	if (verdict == LATCH_LOCK)
+		rtp_session_lock(s);
+	else if (verdict == LATCH_ACCEPT && s->is_listening)
+		rtp_session_connect(s); /* it was silent, and is there again */
+	return verdict == LATCH_ACCEPT || verdict == LATCH_LOCK;
+}
+
+void rtp_session_insecure(struct rtp_session *s)
+{
+	s->dropped_insecure++;
+	count_one(&s->worker->count.dropped_insecure);
+}
+
+/* The peer's machine is there but nobody listens (it is restarting, or changes its port), or the way to it is cut. That may pass. */
+void rtp_session_icmp(struct rtp_session *s)
+{
+	s->icmp_errors++;
+	count_one(&s->worker->count.icmp_errors);
 }
 
 bool rtp_session_may_send(const struct rtp_session *s)
@@ -110,6 +175,7 @@ void rtp_session_send(struct rtp_session *s, uint8_t *packet, size_t len, size_t
 				    : sendto(s->rtp_fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to));
 		if (n >= 0 || errno == EAGAIN)
 			break;
+		rtp_session_icmp(s);
 	}
 	if (n < 0)
 		return; /* as if lost on the way */
@@ -121,16 +187,38 @@ void rtp_session_send(struct rtp_session *s, uint8_t *packet, size_t len, size_t
 
 /* ---- time ---- */
 
+/* Who only listens sends no sound, but reports. */
+static uint64_t alive_us(const struct rtp_session *s)
+{
+	uint64_t us = s->last_rx_us > s->last_rtcp_us ? s->last_rx_us : s->last_rtcp_us;
+
+	return us > s->watched_us ? us : s->watched_us;
+}
+
+static uint64_t left_ms(const struct rtp_session *s, uint64_t since_us, uint32_t ms)
+{
+	uint64_t idle_ms = (s->worker->now_us - since_us) / 1000;
+
+	return idle_ms < ms ? ms - idle_ms : 0;
+}
+
+/* Its packets are known wherever they come from. */
+static bool may_move(const struct rtp_session *s)
+{
+	return s->secure && s->is_connected && !s->agent;
+}
+
 static void watch_start(struct rtp_session *s)
 {
-	uint32_t ms = s->worker->timeout_ms;
-	uint64_t idle_ms;
+	uint64_t wait_ms = UINT64_MAX;
 
 	timer_stop(s->worker->timers, &s->watch_timer);
-	if (!s->config.expect_rtp || ms == 0 || s->has_timed_out)
-		return;
-	idle_ms = (s->worker->now_us - s->last_rx_us) / 1000;
-	timer_start(s->worker->timers, &s->watch_timer, idle_ms < ms ? ms - idle_ms : 0);
+	if (s->config.timeout_ms && !s->has_timed_out)
+		wait_ms = left_ms(s, alive_us(s), s->config.timeout_ms);
+	if (may_move(s) && left_ms(s, s->last_rx_us, LATCH_SILENCE_MS) < wait_ms)
+		wait_ms = left_ms(s, s->last_rx_us, LATCH_SILENCE_MS);
+	if (wait_ms != UINT64_MAX)
+		timer_start(s->worker->timers, &s->watch_timer, wait_ms);
 }
 
 /* Packets only note their time; whether they stopped is looked at once a period. */
@@ -139,9 +227,13 @@ static void on_watch(void *arg)
 	struct rtp_session *s = arg;
 	struct event e = { 0 };
 
-	if ((s->worker->now_us - s->last_rx_us) / 1000 >= s->worker->timeout_ms) {
+	if (s->config.timeout_ms && !s->has_timed_out && left_ms(s, alive_us(s), s->config.timeout_ms) == 0) {
 		s->has_timed_out = true;
 		rtp_session_event(s, EV_TIMEOUT, &e);
+	}
+	if (may_move(s) && is_silent(s)) {
+		rtp_session_disconnect(s);
+		s->is_listening = true;
 	}
 	watch_start(s);
 }
@@ -250,6 +342,7 @@ static void rtp_session_attach(struct worker *w, struct rtp_session *s)
 		timer_start(w->timers, &s->digit_timer, DTMF_LOST_END_MS);
 	agent_start(s);
 	report_start(s);
+	quality_start(s);
 	rtp_session_update_tick(s);
 }
 
@@ -269,6 +362,7 @@ static void rtp_session_detach(struct rtp_session *s)
 	timer_stop(w->timers, &s->digit_timer);
 	timer_stop(w->timers, &s->rtcp_timer);
 	agent_stop(s);
+	quality_stop(s);
 	s->pair->rtp.s = s->pair->rtcp.s = NULL;
 }
 
@@ -295,15 +389,17 @@ static void rtp_session_configure(struct rtp_session *s, const struct command *c
 	const struct rtp_session_config *c = cmd->config;
 	struct worker *w = s->worker;
 	const struct codec *codec = codec_get(c->codec);
+	enum latch_news news;
 
-	if (c->expect_rtp && !s->config.expect_rtp) {
+	if (c->timeout_ms != s->config.timeout_ms) {
 		s->has_timed_out = false;
-		s->last_rx_us = w->now_us;
+		s->watched_us = w->now_us;
 	}
 	s->config = *c;
 	s->opus = cmd->opus;
 	rtp_session_secure(s, cmd);
-	if (!s->agent && latch_signal(&s->latch, &c->remote, c->relearn, worker_now_ms(w)))
+	news = c->relearn ? LATCH_CHANGED : is_silent(s) ? LATCH_SILENT : LATCH_SAME;
+	if (!s->agent && latch_signal(&s->latch, &c->remote, news, worker_now_ms(w)))
 		rtp_session_unlock(s);
 	if (codec && codec->clock_hz)
 		rtp_tx_clock(&s->tx, w->now_us, codec->clock_hz);
@@ -353,6 +449,7 @@ static void rtp_session_close(struct rtp_session *s)
 	report_bye(s);
 	end_recording(s, RECORD_CLOSED);
 	recording_tap(s, NULL);
+	quality_end(s);
 	source_none(s);
 	source_unbridge(s);
 	ear_free(s);
@@ -406,28 +503,4 @@ void rtp_session_readable(struct worker *w, struct endpoint *e)
 		report_readable(e->s);
 	else
 		relay_readable(e->s);
-}
-
-void rtp_session_stats(const struct rtp_session *s, struct stream_stats *out)
-{
-	const struct addr *to = latch_target(&s->latch);
-
-	*out = (struct stream_stats){
-		.packets_sent = s->packets_sent,
-		.packets_received = s->packets_received,
-		.bytes_sent = s->bytes_sent,
-		.bytes_received = s->bytes_received,
-		.lost = rtp_rx_lost(&s->rx),
-		.remote_lost = s->remote_lost,
-		.jitter_us = rtp_rx_jitter_us(&s->rx),
-		.max_jitter_us = rtp_rx_max_jitter_us(&s->rx),
-		.rtt_us = s->rtt_us,
-		.dropped_source = s->latch.rejected,
-		.latched = latch_is_learnt(&s->latch),
-		.concealed_ms = s->concealed_ms,
-		.recovered_ms = s->recovered_ms,
-		.codec = s->rx_codec,
-	};
-	if (to)
-		addr_to_storage(to, &out->remote);
 }

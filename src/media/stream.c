@@ -239,7 +239,7 @@ static void stream_end(struct stream *s)
 	struct media *m = s->media;
 	struct stream_stats stats;
 
-	rtp_session_stats(s->session, &stats);
+	quality_stats(s->session, &stats);
 	ports_give(m->ports, s->pair, s->session->is_connected);
 	rtp_session_free(s->session);
 	s->worker->nstreams--;
@@ -335,7 +335,7 @@ void stream_configure(struct stream *s, const struct stream_config *c)
 	to->hears = c->hears;
 	to->digits_elsewhere = c->digits_elsewhere;
 	to->relearn = c->relearn;
-	to->expect_rtp = c->expect_rtp;
+	to->timeout_ms = c->timeout_ms;
 	to->rtcp_mux = c->rtcp_mux;
 	err = take_security(s, cmd, c->security);
 	if (err) {

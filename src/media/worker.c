@@ -60,6 +60,16 @@ uint64_t worker_ntp(const struct worker *w)
 	return rtcp_ntp((uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000);
 }
 
+int64_t worker_wall_ms(const struct worker *w)
+{
+	struct timespec ts;
+
+	if (w->clock)
+		return clock_wall_ms(w->clock);
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 static int wait_ms(const struct worker *w)
 {
 	int64_t ms = timers_next(w->timers);
@@ -289,7 +299,6 @@ int worker_start(struct worker *w, struct media *m, const struct media_params *p
 	w->media = m;
 	w->log = p->log;
 	w->clock = p->clock;
-	w->timeout_ms = p->timeout_ms;
 	w->rtcp_interval_ms = p->rtcp_interval_ms ? p->rtcp_interval_ms : RTCP_INTERVAL_MS;
 	w->now_us = worker_clock_us(w->clock);
 	rng_init(&w->rng);

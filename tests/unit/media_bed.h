@@ -196,7 +196,9 @@ struct seen {
 	uint32_t play_id, record_id;
 	enum play_end play_end;
 	struct record_result record;
-	struct stream_stats stats;
+	struct stream_stats stats; /* the last ones: of its end, or so far */
+	unsigned nstats;
+	enum latch_reason reason;
 };
 
 static inline void on_digit(struct stream *s, char digit, uint32_t duration_ms, void *arg)
@@ -229,11 +231,14 @@ static inline void on_record_end(struct stream *s, uint32_t id, const struct rec
 	e->record = *r;
 }
 
-static inline void on_latched(struct stream *s, const struct sockaddr *peer, void *arg)
+static inline void on_latched(struct stream *s, const struct sockaddr *peer, enum latch_reason reason, void *arg)
 {
+	struct seen *e = arg;
+
 	(void)s;
 	assert_int_equal(peer->sa_family, AF_INET);
-	((struct seen *)arg)->nlatched++;
+	e->nlatched++;
+	e->reason = reason;
 }
 
 static inline void on_timeout(struct stream *s, void *arg)
@@ -261,9 +266,19 @@ static inline void on_talking(struct stream *s, bool is_talking, void *arg)
 	e->ntalks += is_talking;
 }
 
+static inline void on_stats(struct stream *s, const struct stream_stats *stats, void *arg)
+{
+	struct seen *e = arg;
+
+	(void)s;
+	assert_int_equal(e->nclosed, 0);
+	e->nstats++;
+	e->stats = *stats;
+}
+
 static const struct stream_handler handler = {
 	.on_digit = on_digit, .on_play_end = on_play_end, .on_record_end = on_record_end, .on_latched = on_latched,
-	.on_timeout = on_timeout, .on_closed = on_closed, .on_talking = on_talking,
+	.on_timeout = on_timeout, .on_closed = on_closed, .on_talking = on_talking, .on_stats = on_stats,
 };
 
 /* ---- the test bed ---- */

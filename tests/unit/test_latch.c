@@ -29,11 +29,12 @@ struct step {
 	uint16_t seq;
 	uint64_t now_ms;
 	int verdict;     /* of latch_packet, or of latch_signal when kind is set */
-	enum { PACKET, SIGNAL, RELEARN } kind;
+	enum { PACKET, SIGNAL, RELEARN, SILENT } kind;
 };
 
 #define S(host, port, result) { host, port, 0, 0, 0, result, SIGNAL }
 #define R(host, port, result) R_AT(host, port, 0, result)
+#define Q(host, port, now_ms, result) { host, port, 0, 0, now_ms, result, SILENT }
 #define R_AT(host, port, now_ms, result) { host, port, 0, 0, now_ms, result, RELEARN }
 
 static void run(const char *name, const struct step *steps, size_t n, struct latch *l)
@@ -42,8 +43,9 @@ static void run(const char *name, const struct step *steps, size_t n, struct lat
 	for (size_t i = 0; i < n; i++) {
 		const struct step *s = &steps[i];
 		struct addr a = at(s->from, s->port);
+		static const enum latch_news news[] = { [SIGNAL] = LATCH_SAME, [RELEARN] = LATCH_CHANGED, [SILENT] = LATCH_SILENT };
 		int got = s->kind == PACKET ? (int)latch_packet(l, &a, s->ssrc, s->seq, s->now_ms)
-					    : (int)latch_signal(l, &a, s->kind == RELEARN, s->now_ms);
+					    : (int)latch_signal(l, &a, news[s->kind], s->now_ms);
 
 		if (got != s->verdict)
 			fail_msg("%s, step %zu: %d instead of %d", name, i, got, s->verdict);
@@ -135,7 +137,7 @@ static void test_latch_learns_anew_only_when_told(void **state)
 		S('a', 1000, false),
 		{ 'a', 1000, 2, 1, 0, LATCH_LOCK, 0 },
 		R('b', 2000, true),
-		{ 'a', 1000, 2, 2, 20, LATCH_REJECT, 0 },
+		{ 'a', 1000, 2, 2, 20, LATCH_ACCEPT, 0 }, /* still under way */
 		{ 'b', 2000, 3, 1, 21, LATCH_LOCK, 0 },
 		{ 'a', 1000, 2, 3, 40, LATCH_REJECT, 0 },
 	};
@@ -143,6 +145,42 @@ static void test_latch_learns_anew_only_when_told(void **state)
 
 	(void)state;
 	run("relearn", steps, ARRAY_LEN(steps), &l);
+	assert_int_equal(l.reason, LATCH_SIGNALLED);
+	assert_int_equal(l.locks, 2);
+}
+
+/* Nothing has come for a while, and the peer says the same as before: it may be elsewhere now, or go on. */
+static void test_latch_learns_anew_after_silence(void **state)
+{
+	static const struct step same[] = {
+		S('a', 1000, false),
+		{ 'n', 9, 2, 1, 0, LATCH_HOLD, 0 }, { 'n', 9, 2, 2, 20, LATCH_HOLD, 0 }, { 'n', 9, 2, 3, 40, LATCH_LOCK, 0 },
+		Q('a', 1000, 5000, true),
+		{ 'n', 9, 2, 4, 5001, LATCH_LOCK, 0 }, /* without a trial */
+	};
+	static const struct step moved[] = {
+		S('a', 1000, false),
+		{ 'n', 9, 2, 1, 0, LATCH_HOLD, 0 }, { 'n', 9, 2, 2, 20, LATCH_HOLD, 0 }, { 'n', 9, 2, 3, 40, LATCH_LOCK, 0 },
+		Q('a', 1000, 5000, true),
+		{ 'm', 7, 2, 4, 5001, LATCH_HOLD, 0 }, { 'm', 7, 2, 5, 5021, LATCH_HOLD, 0 }, { 'm', 7, 2, 6, 5041, LATCH_LOCK, 0 },
+		{ 'n', 9, 2, 7, 5050, LATCH_REJECT, 0 },
+	};
+	struct addr n = at('n', 9), m = at('m', 7);
+	struct latch l;
+
+	(void)state;
+	run("same", same, 5, &l);
+	assert_true(addr_eq(latch_target(&l), &n)); /* who listens behind a NAT goes on hearing us */
+	assert_int_equal(latch_packet(&l, &n, 2, 4, 5001), LATCH_LOCK);
+	assert_int_equal(l.reason, LATCH_SILENCE);
+	run("same", same, ARRAY_LEN(same), &l);
+	run("moved", moved, ARRAY_LEN(moved), &l);
+	assert_true(addr_eq(latch_target(&l), &m));
+	assert_int_equal(l.reason, LATCH_SILENCE);
+	assert_string_equal(latch_reason_name(l.reason), "silence");
+	latch_move(&l, &n);
+	assert_true(addr_eq(latch_target(&l), &n));
+	assert_int_equal(l.locks, 3);
 }
 
 /* The peer has moved, behind a NAT or not; its last packets from before come after the signalling. */
@@ -152,12 +190,13 @@ static void test_latch_packets_under_way_dont_win_the_old_address_back(void **st
 		S('a', 1000, false),
 		{ 'a', 1000, 2, 1, 0, LATCH_LOCK, 0 },
 		R_AT('b', 2000, 5000, true),
-		{ 'a', 1000, 2, 2, 5001, LATCH_REJECT, 0 },
+		{ 'a', 1000, 2, 2, 5001, LATCH_ACCEPT, 0 },
 		{ 'c', 3000, 2, 5, 5002, LATCH_HOLD, 0 },
-		{ 'a', 1000, 2, 3, 5002, LATCH_REJECT, 0 },
-		{ 'a', 1000, 2, 4, 5003, LATCH_REJECT, 0 },
+		{ 'a', 1000, 2, 3, 5002, LATCH_ACCEPT, 0 },
+		{ 'a', 1000, 2, 4, 5003, LATCH_ACCEPT, 0 },
 		{ 'c', 3000, 2, 6, 5022, LATCH_HOLD, 0 },
 		{ 'c', 3000, 2, 7, 5042, LATCH_LOCK, 0 },
+		{ 'a', 1000, 2, 5, 5043, LATCH_REJECT, 0 },
 	};
 	/* Only what it says of itself has changed: the NAT shows the same address. */
 	static const struct step stayed[] = {
@@ -166,16 +205,28 @@ static void test_latch_packets_under_way_dont_win_the_old_address_back(void **st
 		{ 'x', 9, 2, 2, 20, LATCH_HOLD, 0 },
 		{ 'x', 9, 2, 3, 40, LATCH_LOCK, 0 },
 		R_AT('b', 2000, 5000, true),
-		{ 'x', 9, 2, 4, 5999, LATCH_REJECT, 0 },
-		{ 'x', 9, 2, 5, 6000, LATCH_HOLD, 0 },
-		{ 'x', 9, 2, 6, 6020, LATCH_HOLD, 0 },
-		{ 'x', 9, 2, 7, 6040, LATCH_LOCK, 0 },
+		{ 'x', 9, 2, 4, 5001, LATCH_ACCEPT, 0 }, /* and is heard all the time */
+		{ 'x', 9, 2, 5, 5021, LATCH_ACCEPT, 0 },
+		{ 'x', 9, 2, 6, 5999, LATCH_ACCEPT, 0 },
+		{ 'x', 9, 2, 7, 6000, LATCH_LOCK, 0 },
 	};
+	/* One late packet is nobody who goes on sending. */
+	static const struct step straggler[] = {
+		S('a', 1000, false),
+		{ 'a', 1000, 2, 1, 0, LATCH_LOCK, 0 },
+		R_AT('b', 2000, 5000, true),
+		{ 'a', 1000, 2, 2, 7000, LATCH_ACCEPT, 0 },
+		{ 'b', 2000, 2, 3, 7001, LATCH_LOCK, 0 },
+	};
+	struct addr b = at('b', 2000);
 	struct latch l;
 
 	(void)state;
 	run("moved", moved, ARRAY_LEN(moved), &l);
+	run("stayed", stayed, ARRAY_LEN(stayed) - 1, &l);
+	assert_true(addr_eq(latch_target(&l), &b)); /* heard, but nothing is sent there */
 	run("stayed", stayed, ARRAY_LEN(stayed), &l);
+	run("straggler", straggler, ARRAY_LEN(straggler), &l);
 }
 
 static void test_latch_media_before_the_answer_is_only_a_guess(void **state)
@@ -223,10 +274,10 @@ static void test_latch_target_is_signalled_until_locked(void **state)
 
 	(void)state;
 	assert_null(latch_target(&l));
-	latch_signal(&l, &a, false, 0);
+	latch_signal(&l, &a, LATCH_SAME, 0);
 	assert_true(addr_eq(latch_target(&l), &a));
 	hold.v4.sin_addr.s_addr = 0; /* c=IN IP4 0.0.0.0, RFC 3264 §8.4 */
-	latch_signal(&l, &hold, false, 0);
+	latch_signal(&l, &hold, LATCH_SAME, 0);
 	assert_null(latch_target(&l));
 }
 
@@ -247,7 +298,7 @@ static void test_latch_target_is_one_peer(void **state)
 		a.sa.sa_family = is_ip6 ? AF_INET6 : AF_INET;
 		assert_int_equal(inet_pton(a.sa.sa_family, rows[i].host, is_ip6 ? (void *)&a.v6.sin6_addr : (void *)&a.v4.sin_addr), 1);
 		addr_set_port(&a, 4000);
-		latch_signal(&l, &a, false, 0);
+		latch_signal(&l, &a, LATCH_SAME, 0);
 		assert_int_equal(latch_target(&l) != NULL, rows[i].is_target);
 	}
 }
@@ -259,6 +310,7 @@ int main(void)
 		cmocka_unit_test(test_latch_consistent_source_wins_behind_nat),
 		cmocka_unit_test(test_latch_inconsistent_sources_never_win),
 		cmocka_unit_test(test_latch_learns_anew_only_when_told),
+		cmocka_unit_test(test_latch_learns_anew_after_silence),
 		cmocka_unit_test(test_latch_packets_under_way_dont_win_the_old_address_back),
 		cmocka_unit_test(test_latch_media_before_the_answer_is_only_a_guess),
 		cmocka_unit_test(test_latch_target_is_signalled_until_locked),

@@ -550,14 +550,14 @@ static void test_media_reports_go_both_ways(void **state)
 
 static void test_media_timeout_is_told_once(void **state)
 {
-	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1, .timeout_ms = 100 });
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
 	struct seen *x = stream_make(b, NULL), *y = stream_make(b, NULL);
 	struct peer *p = peer_new(100, 0, 11);
 	struct stream_config c = config_of(p->port, CODEC_PCMU);
 
 	(void)state;
 	stream_configure(y->s, &c); /* expects nothing */
-	c.expect_rtp = true;
+	c.timeout_ms = 100;
 	stream_configure(x->s, &c);
 	settle(b, x->s);
 	for (unsigned i = 0; i < 10; i++)

@@ -623,7 +623,7 @@ void server_media_event(struct server *server, char what)
 		if (what == 'T')
 			s->h->on_timeout(s, s->arg);
 		else if (what == 'L')
-			s->h->on_latched(s, &from.sa, s->arg);
+			s->h->on_latched(s, &from.sa, LATCH_FIRST, s->arg);
 		else
 			s->h->on_digit(s, what, 100, s->arg);
 	}

@@ -1,0 +1,48 @@
+/* member.h - members of a JSON object, as records are made of them: name, value, comma. Who ends the object takes the last comma off.
+ *
+ * Pure. Thread: loop thread (as app_json_str()).
+ */
+#pragma once
+
+#include "base/out.h"
+#include "call/app.h"
+
+/* A member's name as it is written. */
+#define KEY(name) STR("\"" name "\":")
+
+static inline void member_int(struct out *o, struct str key, int64_t v)
+{
+	out_str(o, key);
+	out_i64(o, v);
+	out_chr(o, ',');
+}
+
+static inline void member_str(struct out *o, struct str key, const char *value)
+{
+	out_str(o, key);
+	if (value && value[0])
+		app_json_str(o, value);
+	else
+		out_z(o, "null");
+	out_chr(o, ',');
+}
+
+/* 0 is "never": NULL. */
+static inline void member_time(struct out *o, struct str key, int64_t ms)
+{
+	if (ms)
+		member_int(o, key, ms);
+}
+
+/* Of hundredths; 0 is "unknown": NULL. */
+static inline void member_hundredths(struct out *o, struct str key, unsigned v)
+{
+	if (!v)
+		return;
+	out_str(o, key);
+	out_u64(o, v / 100);
+	out_chr(o, '.');
+	out_chr(o, (char)('0' + v / 10 % 10));
+	out_chr(o, (char)('0' + v % 10));
+	out_chr(o, ',');
+}
