@@ -79,6 +79,9 @@ struct leg {
 	bool is_late;             /* the caller's INVITE had no offer */
 	uint8_t nearly_offers;    /* in reliable responses, of one fork each */
 	bool remote_hold;
+	enum dir_ice ice;
+	bool is_browser;          /* its peer speaks SIP over WebSocket */
+	bool has_ice;             /* its stream has it */
 	bool tells_keys;          /* of SRTP, in its descriptions */
 	enum oa_policy srtp;
 	enum dir_dtmf dtmf;

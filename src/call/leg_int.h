@@ -43,6 +43,12 @@ void leg_digits_configure(const struct leg *leg, struct stream_config *c);
 void leg_digit_heard(struct leg *leg, char digit, uint32_t duration_ms);
 /* The same by an INFO. False: it carries no digit. */
 bool leg_digit_info(struct leg *leg, const struct sip_msg *m);
+/* leg_ice.c: the same of ICE. */
+void leg_ice_begin(struct leg *leg, enum sip_proto proto);
+void leg_ice_local(const struct leg *leg, struct oa_local *l);
+void leg_ice_offered(struct leg *leg);               /* an offer of ours has been written */
+void leg_ice_configure(struct leg *leg);             /* an exchange is complete; before the stream is configured */
+void leg_ice_unwanted(struct stream *s, void *arg);  /* on_unwanted of its stream */
 /* leg_offer.c: offers after the first, both ways. */
 void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg);
 void leg_on_reoffer_done(struct session *s, int status, const struct sip_msg *m, void *arg);

@@ -26,6 +26,7 @@ static void fill_local(struct oa_local *l, struct leg_codecs *codecs, char addr[
 		.dtmf = leg_digits_has_events(leg),
 	};
 	leg_secure_local(leg, l);
+	leg_ice_local(leg, l);
 }
 
 int leg_write_offer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o)
@@ -33,10 +34,14 @@ int leg_write_offer(struct leg *leg, const union sockaddr_any *local, const stru
 	struct leg_codecs codecs;
 	struct oa_local l;
 	char addr[SOCKADDR_TEXT_MAX];
+	int err;
 
 	fill_local(&l, &codecs, addr, leg, local, codec_of);
 	leg->described = l.dir;
-	return oa_offer(leg->oa, &l, o);
+	err = oa_offer(leg->oa, &l, o);
+	if (!err)
+		leg_ice_offered(leg);
+	return err;
 }
 
 int leg_write_answer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o)
@@ -231,6 +236,7 @@ static const struct stream_handler stream_handler = {
 	.on_timeout = on_timeout,
 	.on_closed = on_stream_closed,
 	.on_stats = on_stats,
+	.on_unwanted = leg_ice_unwanted,
 };
 
 int leg_open_stream(struct leg *leg, const union sockaddr_any *local, const struct leg *near)
@@ -309,6 +315,7 @@ void leg_configure(struct leg *leg)
 	leg->remote_hold = a->remote_hold;
 	if (!leg->stream)
 		return;
+	leg_ice_configure(leg);
 	if (!a->has_audio) {
 		close_audio(leg);
 		return;

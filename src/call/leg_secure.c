@@ -36,6 +36,7 @@ bool leg_can_answer(const struct leg *leg)
 	leg_codecs(leg, NULL, &codecs);
 	all.ncodecs = codecs.n;
 	leg_secure_local(leg, &all);
+	leg_ice_local(leg, &all);
 	return oa_can_answer(leg->oa, &all);
 }
 

@@ -39,6 +39,9 @@ struct dir_srtp {
 	bool keys_in_clear;              /* they may be told over UDP and TCP */
 };
 
+/* ICE of media: only where the other side offers it, or a browser is called; or offered to all that are. */
+enum dir_ice { DIR_ICE_NEVER, DIR_ICE_AUTO, DIR_ICE_OFFER };
+
 /* How digits travel to and from an extension's phones or a trunk. */
 enum dir_dtmf { DIR_DTMF_AUTO, DIR_DTMF_RFC4733, DIR_DTMF_INFO, DIR_DTMF_INBAND };
 
@@ -80,6 +83,7 @@ struct dir_extension {
 	struct dir_srtp srtp;
 	enum dir_delayed delayed_offer;
 	enum dir_dtmf dtmf;
+	enum dir_ice ice;
 	const char *pickup_group;        /* whose ringing calls it may take; NULL: only its own */
 };
 
@@ -120,6 +124,7 @@ struct dir_trunk {
 	struct dir_srtp srtp;
 	enum dir_delayed delayed_offer;
 	enum dir_dtmf dtmf;
+	enum dir_ice ice;
 	const char *tones;               /* tone plan of who comes by it; NULL: the domain's */
 	const char *tls_identity;        /* the domain of its certificate, by which it is known; NULL: none */
 	bool has_overload_control;       /* it is offered (sip/overload.h), but for calls to these numbers */

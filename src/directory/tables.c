@@ -135,6 +135,11 @@ static enum dir_dtmf dtmf(const char *text)
 	       !strcmp(text, "inband") ? DIR_DTMF_INBAND : DIR_DTMF_AUTO;
 }
 
+static enum dir_ice ice(const char *text)
+{
+	return !strcmp(text, "never") ? DIR_ICE_NEVER : !strcmp(text, "offer") ? DIR_ICE_OFFER : DIR_ICE_AUTO;
+}
+
 static int fill_extension(struct directory *d, struct dir_row *r)
 {
 	unsigned n = count_elements(r->v[12]);
@@ -152,7 +157,7 @@ static int fill_extension(struct directory *d, struct dir_row *r)
 					       .qualify_s = number_or(r->v[15], 0), .pickup_group = r->v[16],
 					       .may_bulk = is_true(r->v[17]), .bulk_account = r->v[18], .mwi_unsolicited = is_true(r->v[19]),
 					       .codecs = codecs_of(r->v[20]), .srtp = srtp(r->v[21], r->v[22]),
-					       .delayed_offer = delayed_offer(r->v[23]), .dtmf = dtmf(r->v[24]) };
+					       .delayed_offer = delayed_offer(r->v[23]), .dtmf = dtmf(r->v[24]), .ice = ice(r->v[25]) };
 	return 0;
 }
 
@@ -224,6 +229,7 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	r->trunk.tones = r->v[33];
 	r->trunk.media_timeout_s = number_or(r->v[34], UINT32_MAX);
 	r->trunk.media_hold_timeout_s = number_or(r->v[35], UINT32_MAX);
+	r->trunk.ice = ice(r->v[36]);
 	r->trunk.is_trusted = is_true(r->v[8]);
 	r->trunk.has_asserted = r->trunk.is_trusted && (!strcmp(r->v[9], "pai") || !strcmp(r->v[9], "both"));
 	r->trunk.has_rpid = r->trunk.is_trusted && (!strcmp(r->v[9], "rpid") || !strcmp(r->v[9], "both"));
@@ -360,7 +366,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" EXISTS (SELECT FROM pbx.mailbox AS m WHERE (m.domain, m.number) = (e.domain, e.number)),"
 		" e.caller_id, coalesce(e.anonymous, d.anonymous), array_to_string(e.identities, E'\\x1e'), e.presence_hidden, e.sees_peers,"
 		" coalesce(e.qualify_s, d.qualify_s, 0), e.pickup_group, e.bulk_registers, e.bulk_account, e.mwi_unsolicited,"
-		" array_to_string(e.codecs, ','), e.srtp, e.srtp_keys_in_clear, e.delayed_offer, e.dtmf"
+		" array_to_string(e.codecs, ','), e.srtp, e.srtp_keys_in_clear, e.delayed_offer, e.dtmf, e.ice"
 		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)"
 		" WHERE ($1::text[] IS NULL OR e.domain || '/' || e.number = ANY($1) OR e.domain = ANY($1)) AND e.enabled", fill_extension },
 	[DIR_CREDENTIAL] = { "credential",
@@ -377,7 +383,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" t.number_from, t.qualify_s, t.outbound, t.keepalive_s, t.register_bulk, t.tls_identity, t.mutual_auth,"
 		" array_to_string(t.more_proxies || t.urgent_numbers, E'\\x1e'), cardinality(t.more_proxies), t.overload_control,"
 		" array_to_string(t.codecs, ','), t.srtp, t.srtp_keys_in_clear, t.delayed_offer, t.dtmf, t.tones,"
-		" t.media_timeout_s, t.media_hold_timeout_s FROM pbx.trunk AS t"
+		" t.media_timeout_s, t.media_hold_timeout_s, t.ice FROM pbx.trunk AS t"
 		WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
 	[DIR_GROUP] = { "ring_group",
 		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"

@@ -47,6 +47,7 @@ struct oa_local {             /* our side of the next description */
 	bool offers_dtls;     /* an offer that begins SRTP does so by DTLS, not by sdes */
 	bool takes_ice;       /* where they offer it */
 	bool offers_ice;      /* an offer that begins a session has it, and the group of browsers (BUNDLE) */
+	bool to_browser;      /* which takes nothing but SRTP by DTLS: such an offer is of no other profile, unless OA_NEVER says otherwise */
 	struct rng *rng;      /* for our keys; may be NULL with OA_NEVER and without ICE */
 };
 

@@ -11,6 +11,7 @@
 #define TLS_ID_LEN 24        /* five bits of randomness each: RFC 8842 §3.1 asks for 120 */
 #define TLS_ID_MAX 255
 #define PROTO_DTLS "UDP/TLS/RTP/SAVP"
+#define PROTO_BROWSER "UDP/TLS/RTP/SAVPF" /* RFC 8829 §5.1.2 */
 
 enum setup { SETUP_NONE, SETUP_ACTIVE, SETUP_PASSIVE, SETUP_ACTPASS, SETUP_OTHER };
 
@@ -252,7 +253,9 @@ int oa_dtls_offer(struct oa *oa, const struct oa_local *l)
 	if (!d)
 		return -ENOMEM;
 	d->is_offered = true;
-	if (l->policy == OA_REQUIRE && !oa_dtls(oa))
+	if (l->to_browser && !oa_dtls(oa))
+		memcpy(oa->proto, PROTO_BROWSER, sizeof(PROTO_BROWSER));
+	else if (l->policy == OA_REQUIRE && !oa_dtls(oa))
 		memcpy(oa->proto, PROTO_DTLS, sizeof(PROTO_DTLS));
 	return 0;
 }

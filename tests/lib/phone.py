@@ -151,11 +151,12 @@ class Recording:
 
 class Phone:
     """codec: one of RATE_HZ, or several in order, of which the first must be the one agreed on.
-    encryption: how baresip calls it: srtp (a=crypto beside RTP/AVP), srtp-mand (RTP/SAVP), srtp-mandf; None: plain RTP."""
+    encryption: how baresip calls it: srtp (a=crypto beside RTP/AVP), srtp-mand (RTP/SAVP), srtp-mandf; None: plain RTP.
+    nat: its way through NATs, as baresip calls it: ice; None: none."""
 
     def __init__(self, office, number, codec="PCMU", transport="udp", mwi=False, max_calls=4, password=None, family=4,
-                 encryption=None):
-        self.encryption = encryption
+                 encryption=None, nat=None):
+        self.encryption, self.nat = encryption, nat
         self.office, self.number, self.transport, self.mwi = office, number, transport, mwi
         self.codecs = codec.split(",")
         self.rate, self.channels = RATE_HZ[self.codecs[0]], CHANNELS.get(self.codecs[0], 1)
@@ -190,7 +191,8 @@ class Phone:
             f"snd_path {self.dir}/sound",
             "module_path /usr/lib/baresip/modules",
             *(f"module {name}.so" for name in ("g711", "g722", "gsm", "g726", "l16", "opus", "sndfile", "aufile", "aubridge",
-                                                       *(["srtp"] if self.encryption else []))),
+                                                       *(["srtp"] if self.encryption else []),
+                                                       *([self.nat] if self.nat else []))),
             *(f"module_app {name}.so" for name in ("menu", "ctrl_tcp", *(["mwi"] if self.mwi else []))),
         ]) + "\n")
         self._next_call()
@@ -220,7 +222,8 @@ class Phone:
         names = ",".join(f"{name}/{RATE_HZ[name]}/{CHANNELS.get(name, 1)}" for name in self.codecs)
         self.command("uanew", f"<sip:{self.number}@{host};transport={self.transport}>;auth_pass={self.password};regint=600"
                               f";audio_codecs={names};mwi={'yes' if self.mwi else 'no'}"
-                              + (f";mediaenc={self.encryption}" if self.encryption else ""))
+                              + (f";mediaenc={self.encryption}" if self.encryption else "")
+                              + (f";medianat={self.nat}" if self.nat else ""))
         return self.wait(wait) if wait else None
 
     def stop(self):
