@@ -76,62 +76,19 @@ class Socket {
 
 /* ---- the phone ---- */
 
-const JsSIP = require('jssip');
+const { softphone } = require('./softphone.js');
 const [url, user, password, domain = 'cordboard'] = process.argv.slice(2);
 const media = { mediaConstraints: { audio: false, video: false } };
-const ua = new JsSIP.UA({ sockets: [new Socket(url)], uri: `sip:${user}@${domain}`, password, register: false, session_timers: true });
-let session = null;
+const phone = softphone(require('jssip'), { socket: new Socket(url), user, password, domain, media }, tell);
 
-function cause_of(e) {
-	return { by: e.originator, cause: e.cause, status: e.message && e.message.status_code };
-}
-
-function watch(s) {
-	session = s;
-	s.on('progress', (e) => tell('progress', { by: e.originator, status: e.response && e.response.status_code }));
-	s.on('accepted', (e) => tell('accepted', { by: e.originator }));
-	s.on('confirmed', (e) => tell('confirmed', { by: e.originator }));
-	s.on('ended', (e) => tell('ended', cause_of(e)));
-	s.on('failed', (e) => tell('failed', cause_of(e)));
-	s.on('hold', (e) => tell('hold', { by: e.originator }));
-	s.on('unhold', (e) => tell('unhold', { by: e.originator }));
-	s.on('newDTMF', (e) => e.originator === 'remote' && tell('dtmf', { digit: e.dtmf.tone }));
-}
-
-ua.on('connected', () => tell('connected'));
-ua.on('disconnected', (e) => tell('disconnected', { code: e.code }));
-ua.on('registered', (e) => tell('registered', { contact: e.response.getHeader('contact') }));
-ua.on('unregistered', () => tell('unregistered'));
-ua.on('registrationFailed', (e) => tell('registrationFailed', { cause: e.cause }));
-ua.on('newRTCSession', ({ originator, session: s, request }) => {
-	watch(s);
-	if (originator === 'remote')
-		tell('incoming', { from: request.from.uri.user, contact: request.getHeader('contact') });
-});
-
-const commands = {
-	register: () => ua.register(),
-	unregister: () => ua.unregister(),
-	call: (number) => ua.call(`sip:${number}@${domain}`, { ...media, rtcOfferConstraints: {} }),
-	answer: () => session.answer({ ...media }),
-	reject: (status) => session.terminate({ status_code: Number(status) }),
-	hangup: () => session.terminate(),
-	hold: () => session.hold({}, () => tell('held')),
-	unhold: () => session.unhold({}, () => tell('unheld')),
-	dtmf: (digits) => session.sendDTMF(digits, { duration: 100, interToneGap: 50 }),
-	options: (target) => ua.sendOptions(target, null, { eventHandlers: {
-		succeeded: (e) => tell('options', { status: e.response.status_code }), failed: (e) => tell('options', cause_of(e)) } }),
-	quit: () => { ua.stop(); setTimeout(() => process.exit(0), 100); },
-};
+phone.quit = () => { phone.stop(); setTimeout(() => process.exit(0), 100); };
 
 readline.createInterface({ input: process.stdin }).on('line', (line) => {
 	const [name, ...args] = line.trim().split(/\s+/);
 
 	try {
-		commands[name](...args);
+		phone[name](...args);
 	} catch (error) {
 		tell('error', { what: String(error.stack) });
 	}
 }).on('close', () => process.exit(0));
-
-ua.start();
