@@ -128,10 +128,17 @@ static int check_params(struct str s)
 	return 0;
 }
 
+/* One space stands between them (§9.1), and some write more. */
+static struct str cut_word(struct str *rest)
+{
+	*rest = str_trim(*rest);
+	return str_cut(rest, ' ');
+}
+
 int oa_crypto_parse(struct oa_crypto *out, struct str value)
 {
 	struct oa_crypto c = { 0 };
-	struct str rest = str_trim(value), tag = str_cut(&rest, ' '), suite = str_cut(&rest, ' '), keys = str_cut(&rest, ' ');
+	struct str rest = value, tag = cut_word(&rest), suite = cut_word(&rest), keys = cut_word(&rest);
 	int err;
 
 	if (str_to_u32(tag, TAG_MAX, &c.tag) != 0 || str_empty(suite) || str_empty(keys))

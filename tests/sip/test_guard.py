@@ -109,6 +109,8 @@ def test_bans_and_networks_of_an_administrator(office):
         office.sql("INSERT INTO pbx.ban (source) VALUES (%s)", one.addr)
         wait_until(lambda: is_ignored(one), 5)
         assert is_heard(two)
+        office.restart()                                                 # it has no end
+        assert is_ignored(one) and is_heard(two)
         office.sql("INSERT INTO pbx.network (network, rule) VALUES (%s, 'allow'), ('127.0.0.0/8', 'deny')", one.addr)
         wait_until(lambda: is_ignored(two), 5)
         assert is_heard(one)

@@ -123,6 +123,7 @@ static void test_oa_crypto_lines(void **state)
 		{ "1 AES_256_CM_HMAC_SHA1_80 inline:" KEY_46, 0, 1, 1, 0, 0 },
 		/* session parameters: §6.3 */
 		{ "1 " CM80 " inline:" KEY_A " WSH=128", 0, 1, 1, 0, 0 },
+		{ " 1  " CM80 "   inline:" KEY_A "  WSH=128  ", 0, 1, 1, 0, 0 }, /* some write more than one space */
 		{ "1 " CM80 " inline:" KEY_A " -KDR=5", 0, 1, 1, 0, 0 },
 		{ "1 " CM80 " inline:" KEY_A " KDR=5", -ENOTSUP, 0, 0, 0, 0 },
 		{ "1 " CM80 " inline:" KEY_A " UNENCRYPTED_SRTP", -ENOTSUP, 0, 0, 0, 0 },
