@@ -5,14 +5,25 @@
  * (RFC 3264 §9).
  */
 #include <errno.h>
+#include <strings.h>
 
 #include "call/leg_int.h"
+
+/* A GRUU is of one phone, which is there or isn't (RFC 5627 §5.1). */
+static bool is_there(struct calls *cs, const struct registrar_gruu *g)
+{
+	for (struct registrar_reach at = registrar_reach(cs->p.registrar, g->domain, str_from(g->number)); at.b; registrar_next(&at))
+		if (at.b->instance && !strcasecmp(at.b->instance, g->instance))
+			return true;
+	return false;
+}
 
 /* 0, or what an INVITE to it would be refused with. */
 static int refusal(struct calls *cs, const struct sip_msg *m, const struct auth_identity *who)
 {
 	struct usage *usage = NULL;
 	struct registrar_gruu gruu;
+	bool has_gruu = false;
 	struct route *route;
 	char number[128];
 
@@ -25,6 +36,7 @@ static int refusal(struct calls *cs, const struct sip_msg *m, const struct auth_
 		if (strcmp(gruu.domain, who->domain) != 0)
 			return 404;
 		str_put(number, sizeof(number), gruu.number);
+		has_gruu = true;
 		break;
 	case -ENOENT:
 		break;
@@ -40,6 +52,8 @@ static int refusal(struct calls *cs, const struct sip_msg *m, const struct auth_
 	case DIR_UNKNOWN:
 		return 503;
 	}
+	if (has_gruu && !is_there(cs, &gruu))
+		return 480;
 	if (!call_take_limit(cs, who, &usage))
 		return 486;
 	usage_give(cs, usage);

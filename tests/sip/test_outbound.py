@@ -238,6 +238,17 @@ def test_call_to_a_gruu_of_an_exchange_says_which_phone(office, phones):
                       " UPDATE pbx.extension SET bulk_registers = false WHERE number = '1003'")
 
 
+def test_options_to_a_gruu_says_whether_its_phone_is_there(phones):
+    meant, other, caller = phones(), phones(), phones("1001")
+    register(other, ";" + instance("b"))
+    public, _ = gruus_of(register(meant, ";" + instance("a"), headers=["Supported: gruu"]), "a")
+    caller.register()
+    for status in 200, 480:
+        m = caller.ask("OPTIONS", public, headers=[caller.credentials.header("OPTIONS", public)])
+        assert m.status == status, m
+        register(meant, ";" + instance("a"), expires=0)
+
+
 def test_temporary_gruu_of_another_house_tells_nothing(own_office):
     """Neither to a call nor to an OPTIONS: not even that its number is one here, too."""
     own_office.change("""
