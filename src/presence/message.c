@@ -274,6 +274,7 @@ static int send_by_way(struct message_job *j, const struct dir_trunk *trunk)
 		.method = "MESSAGE", .target = out_view(&o), .route = str_from(j->route), .from_display = str_from(j->shown_name),
 		.from_user = str_from(j->shown), .ctype = j->body_len ? j->ctype : NULL, .body = { j->body, j->body_len }, .max_forwards = j->max_forwards,
 		.auth_user = trunk->auth_user, .auth_password = trunk->auth_password, .has_rivals = trunk->nmore_proxies > 0,
+		.oc = trunk->has_overload_control ? SIP_OC_OFFER : SIP_OC_NONE,
 	};
 	if (!out_ok(&o))
 		return 484;

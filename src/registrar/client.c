@@ -232,7 +232,7 @@ static const struct ctrans_handler ctrans_handler = { .on_response = on_response
 static void try_target(struct client *c, const char *auth)
 {
 	struct sip_req r = { .method = str_from(sip_method_name(c->r.method)), .uri = str_from(c->r.uri),
-			     .via_params = c->r.via_params };
+			     .via_params = c->r.via_params, .oc = c->r.oc };
 	union sockaddr_any local;
 	char hdrs[HDRS_MAX];
 	struct out o;

@@ -32,6 +32,7 @@ struct client_request {
 	const char *auth_user, *auth_password; /* NULL: challenges aren't answered */
 	const char *via_params;      /* ";keep"; NULL: none */
 	bool is_mutual;              /* who answers 2xx must show that he knows the password, too, else he counts as one who doesn't answer */
+	enum sip_oc oc;              /* offered in the Via (RFC 7339) */
 	uint32_t timeout_ms;         /* in all; 0: timer F of each target */
 	bool is_steady;              /* no look-up if there was one: the flow that worked */
 	/* Writes further header lines; local: our address as the target sees it. May be NULL. */

@@ -18,7 +18,7 @@
 struct reg_settings {
 	char aor[REG_URI_MAX], registrar[REG_URI_MAX], route[REG_URI_MAX]; /* route: "" or a value of Route */
 	char contact_user[64], auth_user[128], auth_password[256];
-	bool has_auth, is_secure, is_outbound, is_bulk, is_mutual;
+	bool has_auth, is_secure, is_outbound, is_bulk, is_mutual, has_oc;
 	uint32_t keepalive_s;
 	uint32_t expires_s;
 };
@@ -52,6 +52,7 @@ struct reg {
 	char service_route[REG_ROUTE_MAX]; /* "" for none */
 	uint32_t asked_s;          /* Expires of the next request: what is set, or more if the registrar wants so */
 	unsigned failures;
+	bool is_removing;          /* what was sent last takes it back */
 	bool is_seen;              /* by the walk through the rows */
 	bool is_changed;           /* since it was written */
 	int status;

@@ -102,9 +102,12 @@ void reg_end(struct reg *r)
 	timer_stop(o->p.env.timers, &r->expiry);
 	if (client_dest(&r->client))
 		keepalive_start(&r->keep, client_dest(&r->client), r->client.flow, 0, false);
-	client_fini(&r->client); /* what is under way; the client may send again */
 	set_state(r, REG_ENDING);
 	log_info(o->p.env.log, "trunk=%s/%s registration ends", domain, name);
+	/* The registrar may have taken what it hasn't answered yet: when it has, that is taken back (on_done). */
+	if (!was_registered && client_is_busy(&r->client))
+		return;
+	client_fini(&r->client); /* what is under way; the client may send again */
 	if (was_registered)
 		try(r);
 	else
@@ -354,13 +357,27 @@ static bool ask_again(struct reg *r, int status, const struct sip_msg *m)
 	return status == 423 ? ask_for_longer(r, m) : ask_otherwise(r, status, m);
 }
 
+/* The row has come back meanwhile: its registration is of the same contact, and stays. */
+static bool is_wanted_again(const struct reg *r)
+{
+	const struct reg *other;
+
+	DL_FOREACH(r->of->regs, other)
+		if (!strcmp(other->names.line, r->names.line) && !strcmp(other->s.aor, r->s.aor) && !strcmp(other->s.registrar, r->s.registrar))
+			return true;
+	return false;
+}
+
 static void on_done(struct client *c, int status, const struct sip_msg *m, uint32_t rtt_us, void *arg)
 {
 	struct reg *r = arg;
 
 	(void)c;
 	if (r->state == REG_ENDING) {
-		reg_gone(r);
+		if (m && status / 100 == 2 && !r->is_removing && !is_wanted_again(r))
+			try(r);
+		else
+			reg_gone(r);
 		return;
 	}
 	r->status = status;
@@ -437,6 +454,7 @@ static void try(struct reg *r)
 		.route = r->s.route[0] ? r->s.route : NULL,
 		.auth_user = r->s.has_auth ? r->s.auth_user : NULL, .auth_password = r->s.auth_password,
 		.is_mutual = r->s.is_mutual,
+		.oc = r->s.has_oc ? SIP_OC_OFFER : SIP_OC_NONE,
 		.via_params = r->is_flow ? NULL : ";keep", /* RFC 6223 §4.2: a flow implies it */
 		.write_hdrs = write_hdrs,
 		.is_steady = r->state == REG_ENDING,
@@ -446,6 +464,7 @@ static void try(struct reg *r)
 	if (client_is_busy(&r->client))
 		return;
 	r->next_ms = 0;
+	r->is_removing = r->state == REG_ENDING;
 	err = client_send(&r->client, &req);
 	if (!err)
 		return;

@@ -54,6 +54,7 @@ int reg_settings_read(const struct dir_trunk *t, unsigned reg_id, struct reg_set
 	s->is_outbound = t->is_outbound;
 	s->is_bulk = t->is_bulk;
 	s->is_mutual = t->is_mutual;
+	s->has_oc = t->has_overload_control;
 	s->keepalive_s = t->keepalive_s;
 	if (!out_ok(&registrar) || !out_ok(&aor) || !trunk_way(t, reg_id - 1, s->route, sizeof(s->route)) ||
 	    str_copy(t->contact_user ? str_from(t->contact_user) : user, s->contact_user, sizeof(s->contact_user)) != 0 ||

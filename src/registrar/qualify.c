@@ -35,6 +35,7 @@ struct peer {
 	struct client client;
 	struct timer timer;
 	bool is_known, is_reachable, is_changed, is_seen;
+	bool has_oc;               /* overload control is offered */
 	uint32_t rtt_us;
 	int64_t since_ms;
 	uint64_t asked_ms;         /* of the wheel: when it last answered, or didn't */
@@ -128,7 +129,7 @@ static const struct live_handler trunk_live_handler = { .collect = collect_trunk
 static int ask_on(struct peer *t)
 {
 	const struct client_request req = { .method = SIP_OPTIONS, .uri = t->uri, .from = t->from, .to = t->uri,
-					    .route = t->route[0] ? t->route : NULL, .timeout_ms = TRUNK_TIMEOUT_MS };
+					    .oc = t->has_oc ? SIP_OC_OFFER : SIP_OC_NONE, .route = t->route[0] ? t->route : NULL, .timeout_ms = TRUNK_TIMEOUT_MS };
 
 	return client_send(&t->client, &req);
 }
@@ -226,6 +227,7 @@ static void on_trunk(const struct dir_trunk *row, void *arg)
 		DL_APPEND(q->trunks, t);
 	}
 	t->is_seen = true;
+	t->has_oc = row->has_overload_control;
 	if (!strcmp(t->uri, row->uri) && !strcmp(t->first_route, route) && (timer_is_running(&t->timer) || client_is_busy(&t->client)))
 		return;
 	client_fini(&t->client);

@@ -191,7 +191,7 @@ int outside_send(struct outside **out, struct sip_ua *ua, const struct outside_p
 	struct sip_dest dests[SIP_RESOLVE_MAX];
 	struct dialog_params dp = { .target = p->target, .from_display = p->from_display, .to_uri = p->to_uri.n ? p->to_uri : p->target,
 				    .route = p->route, .contact_user = p->from_user, .auth_user = p->auth_user,
-				    .auth_password = p->auth_password, .has_rivals = p->has_rivals };
+				    .auth_password = p->auth_password, .has_rivals = p->has_rivals, .oc = p->oc };
 	struct outside *o = calloc(1, sizeof(*o));
 	struct sip_uri uri;
 	char from[256];

@@ -23,6 +23,7 @@ struct outside_params {                /* all is copied */
 	struct str body;
 	uint8_t max_forwards;          /* 0: 70 */
 	bool has_rivals;               /* you have other ways: a target that says nothing is given up as soon as if it had another */
+	enum sip_oc oc;                /* offered in the Via (RFC 7339) */
 	const char *auth_user, *auth_password; /* NULL: no */
 };
 

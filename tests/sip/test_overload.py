@@ -66,6 +66,28 @@ def test_overload_new_calls_take_the_next_way_and_calls_for_help_do_not(trunks):
     call(caller, busy)
 
 
+def test_overload_is_offered_in_other_requests_too(office, trunks):
+    """REGISTER, OPTIONS and MESSAGE: what is said in an answer to one counts for the calls."""
+    caller, busy, other = trunks
+    office.change("UPDATE pbx.trunk SET qualify_s = 60, register = true, register_as = 'acme' WHERE name = 'busy'")
+    seen = set()
+    while seen != {"REGISTER", "OPTIONS"}:
+        m = busy.expect("REGISTER", "OPTIONS")
+        assert ';oc;oc-algo="loss,rate"' in m["Via"]
+        seen.add(m.method)
+        busy.reply(m, 404, "No", tag="x")
+    caller.send(caller.request("MESSAGE", f"sip:77300@{caller.uri_host}", body="x", ctype="text/plain",
+                               headers=[caller.credentials.header("MESSAGE", f"sip:77300@{caller.uri_host}")]))
+    m = busy.expect("MESSAGE", skip=("REGISTER", "OPTIONS"))
+    assert ';oc;oc-algo="loss,rate"' in m["Via"]
+    busy.asks = ';oc=100;oc-algo="loss";oc-validity=600000'
+    busy.reply(m, 200, "OK", tag="x")
+    assert caller.expect(200).cseq_method == "MESSAGE"
+    call(caller, other)
+    busy.asks = ';oc=0;oc-algo="loss";oc-validity=0'
+    call(caller, busy, "77112")
+
+
 def test_overload_calls_in_progress_go_on_and_the_caller_is_told_why(office, trunks):
     caller, busy, _ = trunks
     office.change("DELETE FROM pbx.step WHERE pattern = '_77X!' AND position = 2")

@@ -726,9 +726,40 @@ static void test_outgoing_stop_does_not_wait_for_ever(void **state)
 static void test_outgoing_stop_without_registration_is_done_at_once(void **state)
 {
 	(void)state;
-	until_register(2); /* no answer yet */
+	until_register(2);
+	answer(403, "");
 	outgoing_stop(outgoing, on_stopped, NULL);
 	assert_int_equal(nstopped, 1);
+}
+
+/* What the registrar was about to take when we stopped is taken back when it has, and not before. */
+static void test_outgoing_stop_waits_for_the_first_answer(void **state)
+{
+	static const struct { int status; bool is_taken_back; } rows[] = { { 200, true }, { 403, false }, { 0, false } };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (i) {
+			teardown(state);
+			assert_int_equal(setup(state), 0);
+		}
+		until_register(2);
+		nstopped = 0;
+		outgoing_stop(outgoing, on_stopped, NULL);
+		assert_int_equal(nstopped, 0);
+		assert_int_equal(asked(), 600);
+		if (!rows[i].status) {
+			fx_advance(fx, 2100);
+			assert_int_equal(nstopped, 1);
+			continue;
+		}
+		answer(rows[i].status, "Contact: CONTACT;expires=600\r\n");
+		assert_int_equal(nstopped, !rows[i].is_taken_back);
+		if (!rows[i].is_taken_back)
+			continue;
+		assert_int_equal(asked(), 0);
+		answer(200, "");
+		assert_int_equal(nstopped, 1);
+	}
 }
 
 int main(void)
@@ -756,6 +787,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_outgoing_stop_takes_all_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_stop_does_not_wait_for_ever, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outgoing_stop_without_registration_is_done_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outgoing_stop_waits_for_the_first_answer, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("outgoing", tests, NULL, NULL);
