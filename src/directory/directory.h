@@ -162,6 +162,14 @@ struct dir_mailbox {
 	uint32_t max_messages, max_message_s;
 };
 
+struct dir_conference {
+	const char *domain, *number, *name;
+	const char *pin_hash, *moderator_pin_hash; /* pbx.pin_hash() form; NULL: none */
+	const char *music_class;         /* for who is alone; NULL: none */
+	uint32_t max_members, nspeakers;
+	bool has_tones, is_muted_on_entry, waits_for_moderator;
+};
+
 /* What is said of a number besides its calls; NULL: nothing. lamp: idle, ringing, busy; status: open, closed. */
 struct dir_note { const char *domain, *number, *lamp, *status, *activity, *note; };
 
@@ -215,6 +223,7 @@ enum dir_answer directory_pass(struct directory *d, const char *domain, const ch
 enum dir_answer directory_group(struct directory *d, const char *domain, struct str number, const struct dir_group **out);
 enum dir_answer directory_menu(struct directory *d, const char *domain, struct str number, const struct dir_menu **out);
 enum dir_answer directory_mailbox(struct directory *d, const char *domain, struct str number, const struct dir_mailbox **out);
+enum dir_answer directory_conference(struct directory *d, const char *domain, struct str number, const struct dir_conference **out);
 enum dir_answer directory_note(struct directory *d, const char *domain, struct str number, const struct dir_note **out);
 enum dir_answer directory_music(struct directory *d, const char *domain, const char *class_name, const struct dir_music **out);
 enum dir_answer directory_tones(struct directory *d, const char *plan, const struct dir_tones **out);

@@ -201,6 +201,7 @@ static enum dir_answer find_named(struct directory *d, enum dir_table t, const c
 LOOKUP(directory_extension, DIR_EXTENSION, dir_extension, extension)
 LOOKUP(directory_credential, DIR_CREDENTIAL, dir_credential, credential)
 LOOKUP(directory_trunk, DIR_TRUNK, dir_trunk, trunk)
+LOOKUP(directory_conference, DIR_CONFERENCE, dir_conference, conference)
 LOOKUP(directory_group, DIR_GROUP, dir_group, group)
 LOOKUP(directory_menu, DIR_MENU, dir_menu, menu)
 LOOKUP(directory_mailbox, DIR_MAILBOX, dir_mailbox, mailbox)

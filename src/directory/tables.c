@@ -243,6 +243,16 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	return 0;
 }
 
+static int fill_conference(struct directory *d, struct dir_row *r)
+{
+	(void)d;
+	r->conference = (struct dir_conference){ .domain = r->v[0], .number = r->v[1], .name = or_empty(r->v[2]), .pin_hash = r->v[3],
+						 .moderator_pin_hash = r->v[4], .music_class = r->v[5], .max_members = number_or(r->v[6], 0),
+						 .nspeakers = number_or(r->v[7], 0), .has_tones = is_true(r->v[8]),
+						 .is_muted_on_entry = is_true(r->v[9]), .waits_for_moderator = is_true(r->v[10]) };
+	return 0;
+}
+
 static int fill_group(struct directory *d, struct dir_row *r)
 {
 	char *rest = r->v[5];
@@ -399,6 +409,9 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 	[DIR_MAILBOX] = { "mailbox",
 		"SELECT domain || '/' || number, domain, number, language, pin_hash, max_messages, max_message_s, timezone FROM pbx.mailbox"
 		WANTED("domain || '/' || number"), fill_mailbox },
+	[DIR_CONFERENCE] = { "conference",
+		"SELECT domain || '/' || number, domain, number, name, pin_hash, moderator_pin_hash, music_class, max_members, speakers, tones,"
+		" muted_on_entry, wait_for_moderator FROM pbx.conference" WANTED("domain || '/' || number"), fill_conference },
 	[DIR_MUSIC] = { "music_class",
 		"SELECT m.domain || '/' || m.class, m.domain, m.class,"
 		" (SELECT string_agg(f.path, E'\\x1e' ORDER BY f.position) FROM pbx.music_file AS f WHERE (f.domain, f.class) = (m.domain, m.class))"

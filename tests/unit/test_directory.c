@@ -187,6 +187,18 @@ static enum dir_answer print_group(char *buf, size_t size, const char *number)
 	return a;
 }
 
+static enum dir_answer print_conference(char *buf, size_t size, const char *number)
+{
+	const struct dir_conference *c;
+	enum dir_answer a = directory_conference(bed.directory, "office", str_from(number), &c);
+
+	if (a == DIR_FOUND)
+		snprintf(buf, size, "%s %s %.7s %.7s %s %u %u%s%s%s", c->number, c->name, or_none(c->pin_hash), or_none(c->moderator_pin_hash),
+			 or_none(c->music_class), c->max_members, c->nspeakers, c->has_tones ? " tones" : "",
+			 c->is_muted_on_entry ? " muted" : "", c->waits_for_moderator ? " waits" : "");
+	return a;
+}
+
 static enum dir_answer print_menu(char *buf, size_t size, const char *number)
 {
 	const struct dir_menu *m;
@@ -259,7 +271,7 @@ static const char *describe(const char *what)
 	static const struct { const char *kind; enum dir_answer (*print)(char *buf, size_t size, const char *key); } kinds[] = {
 		{ "extension ", print_extension }, { "credential ", print_credential }, { "forward ", print_forward },
 		{ "trunk ", print_trunk }, { "address ", print_address }, { "identity ", print_identity }, { "certificate ", print_certificate },
-		{ "group ", print_group }, { "menu ", print_menu },
+		{ "group ", print_group }, { "menu ", print_menu }, { "conference ", print_conference },
 		{ "mailbox ", print_mailbox }, { "music ", print_music }, { "domain ", print_domain }, { "host ", print_host },
 		{ "shown ", print_shown }, { "boundary ", print_boundary }, { "pass ", print_pass },
 	};
@@ -509,6 +521,12 @@ static void test_directory_change_is_in_force_after_commit(void **state)
 		{ "UPDATE pbx.pass_header SET trunk = NULL WHERE header = 'X-B'", "pass ", "in:X-D out:X-B", "pass_header office;" },
 		{ "SELECT 1", "pass near", "in:X-A", NULL },
 		{ "DELETE FROM pbx.trunk", "address 198.51.100.8", "absent", "trunk office/provider" },
+		{ "INSERT INTO pbx.conference (domain, number, name) VALUES ('office', '880', 'Room')", "conference 880",
+		  "880 Room - - - 50 4 tones", "conference office/880" },
+		{ "SELECT pbx.set_conference_pin('office', '880', '1234', '5678');"
+		  " UPDATE pbx.conference SET music_class = 'default', max_members = 300, speakers = 3, tones = false, muted_on_entry = true,"
+		  " wait_for_moderator = true", "conference 880", "880 Room sha256$ sha256$ default 300 3 muted waits", "conference office/880" },
+		{ "DELETE FROM pbx.conference", "conference 880", "absent", "conference office/880" },
 		{ "UPDATE pbx.ring_group SET strategy = 'sequence', ring_s = 9 WHERE number = '410'", "group 410",
 		  "410 Sales sequence ring=9 1004+0/0 1005+0/0 1006+0/0", "ring_group office/410" },
 		{ "UPDATE pbx.ring_group_member SET position = 9 - right(member, 1)::int, delay_s = 3, ring_s = nullif(right(member, 1)::int, 5)",
