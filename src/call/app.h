@@ -23,7 +23,7 @@ struct call;
 
 enum app_param_type {
 	APP_TEXT, APP_NUMBER /* dialable numbers, '&' between them; see plan_substitute_list() for both lists */, APP_INT, APP_BOOL, APP_SECONDS, APP_PROMPT /* phrase names, '&' between them */,
-	APP_MAILBOX, APP_MENU, APP_GROUP, APP_MUSIC, APP_TRUNK, APP_CONTEXT
+	APP_MAILBOX, APP_MENU, APP_GROUP, APP_MUSIC, APP_TRUNK, APP_CONTEXT, APP_CONFERENCE
 };
 
 struct app_param {
@@ -58,7 +58,7 @@ int64_t app_arg_int(struct call *call, const char *name);  /* also APP_SECONDS, 
 bool app_arg_bool(struct call *call, const char *name);
 
 /* Variables: number (dialled), caller (the account), caller_number, caller_name (as others may see him: "" when he hides himself; with
- * caller_privacy, "id" or "none", they can be set for whom he calls from then on), trunk (by which he came, else ""), domain, context, language, timezone, result, call,
+ * caller_privacy, "id" or "none", they can be set for whom he calls from then on), trunk (by which he came, else ""), domain, context, language, timezone, result, call, node (this server's name),
  * and those of `set`. NULL: unset. */
 const char *app_var(struct call *call, const char *name);
 int app_set_var(struct call *call, const char *name, const char *value);
@@ -162,6 +162,35 @@ enum app_result app_goto(struct call *call, const char *context, const char *num
 bool app_number_exists(struct call *call, const char *context, const char *number);
 /* May a longer number that begins with these digits exist there? (An extension does.) */
 bool app_number_begins(struct call *call, const char *context, const char *digits);
+
+/* ---- conference rooms ---- */
+
+struct app_conference { bool has_pin, has_moderator_pin; };
+/* 0; -ENOENT no such room; -EAGAIN nothing known yet. */
+int app_conference_find(struct call *call, const char *number, struct app_conference *out);
+/* 0 it is the members' PIN, 1 the moderators', -EACCES neither, -EAGAIN. */
+int app_conference_pin(struct call *call, const char *number, const char *pin);
+
+/* How it is for him who is in it. */
+struct app_room {
+	unsigned nmembers;
+	bool is_moderator, is_alone;
+	bool is_waiting;              /* for a moderator: nobody hears anybody */
+	bool is_locked, is_muted, is_talking;
+	bool is_sent_out;             /* a moderator wants him to leave */
+	int gain_in_db, gain_out_db;
+};
+/* Answers and enters. From then on the caller hears the others while nothing is played to him, and they hear him. To be left in any case, also
+ * after a hang-up. 0; -EBUSY it is full; -EPERM it is locked; as app_conference_find(). */
+int app_room_enter(struct call *call, const char *number, bool is_moderator);
+void app_room_leave(struct call *call);
+/* Returns the next key pressed, or 0 when something of *out has changed or ms have passed (0: no limit). */
+int app_room_wait(struct call *call, uint32_t ms, struct app_room *out);
+void app_room_mute(struct call *call, bool is_muted);
+void app_room_gain(struct call *call, int in_db, int out_db);
+void app_room_lock(struct call *call, bool is_locked);  /* nobody but moderators gets in; until none is there any more */
+bool app_room_send_out_last(struct call *call);         /* who came last and is no moderator; false: nobody */
+int app_room_announce(struct call *call, const char *phrases); /* to all who are in it; returns at once */
 
 /* ---- what SQL knows ---- */
 

@@ -45,7 +45,7 @@ static char digit_take_any(struct call *call, const char *set, size_t n)
 	return '\0';
 }
 
-static char digit_take(struct call *call, const char *set)
+char call_take_digit(struct call *call, const char *set)
 {
 	return digit_take_any(call, set, strlen(set));
 }
@@ -68,6 +68,7 @@ static int play_start(struct call *call, struct say *s, uint32_t start_ms)
 		return 0;
 	if (!call->caller_leg->stream)
 		return -ECANCELED;
+	room_disturbed(call);
 	call->is_playing = true;
 	call->play_id = stream_play(call->caller_leg->stream, &p);
 	return 0;
@@ -117,7 +118,7 @@ static int say_listen(struct call *call, struct say *s, const struct app_listen 
 	if (err)
 		return err;
 	if (l->stop_digits)
-		digit = digit_take(call, l->stop_digits);
+		digit = call_take_digit(call, l->stop_digits);
 	if (digit)
 		return digit;
 	err = play_start(call, s, l->start_ms);
@@ -126,7 +127,7 @@ static int say_listen(struct call *call, struct say *s, const struct app_listen 
 	while (play_goes_on(call, s, l->start_ms, &nswaps) && !digit) {
 		call_wait(call, UINT64_MAX);
 		if (l->stop_digits)
-			digit = digit_take(call, l->stop_digits);
+			digit = call_take_digit(call, l->stop_digits);
 		if (!digit)
 			find_way(call, l, &is_paused);
 	}
@@ -266,7 +267,7 @@ int app_record(struct call *call, struct app_recording *rec, uint32_t max_ms, ui
 	leg->recording_for = call;
 	while (call->is_recording) { /* so long the leg is there, wherever it went */
 		if (!digit && stop_digits)
-			digit = digit_take(call, stop_digits);
+			digit = call_take_digit(call, stop_digits);
 		if (digit && leg->stream)
 			stream_record_stop(leg->stream);
 		call_wait(call, UINT64_MAX);

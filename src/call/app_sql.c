@@ -312,7 +312,7 @@ int app_mailbox_find(struct call *call, const char *number, struct app_mailbox *
 }
 
 /* pbx.pin_hash(): sha256$<salt hex>$<hex of sha256(salt || pin)> */
-static bool pin_matches(const char *stored, const char *pin)
+bool call_pin_matches(const char *stored, const char *pin)
 {
 	struct str rest = str_from(stored), scheme = str_cut(&rest, '$'), salt = str_cut(&rest, '$');
 	unsigned char bytes[128], digest[EVP_MAX_MD_SIZE];
@@ -340,7 +340,7 @@ int app_pin_check(struct call *call, const char *mailbox, const char *pin)
 
 	if (err)
 		return err == -ENOENT ? -EACCES : err;
-	return m->pin_hash && pin_matches(m->pin_hash, pin) ? 0 : -EACCES;
+	return m->pin_hash && call_pin_matches(m->pin_hash, pin) ? 0 : -EACCES;
 }
 
 int app_menu_find(struct call *call, const char *number, struct app_menu *out)

@@ -11,6 +11,7 @@
 
 #include "call/app.h"
 #include "call/calls.h"
+#include "call/room.h"
 #include "call/told.h"
 #include "sdp/oa.h"
 #include "sip/refer.h"
@@ -30,6 +31,7 @@ struct calls {
 	struct calls_params p;
 	struct calls_counters n;
 	struct call *live;        /* list */
+	struct room *rooms;       /* that somebody is in */
 	struct usage *usages;
 	bool is_closing;
 	void (*on_closed)(void *arg);
@@ -209,6 +211,7 @@ struct call {
 	unsigned nlegs_made;
 	struct registrar_gruu *gruu;  /* the caller dialled one phone of number; NULL: all of it */
 	char *phone;                  /* the contact of the caller's that is called alone; NULL: see gruu */
+	struct room_member *room;     /* its place in a conference; NULL: none */
 	unsigned nswaps;              /* how often another leg has taken the caller's place */
 	struct transfer *transfer_out; /* whom we talked to is being transferred by the one who stays */
 	struct transfer *transfer_in; /* we are where a transferred leg went */
@@ -283,6 +286,9 @@ struct session_timing call_timing(const struct call *call, const struct dir_trun
 /* A leg has gone for good. */
 void call_leg_gone(struct call *call, struct leg *leg);
 void call_digit(struct call *call, struct leg *leg, char digit);
+/* Takes the first digit typed that is in set. '\0': none. */
+char call_take_digit(struct call *call, const char *set);
+bool call_pin_matches(const char *stored, const char *pin); /* pbx.pin_hash() */
 void *call_alloc(struct call *call, size_t n);       /* zeroed, until the application returns; NULL without memory */
 char *call_strdup(struct call *call, const char *z);
 void call_free_blocks(struct call *call);

@@ -228,6 +228,12 @@ static void on_stream_closed(struct stream *s, const struct stream_stats *final,
 	leg_check_gone(leg);
 }
 
+static void on_talking(struct stream *s, bool is_talking, void *arg)
+{
+	(void)s;
+	room_talking(arg, is_talking);
+}
+
 static const struct stream_handler stream_handler = {
 	.on_digit = on_digit,
 	.on_play_end = on_play_end,
@@ -237,6 +243,7 @@ static const struct stream_handler stream_handler = {
 	.on_closed = on_stream_closed,
 	.on_stats = on_stats,
 	.on_unwanted = leg_ice_unwanted,
+	.on_talking = on_talking,
 };
 
 int leg_open_stream(struct leg *leg, const union sockaddr_any *local, const struct leg *near)
@@ -347,6 +354,7 @@ void leg_configure(struct leg *leg)
 		c.security = &security;
 	stream_configure(leg->stream, &c);
 	explicit_bzero(&security, sizeof(security));
+	room_leg_changed(leg);
 }
 
 /* ---- bridge ---- */

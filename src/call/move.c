@@ -39,6 +39,7 @@ static void let_go(struct leg *leg)
 
 	if (leg->recording_for && leg->stream)
 		stream_record_stop(leg->stream);
+	room_leg_gone(leg);
 	if (leg == call->caller_leg) {
 		call->is_playing = false;
 		call->play_id = 0;

@@ -19,7 +19,7 @@ struct str call_var_find(struct str name, void *arg)
 		{ "number", call->number }, { "caller", call->caller.number },
 		{ "domain", call->domain }, { "context", call->context }, { "language", call->language },
 		{ "trunk", call->caller.trunk }, { "result", app_result_name(call->result) }, { "call", call->id },
-		{ "timezone", call->timezone },
+		{ "timezone", call->timezone }, { "node", call->calls->p.node },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)

@@ -9,6 +9,7 @@
  *   M S L     speaks for 5 s and presses #; falls silent; until the limit
  *   m q       presses # after half a second; says nothing until the limit of silence
  *   N         speaks for 5 s and hangs up; n after half a second; F the recording fails at once, f in the midst
+ *   W w T t K while he is in a conference: he has to wait for a moderator, needn't any more; talks, doesn't; is sent out
  * At the end of the script he hangs up. What waits without asking (wait, echo, music, ring, dial) ends in hang-up if H is next.
  *
  * What happens is written to `log`, words with spaces between: [what is said] with ! and the key that interrupted it, <digits read>,
@@ -43,6 +44,10 @@ struct call {
 	bool is_directory_away, is_disk_full;
 	/* Not NULL: asked instead of rows; adds its rows to r. */
 	void (*query)(struct app_rows *r, const char *sql, unsigned n, const char *const *params);
+	const struct app_conference *conference;    /* NULL: there is none. The members' PIN is pin, the moderators' that with a 9 in front. */
+	int room_err;                 /* of who enters it */
+	struct app_room room;
+	int64_t passed_ms;            /* a second each time he waits in it */
 	unsigned fail_say;            /* which app_say_new() has no memory; 0: none */
 	bool may_stray;               /* keys needn't fit what asks for them, and the log may lose its beginning */
 
@@ -261,8 +266,7 @@ bool app_number_begins(struct call *call, const char *context, const char *digit
 
 int64_t app_now_ms(struct call *call)
 {
-	(void)call;
-	return 1700000000123;
+	return 1700000000123 + call->passed_ms;
 }
 
 void app_uuid(struct call *call, char buf[37])
@@ -288,6 +292,92 @@ enum app_result app_goto(struct call *call, const char *context, const char *num
 	else
 		fake_log(call, "goto(%s)", number);
 	return APP_ANSWERED;
+}
+
+/* ---- conferences ---- */
+
+int app_conference_find(struct call *call, const char *number, struct app_conference *out)
+{
+	(void)number;
+	if (call->is_directory_away || !call->conference)
+		return call->is_directory_away ? -EAGAIN : -ENOENT;
+	*out = *call->conference;
+	return 0;
+}
+
+int app_conference_pin(struct call *call, const char *number, const char *pin)
+{
+	(void)number;
+	if (call->conference->has_moderator_pin && pin[0] == '9' && !strcmp(pin + 1, call->pin))
+		return 1;
+	return call->conference->has_pin && !strcmp(pin, call->pin) ? 0 : -EACCES;
+}
+
+int app_room_enter(struct call *call, const char *number, bool is_moderator)
+{
+	fake_log(call, "enter(%s%s)", number, is_moderator ? ",moderator" : "");
+	call->room.is_moderator = is_moderator;
+	return call->is_hungup ? -ECANCELED : call->room_err;
+}
+
+void app_room_leave(struct call *call)
+{
+	fake_log(call, "leave");
+}
+
+int app_room_wait(struct call *call, uint32_t ms, struct app_room *out)
+{
+	static const char events[] = "WwTtK";
+	char key = *call->keys;
+	bool is_first = call->passed_ms == 0;
+
+	(void)ms;
+	call->passed_ms += 1000;
+	if (call->is_hungup)
+		return -ECANCELED;
+	if (!is_first) { /* the first time says how he has found it */
+		if (!key || key == 'H')
+			return fake_hang_up(call);
+		call->keys++;
+	}
+	if (!is_first && strchr(events, key)) {
+		call->room.is_waiting = key == 'W' || (call->room.is_waiting && key != 'w');
+		call->room.is_talking = key == 'T' || (call->room.is_talking && key != 't');
+		call->room.is_sent_out = key == 'K';
+	}
+	*out = call->room;
+	return !is_first && strchr("0123456789*#", key) ? key : 0;
+}
+
+void app_room_mute(struct call *call, bool is_muted)
+{
+	call->room.is_muted = is_muted;
+	fake_log(call, "mute(%d)", is_muted);
+}
+
+void app_room_gain(struct call *call, int in_db, int out_db)
+{
+	call->room.gain_in_db = in_db;
+	call->room.gain_out_db = out_db;
+	fake_log(call, "gain(%d,%d)", in_db, out_db);
+}
+
+void app_room_lock(struct call *call, bool is_locked)
+{
+	call->room.is_locked = is_locked;
+	fake_log(call, "lock(%d)", is_locked);
+}
+
+bool app_room_send_out_last(struct call *call)
+{
+	fake_log(call, "send_out");
+	return call->room.nmembers > 1;
+}
+
+int app_room_announce(struct call *call, const char *phrases)
+{
+	fake_log(call, "announce(%s)", phrases);
+	return 0;
 }
 
 /* ---- what is said ---- */

@@ -7,8 +7,8 @@
 
 #include "fake_app.h"
 
-extern const struct app app_answer_def, app_dial_def, app_dial_group_def, app_echo_def, app_goto_def, app_hangup_def, app_menu_def,
-	app_music_def, app_playback_def, app_ring_def, app_say_def, app_set_def, app_wait_def,
+extern const struct app app_answer_def, app_conference_def, app_dial_def, app_dial_group_def, app_echo_def, app_goto_def, app_hangup_def,
+	app_menu_def, app_music_def, app_playback_def, app_ring_def, app_say_def, app_set_def, app_wait_def,
 	app_tones_def, app_busy_def, app_congestion_def;
 
 static const struct {
@@ -224,6 +224,78 @@ static void test_apps_menu_goes_where_its_choices_lead(void **state)
 	}
 }
 
+/* ---- conferences ---- */
+
+static const struct app_conference open_room = { 0 }, closed_room = { .has_pin = true, .has_moderator_pin = true },
+				   led_room = { .has_moderator_pin = true };
+
+static const struct {
+	const struct app_conference *room;
+	struct app_room found;                /* when he enters */
+	const char *keys, *expected;
+	enum app_result result;
+	int room_err;
+	const char *away;
+} conferences[] = {
+	/* In and out; his row is there before anything is said to him, and goes with him. */
+	{ &open_room, { .is_alone = true }, "*#", "enter(880) live(880,test,1002,Paul,f,f,f) [conf-onlyperson] <#> leave gone", APP_OK, 0, NULL },
+	{ &open_room, { .is_muted = true }, "H", "enter(880) live(880,test,1002,Paul,f,t,f) [conf-muted] hangup leave gone", APP_HANGUP, 0, NULL },
+	{ &open_room, { 0 }, "H", "enter(880) live(880,test,1002,Paul,f,f,f) hangup leave gone", APP_HANGUP, 0, NULL },
+	{ &open_room, { 0 }, "H", "enter(880) live(880,test,1002,Paul,f,f,f) hangup leave gone", APP_HANGUP, 0, "*" },
+	{ &open_room, { 0 }, "", "enter(880) [conf-full]", APP_BUSY, -EBUSY, NULL },
+	{ &open_room, { 0 }, "", "enter(880) [conf-locked]", APP_DECLINED, -EPERM, NULL },
+	{ &open_room, { 0 }, "", "enter(880)", APP_FAILED, -ENOMEM, NULL },
+	{ NULL, { 0 }, "", "", APP_INVALID, 0, NULL },
+	/* Keys; a digit alone does nothing, and neither does what isn't his to do. */
+	{ &open_room, { 0 }, "5*1*1H", "enter(880) live(880,test,1002,Paul,f,f,f) <1> mute(1) [conf-muted] live(880,test,1002,Paul,f,t,f)"
+	  " <1> mute(0) [conf-unmuted] live(880,test,1002,Paul,f,f,f) hangup leave gone", APP_HANGUP, 0, NULL },
+	{ &open_room, { 0 }, "*4*4*6*9*7*_*0*#", "enter(880) live(880,test,1002,Paul,f,f,f) <4> gain(0,-3) <4> gain(0,-6) <6> gain(0,-3)"
+	  " <9> gain(3,-3) <7> gain(0,-3) <> <0> <#> leave gone", APP_OK, 0, NULL },
+	{ &open_room, { 0 }, "*2*3*#", "enter(880) live(880,test,1002,Paul,f,f,f) <2> [beep] <3> [beep] <#> leave gone", APP_OK, 0, NULL },
+	{ &closed_room, { .nmembers = 2 }, "91234#*2*2*3*#", "[conf-getpin] <91234> enter(880,moderator) live(880,test,1002,Paul,t,f,f)"
+	  " <2> lock(1) announce(conf-lockednow) <2> lock(0) announce(conf-unlockednow) <3> send_out <#> leave gone", APP_OK, 0, NULL },
+	{ &closed_room, { .nmembers = 1 }, "91234#*3*#", "[conf-getpin] <91234> enter(880,moderator) live(880,test,1002,Paul,t,f,f)"
+	  " <3> send_out [beep] <#> leave gone", APP_OK, 0, NULL },
+	/* PINs. */
+	{ &closed_room, { 0 }, "1234#H", "[conf-getpin] <1234> enter(880) live(880,test,1002,Paul,f,f,f) hangup leave gone", APP_HANGUP, 0, NULL },
+	{ &closed_room, { 0 }, "#5_1234#H", "[conf-getpin] <> [conf-invalidpin conf-getpin] <5> [conf-invalidpin conf-getpin] <1234>"
+	  " enter(880) live(880,test,1002,Paul,f,f,f) hangup leave gone", APP_HANGUP, 0, NULL },
+	{ &closed_room, { 0 }, "1#2#3#", "[conf-getpin] <1> [conf-invalidpin conf-getpin] <2> [conf-invalidpin conf-getpin] <3>"
+	  " [conf-invalidpin vm-goodbye]", APP_FAILED, 0, NULL },
+	{ &closed_room, { 0 }, "12H", "[conf-getpin] hangup", APP_HANGUP, 0, NULL },
+	{ &led_room, { .is_waiting = true }, "#H", "[conf-getpin] <> enter(880) live(880,test,1002,Paul,f,f,f) [conf-waitforleader] hangup leave gone",
+	  APP_HANGUP, 0, NULL },
+	{ &led_room, { 0 }, "1234#_H", "[conf-getpin] <1234> [conf-invalidpin conf-getpin] <> enter(880) live(880,test,1002,Paul,f,f,f)"
+	  " hangup leave gone", APP_HANGUP, 0, NULL },
+	/* What becomes of the room. */
+	{ &led_room, { .is_waiting = true }, "#wWK", "[conf-getpin] <> enter(880) live(880,test,1002,Paul,f,f,f) [conf-waitforleader]"
+	  " [conf-leaderhasleft conf-waitforleader] [conf-kicked] leave gone", APP_OK, 0, NULL },
+	{ &open_room, { 0 }, "TtH", "enter(880) live(880,test,1002,Paul,f,f,f) live(880,test,1002,Paul,f,f,t) live(880,test,1002,Paul,f,f,f)"
+	  " hangup leave gone", APP_HANGUP, 0, NULL },
+	/* A database that doesn't answer isn't asked each time. */
+	{ &open_room, { 0 }, "TtTH", "enter(880) live(880,test,1002,Paul,f,f,f) hangup leave gone", APP_HANGUP, 0, "*" },
+};
+
+static void test_apps_conference_leads_in_and_serves_its_keys(void **state)
+{
+	static const struct fake_pair args[] = { { "conference", "880" }, { 0 } };
+	static const struct fake_pair vars[] = { { "domain", "office" }, { "call", "c" }, { "node", "test" }, { "caller_number", "1002" },
+						 { "caller_name", "Paul" }, { 0 } };
+	static const struct fake_statement statements[] = { { "INSERT INTO pbx.conference_member", "live" },
+							    { "DELETE FROM pbx.conference_member", "gone" }, { 0 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(conferences); i++) {
+		struct call call = { .keys = conferences[i].keys, .args = args, .vars = vars, .statements = statements, .pin = "1234",
+				     .conference = conferences[i].room, .room = conferences[i].found, .room_err = conferences[i].room_err,
+				     .away = conferences[i].away };
+
+		assert_int_equal(app_conference_def.run(&call), conferences[i].result);
+		assert_string_equal(call.log, conferences[i].expected);
+		assert_int_equal(call.nlive, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +304,7 @@ int main(void)
 		cmocka_unit_test(test_apps_simple_ones_do_what_their_arguments_say),
 		cmocka_unit_test(test_apps_dial_group_rings_its_members),
 		cmocka_unit_test(test_apps_menu_goes_where_its_choices_lead),
+		cmocka_unit_test(test_apps_conference_leads_in_and_serves_its_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,6 +228,17 @@ enum dir_answer directory_group(struct directory *d, const char *dom, struct str
 	return answer(str_eqz(number, "700"));
 }
 
+enum dir_answer directory_conference(struct directory *d, const char *dom, struct str number, const struct dir_conference **out)
+{
+	static const struct dir_conference room = { .domain = "office", .number = "880", .name = "Room", .music_class = "default",
+						    .max_members = 3, .nspeakers = 4, .has_tones = true };
+
+	(void)d;
+	(void)dom;
+	*out = &room;
+	return answer(str_eqz(number, "880"));
+}
+
 enum dir_answer directory_menu(struct directory *d, const char *dom, struct str number, const struct dir_menu **out)
 {
 	static const struct dir_menu_choice choices[] = { { "1", "1002" }, { "2", "601" } };
@@ -587,6 +598,36 @@ void stream_tones(struct stream *s, const struct tone *cadence, unsigned n)
 {
 	assert(cadence && n);
 	replace(s);
+}
+
+struct mix { unsigned nmembers; };
+
+int mix_new(struct mix **out, struct media *m, const struct mix_params *p, const struct mix_handler *h, void *arg)
+{
+	(void)m;
+	(void)arg;
+	assert(p->nspeakers && h);
+	*out = calloc(1, sizeof(**out));
+	return *out ? 0 : -ENOMEM;
+}
+
+void mix_close(struct mix *m) { free(m); }
+void stream_mix(struct stream *s, struct mix *m, const struct mix_member *p)
+{
+	assert(!s->is_closing && p);
+	m->nmembers++;
+	replace(s);
+}
+
+uint32_t mix_play(struct mix *m, const struct play_params *p)
+{
+	assert(p->files[0]);
+	return ++m->nmembers;
+}
+
+void mix_tones(struct mix *m, const struct tone *cadence, unsigned n)
+{
+	assert(m && cadence && n);
 }
 
 void stream_send_digit(struct stream *s, char digit, uint32_t duration_ms)
