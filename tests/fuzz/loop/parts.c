@@ -587,6 +587,9 @@ uint32_t stream_play(struct stream *s, const struct play_params *p)
 }
 
 void stream_play_stop(struct stream *s) { replace(s); }
+void stream_play_pause(struct stream *s) { (void)s; }
+void stream_play_resume(struct stream *s) { (void)s; }
+void stream_play_seek(struct stream *s, int32_t by_ms) { (void)s; (void)by_ms; }
 
 void stream_music(struct stream *s, const char *class_key, const char *const *files, unsigned nfiles)
 {
