@@ -16,6 +16,7 @@
 
 #include "base/out.h"
 #include "base/str.h"
+#include "call/amd.h"
 
 struct call;
 
@@ -80,6 +81,17 @@ int app_music(struct call *call, const char *music_class, uint32_t ms);
 /* A tone of his country ("busy", a column of pbx.tone_plan), until he hangs up or ms have passed (0: no limit). It doesn't answer: who isn't
  * answered hears it as early media. -ENOENT: no such tone. */
 int app_tones(struct call *call, const char *tone, uint32_t ms);
+
+/* ---- what the caller is heard to be ---- */
+
+/* Answers, and guesses who is there. Returns 0, or 1 if it is a fax machine, or an error; *cause is static. */
+int app_amd(struct call *call, const struct amd_params *p, enum amd_verdict *verdict, const char **cause);
+/* Answers, lets him hear it ring and listens for fax tones for so long: 1 there is one (also if it was heard before), 0 there is none. */
+int app_fax_detect(struct call *call, uint32_t ms);
+/* Listens on, whatever the application does then: variable fax is "yes" as soon as a tone is heard. */
+int app_fax_watch(struct call *call);
+/* Until he has said nothing for so long. -ETIMEDOUT: ms (0: no limit) have passed. */
+int app_wait_silence(struct call *call, uint32_t silence_ms, uint32_t ms);
 
 /* ---- sound ---- */
 

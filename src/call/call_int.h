@@ -195,6 +195,15 @@ struct call_arg { const char *name; char *value; struct call_arg *next; };
 struct call_var { char *name, *value; struct call_var *next; };
 struct call_block { struct call_block *next; };      /* memory that lives until the application returns */
 
+/* What the caller's stream was heard to be (app_listen.c). */
+struct call_heard {
+	bool is_fax, is_watched;  /* watched: for fax tones, all the time */
+	bool talks;
+	uint64_t since_ms;        /* of the wheel: when talk or silence began */
+	struct amd *amd;          /* NULL: no guess is under way */
+	enum amd_verdict verdict;
+};
+
 struct call {
 	struct call *prev, *next;
 	struct calls *calls;
@@ -226,6 +235,7 @@ struct call {
 	bool is_playing, is_recording;
 	enum play_end play_end;
 	struct record_result record_result;
+	struct call_heard heard;
 
 	/* The running step. */
 	struct call_arg *args;
@@ -289,6 +299,7 @@ void call_digit(struct call *call, struct leg *leg, char digit);
 /* Takes the first digit typed that is in set. '\0': none. */
 char call_take_digit(struct call *call, const char *set);
 bool call_pin_matches(const char *stored, const char *pin); /* pbx.pin_hash() */
+void call_heard(struct call *call, struct leg *leg, enum stream_heard what, uint32_t lasted_ms);
 void *call_alloc(struct call *call, size_t n);       /* zeroed, until the application returns; NULL without memory */
 char *call_strdup(struct call *call, const char *z);
 void call_free_blocks(struct call *call);

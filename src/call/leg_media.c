@@ -133,6 +133,14 @@ static void on_digit(struct stream *s, char digit, uint32_t duration_ms, void *a
 	leg_digit_heard(leg, digit, duration_ms);
 }
 
+static void on_heard(struct stream *s, enum stream_heard what, uint32_t lasted_ms, void *arg)
+{
+	struct leg *leg = arg;
+
+	(void)s;
+	call_heard(leg->call, leg, what, lasted_ms);
+}
+
 static void on_play_end(struct stream *s, uint32_t play_id, enum play_end end, void *arg)
 {
 	struct leg *leg = arg;
@@ -236,6 +244,7 @@ static void on_talking(struct stream *s, bool is_talking, void *arg)
 
 static const struct stream_handler stream_handler = {
 	.on_digit = on_digit,
+	.on_heard = on_heard,
 	.on_play_end = on_play_end,
 	.on_record_end = on_record_end,
 	.on_latched = on_latched,

@@ -18,6 +18,7 @@
 #define DTMF_MIN_MS 40       /* what every receiver of tones takes for a digit (ITU-T Q.24 §4.2) */
 #define DTMF_GAP_MS 60        /* between two digits we send, the repeated end packets within */
 #define DTMF_QUEUE 32
+#define DTMF_EVENT_CNG 36     /* a fax machine calls: no digit (RFC 4734 §3.2) */
 
 struct dtmf_event {           /* one payload */
 	uint8_t event, volume;

@@ -11,6 +11,7 @@
 
 #include "media/inband.h"
 #include "media/jitter.h"
+#include "media/hearing.h"
 #include "media/resample.h"
 
 struct ear {
@@ -66,7 +67,7 @@ void ear_free(struct rtp_session *s)
 
 void ear_update(struct rtp_session *s)
 {
-	bool wanted = transcodes(s) || detects(s) || mixing_listens(s);
+	bool wanted = transcodes(s) || detects(s) || mixing_listens(s) || s->hearing;
 
 	s->is_filtered = filters(s);
 	if (!wanted) {
@@ -77,6 +78,15 @@ void ear_update(struct rtp_session *s)
 			log_error(s->worker->log, "no memory, a stream stays deaf");
 	}
 	rtp_session_update_tick(s);
+}
+
+void ear_listen(struct rtp_session *s, unsigned what)
+{
+	hearing_free(s->hearing);
+	s->hearing = what ? hearing_new(what) : NULL;
+	if (what && !s->hearing)
+		log_error(s->worker->log, "no memory, a stream isn't listened to");
+	ear_update(s);
 }
 
 void ear_heard(const struct rtp_session *s, struct heard *out)
@@ -149,8 +159,8 @@ void ear_noise(struct rtp_session *s, const struct rtp_packet *h, uint8_t level)
 bool ear_needs_tick(const struct rtp_session *s)
 {
 	/* A digit that sounds when nothing comes any more has an end, too. */
-	return s->ear && s->ear->jitter && !s->seat &&
-	       (!jitter_is_idle(s->ear->jitter) || (s->ear->inband && inband_is_open(s->ear->inband)));
+	return s->ear && !s->seat && (s->hearing || (s->ear->jitter &&
+	       (!jitter_is_idle(s->ear->jitter) || (s->ear->inband && inband_is_open(s->ear->inband)))));
 }
 
 /* Gives 20 ms and takes those of LINE_MS before. What may be of a digit is silenced on its way. */
@@ -214,12 +224,19 @@ static void detect(struct rtp_session *s, const int16_t *pcm, size_t n, uint32_t
 		rtp_session_digit(s, &digits[i], true);
 }
 
+static void on_heard(enum stream_heard what, uint32_t lasted_ms, void *arg)
+{
+	rtp_session_heard(arg, what, lasted_ms);
+}
+
 size_t ear_take(struct rtp_session *s, int16_t *pcm, uint32_t *rate_hz)
 {
 	struct ear *e = s->ear;
 	bool heard;
 	size_t n;
 
+	if (e && !e->jitter && s->hearing)
+		hearing_run(s->hearing, NULL, 0, SPEAK_HZ, on_heard, s);
 	if (!e || !e->jitter)
 		return 0;
 	*rate_hz = jitter_rate(e->jitter);
@@ -232,6 +249,8 @@ size_t ear_take(struct rtp_session *s, int16_t *pcm, uint32_t *rate_hz)
 			memset(pcm, 0, n * sizeof(*pcm));
 		detect(s, pcm, n, *rate_hz);
 	}
+	if (s->hearing)
+		hearing_run(s->hearing, heard ? pcm : NULL, n, *rate_hz, on_heard, s);
 	if (heard && s->seat && e->inband && inband_is_open(e->inband))
 		memset(pcm, 0, n * sizeof(*pcm)); /* a key pressed is for us, not for the others */
 	return heard ? n : 0;

@@ -65,6 +65,10 @@ static void event_deliver(struct event *e)
 		if (h->on_timeout)
 			h->on_timeout(s, s->arg);
 		break;
+	case EV_HEARD:
+		if (h->on_heard)
+			h->on_heard(s, e->heard.what, e->heard.lasted_ms, s->arg);
+		break;
 	case EV_TALKING:
 		if (h->on_talking)
 			h->on_talking(s, e->is_talking, s->arg);

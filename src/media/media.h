@@ -105,6 +105,14 @@ struct record_result {
 	int err;                       /* negative errno with RECORD_FAILED */
 };
 
+/* What is heard by a stream that listens, stream_listen(). */
+enum stream_heard {
+	STREAM_HEARD_TALK,             /* it begins, or ends; with the length of what was before */
+	STREAM_HEARD_SILENCE,
+	STREAM_HEARD_CNG,              /* a fax machine calls, or answers; once each, 0 ms */
+	STREAM_HEARD_CED,
+};
+
 struct stream_handler {                /* any may be NULL */
 	void (*on_digit)(struct stream *s, char digit, uint32_t duration_ms, void *arg); /* 0-9 * # A-D, once, at its end */
 	void (*on_play_end)(struct stream *s, uint32_t play_id, enum play_end end, void *arg);
@@ -114,6 +122,7 @@ struct stream_handler {                /* any may be NULL */
 	void (*on_timeout)(struct stream *s, void *arg); /* once, until another timeout is set */
 	void (*on_closed)(struct stream *s, const struct stream_stats *final, void *arg);
 	void (*on_talking)(struct stream *s, bool is_talking, void *arg); /* in a mix: begins or ends to talk */
+	void (*on_heard)(struct stream *s, enum stream_heard what, uint32_t lasted_ms, void *arg);
 	void (*on_unwanted)(struct stream *s, void *arg); /* ICE: the peer's consent has ended, nothing is sent until on_latched */
 	/* So far, every 5 s from its first packet on; of all streams of a worker within a tenth of a second at once. */
 	void (*on_stats)(struct stream *s, const struct stream_stats *stats, void *arg);
@@ -204,6 +213,11 @@ struct tone {
 	bool modulates;                /* hz2 isn't heard by itself: it moves the loudness of hz1 */
 };
 void stream_tones(struct stream *s, const struct tone *cadence, unsigned n);
+
+/* What it is listened to for besides digits, from silence on: bits; 0: nothing any more. Each packet is decoded then. CNG may come as a
+ * telephone event as well (RFC 4734 §3.2), which is always told. */
+enum stream_listen { STREAM_LISTEN_TALK = 1, STREAM_LISTEN_FAX = 2 };
+void stream_listen(struct stream *s, unsigned what);
 
 /* Sends a digit as RFC 4733 events (or in-band tones when none was agreed), beside the source, for DTMF_MIN_MS at least. */
 void stream_send_digit(struct stream *s, char digit, uint32_t duration_ms);

@@ -79,6 +79,7 @@ enum command_type {
 	CMD_RECORD_STOP,
 	CMD_TAP,      /* a call's recording hears it, or does no longer */
 	CMD_DIGIT,
+	CMD_LISTEN,
 	CMD_MIX,
 	CMD_MIX_PLAY, /* these name no session */
 	CMD_MIX_PLAY_STOP,
@@ -124,6 +125,7 @@ struct command {
 		struct agent *agent; /* passes to the worker; NULL: no ICE */
 		struct port_pair *pair;
 		struct { char digit; uint32_t ms; } digit;
+		unsigned listen;
 		int32_t seek_ms;
 		struct { uint16_t gain_in, gain_out; bool is_muted, is_deaf; } seat; /* gains as in mixer.h */
 		struct tap *tap;     /* passes to the worker; NULL: none any more */
@@ -147,7 +149,7 @@ struct command {
 /* ---- events: worker -> loop ---- */
 
 enum event_type {
-	EV_DIGIT, EV_PLAY_END, EV_RECORD_END, EV_LATCHED, EV_UNWANTED, EV_TIMEOUT, EV_TALKING, EV_STATS, EV_RELEASED, EV_CLOSED,
+	EV_DIGIT, EV_PLAY_END, EV_RECORD_END, EV_LATCHED, EV_UNWANTED, EV_TIMEOUT, EV_TALKING, EV_HEARD, EV_STATS, EV_RELEASED, EV_CLOSED,
 	EV_MIX_PLAY_END, EV_MIX_CLOSED, /* of a mix; these name no stream, */
 	EV_CAPTURE_END,                 /* nor does this */
 };
@@ -161,6 +163,7 @@ struct event {
 	union {
 		struct dtmf_digit digit;
 		bool is_talking;
+		struct { enum stream_heard what; uint32_t lasted_ms; } heard;
 		struct { uint32_t id; enum play_end end; } play;
 		struct { uint32_t id; struct record_result result; } record;
 		struct { struct addr peer; enum latch_reason reason; } latched;
@@ -329,7 +332,10 @@ struct rtp_session {
 	bool event_open, event_is_full; /* full: all of the segment has been sent */
 	uint32_t event_in_ts, event_out_ts, event_out_base;
 	struct dtmf_in digit_in;
+	bool has_cng;                /* told of the one that began at cng_ts */
+	uint32_t cng_ts;
 	struct timer digit_timer;
+	struct hearing *hearing;     /* NULL: it is not listened to for more */
 
 	/* sources and sound */
 	struct player *player;       /* player.c */
@@ -368,6 +374,8 @@ void rtp_session_lock(struct rtp_session *s);                               /* t
 void rtp_session_unlock(struct rtp_session *s);                             /* and is open again */
 /* A packet that is authentic, if SRTP was agreed: is it the peer's? */
 bool rtp_session_is_from_peer(struct rtp_session *s, const struct addr *from, const struct rtp_packet *h);
+/* Something is heard, or told of by the peer. */
+void rtp_session_heard(struct rtp_session *s, enum stream_heard what, uint32_t lasted_ms);
 /* Its peer has pressed a digit; is_sound: it was heard as tones. */
 void rtp_session_digit(struct rtp_session *s, const struct dtmf_digit *d, bool is_sound);
 void rtp_session_event(struct rtp_session *s, enum event_type type, struct event *fill);
@@ -451,6 +459,7 @@ bool ear_needs_tick(const struct rtp_session *s);
 void ear_tick(struct rtp_session *s);                    /* each 20 ms, unless somebody else takes what is heard: */
 /* Writes 20 ms of what is heard; room for FRAME_SAMPLES_MAX. Returns samples, 0: nothing comes. */
 size_t ear_take(struct rtp_session *s, int16_t *pcm, uint32_t *rate_hz);
+void ear_listen(struct rtp_session *s, unsigned what);   /* bits of enum stream_listen */
 void ear_free(struct rtp_session *s);
 void ear_heard(const struct rtp_session *s, struct heard *out); /* in all, also by ears before */
 

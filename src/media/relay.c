@@ -111,6 +111,11 @@ static void event_in(struct rtp_session *s, uint8_t *packet, struct rtp_packet *
 		count_one(&w->count.dropped_malformed);
 		return;
 	}
+	if (e.event == DTMF_EVENT_CNG && (!s->has_cng || s->cng_ts != h->ts)) {
+		s->has_cng = true;
+		s->cng_ts = h->ts;
+		rtp_session_heard(s, STREAM_HEARD_CNG, 0);
+	}
 	n = dtmf_in_packet(&s->digit_in, &e, h->ts, s->config.dtmf_clock_hz, w->now_us, ended);
 	if (s->digit_in.open && !timer_is_running(&s->digit_timer))
 		timer_start(w->timers, &s->digit_timer, DTMF_LOST_END_MS);

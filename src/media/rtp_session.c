@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
+#include "media/hearing.h"
+
 static void watch_start(struct rtp_session *s);
 static void on_watch(void *arg);
 static void on_digit_lost(void *arg);
@@ -288,6 +290,13 @@ void rtp_session_digit(struct rtp_session *s, const struct dtmf_digit *d, bool i
 	recording_digit(s, d->digit);
 }
 
+void rtp_session_heard(struct rtp_session *s, enum stream_heard what, uint32_t lasted_ms)
+{
+	struct event e = { .heard = { what, lasted_ms } };
+
+	rtp_session_event(s, EV_HEARD, &e);
+}
+
 /* ---- life ---- */
 
 static int watch(struct worker *w, struct endpoint *e)
@@ -452,6 +461,8 @@ static void rtp_session_close(struct rtp_session *s)
 	quality_end(s);
 	source_none(s);
 	source_unbridge(s);
+	hearing_free(s->hearing);
+	s->hearing = NULL;
 	ear_free(s);
 	mouth_free(s);
 	digits_free(s);
@@ -486,6 +497,7 @@ void rtp_session_command(struct worker *w, struct command *c)
 	case CMD_MIX_TONES:
 	case CMD_MIX_CLOSE: mixing_command(w, c); break;
 	case CMD_TAP: change_tap(s, c->tap); break;
+	case CMD_LISTEN: ear_listen(s, c->listen); break;
 	case CMD_DIGIT: digits_add(s, c->digit.digit, c->digit.ms); break;
 	case CMD_RELEASE: rtp_session_release(s); break;
 	case CMD_ADOPT: rtp_session_attach(w, s); break;

@@ -420,6 +420,16 @@ void stream_tones(struct stream *s, const struct tone *cadence, unsigned n)
 	stream_post(c);
 }
 
+void stream_listen(struct stream *s, unsigned what)
+{
+	struct command *c = stream_command(s, CMD_LISTEN, 0);
+
+	if (!c)
+		return;
+	c->listen = what;
+	stream_post(c);
+}
+
 void stream_send_digit(struct stream *s, char digit, uint32_t duration_ms)
 {
 	struct command *c = stream_command(s, CMD_DIGIT, 0);

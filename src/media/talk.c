@@ -72,7 +72,7 @@ enum talk_change talk_frame(struct talk *t, uint32_t level, bool is_sound)
 		return TALK_SAME;
 	}
 	t->loud = 0;
-	if (t->is_active && ++t->quiet >= PAUSE_FRAMES)
+	if (t->is_active && ++t->quiet >= (t->pause ? t->pause : PAUSE_FRAMES))
 		return talk_stop(t);
 	return TALK_SAME;
 }

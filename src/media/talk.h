@@ -22,6 +22,7 @@ struct talk {                  /* embedded; all zero is a silent beginning */
 	uint32_t noise_q8;     /* loudness of the noise; 0: none heard yet */
 	uint32_t loudness_q8;  /* of what is said: rises at once, falls in a second */
 	uint8_t loud, quiet;   /* frames in a row */
+	uint8_t pause;         /* frames of quiet that end it, set by the owner; 0: TALK_PAUSE_MS */
 	bool is_active;        /* loud lately: may be heard */
 	bool is_talking;       /* as told */
 };

@@ -193,6 +193,9 @@ struct seen {
 	uint32_t digit_ms[32];
 	unsigned ndigits, nplay, nrecord, nlatched, ntimeout, nclosed, ntalks;
 	bool is_talking;
+	enum stream_heard heard[32];
+	uint32_t heard_ms[32];
+	unsigned nheard;
 	uint32_t play_id, record_id;
 	enum play_end play_end;
 	struct record_result record;
@@ -247,6 +250,16 @@ static inline void on_timeout(struct stream *s, void *arg)
 	((struct seen *)arg)->ntimeout++;
 }
 
+static inline void on_heard(struct stream *s, enum stream_heard what, uint32_t lasted_ms, void *arg)
+{
+	struct seen *e = arg;
+
+	(void)s;
+	assert_true(e->nheard < sizeof(e->heard) / sizeof(e->heard[0]));
+	e->heard[e->nheard] = what;
+	e->heard_ms[e->nheard++] = lasted_ms;
+}
+
 static inline void on_closed(struct stream *s, const struct stream_stats *final, void *arg)
 {
 	struct seen *e = arg;
@@ -279,6 +292,7 @@ static inline void on_stats(struct stream *s, const struct stream_stats *stats, 
 static const struct stream_handler handler = {
 	.on_digit = on_digit, .on_play_end = on_play_end, .on_record_end = on_record_end, .on_latched = on_latched,
 	.on_timeout = on_timeout, .on_closed = on_closed, .on_talking = on_talking, .on_stats = on_stats,
+	.on_heard = on_heard,
 };
 
 /* ---- the test bed ---- */
