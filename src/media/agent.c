@@ -2,6 +2,7 @@
  *
  * The socket is never connected then: the peer goes on checking other ways than the one in use, and may change to one of them.
  */
+#include "media/dtls_session.h"
 #include "media/media_int.h"
 
 #include <stdlib.h>
@@ -87,12 +88,14 @@ static void chosen(struct rtp_session *s, enum ice_component component)
 		return;
 	if (component == ICE_RTCP) {
 		s->rtcp_source = *to;
+		dtls_session_reach(s);
 		return;
 	}
 	latch_choose(&s->latch, to);
 	s->locked_wall_ms = worker_wall_ms(s->worker);
 	e.latched.peer = *to;
 	e.latched.reason = LATCH_ICE;
+	dtls_session_reach(s);
 	rtp_session_event(s, EV_LATCHED, &e);
 }
 

@@ -78,6 +78,8 @@ enum latch_verdict latch_packet(struct latch *l, const struct addr *from, uint32
 void latch_move(struct latch *l, const struct addr *from);
 /* ICE has chosen the peer's address (NULL: takes the choice back): nothing is learnt, it is where media come from and go to. */
 void latch_choose(struct latch *l, const struct addr *a);
+/* It has been shown by other means (a handshake) that the peer is there. */
+void latch_prove(struct latch *l, const struct addr *peer);
 /* Where to send; NULL: nowhere. */
 const struct addr *latch_target(const struct latch *l);
 /* Locked to an address that was not signalled. */

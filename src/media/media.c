@@ -80,6 +80,14 @@ static void event_deliver(struct event *e)
 		if (h->on_stats)
 			h->on_stats(s, e->stats, s->arg);
 		break;
+	case EV_SECURED:
+		if (h->on_secured)
+			h->on_secured(s, e->secured, s->arg);
+		break;
+	case EV_INSECURE:
+		if (h->on_insecure)
+			h->on_insecure(s, e->insecure.why, e->insecure.is_over, s->arg);
+		break;
 	case EV_RELEASED: stream_moved(s); break;
 	case EV_CLOSED: stream_closed(s); break;
 	}
@@ -172,6 +180,9 @@ int media_new(struct media **out, const struct media_params *p)
 	m->workers = calloc(nworkers, sizeof(*m->workers));
 	if (!m->workers)
 		goto fail;
+	err = dtls_identity_new(&m->identity);
+	if (err < 0)
+		goto fail;
 	err = ports_new(&m->ports, p->loop, nworkers, p->port_min, p->port_max);
 	if (err < 0)
 		goto fail;
@@ -206,6 +217,7 @@ fail_sounds:
 fail_ports:
 	ports_close(m->ports, NULL, NULL);
 fail:
+	dtls_identity_free(m->identity);
 	free(m->workers);
 	mqueue_fini(&m->events);
 	free(m);
@@ -231,6 +243,7 @@ static void on_sounds_closed(void *arg)
 
 	LL_FOREACH_SAFE(m->music, music, next)
 		free(music);
+	dtls_identity_free(m->identity);
 	free(m->workers);
 	mqueue_fini(&m->events);
 	free(m);
@@ -298,6 +311,11 @@ void media_close(struct media *m, void (*done)(void *arg), void *arg)
 	media_check_end(m);
 }
 
+const char *media_fingerprint(const struct media *m)
+{
+	return dtls_identity_fingerprint(m->identity);
+}
+
 void media_counters(struct media *m, struct media_counters *out)
 {
 	struct sounds_count sounds;
@@ -315,6 +333,8 @@ void media_counters(struct media *m, struct media_counters *out)
 		out->dropped_malformed += atomic_load_explicit(&c->dropped_malformed, memory_order_relaxed);
 		out->dropped_insecure += atomic_load_explicit(&c->dropped_insecure, memory_order_relaxed);
 		out->icmp_errors += atomic_load_explicit(&c->icmp_errors, memory_order_relaxed);
+		out->handshakes += atomic_load_explicit(&c->handshakes, memory_order_relaxed);
+		out->handshakes_failed += atomic_load_explicit(&c->handshakes_failed, memory_order_relaxed);
 	}
 	ports_count(m->ports, &out->sockets_open, &out->sockets_pooled);
 }

@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "media/codec.h"
+#include "media/dtls.h"
 #include "media/ice.h"
 #include "media/latch.h"
 #include "media/secure.h"
@@ -60,12 +61,15 @@ void media_turn(struct media *m);
 
 struct media_counters {
 	uint64_t packets_received, packets_sent, payloads_mixed, dropped_source, dropped_malformed, dropped_insecure, icmp_errors;
+	uint64_t handshakes, handshakes_failed; /* of DTLS: those that came to keys, and the others, strangers' included */
 	unsigned streams, sockets_open, sockets_pooled;
 	unsigned sounds;               /* prepared and kept: files times codecs; sound_bytes of them */
 	size_t sound_bytes;
 	uint64_t sounds_made;          /* so often a file was read and encoded */
 };
 void media_counters(struct media *m, struct media_counters *out); /* approximate, any time */
+/* Of the certificate that streams show, as in a=fingerprint. */
+const char *media_fingerprint(const struct media *m);
 
 enum stream_dir { STREAM_INACTIVE = 0, STREAM_SEND = 1, STREAM_RECV = 2, STREAM_BOTH = 3 };
 
@@ -113,6 +117,8 @@ enum stream_heard {
 	STREAM_HEARD_CED,
 };
 
+enum stream_insecure { STREAM_WRONG_CERTIFICATE, STREAM_HANDSHAKE_BROKEN, STREAM_HANDSHAKE_TIMEOUT };
+
 struct stream_handler {                /* any may be NULL */
 	void (*on_digit)(struct stream *s, char digit, uint32_t duration_ms, void *arg); /* 0-9 * # A-D, once, at its end */
 	void (*on_play_end)(struct stream *s, uint32_t play_id, enum play_end end, void *arg);
@@ -126,6 +132,10 @@ struct stream_handler {                /* any may be NULL */
 	void (*on_unwanted)(struct stream *s, void *arg); /* ICE: the peer's consent has ended, nothing is sent until on_latched */
 	/* So far, every 5 s from its first packet on; of all streams of a worker within a tenth of a second at once. */
 	void (*on_stats)(struct stream *s, const struct stream_stats *stats, void *arg);
+	/* DTLS: media flow from here on; may repeat, with new keys. */
+	void (*on_secured)(struct stream *s, enum secure_suite suite, void *arg);
+	/* A handshake has failed. Until it is over, once, another may still succeed; then none will, and the stream stays silent. */
+	void (*on_insecure)(struct stream *s, enum stream_insecure why, bool is_over, void *arg);
 };
 
 struct stream_params {
@@ -168,6 +178,7 @@ struct stream_config {                 /* what offer/answer agreed; may be set a
 	uint32_t timeout_ms;                 /* neither RTP nor RTCP for so long, from the call that sets another value on: on_timeout; 0: never */
 	bool rtcp_mux;                       /* RTCP goes where RTP goes (RFC 5761); it may come either way */
 	const struct secure_params *security;/* SRTP; NULL: plain RTP. What is not protected so is dropped, nothing else is sent */
+	const struct dtls_params *dtls;      /* SRTP with keys by DTLS (dtls_session.h), in the place of security; NULL: none */
 };
 /* Copies *c. A play or music goes on in the new codec; keys that are as before, with their counters. */
 void stream_configure(struct stream *s, const struct stream_config *c);

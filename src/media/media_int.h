@@ -39,6 +39,7 @@ struct worker;
 struct rtp_session;
 struct mixer_desk;
 struct mixing;
+struct dtls_session;
 
 /* ---- queues (queue.c) ---- */
 
@@ -103,6 +104,7 @@ struct rtp_session_config {         /* struct stream_config without its slack; w
 	bool digits_elsewhere;
 	struct addr remote, remote_rtcp;
 	uint32_t timeout_ms;         /* 0: never */
+	bool dtls_is_due;            /* as in dtls_params */
 };
 
 #define STOP_DIGITS_MAX 16
@@ -120,7 +122,8 @@ struct command {
 			const struct rtp_session_config *config;
 			struct opus_params opus;
 			struct secure *secure; /* passes to the worker; NULL: the contexts stay as they are, if is_secure */
-			bool is_secure;
+			bool is_secure, is_dtls;
+			struct dtls_session *dtls; /* passes to the worker; NULL: the association goes on, if is_dtls */
 		};
 		struct agent *agent; /* passes to the worker; NULL: no ICE */
 		struct port_pair *pair;
@@ -149,7 +152,8 @@ struct command {
 /* ---- events: worker -> loop ---- */
 
 enum event_type {
-	EV_DIGIT, EV_PLAY_END, EV_RECORD_END, EV_LATCHED, EV_UNWANTED, EV_TIMEOUT, EV_TALKING, EV_HEARD, EV_STATS, EV_RELEASED, EV_CLOSED,
+	EV_DIGIT, EV_PLAY_END, EV_RECORD_END, EV_LATCHED, EV_UNWANTED, EV_TIMEOUT, EV_TALKING, EV_HEARD, EV_STATS,
+	EV_SECURED, EV_INSECURE, EV_RELEASED, EV_CLOSED,
 	EV_MIX_PLAY_END, EV_MIX_CLOSED, /* of a mix; these name no stream, */
 	EV_CAPTURE_END,                 /* nor does this */
 };
@@ -169,6 +173,8 @@ struct event {
 		struct { struct addr peer; enum latch_reason reason; } latched;
 		struct stream_stats *stats; /* behind the event, in its memory */
 		struct capture *capture;
+		enum secure_suite secured;
+		struct { enum stream_insecure why; bool is_over; } insecure;
 	};
 };
 
@@ -209,6 +215,7 @@ void port_pair_free(struct port_pair *pair); /* any thread, when nobody knows it
 
 struct worker_counters {        /* written by the worker alone, read by the loop */
 	_Atomic uint64_t received, sent, mixed, dropped_source, dropped_malformed, dropped_insecure, icmp_errors;
+	_Atomic uint64_t handshakes, handshakes_failed;
 };
 
 static inline void count_one(_Atomic uint64_t *c)
@@ -237,6 +244,7 @@ struct worker {
 	struct mixer_desk *desk;     /* of all of them; made with the first */
 	bool mix_half;               /* whose turn it is */
 	uint32_t rtcp_interval_ms;
+	struct dtls_session *handshakes; /* whose queues have something, the next first */
 	unsigned nstreams;           /* loop thread: streams here, for balancing; and how busy it was when looked at last */
 	uint64_t looked_us, cpu_us;
 	unsigned busy_permille;
@@ -316,6 +324,9 @@ struct rtp_session {
 	bool is_ticking;
 	bool tick_half;              /* every second tick ends a frame of 20 ms */
 
+	struct dtls_session *dtls;   /* dtls_session.c; NULL: none */
+	struct secure *rtcp_secure;  /* of RTCP that has an association of its own; NULL: it goes by secure */
+
 	/* peer (rtp_session.c) */
 	bool has_timed_out;
 	bool is_listening;           /* unconnected, because the locked source is silent and may have moved */
@@ -378,6 +389,8 @@ bool rtp_session_is_from_peer(struct rtp_session *s, const struct addr *from, co
 void rtp_session_heard(struct rtp_session *s, enum stream_heard what, uint32_t lasted_ms);
 /* Its peer has pressed a digit; is_sound: it was heard as tones. */
 void rtp_session_digit(struct rtp_session *s, const struct dtmf_digit *d, bool is_sound);
+/* A handshake has shown that the peer is there: the session is locked to it, unless ICE chooses. */
+void rtp_session_prove(struct rtp_session *s, const struct addr *peer);
 void rtp_session_event(struct rtp_session *s, enum event_type type, struct event *fill);
 /* A packet can't be taken for the peer's, or the last one sent couldn't be delivered. */
 void rtp_session_insecure(struct rtp_session *s);

@@ -23,13 +23,18 @@ static const struct addr *report_target(const struct rtp_session *s)
 	return &s->config.remote_rtcp;
 }
 
+static struct secure *security_of(const struct rtp_session *s)
+{
+	return s->rtcp_secure ? s->rtcp_secure : s->secure;
+}
+
 /* The packet in the worker's buffer, to where RTP goes or to the address of RTCP. */
 static void report_put(struct rtp_session *s, const struct addr *to, size_t len)
 {
 	uint8_t *packet = s->worker->sealed;
 
 	if (s->secure)
-		len = secure_seal_rtcp(s->secure, packet, len);
+		len = secure_seal_rtcp(security_of(s), packet, len);
 	if (len == 0)
 		return;
 	if (s->config.rtcp_mux && s->is_connected)
@@ -175,7 +180,7 @@ void report_readable(struct rtp_session *s)
 		return;
 	}
 	if (s->secure)
-		n = (ssize_t)secure_open_rtcp(s->secure, w->packet, (size_t)n);
+		n = (ssize_t)secure_open_rtcp(security_of(s), w->packet, (size_t)n);
 	if (n == 0) {
 		rtp_session_insecure(s);
 		return;

@@ -3,6 +3,7 @@
  * What comes in is relay.c's, what goes out source.c's, reports are report.c's; here is what holds them together.
  */
 #define LOG_MODULE "media"
+#include "media/dtls_session.h"
 #include "media/mixing.h"
 
 #include <errno.h>
@@ -45,6 +46,8 @@ void rtp_session_free(struct rtp_session *s)
 {
 	secure_free(s->secure);
 	agent_free(s->agent);
+	secure_free(s->rtcp_secure);
+	dtls_session_free(s->dtls);
 	free(s);
 }
 
@@ -150,6 +153,15 @@ void rtp_session_icmp(struct rtp_session *s)
 {
 	s->icmp_errors++;
 	count_one(&s->worker->count.icmp_errors);
+}
+
+void rtp_session_prove(struct rtp_session *s, const struct addr *peer)
+{
+	if (s->agent || (s->latch.locked && addr_eq(&s->latch.source, peer)))
+		return;
+	rtp_session_unlock(s);
+	latch_prove(&s->latch, peer);
+	rtp_session_lock(s);
 }
 
 bool rtp_session_may_send(const struct rtp_session *s)
@@ -352,6 +364,7 @@ static void rtp_session_attach(struct worker *w, struct rtp_session *s)
 	agent_start(s);
 	report_start(s);
 	quality_start(s);
+	dtls_session_attach(s);
 	rtp_session_update_tick(s);
 }
 
@@ -361,6 +374,7 @@ static void rtp_session_detach(struct rtp_session *s)
 
 	source_unbridge(s);
 	mixing_leave(s);
+	dtls_session_detach(s);
 	if (s->is_ticking) {
 		if (w->tick_next == s)
 			w->tick_next = s->tick_next;
@@ -385,7 +399,11 @@ static void rtp_session_open(struct worker *w, struct rtp_session *s)
 
 static void rtp_session_secure(struct rtp_session *s, const struct command *cmd)
 {
-	if (!cmd->is_secure) {
+	if (s->dtls && !cmd->is_dtls)
+		dtls_session_end(s);
+	if (cmd->is_dtls) {
+		dtls_session_configure(s, cmd->dtls);
+	} else if (!cmd->is_secure) {
 		secure_free(s->secure);
 		s->secure = NULL;
 	} else if (cmd->secure) {
@@ -406,10 +424,10 @@ static void rtp_session_configure(struct rtp_session *s, const struct command *c
 	}
 	s->config = *c;
 	s->opus = cmd->opus;
-	rtp_session_secure(s, cmd);
 	news = c->relearn ? LATCH_CHANGED : is_silent(s) ? LATCH_SILENT : LATCH_SAME;
 	if (!s->agent && latch_signal(&s->latch, &c->remote, news, worker_now_ms(w)))
 		rtp_session_unlock(s);
+	rtp_session_secure(s, cmd);
 	if (codec && codec->clock_hz)
 		rtp_tx_clock(&s->tx, w->now_us, codec->clock_hz);
 	mouth_tune(s);

@@ -50,6 +50,8 @@ size_t secure_key_len(enum secure_suite suite); /* key and salt */
 
 /* The contexts of *now that *before (NULL: none) had not: what is the same goes on in those there are. -ENOMEM, -EINVAL. */
 int secure_new(struct secure **out, const struct secure_params *before, const struct secure_params *now);
+/* Contexts that let nothing through, until they are renewed. NULL without memory. */
+struct secure *secure_new_shut(void);
 /* Adds what fresh brings to the contexts of *s, and takes it over; *s may be NULL. */
 void secure_renew(struct secure **s, struct secure *fresh);
 void secure_free(struct secure *s);            /* NULL: nothing */

@@ -8,6 +8,7 @@
  */
 #define LOG_MODULE "media"
 #include "media/stream_int.h"
+#include "media/dtls_session.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -303,6 +304,23 @@ static int take_security(struct stream *s, struct command *cmd, const struct sec
 	return 0;
 }
 
+static int take_dtls(struct stream *s, struct command *cmd, const struct dtls_params *now)
+{
+	uint32_t before = s->dtls;
+
+	s->dtls = 0;
+	if (!now)
+		return 0;
+	if (now->number != before) {
+		cmd->dtls = dtls_session_new(s->media->identity, now);
+		if (!cmd->dtls)
+			return -ENOMEM;
+	}
+	s->dtls = now->number;
+	cmd->is_dtls = true;
+	return 0;
+}
+
 void stream_configure(struct stream *s, const struct stream_config *c)
 {
 	struct rtp_session_config *to;
@@ -336,8 +354,11 @@ void stream_configure(struct stream *s, const struct stream_config *c)
 	to->digits_elsewhere = c->digits_elsewhere;
 	to->relearn = c->relearn;
 	to->timeout_ms = c->timeout_ms;
+	to->dtls_is_due = c->dtls && c->dtls->is_due;
 	to->rtcp_mux = c->rtcp_mux;
-	err = take_security(s, cmd, c->security);
+	err = take_security(s, cmd, c->dtls ? NULL : c->security);
+	if (!err)
+		err = take_dtls(s, cmd, c->dtls);
 	if (err) {
 		log_error(s->media->log, "no SRTP: %s, a stream is silent", uv_strerror(err));
 		forget_keys(s->security);

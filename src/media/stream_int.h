@@ -34,6 +34,7 @@ struct media {
 	struct worker *workers;
 	unsigned nworkers, streams_together;
 	struct sounds *sounds;
+	struct dtls_identity *identity;
 	struct recorders *recorders;      /* made with the first recording */
 	struct reels *reels;              /* made with the first of a call */
 	struct capture *captures;         /* that have not ended */
@@ -81,7 +82,8 @@ struct stream {
 	void *arg;
 	bool is_moving, is_closing, is_closed;
 	enum codec_id codec;              /* as configured */
-	struct secure_params *security;   /* as configured; NULL: plain RTP */
+	struct secure_params *security;   /* as configured; NULL: plain RTP, or DTLS: */
+	uint32_t dtls;                    /* the number of its association, 0: none */
 	struct wish wish;
 	struct capture *capture;          /* hears it; NULL: none */
 	struct stream *capture_prev, *capture_next;

@@ -12,6 +12,7 @@
  * worker with few streams never naps.
  */
 #define LOG_MODULE "media"
+#include "media/dtls_session.h"
 #include "media/mixing.h"
 
 #include <errno.h>
@@ -72,7 +73,7 @@ int64_t worker_wall_ms(const struct worker *w)
 
 static int wait_ms(const struct worker *w)
 {
-	int64_t ms = timers_next(w->timers);
+	int64_t ms = w->handshakes ? 0 : timers_next(w->timers);
 
 	if (worker_ticks(w)) {
 		int64_t us = (int64_t)(w->tick_us - worker_clock_us(w->clock));
@@ -213,6 +214,8 @@ static struct round run_round(struct worker *w, int timeout_ms)
 	run_ticks(w);
 	if (worker_now_ms(w) != timers_now(w->timers))
 		timers_run(w->timers, worker_now_ms(w));
+	if (w->handshakes)
+		dtls_session_run(w);
 	if (r.is_woken)
 		r.is_last = !run_commands(w);
 	send_events(w);
@@ -266,7 +269,7 @@ static void *worker_main(void *arg)
 
 void worker_turn(struct worker *w)
 {
-	while (run_round(w, 0).nready > 0)
+	while (run_round(w, 0).nready > 0 || w->handshakes)
 		;
 }
 

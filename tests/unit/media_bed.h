@@ -191,11 +191,13 @@ struct seen {
 	struct stream *s;
 	char digits[32];
 	uint32_t digit_ms[32];
-	unsigned ndigits, nplay, nrecord, nlatched, ntimeout, nclosed, ntalks;
+	unsigned ndigits, nplay, nrecord, nlatched, ntimeout, nclosed, ntalks, nsecured, ninsecure, nover;
 	bool is_talking;
 	enum stream_heard heard[32];
 	uint32_t heard_ms[32];
 	unsigned nheard;
+	enum secure_suite suite;
+	enum stream_insecure insecure;
 	uint32_t play_id, record_id;
 	enum play_end play_end;
 	struct record_result record;
@@ -289,10 +291,29 @@ static inline void on_stats(struct stream *s, const struct stream_stats *stats, 
 	e->stats = *stats;
 }
 
+static inline void on_secured(struct stream *s, enum secure_suite suite, void *arg)
+{
+	struct seen *e = arg;
+
+	(void)s;
+	e->nsecured++;
+	e->suite = suite;
+}
+
+static inline void on_insecure(struct stream *s, enum stream_insecure why, bool is_over, void *arg)
+{
+	struct seen *e = arg;
+
+	(void)s;
+	e->ninsecure++;
+	e->nover += is_over;
+	e->insecure = why;
+}
+
 static const struct stream_handler handler = {
 	.on_digit = on_digit, .on_play_end = on_play_end, .on_record_end = on_record_end, .on_latched = on_latched,
 	.on_timeout = on_timeout, .on_closed = on_closed, .on_talking = on_talking, .on_stats = on_stats,
-	.on_heard = on_heard,
+	.on_heard = on_heard, .on_secured = on_secured, .on_insecure = on_insecure,
 };
 
 /* ---- the test bed ---- */

@@ -1,0 +1,603 @@
+/* dtls_session.c - DTLS-SRTP of a stream (see dtls_session.h).
+ *
+ * struct part is one association with its port. It is in one of these:
+ *
+ *   no ssl, not done    the client waits for an address to call on, the server for a ClientHello
+ *   ssl, not done       a handshake is under way (with a listening server: perhaps)
+ *   ssl, done           the server keeps its last flight
+ *   no ssl, done        the keys are in use and nothing else is left
+ */
+#define LOG_MODULE "media"
+#include "media/dtls_session.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <utlist.h>
+
+#define CHECK_MS 1000         /* how often is looked whether the last flight has come */
+#define QUIET_MS 2000         /* of a handshake with a stranger, until another may try */
+
+enum { PART_RTP, PART_RTCP, NPARTS };
+
+struct datagram {
+	struct datagram *next;
+	struct addr from;
+	unsigned part;
+	size_t n;
+	uint8_t p[];
+};
+
+struct part {
+	struct dtls_session *of;
+	struct dtls *ssl;
+	struct addr peer;        /* of the handshake; unset: nobody's yet */
+	bool is_done, is_again;  /* is_again: done, and another handshake may begin */
+	bool wants_start;        /* a client's first flight is due */
+	uint64_t done_us, heard_us;
+	uint64_t packets;        /* received when it was done */
+	struct timer timer;      /* flights, the hold, the keep */
+};
+
+struct dtls_session {
+	struct rtp_session *s;   /* NULL: not yet */
+	const struct dtls_identity *id;
+	struct dtls_params params; /* number 0: not agreed on yet */
+	struct part parts[NPARTS];
+	struct secure *shut;     /* spare contexts for one part */
+	struct timer deadline;
+	struct datagram *inbox;
+	unsigned nwaiting;
+	bool is_reported, is_over; /* a failure: once as it happens, once for good */
+	enum stream_insecure why;
+	bool is_queued;
+	struct dtls_session *prev, *next; /* in the worker's queue */
+};
+
+static void on_timer(void *arg);
+static void on_deadline(void *arg);
+
+/* ---- life ---- */
+
+struct dtls_session *dtls_session_new(const struct dtls_identity *id, const struct dtls_params *p)
+{
+	struct dtls_session *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->id = id;
+	if (p) {
+		d->params = *p;
+		d->shut = secure_new_shut();
+		if (!d->shut) {
+			free(d);
+			return NULL;
+		}
+	}
+	for (unsigned i = 0; i < NPARTS; i++) {
+		d->parts[i].of = d;
+		timer_init(&d->parts[i].timer, on_timer, &d->parts[i]);
+	}
+	timer_init(&d->deadline, on_deadline, d);
+	return d;
+}
+
+void dtls_session_free(struct dtls_session *d)
+{
+	struct datagram *g, *next;
+
+	if (!d)
+		return;
+	LL_FOREACH_SAFE(d->inbox, g, next)
+		free(g);
+	for (unsigned i = 0; i < NPARTS; i++)
+		dtls_free(d->parts[i].ssl);
+	secure_free(d->shut);
+	free(d);
+}
+
+static struct worker *worker_of(const struct dtls_session *d)
+{
+	return d->s->worker;
+}
+
+static void enqueue(struct dtls_session *d)
+{
+	if (d->is_queued)
+		return;
+	d->is_queued = true;
+	DL_APPEND(worker_of(d)->handshakes, d);
+}
+
+static void dequeue(struct dtls_session *d)
+{
+	if (d->is_queued)
+		DL_DELETE(worker_of(d)->handshakes, d);
+	d->is_queued = false;
+}
+
+static bool has_work(const struct dtls_session *d)
+{
+	if (d->inbox && d->params.number)
+		return true;
+	for (unsigned i = 0; i < NPARTS; i++)
+		if (d->parts[i].wants_start)
+			return true;
+	return false;
+}
+
+void dtls_session_detach(struct rtp_session *s)
+{
+	struct dtls_session *d = s->dtls;
+
+	if (!d)
+		return;
+	dequeue(d);
+	timer_stop(s->worker->timers, &d->deadline);
+	for (unsigned i = 0; i < NPARTS; i++)
+		timer_stop(s->worker->timers, &d->parts[i].timer);
+}
+
+/* From when media are expected, and for each association anew. */
+static void arm_deadline(struct dtls_session *d, bool is_new)
+{
+	struct timers *t = worker_of(d)->timers;
+
+	if (!d->params.number || d->parts[PART_RTP].is_done || d->is_over || !d->s->config.dtls_is_due)
+		timer_stop(t, &d->deadline);
+	else if (is_new || !timer_is_running(&d->deadline))
+		timer_start(t, &d->deadline, DTLS_TIMEOUT_MS);
+}
+
+/* Timers fire early rather than late: each looks what there is to do. */
+void dtls_session_attach(struct rtp_session *s)
+{
+	struct dtls_session *d = s->dtls;
+
+	if (!d)
+		return;
+	arm_deadline(d, false);
+	for (unsigned i = 0; i < NPARTS; i++)
+		timer_start(s->worker->timers, &d->parts[i].timer, 1);
+	if (has_work(d))
+		enqueue(d);
+}
+
+void dtls_session_end(struct rtp_session *s)
+{
+	dtls_session_detach(s);
+	dtls_session_free(s->dtls);
+	s->dtls = NULL;
+	secure_free(s->rtcp_secure);
+	s->rtcp_secure = NULL;
+}
+
+/* ---- what comes of it ---- */
+
+static void report(struct dtls_session *d, enum stream_insecure why, bool is_over)
+{
+	struct event e = { .insecure = { why, is_over } };
+
+	d->why = why;
+	count_one(&worker_of(d)->count.handshakes_failed);
+	if (d->is_over || (d->is_reported && !is_over))
+		return;
+	d->is_reported = true;
+	d->is_over = is_over;
+	rtp_session_event(d->s, EV_INSECURE, &e);
+}
+
+static void forget(struct part *p)
+{
+	dtls_free(p->ssl);
+	p->ssl = NULL;
+	memset(&p->peer, 0, sizeof(p->peer));
+	timer_stop(worker_of(p->of)->timers, &p->timer);
+}
+
+/* Which of the session's contexts the part's keys are for. */
+static struct secure **contexts_of(struct part *p)
+{
+	struct rtp_session *s = p->of->s;
+
+	return p == &p->of->parts[PART_RTP] ? &s->secure : &s->rtcp_secure;
+}
+
+static int take_keys(struct part *p)
+{
+	struct secure_params keys;
+	struct secure *fresh;
+	int err = dtls_keys(p->ssl, &keys);
+
+	if (err)
+		return err;
+	err = secure_new(&fresh, NULL, &keys);
+	if (!err && p == &p->of->parts[PART_RTP]) {
+		struct event e = { .secured = keys.suite };
+
+		rtp_session_event(p->of->s, EV_SECURED, &e);
+	}
+	explicit_bzero(&keys, sizeof(keys));
+	if (!err)
+		secure_renew(contexts_of(p), fresh);
+	return err;
+}
+
+static void failed(struct part *p, enum dtls_status status)
+{
+	struct dtls_session *d = p->of;
+	enum stream_insecure why = status == DTLS_WRONG_CERTIFICATE ? STREAM_WRONG_CERTIFICATE : STREAM_HANDSHAKE_BROKEN;
+
+	forget(p);
+	p->is_again = false;
+	/* Where media are safe already, another try that came to nothing leaves them so. */
+	if (p->is_done || p == &d->parts[PART_RTCP])
+		count_one(&worker_of(d)->count.handshakes_failed);
+	else
+		report(d, why, d->params.is_client);
+}
+
+static void succeeded(struct part *p)
+{
+	struct dtls_session *d = p->of;
+	struct rtp_session *s = d->s;
+
+	if (take_keys(p) != 0) {
+		failed(p, DTLS_BROKEN);
+		return;
+	}
+	p->is_done = true;
+	p->is_again = false;
+	p->done_us = s->worker->now_us;
+	p->packets = s->packets_received;
+	count_one(&s->worker->count.handshakes);
+	if (p == &d->parts[PART_RTP]) {
+		timer_stop(s->worker->timers, &d->deadline);
+		rtp_session_prove(s, &p->peer);
+	} else {
+		s->rtcp_source = p->peer;
+	}
+	if (d->params.is_client) /* the server's last flight is here, so all of ours has come */
+		forget(p);
+}
+
+static void watch(struct part *p)
+{
+	struct timers *t = worker_of(p->of)->timers;
+	int ms = p->ssl ? dtls_wait_ms(p->ssl) : -1;
+
+	if (p->ssl && p->is_done && !p->is_again)
+		timer_start(t, &p->timer, CHECK_MS);
+	else if (ms >= 0)
+		timer_start(t, &p->timer, (uint64_t)(ms > DTLS_FLIGHT_MAX_MS ? DTLS_FLIGHT_MAX_MS : ms));
+	else
+		timer_stop(t, &p->timer);
+}
+
+static void stepped(struct part *p, enum dtls_status status)
+{
+	bool is_kept = p->is_done && !p->is_again; /* nothing can become of what is done */
+
+	if (status == DTLS_DONE && !is_kept)
+		succeeded(p);
+	else if (status > DTLS_DONE && !is_kept)
+		failed(p, status);
+	if (p->ssl)
+		watch(p);
+}
+
+/* ---- datagrams out ---- */
+
+static void on_send(const uint8_t *data, size_t n, void *arg)
+{
+	const struct part *p = arg;
+	const struct rtp_session *s = p->of->s;
+	int fd = p == &p->of->parts[PART_RTP] ? s->rtp_fd : s->rtcp_fd;
+
+	/* A pending ICMP error takes the place of the first. */
+	for (int i = 0; i < 2; i++)
+		if (sendto(fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL, &p->peer.sa, addr_len(&p->peer)) >= 0)
+			break;
+}
+
+static bool begin(struct part *p)
+{
+	struct dtls_session *d = p->of;
+
+	if (!p->ssl && dtls_new(&p->ssl, d->id, &d->params, on_send, p) != 0) {
+		log_error(worker_of(d)->log, "no memory for a DTLS handshake");
+		p->ssl = NULL;
+	}
+	p->heard_us = worker_of(d)->now_us;
+	return p->ssl != NULL;
+}
+
+static const struct addr *target_of(const struct part *p)
+{
+	const struct rtp_session *s = p->of->s;
+	const struct addr *to = latch_target(&s->latch);
+
+	if (p == &p->of->parts[PART_RTCP])
+		to = s->agent ? &s->rtcp_source : &s->config.remote_rtcp;
+	return to && addr_is_set(to) ? to : NULL;
+}
+
+/* The client calls on the peer, once it is known where that is. */
+static void start(struct part *p)
+{
+	const struct addr *to = target_of(p);
+
+	p->wants_start = false;
+	if (p->ssl || p->is_done || p->of->is_over || !to || !begin(p))
+		return;
+	p->peer = *to;
+	stepped(p, dtls_start(p->ssl));
+}
+
+/* ---- datagrams in ---- */
+
+static bool is_expected(const struct part *p, const struct addr *from)
+{
+	struct rtp_session *s = p->of->s;
+
+	if (s->agent)
+		return agent_accepts(s, from);
+	if (p == &p->of->parts[PART_RTP])
+		return s->latch.locked ? addr_eq(from, &s->latch.source) : addr_eq(from, &s->config.remote);
+	return addr_eq(from, &s->config.remote_rtcp) || (s->latch.locked && addr_same_host(from, &s->latch.source));
+}
+
+/* Is the handshake under way to give way to another's? */
+static bool is_free(const struct part *p, const struct addr *from)
+{
+	return !addr_is_set(&p->peer) || is_expected(p, from) || worker_of(p->of)->now_us - p->heard_us > QUIET_MS * 1000;
+}
+
+/* A ClientHello of somebody else than the one we are at it with. */
+static void hello(struct part *p, const struct datagram *g)
+{
+	enum dtls_status status;
+
+	if (!is_free(p, &g->from) || (p->of->s->agent && !is_expected(p, &g->from))) {
+		count_one(&worker_of(p->of)->count.dropped_source);
+		return;
+	}
+	if (p->ssl && (addr_is_set(&p->peer) || is_expected(p, &g->from))) /* not even what listened to strangers */
+		forget(p);
+	if (!begin(p))
+		return;
+	p->peer = g->from;
+	if (is_expected(p, &g->from)) {
+		stepped(p, dtls_take(p->ssl, g->p, g->n));
+	} else if (dtls_listen(p->ssl, &g->from, g->p, g->n, &status)) {
+		stepped(p, status);
+	} else {
+		memset(&p->peer, 0, sizeof(p->peer)); /* the cookie was all that went there */
+	}
+}
+
+/* To an association that is there: see the header. */
+static bool is_to_wait(struct part *p, const struct datagram *g)
+{
+	struct timers *t = worker_of(p->of)->timers;
+
+	if (!p->is_done || p->is_again || p->of->params.is_client || !dtls_is_hello(g->p, g->n))
+		return false;
+	if (p->ssl)
+		forget(p);
+	if (!timer_is_running(&p->timer))
+		timer_start(t, &p->timer, DTLS_HOLD_MS);
+	return true;
+}
+
+static void take(struct part *p, const struct datagram *g)
+{
+	/* With ICE it may go on from another of its addresses. */
+	bool is_peers = addr_is_set(&p->peer) && (addr_eq(&p->peer, &g->from) || (p->of->s->agent && is_expected(p, &g->from)));
+
+	if (p->ssl && is_peers) {
+		p->peer = g->from;
+		p->heard_us = worker_of(p->of)->now_us;
+		stepped(p, dtls_take(p->ssl, g->p, g->n));
+	} else if (!p->of->params.is_client && (!p->is_done || p->is_again) && dtls_is_hello(g->p, g->n)) {
+		hello(p, g);
+	} else if (!p->is_done) {
+		count_one(&worker_of(p->of)->count.dropped_source);
+	}
+}
+
+void dtls_session_run(struct worker *w)
+{
+	struct dtls_session *d = w->handshakes;
+	struct datagram *g;
+
+	if (!d)
+		return;
+	dequeue(d);
+	for (unsigned i = 0; i < NPARTS; i++)
+		if (d->parts[i].wants_start) {
+			start(&d->parts[i]);
+			goto out;
+		}
+	g = d->inbox;
+	if (!g || is_to_wait(&d->parts[g->part], g))
+		return;
+	LL_DELETE(d->inbox, g);
+	d->nwaiting--;
+	take(&d->parts[g->part], g);
+	free(g);
+out:
+	if (has_work(d))
+		enqueue(d);
+}
+
+/* Before anything is agreed on, one ClientHello is kept: the last. */
+static struct dtls_session *early(struct rtp_session *s, const uint8_t *p, size_t n)
+{
+	if (s->dtls)
+		return s->dtls;
+	if (addr_is_set(&s->config.remote) || !dtls_is_hello(p, n))
+		return NULL;
+	s->dtls = dtls_session_new(NULL, NULL);
+	if (s->dtls)
+		s->dtls->s = s;
+	return s->dtls;
+}
+
+static bool has_room(struct dtls_session *d)
+{
+	struct datagram *oldest = d->inbox;
+
+	if (d->params.number || !oldest)
+		return d->nwaiting < DTLS_DATAGRAMS_MAX;
+	LL_DELETE(d->inbox, oldest);
+	d->nwaiting--;
+	free(oldest);
+	return true;
+}
+
+void dtls_session_datagram(struct rtp_session *s, struct endpoint *e, const uint8_t *p, size_t n, const struct addr *from)
+{
+	unsigned part = e->is_rtcp ? PART_RTCP : PART_RTP;
+	struct dtls_session *d = dtls_is_record(p, n) ? early(s, p, n) : NULL;
+	struct datagram *g;
+
+	if (!d || (part == PART_RTCP && s->config.rtcp_mux)) {
+		count_one(&s->worker->count.dropped_malformed);
+		return;
+	}
+	g = has_room(d) ? malloc(sizeof(*g) + n) : NULL;
+	if (!g) /* as if lost on the way */
+		return;
+	g->from = from ? *from : s->latch.source;
+	g->part = part;
+	g->n = n;
+	memcpy(g->p, p, n);
+	LL_APPEND(d->inbox, g);
+	d->nwaiting++;
+	if (d->params.number)
+		enqueue(d);
+}
+
+/* ---- time ---- */
+
+static bool has_last_flight_come(const struct part *p)
+{
+	const struct rtp_session *s = p->of->s;
+
+	return s->packets_received > p->packets || s->worker->now_us - p->done_us > DTLS_KEEP_MS * 1000;
+}
+
+static void on_timer(void *arg)
+{
+	struct part *p = arg;
+	struct dtls_session *d = p->of;
+
+	if (p->ssl && (!p->is_done || p->is_again)) {
+		if (dtls_timeout(p->ssl) != DTLS_BROKEN) {
+			watch(p);
+			return;
+		}
+		forget(p); /* nobody answers: begin anew, as long as there is time */
+		p->is_again = false;
+		p->wants_start = d->params.is_client && !p->is_done;
+		if (p->wants_start)
+			enqueue(d);
+	} else if (p->ssl && has_last_flight_come(p)) {
+		forget(p);
+	} else if (p->ssl) {
+		watch(p);
+	} else if (p->is_done && d->inbox) { /* no other association was agreed on */
+		p->is_again = true;
+		enqueue(d);
+	}
+}
+
+/* A handshake that isn't there while media are to be. */
+static void on_deadline(void *arg)
+{
+	struct dtls_session *d = arg;
+
+	report(d, d->is_reported ? d->why : STREAM_HANDSHAKE_TIMEOUT, true);
+}
+
+/* ---- what is agreed ---- */
+
+/* Contexts that let nothing through where there are none. */
+static void shut(struct dtls_session *d, struct secure **to)
+{
+	if (*to)
+		return;
+	*to = d->shut ? d->shut : secure_new_shut();
+	d->shut = NULL;
+}
+
+/* What is there of an association before goes; what has come since for the new one stays. */
+static void adopt(struct rtp_session *s, struct dtls_session *fresh)
+{
+	struct dtls_session *old = s->dtls;
+	bool is_kept = old && old->params.number && dtls_is_same_peer(&old->params, &fresh->params);
+
+	dtls_session_detach(s);
+	if (old) {
+		fresh->inbox = old->inbox;
+		fresh->nwaiting = old->nwaiting;
+		old->inbox = NULL;
+		dtls_session_free(old);
+	}
+	if (!is_kept) { /* other keys, or none: nothing of them holds for this peer */
+		secure_free(s->secure);
+		secure_free(s->rtcp_secure);
+		s->secure = s->rtcp_secure = NULL;
+	}
+	fresh->s = s;
+	s->dtls = fresh;
+}
+
+/* The client begins where the peer is now. */
+static void call_on(struct part *p)
+{
+	const struct addr *to = target_of(p);
+
+	if (p->is_done)
+		return;
+	if (p->ssl && to && !addr_eq(to, &p->peer))
+		forget(p);
+	p->wants_start = !p->ssl;
+}
+
+static void reach(struct dtls_session *d)
+{
+	bool has_rtcp = !d->s->config.rtcp_mux;
+
+	for (unsigned i = 0; d->params.is_client && i < (has_rtcp ? NPARTS : 1u); i++)
+		call_on(&d->parts[i]);
+	if (has_work(d))
+		enqueue(d);
+}
+
+void dtls_session_reach(struct rtp_session *s)
+{
+	if (s->dtls && s->dtls->params.number)
+		reach(s->dtls);
+}
+
+void dtls_session_configure(struct rtp_session *s, struct dtls_session *fresh)
+{
+	struct dtls_session *d;
+
+	if (fresh)
+		adopt(s, fresh);
+	d = s->dtls;
+	if (!d)
+		return;
+	shut(d, &s->secure);
+	if (!s->config.rtcp_mux) {
+		shut(d, &s->rtcp_secure);
+	} else {
+		forget(&d->parts[PART_RTCP]);
+		secure_free(s->rtcp_secure);
+		s->rtcp_secure = NULL;
+	}
+	arm_deadline(d, fresh != NULL);
+	reach(d);
+}
