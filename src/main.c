@@ -253,14 +253,16 @@ static void on_counters(uv_signal_t *signal, int number)
 	log_info(&p->log, "counters calls=%u legs=%u tasks=%u sessions=%u strans=%u ctrans=%u timers=%u streams=%u sockets=%u"
 		 " pooled=%u outbox=%u total=%llu answered=%llu refused=%llu requests=%llu packets=%llu"
 		 " banned=%llu late=%llu unanswered=%llu failures=%llu"
-		 " dropped_source=%llu dropped_insecure=%llu dropped_malformed=%llu icmp_errors=%llu",
+		 " dropped_source=%llu dropped_insecure=%llu dropped_malformed=%llu icmp_errors=%llu"
+		 " handshakes=%llu handshakes_failed=%llu",
 		 calls.live, calls.legs, tasks_count(p->tasks), sip_ua_sessions(p->ua), sip->strans_live, sip->ctrans_live,
 		 timers_count(p->timers), media.streams, media.sockets_open, media.sockets_pooled, outbox_waiting(p->outbox),
 		 (unsigned long long)calls.total, (unsigned long long)calls.answered, (unsigned long long)calls.refused,
 		 (unsigned long long)sip->requests, (unsigned long long)media.packets_received, (unsigned long long)guard->banned,
 		 (unsigned long long)guard->late, (unsigned long long)guard->unanswered, (unsigned long long)guard->failures,
 		 (unsigned long long)media.dropped_source, (unsigned long long)media.dropped_insecure,
-		 (unsigned long long)media.dropped_malformed, (unsigned long long)media.icmp_errors);
+		 (unsigned long long)media.dropped_malformed, (unsigned long long)media.icmp_errors,
+		 (unsigned long long)media.handshakes, (unsigned long long)media.handshakes_failed);
 }
 
 static void give_back(void)

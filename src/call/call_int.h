@@ -85,6 +85,8 @@ struct leg {
 	bool is_browser;          /* its peer speaks SIP over WebSocket */
 	bool has_ice;             /* its stream has it */
 	bool tells_keys;          /* of SRTP, in its descriptions */
+	bool has_dtls, offers_dtls; /* they may come by DTLS; an offer of ours begins with that */
+	const char *media_security; /* how its keys come, or came: "sdes", "dtls"; NULL: plain RTP. Static */
 	enum oa_policy srtp;
 	enum dir_dtmf dtmf;
 	struct leg_infos *infos;  /* digits that wait to be told by INFO (leg_digits.c); NULL: there never were any */

@@ -33,8 +33,11 @@ bool leg_may_take(const struct leg *leg, const struct oa_codec *c);
 /* leg_secure.c: what the directory says of who is at its far end, when its dialog begins by this transport. */
 void leg_secure_begin(struct leg *leg, enum sip_proto proto);
 void leg_secure_local(const struct leg *leg, struct oa_local *l);
-/* False: plain RTP. */
-bool leg_secure_params(const struct leg *leg, struct secure_params *p);
+/* What was agreed on of it; *keys is what c points to then, and to be forgotten when c has been used. */
+struct leg_keys { struct secure_params sdes; struct dtls_params dtls; };
+void leg_secure_configure(struct leg *leg, struct stream_config *c, struct leg_keys *keys);
+void leg_on_secured(struct stream *s, enum secure_suite suite, void *arg);
+void leg_on_insecure(struct stream *s, enum stream_insecure why, bool is_over, void *arg);
 /* leg_digits.c: what the directory says of who is at its far end, when its dialog begins. */
 void leg_digits_begin(struct leg *leg);
 bool leg_digits_has_events(const struct leg *leg);   /* in its descriptions */

@@ -253,6 +253,8 @@ static const struct stream_handler stream_handler = {
 	.on_stats = on_stats,
 	.on_unwanted = leg_ice_unwanted,
 	.on_talking = on_talking,
+	.on_secured = leg_on_secured,
+	.on_insecure = leg_on_insecure,
 };
 
 int leg_open_stream(struct leg *leg, const union sockaddr_any *local, const struct leg *near)
@@ -325,7 +327,7 @@ void leg_configure(struct leg *leg)
 {
 	const struct oa_agreed *a = oa_agreed(leg->oa);
 	struct stream_config c = { 0 };
-	struct secure_params security;
+	struct leg_keys keys;
 	const struct codec *codec;
 
 	leg->remote_hold = a->remote_hold;
@@ -359,10 +361,9 @@ void leg_configure(struct leg *leg)
 		c.timeout_ms = timeout_ms(leg);
 	str_put(leg->media_addr, sizeof(leg->media_addr), a->addr);
 	leg->media_port = a->port;
-	if (leg_secure_params(leg, &security))
-		c.security = &security;
+	leg_secure_configure(leg, &c, &keys);
 	stream_configure(leg->stream, &c);
-	explicit_bzero(&security, sizeof(security));
+	explicit_bzero(&keys, sizeof(keys));
 	room_leg_changed(leg);
 }
 

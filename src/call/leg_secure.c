@@ -18,13 +18,20 @@ void leg_secure_begin(struct leg *leg, enum sip_proto proto)
 	else if (!leg->is_outside && directory_extension(d, leg->call->domain, str_from(leg->peer), &ext) == DIR_FOUND)
 		srtp = ext->srtp;
 	leg->srtp = srtp.policy == DIR_SRTP_NEVER ? OA_NEVER : srtp.policy == DIR_SRTP_REQUIRE ? OA_REQUIRE : OA_OFFER;
-	leg->tells_keys = proto == SIP_TLS || proto == SIP_WSS || srtp.keys_in_clear;
+	leg->tells_keys = srtp.keys != DIR_KEYS_DTLS && (proto == SIP_TLS || proto == SIP_WSS || srtp.keys_in_clear);
+	leg->has_dtls = srtp.keys != DIR_KEYS_SDES;
+	/* By choice; to a browser, which knows nothing else; and where there must be keys and they can't be told. A mere offer over UDP does
+	 * without: its 170 bytes would take many an INVITE over what fits a datagram. */
+	leg->offers_dtls = srtp.keys == DIR_KEYS_DTLS ||
+			   (leg->has_dtls && (proto == SIP_WS || proto == SIP_WSS || (leg->srtp == OA_REQUIRE && !leg->tells_keys)));
 }
 
 void leg_secure_local(const struct leg *leg, struct oa_local *l)
 {
 	l->policy = leg->srtp;
 	l->sdes = leg->tells_keys;
+	l->fingerprint = leg->has_dtls ? media_fingerprint(leg->call->calls->p.media) : NULL;
+	l->offers_dtls = leg->offers_dtls;
 	l->rng = leg->call->calls->p.rng;
 }
 
@@ -47,11 +54,10 @@ static void copy_key(struct secure_key *to, const struct oa_key *from, size_t le
 	memcpy(to->mki, from->mki, from->mki_len);
 }
 
-bool leg_secure_params(const struct leg *leg, struct secure_params *p)
+static bool sdes_params(const struct leg *leg, struct secure_params *p)
 {
 	const struct oa_srtp *a = oa_srtp(leg->oa);
 
-	*p = (struct secure_params){ 0 };
 	if (!a)
 		return false;
 	p->suite = secure_suite_find(a->suite);
@@ -60,4 +66,65 @@ bool leg_secure_params(const struct leg *leg, struct secure_params *p)
 	for (unsigned i = 0; i < a->ntheirs; i++)
 		copy_key(&p->recv[i], &a->theirs[i], a->key_len);
 	return true;
+}
+
+static bool dtls_params(const struct leg *leg, struct dtls_params *p)
+{
+	const struct oa_dtls *a = oa_dtls(leg->oa);
+
+	if (!a)
+		return false;
+	*p = (struct dtls_params){ .number = a->association, .is_client = a->is_client, .is_due = leg->state == LEG_ANSWERED };
+	for (unsigned i = 0; i < a->ntheirs && i < DTLS_FINGERPRINTS_MAX; i++) {
+		struct dtls_fingerprint *f = &p->fingerprints[p->nfingerprints++];
+
+		f->len = a->theirs[i].len;
+		memcpy(f->digest, a->theirs[i].digest, f->len);
+	}
+	return true;
+}
+
+void leg_secure_configure(struct leg *leg, struct stream_config *c, struct leg_keys *keys)
+{
+	*keys = (struct leg_keys){ 0 };
+	if (dtls_params(leg, &keys->dtls)) {
+		c->dtls = &keys->dtls;
+		leg->media_security = "dtls";
+	} else if (sdes_params(leg, &keys->sdes)) {
+		c->security = &keys->sdes;
+		leg->media_security = "sdes";
+	} else {
+		leg->media_security = NULL;
+	}
+}
+
+/* ---- what comes of handshakes ---- */
+
+void leg_on_secured(struct stream *s, enum secure_suite suite, void *arg)
+{
+	struct leg *leg = arg;
+	char id[64];
+
+	(void)s;
+	log_info(leg->call->calls->p.log, "%s media secured by=dtls suite=%s", leg_log_id(leg, id), secure_suite_name(suite));
+}
+
+/* A leg that can't be heard, and won't be: nobody would hang up for hours. */
+void leg_on_insecure(struct stream *s, enum stream_insecure why, bool is_over, void *arg)
+{
+	static const char *const texts[] = {
+		[STREAM_WRONG_CERTIFICATE] = "the certificate isn't the one that was named",
+		[STREAM_HANDSHAKE_BROKEN] = "handshake failed",
+		[STREAM_HANDSHAKE_TIMEOUT] = "no handshake",
+	};
+	struct leg *leg = arg;
+	char id[64], reason[128];
+
+	(void)s;
+	log_warn(leg->call->calls->p.log, "%s DTLS: %s%s", leg_log_id(leg, id), texts[why], is_over ? ", hanging up" : "");
+	if (!is_over || !leg->session)
+		return;
+	snprintf(reason, sizeof(reason), "Q.850;cause=127;text=\"DTLS: %s\"", texts[why]);
+	leg->status = 488;
+	leg_close(leg, 488, reason);
 }

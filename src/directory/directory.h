@@ -36,6 +36,7 @@ enum dir_delayed { DIR_DELAYED_NEVER, DIR_DELAYED_FOLLOW /* whose caller had non
 /* Encrypted media, of an extension or a trunk. */
 struct dir_srtp {
 	enum { DIR_SRTP_NEVER, DIR_SRTP_OFFER, DIR_SRTP_REQUIRE } policy;
+	enum { DIR_KEYS_ANY, DIR_KEYS_SDES, DIR_KEYS_DTLS } keys; /* how they are agreed on */
 	bool keys_in_clear;              /* they may be told over UDP and TCP */
 };
 

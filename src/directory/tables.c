@@ -116,10 +116,11 @@ static struct dir_codecs codecs_of(const char *list)
 	return out;
 }
 
-static struct dir_srtp srtp(const char *policy, const char *keys_in_clear)
+static struct dir_srtp srtp(const char *policy, const char *keys_in_clear, const char *keys)
 {
 	return (struct dir_srtp){
 		.policy = !strcmp(policy, "never") ? DIR_SRTP_NEVER : !strcmp(policy, "require") ? DIR_SRTP_REQUIRE : DIR_SRTP_OFFER,
+		.keys = !strcmp(keys, "sdes") ? DIR_KEYS_SDES : !strcmp(keys, "dtls") ? DIR_KEYS_DTLS : DIR_KEYS_ANY,
 		.keys_in_clear = is_true(keys_in_clear),
 	};
 }
@@ -156,7 +157,7 @@ static int fill_extension(struct directory *d, struct dir_row *r)
 					       .sees_peers = is_true(r->v[14]),
 					       .qualify_s = number_or(r->v[15], 0), .pickup_group = r->v[16],
 					       .may_bulk = is_true(r->v[17]), .bulk_account = r->v[18], .mwi_unsolicited = is_true(r->v[19]),
-					       .codecs = codecs_of(r->v[20]), .srtp = srtp(r->v[21], r->v[22]),
+					       .codecs = codecs_of(r->v[20]), .srtp = srtp(r->v[21], r->v[22], r->v[26]),
 					       .delayed_offer = delayed_offer(r->v[23]), .dtmf = dtmf(r->v[24]), .ice = ice(r->v[25]) };
 	return 0;
 }
@@ -223,7 +224,7 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	r->trunk.codecs = codecs_of(r->v[28]);
 	r->trunk.tls_identity = r->v[23];
 	r->trunk.is_mutual = is_true(r->v[24]);
-	r->trunk.srtp = srtp(r->v[29], r->v[30]);
+	r->trunk.srtp = srtp(r->v[29], r->v[30], r->v[37]);
 	r->trunk.delayed_offer = delayed_offer(r->v[31]);
 	r->trunk.dtmf = dtmf(r->v[32]);
 	r->trunk.tones = r->v[33];
@@ -376,7 +377,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" EXISTS (SELECT FROM pbx.mailbox AS m WHERE (m.domain, m.number) = (e.domain, e.number)),"
 		" e.caller_id, coalesce(e.anonymous, d.anonymous), array_to_string(e.identities, E'\\x1e'), e.presence_hidden, e.sees_peers,"
 		" coalesce(e.qualify_s, d.qualify_s, 0), e.pickup_group, e.bulk_registers, e.bulk_account, e.mwi_unsolicited,"
-		" array_to_string(e.codecs, ','), e.srtp, e.srtp_keys_in_clear, e.delayed_offer, e.dtmf, e.ice"
+		" array_to_string(e.codecs, ','), e.srtp, e.srtp_keys_in_clear, e.delayed_offer, e.dtmf, e.ice, e.srtp_keys"
 		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)"
 		" WHERE ($1::text[] IS NULL OR e.domain || '/' || e.number = ANY($1) OR e.domain = ANY($1)) AND e.enabled", fill_extension },
 	[DIR_CREDENTIAL] = { "credential",
@@ -393,7 +394,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" t.number_from, t.qualify_s, t.outbound, t.keepalive_s, t.register_bulk, t.tls_identity, t.mutual_auth,"
 		" array_to_string(t.more_proxies || t.urgent_numbers, E'\\x1e'), cardinality(t.more_proxies), t.overload_control,"
 		" array_to_string(t.codecs, ','), t.srtp, t.srtp_keys_in_clear, t.delayed_offer, t.dtmf, t.tones,"
-		" t.media_timeout_s, t.media_hold_timeout_s, t.ice FROM pbx.trunk AS t"
+		" t.media_timeout_s, t.media_hold_timeout_s, t.ice, t.srtp_keys FROM pbx.trunk AS t"
 		WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
 	[DIR_GROUP] = { "ring_group",
 		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"

@@ -30,7 +30,8 @@ struct datagram {
 struct part {
 	struct dtls_session *of;
 	struct dtls *ssl;
-	struct addr peer;        /* of the handshake; unset: nobody's yet */
+	struct addr peer;        /* of the handshake: where ours goes; unset: nobody's yet */
+	struct addr heard;       /* where the last of theirs came from */
 	bool is_done, is_again;  /* is_again: done, and another handshake may begin */
 	bool wants_start;        /* a client's first flight is due */
 	uint64_t done_us, heard_us;
@@ -252,9 +253,9 @@ static void succeeded(struct part *p)
 	count_one(&s->worker->count.handshakes);
 	if (p == &d->parts[PART_RTP]) {
 		timer_stop(s->worker->timers, &d->deadline);
-		rtp_session_prove(s, &p->peer);
+		rtp_session_prove(s, &p->heard);
 	} else {
-		s->rtcp_source = p->peer;
+		s->rtcp_source = p->heard;
 	}
 	if (d->params.is_client) /* the server's last flight is here, so all of ours has come */
 		forget(p);
@@ -365,7 +366,7 @@ static void hello(struct part *p, const struct datagram *g)
 		forget(p);
 	if (!begin(p))
 		return;
-	p->peer = g->from;
+	p->peer = p->heard = g->from;
 	if (is_expected(p, &g->from)) {
 		stepped(p, dtls_take(p->ssl, g->p, g->n));
 	} else if (dtls_listen(p->ssl, &g->from, g->p, g->n, &status)) {
@@ -389,13 +390,26 @@ static bool is_to_wait(struct part *p, const struct datagram *g)
 	return true;
 }
 
+/* Is it of the handshake under way? With ICE it may go on from another of its addresses. Without, whom we call on may answer from another than
+ * it is called at: what it says shows whether it is the one, and where it is. */
+static bool is_of_peer(struct part *p, const struct addr *from)
+{
+	if (!p->ssl || !addr_is_set(&p->peer))
+		return false;
+	if (addr_eq(&p->peer, from))
+		return true;
+	if (!p->of->s->agent)
+		return p->of->params.is_client && !p->is_done;
+	if (!is_expected(p, from))
+		return false;
+	p->peer = *from;
+	return true;
+}
+
 static void take(struct part *p, const struct datagram *g)
 {
-	/* With ICE it may go on from another of its addresses. */
-	bool is_peers = addr_is_set(&p->peer) && (addr_eq(&p->peer, &g->from) || (p->of->s->agent && is_expected(p, &g->from)));
-
-	if (p->ssl && is_peers) {
-		p->peer = g->from;
+	if (is_of_peer(p, &g->from)) {
+		p->heard = g->from;
 		p->heard_us = worker_of(p->of)->now_us;
 		stepped(p, dtls_take(p->ssl, g->p, g->n));
 	} else if (!p->of->params.is_client && (!p->is_done || p->is_again) && dtls_is_hello(g->p, g->n)) {

@@ -61,6 +61,11 @@ enum secure_suite secure_suite_find(const char *name)
 	return SECURE_NONE;
 }
 
+const char *secure_suite_name(enum secure_suite suite)
+{
+	return suite != SECURE_NONE && suite < ARRAY_LEN(suites) ? suites[suite].name : "";
+}
+
 size_t secure_key_len(enum secure_suite suite)
 {
 	return suite < ARRAY_LEN(suites) ? suites[suite].key_len : 0;

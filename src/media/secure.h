@@ -46,6 +46,7 @@ struct secure;
 
 /* By the name of SDP (RFC 4568 §6.2, 6188 §7, 7714 §14.1), in any case; SECURE_NONE: not ours. */
 enum secure_suite secure_suite_find(const char *name);
+const char *secure_suite_name(enum secure_suite suite); /* "" for SECURE_NONE */
 size_t secure_key_len(enum secure_suite suite); /* key and salt */
 
 /* The contexts of *now that *before (NULL: none) had not: what is the same goes on in those there are. -ENOMEM, -EINVAL. */

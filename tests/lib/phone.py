@@ -151,7 +151,7 @@ class Recording:
 
 class Phone:
     """codec: one of RATE_HZ, or several in order, of which the first must be the one agreed on.
-    encryption: how baresip calls it: srtp (a=crypto beside RTP/AVP), srtp-mand (RTP/SAVP), srtp-mandf; None: plain RTP.
+    encryption: how baresip calls it: srtp (a=crypto beside RTP/AVP), srtp-mand (RTP/SAVP), srtp-mandf, dtls_srtp; None: plain RTP.
     nat: its way through NATs, as baresip calls it: ice; None: none."""
 
     def __init__(self, office, number, codec="PCMU", transport="udp", mwi=False, max_calls=4, password=None, family=4,
@@ -191,7 +191,7 @@ class Phone:
             f"snd_path {self.dir}/sound",
             "module_path /usr/lib/baresip/modules",
             *(f"module {name}.so" for name in ("g711", "g722", "gsm", "g726", "l16", "opus", "sndfile", "aufile", "aubridge",
-                                                       *(["srtp"] if self.encryption else []),
+                                                       *(["dtls_srtp" if self.encryption == "dtls_srtp" else "srtp"] if self.encryption else []),
                                                        *([self.nat] if self.nat else []))),
             *(f"module_app {name}.so" for name in ("menu", "ctrl_tcp", *(["mwi"] if self.mwi else []))),
         ]) + "\n")

@@ -56,3 +56,27 @@ def test_whoever_must_encrypt_is_refused_without(own_phones, own_office):
     talk(b, c)
     b.hangup()
     c.wait("CALL_CLOSED")
+
+
+def test_dtls_phone_calls_a_plain_one(phones):
+    a, b = phones("1001", encryption="dtls_srtp"), phones("1002")
+    connect(a, b, "1002")
+    talk(a, b)
+    a.hangup()
+    b.wait("CALL_CLOSED")
+
+
+def test_phone_that_must_is_called_by_dtls(own_phones, own_office):
+    own_office.change("UPDATE pbx.extension SET srtp = 'require', srtp_keys = 'dtls' WHERE number = '1002'")
+    a, b = own_phones("1001", transport="tls", encryption="srtp-mand"), own_phones("1002", encryption="dtls_srtp", codec="PCMA")
+    connect(a, b, "1002")
+    talk(a, b)
+    # On hold and back: the association and its keys go on.
+    b.command("hold")
+    a.wait_sound()
+    b.command("resume")
+    since = a.mark()
+    b.say(HERS)
+    a.hears(HERS, since)
+    b.hangup()
+    a.wait("CALL_CLOSED")

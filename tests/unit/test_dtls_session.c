@@ -528,6 +528,32 @@ static void test_dtls_session_stranger_shows_himself(void **state)
 	bed_free(b);
 }
 
+/* Called at one address, it answers from another, as one with several does: its media are to go where they come from. */
+static void test_dtls_session_called_peer_answers_from_elsewhere(void **state)
+{
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
+	struct phone *p = phone_new(b, alice, false, true);
+	struct peer *front = peer_new(0, 0, 1);
+	uint8_t data[2048];
+	ssize_t n;
+
+	(void)state;
+	stream_echo(p->seen->s);
+	agree_on(p, p->id, ++nnumbers, front->port);
+	phone_begin(b, p);
+	while (p->seen->nsecured == 0) {
+		step(b, p, NULL);
+		while ((n = recv(front->fd, data, sizeof(data), MSG_DONTWAIT)) > 0)
+			dtls_came(p, RTP, data, (size_t)n);
+	}
+	assert_int_equal(p->status[RTP], DTLS_DONE);
+	WAIT(b, p, NULL, p->seen->nlatched == 1);
+	talk(b, p, p, 5);
+	assert_true(phone_free(b, p).latched);
+	peer_free(front);
+	bed_free(b);
+}
+
 /* Who has the wrong certificate can't keep the right one out, neither by being there first nor by being there all the time. */
 static void test_dtls_session_stranger_does_not_disturb(void **state)
 {
@@ -802,6 +828,7 @@ int main(void)
 		cmocka_unit_test(test_dtls_session_nobody_there),
 		cmocka_unit_test(test_dtls_session_garbage),
 		cmocka_unit_test(test_dtls_session_stranger_shows_himself),
+		cmocka_unit_test(test_dtls_session_called_peer_answers_from_elsewhere),
 		cmocka_unit_test(test_dtls_session_stranger_does_not_disturb),
 		cmocka_unit_test(test_dtls_session_goes_on_with_the_same_number),
 		cmocka_unit_test(test_dtls_session_another_association),

@@ -522,6 +522,12 @@ static void on_record(void *arg)
 	s->h->on_record_end(s, s->record_id, &r, s->arg);
 }
 
+const char *media_fingerprint(const struct media *m)
+{
+	(void)m;
+	return "sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F";
+}
+
 int stream_new(struct stream **out, struct media *m, const struct stream_params *p, const struct stream_handler *h, void *arg)
 {
 	struct server *server = (struct server *)m;
@@ -558,7 +564,7 @@ uint16_t stream_port(const struct stream *s) { return s->port; }
 
 void stream_configure(struct stream *s, const struct stream_config *c)
 {
-	assert(!s->is_closing && c->nrecv <= ARRAY_LEN(c->recv) && c->dir <= STREAM_BOTH);
+	assert(!s->is_closing && c->nrecv <= ARRAY_LEN(c->recv) && c->dir <= STREAM_BOTH && (!c->dtls || c->dtls->nfingerprints));
 }
 
 /* Whatever it played ends. */
@@ -674,6 +680,10 @@ void server_media_event(struct server *server, char what)
 			s->h->on_timeout(s, s->arg);
 		else if (what == 'L')
 			s->h->on_latched(s, &from.sa, LATCH_FIRST, s->arg);
+		else if (what == 'S')
+			s->h->on_secured(s, SECURE_AEAD_AES_128_GCM, s->arg);
+		else if (what == 'I')
+			s->h->on_insecure(s, STREAM_WRONG_CERTIFICATE, true, s->arg);
 		else
 			s->h->on_digit(s, what, 100, s->arg);
 	}

@@ -433,6 +433,10 @@ static bool play_word(struct peers *ps, const struct step *s)
 		server_media_event(ps->server, 'T');
 	else if (str_eqz(word, "LATCH"))
 		server_media_event(ps->server, 'L');
+	else if (str_eqz(word, "SECURED"))
+		server_media_event(ps->server, 'S');
+	else if (str_eqz(word, "INSECURE"))
+		server_media_event(ps->server, 'I');
 	else if (str_eqz(word, "CLOSE"))
 		server_flow_closed(ps->server, s->peer->src.flow);
 	else if (str_eqz(word, "LOST"))

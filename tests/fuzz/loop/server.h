@@ -24,7 +24,7 @@ struct server *server_new(server_sent_fn *fn, void *arg);
 void server_receive(struct server *s, char *bytes, size_t n, const struct sip_source *src);
 /* The connection has ended. */
 void server_flow_closed(struct server *s, uint64_t flow);
-/* All streams hear this digit, miss their peer ('T'), or have found out where it is ('L'). */
+/* All streams hear this digit, miss their peer ('T'), have found out where it is ('L'), or whether it is the one ('S', 'I'). */
 void server_media_event(struct server *s, char what);
 /* Directory and database don't answer. */
 void server_set_away(struct server *s, bool is_away);
