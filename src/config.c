@@ -53,6 +53,8 @@ static const struct key keys[] = {
 	{ "tls", "certs", KEY_CERTS, AT(tls_certs), 0, 0, "" },
 	{ "tls", "ca", KEY_TEXT_OR_EMPTY, AT(tls_ca), 0, 0, "" },
 	{ "tls", "crl", KEY_TEXT_OR_EMPTY, AT(tls_crl), 0, 0, "" },
+	{ "tls", "ocsp", KEY_TEXT_OR_EMPTY, AT(tls_ocsp), 0, 0, "" },
+	{ "tls", "ocsp_require", KEY_YES, AT(tls_ocsp_require), 0, 0, "no" },
 	{ "tls", "client", KEY_CLIENT, AT(tls_client), 0, 0, "no" },
 	{ "tls", "verify_server", KEY_YES, AT(tls_verify_server), 0, 0, "yes" },
 	{ "ws", "listen", KEY_LISTEN, AT(ws_listen), SIP_PROTO_BIT(SIP_WS), 0, "" },
@@ -251,15 +253,17 @@ static void read_certs(struct reader *r, const struct key *k, config_setting_t *
 	for (int i = 0; i < config_setting_length(s); i++) {
 		config_setting_t *one = config_setting_get_elem(s, (unsigned)i);
 		bool is_group = config_setting_is_group(one);
-		struct config_cert c = { .cert = is_group ? text_of(one, "cert") : NULL, .key = is_group ? text_of(one, "key") : NULL };
+		struct config_cert c = { .cert = is_group ? text_of(one, "cert") : NULL, .key = is_group ? text_of(one, "key") : NULL,
+					 .ocsp = is_group ? text_of(one, "ocsp") : NULL };
 
-		if (c.cert && config_setting_length(one) == 1 + (c.key != NULL) && list->n < CONFIG_CERTS_MAX) {
+		if (c.cert && config_setting_length(one) == 1 + (c.key != NULL) + (c.ocsp != NULL) && list->n < CONFIG_CERTS_MAX) {
 			list->at[list->n++] = c;
 			continue;
 		}
-		complain_key(r, one, k, list->n == CONFIG_CERTS_MAX ? "too many" : "each needs cert = \"...\", may have key = \"...\", and nothing else");
+		complain_key(r, one, k, list->n == CONFIG_CERTS_MAX ? "too many" : "each needs cert = \"...\", may have key = \"...\" and ocsp = \"...\", and nothing else");
 		free(c.cert);
 		free(c.key);
+		free(c.ocsp);
 	}
 }
 
@@ -456,9 +460,11 @@ void config_fini(struct config *c)
 	free(c->tls_key);
 	free(c->tls_ca);
 	free(c->tls_crl);
+	free(c->tls_ocsp);
 	for (unsigned i = 0; i < c->tls_certs.n; i++) {
 		free(c->tls_certs.at[i].cert);
 		free(c->tls_certs.at[i].key);
+		free(c->tls_certs.at[i].ocsp);
 	}
 	free(c->ws_origins);
 	free(c->wss_origins);

@@ -22,8 +22,8 @@ struct config_listen {
 	} at[CONFIG_LISTEN_MAX];
 };
 
-/* Certificates besides the first, each with its key (NULL: in the same file). */
-struct config_certs { unsigned n; struct config_cert { char *cert, *key; } at[CONFIG_CERTS_MAX]; };
+/* Certificates besides the first, each with its key (NULL: in the same file) and OCSP answer (NULL: none). */
+struct config_certs { unsigned n; struct config_cert { char *cert, *key, *ocsp; } at[CONFIG_CERTS_MAX]; };
 
 enum config_client { CLIENT_IGNORED, CLIENT_ASKED, CLIENT_NEEDED }; /* client certificates: "no", "ask", "need" */
 
@@ -38,9 +38,10 @@ struct config {
 	uint32_t max_calls;                 /* 0: no limit */
 	uint32_t source_rate, ban_failures, ban_first_s, ban_longest_s;
 	char *tls_cert, *tls_key, *tls_ca, *tls_crl; /* "": the key is in cert; the system's authorities; nothing is revoked */
+	char *tls_ocsp;                     /* "": none */
 	struct config_certs tls_certs;
 	enum config_client tls_client;
-	bool tls_verify_server;
+	bool tls_verify_server, tls_ocsp_require;
 	uint32_t min_expires_s, max_expires_s, default_expires_s, nonce_life_s;
 	char *dns_servers;                  /* "": those of the system */
 	uint32_t dns_timeout_ms;

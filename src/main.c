@@ -303,10 +303,11 @@ static struct transport_tls config_tls(struct pbx *p)
 	const struct config *c = &p->config;
 
 	for (unsigned i = 0; i < c->tls_certs.n; i++)
-		p->tls_more[i] = (struct tls_pair){ .cert = c->tls_certs.at[i].cert, .key = c->tls_certs.at[i].key };
+		p->tls_more[i] = (struct tls_pair){ .cert = c->tls_certs.at[i].cert, .key = c->tls_certs.at[i].key,
+						    .ocsp = c->tls_certs.at[i].ocsp };
 	return (struct transport_tls){
 		.cert = c->tls_cert, .key = path_or_null(c->tls_key), .ca = path_or_null(c->tls_ca),
-		.crl = path_or_null(c->tls_crl), .asks_client = c->tls_client == CLIENT_ASKED,
+		.crl = path_or_null(c->tls_crl), .ocsp = path_or_null(c->tls_ocsp), .needs_ocsp = c->tls_ocsp_require, .asks_client = c->tls_client == CLIENT_ASKED,
 		.needs_client = c->tls_client == CLIENT_NEEDED, .checks_server = c->tls_verify_server,
 		.more = p->tls_more, .nmore = c->tls_certs.n,
 	};

@@ -83,6 +83,7 @@ static struct transport_tls tls_of(const struct listeners *ls, const struct row 
 	if (!r->is_null[CERT]) {
 		tls.cert = r->v[CERT];
 		tls.key = r->is_null[KEY] ? NULL : r->v[KEY];
+		tls.ocsp = NULL;
 		tls.nmore = 0;
 	}
 	if (!r->is_null[CLIENT]) {

@@ -97,7 +97,7 @@ static int take_certificate(struct listener *l, const struct transport_tls *p)
 	if (!p)
 		return -EINVAL;
 	return tls_context_new(&l->tls, &(struct tls_context_params){
-		.log = l->transport->log, .cert = p->cert, .key = p->key, .ca = p->ca, .crl = p->crl, .asks_client = p->asks_client,
+		.log = l->transport->log, .cert = p->cert, .key = p->key, .ocsp = p->ocsp, .ca = p->ca, .crl = p->crl, .asks_client = p->asks_client,
 		.needs_client = p->needs_client, .more = p->more, .nmore = p->nmore });
 }
 
@@ -148,7 +148,7 @@ static int take_client(struct transport *t, const struct transport_tls *p)
 	struct tls_context *ours;
 	int err = tls_context_new(&ours, &(struct tls_context_params){
 		.log = t->log, .cert = p->cert, .key = p->key, .ca = p->ca, .crl = p->crl,
-		.checks_server = p->checks_server });
+		.checks_server = p->checks_server, .needs_ocsp = p->needs_ocsp });
 
 	if (err)
 		return err;

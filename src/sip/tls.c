@@ -14,7 +14,7 @@ struct tls {
 	SSL *ssl;
 	struct tls_certs *certs; /* those it may show: chosen when the peer says whom it calls */
 	BIO *in, *out;      /* the SSL's */
-	bool checks_peer;
+	bool checks_peer, needs_ocsp;
 	char *name;         /* called; NULL: none, or we were called */
 	char *identities;   /* of the peer's certificate, as cert_identities() has them; NULL: nobody has asked yet */
 	char *waiting;      /* written before the end of the handshake */
@@ -98,6 +98,14 @@ static bool is_good(const struct tls *t)
 	return SSL_get_verify_result(t->ssl) == X509_V_OK && !is_revoked(t, SSL_get_SSL_CTX(t->ssl));
 }
 
+/* What the server shows of its certificate's standing (RFC 6066 §8). */
+static bool is_vouched_for(const struct tls *t)
+{
+	enum ocsp_word word = SSL_is_server(t->ssl) ? OCSP_GOOD : ocsp_of_peer(t->ssl);
+
+	return word == OCSP_GOOD || (word == OCSP_SILENT && !t->needs_ocsp);
+}
+
 static int shake_hands(struct tls *t)
 {
 	int err;
@@ -108,7 +116,7 @@ static int shake_hands(struct tls *t)
 	err = verdict(t, SSL_do_handshake(t->ssl));
 	if (err || !SSL_is_init_finished(t->ssl))
 		return err;
-	if (t->checks_peer && (!is_good(t) || (t->name && !tls_peer_is(t, t->name))))
+	if (t->checks_peer && (!is_good(t) || !is_vouched_for(t) || (t->name && !tls_peer_is(t, t->name))))
 		return -EACCES;
 	return flush_waiting(t);
 }
@@ -128,7 +136,10 @@ int tls_connect(struct tls **out, struct tls_context *c, const char *name)
 	if (err)
 		return err;
 	t->checks_peer = c->p.checks_server;
+	t->needs_ocsp = c->p.needs_ocsp;
 	SSL_set_connect_state(t->ssl);
+	if (t->checks_peer)
+		SSL_set_tlsext_status_type(t->ssl, TLSEXT_STATUSTYPE_ocsp);
 	if (name) {
 		t->name = strdup(name);
 		/* RFC 6066 §3: no addresses */

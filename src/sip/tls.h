@@ -22,11 +22,13 @@
 
 struct tls_context;
 
-struct tls_pair { const char *cert, *key; }; /* PEM files: a certificate with its chain; key NULL: in cert */
+/* PEM files: a certificate with its chain; key NULL: in cert. ocsp: what its authority says of it (ocsp.h), shown to clients that ask; NULL: nothing */
+struct tls_pair { const char *cert, *key, *ocsp; };
 
 struct tls_context_params {
 	const struct log *log;
 	const char *cert, *key;  /* PEM files, the chain in cert; NULL: none (a client's side needs none) */
+	const char *ocsp;        /* server's side: as in struct tls_pair */
 	const struct tls_pair *more; /* server's side: further ones, shown to who calls one of their names (SNI); else cert is */
 	unsigned nmore;
 	const char *ca;          /* PEM file of authorities; NULL: the system's */
@@ -34,6 +36,7 @@ struct tls_context_params {
 	bool asks_client;        /* server's side: asks for a certificate, takes none for an answer */
 	bool needs_client;       /* server's side: refuses who has none that is good */
 	bool checks_server;      /* client's side: refuses servers whose certificate isn't good for the name called */
+	bool needs_ocsp;         /* client's side, with that: refuses those that don't show that it isn't revoked (RFC 6066 §8) */
 };
 
 int tls_context_new(struct tls_context **out, const struct tls_context_params *p);

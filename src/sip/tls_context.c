@@ -14,6 +14,8 @@
 
 #include "sip/cert.h"
 
+#define HANDSHAKE_MAX_S 60 /* whoever takes longer has been closed long ago */
+
 /* ---- one certificate ---- */
 
 static const char *ssl_error(char buf[160])
@@ -93,9 +95,40 @@ void tls_certs_unref(struct tls_certs *certs)
 {
 	if (!certs || --certs->refs)
 		return;
-	for (unsigned i = 0; i < certs->n; i++)
+	for (unsigned i = 0; i < certs->n; i++) {
 		SSL_CTX_free(certs->ssl[i]);
+		ocsp_staple_free(certs->staples[i]);
+	}
+	free(certs->staples);
 	free(certs);
+}
+
+/* Those that no handshake can be in the middle of any more; with now 0 all. */
+static void drop_former(struct tls_context *c, time_t now)
+{
+	struct tls_certs **at = &c->former;
+
+	while (*at) {
+		struct tls_certs *certs = *at;
+
+		if (now && now - certs->retired < HANDSHAKE_MAX_S) {
+			at = &certs->former;
+			continue;
+		}
+		*at = certs->former;
+		tls_certs_unref(certs);
+	}
+}
+
+/* Without it the certificate is as good as before: nobody is refused for a file that is missing or old. */
+static void load_staple(const struct tls_context *c, const struct tls_pair *pair, SSL_CTX *ssl, struct ocsp_staple **out)
+{
+	int err = pair->ocsp ? ocsp_staple_read(out, pair->ocsp, SSL_CTX_get0_certificate(ssl)) : 0;
+
+	if (err)
+		log_warn(c->p.log, "certificate %s is shown without %s: %s", pair->cert, pair->ocsp, strerror(-err));
+	else if (*out)
+		ocsp_staple_show(*out, ssl);
 }
 
 /* A client has said whom it calls, or hasn't: the first certificate for that name, else the first of all (RFC 6066 §3 leaves us that). The
@@ -123,13 +156,20 @@ static int load(const struct tls_context *c, struct tls_certs **out)
 {
 	unsigned chooser = c->npairs > 1; /* of several, the first context chooses among those behind it */
 	struct tls_certs *certs = calloc(1, sizeof(*certs) + (chooser + c->npairs) * sizeof(certs->ssl[0]));
-	int err = certs ? 0 : -ENOMEM;
+	int err;
 
-	if (certs)
-		certs->refs = 1;
+	if (!certs)
+		return -ENOMEM;
+	certs->refs = 1;
+	certs->staples = calloc(chooser + c->npairs, sizeof(*certs->staples));
+	err = certs->staples ? 0 : -ENOMEM;
 	for (unsigned i = 0; !err && i < chooser + c->npairs; i++) {
-		err = load_pair(c, &c->pairs[i ? i - chooser : 0], &certs->ssl[i]);
+		const struct tls_pair *pair = &c->pairs[i ? i - chooser : 0];
+
+		err = load_pair(c, pair, &certs->ssl[i]);
 		certs->n += !err;
+		if (!err)
+			load_staple(c, pair, certs->ssl[i], &certs->staples[i]);
 	}
 	if (err) {
 		tls_certs_unref(certs);
@@ -166,6 +206,7 @@ static struct timespec files_changed(const struct tls_context *c)
 	for (unsigned i = 0; i < c->npairs; i++) {
 		look_at(c->pairs[i].cert, &latest);
 		look_at(c->pairs[i].key, &latest);
+		look_at(c->pairs[i].ocsp, &latest);
 	}
 	look_at(c->ca, &latest);
 	look_at(c->crl, &latest);
@@ -178,12 +219,14 @@ static int copy_path(const char **to, const char *from)
 	return from && !*to ? -ENOMEM : 0;
 }
 
-static int add_pair(struct tls_context *c, const char *cert, const char *key)
+static int add_pair(struct tls_context *c, const struct tls_pair *from)
 {
 	struct tls_pair *pair = &c->pairs[c->npairs++];
-	int err = copy_path(&pair->cert, cert);
+	int err = copy_path(&pair->cert, from->cert);
 
-	return err ? err : copy_path(&pair->key, key ? key : cert);
+	if (!err)
+		err = copy_path(&pair->ocsp, from->ocsp);
+	return err ? err : copy_path(&pair->key, from->key ? from->key : from->cert);
 }
 
 static int copy_paths(struct tls_context *c, const struct tls_context_params *p)
@@ -193,9 +236,9 @@ static int copy_paths(struct tls_context *c, const struct tls_context_params *p)
 	c->pairs = calloc(1 + (size_t)p->nmore, sizeof(*c->pairs));
 	if (!c->pairs)
 		return -ENOMEM;
-	err = add_pair(c, p->cert, p->key);
+	err = add_pair(c, &(struct tls_pair){ .cert = p->cert, .key = p->key, .ocsp = p->ocsp });
 	for (unsigned i = 0; i < p->nmore && !err; i++)
-		err = add_pair(c, p->more[i].cert, p->more[i].key);
+		err = add_pair(c, &p->more[i]);
 	if (!err)
 		err = copy_path((const char **)&c->ca, p->ca);
 	return err ? err : copy_path((const char **)&c->crl, p->crl);
@@ -231,7 +274,9 @@ int tls_context_reload(struct tls_context *c)
 	c->changed = changed; /* broken files are not tried, and logged, over and over */
 	if (err)
 		return err;
-	tls_certs_unref(c->certs);
+	c->certs->retired = time(NULL);
+	c->certs->former = c->former;
+	c->former = c->certs;
 	c->certs = certs;
 	return 0;
 }
@@ -240,6 +285,7 @@ bool tls_context_refresh(struct tls_context *c)
 {
 	struct timespec changed = files_changed(c);
 
+	drop_former(c, time(NULL));
 	if (!is_later(&changed, &c->changed) || tls_context_reload(c) != 0)
 		return false;
 	log_info(c->p.log, "certificate %s read again", c->pairs[0].cert ? c->pairs[0].cert : "-");
@@ -251,7 +297,9 @@ void tls_context_free(struct tls_context *c)
 	if (!c)
 		return;
 	tls_certs_unref(c->certs);
+	drop_former(c, 0);
 	for (unsigned i = 0; i < c->npairs; i++) {
+		free((char *)c->pairs[i].ocsp);
 		free((char *)c->pairs[i].cert);
 		free((char *)c->pairs[i].key);
 	}

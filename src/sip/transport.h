@@ -80,11 +80,13 @@ struct tls_pair;
 struct transport_tls {
 	const char *addr;
 	uint16_t port;
+	const char *ocsp;             /* what the authority says of cert, shown to clients that ask (ocsp.h); NULL: nothing */
 	const char *cert, *key, *ca;  /* PEM files; key NULL: in cert; ca NULL: the system's */
 	const char *crl;              /* lists of what those have revoked: connections with such a peer end when they are read; NULL: none */
 	const struct tls_pair *more;  /* further certificates, for who calls one of their names (tls.h); cert for all others */
 	unsigned nmore;
 	bool asks_client, needs_client, checks_server;
+	bool needs_ocsp;              /* with checks_server: servers must show that their certificate isn't revoked */
 };
 int transport_listen_tls(struct transport *t, const struct transport_tls *p);
 

@@ -1,11 +1,12 @@
 """Trunks that are known by their certificate (RFC 5922), over TLS as it is: pbx.trunk.tls_identity."""
 import pathlib
+import socket
 import subprocess
 import tempfile
 
 import pytest
 
-from office import Office
+from office import Office, SLOW, TLS_PORT, WSS_PORT
 from sip import ConnectionClosed, Phone, tls_client
 
 EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
@@ -35,6 +36,16 @@ class Authority:
         made = self.directory / "crl.new"
         self._run(*ca, "-gencrl", "-out", made)
         return made.rename(self.directory / "crl.pem")
+
+    def vouch(self, name):
+        """What it says of that certificate, as its responder would: it isn't revoked."""
+        index, request, made = (self.directory / file for file in ("ocsp.txt", "ocsp.req", "ocsp.der"))
+        serial = f"{int.from_bytes(name.encode(), 'big'):X}"
+        index.write_text(f"V\t991231235959Z\t\t{'0' * (len(serial) % 2)}{serial}\tunknown\t/CN={name}\n")
+        self._run("ocsp", "-issuer", self.cert, "-cert", self.directory / f"{name}.pem", "-reqout", request)
+        self._run("ocsp", "-index", index, "-CA", self.cert, "-rsigner", self.cert, "-rkey", self.key, "-reqin", request, "-respout", made,
+                  "-ndays", "1")
+        return made
 
     def issue(self, file, names, days=2):
         path, request, extensions = (self.directory / f"{file}.{ext}" for ext in ("pem", "csr", "ext"))
@@ -177,3 +188,36 @@ def test_tls_without_the_needed_certificate_there_is_no_connection(own_office):
     with pytest.raises((ConnectionClosed, OSError)):
         with Phone(own_office, "1001", proto="tls") as phone:
             phone.ask("OPTIONS")
+
+
+def is_upgraded(office, port, certificate):
+    """Does it serve a WebSocket to who shows this certificate?"""
+    with socket.create_connection((office.addr, port), 5 * SLOW) as plain:
+        try:
+            with tls_client(certificate).wrap_socket(plain) as stream:
+                stream.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                               b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: sip\r\n\r\n")
+                return stream.recv(100).startswith(b"HTTP/1.1 101")
+        except OSError:
+            return False
+
+
+def test_tls_what_is_revoked_and_what_is_vouched_for():
+    """RFC 5280: also over WSS a revoked certificate opens nothing where one is needed. RFC 6066 §8: ours comes with what its
+    authority has said of it, by either way."""
+    with tempfile.TemporaryDirectory(prefix="wss-") as folder:
+        folder = pathlib.Path(folder)
+        folder.chmod(0o755)
+        ours = Authority(folder, "ours")
+        good, revoked, server = (ours.issue(name, "DNS:pbx.example.com") for name in ("good", "revoked", "server"))
+        office = Office(tls={"cert": server, "ca": ours.cert, "client": "need", "crl": ours.revoke("revoked"), "ocsp": ours.vouch("server")})
+        try:
+            office.start()
+            for certificate, is_served in ((good, True), (revoked, False), (None, False)):
+                assert is_upgraded(office, WSS_PORT, certificate) == is_served, certificate
+            for port in TLS_PORT, WSS_PORT:
+                seen = subprocess.run(["openssl", "s_client", "-connect", f"{office.addr}:{port}", "-status", "-CAfile", ours.cert, "-cert", good],
+                                      input="", capture_output=True, text=True, timeout=20 * SLOW).stdout
+                assert "OCSP Response Status: successful" in seen and "Cert Status: good" in seen, seen
+        finally:
+            office.stop()

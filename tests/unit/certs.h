@@ -2,6 +2,7 @@
 #pragma once
 
 #include <openssl/evp.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdarg.h>
@@ -104,4 +105,42 @@ static inline void authority_issue(const struct authority *a, const char *cn, co
 	fclose(f);
 	X509_free(x);
 	EVP_PKEY_free(key);
+}
+
+static inline int i2d_response_fp(FILE *f, const OCSP_RESPONSE *r)
+{
+	unsigned char *der = NULL;
+	int n = i2d_OCSP_RESPONSE(r, &der);
+	int ok = n > 0 && fwrite(der, 1, (size_t)n, f) == (size_t)n;
+
+	OPENSSL_free(der);
+	return ok;
+}
+
+/* What signer says of the certificate of that common name that a has issued, from an hour ago until then (RFC 6960), as a file. status: V_OCSP_CERTSTATUS_... */
+static inline void authority_vouch(const struct authority *a, const struct authority *signer, const char *cn, int status, long until_s,
+				   const EVP_MD *hash, const char *path)
+{
+	ASN1_TIME *from = X509_gmtime_adj(NULL, -3600), *until = X509_gmtime_adj(NULL, until_s);
+	OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
+	ASN1_INTEGER *serial = ASN1_INTEGER_new();
+	FILE *f = fopen(path, "w");
+	OCSP_RESPONSE *r;
+	OCSP_CERTID *id;
+
+	assert_non_null(f);
+	ASN1_INTEGER_set(serial, 1 + (long)((unsigned char)cn[0]));
+	id = OCSP_cert_id_new(hash, X509_get_subject_name(a->cert), X509_get0_pubkey_bitstr(a->cert), serial);
+	assert_non_null(OCSP_basic_add1_status(basic, id, status, OCSP_REVOKED_STATUS_NOSTATUS,
+					       status == V_OCSP_CERTSTATUS_REVOKED ? from : NULL, from, until));
+	assert_int_equal(OCSP_basic_sign(basic, signer->cert, signer->key, EVP_sha256(), NULL, 0), 1);
+	r = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
+	assert_true(i2d_response_fp(f, r));
+	fclose(f);
+	OCSP_RESPONSE_free(r);
+	OCSP_BASICRESP_free(basic);
+	OCSP_CERTID_free(id);
+	ASN1_INTEGER_free(serial);
+	ASN1_TIME_free(from);
+	ASN1_TIME_free(until);
 }

@@ -99,7 +99,7 @@ static void test_config_every_key_is_read(void **state)
 		"  min_expires = 1; max_expires = 604800; default_expires = 2; nonce_life = 86400; connections = 9; connections_per_address = 3; connection_idle = 77; };\n"
 		"tls = { listen = ( { addr = \"::1\"; port = 5061; } ); cert = \"/c\"; key = \"/k\"; ca = \"/a\"; crl = \"/r\"; client = \"need\";"
 		" certs = ( { cert = \"/d\"; }, { key = \"/f\"; cert = \"/e\"; } );\n"
-		"verify_server = \"no\"; };\n"
+		"verify_server = \"no\"; ocsp = \"/o\"; ocsp_require = \"yes\"; };\n"
 		"dns = { servers = \"127.0.0.1:5353\"; timeout_ms = 500; };\n"
 		"ws = { listen = ( { addr = \"127.0.0.1\"; port = 5066; } ); origins = \"https://a\"; };\n"
 		"wss = { listen = ( { addr = \"127.0.0.1\"; port = 5067; } ); origins = \"https://b\"; };\n"
@@ -140,6 +140,8 @@ static void test_config_every_key_is_read(void **state)
 	assert_string_equal(c.tls_certs.at[1].key, "/f");
 	assert_int_equal(c.tls_client, CLIENT_NEEDED);
 	assert_false(c.tls_verify_server);
+	assert_string_equal(c.tls_ocsp, "/o");
+	assert_true(c.tls_ocsp_require);
 	assert_string_equal(c.dns_servers, "127.0.0.1:5353");
 	assert_int_equal(c.dns_timeout_ms, 500);
 	assert_int_equal(c.next_target_ms, 4000);

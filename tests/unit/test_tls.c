@@ -377,6 +377,63 @@ static void test_tls_list_of_revoked_ones_is_read_again(void **state)
 	tls_context_free(client);
 }
 
+/* RFC 6066 §8, RFC 6960: what an authority says of a server's certificate comes with that. Nobody is believed but the authority. */
+static void test_tls_stapled_answer_is_believed(void **state)
+{
+	enum { NONE = -1, GOOD = V_OCSP_CERTSTATUS_GOOD, REVOKED = V_OCSP_CERTSTATUS_REVOKED, UNKNOWN = V_OCSP_CERTSTATUS_UNKNOWN };
+	struct bed *b = *state;
+	const struct { int status; const char *about; const struct authority *by; long until_s; bool is_needed, is_good; } v[] = {
+		{ GOOD, "x", &b->ca, 3600, true, true }, { GOOD, "x", &b->ca, 3600, false, true },
+		{ REVOKED, "x", &b->ca, 3600, true, false }, { REVOKED, "x", &b->ca, 3600, false, false },
+		{ UNKNOWN, "x", &b->ca, 3600, true, false }, { UNKNOWN, "x", &b->ca, 3600, false, true },
+		{ GOOD, "x", &b->ca, -1800, true, false },      /* out of date: it isn't shown */
+		{ GOOD, "x", &b->other, 3600, true, false }, { REVOKED, "x", &b->other, 3600, false, true },
+		{ GOOD, "y", &b->ca, 3600, true, false },       /* of another: it isn't shown */
+		{ NONE, NULL, NULL, 0, true, false }, { NONE, NULL, NULL, 0, false, true },
+	};
+
+	authority_issue(&b->ca, "x", "DNS:sbc.example.com", b->path);
+	for (size_t i = 0; i < 2 * ARRAY_LEN(v); i++) {
+		struct tls *s, *c;
+		size_t k = i / 2;
+
+		if (v[k].status != NONE)
+			authority_vouch(&b->ca, v[k].by, v[k].about, v[k].status, v[k].until_s, i & 1 ? EVP_sha256() : EVP_sha1(), b->path3);
+		ends(&(struct tls_context_params){ .cert = b->path, .ocsp = v[k].status == NONE ? NULL : b->path3 },
+		     &(struct tls_context_params){ .ca = b->ca_path, .checks_server = true, .needs_ocsp = v[k].is_needed },
+		     "sbc.example.com", &s, &c);
+		if (converse(s, c, 9999) != (v[k].is_good ? 0 : -EACCES))
+			fail_msg("row %zu", k);
+		tls_free(s);
+		tls_free(c);
+	}
+}
+
+/* A new answer is shown as soon as it is read; one that is broken keeps nobody away. */
+static void test_tls_stapled_answer_is_read_again(void **state)
+{
+	struct bed *b = *state;
+	struct tls_context *server, *client;
+	FILE *f;
+
+	authority_issue(&b->ca, "x", "DNS:sbc.example.com", b->path);
+	f = fopen(b->path3, "w");
+	assert_non_null(f);
+	fputs("nothing", f);
+	fclose(f);
+	assert_int_equal(tls_context_new(&server, &(struct tls_context_params){ .cert = b->path, .ocsp = b->path3 }), 0);
+	assert_int_equal(tls_context_new(&client, &(struct tls_context_params){ .ca = b->ca_path, .checks_server = true, .needs_ocsp = true }), 0);
+	assert_false(serves_name(server, client, "sbc.example.com"));
+	authority_vouch(&b->ca, &b->ca, "x", V_OCSP_CERTSTATUS_GOOD, 3600, EVP_sha1(), b->path3);
+	assert_int_equal(tls_context_reload(server), 0);
+	assert_true(serves_name(server, client, "sbc.example.com"));
+	authority_vouch(&b->ca, &b->ca, "x", V_OCSP_CERTSTATUS_REVOKED, 3600, EVP_sha1(), b->path3);
+	assert_int_equal(tls_context_reload(server), 0);
+	assert_false(serves_name(server, client, "sbc.example.com"));
+	tls_context_free(server);
+	tls_context_free(client);
+}
+
 static void test_tls_certificate_renewed_while_connected(void **state)
 {
 	struct bed *b = *state;
@@ -558,6 +615,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tls_peer_identities_are_those_of_its_certificate, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_revoked_certificate_is_nobodys, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_list_of_revoked_ones_is_read_again, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_stapled_answer_is_believed, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_tls_stapled_answer_is_read_again, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_certificate_renewed_while_connected, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_certificate_is_that_of_the_name_called, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_tls_renewed_between_two_hellos, bed_setup, bed_teardown),
