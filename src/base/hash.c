@@ -1,4 +1,4 @@
-/* hash.c - SipHash-2-4, as its paper has it (section 2). */
+/* hash.c - SipHash-2-4, as its paper has it (section 2); and a product folded, eight bytes at a time. */
 #include "base/hash.h"
 
 #include <endian.h>
@@ -54,4 +54,22 @@ uint64_t hash_keyed(const unsigned char key[HASH_KEY], const void *p, size_t n)
 	for (int i = 0; i < 4; i++)
 		sip_round(v);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+	unsigned __int128 product = (unsigned __int128)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+uint64_t hash_plain(const void *p, size_t n)
+{
+	const unsigned char *at = p;
+	uint64_t h = 0x9e3779b97f4a7c15u ^ n, last = 0;
+
+	for (; n >= 8; n -= 8, at += 8)
+		h = fold(h ^ word(at), 0xd6e8feb86659fd93u);
+	memcpy(&last, at, n);
+	return fold(h ^ le64toh(last), 0xa0761d6478bd642fu);
 }

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/rng.h"
 #include "directory/directory_int.h"
 
 #define POLL_MS 3000
@@ -304,13 +303,10 @@ int directory_new(struct directory **out, uv_loop_t *loop, struct db *db, const 
 {
 	static const struct db_listen_handler handler = { .on_up = on_up, .on_notify = on_notify };
 	struct directory *d = calloc(1, sizeof(*d));
-	struct rng rng;
 	int err;
 
 	if (!d)
 		return -ENOMEM;
-	rng_init(&rng);
-	rng_fill(&rng, d->hash_key, sizeof(d->hash_key));
 	d->loop = loop;
 	d->db = db;
 	d->log = log;

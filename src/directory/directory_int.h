@@ -4,7 +4,6 @@
  */
 #pragma once
 
-#include "base/hash.h"
 #include "base/index.h"
 #include "base/out.h"
 #include "directory/directory.h"
@@ -67,7 +66,6 @@ struct directory {
 	struct directory_watcher *watchers;
 	struct dir_rows rows[DIR_TABLE_COUNT];
 	struct dir_row *fetched[DIR_TABLE_COUNT];
-	unsigned char hash_key[HASH_KEY];
 	unsigned char secret[32];
 	bool has_secret, is_loaded, is_closing;
 	struct dir_algorithms in_use;

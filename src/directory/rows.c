@@ -23,14 +23,9 @@ static void row_free(struct dir_row *r)
 	free(r);
 }
 
-static uint64_t hash(const struct directory *d, struct str key)
-{
-	return hash_keyed(d->hash_key, key.p, key.n);
-}
-
 static struct dir_row *row_find(const struct directory *d, enum dir_table t, struct str key)
 {
-	uint64_t h = hash(d, key), at = h;
+	uint64_t h = hash_plain(key.p, key.n), at = h;
 	struct dir_row *r;
 
 	while ((r = index_next(&d->rows[t].by_key, h, &at)))
@@ -44,7 +39,7 @@ static void row_drop(struct directory *d, enum dir_table t, struct dir_row *r)
 	if (t == DIR_CREDENTIAL || t == DIR_DOMAIN)
 		userhash_forget(d);
 	d->in_use.is_known = false;
-	index_remove(&d->rows[t].by_key, hash(d, str_from(r->key)), r);
+	index_remove(&d->rows[t].by_key, hash_plain(r->key, strlen(r->key)), r);
 	DL_DELETE(d->rows[t].first, r);
 	row_free(r);
 }
@@ -64,7 +59,7 @@ static void row_put(struct directory *d, enum dir_table t, struct dir_row *r)
 	if (t == DIR_CREDENTIAL || t == DIR_DOMAIN)
 		userhash_forget(d);
 	d->in_use.is_known = false;
-	if (index_add(&d->rows[t].by_key, hash(d, str_from(r->key)), r) != 0) {
+	if (index_add(&d->rows[t].by_key, hash_plain(r->key, strlen(r->key)), r) != 0) {
 		log_error(d->log, "%s %s: no memory for it", dir_tables[t].name, r->key);
 		row_free(r);
 		return;

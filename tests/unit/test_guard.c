@@ -432,6 +432,29 @@ static void test_hash_keyed_vectors(void **state)
 		assert_true(hash_keyed(key, in, vectors[i].n) == vectors[i].hash);
 }
 
+/* What an administrator numbers in a row comes to stand all over a table: no slot of 65536 gets more than chance gives it. */
+static void test_hash_plain_spreads_numbers(void **state)
+{
+	static unsigned char low[65536], high[65536];
+	unsigned most = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 65536; i++) {
+		char key[32];
+		uint64_t h = hash_plain(key, (size_t)snprintf(key, sizeof(key), "office-%u/%u", i % 3, 10000 + i));
+
+		low[h & 0xffff]++;
+		high[h >> 48]++;
+	}
+	for (unsigned i = 0; i < 65536; i++) {
+		most = low[i] > most ? low[i] : most;
+		most = high[i] > most ? high[i] : most;
+	}
+	assert_in_range(most, 2, 12);
+	assert_true(hash_plain("abcdefgh", 8) != hash_plain("abcdefgh\0", 9));
+	assert_true(hash_plain("", 0) != hash_plain("\0", 1));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -455,6 +478,7 @@ int main(void)
 		TEST(test_guard_an_account_is_printable),
 		TEST(test_guard_without_one_all_pass),
 		cmocka_unit_test(test_hash_keyed_vectors),
+		cmocka_unit_test(test_hash_plain_spreads_numbers),
 	};
 
 	return cmocka_run_group_tests_name("guard", tests, NULL, NULL);
