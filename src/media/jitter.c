@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "media/conceal.h"
+
 #define SLOTS 32
 #define SLOT_MS 20
 #define CHUNKS_MAX 10          /* slots a packet may fill */
@@ -21,7 +23,9 @@
 #define DTX_MAX_MS 1000        /* an announced pause has a sign of life each 400 ms */
 #define NOISE_MAX_MS 30000     /* comfort noise is renewed when it likes (RFC 3389 §4) */
 #define GROW_MS 10
-#define CALM_FRAMES 1000       /* 10 s without a late packet: try with less delay */
+#define CALM_FRAMES 1000       /* 10 s without a late packet: try with less delay; */
+#define CALM_SPREAD 100        /* 1 s is enough where the packets' spread is less than it */
+#define SPREAD_FRAMES 400      /* for so long a spread is remembered, and as long again */
 #define SLACK_MS 40            /* buffered beyond the target: catch up */
 #define FAT_QUIET 20           /* frames for which so much is buffered before quiet ones are left out, */
 #define FAT_ANY 300            /* and before any are: words have pauses between them */
@@ -40,7 +44,7 @@ struct jitter {
 	uint32_t rate_hz;
 	size_t slot_bytes;
 	struct decoder *decoder;
-	plc_state_t *plc;      /* NULL: the codec conceals by itself */
+	struct conceal *conceal; /* NULL: the codec conceals by itself */
 	enum { EMPTY, FILLING, PLAYING } state;
 	uint32_t next_ts;      /* EMPTY: unset; FILLING: of the first packet */
 	uint32_t newest_ts;    /* end of the newest slot */
@@ -49,6 +53,13 @@ struct jitter {
 	uint32_t skipped;      /* and how far next_ts has moved on meanwhile */
 	uint32_t hold_ms;      /* to let the delay grow by */
 	uint32_t target_ms;
+	uint32_t clock;        /* of ours, in units of the timestamp's; stands still while EMPTY */
+	struct {               /* arrivals against timestamps: how far apart the earliest and the latest are */
+		uint32_t base; /* clock less timestamp of the first packet */
+		int32_t min, max; /* of this run of packets, against it */
+		uint32_t now, before; /* widest, in the window that goes on and the one before; in units */
+		unsigned frames;
+	} spread;
 	uint32_t calm, fat;    /* frames since the last late packet; with too much buffered */
 	bool has_left_out;     /* the frame before */
 	bool has_noise;        /* from noise_ts on, until a later packet */
@@ -92,8 +103,8 @@ struct jitter *jitter_new(enum codec_id codec, uint32_t rate_hz)
 	j->target_ms = JITTER_START_MS;
 	j->decoder = decoder_new(codec, rate_hz);
 	if (j->decoder && !codec_conceals(c))
-		j->plc = plc_init(NULL);
-	if (!j->decoder || (!j->plc && !codec_conceals(c))) {
+		j->conceal = conceal_new(rate_hz);
+	if (!j->decoder || (!j->conceal && !codec_conceals(c))) {
 		jitter_free(j);
 		return NULL;
 	}
@@ -107,8 +118,7 @@ void jitter_free(struct jitter *j)
 	decoder_free(j->decoder);
 	if (j->noise)
 		noise_free(j->noise);
-	if (j->plc)
-		plc_free(j->plc);
+	conceal_free(j->conceal);
 	free(j);
 }
 
@@ -130,6 +140,57 @@ void jitter_get_stats(const struct jitter *j, struct jitter_stats *out)
 {
 	*out = j->stats;
 	out->delay_ms = j->target_ms;
+	out->next_ts = j->next_ts - (uint32_t)(j->nfifo * j->codec->clock_hz / j->rate_hz); /* the rest of a packet is decoded already */
+}
+
+/* ---- how late packets come ---- */
+
+/* The clock moves in frames, so a packet may have come 10 ms before. */
+static uint32_t spread_ms(const struct jitter *j)
+{
+	uint32_t most = j->spread.now > j->spread.before ? j->spread.now : j->spread.before;
+
+	return ms_of_units(j, most) / 10 * 10 + GROW_MS;
+}
+
+/* The delay with which all packets of late would have been in time. */
+static uint32_t wanted_ms(const struct jitter *j)
+{
+	uint32_t ms = spread_ms(j);
+
+	return ms < JITTER_MIN_MS ? JITTER_MIN_MS : ms > JITTER_MAX_MS ? JITTER_MAX_MS : ms;
+}
+
+/* A new run of packets: its timestamps say nothing about those before. */
+static void spread_begin(struct jitter *j, uint32_t ts)
+{
+	j->spread.base = j->clock - ts;
+	j->spread.min = j->spread.max = 0;
+}
+
+static void spread_packet(struct jitter *j, uint32_t ts)
+{
+	int32_t d = (int32_t)(j->clock - ts - j->spread.base);
+
+	if (d < j->spread.min)
+		j->spread.min = d;
+	if (d > j->spread.max)
+		j->spread.max = d;
+	if ((uint32_t)(j->spread.max - j->spread.min) > j->spread.now)
+		j->spread.now = (uint32_t)(j->spread.max - j->spread.min);
+}
+
+/* After a window what is measured begins anew, so that drift doesn't add up. */
+static void spread_pass(struct jitter *j)
+{
+	j->clock += units_of_ms(j, 10);
+	if (++j->spread.frames < SPREAD_FRAMES)
+		return;
+	j->spread.frames = 0;
+	j->spread.before = j->spread.now;
+	j->spread.now = 0;
+	j->spread.base += (uint32_t)j->spread.min;
+	j->spread.max = j->spread.min = 0;
 }
 
 /* ---- in ---- */
@@ -234,7 +295,12 @@ int jitter_put(struct jitter *j, uint32_t ts, const uint8_t *payload, size_t len
 		j->state = FILLING;
 		j->next_ts = j->newest_ts = ts;
 		j->waited_ms = 0;
+		spread_begin(j, ts);
+		/* The first one may itself be as late as packets get: to add all of that again would double it. */
+		if (j->target_ms > JITTER_START_MS)
+			j->target_ms = JITTER_START_MS;
 	}
+	spread_packet(j, ts);
 	while (len > 0) {
 		size_t n = len < chunk ? len : chunk;
 		uint32_t units = codec_units(j->codec, payload, n);
@@ -303,22 +369,9 @@ static void slot_play(struct jitter *j, struct slot *s)
 		return;
 	n -= (ptrdiff_t)skip;
 	memmove(pcm, pcm + skip, (size_t)n * sizeof(*pcm));
-	if (j->plc)
-		plc_rx(j->plc, pcm, (int)n); /* also blends what was concealed into what follows */
+	if (j->conceal)
+		conceal_heard(j->conceal, pcm, (size_t)n); /* also blends what was concealed into what follows */
 	j->nfifo += (size_t)n;
-}
-
-/* Puts the history in order before SpanDSP does, which (0.0.6) moves it down over itself with memcpy: undefined, and
- * with some C libraries wrong. When buf_ptr is 0 it has nothing left to do. */
-static void history_normalise(plc_state_t *plc)
-{
-	int16_t newer[PLC_HISTORY_LEN];
-	size_t n = (size_t)plc->buf_ptr, rest = PLC_HISTORY_LEN - n;
-
-	memcpy(newer, plc->history, n * sizeof(newer[0]));
-	memmove(plc->history, plc->history + n, rest * sizeof(newer[0]));
-	memcpy(plc->history + rest, newer, n * sizeof(newer[0]));
-	plc->buf_ptr = 0;
 }
 
 /* Fills the fifo up to a frame; a codec's own concealment adds a whole one. Returns the samples made. */
@@ -330,10 +383,9 @@ static size_t conceal(struct jitter *j, size_t need)
 		n = need - j->nfifo;
 		for (size_t i = 0; i < n; i++)
 			j->fifo[j->nfifo + i] = noise(j->noise);
-	} else if (j->plc) {
+	} else if (j->conceal) {
 		n = need - j->nfifo;
-		history_normalise(j->plc);
-		plc_fillin(j->plc, j->fifo + j->nfifo, (int)n);
+		conceal_fill(j->conceal, j->fifo + j->nfifo, n);
 	} else if (!decoder_conceal(j->decoder, NULL, 0, j->fifo + j->nfifo, n)) {
 		memset(j->fifo + j->nfifo, 0, n * sizeof(*j->fifo));
 	}
@@ -351,7 +403,7 @@ static bool recover(struct jitter *j)
 	uint32_t missing;
 	size_t n;
 
-	for (unsigned i = 0; i < SLOTS && !j->plc; i++) {
+	for (unsigned i = 0; i < SLOTS && !j->conceal; i++) {
 		const struct slot *s = &j->slots[i];
 
 		if (s->used && (int32_t)(s->ts - j->next_ts) > 0 && (!next || (int32_t)(s->ts - next->ts) < 0))
@@ -381,9 +433,9 @@ static void fifo_take(struct jitter *j, int16_t *pcm, size_t need)
 /* Keeps the delay near its target: less after a long calm, and never much more for long. */
 static void adapt(struct jitter *j)
 {
-	if (++j->calm >= CALM_FRAMES) {
-		j->calm = 0;
-		if (j->target_ms > JITTER_START_MS / 2)
+	if (++j->calm >= CALM_FRAMES || (j->calm % CALM_SPREAD == 0 && j->target_ms > wanted_ms(j) + GROW_MS)) {
+		j->calm = j->calm < CALM_FRAMES ? j->calm : 0;
+		if (j->target_ms > JITTER_MIN_MS)
 			j->target_ms -= GROW_MS;
 	}
 	j->fat = buffered_ms(j) > j->target_ms + SLACK_MS ? j->fat + 1 : 0;
@@ -448,6 +500,8 @@ enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm)
 	size_t need = j->rate_hz / 100;
 	uint32_t missing;
 
+	if (j->state != EMPTY)
+		spread_pass(j);
 	if (j->state == FILLING) {
 		if (j->waited_ms >= j->target_ms || buffered_ms(j) > j->target_ms + SLOT_MS) {
 			j->state = PLAYING;

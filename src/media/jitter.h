@@ -1,10 +1,12 @@
 /* jitter.h - packets that come when they like, turned into 10 ms of sound whenever asked.
  *
  * Packets are kept encoded, ordered by their RTP timestamp, and decoded when their time has come. The delay starts
- * at JITTER_START_MS, grows when packets come too late and shrinks again when for a long time none did. What comes in a burst
+ * at JITTER_START_MS (so does a talk spurt that comes after more than that) and stays between JITTER_MIN_MS and JITTER_MAX_MS. It grows when
+ * packets come too late, and shrinks when they have come closer together than it, as measured over the last seconds, or when for a long
+ * time none came too late. What comes in a burst
  * after its sender stood still is played whole; the delay that this makes shrinks in the next pause of what is said. A missing packet
- * is concealed: by its codec, from what the next one says of it (Opus FEC) when that is there already; else by SpanDSP's packet
- * loss concealment, fading out over 50 ms. When nothing comes any more (a talk spurt has ended, the peer is on hold), it goes idle and
+ * is concealed: by its codec, from what the next one says of it (Opus FEC) when that is there already; else from the
+ * last pitch period, fading out over 50 ms (conceal.h). When nothing comes any more (a talk spurt has ended, the peer is on hold), it goes idle and
  * begins anew with the next packet; a pause that the codec has announced (DTX) is filled with its noise meanwhile.
  *
  * All memory is allocated by jitter_new().
@@ -19,6 +21,7 @@
 #include "media/codec.h"
 
 #define JITTER_START_MS 40
+#define JITTER_MIN_MS 20
 #define JITTER_MAX_MS 200
 
 struct jitter;
@@ -34,6 +37,7 @@ struct jitter_stats {
 	uint32_t concealed_ms, late, overrun; /* packets came too late; frames were left out to catch up */
 	uint32_t recovered_ms;                /* lost, but said again by what came next (FEC) */
 	uint32_t delay_ms;                    /* target of now */
+	uint32_t next_ts;                     /* where what is heard next begins */
 };
 
 /* rate_hz: from codec_rate(). NULL without memory. */

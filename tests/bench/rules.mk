@@ -20,6 +20,17 @@ units: $(BENCH_BIN)
 bench: all $(BENCH_BIN) $(BUILD)/tests/sip/flood  ## CPU a call and a packet, memory a call, against their budgets
 	@BUILD=$(BUILD) /usr/bin/python3 -B tests/bench/run.py $(BENCH_FLAGS)
 
+# What the jitter buffer makes of bad networks: see the head of jitter.c.
+.PHONY: bench-jitter
+$(BUILD)/tests/bench/jitter: $(BUILD)/tests/bench/jitter.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -fno-lto -o $@ $^ $(ALL_LIBS)
+
+units: $(BUILD)/tests/bench/jitter
+
+bench-jitter: $(BUILD)/tests/bench/jitter  ## the jitter buffer on bad networks, beside a fixed one
+	@$<
+
 # Messages a second, beside other parsers: see the head of parse.c. Those are of Debian, for this alone.
 .PHONY: bench-parse deps-bench
 

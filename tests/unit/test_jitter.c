@@ -271,6 +271,148 @@ static void test_jitter_opus_long_packets_are_played_whole(void **state)
 	encoder_free(e);
 }
 
+/* ---- what networks do ---- */
+
+/* Packet k of 20 ms, of a sound that isn't silence, at a time of ours; the timestamps wrap in the midst of it. */
+#define WRAPS_FROM (0u - 160 * 250)
+
+struct sender {
+	unsigned n;              /* packets */
+	double rate;             /* its clock to ours: 1 + 300e-6 is slow */
+	unsigned late_every, late_ms; /* each so many comes so much later: out of order, if that is more than 20 */
+	bool doubles;            /* each comes twice */
+	unsigned spurt, pause;   /* packets said, and packets' time of silence that is not sent; 0: no pauses */
+};
+
+static bool is_said(const struct sender *s, unsigned k)
+{
+	return !s->spurt || k % (s->spurt + s->pause) < s->spurt;
+}
+
+/* What is left of it. most_ms: the longest delay in its last half. */
+static struct jitter_stats hear(const struct sender *s, unsigned *sound_ms, unsigned *most_ms)
+{
+	struct jitter *j = jitter_new(CODEC_PCMU, 8000);
+	struct jitter_stats stats;
+	unsigned length_ms = (unsigned)(s->n * 20 * s->rate);
+
+	assert_non_null(j);
+	*sound_ms = *most_ms = 0;
+	for (unsigned now_ms = 0; now_ms < length_ms + 400; now_ms += 10) {
+		unsigned about = (unsigned)(now_ms / 20 / s->rate);
+		int16_t pcm[80];
+
+		for (unsigned k = about > 20 ? about - 20 : 0; k <= about + 1 && k < s->n; k++) {
+			double at = k * 20 * s->rate + (s->late_every && k % s->late_every == 0 ? s->late_ms : 0);
+			uint8_t payload[160];
+
+			if (!is_said(s, k) || at > now_ms || at <= now_ms - 10.0)
+				continue;
+			memset(payload, 0x20 + (int)(k % 16), sizeof(payload));
+			for (int i = 0; i <= s->doubles; i++)
+				assert_int_equal(jitter_put(j, WRAPS_FROM + 160 * k, payload, sizeof(payload)), 0);
+		}
+		if (jitter_get(j, pcm) != JITTER_SOUND)
+			continue;
+		*sound_ms += 10;
+		jitter_get_stats(j, &stats);
+		if (now_ms > length_ms / 2 && now_ms < length_ms) {
+			double heard_ms = ((uint32_t)(stats.next_ts - WRAPS_FROM) / 8.0 - 10) * s->rate;
+
+			if (now_ms > heard_ms && now_ms - heard_ms > *most_ms)
+				*most_ms = (unsigned)(now_ms - heard_ms);
+		}
+	}
+	jitter_get_stats(j, &stats);
+	jitter_free(j);
+	return stats;
+}
+
+/* What no network may cost: rows of it, and the most of made up sound and delay that they may lead to. */
+static void test_jitter_network_costs_no_more_than_it_must(void **state)
+{
+	static const struct { const char *name; struct sender s; unsigned concealed_ms, late, cut, delay_ms; } rows[] = {
+		{ "as sent", { .n = 500, .rate = 1 }, 0, 0, 0, 60 },
+		{ "twice", { .n = 500, .rate = 1, .doubles = true }, 0, 0, 0, 60 },
+		{ "reordered", { .n = 500, .rate = 1, .late_every = 10, .late_ms = 30 }, 0, 0, 0, 60 },
+		{ "later than the delay", { .n = 1000, .rate = 1, .late_every = 10, .late_ms = 90 }, 120, 8, 8, 150 },
+		/* a frame each 33 s, ten minutes long */
+		{ "300 ppm fast", { .n = 30000, .rate = 1 - 300e-6 }, 0, 0, 18, 110 },
+		{ "300 ppm slow", { .n = 30000, .rate = 1 + 300e-6 }, 240, 24, 0, 60 },
+		{ "pauses", { .n = 2000, .rate = 1, .spurt = 30, .pause = 25 }, 0, 0, 0, 60 },
+		{ "pauses, reordered", { .n = 2000, .rate = 1, .spurt = 30, .pause = 25, .late_every = 7, .late_ms = 30 }, 60, 4, 0, 80 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct sender *s = &rows[i].s;
+		unsigned sound_ms, most_ms, said_ms = 0;
+		struct jitter_stats stats = hear(s, &sound_ms, &most_ms);
+
+		for (unsigned k = 0; k < s->n; k++)
+			said_ms += is_said(s, k) ? 20 : 0;
+		if (stats.concealed_ms > rows[i].concealed_ms || stats.late > rows[i].late || stats.overrun > rows[i].cut || most_ms > rows[i].delay_ms)
+			fail_msg("%s: %u ms made up, %u late, %u cut, delay %u ms", rows[i].name, stats.concealed_ms, stats.late, stats.overrun, most_ms);
+		if (sound_ms + 10 * stats.overrun + stats.concealed_ms + 20 * stats.late < said_ms || sound_ms > said_ms)
+			fail_msg("%s: %u ms of %u heard", rows[i].name, sound_ms, said_ms);
+	}
+}
+
+/* A bad quarter of a minute isn't paid for with delay ever after: the packets show that less will do. */
+static void test_jitter_delay_shrinks_when_packets_come_together_again(void **state)
+{
+	struct jitter *j = jitter_new(CODEC_PCMU, 8000);
+	struct jitter_stats stats;
+	unsigned at_worst = 0;
+
+	(void)state;
+	assert_non_null(j);
+	for (unsigned now_ms = 0, k = 0; now_ms < 30000; now_ms += 10) {
+		int16_t pcm[80];
+
+		for (; k * 20 <= now_ms && !(now_ms < 5000 && now_ms % 1000 >= 200 && now_ms % 1000 < 300); k++) {
+			uint8_t payload[160];
+
+			memset(payload, k % 10 ? 0x20 : 0xff, sizeof(payload));
+			assert_int_equal(jitter_put(j, 160 * k, payload, sizeof(payload)), 0);
+		}
+		jitter_get(j, pcm);
+		jitter_get_stats(j, &stats);
+		assert_true(stats.delay_ms <= JITTER_MAX_MS);
+		if (stats.delay_ms > at_worst)
+			at_worst = stats.delay_ms;
+	}
+	assert_true(at_worst >= 70);
+	assert_in_range(stats.delay_ms, JITTER_MIN_MS, JITTER_START_MS);
+	jitter_free(j);
+}
+
+/* Whatever comes, the delay has an end. */
+static void test_jitter_delay_is_bounded(void **state)
+{
+	struct jitter *j = jitter_new(CODEC_PCMU, 8000);
+	struct jitter_stats stats;
+	uint32_t chance = 1;
+
+	(void)state;
+	assert_non_null(j);
+	for (unsigned k = 0; k < 20000; k++) {
+		uint8_t payload[160];
+		int16_t pcm[80];
+
+		memset(payload, 0x20, sizeof(payload));
+		chance = chance * 1664525 + 1013904223;
+		if (chance >> 30)
+			assert_int_equal(jitter_put(j, 80 * k - 8 * (chance >> 20 & 0x3ff), payload, sizeof(payload)), 0);
+		jitter_get(j, pcm);
+		jitter_get_stats(j, &stats);
+		assert_in_range(stats.delay_ms, JITTER_MIN_MS, JITTER_MAX_MS);
+	}
+	assert_true(stats.late > 0);
+	assert_true(stats.concealed_ms <= stats.heard_ms);
+	jitter_free(j);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -279,6 +421,9 @@ int main(void)
 		cmocka_unit_test(test_jitter_lost_packet_is_concealed_in_place),
 		cmocka_unit_test(test_jitter_timestamp_that_jumps_begins_anew),
 		cmocka_unit_test(test_jitter_comfort_noise_fills_a_pause),
+		cmocka_unit_test(test_jitter_network_costs_no_more_than_it_must),
+		cmocka_unit_test(test_jitter_delay_shrinks_when_packets_come_together_again),
+		cmocka_unit_test(test_jitter_delay_is_bounded),
 		cmocka_unit_test(test_jitter_opus_tells_what_was_lost),
 		cmocka_unit_test(test_jitter_opus_pause_is_no_loss),
 		cmocka_unit_test(test_jitter_opus_long_packets_are_played_whole),
