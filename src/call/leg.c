@@ -79,6 +79,7 @@ static void leg_free(struct leg *leg)
 	free(leg->decoded_sdp);
 	free(leg->redirects);
 	free(leg->infos);
+	free(leg->image);
 	free(leg);
 }
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "call/call_int.h"
+#include "sdp/oa_image.h"
 
 #define SDP_TEXT_MAX 4096
 
@@ -25,6 +26,7 @@ int leg_open_stream(struct leg *leg, const union sockaddr_any *local, const stru
 /* Descriptions. codec_of: the leg whose codecs we would like to share, or NULL. */
 int leg_write_offer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o);
 int leg_write_answer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o);
+int leg_write_image(struct leg *leg, const union sockaddr_any *local, const struct oa_image *theirs, bool is_offer, struct out *o);
 int leg_write_decline(struct leg *leg, const union sockaddr_any *local, struct out *o); /* see oa_decline() */
 /* leg_codecs.c. Their offer has been answered: it says what they can. */
 void leg_note_offered(struct leg *leg);
@@ -52,6 +54,12 @@ void leg_ice_local(const struct leg *leg, struct oa_local *l);
 void leg_ice_offered(struct leg *leg);               /* an offer of ours has been written */
 void leg_ice_configure(struct leg *leg);             /* an exchange is complete; before the stream is configured */
 void leg_ice_unwanted(struct stream *s, void *arg);  /* on_unwanted of its stream */
+/* leg_t38.c: T.38 in place of the audio. An offer of it is passed to the partner, and answered when he has; false: it is none. */
+struct leg_image { struct strans *st; struct oa_image theirs; };
+bool leg_image_offered(struct leg *leg, struct strans *st, const struct sip_msg *m);
+bool leg_image_answered(struct leg *leg, int status, const struct sip_msg *m); /* false: nobody has asked it for such a thing */
+void leg_image_over(struct leg *leg);                /* after an exchange: it may be audio again, for the partner, too */
+void leg_image_part(struct leg *leg);                /* it loses its partner, or ends: who waits is told */
 /* leg_offer.c: offers after the first, both ways. */
 void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg);
 void leg_on_reoffer_done(struct session *s, int status, const struct sip_msg *m, void *arg);

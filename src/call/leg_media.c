@@ -60,6 +60,16 @@ int leg_write_answer(struct leg *leg, const union sockaddr_any *local, const str
 	return err;
 }
 
+int leg_write_image(struct leg *leg, const union sockaddr_any *local, const struct oa_image *theirs, bool is_offer, struct out *o)
+{
+	struct leg_codecs codecs;
+	struct oa_local l;
+	char addr[SOCKADDR_TEXT_MAX];
+
+	fill_local(&l, &codecs, addr, leg, local, NULL);
+	return is_offer ? oa_image_offer(leg->oa, &l, theirs, o) : oa_image_answer(leg->oa, &l, theirs, o);
+}
+
 int leg_write_decline(struct leg *leg, const union sockaddr_any *local, struct out *o)
 {
 	struct leg_codecs codecs;
@@ -463,6 +473,8 @@ void leg_unbridge(struct leg *leg)
 
 	if (!other)
 		return;
+	leg_image_part(leg);
+	leg_image_part(other);
 	leg->partner = NULL;
 	other->partner = NULL;
 	if (leg->stream)

@@ -106,12 +106,18 @@ void leg_on_reoffer_done(struct session *s, int status, const struct sip_msg *m,
 	(void)s;
 	if (status / 100 == 2 && m)
 		told_learn(leg, m);
+	if (leg_image_answered(leg, status, m)) {
+		leg_offer_waiting(leg);
+		call_wake(leg->call);
+		return;
+	}
 	if (status / 100 == 2 && (!leg_sdp_of(leg, m).n || oa_take_answer(leg->oa, leg_sdp_of(leg, m)) != 0))
 		status = 488; /* agreed to, but with nothing to be had from it */
 	if (status / 100 != 2)
 		oa_rollback(leg->oa);
 	else
 		leg_configure(leg);
+	leg_image_over(leg);
 	leg->reoffer_status = status;
 	leg->wants_reoffer = leg->wants_reoffer || is_overtaken;
 	if (status / 100 != 2 && !is_overtaken)
@@ -180,6 +186,8 @@ void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *
 	/* A change before the answer: what a reliable response said was no announcement, but the answer. */
 	if (session_is_agreed_early(s))
 		oa_keep_early_answer(leg->oa);
+	if (has_offer && leg_image_offered(leg, st, m))
+		return;
 	out_init_grow(&o, SDP_TEXT_MAX);
 	err = write_reply(leg, s, m, has_offer, &o);
 	if (err) {
@@ -195,6 +203,7 @@ void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *
 	if (err || !has_offer)
 		return;
 	leg_configure(leg);
+	leg_image_over(leg);
 	leg_update_bridge(leg);
 	leg_align_partner(leg, codec_before);
 	leg_offer_waiting(leg);

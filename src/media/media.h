@@ -176,6 +176,7 @@ struct stream_config {                 /* what offer/answer agreed; may be set a
 	struct opus_params opus;             /* what they wish to get, when codec is Opus */
 	bool relearn;                        /* signalling changed the address: learn the source anew */
 	uint32_t timeout_ms;                 /* neither RTP nor RTCP for so long, from the call that sets another value on: on_timeout; 0: never */
+	bool is_udptl;                       /* a fax as T.38 in place of RTP: packets pass to a partner who is the same */
 	bool rtcp_mux;                       /* RTCP goes where RTP goes (RFC 5761); it may come either way */
 	const struct secure_params *security;/* SRTP; NULL: plain RTP. What is not protected so is dropped, nothing else is sent */
 	const struct dtls_params *dtls;      /* SRTP with keys by DTLS (dtls_session.h), in the place of security; NULL: none */

@@ -101,7 +101,7 @@ struct rtp_session_config {         /* struct stream_config without its slack; w
 	uint32_t dtmf_clock_hz;
 	bool rtcp_mux;
 	uint8_t hears;               /* enum stream_hears */
-	bool digits_elsewhere;
+	bool digits_elsewhere, is_udptl;
 	struct addr remote, remote_rtcp;
 	uint32_t timeout_ms;         /* 0: never */
 	bool dtls_is_due;            /* as in dtls_params */
@@ -412,6 +412,9 @@ void agent_stop(struct rtp_session *s);                  /* and leaves it */
 void agent_packet(struct rtp_session *s, struct endpoint *e, const uint8_t *p, size_t n, const struct addr *from); /* STUN */
 /* Has the peer checked this way? */
 bool agent_accepts(struct rtp_session *s, const struct addr *from);
+
+/* t38_relay.c: UDPTL, in and on to the partner. from: NULL if the kernel has checked it */
+void t38_packet(struct rtp_session *s, uint8_t *packet, size_t n, const struct addr *from);
 
 /* report.c */
 void report_start(struct rtp_session *s);

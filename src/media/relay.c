@@ -193,6 +193,10 @@ static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const st
 	struct rtp_packet h;
 
 	count_one(&w->count.received);
+	if (s->config.is_udptl) {
+		t38_packet(s, packet, n, from);
+		return;
+	}
 	if (!demux_is_rtp(packet[0])) {
 		demux_other(s, &s->pair->rtp, packet, n, from);
 		return;

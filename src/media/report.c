@@ -12,6 +12,8 @@
 
 static const struct addr *report_target(const struct rtp_session *s)
 {
+	if (s->config.is_udptl)
+		return NULL;
 	if (s->config.rtcp_mux)
 		return latch_target(&s->latch);
 	if (s->agent && !s->latch.locked)

@@ -352,6 +352,7 @@ void stream_configure(struct stream *s, const struct stream_config *c)
 	to->dtmf_clock_hz = c->dtmf_clock_hz ? c->dtmf_clock_hz : 8000;
 	to->hears = c->hears;
 	to->digits_elsewhere = c->digits_elsewhere;
+	to->is_udptl = c->is_udptl;
 	to->relearn = c->relearn;
 	to->timeout_ms = c->timeout_ms;
 	to->dtls_is_due = c->dtls && c->dtls->is_due;

@@ -63,7 +63,7 @@ const struct oa_agreed *oa_agreed(const struct oa *oa)
 }
 
 /* The one place where the state changes: what belongs to the exchange under way goes when it ends. */
-static void set_state(struct oa *oa, enum oa_state state)
+void oa_set_state(struct oa *oa, enum oa_state state)
 {
 	oa->is_early = false;
 	if (state == OA_IDLE) {
@@ -96,7 +96,7 @@ int oa_offer(struct oa *oa, const struct oa_local *l, struct out *o)
 		return err;
 	payloads_remember(oa, &oa->ours);
 	oa->offered_dir = l->dir;
-	set_state(oa, OA_LOCAL_OFFER);
+	oa_set_state(oa, OA_LOCAL_OFFER);
 	return 0;
 }
 
@@ -226,7 +226,7 @@ static void agree(struct oa *oa, const struct sdp_media *theirs, const struct pa
 	oa->is_complete = true;
 }
 
-static void agree_nothing(struct oa *oa)
+void oa_agree_nothing(struct oa *oa)
 {
 	oa_secure_none(oa);
 	oa_ice_none(oa);
@@ -255,7 +255,7 @@ int oa_take_offer(struct oa *oa, struct str text)
 		return err;
 	}
 	oa->offer = s;
-	set_state(oa, OA_REMOTE_OFFER);
+	oa_set_state(oa, OA_REMOTE_OFFER);
 	return 0;
 }
 
@@ -392,6 +392,19 @@ static void take_sections(struct oa *oa, const struct sdp *s, char *sections[SDP
 			oa->audio = i;
 }
 
+int oa_take_all_off(struct oa *oa)
+{
+	char *sections[SDP_MEDIA_MAX];
+	const struct sdp *s = oa->offer;
+	int err = refuse_all(s, sections);
+
+	if (err)
+		return err;
+	take_sections(oa, s, sections, s->nmedia);
+	oa_agree_nothing(oa);
+	return 0;
+}
+
 int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct out *o)
 {
 	struct payloads ps = { 0 };
@@ -405,7 +418,7 @@ int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct
 		return -EBUSY;
 	audio = choose_section(oa, s, l);
 	if (audio == s->nmedia && !is_audio_off(oa, s)) {
-		set_state(oa, OA_IDLE);
+		oa_set_state(oa, OA_IDLE);
 		return -EPROTO;
 	}
 	err = refuse_all(s, sections);
@@ -426,32 +439,29 @@ int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct
 		dir = oa->agreed.dir;
 		payloads_remember(oa, &ps);
 	} else {
-		agree_nothing(oa);
+		oa_agree_nothing(oa);
 	}
 	err = oa_write(oa, l, audio < s->nmedia ? &ps : NULL, dir, answer_timing(s), o);
 	if (err)
 		oa_rollback(oa);
-	set_state(oa, OA_IDLE);
+	oa_set_state(oa, OA_IDLE);
 	return err;
 }
 
 int oa_decline(struct oa *oa, const struct oa_local *l, struct out *o)
 {
-	char *sections[SDP_MEDIA_MAX];
 	const struct sdp *s = oa->offer;
 	int err;
 
 	if (oa->state != OA_REMOTE_OFFER)
 		return -EBUSY;
-	err = refuse_all(s, sections);
+	err = oa_take_all_off(oa);
 	if (err)
 		return err;
-	take_sections(oa, s, sections, s->nmedia);
-	agree_nothing(oa);
 	err = oa_write(oa, l, NULL, SDP_INACTIVE, answer_timing(s), o);
 	if (err)
 		oa_rollback(oa);
-	set_state(oa, OA_IDLE);
+	oa_set_state(oa, OA_IDLE);
 	return err;
 }
 
@@ -489,7 +499,7 @@ static int take_answer(struct oa *oa, struct str text)
 		goto out;
 	payloads_answered(&oa->ours, m, &ps);
 	if (!m->port) {
-		agree_nothing(oa);
+		oa_agree_nothing(oa);
 	} else if (!ps.n || oa_is_dtmf(&ps.list[0])) {
 		err = -EINVAL; /* on, but with nothing that we offered */
 	} else {
@@ -532,7 +542,7 @@ int oa_keep_early_answer(struct oa *oa)
 	int err = oa->is_early ? keep_offered_section(oa) : -EPROTO;
 
 	if (!err)
-		set_state(oa, OA_IDLE);
+		oa_set_state(oa, OA_IDLE);
 	return err;
 }
 
@@ -543,7 +553,7 @@ int oa_take_answer(struct oa *oa, struct str text)
 	if (!err)
 		err = keep_offered_section(oa);
 	if (!err)
-		set_state(oa, OA_IDLE);
+		oa_set_state(oa, OA_IDLE);
 	return err;
 }
 
@@ -555,5 +565,5 @@ void oa_rollback(struct oa *oa)
 	oa->is_complete = oa->was_complete;
 	oa_secure_rollback(oa);
 	oa_ice_rollback(oa);
-	set_state(oa, OA_IDLE);
+	oa_set_state(oa, OA_IDLE);
 }

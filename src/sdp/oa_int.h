@@ -52,6 +52,13 @@ struct oa {
 	bool is_early;               /* their answer came in a provisional response, and stands until the 2xx has another */
 };
 
+/* ---- oa.c, for oa_image.c ---- */
+
+void oa_set_state(struct oa *oa, enum oa_state state);
+/* Of their offer under way: no section is taken, all are kept in their places. -ENOMEM. */
+int oa_take_all_off(struct oa *oa);
+void oa_agree_nothing(struct oa *oa);
+
 /* ---- oa_payloads.c: each fills *ps anew ---- */
 
 /* An offer's: the codecs of l, and events for each clock among them, whose clock they share (RFC 4733 §2.1). */
@@ -134,6 +141,8 @@ void oa_group_write(struct out *o, struct str mid);
 /* A whole description; ps NULL refuses the audio, too. timing: of t=, may be empty. The version in o= rises when anything has changed
  * since the last (RFC 3264 §8). -ENOSPC, -ENOMEM. */
 int oa_write(struct oa *oa, const struct oa_local *l, const struct payloads *ps, enum sdp_dir dir, struct str timing, struct out *o);
+/* The same with these lines in the place of the audio. */
+int oa_write_section(struct oa *oa, const struct oa_local *l, struct str section, struct str timing, struct out *o);
 /* "m=video 0 RTP/AVP 31 32": media, protocol and formats as offered (RFC 3264 §6). The caller's to free; NULL without memory. */
 char *oa_write_refusal(const struct sdp_media *m);
 /* The same for the audio of our offer under way. */

@@ -65,9 +65,9 @@ static void write_address(struct out *o, const struct oa_local *l)
 	out_z(o, "\r\n");
 }
 
-/* All sections in their order; ps NULL refuses the audio too. */
+/* All sections in their order; ps NULL refuses the audio too, unless something is in its place. */
 static void write_body(struct out *o, const struct oa *oa, const struct oa_local *l, const struct payloads *ps,
-		       enum sdp_dir dir, struct str timing)
+		       enum sdp_dir dir, struct str timing, struct str section)
 {
 	out_z(o, "s=-\r\nc=");
 	write_address(o, l);
@@ -83,20 +83,22 @@ static void write_body(struct out *o, const struct oa *oa, const struct oa_local
 	for (unsigned i = 0; i < oa->nsections; i++) {
 		if (i == oa->audio && ps)
 			write_audio(o, oa, l, ps, dir);
+		else if (i == oa->audio && section.n)
+			out_str(o, section);
 		else
 			out_z(o, oa->sections[i]);
 	}
 }
 
-int oa_write(struct oa *oa, const struct oa_local *l, const struct payloads *ps, enum sdp_dir dir,
-			     struct str timing, struct out *o)
+static int write_all(struct oa *oa, const struct oa_local *l, const struct payloads *ps, enum sdp_dir dir, struct str timing,
+		 struct str section, struct out *o)
 {
 	struct out body;
 	char text[TEXT_MOST];
 	int err = -ENOMEM;
 
 	out_init_on(&body, text, sizeof(text), TEXT_MAX);
-	write_body(&body, oa, l, ps, dir, timing);
+	write_body(&body, oa, l, ps, dir, timing, section);
 	out_chr(&body, '\0');
 	if (!out_ok(&body)) {
 		err = -ENOSPC;
@@ -122,6 +124,16 @@ int oa_write(struct oa *oa, const struct oa_local *l, const struct payloads *ps,
 out:
 	out_fini(&body);
 	return err;
+}
+
+int oa_write(struct oa *oa, const struct oa_local *l, const struct payloads *ps, enum sdp_dir dir, struct str timing, struct out *o)
+{
+	return write_all(oa, l, ps, dir, timing, STR_NULL, o);
+}
+
+int oa_write_section(struct oa *oa, const struct oa_local *l, struct str section, struct str timing, struct out *o)
+{
+	return write_all(oa, l, NULL, SDP_INACTIVE, timing, section, o);
 }
 
 static char *take_text(struct out *o)

@@ -1,0 +1,174 @@
+/* leg_t38.c - a fax that goes on as T.38: the offer of one end of a bridge is made to the other, whose answer is the answer (ITU-T T.38
+ * Annex D).
+ *
+ * Cordboard is the far end of both descriptions, with the ports that the audio had; the attributes are copied. Who offers waits while the
+ * partner is asked. A partner who refuses (488) costs nothing: the fax goes on as sound. When either offers audio again, the other one
+ * is asked as well.
+ *
+ *   offerer  -- INVITE m=image -->  us  -- INVITE m=image -->  partner
+ *            <-- 200 ------------       <-- 200 ------------
+ */
+#define LOG_MODULE "leg"
+#include <stdlib.h>
+
+#include "call/leg_int.h"
+#include "base/log.h"
+
+static void configure(struct leg *leg, const struct oa_image *theirs)
+{
+	struct stream_config c = {
+		.dir = STREAM_BOTH, .codec = leg->codec_id, .dtmf_send_pt = -1, .dtmf_recv_pt = -1, .is_udptl = true, .relearn = true,
+	};
+	union sockaddr_any addr = { 0 };
+
+	leg->is_image = true;
+	leg->remote_hold = false;
+	leg->media_addr[0] = '\0'; /* when it is audio again, the source is learned anew */
+	leg->media_port = 0;
+	if (!leg->stream)
+		return;
+	leg_ice_configure(leg);
+	if (sockaddr_parse(&addr, str_from(theirs->addr), theirs->port) == 0)
+		memcpy(&c.remote, &addr, sizeof(addr));
+	stream_configure(leg->stream, &c);
+}
+
+static void refuse_offer(struct leg *leg, int status)
+{
+	struct leg_image *image = leg->image;
+
+	leg->image = NULL;
+	oa_rollback(leg->oa);
+	session_reply_offer(leg->session, image->st, status, NULL, NULL, STR_NULL);
+	free(image);
+}
+
+static int offer(struct leg *to, const struct oa_image *image)
+{
+	union sockaddr_any local;
+	struct out o;
+	int err = session_local_addr(to->session, &local);
+
+	out_init_grow(&o, SDP_TEXT_MAX);
+	if (!err)
+		err = leg_write_image(to, &local, image, true, &o);
+	if (!err)
+		err = session_reinvite(to->session, NULL, "application/sdp", out_view(&o));
+	out_fini(&o);
+	if (err)
+		oa_rollback(to->oa);
+	return err;
+}
+
+static bool may_be_asked(const struct leg *to)
+{
+	return to && to->state == LEG_ANSWERED && to->session && to->stream && !to->image && !to->image_for &&
+	       oa_state(to->oa) == OA_IDLE && session_can_offer(to->session);
+}
+
+bool leg_image_offered(struct leg *leg, struct strans *st, const struct sip_msg *m)
+{
+	struct str text = leg_sdp_of(leg, m);
+	struct leg *to = leg->partner;
+	struct leg_image *image;
+	char id[64];
+	int err;
+
+	/* All but few offers are of audio: a look at the text spares reading it twice. */
+	if (!memmem(text.p, text.n, "m=image", 7) || !oa_image_is_offer(text))
+		return false;
+	image = leg->image ? NULL : calloc(1, sizeof(*image));
+	err = !image ? -ENOMEM : !leg->stream || !may_be_asked(to) ? -EPROTO : oa_image_take_offer(leg->oa, text, &image->theirs);
+	if (err) {
+		free(image);
+		session_reply_offer(leg->session, st, err == -EBUSY ? 491 : err == -ENOMEM ? 500 : 488, NULL, NULL, STR_NULL);
+		return true;
+	}
+	image->st = st;
+	leg->image = image;
+	to->image_for = leg;
+	log_info(leg->call->calls->p.log, "%s offers T.38", leg_log_id(leg, id));
+	if (offer(to, &image->theirs) != 0) {
+		to->image_for = NULL;
+		refuse_offer(leg, 488);
+	}
+	return true;
+}
+
+/* Both know of it. */
+static int answer(struct leg *offerer, const struct oa_image *theirs)
+{
+	struct leg_image *image = offerer->image;
+	union sockaddr_any local;
+	struct out o;
+	int err = session_local_addr(offerer->session, &local);
+
+	offerer->image = NULL;
+	out_init_grow(&o, SDP_TEXT_MAX);
+	if (!err)
+		err = leg_write_image(offerer, &local, theirs, false, &o);
+	/* It may have been withdrawn meanwhile. */
+	if (!err)
+		err = session_reply_offer(offerer->session, image->st, 200, NULL, "application/sdp", out_view(&o));
+	else
+		session_reply_offer(offerer->session, image->st, 500, NULL, NULL, STR_NULL);
+	out_fini(&o);
+	oa_rollback(offerer->oa);
+	if (!err)
+		configure(offerer, &image->theirs);
+	free(image);
+	return err;
+}
+
+bool leg_image_answered(struct leg *leg, int status, const struct sip_msg *m)
+{
+	struct leg *offerer = leg->image_for;
+	struct oa_image theirs;
+	char id[64];
+
+	if (!offerer)
+		return false;
+	leg->image_for = NULL;
+	if (status / 100 != 2 || oa_image_take_answer(leg->oa, leg_sdp_of(leg, m), &theirs) != 0) {
+		oa_rollback(leg->oa);
+		log_info(leg->call->calls->p.log, "%s has no T.38: the fax goes on as sound", leg_log_id(leg, id));
+		refuse_offer(offerer, 488);
+		if (status / 100 == 2)
+			leg_reoffer(leg); /* it has agreed to nothing at all */
+		return true;
+	}
+	configure(leg, &theirs);
+	if (answer(offerer, &theirs) != 0)
+		leg_reoffer(leg);
+	return true;
+}
+
+void leg_image_over(struct leg *leg)
+{
+	struct leg *other = leg->partner;
+
+	if (!leg->is_image || !oa_agreed(leg->oa)->has_audio)
+		return;
+	leg->is_image = false;
+	if (other && other->is_image && other->state == LEG_ANSWERED)
+		leg_reoffer(other);
+}
+
+void leg_image_part(struct leg *leg)
+{
+	struct leg *asked = leg->partner;
+
+	if (leg->image_for && leg->image_for->image)
+		refuse_offer(leg->image_for, 488);
+	leg->image_for = NULL;
+	if (asked && asked->image_for == leg)
+		asked->image_for = NULL;
+	if (!leg->image)
+		return;
+	if (leg->session) {
+		refuse_offer(leg, 488);
+		return;
+	}
+	free(leg->image);
+	leg->image = NULL;
+}

@@ -1,0 +1,157 @@
+"""Fax as T.38 in mid-call (RFC 3362, ITU-T T.38 Annex D): offered to the other side, and its packets pass as they are."""
+import re
+import socket
+
+import pytest
+
+from office import SLOW
+from sip import sdp
+from test_media import talk
+
+OFFER = ["T38FaxVersion:0", "T38MaxBitRate:14400", "T38FaxRateManagement:transferredTCF", "T38FaxMaxBuffer:260", "T38FaxMaxDatagram:316",
+         "T38FaxUdpEC:t38UDPRedundancy"]
+ANSWER = ["T38FaxVersion:0", "T38MaxBitRate:9600", "T38FaxRateManagement:transferredTCF", "T38FaxUdpEC:t38UDPRedundancy", "T38FaxFillBitRemoval"]
+
+
+class Fax:
+    """Where T.38 comes to."""
+
+    def __init__(self, addr):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((addr, 0))
+        self.socket.settimeout(5 * SLOW)
+        self.addr, self.port = addr, self.socket.getsockname()[1]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def receive(self):
+        return self.socket.recv(2048)
+
+
+def image(fax, attrs, version=2, before=""):
+    return (f"v=0\r\no=- 1 {version} IN IP4 {fax.addr}\r\ns=-\r\nc=IN IP4 {fax.addr}\r\nt=0 0\r\n{before}m=image {fax.port} udptl t38\r\n"
+            + "".join(f"a={a}\r\n" for a in attrs))
+
+
+def of_image(body):
+    """Address and port, and the attributes."""
+    found = re.search(r"^m=image (\d+) udptl t38\r$((?s:.*))", body, re.M)
+    assert found, body
+    return (re.search(r"c=IN IP4 (\S+)", body).group(1), int(found.group(1))), re.findall(r"^a=(T38.*?)\r$", found.group(2), re.M)
+
+
+def udptl(seq, payload, *before):
+    """A packet with those before it repeated (T.38 §9.1)."""
+    return (seq.to_bytes(2, "big") + bytes([len(payload)]) + payload + bytes([0, len(before)])
+            + b"".join(bytes([len(b)]) + b for b in before))
+
+
+def switch(here, there, a, b, before=""):
+    """here offers T.38, there takes it; returns where each sends to."""
+    here.dialog.send("INVITE", image(a, OFFER, before=before))
+    invite = there.phone.expect("INVITE")
+    to_b, offered = of_image(invite.body)
+    assert offered == OFFER and "m=audio" not in invite.body
+    there.dialog.reply(200, m=invite, body=image(b, ANSWER))
+    there.phone.expect("ACK")
+    ok = here.dialog.expect(200)
+    here.dialog.ack(ok)
+    to_a, answered = of_image(ok.body)
+    assert answered == ANSWER
+    return to_a, to_b, ok
+
+
+@pytest.mark.parametrize("by_caller", [True, False])
+def test_fax_goes_on_as_t38_and_back(office, by_caller):
+    with talk(office) as sides, Fax(sides[0].phone.addr) as a, Fax(sides[1].phone.addr) as b:
+        here, there = sides if by_caller else sides[::-1]
+        here.rtp.start()
+        there.rtp.wait_received(5)
+        here.rtp.stop()
+        near, far = (a, b) if by_caller else (b, a)
+        to_near, to_far, _ = switch(here, there, near, far)
+        for seq in (0, 1, 2, 0x8000, 0x8001, 0xC8C8):                        # some look like RTP, one like RTCP
+            packet = udptl(seq, b"\x06" * 20, b"\x01\x02")
+            near.socket.sendto(packet, to_near)
+            assert far.receive() == packet
+            packet = udptl(seq, bytes(range(100)))
+            far.socket.sendto(packet, to_far)
+            assert near.receive() == packet
+        near.socket.sendto(bytes.fromhex("80001234000000a000000001") + b"\xff" * 160, to_near)  # late RTP is no UDPTL
+        near.socket.sendto(b"\x00\x09\x7f\x00", to_near)
+        near.socket.sendto(udptl(7, b"end"), to_near)
+        assert far.receive() == udptl(7, b"end")
+        # The fax is over: audio again, for both.
+        here.dialog.send("INVITE", sdp(here.phone.addr, here.rtp.port, version=3))
+        ok = here.dialog.expect(200)
+        here.dialog.ack(ok)
+        assert "m=audio" in ok.body and "m=image" not in ok.body
+        invite = there.phone.expect("INVITE")
+        assert "m=audio" in invite.body and "m=image" not in invite.body
+        there.dialog.reply(200, m=invite, body=sdp(there.phone.addr, there.rtp.port, version=3))
+        there.phone.expect("ACK")
+        here.rtp.payload = b"\x29" * 160
+        here.rtp.start()
+        there.rtp.wait(lambda: there.rtp.received[-1].payload == here.rtp.payload)
+
+
+def test_t38_beside_audio_that_is_off(office):
+    """The image has a section of its own: the sections keep their places (RFC 3264 §8)."""
+    with talk(office) as (here, there), Fax(here.phone.addr) as a, Fax(there.phone.addr) as b:
+        to_a, _, ok = switch(here, there, a, b, before="m=audio 0 RTP/AVP 0\r\n")
+        assert re.findall(r"m=(\w+) (\d+)", ok.body)[0] == ("audio", "0")
+        a.socket.sendto(udptl(0, b"\x06"), to_a)
+        assert b.receive() == udptl(0, b"\x06")
+
+
+@pytest.mark.parametrize("status", [488, 200])
+def test_t38_refused_leaves_the_call_as_it_is(office, status):
+    with talk(office) as (here, there), Fax(here.phone.addr) as a:
+        here.dialog.send("INVITE", image(a, OFFER))
+        invite = there.phone.expect("INVITE")
+        if status == 488:
+            there.dialog.reply(488, m=invite)
+            there.phone.expect("ACK")
+        else:                                                                # taken, but not the image
+            there.dialog.reply(200, m=invite, body=image(a, ()).replace(f"m=image {a.port}", "m=image 0"))
+            there.phone.expect("ACK")
+        here.dialog.ack(here.dialog.expect(488))
+        if status == 200:
+            again = there.phone.expect("INVITE")
+            assert "m=audio" in again.body
+            there.dialog.reply(200, m=again, body=sdp(there.phone.addr, there.rtp.port, version=3))
+            there.phone.expect("ACK")
+        here.rtp.start()
+        there.rtp.start()
+        there.rtp.wait_received(5)
+        here.rtp.wait_received(5)
+
+
+def test_hanging_up_while_the_other_side_is_asked(office):
+    with talk(office) as (here, there), Fax(here.phone.addr) as a:
+        here.dialog.send("INVITE", image(a, OFFER))
+        there.phone.expect("INVITE")
+        there.dialog.send("BYE")
+        there.dialog.expect(200)
+        here.dialog.ack(here.dialog.expect(488))
+        here.dialog.take_bye()
+        here.is_over = True
+
+
+def test_t38_with_nobody_to_ask_is_refused(office):
+    from rtp import Rtp
+    from sip import Phone, media_of
+    from test_media import PCMU
+    with Phone(office, "1001") as caller, Rtp(caller.addr) as rtp, Fax(caller.addr) as a:
+        here = caller.invite("600", sdp(caller.addr, rtp.port, PCMU))
+        ok = here.expect(200)
+        here.ack(ok)
+        here.send("INVITE", image(a, OFFER))
+        here.ack(here.expect(488))
+        rtp.start(media_of(ok.body))                                         # the echo goes on
+        rtp.wait_received(5)
+        here.bye()
