@@ -338,14 +338,7 @@ int leg_answer(struct leg *leg)
 /* Our own description couldn't be made of it: nobody else has refused it. */
 static bool is_misfit(const struct leg *leg)
 {
-	struct leg_codecs codecs;
-	struct oa_local all = { .codecs = codecs.list };
-
-	if (oa_state(leg->oa) != OA_REMOTE_OFFER)
-		return !oa_is_complete(leg->oa);
-	leg_codecs(leg, NULL, &codecs);
-	all.ncodecs = codecs.n;
-	return !oa_can_answer(leg->oa, &all);
+	return oa_state(leg->oa) == OA_REMOTE_OFFER ? !leg_can_answer(leg) : !oa_is_complete(leg->oa);
 }
 
 /* What a caller is told beside the reason for which he isn't answered. */

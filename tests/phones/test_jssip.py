@@ -5,6 +5,14 @@ from jsphone import JsPhone
 from sip import Phone
 
 
+@pytest.fixture(autouse=True)
+def plain(office):
+    """What writes its descriptions is no browser: it takes RTP as it is."""
+    office.change("UPDATE pbx.extension SET srtp = 'never' WHERE number IN ('1003', '1004')")
+    yield
+    office.change("UPDATE pbx.extension SET srtp = DEFAULT WHERE number IN ('1003', '1004')")
+
+
 @pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
 def test_jssip_registers_and_unregisters(office, secure):
     with JsPhone(office, "1003", secure) as phone:

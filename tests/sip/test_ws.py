@@ -22,8 +22,16 @@ def test_ws_register_and_the_contact_goes_with_the_connection(office, proto):
     office.wait_sql("SELECT count(*) = 0 FROM pbx.binding WHERE number = '1003'")
 
 
+@pytest.fixture
+def plain(office):
+    """1002 is no browser, though it comes over WebSocket: it takes RTP as it is."""
+    office.change("UPDATE pbx.extension SET srtp = 'never' WHERE number = '1002'")
+    yield
+    office.change("UPDATE pbx.extension SET srtp = DEFAULT WHERE number = '1002'")
+
+
 @pytest.mark.parametrize("caller_proto,callee_proto", [("ws", "udp"), ("udp", "wss"), ("ws", "ws")])
-def test_ws_call_both_ways_with_media(office, caller_proto, callee_proto):
+def test_ws_call_both_ways_with_media(office, plain, caller_proto, callee_proto):
     """Requests within the dialog go by the flow, whatever name the Contact has."""
     with Phone(office, "1001", proto=caller_proto) as caller, Phone(office, "1002", proto=callee_proto) as callee, \
             Rtp(caller.addr) as a, Rtp(callee.addr) as b:
