@@ -567,6 +567,8 @@ void stream_configure(struct stream *s, const struct stream_config *c)
 	assert(!s->is_closing && c->nrecv <= ARRAY_LEN(c->recv) && c->dir <= STREAM_BOTH && (!c->dtls || c->dtls->nfingerprints));
 }
 
+void stream_ice(struct stream *s, const struct ice_credentials *ours) { (void)s; (void)ours; }
+
 /* Whatever it played ends. */
 static void replace(struct stream *s)
 {
