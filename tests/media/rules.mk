@@ -16,8 +16,14 @@ $(BUILD)/tests/media/test_transcode: $(addprefix $(BUILD)/tests/media/,test_tran
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SAN) -fno-lto -o $@ $^ $(ALL_LIBS) -lcmocka
 
-# Two of the units; one has the prompts for its speech.
-MEDIA_BIN := $(BUILD)/tests/media/test_match $(BUILD)/tests/media/test_transcode
+$(BUILD)/tests/media/test_mixing.o: ALL_CFLAGS += -DPROMPTS_DIR='"$(PROMPTS_DIR)"'
+
+$(BUILD)/tests/media/test_mixing: $(addprefix $(BUILD)/tests/media/,test_mixing.o match.o fft.o) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -fno-lto -o $@ $^ $(ALL_LIBS) -lcmocka
+
+# Some of the units; they have the prompts for its speech.
+MEDIA_BIN := $(BUILD)/tests/media/test_match $(BUILD)/tests/media/test_transcode $(BUILD)/tests/media/test_mixing
 UNIT_BIN  += $(MEDIA_BIN)
 units: $(MEDIA_BIN)
 test-unit: $(MEDIA_BIN) prompts
