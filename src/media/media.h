@@ -249,7 +249,8 @@ void stream_record_stop(struct stream *s);
 
 /* Those who are in a mix hear each other: each all but himself, at the rate of his own codec; of many who talk the loudest (mixer.h). They all
  * are on one worker, where they are brought when they join: what a worker can do is what one mix can have. On a core that does nothing else
- * that is some 2,000 members with G.711, 1,200 with G.722, 300 with Opus. Members that only listen cost hardly more than a relayed packet. */
+ * that is some 2,000 members who all send with G.711 (9 us a packet in and out, of which the kernel takes half), 800 with G.722, 400 with Opus: what
+ * the others cost to decode. To who only listens a packet costs hardly more than a relayed one. */
 struct mix;
 
 struct mix_handler {                   /* any may be NULL */

@@ -1,11 +1,15 @@
 /* rtpload.c - RTP flows for the benchmark: sends, takes in, counts.
  *
- *   rtpload --pairs FILE --seconds S [--pps 50] [--bytes 160] [--pt 0] [--max-loss PERCENT]
+ *   rtpload --pairs FILE --seconds S [--pps 50] [--bytes 160] [--pt 0] [--max-loss PERCENT] [--room N [--talk 3]]
  *
  * FILE has one flow a line: `localport remotehost:remoteport` (an IPv6 host in brackets). Each flow has a socket of its own, bound to
  * localport of the loopback, that sends an RTP packet every 1/pps s to the remote, the flows spread evenly over that time, and takes in
  * what comes back. Each payload begins with its flow, a number and when it was sent; whoever relays it leaves it alone, so
  * it doesn't matter on which of our sockets it arrives. Arrival is the kernel's time stamp: that we were slow to look costs nothing.
+ *
+ * With --room the flows are members of conferences, N of them each, in the order of the file. They get a mix, in which nothing of a payload is left:
+ * what arrives is counted by the RTP numbers of each flow, lost is what is missing among them, and there is no latency. Of each room --talk
+ * members talk: they send noise as loud as speech, the others silence of PCMU.
  *
  * Goes on taking in for half a second after the last packet. Prints sent, received, duplicated, foreign (not ours), lost,
  * loss_percent, silent_flows (nothing of them arrived), send_errors and the latency's p50_us, p95_us, p99_us and max_us.
@@ -34,7 +38,8 @@
 #define DRAIN_NS 500000000ull
 #define BUCKET_NS 10000ull
 #define BUCKETS 100000             /* to 1 s; what is slower counts as that */
-#define USAGE "usage: rtpload --pairs FILE --seconds S [--pps N] [--bytes N] [--pt N] [--max-loss PERCENT]\n"
+#define LOUDNESS 16                 /* PCMU: of the eight steps of loudness the third */
+#define USAGE "usage: rtpload --pairs FILE --seconds S [--pps N] [--bytes N] [--pt N] [--max-loss PERCENT] [--room N [--talk N]]\n"
 
 struct stamp {                     /* how a payload begins; it never leaves this machine */
 	uint32_t magic, flow, number, unused;
@@ -44,7 +49,7 @@ struct stamp {                     /* how a payload begins; it never leaves this
 struct flow {
 	int fd;
 	uint32_t ssrc, number;
-	uint32_t newest;           /* of those that arrived, plus one */
+	uint32_t newest;           /* of those that arrived, plus one; in a room: the RTP number, the same */
 	uint64_t window;           /* which of the last 64 before newest arrived */
 	uint64_t received;
 };
@@ -52,7 +57,7 @@ struct flow {
 struct options {
 	const char *pairs;
 	double seconds, max_loss;
-	unsigned pps, bytes, pt;
+	unsigned pps, bytes, pt, room, talk;
 };
 
 struct load {
@@ -60,7 +65,7 @@ struct load {
 	struct flow *flows;
 	unsigned nflows;
 	int epoll_fd;
-	uint64_t sent, received, duplicated, foreign, errors, max_ns;
+	uint64_t sent, received, duplicated, foreign, missing, errors, max_ns;
 	uint32_t *bucket;
 };
 
@@ -156,6 +161,16 @@ static int flows_open(struct load *l)
 
 /* ---- out ---- */
 
+static void talk(const struct load *l, const struct flow *f, unsigned index, uint8_t *payload)
+{
+	uint32_t random = f->number * 2654435761u + index;
+
+	for (unsigned i = 0; i < l->o.bytes && index % l->o.room < l->o.talk; i++) {
+		random = random * 1664525 + 1013904223;
+		payload[i] = (uint8_t)((random >> 24 & 0x80) | (0x7f - (LOUDNESS * 3 + (random >> 25) % LOUDNESS)));
+	}
+}
+
 static void flow_send(struct load *l, unsigned index)
 {
 	struct flow *f = &l->flows[index];
@@ -172,8 +187,12 @@ static void flow_send(struct load *l, unsigned index)
 		p[8 + i] = (uint8_t)(f->ssrc >> (24 - 8 * i));
 	}
 	memset(p + HEADER, 0xff, l->o.bytes);
-	stamp.sent_ns = wall_ns();
-	memcpy(p + HEADER, &stamp, sizeof(stamp));
+	if (l->o.room) {
+		talk(l, f, index, p + HEADER);
+	} else {
+		stamp.sent_ns = wall_ns();
+		memcpy(p + HEADER, &stamp, sizeof(stamp));
+	}
 	f->number++;
 	if (send(f->fd, p, HEADER + l->o.bytes, 0) < 0)
 		l->errors++; /* what was not sent is lost all the same */
@@ -227,6 +246,26 @@ foreign:
 	l->foreign++;
 }
 
+/* Of a mix: numbers of its own. */
+static void take_mixed(struct load *l, struct flow *f, const uint8_t *p, size_t n)
+{
+	uint16_t step, number = (uint16_t)(p[2] << 8 | p[3]);
+
+	if (n < HEADER || (p[1] & 0x7f) != l->o.pt) {
+		l->foreign++;
+		return;
+	}
+	step = f->received ? (uint16_t)(number + 1 - f->newest) : 1;
+	if (step == 0 || step > UINT16_MAX / 2) {
+		l->duplicated++; /* or late: neither is there on one machine */
+		return;
+	}
+	l->missing += step - 1u;
+	f->newest = (uint16_t)(number + 1);
+	f->received++;
+	l->received++;
+}
+
 static uint64_t arrival(struct msghdr *h)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
@@ -256,7 +295,9 @@ static void flow_receive(struct load *l, struct flow *f)
 							.msg_control = control[i], .msg_controllen = sizeof(control[i]) };
 		}
 		n = recvmmsg(f->fd, m, BATCH, MSG_DONTWAIT, NULL); /* an error of ICMP's is taken, too, and done with */
-		for (int i = 0; i < n; i++)
+		for (int i = 0; i < n && l->o.room; i++)
+			take_mixed(l, f, data[i], m[i].msg_len);
+		for (int i = 0; i < n && !l->o.room; i++)
 			take(l, data[i], m[i].msg_len, arrival(&m[i].msg_hdr));
 	} while (n == BATCH);
 }
@@ -312,8 +353,8 @@ static uint64_t percentile_us(const struct load *l, double part)
 
 static int report(const struct load *l)
 {
-	uint64_t lost = l->sent - l->received;
-	double percent = l->sent ? 100.0 * (double)lost / (double)l->sent : 0;
+	uint64_t lost = l->o.room ? l->missing : l->sent - l->received, of = l->o.room ? l->received + l->missing : l->sent;
+	double percent = of ? 100.0 * (double)lost / (double)of : 0;
 	unsigned silent = 0;
 
 	for (unsigned i = 0; i < l->nflows; i++)
@@ -352,6 +393,12 @@ static int options_parse(struct options *o, int argc, char **argv)
 		} else if (strcmp(argv[i], "--pt") == 0) {
 			err = number(argv[i + 1], 0, 127, &v);
 			o->pt = (unsigned)v;
+		} else if (strcmp(argv[i], "--room") == 0) {
+			err = number(argv[i + 1], 1, 100000, &v);
+			o->room = (unsigned)v;
+		} else if (strcmp(argv[i], "--talk") == 0) {
+			err = number(argv[i + 1], 0, 100000, &v);
+			o->talk = (unsigned)v;
 		} else if (strcmp(argv[i], "--max-loss") == 0) {
 			err = number(argv[i + 1], 0, 100, &o->max_loss);
 		} else {
@@ -363,7 +410,7 @@ static int options_parse(struct options *o, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct load l = { .o = { .pps = 50, .bytes = 160, .max_loss = 100 }, .epoll_fd = -1 };
+	struct load l = { .o = { .pps = 50, .bytes = 160, .max_loss = 100, .talk = 3 }, .epoll_fd = -1 };
 	struct rlimit files;
 	int err = -ENOMEM, code = 2;
 

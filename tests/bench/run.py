@@ -22,6 +22,9 @@ does: so CPU figures are taken second by second, and the quieter quarter of the 
     door     20,000 messages of a stranger, of each kind, from one address and from as many as there are messages (flood.c): CPU us a
              message that the server took off its socket.
 
+    conference 300 members who send all the time, three of each room talking, in 100 rooms of three, in three of a hundred, and in one: CPU us a packet
+             that a member gets for one that he sends.
+
 Prints a line a figure with its budget, and exits with 1 if one is over. Takes about six minutes; --quick takes fewer calls and
 less than four, as a guide while working; --only NAME just that part (held and load are one: sipp).
 """
@@ -46,7 +49,7 @@ RTP_SECONDS, FLOOR_SECONDS, PPS = 10, 5, 50
 HELD_RATE = 200
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
-PARTS = ("sipp", "calls", "digest", "rate", "register", "bindings", "door")
+PARTS = ("sipp", "calls", "digest", "rate", "register", "bindings", "door", "conference")
 
 ROUTE = """
 INSERT INTO pbx.context (domain, context, name) VALUES ('office', 'bench', 'Bench');
@@ -57,6 +60,17 @@ INSERT INTO pbx.step (domain, context, pattern, position, app, args)
     VALUES ('office', 'bench', '_9.', 1, 'dial', '{"number": "${number}", "trunk": "sink"}');
 INSERT INTO pbx.context_include (domain, context, position, included) VALUES ('office', 'office', 9, 'bench');
 """
+
+
+ROOMS = """
+INSERT INTO pbx.conference (domain, number, max_members, tones)
+    SELECT 'office', '8' || lpad(n::text, 3, '0'), 2000, false FROM generate_series(0, %s) n;
+INSERT INTO pbx.route (domain, context, pattern) VALUES ('office', 'bench', '_8XXX');
+INSERT INTO pbx.step (domain, context, pattern, position, app, args)
+    VALUES ('office', 'bench', '_8XXX', 1, 'conference', '{"conference": "${number}"}');
+"""
+MEMBERS = 300
+ROOM_BUDGETS_US = {100: 25, 3: 15, 1: 15}        # of as many rooms
 
 
 class Measured:
@@ -171,6 +185,36 @@ class Load:
                 process.wait()
 
 
+class Members:
+    """A SIPp whose calls are members of rooms, one room after the other; but the first, whose port is SIPp's own: it is alone in a room."""
+
+    def __init__(self, office, rooms, seconds):
+        self.dir = office.dir / f"members-{rooms}"
+        self.dir.mkdir()
+        scenario = (HERE / "caller.xml").read_text().replace("9[call_number]", "[field0]")
+        (self.dir / "member.xml").write_text(scenario)
+        (self.dir / "rooms.csv").write_text("SEQUENTIAL\n8000\n" + "".join(f"8{1 + i * rooms // MEMBERS:03}\n" for i in range(MEMBERS)))
+        with open(self.dir / "out", "wb") as out:
+            self.process = subprocess.Popen(
+                ["sipp", f"{office.addr}:{office.port}", "-sf", "member.xml", "-inf", "rooms.csv", "-i", office.trunk, "-p", "5060", "-t", "u1",
+                 "-mi", "127.0.0.1", "-mp", str(CALLER_RTP), "-m", str(MEMBERS + 1), "-l", str(MEMBERS + 1), "-r", "100", "-d", str(1000 * seconds),
+                 "-nostdin", "-skip_rlimit", "-timeout", f"{seconds + 60}s", "-trace_logs", "-trace_err", "-log_file", "log",
+                 "-error_file", "err", "-f", "10s"], cwd=self.dir, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                env=dict(os.environ, TERM="dumb"))
+
+    def flows(self):
+        """(room, our RTP port, the server's), once all are there."""
+        def read():
+            found = re.findall(r"call (\d+) (\d+) (\d+)\n", (self.dir / "log").read_text()) if (self.dir / "log").exists() else ()
+            return [f for f in found if f[1] != "1"] if len(found) > MEMBERS else None
+        return sorted((room, CALLER_RTP + 4 * (int(serial) - 1), int(port)) for room, serial, port in wait_until(read, 60, 0.2))
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
 class Generator:
     """A program that makes load and says what became of it, NAME=VALUE."""
 
@@ -224,7 +268,7 @@ def sliced(server, counter, goes_on):
     slices = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(points, points[1:]) if b[0] > a[0]]
     if len(slices) > 6:
         slices = slices[1:-2]
-    return sorted(slices)[len(slices) // 4]
+    return sorted(slices)[len(slices) // 4] if slices else float("inf")     # over at once: whoever made the load says why
 
 
 class Floor(Measured):
@@ -254,9 +298,9 @@ def pairs_file(path, flows):
     return path
 
 
-def relayed(relay, pairs, seconds):
+def relayed(relay, pairs, seconds, options=()):
     """CPU us a packet relayed, the mean in what rtpload says of loss and delay beside it."""
-    command = [BUILD / "tests/bench/rtpload", "--pairs", pairs, "--pps", str(PPS), "--max-loss", "1"]
+    command = [BUILD / "tests/bench/rtpload", "--pairs", pairs, "--pps", str(PPS), "--max-loss", "1", *options]
     # the first packets of a flow are for latching, not for the measure
     subprocess.run(command + ["--seconds", "1"], capture_output=True, check=False)
     before = relay.cpu_us(), relay.counters()["packets"]
@@ -467,12 +511,30 @@ def measure_door(office, _, options, report):
                           f"{taken} of {sent} taken, {answers} answered")
 
 
+def measure_conference(office, _, options, report):
+    office.sql(ROOMS, max(ROOM_BUDGETS_US))
+    office.restart()
+    server = Server(office)
+    for rooms, budget in ROOM_BUDGETS_US.items():
+        members = Members(office, rooms, 3 * RTP_SECONDS + 20)
+        try:
+            flows = [(local, office.addr, remote) for _, local, remote in members.flows()]
+            pairs = pairs_file(members.dir / "pairs", flows)
+            us, said = relayed(server, pairs, RTP_SECONDS, ["--room", str(MEMBERS // rooms)])
+        finally:
+            members.kill()
+        report.figure(f"CPU a packet, conferences {rooms} x {MEMBERS // rooms}", us, "us", budget,
+                      f"mean {said['mean']:.1f}, lost {said['loss_percent']} %")
+        office.restart()                             # whoever was killed has left his calls
+        server = Server(office)
+
+
 def measure(office, options, report):
     office.trunk, office.sink, office.phone = own_address(), own_address(), own_address()
     office.sql(ROUTE, f"sip:{office.sink}:5060", office.trunk)
     office.restart()
     server = Server(office)
-    runs = (measure_sipp, measure_calls, measure_digest, measure_rate, measure_register, measure_bindings, measure_door)
+    runs = (measure_sipp, measure_calls, measure_digest, measure_rate, measure_register, measure_bindings, measure_door, measure_conference)
     for part, run in zip(PARTS, runs):
         if options.only in (None, part):
             run(office, server, options, report)
