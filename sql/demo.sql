@@ -62,12 +62,15 @@ INSERT INTO pbx.menu_choice (domain, number, digits, target) VALUES
 	('office', '400', '3', '410'),
 	('office', '400', '9', '**1001');
 
+INSERT INTO pbx.conference (domain, number, name, music_class) VALUES ('office', '420', 'Meeting room', 'default');
+
 INSERT INTO pbx.route (domain, context, pattern, name) VALUES
 	('office', 'lobby', '_10XX', 'Extensions'),
 	('office', 'lobby', '600', 'Echo test'),
 	('office', 'lobby', '*97', 'Own mailbox'),
 	('office', 'office', '400', 'Main menu'),
 	('office', 'office', '410', 'Sales'),
+	('office', 'office', '420', 'Meeting room'),
 	('office', 'office', '700', 'Music'),
 	('office', 'office', '*98', 'Any mailbox'),
 	('office', 'office', '_**X.', 'Message for an extension');
@@ -79,6 +82,7 @@ INSERT INTO pbx.step (domain, context, pattern, position, app, args, condition) 
 	('office', 'lobby', '*97', 1, 'voicemail_menu', '{"mailbox": "${caller}"}', NULL),
 	('office', 'office', '400', 1, 'menu', '{"menu": "400"}', NULL),
 	('office', 'office', '410', 1, 'dial_group', '{"group": "410"}', NULL),
+	('office', 'office', '420', 1, 'conference', '{"conference": "420"}', NULL),
 	('office', 'office', '700', 1, 'music', '{}', NULL),
 	('office', 'office', '*98', 1, 'voicemail_menu', '{}', NULL),
 	('office', 'office', '_**X.', 1, 'voicemail', '{"mailbox": "${number:2}"}', NULL);

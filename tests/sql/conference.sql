@@ -13,7 +13,7 @@ SELECT t.refused($$ UPDATE pbx.conference SET wait_for_moderator = true $$, '%a_
 SELECT t.refused($$ SELECT pbx.set_conference_pin('office', '880', '1234', '1234') $$, '%must be another%', 'PINs differ');
 SELECT t.refused($$ SELECT pbx.set_conference_pin('office', '881', '1234') $$, 'there is no conference office/881', 'of a room that is there');
 SELECT t.refused($$ SELECT pbx.set_conference_pin('office', '880', 'x') $$, 'a PIN has 3 to 12 digits', 'PINs can be pressed');
-SELECT t.accepted($$ SELECT pbx.set_conference_pin('office', '880', '1234', '5678'); UPDATE pbx.conference SET wait_for_moderator = true $$, 'both');
+SELECT t.accepted($$ SELECT pbx.set_conference_pin('office', '880', '1234', '5678'); UPDATE pbx.conference SET wait_for_moderator = true WHERE number = '880' $$, 'both');
 SELECT ok((SELECT pbx.pin_check('1234', pin_hash) AND pbx.pin_check('5678', moderator_pin_hash) FROM pbx.conference WHERE number = '880'), 'they are kept as hashes');
 
 -- steps

@@ -525,8 +525,8 @@ static void test_directory_change_is_in_force_after_commit(void **state)
 		  "880 Room - - - 50 4 tones", "conference office/880" },
 		{ "SELECT pbx.set_conference_pin('office', '880', '1234', '5678');"
 		  " UPDATE pbx.conference SET music_class = 'default', max_members = 300, speakers = 3, tones = false, muted_on_entry = true,"
-		  " wait_for_moderator = true", "conference 880", "880 Room sha256$ sha256$ default 300 3 muted waits", "conference office/880" },
-		{ "DELETE FROM pbx.conference", "conference 880", "absent", "conference office/880" },
+		  " wait_for_moderator = true WHERE number = '880'", "conference 880", "880 Room sha256$ sha256$ default 300 3 muted waits", "conference office/880" },
+		{ "DELETE FROM pbx.conference WHERE number = '880'", "conference 880", "absent", "conference office/880" },
 		{ "UPDATE pbx.ring_group SET strategy = 'sequence', ring_s = 9 WHERE number = '410'", "group 410",
 		  "410 Sales sequence ring=9 1004+0/0 1005+0/0 1006+0/0", "ring_group office/410" },
 		{ "UPDATE pbx.ring_group_member SET position = 9 - right(member, 1)::int, delay_s = 3, ring_s = nullif(right(member, 1)::int, 5)",
