@@ -237,6 +237,35 @@ static void test_quality_pause_is_no_loss(void **state)
 	assert_true(stats.mos_min > 425);
 }
 
+/* The phone begins a new source, as after a transfer behind it: its numbers have nothing to do with those before, and nothing is lost. */
+static void test_quality_new_source_is_no_loss(void **state)
+{
+	struct scene s = scene_of((struct media_params){ 0 }, CODEC_PCMU);
+	struct seen *y = stream_make(s.b, s.x->s);
+	struct peer *q = peer_new(5, 5, 22);
+	struct stream_stats stats;
+
+	(void)state;
+	stream_setup(y->s, q->port, CODEC_PCMA);
+	stream_bridge(s.x->s, y->s);
+	settle(s.b, s.x->s);
+	s.p->seq = 65500; /* it wraps, too */
+	s.p->ts = 0u - 160 * 30;
+	talk(&s, 50, 0);
+	s.p->ssrc = 12;
+	s.p->seq = 30000;
+	s.p->ts = 0x12345678;
+	talk(&s, 50, 0);
+	stream_end(s.b, y);
+	peer_free(q);
+	stats = scene_end(&s);
+	assert_int_equal(stats.packets_received, 100);
+	assert_int_equal(stats.lost, 0);
+	assert_int_equal(stats.concealed_ms, 0);
+	assert_in_range(stats.heard_ms, 1800, 2000);
+	assert_true(stats.mos_min > 425);
+}
+
 /* ---- whom it believes ---- */
 
 /* Whose reports are believed is learnt from one that is authentic, not from whoever knocks first. */
@@ -464,6 +493,7 @@ int main(void)
 		cmocka_unit_test(test_quality_other_direction_is_by_reports),
 		cmocka_unit_test(test_quality_concealment_is_counted_where_we_listen),
 		cmocka_unit_test(test_quality_pause_is_no_loss),
+		cmocka_unit_test(test_quality_new_source_is_no_loss),
 		cmocka_unit_test(test_quality_reports_are_learnt_when_authentic),
 		cmocka_unit_test(test_quality_peer_with_keys_may_move),
 		cmocka_unit_test(test_quality_new_description_makes_no_gap),
