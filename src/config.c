@@ -28,6 +28,7 @@ static const struct key keys[] = {
 	{ NULL, "log_level", KEY_LEVEL, AT(log_level), 0, 0, "info" },
 	{ NULL, "database", KEY_TEXT, AT(database), 0, 0, NULL },
 	{ NULL, "spool", KEY_TEXT, AT(spool), 0, 0, NULL },
+	{ NULL, "recordings", KEY_TEXT_OR_EMPTY, AT(recordings), 0, 0, "" },
 	{ NULL, "prompts", KEY_TEXT, AT(prompts), 0, 0, NULL },
 	{ NULL, "listen", KEY_LISTENERS, AT(listeners), 0, 0, "" },
 	{ "sip", "listen", KEY_LISTEN, AT(listen), SIP_PROTO_BIT(SIP_UDP) | SIP_PROTO_BIT(SIP_TCP), 0, "" },
@@ -454,6 +455,7 @@ void config_fini(struct config *c)
 	free(c->user);
 	free(c->database);
 	free(c->spool);
+	free(c->recordings);
 	free(c->prompts);
 	free(c->dns_servers);
 	free(c->tls_cert);

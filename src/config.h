@@ -29,6 +29,7 @@ enum config_client { CLIENT_IGNORED, CLIENT_ASKED, CLIENT_NEEDED }; /* client ce
 
 struct config {
 	char *node, *user, *database, *spool, *prompts;
+	char *recordings;                   /* "": "recordings" in the spool */
 	enum log_level log_level;
 	struct config_listen listen;
 	struct config_listen tls_listen, ws_listen, wss_listen; /* n 0: none */

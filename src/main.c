@@ -77,7 +77,7 @@ struct pbx {
 	struct timer stop_timer, housekeeping, seen;
 	bool is_stopping;
 	unsigned closing, stopping;
-	char outbox_dir[600];
+	char outbox_dir[600], recordings_dir[600];
 };
 
 /* ---- --print-apps ---- */
@@ -385,7 +385,7 @@ static int make_rest(struct pbx *p)
 			.plan = p->plan, .registrar = p->registrar, .outgoing = p->outgoing, .qualify = p->qualify, .auth = &p->auth, .db = p->db, .outbox = p->outbox,
 			.tasks = p->tasks, .timers = p->timers, .rng = &p->rng, .clock = &clock_system, .log = &p->log,
 			.prompts = p->config.prompts, .spool = p->config.spool,
-			.node = p->config.node, .max_calls = p->config.max_calls,
+			.recordings = p->recordings_dir, .node = p->config.node, .max_calls = p->config.max_calls,
 			.media_timeout_s = p->config.media_timeout_s, .media_hold_timeout_s = p->config.media_hold_timeout_s });
 	if (!err)
 		err = presence_new(&p->presence, &(struct presence_params){
@@ -401,6 +401,7 @@ static void on_housekeeping(void *arg)
 
 	/* What it can't do now, it does next time. */
 	db_query(p->db, "SELECT pbx.housekeeping()", 0, NULL, NULL, NULL);
+	calls_housekeeping(p->calls);
 	timer_start(p->timers, &p->housekeeping, HOUSEKEEPING_MS);
 }
 
@@ -580,6 +581,10 @@ static int make_database(struct pbx *p)
 	int err = db_new(&p->db, &(struct db_params){ .loop = &p->loop, .log = &p->log, .conninfo = p->config.database });
 
 	snprintf(p->outbox_dir, sizeof(p->outbox_dir), "%s/outbox", p->config.spool);
+	if (p->config.recordings[0])
+		snprintf(p->recordings_dir, sizeof(p->recordings_dir), "%s", p->config.recordings);
+	else
+		snprintf(p->recordings_dir, sizeof(p->recordings_dir), "%s/recordings", p->config.spool);
 	mkdir(p->config.spool, 0700);
 	if (!err)
 		err = directory_new(&p->directory, &p->loop, p->db, &p->log);

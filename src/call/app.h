@@ -152,6 +152,9 @@ struct app_recording {
  * as `kind` to the outbox if we crash. kind NULL: a recording that nobody would miss; it goes at the next start. */
 int app_record(struct call *call, struct app_recording *rec, uint32_t max_ms, uint32_t silence_ms, const char *stop_digits,
 	       const char *kind, const char *doc);
+/* Recording of the call, while it talks to somebody (pbx.recording): "start" has it recorded from now on, whatever policies say, and ends a
+ * pause; "pause", "resume"; "stop" ends it, and no policy begins it again. -EINVAL: none of these. */
+int app_record_call(struct call *call, const char *action);
 /* Gives a recording up: removes file and side file. */
 void app_recording_discard(struct app_recording *rec);
 

@@ -53,6 +53,7 @@ int call_wait(struct call *call, uint64_t until_ms)
 
 void call_digit(struct call *call, struct leg *leg, char digit)
 {
+	record_digit(leg, digit);
 	if (leg != call->caller_leg || call->ndigits == CALL_DIGITS_MAX)
 		return;
 	call->digits[call->ndigits++] = digit;
@@ -90,6 +91,17 @@ void call_free_blocks(struct call *call)
 
 /* ---- the end ---- */
 
+void calls_check_closed(struct calls *cs)
+{
+	void (*done)(void *) = cs->on_closed;
+
+	if (!cs->is_closing || cs->live || cs->recordings || cs->is_removing || !done)
+		return;
+	cs->on_closed = NULL;
+	live_stop(cs);
+	done(cs->on_closed_arg);
+}
+
 static void call_free(struct call *call)
 {
 	struct calls *cs = call->calls;
@@ -115,13 +127,7 @@ static void call_free(struct call *call)
 	DL_DELETE(cs->live, call);
 	cs->n.live--;
 	free(call);
-	if (cs->is_closing && !cs->live && cs->on_closed) {
-		void (*done)(void *) = cs->on_closed;
-
-		cs->on_closed = NULL;
-		live_stop(cs);
-		done(cs->on_closed_arg);
-	}
+	calls_check_closed(cs);
 }
 
 static void call_check_over(struct call *call)
@@ -132,6 +138,7 @@ static void call_check_over(struct call *call)
 		if (leg->state != LEG_ENDED || leg->session || leg->stream)
 			return;
 	call->ended_ms = call_now_ms(call);
+	record_ended(call);
 	cdr_write(call);
 	while (call->legs) {
 		struct leg *leg = call->legs;
@@ -469,6 +476,7 @@ int calls_new(struct calls **out, const struct calls_params *p)
 	if (!cs)
 		return -ENOMEM;
 	cs->p = *p;
+	cs->started_ms = clock_wall_ms(p->clock);
 	sip_ua_handle(p->ua, SIP_INVITE, on_invite, cs);
 	sip_ua_handle(p->ua, SIP_OPTIONS, options_request, cs);
 	sip_ua_handle(p->ua, SIP_REFER, referral_outside, cs);
@@ -479,6 +487,7 @@ int calls_new(struct calls **out, const struct calls_params *p)
 	sip_ua_support(p->ua, "uui");      /* pass.c */
 	spool_recover(cs);
 	live_start(cs);
+	record_keep_start(cs);
 	*out = cs;
 	return 0;
 }
@@ -488,11 +497,7 @@ void calls_close(struct calls *cs, void (*done)(void *arg), void *arg)
 	struct call *call, *next;
 
 	cs->is_closing = true;
-	if (!cs->live) {
-		live_stop(cs);
-		done(arg);
-		return;
-	}
+	record_keep_stop(cs);
 	cs->on_closed = done;
 	cs->on_closed_arg = arg;
 	DL_FOREACH_SAFE(cs->live, call, next)
@@ -501,6 +506,7 @@ void calls_close(struct calls *cs, void (*done)(void *arg), void *arg)
 			if (leg->session)
 				leg_close(leg, 503, NULL);
 		}
+	calls_check_closed(cs);
 }
 
 void calls_free(struct calls *cs)

@@ -42,6 +42,10 @@ struct calls {
 	struct leg_pass *passes;  /* requests passed on and not answered yet */
 	unsigned npasses;
 	struct { struct out rows; unsigned n; struct timer timer; bool is_sent; } rows; /* live.c */
+	struct recording *recordings; /* call_record.c */
+	int64_t started_ms;
+	bool is_removing;         /* record_keep.c: files are being removed */
+	struct directory_watcher keep_watcher; /* for how long they are kept */
 	char beep[300];           /* path of the beep */
 	char record[4096];        /* a call's, while it is written */
 };
@@ -100,6 +104,8 @@ struct leg {
 	char *local_sdp;          /* our answer, repeated in every response until the ACK */
 	struct told told;         /* who is there, and what he is told */
 	struct call *recording_for; /* whose application records it */
+	char keys[5];             /* pressed while joined, the last ones, and when: record_digit() */
+	uint64_t key_ms;
 	char peer[64];            /* the number or trunk at its far end */
 	char number[64];          /* the number at its far end */
 	char codec[16];
@@ -241,6 +247,9 @@ struct call {
 	enum play_end play_end;
 	struct record_result record_result;
 	struct call_heard heard;
+
+	struct recording *recording;  /* call_record.c; NULL: it isn't recorded */
+	enum { RECORD_BY_POLICY, RECORD_WANTED, RECORD_UNWANTED } record_wish;
 
 	/* The running step. */
 	struct call_arg *args;
@@ -424,6 +433,16 @@ int spool_new(struct call *call, char *path, size_t size, const char *kind, cons
 int spool_write_file(const char *path, const void *bytes, size_t n); /* blocking, with fdatasync */
 /* Runs fn on the libuv pool while the task waits; returns what it returned. */
 int call_blocking(struct call *call, int (*fn)(void *arg), void *arg);
+
+/* call_record.c: recordings of calls. Told of what happens to legs, it does the rest. */
+void record_joined(struct call *call);               /* two legs are, perhaps the caller and who he talks to */
+void record_parted(struct leg *leg);                 /* it isn't joined any more */
+void record_moved(struct call *from, struct call *to); /* somebody goes on there */
+void record_ended(struct call *call);
+void record_digit(struct leg *leg, char digit);
+void record_keep_start(struct calls *cs);
+void record_keep_stop(struct calls *cs);
+void calls_check_closed(struct calls *cs);           /* call.c: something has ended that closing waits for */
 
 /* cdr.c */
 void cdr_write(struct call *call);

@@ -41,6 +41,7 @@ struct calls_params {
 	const struct log *log;
 	const char *prompts;      /* folder with one folder a language, and music/ */
 	const char *spool;        /* folder for recordings under way and temporary sound */
+	const char *recordings;   /* folder for recordings of calls; NULL: there are none */
 	const char *node;         /* name of this server */
 	unsigned max_calls;       /* more are refused with 503; 0: no limit */
 	/* A leg is given up when nothing has come from it for so long, where domain and trunk say nothing else; 0: never. hold: of one that
@@ -58,6 +59,8 @@ int calls_new(struct calls **out, const struct calls_params *p);
 /* Refuses new calls and hangs up the live ones; done is called, once, when the last has gone. */
 void calls_close(struct calls *cs, void (*done)(void *arg), void *arg);
 void calls_free(struct calls *cs); /* after done */
+/* Removes recordings that have been kept long enough. From time to time. */
+void calls_housekeeping(struct calls *cs);
 
 /* A leg of an extension, for lamps (RFC 4235). Texts are valid until the callback returns. */
 enum call_line_state { CALL_LINE_TRYING, CALL_LINE_EARLY, CALL_LINE_CONFIRMED, CALL_LINE_TERMINATED };

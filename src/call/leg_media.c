@@ -465,6 +465,7 @@ void leg_bridge(struct leg *a, struct leg *b)
 	leg_tell(a);
 	leg_tell(b);
 	leg_update_bridge(a);
+	record_joined(a->call);
 }
 
 void leg_unbridge(struct leg *leg)
@@ -477,6 +478,8 @@ void leg_unbridge(struct leg *leg)
 	leg_image_part(other);
 	leg->partner = NULL;
 	other->partner = NULL;
+	record_parted(leg);
+	record_parted(other);
 	if (leg->stream)
 		stream_unbridge(leg->stream);
 	if (other->stream)

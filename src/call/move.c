@@ -90,6 +90,7 @@ void leg_move(struct leg *leg, struct call *to, struct leg *record)
 	if (from->answered_ms && !from->parted_ms)
 		from->parted_ms = record->ended_ms;
 	log_info(from->calls->p.log, "%s peer=%s goes on in call=%s", leg_log_id(leg, id), leg->peer, to->id);
+	record_moved(from, to);
 	put_in_place(leg, record);
 	append(to, leg);
 	leg->told.diverted = NULL; /* that was the other call's */

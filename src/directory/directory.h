@@ -43,6 +43,9 @@ struct dir_srtp {
 /* ICE of media: only where the other side offers it, or a browser is called; or offered to all that are. */
 enum dir_ice { DIR_ICE_NEVER, DIR_ICE_AUTO, DIR_ICE_OFFER };
 
+/* Which calls are recorded: bits. */
+enum dir_record { DIR_RECORD_NONE, DIR_RECORD_INBOUND = 1, DIR_RECORD_OUTBOUND = 2, DIR_RECORD_ALL = 3 };
+
 /* How digits travel to and from an extension's phones or a trunk. */
 enum dir_dtmf { DIR_DTMF_AUTO, DIR_DTMF_RFC4733, DIR_DTMF_INFO, DIR_DTMF_INBAND };
 
@@ -60,6 +63,8 @@ struct dir_domain {
 	uint32_t session_expires_s, session_min_s; /* session timer (RFC 4028); 0: none asked for */
 	uint32_t transfer_answer_s;      /* a transferred call that nobody answers in it has failed; 0: no limit */
 	const char *tones;               /* tone plan */
+	const char *record_format, *record_path, *record_code; /* as in SQL */
+	bool record_is_stereo;
 	uint32_t recall_ring_s;          /* how long the transferor's phones then ring, if he has hung up; 0: they don't */
 	uint32_t media_timeout_s, media_hold_timeout_s; /* UINT32_MAX: the server's; 0: never */
 };
@@ -85,6 +90,8 @@ struct dir_extension {
 	enum dir_delayed delayed_offer;
 	enum dir_dtmf dtmf;
 	enum dir_ice ice;
+	enum dir_record record;          /* own or the domain's */
+	bool may_record;                 /* by pressing record_code */
 	const char *pickup_group;        /* whose ringing calls it may take; NULL: only its own */
 };
 
@@ -127,6 +134,7 @@ struct dir_trunk {
 	enum dir_dtmf dtmf;
 	enum dir_ice ice;
 	const char *tones;               /* tone plan of who comes by it; NULL: the domain's */
+	enum dir_record record;
 	const char *tls_identity;        /* the domain of its certificate, by which it is known; NULL: none */
 	bool has_overload_control;       /* it is offered (sip/overload.h), but for calls to these numbers */
 	unsigned nurgent_numbers;

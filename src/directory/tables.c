@@ -74,6 +74,10 @@ static int fill_domain(struct directory *d, struct dir_row *r)
 	r->domain.is_mutual = is_true(r->v[15]);
 	r->domain.has_digest_session = is_true(r->v[16]);
 	r->domain.tones = or_empty(r->v[17]);
+	r->domain.record_format = or_empty(r->v[20]);
+	r->domain.record_is_stereo = is_true(r->v[21]);
+	r->domain.record_path = or_empty(r->v[22]);
+	r->domain.record_code = or_empty(r->v[23]);
 	return 0;
 }
 
@@ -130,6 +134,13 @@ static enum dir_delayed delayed_offer(const char *which)
 	return !strcmp(which, "always") ? DIR_DELAYED_ALWAYS : !strcmp(which, "follow") ? DIR_DELAYED_FOLLOW : DIR_DELAYED_NEVER;
 }
 
+static enum dir_record record(const char *text)
+{
+	if (!text || !strcmp(text, "none"))
+		return DIR_RECORD_NONE;
+	return !strcmp(text, "inbound") ? DIR_RECORD_INBOUND : !strcmp(text, "outbound") ? DIR_RECORD_OUTBOUND : DIR_RECORD_ALL;
+}
+
 static enum dir_dtmf dtmf(const char *text)
 {
 	return !strcmp(text, "rfc4733") ? DIR_DTMF_RFC4733 : !strcmp(text, "info") ? DIR_DTMF_INFO :
@@ -158,7 +169,8 @@ static int fill_extension(struct directory *d, struct dir_row *r)
 					       .qualify_s = number_or(r->v[15], 0), .pickup_group = r->v[16],
 					       .may_bulk = is_true(r->v[17]), .bulk_account = r->v[18], .mwi_unsolicited = is_true(r->v[19]),
 					       .codecs = codecs_of(r->v[20]), .srtp = srtp(r->v[21], r->v[22], r->v[26]),
-					       .delayed_offer = delayed_offer(r->v[23]), .dtmf = dtmf(r->v[24]), .ice = ice(r->v[25]) };
+					       .delayed_offer = delayed_offer(r->v[23]), .dtmf = dtmf(r->v[24]), .ice = ice(r->v[25]),
+					       .record = record(r->v[27]), .may_record = is_true(r->v[28]) };
 	return 0;
 }
 
@@ -231,6 +243,7 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	r->trunk.media_timeout_s = number_or(r->v[34], UINT32_MAX);
 	r->trunk.media_hold_timeout_s = number_or(r->v[35], UINT32_MAX);
 	r->trunk.ice = ice(r->v[36]);
+	r->trunk.record = record(r->v[38]);
 	r->trunk.is_trusted = is_true(r->v[8]);
 	r->trunk.has_asserted = r->trunk.is_trusted && (!strcmp(r->v[9], "pai") || !strcmp(r->v[9], "both"));
 	r->trunk.has_rpid = r->trunk.is_trusted && (!strcmp(r->v[9], "rpid") || !strcmp(r->v[9], "both"));
@@ -369,7 +382,8 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 	[DIR_DOMAIN] = { "domain",
 		"SELECT domain, domain, realm, timezone, language, music_class, algorithms, default_context, is_default, caller_id,"
 		" session_expires_s, session_min_s, qop, transfer_answer_s, recall_ring_s, userhash, mutual_auth,"
-		" digest_session, tones, media_timeout_s, media_hold_timeout_s FROM pbx.domain"
+		" digest_session, tones, media_timeout_s, media_hold_timeout_s,"
+		" record_format, record_stereo, record_path, record_code FROM pbx.domain"
 		WANTED("domain"), fill_domain },
 	[DIR_EXTENSION] = { "extension",
 		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"
@@ -377,7 +391,8 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" EXISTS (SELECT FROM pbx.mailbox AS m WHERE (m.domain, m.number) = (e.domain, e.number)),"
 		" e.caller_id, coalesce(e.anonymous, d.anonymous), array_to_string(e.identities, E'\\x1e'), e.presence_hidden, e.sees_peers,"
 		" coalesce(e.qualify_s, d.qualify_s, 0), e.pickup_group, e.bulk_registers, e.bulk_account, e.mwi_unsolicited,"
-		" array_to_string(e.codecs, ','), e.srtp, e.srtp_keys_in_clear, e.delayed_offer, e.dtmf, e.ice, e.srtp_keys"
+		" array_to_string(e.codecs, ','), e.srtp, e.srtp_keys_in_clear, e.delayed_offer, e.dtmf, e.ice, e.srtp_keys,"
+		" coalesce(e.record, d.record), e.record_on_demand"
 		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)"
 		" WHERE ($1::text[] IS NULL OR e.domain || '/' || e.number = ANY($1) OR e.domain = ANY($1)) AND e.enabled", fill_extension },
 	[DIR_CREDENTIAL] = { "credential",
@@ -394,7 +409,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" t.number_from, t.qualify_s, t.outbound, t.keepalive_s, t.register_bulk, t.tls_identity, t.mutual_auth,"
 		" array_to_string(t.more_proxies || t.urgent_numbers, E'\\x1e'), cardinality(t.more_proxies), t.overload_control,"
 		" array_to_string(t.codecs, ','), t.srtp, t.srtp_keys_in_clear, t.delayed_offer, t.dtmf, t.tones,"
-		" t.media_timeout_s, t.media_hold_timeout_s, t.ice, t.srtp_keys FROM pbx.trunk AS t"
+		" t.media_timeout_s, t.media_hold_timeout_s, t.ice, t.srtp_keys, t.record FROM pbx.trunk AS t"
 		WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
 	[DIR_GROUP] = { "ring_group",
 		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"

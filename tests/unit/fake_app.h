@@ -512,6 +512,12 @@ int app_play(struct call *call, const char *phrases, const char *stop_digits)
 	return app_play_listen(call, phrases, &(struct app_listen){ .stop_digits = stop_digits });
 }
 
+int app_record_call(struct call *call, const char *action)
+{
+	fake_log(call, "record(%s)", action);
+	return strchr("sprs", action[0]) ? 0 : -EINVAL;
+}
+
 int app_beep(struct call *call)
 {
 	return app_play(call, "beep", NULL);

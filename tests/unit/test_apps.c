@@ -8,7 +8,7 @@
 #include "fake_app.h"
 
 extern const struct app app_answer_def, app_conference_def, app_dial_def, app_dial_group_def, app_echo_def, app_goto_def, app_hangup_def,
-	app_menu_def, app_music_def, app_playback_def, app_ring_def, app_say_def, app_set_def, app_wait_def,
+	app_menu_def, app_music_def, app_playback_def, app_record_def, app_ring_def, app_say_def, app_set_def, app_wait_def,
 	app_tones_def, app_busy_def, app_congestion_def;
 
 static const struct {
@@ -107,6 +107,8 @@ static const struct {
 	{ &app_playback_def, ARGS({ "phrases", "hello" }, { "pause", "5" }, { "forward", "6" }, { "step", "5" }, { "start", "2" }), "",
 	  "(56- 5000 from 2000) [hello]", APP_OK },
 	{ &app_playback_def, ARGS({ "phrases", "hello" }, { "stop", "12" }), "!2", "[hello]!2", APP_OK },
+	{ &app_record_def, ARGS({ "action", "pause" }), "", "record(pause)", APP_OK },
+	{ &app_record_def, ARGS({ "action", "louder" }), "", "record(louder)", APP_INVALID },
 	{ &app_set_def, ARGS({ "name", "who" }, { "value", "me" }), "", "who=me", APP_OK },
 	{ &app_goto_def, ARGS({ "number", "400" }), "", "goto(400)", APP_ANSWERED },
 	{ &app_goto_def, ARGS({ "number", "400" }, { "context", "lobby" }), "", "goto(400,lobby)", APP_ANSWERED },
