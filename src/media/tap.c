@@ -161,7 +161,7 @@ void tap_pcm(struct tap *t, uint64_t now_us, const int16_t *pcm, size_t nsamples
 
 void tap_reset(struct tap *t, uint64_t now_us)
 {
-	put(t, &(const struct head){ .at_us = now_us }, NULL);
+	put(t, &(const struct head){ .at_us = now_us }, "");
 }
 
 void tap_finish(struct tap *t, uint64_t now_us)
