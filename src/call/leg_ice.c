@@ -26,7 +26,6 @@ void leg_ice_local(const struct leg *leg, struct oa_local *l)
 	l->takes_ice = leg->ice != DIR_ICE_NEVER;
 	l->to_browser = leg->is_browser && l->takes_ice;
 	l->offers_ice = l->to_browser || leg->ice == DIR_ICE_OFFER;
-	l->offers_dtls = l->offers_dtls || l->to_browser;
 }
 
 static void begin(struct leg *leg, const struct oa_ice *ice)

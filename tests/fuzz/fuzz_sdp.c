@@ -22,7 +22,7 @@ static struct rng rng; /* the same keys for the same input */
 
 static const struct oa_local local = {
 	.addr = "203.0.113.5", .port = 20000, .rtcp_port = 20001, .dir = SDP_SENDRECV, .ptime_ms = 20, .ncodecs = ARRAY_LEN(codecs),
-	.codecs = codecs, .dtmf = true, .policy = OA_OFFER, .sdes = true, .rng = &rng,
+	.codecs = codecs, .dtmf = true, .policy = OA_OFFER, .sdes = true, .takes_ice = true, .offers_ice = true, .rng = &rng,
 };
 
 static char text[32768];

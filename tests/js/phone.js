@@ -3,7 +3,7 @@
  *   node phone.js ws://127.0.0.1:5066 1001 secret [domain]
  *
  * A line of standard input is a command with its arguments: register, unregister, call NUMBER, answer, reject STATUS, hangup, hold,
- * unhold, dtmf DIGITS, options TARGET, quit. A line of standard output is an event in JSON.
+ * unhold, restart (of ICE), dtmf DIGITS [INFO | RFC2833], options TARGET, quit. A line of standard output is an event in JSON.
  *
  * JsSIP wants a browser. Its socket is npm's ws; its peer connection is a stand-in that only writes descriptions.
  */

@@ -46,7 +46,7 @@ function softphone(JsSIP, { socket, user, password, domain, media }, tell) {
 		hold: () => session.hold({}, () => tell('held')),
 		unhold: () => session.unhold({}, () => tell('unheld')),
 		restart: () => session.renegotiate({ rtcOfferConstraints: { iceRestart: true } }, () => tell('restarted')),
-		dtmf: (digits) => session.sendDTMF(digits, { duration: 100, interToneGap: 50 }),
+		dtmf: (digits, how = 'INFO') => session.sendDTMF(digits, { duration: 100, interToneGap: 50, transportType: how }),
 		options: (target) => ua.sendOptions(target, null, { eventHandlers: {
 			succeeded: (e) => tell('options', { status: e.response.status_code }), failed: (e) => tell('options', cause_of(e)) } }),
 		stop: () => ua.stop(),

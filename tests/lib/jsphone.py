@@ -14,11 +14,13 @@ from office import ROOT, SLOW, WS_PORT, WSS_PORT, OfficeError, end_with_us
 
 
 class JsPhone:
-    def __init__(self, office, number, secure=False):
+    script = "phone.js"
+
+    def __init__(self, office, number, secure=False, args=()):
         url = f"wss://{office.addr}:{WSS_PORT}" if secure else f"ws://{office.addr}:{WS_PORT}"
         env = {**os.environ, "NODE_PATH": str(ROOT / "build/js/node_modules")}
         self.number, self.events, self.buffer = number, [], b""
-        self.process = subprocess.Popen(["node", ROOT / "tests/js/phone.js", url, number, f"s{number}"], env=env, bufsize=0,
+        self.process = subprocess.Popen(["node", ROOT / "tests/js" / self.script, url, number, f"s{number}", *args], env=env, bufsize=0,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=end_with_us)
 
     def __enter__(self):

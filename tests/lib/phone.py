@@ -149,7 +149,72 @@ class Recording:
         return to
 
 
-class Phone:
+class Listener:
+    """Who hears something: `heard` is the Recording of it, `dir` a folder for scratch, `number` his name; _read() waits a little, at most."""
+
+    def wait_sound(self, seconds=5):
+        wait_until(lambda: self.heard.seconds > 0, seconds)
+
+    def mark(self):
+        """Now, as a place in what it hears."""
+        return self.heard.seconds
+
+    def listens(self, seconds):
+        """Hears so much more; returns where that began."""
+        since = self.mark()
+        wait_until(lambda: self.heard.seconds >= since + seconds, seconds + 5)
+        return since
+
+    def look_for(self, clip, since=0.0, until=None, recording=None):
+        """Is it in what was heard so far?"""
+        path = (recording or self.heard).copy(self.dir / "part.wav", since, until)
+        return compare(clip.file(), path)
+
+    def hears(self, clip, since=0.0, seconds=20):
+        """Waits until it has heard all of it; returns what compare says, with "end_s" where it ended in what was heard.
+        seconds: how long until it begins."""
+        return self._find(clip, since, seconds, self.heard)
+
+    def _find(self, clip, since, seconds, recording):
+        """Looks through windows little longer than the clip, one after the other, as far as the recording has come: so the first of
+        several equal sounds (digits, say) is found, however busy the machine is. When nothing comes any more it looks at what
+        there is: a last packet stays in the jitter buffer."""
+        grown_at = time.monotonic()
+        end = grown_at + (seconds + clip.seconds) * SLOW
+        until, length, looked_at, best = since + clip.seconds, 0.0, 0.0, None
+        while True:
+            self._read(0.1)              # events go on coming meanwhile; this is also the pause
+            now = time.monotonic()
+            before, length = length, recording.seconds
+            if length > before:
+                grown_at = now
+            is_over = now > min(grown_at + 0.3, end)
+            while until <= length or is_over and length > max(looked_at, since + 0.3):
+                until = min(until, length)
+                start = max(since, until - clip.seconds - 1)
+                heard = self.look_for(clip, start, until, recording)
+                if heard.same:
+                    heard["end_s"] = start + heard["offset_ms"] / 1000 + clip.seconds
+                    return heard
+                if not best or heard["corr"] > best["corr"]:
+                    best = Heard(heard, window=(round(start, 2), round(until, 2)))
+                looked_at, until = until, until + 0.4
+            if now > end:
+                raise PhoneError(f"{self.number}: didn't hear {clip} in {length - since:.1f} s from {since:.2f}, but at best: {best}")
+
+    def tone_ms(self, since=0.0):
+        """How long the longest steady tone was (ringing, a beep)."""
+        return compare("--tone-free", self.heard.copy(self.dir / "part.wav", since))["tone_ms"]
+
+    def music(self, clips, since, seconds=2.0):
+        """Hears so much more and says whether it is music of these files."""
+        wait_until(lambda: self.heard.seconds >= since + seconds, seconds + 10)
+        path = self.heard.copy(self.dir / "part.wav", since, since + seconds)
+        args = [arg for clip in clips for arg in ("--music", clip.file())]
+        return compare(*args, path)
+
+
+class Phone(Listener):
     """codec: one of RATE_HZ, or several in order, of which the first must be the one agreed on.
     encryption: how baresip calls it: srtp (a=crypto beside RTP/AVP), srtp-mand (RTP/SAVP), srtp-mandf, dtls_srtp; None: plain RTP.
     nat: its way through NATs, as baresip calls it: ice; None: none."""
@@ -385,66 +450,5 @@ class Phone:
         """From now on its microphone lies at its receiver."""
         self.command("ausrc", "aubridge,receiver")
 
-    def wait_sound(self, seconds=5):
-        wait_until(lambda: self.heard.seconds > 0, seconds)
-
-    def mark(self):
-        """Now, as a place in what it hears."""
-        return self.heard.seconds
-
-    def listens(self, seconds):
-        """Hears so much more; returns where that began."""
-        since = self.mark()
-        wait_until(lambda: self.heard.seconds >= since + seconds, seconds + 5)
-        return since
-
-    def look_for(self, clip, since=0.0, until=None, recording=None):
-        """Is it in what was heard so far?"""
-        path = (recording or self.heard).copy(self.dir / "part.wav", since, until)
-        return compare(clip.file(), path)
-
-    def hears(self, clip, since=0.0, seconds=20):
-        """Waits until it has heard all of it; returns what compare says, with "end_s" where it ended in what was heard.
-        seconds: how long until it begins."""
-        return self._find(clip, since, seconds, self.heard)
-
     def repeated(self, clip, since=0.0, seconds=10):
         return self._find(clip, since, seconds, self.spoken)
-
-    def _find(self, clip, since, seconds, recording):
-        """Looks through windows little longer than the clip, one after the other, as far as the recording has come: so the first of
-        several equal sounds (digits, say) is found, however busy the machine is. When nothing comes any more it looks at what
-        there is: a last packet stays in the jitter buffer."""
-        grown_at = time.monotonic()
-        end = grown_at + (seconds + clip.seconds) * SLOW
-        until, length, looked_at, best = since + clip.seconds, 0.0, 0.0, None
-        while True:
-            self._read(0.1)              # events go on coming meanwhile; this is also the pause
-            now = time.monotonic()
-            before, length = length, recording.seconds
-            if length > before:
-                grown_at = now
-            is_over = now > min(grown_at + 0.3, end)
-            while until <= length or is_over and length > max(looked_at, since + 0.3):
-                until = min(until, length)
-                start = max(since, until - clip.seconds - 1)
-                heard = self.look_for(clip, start, until, recording)
-                if heard.same:
-                    heard["end_s"] = start + heard["offset_ms"] / 1000 + clip.seconds
-                    return heard
-                if not best or heard["corr"] > best["corr"]:
-                    best = Heard(heard, window=(round(start, 2), round(until, 2)))
-                looked_at, until = until, until + 0.4
-            if now > end:
-                raise PhoneError(f"{self.number}: didn't hear {clip} in {length - since:.1f} s from {since:.2f}, but at best: {best}")
-
-    def tone_ms(self, since=0.0):
-        """How long the longest steady tone was (ringing, a beep)."""
-        return compare("--tone-free", self.heard.copy(self.dir / "part.wav", since))["tone_ms"]
-
-    def music(self, clips, since, seconds=2.0):
-        """Hears so much more and says whether it is music of these files."""
-        wait_until(lambda: self.heard.seconds >= since + seconds, seconds + 10)
-        path = self.heard.copy(self.dir / "part.wav", since, since + seconds)
-        args = [arg for clip in clips for arg in ("--music", clip.file())]
-        return compare(*args, path)

@@ -1,0 +1,42 @@
+"""A phone in headless Chromium (tests/js/browser.js): JsSIP over WebSocket, and the browser's own ICE, DTLS-SRTP and codecs.
+
+    with Browser(office, "1001", says=clip) as phone:
+        phone.do("call", "1002")
+        phone.wait("connection", state="connected")
+        phone.hears(other)
+
+Its microphone says the clip over and over, with a pause between, from the moment that it is asked for sound.
+"""
+import fcntl
+import pathlib
+import shutil
+import tempfile
+import time
+
+from jsphone import JsPhone
+from phone import CLIPS, Listener, Recording
+
+LOCK = CLIPS / "browser.lock"
+PAUSE_S = 1
+RATE_HZ = 48000                # of its microphone
+
+
+class Browser(JsPhone, Listener):
+    script = "browser.js"
+
+    def __init__(self, office, number, says):
+        CLIPS.mkdir(parents=True, exist_ok=True)
+        self.turn = open(LOCK, "w")      # one at a time: each takes what a machine has
+        fcntl.flock(self.turn, fcntl.LOCK_EX)
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"browser-{number}-"))
+        self.heard = Recording(self.dir, "dec")
+        super().__init__(office, number, args=("cordboard", says.file(RATE_HZ, PAUSE_S), self.dir / "dump-1-dec.wav"))
+
+    def close(self):
+        super().close()
+        self.turn.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _read(self, seconds):
+        """Events wait in the pipe; what is heard comes by itself."""
+        time.sleep(seconds)

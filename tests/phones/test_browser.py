@@ -1,0 +1,94 @@
+"""JsSIP in headless Chromium: what most people have instead of a telephone. Its sound goes by ICE, DTLS-SRTP and Opus."""
+import re
+
+from browser import PAUSE_S, Browser
+from phone import BEEP, compare, prompt
+
+HIS = prompt("cannot-complete-as-dialed")
+HERS = prompt("feature-not-avail-line")
+
+
+def connected(browser):
+    browser.wait("track")
+    browser.wait("connection", state="connected")
+    browser.wait_sound()
+
+
+def ufrag(sdp):
+    return re.search("a=ice-ufrag:(.*)", sdp)[1]
+
+
+def test_browser_calls_a_phone_holds_and_restarts_ice(office, phones):
+    b = phones("1002")
+    with Browser(office, "1001", says=HIS) as a:
+        a.do("call", "1002")
+        b.wait("CALL_INCOMING")
+        b.accept()
+        ours = ufrag(a.wait("description", by="remote")["sdp"])
+        connected(a)
+        b.hears(HIS)
+        since = a.mark()
+        b.say(HERS)
+        a.hears(HERS, since)
+        a.do("stats")
+        stats = a.wait("stats")
+        assert (stats["pair"], stats["dtls"], stats["codec"]) == ("succeeded", "connected", "audio/PCMU")
+        # On hold there is music; back again there is the phone.
+        a.do("hold")
+        a.wait("held")
+        a.do("unhold")
+        a.wait("unheld")
+        a.do("restart")
+        assert ufrag(a.wait("description", by="remote")["sdp"]) != ours
+        a.wait("restarted")
+        since_a, since_b = a.mark(), b.mark()
+        b.hears(HIS, since_b)
+        b.say(HERS)
+        a.hears(HERS, since_a)
+        a.do("hangup")
+        b.wait("CALL_CLOSED")
+
+
+def test_browser_is_called_by_a_phone(office, phones):
+    b = phones("1002", codec="opus")
+    with Browser(office, "1003", says=HIS) as a:
+        a.do("register")
+        a.wait("registered")
+        b.dial("1003")
+        assert a.wait("incoming")["from"] == "1002"
+        a.do("answer")
+        b.wait("CALL_ESTABLISHED")
+        connected(a)
+        b.hears(HIS)
+        since = a.mark()
+        b.say(HERS)
+        a.hears(HERS, since)
+        b.hangup()
+        a.wait("ended", by="remote")
+        a.do("unregister")
+        a.wait("unregistered")
+
+
+def test_browser_hears_itself_at_the_echo(office):
+    with Browser(office, "1001", says=HIS) as a:
+        a.do("call", "600")
+        connected(a)
+        a.hears(HIS)
+        a.do("hangup")
+        a.wait("ended")
+
+
+def test_browser_leaves_a_message(office):
+    office.change("DELETE FROM pbx.voicemail WHERE domain = 'office'")
+    with Browser(office, "1001", says=HIS) as a:
+        a.do("call", "**1003")
+        connected(a)
+        a.do("dtmf", "#", "RFC2833")     # the greeting may go by
+        a.hears(BEEP)
+        a.listens(2 * (HIS.seconds + PAUSE_S))
+        a.do("hangup")
+        a.wait("ended")
+        (sound,), = office.wait_sql("SELECT sound FROM pbx.voicemail WHERE domain = 'office' AND number = '1003'")
+        (a.dir / "message.wav").write_bytes(sound)
+        assert compare(HIS.file(), a.dir / "message.wav").same
+    office.change("DELETE FROM pbx.voicemail WHERE domain = 'office'")
