@@ -34,8 +34,11 @@ class PeerConnection extends EventEmitter {
 	getSenders() { return []; }
 	close() { this.signalingState = 'closed'; }
 	async describe(type) {
+		/* An answer is of the offer's profile; of a certificate it has but the name. */
+		const profile = type === 'answer' ? /^m=audio \d+ (\S+)/m.exec(this.remoteDescription.sdp)[1] : 'RTP/AVP';
+		const dtls = profile.startsWith('UDP/TLS/') ? ['a=setup:active', `a=fingerprint:sha-256 ${Array(32).fill('4A').join(':')}`] : [];
 		const sdp = ['v=0', `o=- 7 ${++this.version} IN IP4 127.0.0.1`, 's=-', 'c=IN IP4 127.0.0.1', 't=0 0',
-			'm=audio 49170 RTP/AVP 0 101', 'a=rtpmap:0 PCMU/8000', 'a=rtpmap:101 telephone-event/8000', 'a=sendrecv', ''];
+			`m=audio 49170 ${profile} 0 101`, 'a=rtpmap:0 PCMU/8000', 'a=rtpmap:101 telephone-event/8000', ...dtls, 'a=sendrecv', ''];
 		return { type, sdp: sdp.join('\r\n') };
 	}
 	createOffer() { return this.describe('offer'); }

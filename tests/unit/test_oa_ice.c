@@ -402,6 +402,23 @@ static void test_oa_group_is_offered_with_ice(void **state)
 	oa_free(oa);
 }
 
+static void test_oa_group_browsers_are_offered_their_profile(void **state)
+{
+	struct oa *oa = oa_new(1);
+	struct oa_local l = with_ice();
+
+	(void)state;
+	l.to_browser = l.offers_dtls = true;
+	offer(oa, &l);
+	assert_has("m=audio 20000 UDP/TLS/RTP/SAVPF 0"); /* RFC 8829 §5.1.2 */
+	assert_has("a=setup:actpass");
+	assert_has("a=rtcp-mux");
+	assert_has("a=group:BUNDLE 0");
+	/* A plain answer is none. */
+	assert_int_equal(oa_take_answer(oa, STR(HEAD AUDIO(4000, "192.0.2.10"))), -EINVAL);
+	oa_free(oa);
+}
+
 static int seed(void **state)
 {
 	(void)state;
@@ -424,6 +441,7 @@ int main(void)
 		cmocka_unit_test(test_oa_group_is_answered_as_offered),
 		cmocka_unit_test(test_oa_group_audio_in_a_refused_transport_is_refused),
 		cmocka_unit_test(test_oa_group_is_offered_with_ice),
+		cmocka_unit_test(test_oa_group_browsers_are_offered_their_profile),
 	};
 
 	return cmocka_run_group_tests(tests, seed, NULL);
