@@ -138,9 +138,10 @@ static bool is_way_failure(const struct leg *leg)
 	return leg->has_failed;
 }
 
+/* One way at a time: those before the last have been followed by the next. */
 bool dial_other_way(struct dial *d, struct branch *b, const struct leg *failed)
 {
-	return b->ways && is_way_failure(failed) && ring_next_way(d, b);
+	return b->ways && failed == b->legs[b->nlegs - 1] && is_way_failure(failed) && ring_next_way(d, b);
 }
 
 /* The number at the trunk's URI. */
