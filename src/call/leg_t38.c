@@ -2,8 +2,8 @@
  * Annex D).
  *
  * Cordboard is the far end of both descriptions, with the ports that the audio had; the attributes are copied. Who offers waits while the
- * partner is asked. A partner who refuses (488) costs nothing: the fax goes on as sound. When either offers audio again, the other one
- * is asked as well.
+ * partner is asked. A partner who refuses (488) stays sound, and the gateway of the stream joins, if his codec is G.711; else both stay
+ * so. When either offers audio again, the other one is asked as well.
  *
  *   offerer  -- INVITE m=image -->  us  -- INVITE m=image -->  partner
  *            <-- 200 ------------       <-- 200 ------------
@@ -107,28 +107,48 @@ static int answer(struct leg *offerer, const struct oa_image *theirs)
 	out_init_grow(&o, SDP_TEXT_MAX);
 	if (!err)
 		err = leg_write_image(offerer, &local, theirs, false, &o);
-	/* It may have been withdrawn meanwhile. */
+	if (!err)
+		configure(offerer, &image->theirs); /* he may send as soon as he hears of it */
+	/* It may have been withdrawn meanwhile: then all is as it was. */
 	if (!err)
 		err = session_reply_offer(offerer->session, image->st, 200, NULL, "application/sdp", out_view(&o));
 	else
 		session_reply_offer(offerer->session, image->st, 500, NULL, NULL, STR_NULL);
 	out_fini(&o);
 	oa_rollback(offerer->oa);
-	if (!err)
-		configure(offerer, &image->theirs);
+	if (err)
+		leg_reoffer(offerer);
 	free(image);
 	return err;
+}
+
+/* What our gateway can. */
+static const char gateway_attrs[] =
+	"a=T38FaxVersion:0\r\na=T38MaxBitRate:14400\r\na=T38FaxRateManagement:transferredTCF\r\na=T38FaxMaxBuffer:1800\r\n"
+	"a=T38FaxMaxDatagram:400\r\na=T38FaxUdpEC:t38UDPRedundancy\r\n";
+
+/* A fax as sound: only these codecs leave it as it is. */
+static bool may_be_heard(const struct leg *leg)
+{
+	return leg->stream && (leg->codec_id == CODEC_PCMU || leg->codec_id == CODEC_PCMA);
 }
 
 bool leg_image_answered(struct leg *leg, int status, const struct sip_msg *m)
 {
 	struct leg *offerer = leg->image_for;
-	struct oa_image theirs;
+	struct oa_image theirs = { .port = 0 };
 	char id[64];
 
 	if (!offerer)
 		return false;
 	leg->image_for = NULL;
+	if (status / 100 != 2 && may_be_heard(leg)) {
+		oa_rollback(leg->oa);
+		log_info(leg->call->calls->p.log, "%s has no T.38: by gateway", leg_log_id(leg, id));
+		str_put(theirs.attrs, sizeof(theirs.attrs), gateway_attrs);
+		answer(offerer, &theirs);
+		return true;
+	}
 	if (status / 100 != 2 || oa_image_take_answer(leg->oa, leg_sdp_of(leg, m), &theirs) != 0) {
 		oa_rollback(leg->oa);
 		log_info(leg->call->calls->p.log, "%s has no T.38: the fax goes on as sound", leg_log_id(leg, id));

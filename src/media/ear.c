@@ -45,6 +45,12 @@ static bool filters(const struct rtp_session *s)
 	       (s->to->config.dtmf_send_pt >= 0 || s->to->config.digits_elsewhere);
 }
 
+/* A fax machine at the partner's end speaks T.38: its gateway hears what is said here. */
+static bool feeds_fax(const struct rtp_session *s)
+{
+	return s->to && s->to->config.is_udptl && !s->config.is_udptl;
+}
+
 static bool speaks(const struct rtp_session *s)
 {
 	return transcodes(s) || (s->is_filtered && s->to->config.codec);
@@ -67,9 +73,9 @@ void ear_free(struct rtp_session *s)
 
 void ear_update(struct rtp_session *s)
 {
-	bool wanted = transcodes(s) || detects(s) || mixing_listens(s) || s->hearing;
+	bool wanted = transcodes(s) || feeds_fax(s) || detects(s) || mixing_listens(s) || s->hearing;
 
-	s->is_filtered = filters(s);
+	s->is_filtered = filters(s) || feeds_fax(s);
 	if (!wanted) {
 		ear_free(s);
 	} else if (!s->ear) {
@@ -189,6 +195,10 @@ static void speak_to_partner(struct rtp_session *s, int16_t *pcm, size_t n, uint
 	uint32_t to_hz = codec_rate(codec_get(to->config.codec), rate_hz);
 	int16_t buf[FRAME_SAMPLES_MAX + 16];
 
+	if (feeds_fax(s)) {
+		t38_hear(to, pcm, n, rate_hz);
+		return;
+	}
 	if (s->is_filtered && !line_pass(e, pcm, n, rate_hz))
 		return;
 	if (!rtp_session_may_send(to) || digits_are_sounding(to)) {

@@ -346,6 +346,7 @@ struct rtp_session {
 	bool has_cng;                /* told of the one that began at cng_ts */
 	uint32_t cng_ts;
 	struct timer digit_timer;
+	struct t38 *t38;             /* the gateway; NULL: none is needed */
 	struct hearing *hearing;     /* NULL: it is not listened to for more */
 
 	/* sources and sound */
@@ -413,8 +414,12 @@ void agent_packet(struct rtp_session *s, struct endpoint *e, const uint8_t *p, s
 /* Has the peer checked this way? */
 bool agent_accepts(struct rtp_session *s, const struct addr *from);
 
-/* t38_relay.c: UDPTL, in and on to the partner. from: NULL if the kernel has checked it */
+/* t38_relay.c: UDPTL, in and on to the partner, or to sound and back. from: NULL if the kernel has checked it */
 void t38_packet(struct rtp_session *s, uint8_t *packet, size_t n, const struct addr *from);
+/* The partner, who is sound, has said this. */
+void t38_hear(struct rtp_session *s, int16_t *pcm, size_t n, uint32_t rate_hz);
+void t38_tick(struct rtp_session *s);                    /* each 20 ms, while there is a gateway */
+void t38_free(struct rtp_session *s);
 
 /* report.c */
 void report_start(struct rtp_session *s);

@@ -423,6 +423,8 @@ static void rtp_session_configure(struct rtp_session *s, const struct command *c
 		s->watched_us = w->now_us;
 	}
 	s->config = *c;
+	if (!c->is_udptl)
+		t38_free(s);
 	s->opus = cmd->opus;
 	news = c->relearn ? LATCH_CHANGED : is_silent(s) ? LATCH_SILENT : LATCH_SAME;
 	if (!s->agent && latch_signal(&s->latch, &c->remote, news, worker_now_ms(w)))
@@ -479,6 +481,7 @@ static void rtp_session_close(struct rtp_session *s)
 	quality_end(s);
 	source_none(s);
 	source_unbridge(s);
+	t38_free(s);
 	hearing_free(s->hearing);
 	s->hearing = NULL;
 	ear_free(s);

@@ -105,7 +105,7 @@ static void tones_tick(struct rtp_session *s)
 
 bool source_needs_tick(const struct rtp_session *s)
 {
-	return s->player || s->tones || recording_needs_tick(s) || digits_are_pending(s) || ear_needs_tick(s);
+	return s->player || s->tones || recording_needs_tick(s) || digits_are_pending(s) || ear_needs_tick(s) || s->t38;
 }
 
 void source_tick(struct rtp_session *s)
@@ -121,6 +121,8 @@ void source_tick(struct rtp_session *s)
 		tones_tick(s);
 	if (s->ear)
 		ear_tick(s);
+	if (s->t38)
+		t38_tick(s);
 	if (recording_needs_tick(s))
 		recording_tick(s);
 }

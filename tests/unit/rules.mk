@@ -6,3 +6,6 @@ $(BUILD)/tests/unit/test_loop_nomem.o: ALL_CFLAGS += -Itests/fuzz
 $(BUILD)/tests/unit/test_loop_nomem: $(BUILD)/tests/unit/test_loop_nomem.o $(LOOP_OBJ) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SAN) -fno-lto -Wl,-z,muldefs -Wl,--wrap=pidf_parse -o $@ $< $(LOOP_OBJ) $(LIB) $(ALL_LIBS) -lcmocka
+
+# Its pages.
+$(BUILD)/tests/unit/test_t38: ALL_LIBS += -ltiff
