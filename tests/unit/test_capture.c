@@ -353,6 +353,7 @@ static void test_capture_on_threads_ends_once(void **state)
 	struct end e[8];
 	struct capture *c[8];
 	struct peer *p = peer_new(100, 0, 11);
+	struct capture_params params = { .path = path_of("open.flac"), .format = CAPTURE_FLAC, .rate_hz = RATE, .is_paused = true };
 	struct capture *open_one;
 	struct end last;
 
@@ -390,8 +391,8 @@ static void test_capture_on_threads_ends_once(void **state)
 		snprintf(name, sizeof(name), "t%zu", i);
 		read_file(name, i % 2 ? 2 : 1);
 	}
-	open_one = start(b, "open.flac", CAPTURE_FLAC, true, &last); /* nobody ends it: closing does */
-	capture_pause(open_one);
+	last = (struct end){ 0 };
+	assert_int_equal(capture_start(&open_one, b->media, &params, on_end, &last), 0); /* nobody ends it: closing does */
 	peer_free(p);
 	bed_free(b);
 	assert_int_equal(last.n, 0);
