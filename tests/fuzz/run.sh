@@ -21,6 +21,7 @@ esac
 short_runs() {
 	case $1 in
 	loop) echo 500 ;;
+	dtls) echo 300 ;; # handshakes
 	frame | sdp | hdr) echo 4000 ;;
 	ws | cert) echo 2000 ;;
 	*) echo 15000 ;;
