@@ -90,7 +90,7 @@ struct leg {
 	bool has_ice;             /* its stream has it */
 	bool tells_keys;          /* of SRTP, in its descriptions */
 	bool has_dtls, offers_dtls; /* they may come by DTLS; an offer of ours begins with that */
-	const char *media_security; /* how its keys come, or came: "sdes", "dtls"; NULL: plain RTP. Static */
+	const char *media_security; /* how the keys of its media have come: "sdes", "dtls"; NULL: there are none. Static */
 	enum oa_policy srtp;
 	enum dir_dtmf dtmf;
 	struct leg_image *image;  /* its offer of T.38 waits for the partner's answer (leg_t38.c); NULL: none */

@@ -11,6 +11,8 @@ static void write_media(struct out *o, const struct leg *leg)
 	member_hundredths(o, KEY("mos"), leg->stats.mos);
 	member_hundredths(o, KEY("remote_mos"), leg->stats.remote_mos);
 	member_time(o, KEY("mos_min_at_ms"), leg->stats.mos_min_at_ms);
+	if (leg->media_security)
+		member_str(o, KEY("media_security"), leg->media_security);
 	if (leg->media_timeout)
 		member_str(o, KEY("media_timeout"), leg->media_timeout);
 	live_write_media(o, &leg->stats);

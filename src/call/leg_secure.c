@@ -88,8 +88,7 @@ void leg_secure_configure(struct leg *leg, struct stream_config *c, struct leg_k
 {
 	*keys = (struct leg_keys){ 0 };
 	if (dtls_params(leg, &keys->dtls)) {
-		c->dtls = &keys->dtls;
-		leg->media_security = "dtls";
+		c->dtls = &keys->dtls; /* leg_on_secured() tells when it is there */
 	} else if (sdes_params(leg, &keys->sdes)) {
 		c->security = &keys->sdes;
 		leg->media_security = "sdes";
@@ -106,6 +105,7 @@ void leg_on_secured(struct stream *s, enum secure_suite suite, void *arg)
 	char id[64];
 
 	(void)s;
+	leg->media_security = "dtls";
 	log_info(leg->call->calls->p.log, "%s media secured by=dtls suite=%s", leg_log_id(leg, id), secure_suite_name(suite));
 }
 

@@ -211,7 +211,7 @@ def test_dtls_handshake_with_a_passive_peer(office, certificates, is_right):
             office.wait_log(r"warn .*DTLS: the certificate isn't the one that was named, hanging up", mark)
 
 
-def test_dtls_handshake_with_an_active_peer(office, certificates):
+def test_dtls_handshake_with_an_active_peer(office, certificates, cdrs):
     one, _ = certificates
     with pair_of(office) as (caller, callee):
         mark = len(office.log)
@@ -227,3 +227,4 @@ def test_dtls_handshake_with_an_active_peer(office, certificates):
             office.wait_log(r"media latched", mark)
         here.bye()
         there.take_bye()
+    assert [leg.media_security for leg in cdrs.next().legs] == ["dtls", None]
