@@ -4,8 +4,8 @@
  * (RFC 8122), not by an authority. The keys are exported when both ends have shown their certificates; nothing is ever sent through
  * an association itself. Version 1.2; neither resumption nor renegotiation, which would show no certificate.
  *
- * A handshake costs an end some 0.3 ms of CPU, in two steps: the exchange of keys, and a signature made and one checked. Each call here
- * that takes a datagram does one of them, and blocks on nothing.
+ * A handshake costs an end some 0.6 ms of CPU (measured; OpenSSL 3.0, P-256), in two steps: the exchange of keys, and a signature made and
+ * one checked. Each call here that takes a datagram does one of them, and blocks on nothing.
  *
  * Owner:  who made it. The identity outlives its associations.
  * Thread: an association: any, one at a time. An identity: any number of them, once it is made.

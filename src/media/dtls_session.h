@@ -16,7 +16,7 @@
  * only time does, or the peer that we ourselves have called on.
  *
  * Where it runs: on the session's worker, between packets. A datagram is taken in like any other and put into a queue; each
- * round of the worker serves one of all its sessions' queues, 0.3 ms at most, and then media again: many calls that begin at once delay each
+ * round of the worker serves one of all its sessions' queues, some 0.3 ms, and then media again: many calls that begin at once delay each
  * other's handshakes, and packets by no more than one step. Flights that are due again cost next to nothing and are sent by timers.
  *
  * Owner:  struct rtp_session, as s->dtls; NULL: there is no DTLS.

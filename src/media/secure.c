@@ -47,12 +47,6 @@ struct secure {
 	unsigned nssrcs, next;   /* next: the oldest, when all places are taken */
 };
 
-/* The library is begun once a process, with the first stream that needs it: its self-tests take their time. */
-static void start(void)
-{
-	srtp_init();
-}
-
 enum secure_suite secure_suite_find(const char *name)
 {
 	for (size_t i = 1; i < ARRAY_LEN(suites); i++)
@@ -98,6 +92,26 @@ static int context_new(srtp_t *out, enum secure_suite suite, const struct secure
 	return err == srtp_err_status_ok ? 0 : err == srtp_err_status_alloc_fail ? -ENOMEM : -EINVAL;
 }
 
+/* The library is begun once a process, with the first stream that needs it: its self-tests take their time. One context is kept for good:
+ * Debian's libsrtp2 has NSS below, which is loaded for the first context there is and unloaded with the last, and a stream would pay
+ * twenty times what its own two cost. */
+static void start(void)
+{
+	static const struct secure_key none;
+	static srtp_t kept;
+
+	srtp_init();
+	if (context_new(&kept, SECURE_AEAD_AES_128_GCM, &none, 1, true) != 0)
+		kept = NULL;
+}
+
+static void start_once(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, start);
+}
+
 static bool is_same_key(const struct secure_params *a, const struct secure_params *b, const struct secure_key *ka,
 			const struct secure_key *kb)
 {
@@ -117,11 +131,10 @@ static bool is_same_recv(const struct secure_params *a, const struct secure_para
 
 int secure_new(struct secure **out, const struct secure_params *before, const struct secure_params *now)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct secure *s;
 	int err = 0;
 
-	pthread_once(&once, start);
+	start_once();
 	if (!secure_key_len(now->suite) || now->nrecv == 0 || now->nrecv > SECURE_KEYS_MAX)
 		return -EINVAL;
 	s = calloc(1, sizeof(*s));
@@ -143,6 +156,7 @@ int secure_new(struct secure **out, const struct secure_params *before, const st
 
 struct secure *secure_new_shut(void)
 {
+	start_once(); /* here, not when the keys come, which is on a worker */
 	return calloc(1, sizeof(struct secure));
 }
 
