@@ -692,3 +692,31 @@ void server_media_event(struct server *server, char what)
 	server_leave();
 	server_pass(server, 0);
 }
+
+enum codec_id stream_codec(const struct stream *s)
+{
+	(void)s;
+	return CODEC_PCMU;
+}
+
+/* The disk is full: no recording begins. */
+int capture_start(struct capture **out, struct media *m, const struct capture_params *p,
+		  void (*on_end)(struct capture *c, const struct capture_result *r, void *arg), void *arg)
+{
+	(void)out;
+	(void)m;
+	(void)on_end;
+	(void)arg;
+	assert(p->path);
+	return -ENOSPC;
+}
+
+void capture_stop(struct capture *c) { assert(!c); }
+void capture_pause(struct capture *c) { assert(!c); }
+void capture_resume(struct capture *c) { assert(!c); }
+
+void stream_capture(struct stream *s, struct capture *c, enum capture_side side)
+{
+	(void)side;
+	assert(s && !c);
+}
