@@ -4,6 +4,14 @@ import pytest
 from sip import Phone
 
 
+@pytest.fixture(autouse=True)
+def plain_media(office):
+    """Who comes by WebSocket is taken for a browser, and these aren't."""
+    office.change("UPDATE pbx.extension SET srtp = 'never' WHERE number = '1002'")
+    yield
+    office.change("UPDATE pbx.extension SET srtp = DEFAULT WHERE number = '1002'")
+
+
 @pytest.mark.parametrize("scheme,proto,is_reached", [("sips", "wss", True), ("sips", "udp", False), ("sips", "tcp", False), ("sips", "ws", False),
                                                      ("sip", "udp", True), ("sip", "wss", True)])
 def test_sips_call_takes_no_insecure_hop(office, scheme, proto, is_reached):
