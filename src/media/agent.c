@@ -92,8 +92,11 @@ static void chosen(struct rtp_session *s, enum ice_component component)
 		return;
 	}
 	latch_choose(&s->latch, to);
+	to = ice_target(s->agent->ice, ICE_RTCP);
+	if (to) /* named before it */
+		s->rtcp_source = *to;
 	s->locked_wall_ms = worker_wall_ms(s->worker);
-	e.latched.peer = *to;
+	e.latched.peer = s->latch.source;
 	e.latched.reason = LATCH_ICE;
 	dtls_session_reach(s);
 	rtp_session_event(s, EV_LATCHED, &e);

@@ -196,6 +196,32 @@ static void test_media_ice_rtcp_has_its_own_way(void **state)
 	bed_free(b);
 }
 
+/* Each component is named by itself, in any order (RFC 8445 §8.1.1). */
+static void test_media_ice_rtcp_may_be_named_first(void **state)
+{
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1, .rtcp_interval_ms = 100 });
+	struct seen *x = stream_of_ice(b);
+	struct peer *p = peer_new(100, 0, 11);
+	uint16_t port = stream_port(x->s);
+	uint8_t report[256];
+
+	(void)state;
+	stream_ice(x->s, &ours);
+	stream_setup(x->s, p->port, CODEC_PCMU);
+	stream_echo(x->s);
+	settle(b, x->s);
+	assert_int_equal(check(b, p->rtcp_fd, (uint16_t)(port + 1), &ours, true), STUN_BINDING_SUCCESS);
+	assert_int_equal(check(b, p->fd, port, &ours, true), STUN_BINDING_SUCCESS);
+	for (int i = 0; i < 20; i++)
+		peer_send_in_time(b, p, port, 0, 1);
+	WAIT_FOR(b, recv(p->rtcp_fd, report, sizeof(report), MSG_DONTWAIT) > 0);
+	assert_int_equal(report[1], 200);
+	peer_receive(p);
+	stream_end(b, x);
+	peer_free(p);
+	bed_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +229,7 @@ int main(void)
 		cmocka_unit_test(test_media_ice_stops_when_nobody_wants_it),
 		cmocka_unit_test(test_media_ice_outlives_a_handover_and_ends_as_told),
 		cmocka_unit_test(test_media_ice_rtcp_has_its_own_way),
+		cmocka_unit_test(test_media_ice_rtcp_may_be_named_first),
 	};
 
 	return cmocka_run_group_tests(tests, warm_up, NULL);
