@@ -16,6 +16,9 @@
 
 #define CHECK_MS 1000         /* how often is looked whether the last flight has come */
 #define QUIET_MS 2000         /* of a handshake with a stranger, until another may try */
+#define QUIET_EXPECTED_MS 5000 /* of one with whom we expect: longer than two flights in a row that got lost (RFC 6347 §4.2.4.1) */
+#define ELSEWHERE_MS 500      /* whom we call on has so long to answer from where he is called, alone */
+#define TYPE_ALERT 21
 
 enum { PART_RTP, PART_RTCP, NPARTS };
 
@@ -34,7 +37,8 @@ struct part {
 	struct addr heard;       /* where the last of theirs came from */
 	bool is_done, is_again;  /* is_again: done, and another handshake may begin */
 	bool wants_start;        /* a client's first flight is due */
-	uint64_t done_us, heard_us;
+	bool is_mixed;           /* a client's: somebody else than whom it calls on has had a say in it */
+	uint64_t done_us, heard_us, begun_us;
 	uint64_t packets;        /* received when it was done */
 	struct timer timer;      /* flights, the hold, the keep */
 };
@@ -227,6 +231,7 @@ static void failed(struct part *p, enum dtls_status status)
 {
 	struct dtls_session *d = p->of;
 	enum stream_insecure why = status == DTLS_WRONG_CERTIFICATE ? STREAM_WRONG_CERTIFICATE : STREAM_HANDSHAKE_BROKEN;
+	bool is_mixed = p->is_mixed;
 
 	forget(p);
 	p->is_again = false;
@@ -234,7 +239,11 @@ static void failed(struct part *p, enum dtls_status status)
 	if (p->is_done || p == &d->parts[PART_RTCP])
 		count_one(&worker_of(d)->count.handshakes_failed);
 	else
-		report(d, why, d->params.is_client);
+		report(d, why, d->params.is_client && !is_mixed);
+	if (is_mixed && !p->is_done) { /* that may have been anybody's doing */
+		p->wants_start = true;
+		enqueue(d);
+	}
 }
 
 static void succeeded(struct part *p)
@@ -331,6 +340,9 @@ static void start(struct part *p)
 	if (p->ssl || p->is_done || p->of->is_over || !to || !begin(p))
 		return;
 	p->peer = *to;
+	p->begun_us = p->heard_us;
+	p->is_mixed = false;
+	memset(&p->heard, 0, sizeof(p->heard));
 	stepped(p, dtls_start(p->ssl));
 }
 
@@ -347,33 +359,64 @@ static bool is_expected(const struct part *p, const struct addr *from)
 	return addr_eq(from, &s->config.remote_rtcp) || (s->latch.locked && addr_same_host(from, &s->latch.source));
 }
 
+static bool is_quiet(const struct part *p, uint64_t ms)
+{
+	return worker_of(p->of)->now_us - p->heard_us > ms * 1000;
+}
+
 /* Is the handshake under way to give way to another's? */
 static bool is_free(const struct part *p, const struct addr *from)
 {
-	return !addr_is_set(&p->peer) || is_expected(p, from) || worker_of(p->of)->now_us - p->heard_us > QUIET_MS * 1000;
+	if (!addr_is_set(&p->peer) || is_expected(p, from))
+		return true;
+	return is_quiet(p, is_expected(p, &p->peer) ? QUIET_EXPECTED_MS : QUIET_MS);
+}
+
+/* From an address that nobody has named: what is under way ends when it has shown its cookie, not before. */
+static void stranger_calls(struct part *p, const struct datagram *g)
+{
+	struct part before = *p;
+	bool is_busy = p->ssl && addr_is_set(&p->peer); /* else it has only listened to strangers */
+	enum dtls_status status;
+
+	if (is_busy)
+		p->ssl = NULL;
+	if (begin(p)) {
+		p->peer = p->heard = g->from;
+		if (dtls_listen(p->ssl, &g->from, g->p, g->n, &status)) {
+			if (is_busy)
+				dtls_free(before.ssl);
+			stepped(p, status);
+			return;
+		}
+	}
+	/* The cookie was all that went there. */
+	p->peer = before.peer;
+	p->heard = before.heard;
+	p->heard_us = before.heard_us;
+	if (is_busy) {
+		dtls_free(p->ssl);
+		p->ssl = before.ssl;
+	}
 }
 
 /* A ClientHello of somebody else than the one we are at it with. */
 static void hello(struct part *p, const struct datagram *g)
 {
-	enum dtls_status status;
-
 	if (!is_free(p, &g->from) || (p->of->s->agent && !is_expected(p, &g->from))) {
 		count_one(&worker_of(p->of)->count.dropped_source);
 		return;
 	}
-	if (p->ssl && (addr_is_set(&p->peer) || is_expected(p, &g->from))) /* not even what listened to strangers */
-		forget(p);
+	if (!is_expected(p, &g->from)) {
+		stranger_calls(p, g);
+		return;
+	}
+	if (p->ssl)
+		forget(p); /* even what listened to strangers */
 	if (!begin(p))
 		return;
 	p->peer = p->heard = g->from;
-	if (is_expected(p, &g->from)) {
-		stepped(p, dtls_take(p->ssl, g->p, g->n));
-	} else if (dtls_listen(p->ssl, &g->from, g->p, g->n, &status)) {
-		stepped(p, status);
-	} else {
-		memset(&p->peer, 0, sizeof(p->peer)); /* the cookie was all that went there */
-	}
+	stepped(p, dtls_take(p->ssl, g->p, g->n));
 }
 
 /* To an association that is there: see the header. */
@@ -383,6 +426,8 @@ static bool is_to_wait(struct part *p, const struct datagram *g)
 
 	if (!p->is_done || p->is_again || p->of->params.is_client || !dtls_is_hello(g->p, g->n))
 		return false;
+	if (p->ssl && !addr_eq(&g->from, &p->heard)) /* a stranger's: the last flight may still be asked for */
+		return false;
 	if (p->ssl)
 		forget(p);
 	if (!timer_is_running(&p->timer))
@@ -390,16 +435,29 @@ static bool is_to_wait(struct part *p, const struct datagram *g)
 	return true;
 }
 
-/* Is it of the handshake under way? With ICE it may go on from another of its addresses. Without, whom we call on may answer from another than
- * it is called at: what it says shows whether it is the one, and where it is. */
-static bool is_of_peer(struct part *p, const struct addr *from)
+/* Whom we call on may answer from another address than it is called at: what it says shows whether it is the one, and where it is. Until then
+ * it may be anybody, who would break the handshake: so only when there is no answer from there, and no alerts. */
+static bool is_from_elsewhere(struct part *p, const struct datagram *g)
 {
+	if (!p->of->params.is_client || p->is_done || g->p[0] == TYPE_ALERT || addr_eq(&p->heard, &p->peer))
+		return false;
+	if (worker_of(p->of)->now_us - p->begun_us < ELSEWHERE_MS * 1000)
+		return false;
+	p->is_mixed = true;
+	return true;
+}
+
+/* Is it of the handshake under way? With ICE it may go on from another of its addresses. */
+static bool is_of_peer(struct part *p, const struct datagram *g)
+{
+	const struct addr *from = &g->from;
+
 	if (!p->ssl || !addr_is_set(&p->peer))
 		return false;
 	if (addr_eq(&p->peer, from))
 		return true;
 	if (!p->of->s->agent)
-		return p->of->params.is_client && !p->is_done;
+		return is_from_elsewhere(p, g);
 	if (!is_expected(p, from))
 		return false;
 	p->peer = *from;
@@ -408,7 +466,7 @@ static bool is_of_peer(struct part *p, const struct addr *from)
 
 static void take(struct part *p, const struct datagram *g)
 {
-	if (is_of_peer(p, &g->from)) {
+	if (is_of_peer(p, g)) {
 		p->heard = g->from;
 		p->heard_us = worker_of(p->of)->now_us;
 		stepped(p, dtls_take(p->ssl, g->p, g->n));
@@ -479,6 +537,8 @@ void dtls_session_datagram(struct rtp_session *s, struct endpoint *e, const uint
 		count_one(&s->worker->count.dropped_malformed);
 		return;
 	}
+	if (s->agent && from && !agent_accepts(s, from)) /* who hasn't checked takes no room from who has */
+		return;
 	g = has_room(d) ? malloc(sizeof(*g) + n) : NULL;
 	if (!g) /* as if lost on the way */
 		return;

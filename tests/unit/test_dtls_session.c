@@ -587,6 +587,91 @@ static void test_dtls_session_stranger_does_not_disturb(void **state)
 	bed_free(b);
 }
 
+static void turn_alone(struct bed *b, unsigned ms)
+{
+	while (ms--) {
+		b->now_ms++;
+		bed_turn(b, UV_RUN_NOWAIT);
+	}
+}
+
+/* Whom we call on isn't kept from answering by what others say in the meantime. */
+static void test_dtls_session_alert_of_a_stranger_ends_nothing(void **state)
+{
+	static const uint8_t handshake_failure[] = { 21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40 };
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
+	struct phone *p = phone_new(b, alice, false, true);
+	struct peer *stranger = peer_new(0, 0, 1);
+
+	(void)state;
+	stream_echo(p->seen->s);
+	agree(p);
+	phone_begin(b, p);
+	settle(b, p->seen->s);
+	for (int i = 0; i < 2 * 500; i++) { /* longer than it is waited for an answer from there */
+		send_to(stranger->fd, port_of(p, RTP), handshake_failure, sizeof(handshake_failure));
+		turn_alone(b, 1);
+	}
+	assert_int_equal(p->seen->ninsecure, 0);
+	WAIT(b, p, NULL, p->seen->nsecured == 1 && p->status[RTP] == DTLS_DONE);
+	talk(b, p, p, 5);
+	phone_free(b, p);
+	peer_free(stranger);
+	bed_free(b);
+}
+
+/* One datagram from anywhere, and no cookie to it: neither a handshake that is slow for its losses gives way to that, */
+static void test_dtls_session_hello_of_a_stranger_ends_nothing(void **state)
+{
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
+	struct phone *p = phone_new(b, alice, true, true), *stranger = phone_new(b, bob, true, true);
+	struct seen *own = stranger->seen;
+
+	(void)state;
+	stream_echo(p->seen->s);
+	stranger->seen = p->seen;
+	agree(p);
+	phone_begin(b, p);
+	turn_alone(b, 2500);
+	phone_begin(b, stranger);
+	turn_alone(b, 20);
+	WAIT(b, p, NULL, p->seen->nsecured == 1 && p->status[RTP] == DTLS_DONE);
+	talk(b, p, p, 5);
+	stranger->seen = own;
+	phone_free(b, stranger);
+	phone_free(b, p);
+	bed_free(b);
+}
+
+/* nor the last flight, which may be asked for again. */
+static void test_dtls_session_last_flight_outlives_a_stranger(void **state)
+{
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
+	struct phone *p = phone_new(b, alice, true, false), *stranger = phone_new(b, bob, true, false);
+	struct seen *own = stranger->seen;
+
+	(void)state;
+	stream_echo(p->seen->s);
+	stranger->seen = p->seen;
+	agree(p);
+	phone_begin(b, p);
+	while (bed_counters(b).handshakes < 2) {
+		turn_alone(b, 1);
+		if (bed_counters(b).handshakes < 2)
+			phone_turn(p);
+	}
+	p->is_deaf = true;
+	phone_begin(b, stranger);
+	pass_ms(b, p, 600);
+	p->is_deaf = false;
+	WAIT(b, p, NULL, p->status[RTP] == DTLS_DONE && p->status[RTCP] == DTLS_DONE);
+	talk(b, p, p, 1);
+	stranger->seen = own;
+	phone_free(b, stranger);
+	phone_free(b, p);
+	bed_free(b);
+}
+
 /* ---- later ---- */
 
 /* A hold, a refresh: the association, its keys and counters go on. */
@@ -830,6 +915,9 @@ int main(void)
 		cmocka_unit_test(test_dtls_session_stranger_shows_himself),
 		cmocka_unit_test(test_dtls_session_called_peer_answers_from_elsewhere),
 		cmocka_unit_test(test_dtls_session_stranger_does_not_disturb),
+		cmocka_unit_test(test_dtls_session_alert_of_a_stranger_ends_nothing),
+		cmocka_unit_test(test_dtls_session_hello_of_a_stranger_ends_nothing),
+		cmocka_unit_test(test_dtls_session_last_flight_outlives_a_stranger),
 		cmocka_unit_test(test_dtls_session_goes_on_with_the_same_number),
 		cmocka_unit_test(test_dtls_session_another_association),
 		cmocka_unit_test(test_dtls_session_same_peer_keeps_keys_meanwhile),
