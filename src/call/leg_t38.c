@@ -60,9 +60,15 @@ static int offer(struct leg *to, const struct oa_image *image)
 	return err;
 }
 
+/* UDPTL is sent in the clear. */
+static bool may_be_plain(const struct leg *leg)
+{
+	return leg->srtp != OA_REQUIRE;
+}
+
 static bool may_be_asked(const struct leg *to)
 {
-	return to && to->state == LEG_ANSWERED && to->session && to->stream && !to->image && !to->image_for &&
+	return to && may_be_plain(to) && to->state == LEG_ANSWERED && to->session && to->stream && !to->image && !to->image_for &&
 	       oa_state(to->oa) == OA_IDLE && session_can_offer(to->session);
 }
 
@@ -78,7 +84,7 @@ bool leg_image_offered(struct leg *leg, struct strans *st, const struct sip_msg 
 	if (!memmem(text.p, text.n, "m=image", 7) || !oa_image_is_offer(text))
 		return false;
 	image = leg->image ? NULL : calloc(1, sizeof(*image));
-	err = !image ? -ENOMEM : !leg->stream || !may_be_asked(to) ? -EPROTO : oa_image_take_offer(leg->oa, text, &image->theirs);
+	err = !image ? -ENOMEM : !leg->stream || !may_be_plain(leg) || !may_be_asked(to) ? -EPROTO : oa_image_take_offer(leg->oa, text, &image->theirs);
 	if (err) {
 		free(image);
 		session_reply_offer(leg->session, st, err == -EBUSY ? 491 : err == -ENOMEM ? 500 : 488, NULL, NULL, STR_NULL);

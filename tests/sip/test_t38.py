@@ -8,7 +8,7 @@ import pytest
 
 from office import SLOW, wait_until
 from rtp import audioop
-from sip import sdp
+from sip import Phone, sdp
 from test_media import PCMU, talk
 
 OFFER = ["T38FaxVersion:0", "T38MaxBitRate:14400", "T38FaxRateManagement:transferredTCF", "T38FaxMaxBuffer:260", "T38FaxMaxDatagram:316",
@@ -120,6 +120,30 @@ def test_t38_beside_audio_that_is_off(office):
         to_a, _, ok = switch(here, there, a, b, before="m=audio 0 RTP/AVP 0\r\n")
         assert re.findall(r"m=(\w+) (\d+)", ok.body)[0] == ("audio", "0")
         until_it_passes(a, to_a, b)
+
+
+@pytest.mark.parametrize("by_caller", [True, False])
+def test_t38_is_not_for_who_must_have_srtp(office, by_caller):
+    """UDPTL is sent in the clear: where an extension's media have to be secret the fax stays sound."""
+    number = "1002"
+    office.change("UPDATE pbx.extension SET srtp = 'require' WHERE number = %s", number)
+    try:
+        with Phone(office, "1001") as caller, Phone(office, number) as callee, Fax(caller.addr) as fax:
+            callee.register()
+            here = caller.invite("91002", sdp(caller.addr, fax.port))
+            there = callee.answer_invite()
+            secure = re.sub("RTP/AVP", "UDP/TLS/RTP/SAVP", sdp(callee.addr, fax.port))
+            there.answer(secure + "a=setup:active\r\na=fingerprint:sha-256 " + ":".join(["5A"] * 32) + "\r\n")
+            here.ack(here.expect(200))
+            one = here if by_caller else there
+            one.send("INVITE", image(fax, OFFER))
+            one.ack(one.expect(488))
+            here.send("BYE")
+            there.take_bye()
+            here.expect(200)
+            callee.unregister()
+    finally:
+        office.change("UPDATE pbx.extension SET srtp = DEFAULT WHERE number = %s", number)
 
 
 def test_t38_refused_by_one_in_g711_gets_a_gateway(office):
