@@ -10,6 +10,7 @@
 
 #define STAPLE_MAX 65536
 #define SLACK_S 300            /* clocks differ */
+#define AGE_MAX_S 86400L       /* of an answer that doesn't say until when it holds: there is a newer one all the time (RFC 6960 §2.4) */
 
 struct ocsp_staple {
 	time_t until;          /* 0: for ever */
@@ -139,7 +140,7 @@ static enum ocsp_word word_of(OCSP_SINGLERESP *one)
 	case V_OCSP_CERTSTATUS_REVOKED:
 		return OCSP_REVOKED; /* which nobody takes back */
 	case V_OCSP_CERTSTATUS_GOOD:
-		return OCSP_check_validity(from, until, SLACK_S, -1) == 1 ? OCSP_GOOD : OCSP_SILENT;
+		return OCSP_check_validity(from, until, SLACK_S, until ? -1 : AGE_MAX_S) == 1 ? OCSP_GOOD : OCSP_SILENT;
 	default:
 		return OCSP_SILENT;
 	}

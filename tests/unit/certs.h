@@ -117,11 +117,12 @@ static inline int i2d_response_fp(FILE *f, const OCSP_RESPONSE *r)
 	return ok;
 }
 
-/* What signer says of the certificate of that common name that a has issued, from an hour ago until then (RFC 6960), as a file. status: V_OCSP_CERTSTATUS_... */
-static inline void authority_vouch(const struct authority *a, const struct authority *signer, const char *cn, int status, long until_s,
+/* What signer says of the certificate of that common name that a has issued, since that long ago until then (0: it doesn't say; RFC 6960), as
+ * a file. status: V_OCSP_CERTSTATUS_... */
+static inline void authority_vouch(const struct authority *a, const struct authority *signer, const char *cn, int status, long since_s, long until_s,
 				   const EVP_MD *hash, const char *path)
 {
-	ASN1_TIME *from = X509_gmtime_adj(NULL, -3600), *until = X509_gmtime_adj(NULL, until_s);
+	ASN1_TIME *from = X509_gmtime_adj(NULL, -since_s), *until = until_s ? X509_gmtime_adj(NULL, until_s) : NULL;
 	OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
 	ASN1_INTEGER *serial = ASN1_INTEGER_new();
 	FILE *f = fopen(path, "w");

@@ -382,14 +382,16 @@ static void test_tls_stapled_answer_is_believed(void **state)
 {
 	enum { NONE = -1, GOOD = V_OCSP_CERTSTATUS_GOOD, REVOKED = V_OCSP_CERTSTATUS_REVOKED, UNKNOWN = V_OCSP_CERTSTATUS_UNKNOWN };
 	struct bed *b = *state;
-	const struct { int status; const char *about; const struct authority *by; long until_s; bool is_needed, is_good; } v[] = {
-		{ GOOD, "x", &b->ca, 3600, true, true }, { GOOD, "x", &b->ca, 3600, false, true },
-		{ REVOKED, "x", &b->ca, 3600, true, false }, { REVOKED, "x", &b->ca, 3600, false, false },
-		{ UNKNOWN, "x", &b->ca, 3600, true, false }, { UNKNOWN, "x", &b->ca, 3600, false, true },
-		{ GOOD, "x", &b->ca, -1800, true, false },      /* out of date: it isn't shown */
-		{ GOOD, "x", &b->other, 3600, true, false }, { REVOKED, "x", &b->other, 3600, false, true },
-		{ GOOD, "y", &b->ca, 3600, true, false },       /* of another: it isn't shown */
-		{ NONE, NULL, NULL, 0, true, false }, { NONE, NULL, NULL, 0, false, true },
+	const struct { int status; const char *about; const struct authority *by; long since_s, until_s; bool is_needed, is_good; } v[] = {
+		{ GOOD, "x", &b->ca, 3600, 3600, true, true }, { GOOD, "x", &b->ca, 3600, 3600, false, true },
+		{ REVOKED, "x", &b->ca, 3600, 3600, true, false }, { REVOKED, "x", &b->ca, 3600, 3600, false, false },
+		{ UNKNOWN, "x", &b->ca, 3600, 3600, true, false }, { UNKNOWN, "x", &b->ca, 3600, 3600, false, true },
+		{ GOOD, "x", &b->ca, 3600, -1800, true, false },      /* out of date: it isn't shown */
+		{ GOOD, "x", &b->other, 3600, 3600, true, false }, { REVOKED, "x", &b->other, 3600, 3600, false, true },
+		{ GOOD, "y", &b->ca, 3600, 3600, true, false },       /* of another: it isn't shown */
+		{ GOOD, "x", &b->ca, 3600, 0, true, true },
+		{ GOOD, "x", &b->ca, 30 * 86400, 0, true, false }, /* old, though it doesn't say how long it holds */
+		{ NONE, NULL, NULL, 0, 0, true, false }, { NONE, NULL, NULL, 0, 0, false, true },
 	};
 
 	authority_issue(&b->ca, "x", "DNS:sbc.example.com", b->path);
@@ -398,7 +400,7 @@ static void test_tls_stapled_answer_is_believed(void **state)
 		size_t k = i / 2;
 
 		if (v[k].status != NONE)
-			authority_vouch(&b->ca, v[k].by, v[k].about, v[k].status, v[k].until_s, i & 1 ? EVP_sha256() : EVP_sha1(), b->path3);
+			authority_vouch(&b->ca, v[k].by, v[k].about, v[k].status, v[k].since_s, v[k].until_s, i & 1 ? EVP_sha256() : EVP_sha1(), b->path3);
 		ends(&(struct tls_context_params){ .cert = b->path, .ocsp = v[k].status == NONE ? NULL : b->path3 },
 		     &(struct tls_context_params){ .ca = b->ca_path, .checks_server = true, .needs_ocsp = v[k].is_needed },
 		     "sbc.example.com", &s, &c);
@@ -424,10 +426,10 @@ static void test_tls_stapled_answer_is_read_again(void **state)
 	assert_int_equal(tls_context_new(&server, &(struct tls_context_params){ .cert = b->path, .ocsp = b->path3 }), 0);
 	assert_int_equal(tls_context_new(&client, &(struct tls_context_params){ .ca = b->ca_path, .checks_server = true, .needs_ocsp = true }), 0);
 	assert_false(serves_name(server, client, "sbc.example.com"));
-	authority_vouch(&b->ca, &b->ca, "x", V_OCSP_CERTSTATUS_GOOD, 3600, EVP_sha1(), b->path3);
+	authority_vouch(&b->ca, &b->ca, "x", V_OCSP_CERTSTATUS_GOOD, 3600, 3600, EVP_sha1(), b->path3);
 	assert_int_equal(tls_context_reload(server), 0);
 	assert_true(serves_name(server, client, "sbc.example.com"));
-	authority_vouch(&b->ca, &b->ca, "x", V_OCSP_CERTSTATUS_REVOKED, 3600, EVP_sha1(), b->path3);
+	authority_vouch(&b->ca, &b->ca, "x", V_OCSP_CERTSTATUS_REVOKED, 3600, 3600, EVP_sha1(), b->path3);
 	assert_int_equal(tls_context_reload(server), 0);
 	assert_false(serves_name(server, client, "sbc.example.com"));
 	tls_context_free(server);
