@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-#include "call/call_int.h"
+#include "call/leg_int.h"
 #include "call/zone.h"
 #include "base/log.h"
 
@@ -293,15 +293,8 @@ static void begin(struct call *call, const char *started_by)
 /* Would the policy of who is at the far end of the leg have it recorded? */
 static bool is_policy_of(const struct leg *leg, bool is_caller)
 {
-	struct directory *d = leg->call->calls->p.directory;
-	const struct dir_extension *ext;
-	const struct dir_trunk *trunk;
-
-	if (leg->is_outside) /* what comes by a trunk comes in */
-		return directory_trunk(d, leg->call->domain, str_from(leg->peer), &trunk) == DIR_FOUND &&
-		       (trunk->record & (is_caller ? DIR_RECORD_INBOUND : DIR_RECORD_OUTBOUND));
-	return directory_extension(d, leg->call->domain, str_from(leg->peer), &ext) == DIR_FOUND &&
-	       (ext->record & (is_caller ? DIR_RECORD_OUTBOUND : DIR_RECORD_INBOUND));
+	/* What comes by a trunk comes in, what comes from an extension goes out. */
+	return leg_policy(leg)->record & (is_caller == leg->is_outside ? DIR_RECORD_INBOUND : DIR_RECORD_OUTBOUND);
 }
 
 /* ---- what happens to legs ---- */

@@ -73,7 +73,7 @@ void dial_ring(struct dial *d, struct branch *b, const struct ring *r)
 	str_put(leg->number, sizeof(leg->number), b->number);
 	if (!r->contact || directory_extension(engine(d)->p.directory, call->domain, str_from(b->number), &ext) != DIR_FOUND)
 		ext = NULL;
-	p.is_offerless = is_offerless(call, trunk ? trunk->delayed_offer : ext ? ext->delayed_offer : DIR_DELAYED_NEVER);
+	p.is_offerless = is_offerless(call, trunk ? trunk->media.delayed_offer : ext ? ext->media.delayed_offer : DIR_DELAYED_NEVER);
 	told_callee(leg, b->number, ext, trunk);
 	err = leg_dial(leg, &p);
 	if (err) {

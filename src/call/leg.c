@@ -136,9 +136,7 @@ int leg_accept(struct leg *leg, struct strans *st, const struct sip_msg *m)
 {
 	int err;
 
-	leg_secure_begin(leg, strans_source(st)->proto);
-	leg_ice_begin(leg, strans_source(st)->proto);
-	leg_digits_begin(leg);
+	leg_policy_begin(leg, strans_source(st)->proto);
 	leg->is_late = !leg_sdp_of(leg, m).n;
 	if (!leg->is_late) {
 		err = oa_take_offer(leg->oa, leg_sdp_of(leg, m));
@@ -194,9 +192,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	err = leg_open_stream(leg, &local, d->near);
 	if (err)
 		return err;
-	leg_secure_begin(leg, d->dest.proto);
-	leg_ice_begin(leg, d->dest.proto);
-	leg_digits_begin(leg);
+	leg_policy_begin(leg, d->dest.proto);
 	sockaddr_print_uri(&local, host);
 	out_init(&from_out, from, sizeof(from));
 	write_from(&from_out, leg, host, &caller);

@@ -12,18 +12,9 @@ static const struct dir_codecs outside_codecs = { 3, { CODEC_G722, CODEC_PCMA, C
 
 static const struct dir_codecs *policy_of(const struct leg *leg)
 {
-	struct directory *d = leg->call->calls->p.directory;
-	const struct dir_extension *ext;
-	const struct dir_trunk *trunk;
+	const struct dir_codecs *chosen = &leg_policy(leg)->codecs;
 
-	if (leg->is_outside) {
-		if (directory_trunk(d, leg->call->domain, str_from(leg->peer), &trunk) == DIR_FOUND && trunk->codecs.n)
-			return &trunk->codecs;
-		return &outside_codecs;
-	}
-	if (directory_extension(d, leg->call->domain, str_from(leg->peer), &ext) == DIR_FOUND && ext->codecs.n)
-		return &ext->codecs;
-	return &phone_codecs;
+	return chosen->n ? chosen : leg->is_outside ? &outside_codecs : &phone_codecs;
 }
 
 static struct oa_codec oa_codec_of(const struct codec *c)

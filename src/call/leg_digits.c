@@ -20,19 +20,6 @@ struct leg_infos {
 	struct { char digit; uint32_t ms; } waiting[WAITING_MAX];
 };
 
-void leg_digits_begin(struct leg *leg)
-{
-	struct directory *d = leg->call->calls->p.directory;
-	const struct dir_extension *ext;
-	const struct dir_trunk *trunk;
-
-	leg->dtmf = DIR_DTMF_AUTO;
-	if (leg->is_outside && directory_trunk(d, leg->call->domain, str_from(leg->peer), &trunk) == DIR_FOUND)
-		leg->dtmf = trunk->dtmf;
-	else if (!leg->is_outside && directory_extension(d, leg->call->domain, str_from(leg->peer), &ext) == DIR_FOUND)
-		leg->dtmf = ext->dtmf;
-}
-
 bool leg_digits_has_events(const struct leg *leg)
 {
 	return leg->dtmf == DIR_DTMF_AUTO || leg->dtmf == DIR_DTMF_RFC4733;

@@ -7,20 +7,6 @@
 
 _Static_assert(OA_ICE_UFRAG_LEN == ICE_UFRAG_LEN && OA_ICE_PWD_LEN == ICE_PWD_LEN, "what is said is what checks go by");
 
-void leg_ice_begin(struct leg *leg, enum sip_proto proto)
-{
-	struct directory *d = leg->call->calls->p.directory;
-	const struct dir_extension *ext;
-	const struct dir_trunk *trunk;
-
-	leg->ice = DIR_ICE_AUTO;
-	if (leg->is_outside && directory_trunk(d, leg->call->domain, str_from(leg->peer), &trunk) == DIR_FOUND)
-		leg->ice = trunk->ice;
-	else if (!leg->is_outside && directory_extension(d, leg->call->domain, str_from(leg->peer), &ext) == DIR_FOUND)
-		leg->ice = ext->ice;
-	leg->is_browser = proto == SIP_WS || proto == SIP_WSS;
-}
-
 void leg_ice_local(const struct leg *leg, struct oa_local *l)
 {
 	l->takes_ice = leg->ice != DIR_ICE_NEVER;

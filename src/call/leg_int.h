@@ -32,24 +32,26 @@ int leg_write_decline(struct leg *leg, const union sockaddr_any *local, struct o
 void leg_note_offered(struct leg *leg);
 /* Could it take this codec, were it offered? One that answered with a single codec may know others. */
 bool leg_may_take(const struct leg *leg, const struct oa_codec *c);
-/* leg_secure.c: what the directory says of who is at its far end, when its dialog begins by this transport. */
-void leg_secure_begin(struct leg *leg, enum sip_proto proto);
+/* leg_policy.c: what the directory says now of who is at its far end. */
+const struct dir_media *leg_policy(const struct leg *leg);
+/* What of it holds as long as the leg: its dialog begins by this transport. */
+void leg_policy_begin(struct leg *leg, enum sip_proto proto);
+/* leg_secure.c */
+void leg_secure_begin(struct leg *leg, enum sip_proto proto, struct dir_srtp srtp);
 void leg_secure_local(const struct leg *leg, struct oa_local *l);
 /* What was agreed on of it; *keys is what c points to then, and to be forgotten when c has been used. */
 struct leg_keys { struct secure_params sdes; struct dtls_params dtls; };
 void leg_secure_configure(struct leg *leg, struct stream_config *c, struct leg_keys *keys);
 void leg_on_secured(struct stream *s, enum secure_suite suite, void *arg);
 void leg_on_insecure(struct stream *s, enum stream_insecure why, bool is_over, void *arg);
-/* leg_digits.c: what the directory says of who is at its far end, when its dialog begins. */
-void leg_digits_begin(struct leg *leg);
+/* leg_digits.c */
 bool leg_digits_has_events(const struct leg *leg);   /* in its descriptions */
 void leg_digits_configure(const struct leg *leg, struct stream_config *c);
 /* Its far end has pressed a digit: for the partner, where that is to be told here, and the application. */
 void leg_digit_heard(struct leg *leg, char digit, uint32_t duration_ms);
 /* The same by an INFO. False: it carries no digit. */
 bool leg_digit_info(struct leg *leg, const struct sip_msg *m);
-/* leg_ice.c: the same of ICE. */
-void leg_ice_begin(struct leg *leg, enum sip_proto proto);
+/* leg_ice.c */
 void leg_ice_local(const struct leg *leg, struct oa_local *l);
 void leg_ice_offered(struct leg *leg);               /* an offer of ours has been written */
 void leg_ice_configure(struct leg *leg);             /* an exchange is complete; before the stream is configured */

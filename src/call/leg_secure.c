@@ -5,18 +5,8 @@
 #include "call/leg_int.h"
 #include "base/log.h"
 
-/* A URI that is dialled, and whom the directory doesn't know at this moment, are treated as the columns' defaults say. */
-void leg_secure_begin(struct leg *leg, enum sip_proto proto)
+void leg_secure_begin(struct leg *leg, enum sip_proto proto, struct dir_srtp srtp)
 {
-	struct directory *d = leg->call->calls->p.directory;
-	const struct dir_extension *ext;
-	const struct dir_trunk *trunk;
-	struct dir_srtp srtp = { .policy = DIR_SRTP_OFFER };
-
-	if (leg->is_outside && directory_trunk(d, leg->call->domain, str_from(leg->peer), &trunk) == DIR_FOUND)
-		srtp = trunk->srtp;
-	else if (!leg->is_outside && directory_extension(d, leg->call->domain, str_from(leg->peer), &ext) == DIR_FOUND)
-		srtp = ext->srtp;
 	leg->srtp = srtp.policy == DIR_SRTP_NEVER ? OA_NEVER : srtp.policy == DIR_SRTP_REQUIRE ? OA_REQUIRE : OA_OFFER;
 	leg->tells_keys = srtp.keys != DIR_KEYS_DTLS && (proto == SIP_TLS || proto == SIP_WSS || srtp.keys_in_clear);
 	leg->has_dtls = srtp.keys != DIR_KEYS_SDES;

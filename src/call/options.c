@@ -79,7 +79,7 @@ static int describe(struct calls *cs, const struct strans *st, const struct auth
 	str_put(call.domain, sizeof(call.domain), who->domain);
 	str_put(leg.peer, sizeof(leg.peer), who->number);
 	leg_codecs(&leg, NULL, &codecs);
-	leg_digits_begin(&leg);
+	leg.dtmf = leg_policy(&leg)->dtmf;
 	err = oa_offer(leg.oa, &(struct oa_local){ .addr = sockaddr_print_host(&local, addr), .addr_is_ip6 = local.sa.sa_family == AF_INET6,
 						   .dir = SDP_SENDRECV, .ncodecs = codecs.n, .codecs = codecs.list, .dtmf = leg_digits_has_events(&leg) }, o);
 	oa_free(leg.oa);

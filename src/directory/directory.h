@@ -49,6 +49,16 @@ enum dir_record { DIR_RECORD_NONE, DIR_RECORD_INBOUND = 1, DIR_RECORD_OUTBOUND =
 /* How digits travel to and from an extension's phones or a trunk. */
 enum dir_dtmf { DIR_DTMF_AUTO, DIR_DTMF_RFC4733, DIR_DTMF_INFO, DIR_DTMF_INBAND };
 
+/* What is chosen for the media of an extension's phones, or of a trunk. */
+struct dir_media {
+	struct dir_codecs codecs;
+	struct dir_srtp srtp;
+	enum dir_delayed delayed_offer;
+	enum dir_dtmf dtmf;
+	enum dir_ice ice;
+	enum dir_record record;          /* an extension's: own or the domain's */
+};
+
 struct dir_domain {
 	const char *domain, *realm, *timezone, *language;
 	const char *music_class;         /* default music */
@@ -85,12 +95,7 @@ struct dir_extension {
 	bool may_bulk;                   /* an exchange: may register for the numbers whose bulk_account it is (RFC 6140) */
 	const char *bulk_account;        /* the exchange that registers for it; NULL: none */
 	bool mwi_unsolicited;            /* its phones are told of voicemail without having subscribed */
-	struct dir_codecs codecs;
-	struct dir_srtp srtp;
-	enum dir_delayed delayed_offer;
-	enum dir_dtmf dtmf;
-	enum dir_ice ice;
-	enum dir_record record;          /* own or the domain's */
+	struct dir_media media;
 	bool may_record;                 /* by pressing record_code */
 	const char *pickup_group;        /* whose ringing calls it may take; NULL: only its own */
 };
@@ -128,13 +133,8 @@ struct dir_trunk {
 	const char *caller_id;           /* number shown to it; NULL: the domain's */
 	uint32_t session_expires_s;      /* UINT32_MAX: the domain's */
 	uint32_t media_timeout_s, media_hold_timeout_s; /* likewise */
-	struct dir_codecs codecs;
-	struct dir_srtp srtp;
-	enum dir_delayed delayed_offer;
-	enum dir_dtmf dtmf;
-	enum dir_ice ice;
+	struct dir_media media;
 	const char *tones;               /* tone plan of who comes by it; NULL: the domain's */
-	enum dir_record record;
 	const char *tls_identity;        /* the domain of its certificate, by which it is known; NULL: none */
 	bool has_overload_control;       /* it is offered (sip/overload.h), but for calls to these numbers */
 	unsigned nurgent_numbers;

@@ -168,9 +168,9 @@ static int fill_extension(struct directory *d, struct dir_row *r)
 					       .sees_peers = is_true(r->v[14]),
 					       .qualify_s = number_or(r->v[15], 0), .pickup_group = r->v[16],
 					       .may_bulk = is_true(r->v[17]), .bulk_account = r->v[18], .mwi_unsolicited = is_true(r->v[19]),
-					       .codecs = codecs_of(r->v[20]), .srtp = srtp(r->v[21], r->v[22], r->v[26]),
-					       .delayed_offer = delayed_offer(r->v[23]), .dtmf = dtmf(r->v[24]), .ice = ice(r->v[25]),
-					       .record = record(r->v[27]), .may_record = is_true(r->v[28]) };
+					       .media = { .codecs = codecs_of(r->v[20]), .srtp = srtp(r->v[21], r->v[22], r->v[26]),
+							  .delayed_offer = delayed_offer(r->v[23]), .dtmf = dtmf(r->v[24]), .ice = ice(r->v[25]),
+							  .record = record(r->v[27]) }, .may_record = is_true(r->v[28]) };
 	return 0;
 }
 
@@ -233,17 +233,14 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	r->trunk.has_overload_control = is_true(r->v[27]);
 	r->trunk.nurgent_numbers = nlist - nmore;
 	r->trunk.urgent_numbers = nlist ? r->trunk.more_proxies + nmore : NULL;
-	r->trunk.codecs = codecs_of(r->v[28]);
+	r->trunk.media = (struct dir_media){ .codecs = codecs_of(r->v[28]), .srtp = srtp(r->v[29], r->v[30], r->v[37]),
+					     .delayed_offer = delayed_offer(r->v[31]), .dtmf = dtmf(r->v[32]), .ice = ice(r->v[36]),
+					     .record = record(r->v[38]) };
 	r->trunk.tls_identity = r->v[23];
 	r->trunk.is_mutual = is_true(r->v[24]);
-	r->trunk.srtp = srtp(r->v[29], r->v[30], r->v[37]);
-	r->trunk.delayed_offer = delayed_offer(r->v[31]);
-	r->trunk.dtmf = dtmf(r->v[32]);
 	r->trunk.tones = r->v[33];
 	r->trunk.media_timeout_s = number_or(r->v[34], UINT32_MAX);
 	r->trunk.media_hold_timeout_s = number_or(r->v[35], UINT32_MAX);
-	r->trunk.ice = ice(r->v[36]);
-	r->trunk.record = record(r->v[38]);
 	r->trunk.is_trusted = is_true(r->v[8]);
 	r->trunk.has_asserted = r->trunk.is_trusted && (!strcmp(r->v[9], "pai") || !strcmp(r->v[9], "both"));
 	r->trunk.has_rpid = r->trunk.is_trusted && (!strcmp(r->v[9], "rpid") || !strcmp(r->v[9], "both"));
