@@ -55,16 +55,19 @@ static bool is_same(const struct row *a, const struct row *b)
 	return true;
 }
 
+/* Which place it is about is known in any case; other columns may be more than there is room for. */
 static int take_row(struct row *r, const struct db_rows *rows, int i)
 {
+	int err = 0;
+
 	for (unsigned c = 0; c < NCOLUMNS; c++) {
 		struct str s = db_rows_get(rows, i, (int)c);
 
 		r->is_null[c] = !s.p;
 		if (str_copy(s, r->v[c], sizeof(r->v[c])) != 0)
-			return -ENAMETOOLONG;
+			err = -E2BIG;
 	}
-	return 0;
+	return err;
 }
 
 static uint16_t port_of(const char *text)
@@ -180,20 +183,25 @@ static void remove_unseen(struct listeners *ls)
 	}
 }
 
-static void apply_row(struct listeners *ls, const struct row *r)
+/* err: of the row itself. Then the socket stays as it was, if there is one. */
+static void apply_row(struct listeners *ls, const struct row *r, int err)
 {
 	struct socket *s = find(ls, r);
 
-	if (s && !s->err && is_same(&s->row, r))
+	if (s && !s->err && !err && is_same(&s->row, r))
 		return;
 	if (!s) {
 		s = calloc(1, sizeof(*s));
 		if (!s)
 			return;
+		s->row = *r;
 		LL_APPEND(ls->sockets, s);
 	}
 	s->is_seen = true;
-	open_socket(ls, s, r);
+	if (err)
+		told(ls, s, err);
+	else
+		open_socket(ls, s, r);
 }
 
 /* Places that are no longer listened on are free for others first. */
@@ -205,13 +213,18 @@ static void apply(struct listeners *ls, const struct db_rows *rows)
 
 	LL_FOREACH(ls->sockets, s)
 		s->is_seen = false;
-	for (int i = 0; i < db_rows_count(rows); i++)
-		if (take_row(&r, rows, i) == 0 && (s = find(ls, &r)))
+	for (int i = 0; i < db_rows_count(rows); i++) {
+		take_row(&r, rows, i);
+		s = find(ls, &r);
+		if (s)
 			s->is_seen = true;
+	}
 	remove_unseen(ls);
-	for (int i = 0; i < db_rows_count(rows); i++)
-		if (take_row(&r, rows, i) == 0)
-			apply_row(ls, &r);
+	for (int i = 0; i < db_rows_count(rows); i++) {
+		int err = take_row(&r, rows, i);
+
+		apply_row(ls, &r, err);
+	}
 }
 
 /* ---- how it stands ---- */

@@ -105,6 +105,17 @@ def test_row_that_cannot_be_served_says_so_and_is_tried_again(listeners):
     stands(office, 5091)
 
 
+def test_row_with_more_than_there_is_room_for_says_so(listeners):
+    office = listeners
+    add(office, "tcp", 5090)
+    many = [f"10.{n}.0.0/16" for n in range(100)]
+    office.sql("UPDATE pbx.listener SET local_networks = %s::cidr[]", many)
+    stands(office, 5090, "too long")
+    assert is_open(office, 5090)                                             # as it was
+    office.sql("UPDATE pbx.listener SET local_networks = %s::cidr[]", many[:3])
+    stands(office, 5090)
+
+
 def test_rows_are_listened_on_from_the_start(own_office):
     add(own_office, "udp", 5090)
     own_office.sql("INSERT INTO pbx.listener (node, transport, address, port) VALUES ('elsewhere', 'udp', %s, 5091)", own_office.addr)
