@@ -64,13 +64,24 @@ static void on_work(uv_work_t *work)
 	}
 }
 
+static void ask_expired(struct calls *cs);
+
+/* The last of them has been told of: there are perhaps more than the database names at once. */
+static void on_removed(uint64_t id, const struct db_answer *a, void *arg)
+{
+	(void)id;
+	if (!a->err)
+		ask_expired(arg);
+}
+
 static void on_work_done(uv_work_t *work, int status)
 {
 	struct removal *r = work->data;
 	struct calls *cs = r->calls;
 
 	for (unsigned i = 0; status == 0 && i < r->nremoved; i++)
-		db_query(cs->p.db, "SELECT pbx.recording_removed($1)", 1, (struct db_param[]){ DB_TEXT(r->list[i]->recording) }, NULL, NULL);
+		db_query(cs->p.db, "SELECT pbx.recording_removed($1)", 1, (struct db_param[]){ DB_TEXT(r->list[i]->recording) },
+			 i + 1 == r->nremoved ? on_removed : NULL, cs);
 	if (r->nremoved)
 		log_info(cs->p.log, "recordings removed=%u", r->nremoved);
 	if (r->err)
@@ -150,6 +161,12 @@ void record_keep_stop(struct calls *cs)
 		directory_unwatch(cs->p.directory, &cs->keep_watcher);
 }
 
+static void ask_expired(struct calls *cs)
+{
+	if (!cs->is_closing)
+		db_query(cs->p.db, "SELECT * FROM pbx.recording_expired($1)", 1, (struct db_param[]){ DB_TEXT(cs->p.node) }, on_expired, cs);
+}
+
 void calls_housekeeping(struct calls *cs)
 {
 	char started[24];
@@ -159,5 +176,5 @@ void calls_housekeeping(struct calls *cs)
 	snprintf(started, sizeof(started), "%lld", (long long)cs->started_ms);
 	db_query(cs->p.db, "SELECT pbx.recording_interrupted($1, $2)", 2, (struct db_param[]){ DB_TEXT(cs->p.node), DB_TEXT(started) },
 		 NULL, NULL);
-	db_query(cs->p.db, "SELECT * FROM pbx.recording_expired($1)", 1, (struct db_param[]){ DB_TEXT(cs->p.node) }, on_expired, cs);
+	ask_expired(cs);
 }

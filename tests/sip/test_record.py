@@ -240,6 +240,14 @@ def test_recordings_are_removed_when_they_have_been_kept(office, recording):
     assert os.path.exists("/etc/hostname") and not os.path.exists(os.path.dirname(row.path))
 
 
+def test_all_that_have_been_kept_are_removed_however_many(office, recording):
+    folder = office.dir / "spool" / "recordings"
+    office.sql("INSERT INTO pbx.recording SELECT gen_random_uuid(), 'office', 'test', %s || '/gone/' || n, 'wav', 1, '', '', 'policy',"
+               " now() - interval '9 days', now() - interval '9 days', 'complete' FROM generate_series(1, 450) AS n", str(folder))
+    office.change("UPDATE pbx.domain SET record_keep = '7 days'")
+    wait_until(lambda: not office.sql("SELECT recording FROM pbx.recording"))
+
+
 def test_what_a_dead_server_recorded_is_interrupted(own_office):
     own_office.change("UPDATE pbx.domain SET record = 'all'")
     with talk(own_office) as (here, there):
