@@ -20,6 +20,17 @@ units: $(BENCH_BIN)
 bench: all $(BENCH_BIN) $(BUILD)/tests/sip/flood  ## CPU a call and a packet, memory a call, against their budgets
 	@BUILD=$(BUILD) /usr/bin/python3 -B tests/bench/run.py $(BENCH_FLAGS)
 
+# Sound under load: see the head of media.py.
+.PHONY: bench-media
+$(BUILD)/tests/bench/mediaload: %: %.o $(BUILD)/tests/bench/load.o $(BUILD)/src/base/str.o $(BUILD)/src/base/out.o $(BUILD)/src/base/dec.o
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -fno-lto -o $@ $^ -lcrypto $(shell pkg-config --libs libsrtp2 opus spandsp) -lm
+
+units: $(BUILD)/tests/bench/mediaload
+
+bench-media: all prompts $(BUILD)/tests/bench/mediaload $(BUILD)/tests/bench/floor  ## sound under load: CPU a packet, delay, loss, memory, beside a bare relay
+	@BUILD=$(BUILD) /usr/bin/python3 -B tests/bench/media.py $(BENCH_FLAGS)
+
 # What the jitter buffer makes of bad networks: see the head of jitter.c.
 .PHONY: bench-jitter
 $(BUILD)/tests/bench/jitter: $(BUILD)/tests/bench/jitter.o $(LIB)
