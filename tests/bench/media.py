@@ -90,20 +90,20 @@ WORKLOADS = {
 
 
 class Calls:
-    """One or two SIPps and their calls, kept for as long as they live; all of a side announce the same address for their sound."""
+    """One or two SIPps and their calls; all of a side announce the same address for their sound."""
 
-    def __init__(self, office, name, workload, calls):
+    def __init__(self, office, name, workload, calls, talk_ms=600000):
         self.dir = office.dir / f"media-{name}"
         self.dir.mkdir()
-        self.office, self.workload, self.calls = office, workload, calls
+        self.workload, self.calls = workload, calls
         self.processes = {}
         try:
             if not workload.is_alone:
                 self._scenario("callee", B_PORT, workload.codec)
                 self._start("callee", ["-i", office.sink, "-mp", str(SIPP_PORT)])
             self._scenario("caller", A_PORT, "PCMU", workload.is_secure)
-            self._start("caller", [f"{office.addr}:{office.port}", "-i", office.trunk, "-mp", str(SIPP_PORT + 4), "-r", str(RATE), "-d", "600000",
-                                   "-l", str(calls), "-inf", "numbers.csv"])
+            self._start("caller", [f"{office.addr}:{office.port}", "-i", office.trunk, "-mp", str(SIPP_PORT + 4), "-r", str(RATE),
+                                   "-d", str(talk_ms), "-l", str(calls), "-inf", "numbers.csv"])
         except OSError:
             self.kill()
             raise
@@ -147,6 +147,11 @@ class Calls:
             return [(A_PORT, port) for _, _, port in sorted(callers)]
         callees = {number: port for number, _, port in self._log("callee")}
         return [flow for number, _, port in callers for flow in ((A_PORT, port), (B_PORT, callees[number]))]
+
+    def wait(self):
+        for name, process in self.processes.items():
+            if process.wait(timeout=60) != 0:
+                raise OfficeError(f"SIPp ({name}) ended with {process.returncode}: {(self.dir / f'{name}.out').read_text(errors='replace')[-2000:]}")
 
     def kill(self):
         for process in self.processes.values():
@@ -218,10 +223,12 @@ def measure(office, name, workload, ncalls, report):
     office.sql(f"UPDATE pbx.trunk SET codecs = '{{{workload.codec}}}' WHERE domain = 'office' AND name = 'sink'")
     office.restart()
     server = Server(office)
-    server.settle()
-    before_kib = server.rss_kib()
-    calls = Calls(office, name, workload, ncalls)
+    calls = Calls(office, f"{name}-first", workload, 10, 200)
     try:
+        calls.wait()                # what is made with the first calls: music, prepared statements, threads of the pool
+        server.settle(calls=0)
+        before_kib = server.rss_kib()
+        calls = Calls(office, name, workload, ncalls)
         flows = calls.flows()
         wait_until(lambda: server.counters()["legs"] == workload.legs(ncalls), 30, 0.2)
         path = calls.dir / "pairs"

@@ -164,19 +164,22 @@ static void make_second(enum codec codec, struct payload *to, unsigned nloud)
 		opus_encoder_destroy(e.opus);
 }
 
-/* Noise takes all values, silence few; and of Opus, whose rate varies, many bytes. */
+/* Of G.711 noise has loud samples; of G.722 it takes all values, silence few; and of Opus, whose rate varies, many bytes. */
 static bool is_loud(enum codec codec, const uint8_t *p, unsigned n)
 {
+	const uint8_t zero = codec == PCMU ? 0xff : 0xd5;
 	uint32_t seen[8] = { 0 };
-	unsigned values = 0;
+	unsigned count = 0;
 
 	if (codec == OPUS)
 		return n > 40;
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
+		count += codec != G722 && ((p[i] ^ zero) & 0x70) >= 0x40;
 		seen[p[i] >> 5] |= 1u << (p[i] & 31);
-	for (unsigned i = 0; i < 8; i++)
-		values += (unsigned)__builtin_popcount(seen[i]);
-	return values > 24;
+	}
+	for (unsigned i = 0; i < 8 && codec == G722; i++)
+		count += (unsigned)__builtin_popcount(seen[i]);
+	return count > 40;
 }
 
 /* ---- sides and flows ---- */
@@ -397,7 +400,7 @@ static void take_numbered(struct load *l, struct flow *f, const uint8_t *p, bool
 
 static void take_burst(struct load *l, struct flow *f, unsigned index, const uint8_t *p, unsigned n, uint64_t arrived_ns)
 {
-	const struct flow *partner = &l->flows[index ^ 1];
+	struct flow *partner = &l->flows[index ^ 1];
 
 	if (!is_loud(f->side->codec, p + HEADER, n - HEADER)) {
 		f->quiet++;
@@ -405,6 +408,7 @@ static void take_burst(struct load *l, struct flow *f, unsigned index, const uin
 	}
 	if (f->quiet >= BURST_QUIET && partner->burst_ns && l->is_counting)
 		count_delay(l, partner->burst_ns, arrived_ns);
+	partner->burst_ns = 0; /* that one has come */
 	f->quiet = 0;
 }
 
