@@ -6,9 +6,9 @@ from phone import prompt
 
 MAIN = prompt("menu-main")
 SAID = prompt("one-moment-please")
-ASKS = prompt("pls-hold-while-try")          # the prompt of menu 420
-INNER = prompt("number-not-answering")       # and of 421
-WRONG = prompt("cancelled")                  # what 420 says to a wrong choice
+ASKS = prompt("pls-hold-while-try")          # the prompt of menu 430
+INNER = prompt("number-not-answering")       # and of 431
+WRONG = prompt("cancelled")                  # what 430 says to a wrong choice
 INVALID = prompt("invalid")                  # what menus say that have no phrase of their own
 
 
@@ -16,17 +16,17 @@ INVALID = prompt("invalid")                  # what menus say that have no phras
 def menus(office):
     office.change("""
         INSERT INTO pbx.menu (domain, number, name, prompt, invalid_prompt, first_timeout_ms, digit_timeout_ms, retries, fallback) VALUES
-            ('office', '420', 'Outer', 'pls-hold-while-try', 'cancelled', 700, 2000, 2, '1001'),
-            ('office', '421', 'Inner', 'number-not-answering', NULL, 2000, 700, 0, NULL);
+            ('office', '430', 'Outer', 'pls-hold-while-try', 'cancelled', 700, 2000, 2, '1001'),
+            ('office', '431', 'Inner', 'number-not-answering', NULL, 2000, 700, 0, NULL);
         INSERT INTO pbx.menu_choice (domain, number, digits, target) VALUES
-            ('office', '420', '1', '1002'), ('office', '420', '4', '421'), ('office', '420', '12', '600'), ('office', '421', '3', '410');
-        INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '_42[01]', 'Menus of the tests');
+            ('office', '430', '1', '1002'), ('office', '430', '4', '431'), ('office', '430', '12', '600'), ('office', '431', '3', '410');
+        INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '_43[01]', 'Menus of the tests');
         INSERT INTO pbx.step (domain, context, pattern, position, app, args)
-            VALUES ('office', 'office', '_42[01]', 1, 'menu', '{"menu": "${number}"}')""")
+            VALUES ('office', 'office', '_43[01]', 1, 'menu', '{"menu": "${number}"}')""")
     yield
     office.change("""
-        DELETE FROM pbx.route WHERE pattern = '_42[01]';
-        DELETE FROM pbx.menu WHERE number IN ('420', '421')""")
+        DELETE FROM pbx.route WHERE pattern = '_43[01]';
+        DELETE FROM pbx.menu WHERE number IN ('430', '431')""")
 
 
 def answers(phone, caller, rings_s=0):
@@ -78,7 +78,7 @@ def test_choice_rings_a_group_until_one_answers(phones):
 
 def test_silent_caller_is_asked_again_twice_then_put_through(phones, menus):
     operator, a = phones("1001"), phones("1002")
-    a.call("420")
+    a.call("430")
     since = 0
     for _ in range(3):
         assert not operator.has("CALL_INCOMING")
@@ -88,7 +88,7 @@ def test_silent_caller_is_asked_again_twice_then_put_through(phones, menus):
 
 def test_wrong_choice_is_told_and_asked_again(phones, menus):
     operator, a = phones("1001"), phones("1002")
-    a.call("420")
+    a.call("430")
     since = a.hears(ASKS.part(0, 1))["end_s"]
     for digit in "78":
         a.press(digit)
@@ -101,7 +101,7 @@ def test_wrong_choice_is_told_and_asked_again(phones, menus):
 
 def test_menu_without_a_way_on_hangs_up(phones, menus):
     a = phones("1002")
-    a.call("421")
+    a.call("431")
     a.press("7")
     a.hears(INVALID)
     a.wait("CALL_CLOSED")
@@ -109,7 +109,7 @@ def test_menu_without_a_way_on_hangs_up(phones, menus):
 
 def test_longer_choice_and_number_win_over_their_beginnings(phones, menus):
     a, b = phones("1001"), phones("1002")
-    a.call("420")
+    a.call("430")
     a.press("12")
 
     def is_echoed():
@@ -120,14 +120,14 @@ def test_longer_choice_and_number_win_over_their_beginnings(phones, menus):
 
     wait_until(is_echoed)                # by 600
     a.hangup()
-    a.call("420")
+    a.call("430")
     a.press("1")                         # after a pause it is 1
     answers(b, a)
 
 
 def test_menu_leads_to_a_menu(phones, menus):
     a, c = phones("1001"), phones("1005")
-    a.call("420")
+    a.call("430")
     a.press("4")
     a.hears(INNER.part(0, 1.2))
     a.press("3")
@@ -136,6 +136,6 @@ def test_menu_leads_to_a_menu(phones, menus):
 
 def test_digits_typed_before_the_prompt_count(phones, menus):
     a, c = phones("1001"), phones("1005")
-    a.call("420")
+    a.call("430")
     a.press("43")
     answers(c, a)
