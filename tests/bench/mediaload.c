@@ -17,7 +17,7 @@
  *
  * --srtp: side a is encrypted by AES_CM_128_HMAC_SHA1_80 with these 30 characters as key and salt. What comes to it is counted by its RTP numbers.
  *
- * Prints "tick received=N" each second, all that came so far; at the end sent, received, lost, loss_percent, silent_flows, foreign, dropped
+ * Prints "tick received=N p99_us=N" each second, all that came so far and how late it was in this one; at the end sent, received, lost, loss_percent, silent_flows, foreign, dropped
  * (by the kernel before our own sockets: counted as lost, too), delays (how many), p50_us, p99_us, max_us, cpu_us (our own, a packet
  * that was sent). Exit: 0; 2 trouble.
  */
@@ -53,6 +53,8 @@ struct stamp {                     /* how a payload begins; it never leaves this
 	uint32_t magic, flow, number, unused;
 	uint64_t sent_ns;
 };
+
+struct delays { uint64_t n; uint32_t bucket[BUCKETS]; };
 
 struct payload { uint8_t p[PAYLOAD_MAX]; unsigned len; };
 
@@ -97,8 +99,8 @@ struct load {
 	struct flow *flows;
 	unsigned nflows;
 	bool is_stamped, is_counting;
-	uint64_t all_received, sent, received, missing, foreign, unsent, delays, max_ns;
-	uint32_t bucket[BUCKETS];
+	uint64_t all_received, sent, received, missing, foreign, unsent, max_ns;
+	struct delays all, second;     /* second: of the one since the last tick */
 };
 
 static uint64_t wall_ns(void)
@@ -360,9 +362,13 @@ static void count_delay(struct load *l, uint64_t sent_ns, uint64_t arrived_ns)
 {
 	const uint64_t ns = arrived_ns > sent_ns ? arrived_ns - sent_ns : 0;
 
-	l->bucket[ns / BUCKET_NS < BUCKETS ? ns / BUCKET_NS : BUCKETS - 1]++;
+	const unsigned bucket = ns / BUCKET_NS < BUCKETS ? (unsigned)(ns / BUCKET_NS) : BUCKETS - 1;
+
+	l->all.bucket[bucket]++;
+	l->all.n++;
+	l->second.bucket[bucket]++;
+	l->second.n++;
 	l->max_ns = ns > l->max_ns ? ns : l->max_ns;
-	l->delays++;
 }
 
 static void take_stamped(struct load *l, const uint8_t *p, unsigned n, uint64_t arrived_ns)
@@ -470,6 +476,19 @@ static void side_receive(struct load *l, struct side *s)
 
 /* ---- the run ---- */
 
+static uint64_t percentile_us(const struct delays *d, double part)
+{
+	const uint64_t wanted = (uint64_t)ceil(part * (double)d->n);
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < BUCKETS && wanted > 0; i++) {
+		sum += d->bucket[i];
+		if (sum >= wanted)
+			return (i + 1) * BUCKET_NS / 1000;
+	}
+	return 0;
+}
+
 /* Sends what is due: of each 20 ms, flow i has its place at i / nflows of it. */
 static void send_due(struct load *l, uint64_t since_ns, uint64_t *next)
 {
@@ -496,24 +515,12 @@ static void run(struct load *l)
 		if (now >= tick) {
 			tick += SECOND_NS;
 			l->is_counting = true;
-			printf("tick received=%lu\n", l->all_received);
+			printf("tick received=%lu p99_us=%lu\n", l->all_received, percentile_us(&l->second, 0.99));
 			fflush(stdout);
+			l->second = (struct delays){ 0 };
 		}
 		nanosleep(&ms, NULL);
 	}
-}
-
-static uint64_t percentile_us(const struct load *l, double part)
-{
-	const uint64_t wanted = (uint64_t)ceil(part * (double)l->delays);
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; i < BUCKETS && wanted > 0; i++) {
-		sum += l->bucket[i];
-		if (sum >= wanted)
-			return (i + 1) * BUCKET_NS / 1000;
-	}
-	return 0;
 }
 
 static void report(const struct load *l, uint64_t dropped)
@@ -526,7 +533,7 @@ static void report(const struct load *l, uint64_t dropped)
 		silent += l->flows[i].received == 0;
 	printf("flows=%u sent=%lu received=%lu lost=%lu loss_percent=%.3f silent_flows=%u foreign=%lu unsent=%lu dropped=%lu\n", l->nflows,
 	       l->sent, l->received, lost, of ? 100.0 * (double)lost / (double)of : 0, silent, l->foreign, l->unsent, dropped);
-	printf("delays=%lu p50_us=%lu p99_us=%lu max_us=%lu cpu_us=%.2f\n", l->delays, percentile_us(l, 0.5), percentile_us(l, 0.99),
+	printf("delays=%lu p50_us=%lu p99_us=%lu max_us=%lu cpu_us=%.2f\n", l->all.n, percentile_us(&l->all, 0.5), percentile_us(&l->all, 0.99),
 	       l->max_ns / 1000, load_own_cpu_us() / (double)(l->sent ? l->sent : 1));
 }
 
