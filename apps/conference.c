@@ -30,7 +30,8 @@ struct visit {
 static const char live_sql[] =
 	"INSERT INTO pbx.conference_member (domain, call, number, node, caller, caller_name, moderator, muted, talking)"
 	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-	" ON CONFLICT (call) DO UPDATE SET moderator = excluded.moderator, muted = excluded.muted, talking = excluded.talking";
+	" ON CONFLICT (call) DO UPDATE SET caller = excluded.caller, caller_name = excluded.caller_name, moderator = excluded.moderator,"
+	" muted = excluded.muted, talking = excluded.talking";
 
 static const char *sql_bool(bool b) { return b ? "t" : "f"; }
 static const char *or_empty(const char *z) { return z ? z : ""; }

@@ -290,7 +290,7 @@ class Office:
             self.connection.autocommit = True
         with self.connection.cursor() as cursor:
             cursor.execute(text, args or None)
-            return cursor.fetchall() if cursor.description else None
+            return None if cursor.description is None else cursor.fetchall()   # of no columns: it has rows all the same
 
     def wait_sql(self, text, *args, seconds=10):
         """Asks until there is a row whose first column is true; returns the rows."""
