@@ -27,3 +27,15 @@ MEDIA_BIN := $(BUILD)/tests/media/test_match $(BUILD)/tests/media/test_transcode
 UNIT_BIN  += $(MEDIA_BIN)
 units: $(MEDIA_BIN)
 test-unit: $(MEDIA_BIN) prompts
+
+# The units of media, in a build with ThreadSanitizer: those of src/media and of what its threads share with the loop.
+TSAN_UNITS := amd cadence capture codec conceal digits dtls dtls_session dtmf emodel hearing ice jitter latch leg_pass live media media_ice \
+	media_sound mix mixer outfile quality rtcp rtp secure stun stun_msg t38 tap tape udptl
+TSAN_BIN   := $(TSAN_UNITS:%=$(BUILD)/tests/unit/test_%) $(MEDIA_BIN)
+
+.PHONY: test-tsan tsan-units
+test-tsan:  ## units of media in a build with ThreadSanitizer
+	@$(MAKE) --no-print-directory SANITIZE= TSAN=1 tsan-units
+
+tsan-units: $(TSAN_BIN) prompts
+	@SUITE=tsan UNIT_SECONDS=300 TSAN_OPTIONS="suppressions=$(abspath tests/unit/tsan.supp)" tests/unit/run.sh $(TSAN_BIN)

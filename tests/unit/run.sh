@@ -3,7 +3,7 @@
 #
 #   tests/unit/run.sh PROGRAM...
 #
-# UNIT_SECONDS (120) is what one may take. Ends with the line "unit: N passed, M failed".
+# UNIT_SECONDS (120) is what one may take. Ends with the line "unit: N passed, M failed"; SUITE says what for "unit".
 set -uo pipefail
 
 export out UNIT_SECONDS=${UNIT_SECONDS:-120}
@@ -30,4 +30,4 @@ export -f run_one
 
 # shellcheck disable=SC2016  # the inner shell expands it
 printf '%s\0' "$@" | xargs -0 -r -P "$(nproc)" -n 1 bash -c 'run_one "$1"' bash >"$out/counts"
-awk '{ p += $1; f += $2 } END { printf "unit: %d passed, %d failed\n", p, f; exit f > 0 || p == 0 }' "$out/counts"
+awk -v suite="${SUITE:-unit}" '{ p += $1; f += $2 } END { printf "%s: %d passed, %d failed\n", suite, p, f; exit f > 0 || p == 0 }' "$out/counts"
