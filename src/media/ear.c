@@ -129,7 +129,8 @@ static bool listen_to(struct rtp_session *s, const struct codec *codec)
 	struct ear *e = s->ear;
 	uint32_t rate_hz = hearing_hz(s, codec);
 
-	if (e->jitter && jitter_codec(e->jitter) == codec->id && jitter_rate(e->jitter) == rate_hz)
+	if (e->jitter && jitter_codec(e->jitter) == codec->id && jitter_rate(e->jitter) == rate_hz &&
+	    jitter_is_fixed(e->jitter) == feeds_fax(s))
 		return true;
 	ear_heard(s, &s->heard);
 	jitter_free(e->jitter);
@@ -138,6 +139,8 @@ static bool listen_to(struct rtp_session *s, const struct codec *codec)
 	free(e->line);
 	e->line = NULL;
 	e->jitter = jitter_new(codec->id, rate_hz);
+	if (e->jitter && feeds_fax(s))
+		jitter_fix(e->jitter, JITTER_DATA_MS);
 	return e->jitter != NULL;
 }
 
@@ -195,10 +198,6 @@ static void speak_to_partner(struct rtp_session *s, int16_t *pcm, size_t n, uint
 	uint32_t to_hz = codec_rate(codec_get(to->config.codec), rate_hz);
 	int16_t buf[FRAME_SAMPLES_MAX + 16];
 
-	if (feeds_fax(s)) {
-		t38_hear(to, pcm, n, rate_hz);
-		return;
-	}
 	if (s->is_filtered && !line_pass(e, pcm, n, rate_hz))
 		return;
 	if (!rtp_session_may_send(to) || digits_are_sounding(to)) {
@@ -266,6 +265,23 @@ size_t ear_take(struct rtp_session *s, int16_t *pcm, uint32_t *rate_hz)
 	return heard ? n : 0;
 }
 
+/* The gateway is given each 10 ms as they are: it knows better what to make of a gap than anything that hides it. */
+static void fax_tick(struct rtp_session *s)
+{
+	int16_t pcm[FRAME_SAMPLES_MAX];
+	struct jitter *j = s->ear->jitter;
+	size_t n = j ? jitter_rate(j) / 100 : 0;
+	bool heard = false, is_sound;
+
+	for (unsigned i = 0; i < 2 && n > 0; i++) {
+		is_sound = jitter_get(j, pcm + i * n) == JITTER_SOUND;
+		t38_hear(s->to, is_sound ? pcm + i * n : NULL, n, jitter_rate(j));
+		heard |= is_sound;
+	}
+	if (s->hearing)
+		hearing_run(s->hearing, heard ? pcm : NULL, 2 * n, n ? jitter_rate(j) : SPEAK_HZ, on_heard, s);
+}
+
 void ear_tick(struct rtp_session *s)
 {
 	int16_t pcm[FRAME_SAMPLES_MAX];
@@ -274,6 +290,10 @@ void ear_tick(struct rtp_session *s)
 
 	if (s->seat)
 		return;
+	if (feeds_fax(s)) {
+		fax_tick(s);
+		return;
+	}
 	n = ear_take(s, pcm, &rate_hz);
 	if (n == 0 && s->to)
 		s->to->tx.resync |= speaks(s);

@@ -53,6 +53,7 @@ struct jitter {
 	uint32_t skipped;      /* and how far next_ts has moved on meanwhile */
 	uint32_t hold_ms;      /* to let the delay grow by */
 	uint32_t target_ms;
+	bool is_fixed;         /* at it: data, not speech */
 	uint32_t clock;        /* of ours, in units of the timestamp's; stands still while EMPTY */
 	struct {               /* arrivals against timestamps: how far apart the earliest and the latest are */
 		uint32_t base; /* clock less timestamp of the first packet */
@@ -122,6 +123,13 @@ void jitter_free(struct jitter *j)
 	free(j);
 }
 
+void jitter_fix(struct jitter *j, uint32_t delay_ms)
+{
+	j->is_fixed = true;
+	j->target_ms = delay_ms;
+}
+
+bool jitter_is_fixed(const struct jitter *j) { return j->is_fixed; }
 enum codec_id jitter_codec(const struct jitter *j) { return j->codec->id; }
 uint32_t jitter_rate(const struct jitter *j) { return j->rate_hz; }
 bool jitter_is_idle(const struct jitter *j) { return j->state == EMPTY; }
@@ -202,7 +210,7 @@ static void late(struct jitter *j, uint32_t behind_units)
 
 	j->stats.late++;
 	j->calm = 0;
-	if (j->hold_ms > 0) /* already growing because of the one before */
+	if (j->hold_ms > 0 || j->is_fixed) /* already growing because of the one before */
 		return;
 	if (j->target_ms + behind_ms > JITTER_MAX_MS)
 		behind_ms = j->target_ms < JITTER_MAX_MS ? JITTER_MAX_MS - j->target_ms : 0;
@@ -217,7 +225,7 @@ static bool go_back(struct jitter *j, uint32_t ts)
 {
 	uint32_t behind = j->next_ts - ts;
 
-	if (behind > j->skipped || j->target_ms + ms_of_units(j, behind) > JITTER_MAX_MS)
+	if (j->is_fixed || behind > j->skipped || j->target_ms + ms_of_units(j, behind) > JITTER_MAX_MS)
 		return false;
 	j->stats.late++;
 	j->calm = 0;
@@ -297,7 +305,7 @@ int jitter_put(struct jitter *j, uint32_t ts, const uint8_t *payload, size_t len
 		j->waited_ms = 0;
 		spread_begin(j, ts);
 		/* The first one may itself be as late as packets get: to add all of that again would double it. */
-		if (j->target_ms > JITTER_START_MS)
+		if (j->target_ms > JITTER_START_MS && !j->is_fixed)
 			j->target_ms = JITTER_START_MS;
 	}
 	spread_packet(j, ts);
@@ -379,7 +387,10 @@ static size_t conceal(struct jitter *j, size_t need)
 {
 	size_t n = need;
 
-	if (j->has_noise) {
+	if (j->is_fixed) {
+		n = need - j->nfifo;
+		memset(j->fifo + j->nfifo, 0, n * sizeof(*j->fifo));
+	} else if (j->has_noise) {
 		n = need - j->nfifo;
 		for (size_t i = 0; i < n; i++)
 			j->fifo[j->nfifo + i] = noise(j->noise);
@@ -409,7 +420,7 @@ static bool recover(struct jitter *j)
 		if (s->used && (int32_t)(s->ts - j->next_ts) > 0 && (!next || (int32_t)(s->ts - next->ts) < 0))
 			next = s;
 	}
-	if (!next)
+	if (!next || j->is_fixed)
 		return false;
 	missing = next->ts - j->next_ts;
 	if (missing > next->units || missing > units_of_ms(j, FEC_MAX_MS) || missing % units_of_ms(j, 10) != 0)
@@ -514,7 +525,8 @@ enum jitter_frame jitter_get(struct jitter *j, int16_t *pcm)
 		return JITTER_IDLE;
 	}
 	j->stats.heard_ms += 10;
-	adapt(j);
+	if (!j->is_fixed)
+		adapt(j);
 	while (fifo_fill(j, need)) {
 		fifo_take(j, pcm, need);
 		if (!leaves_out(j, pcm, need))

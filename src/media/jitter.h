@@ -9,6 +9,9 @@
  * last pitch period, fading out over 50 ms (conceal.h). When nothing comes any more (a talk spurt has ended, the peer is on hold), it goes idle and
  * begins anew with the next packet; a pause that the codec has announced (DTX) is filled with its noise meanwhile.
  *
+ * What isn't speech but data (a fax machine's modem) bears none of that: jitter_fix() makes the delay one that never changes. Nothing is
+ * left out, repeated or made up then; what is missing when its time has come is silence, and said to be JITTER_CONCEALED.
+ *
  * All memory is allocated by jitter_new().
  * Audio: int16 linear, mono, at the rate it was made with. Thread: one at a time.
  */
@@ -23,6 +26,7 @@
 #define JITTER_START_MS 40
 #define JITTER_MIN_MS 20
 #define JITTER_MAX_MS 200
+#define JITTER_DATA_MS 100     /* for data: what comes later than that is lost (T.30 waits for seconds) */
 
 struct jitter;
 
@@ -43,6 +47,9 @@ struct jitter_stats {
 /* rate_hz: from codec_rate(). NULL without memory. */
 struct jitter *jitter_new(enum codec_id codec, uint32_t rate_hz);
 void jitter_free(struct jitter *j);
+/* From the beginning on, before any packet: the delay is this and stays so. */
+void jitter_fix(struct jitter *j, uint32_t delay_ms);
+bool jitter_is_fixed(const struct jitter *j);
 enum codec_id jitter_codec(const struct jitter *j);
 uint32_t jitter_rate(const struct jitter *j);
 /* Copies the payload. -EINVAL: impossible size. */

@@ -416,7 +416,7 @@ bool agent_accepts(struct rtp_session *s, const struct addr *from);
 
 /* t38_relay.c: UDPTL, in and on to the partner, or to sound and back. from: NULL if the kernel has checked it */
 void t38_packet(struct rtp_session *s, uint8_t *packet, size_t n, const struct addr *from);
-/* The partner, who is sound, has said this. */
+/* The partner, who is sound, has said this; pcm NULL: it is missing. */
 void t38_hear(struct rtp_session *s, int16_t *pcm, size_t n, uint32_t rate_hz);
 void t38_tick(struct rtp_session *s);                    /* each 20 ms, while there is a gateway */
 void t38_free(struct rtp_session *s);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <spandsp.h>
+
 #include "base/str.h"
 #include "media/jitter.h"
 
@@ -413,6 +415,49 @@ static void test_jitter_delay_is_bounded(void **state)
 	jitter_free(j);
 }
 
+/* Data: each 20 ms come out as they went in, at one delay, whatever the network does; what is lost, or too late, is silence in its place. */
+static void test_jitter_fixed_delay_never_stretches_or_makes_up(void **state)
+{
+	static const unsigned held[] = { 0, 20, 60, 80, 0, 40, 90, 10, 0, 70 }; /* ms that packets are under way beyond the first one's */
+	struct jitter *j = jitter_new(CODEC_PCMA, 8000);
+	struct jitter_stats stats;
+	unsigned silent = 0;
+
+	(void)state;
+	assert_non_null(j);
+	jitter_fix(j, JITTER_DATA_MS);
+	assert_true(jitter_is_fixed(j));
+	for (unsigned now_ms = 0; now_ms < 20000; now_ms += 10) {
+		int16_t pcm[80];
+		unsigned at = now_ms - JITTER_DATA_MS;
+
+		for (unsigned k = 0; k <= now_ms / 20 && k < 20; k++) { /* those that come now: each but the 100th, the 200th takes 300 ms */
+			unsigned i = now_ms / 20 - k, late = i == 200 ? 300 : held[i % 10];
+			uint8_t payload[160];
+
+			if (i * 20 + late != now_ms || i == 100)
+				continue;
+			memset(payload, (int)(0x80 + i % 100), sizeof(payload));
+			assert_int_equal(jitter_put(j, 160 * i, payload, sizeof(payload)), 0);
+		}
+		if (jitter_get(j, pcm) != JITTER_SOUND) {
+			for (unsigned i = 0; i < 80; i++)
+				assert_int_equal(pcm[i], 0);
+			assert_true(now_ms < JITTER_DATA_MS || at / 20 == 100 || at / 20 == 200);
+			silent += now_ms >= JITTER_DATA_MS ? 10 : 0;
+			continue;
+		}
+		for (unsigned i = 0; i < 80; i++)
+			assert_int_equal(pcm[i], alaw_to_linear((uint8_t)(0x80 + at / 20 % 100)));
+	}
+	jitter_get_stats(j, &stats);
+	assert_int_equal(silent, 40);
+	assert_int_equal(stats.delay_ms, JITTER_DATA_MS);
+	assert_int_equal(stats.late, 1);
+	assert_int_equal(stats.overrun, 0);
+	jitter_free(j);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -424,6 +469,7 @@ int main(void)
 		cmocka_unit_test(test_jitter_network_costs_no_more_than_it_must),
 		cmocka_unit_test(test_jitter_delay_shrinks_when_packets_come_together_again),
 		cmocka_unit_test(test_jitter_delay_is_bounded),
+		cmocka_unit_test(test_jitter_fixed_delay_never_stretches_or_makes_up),
 		cmocka_unit_test(test_jitter_opus_tells_what_was_lost),
 		cmocka_unit_test(test_jitter_opus_pause_is_no_loss),
 		cmocka_unit_test(test_jitter_opus_long_packets_are_played_whole),
