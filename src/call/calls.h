@@ -73,6 +73,7 @@ struct call_line {
 	 * says them in Replaces as the phone would: to-tag the phone's, from-tag ours. */
 	struct str call_id, our_tag, phone_tag;
 	const char *peer_number, *peer_name; /* at the other end; may be "" */
+	const struct leg *leg;    /* for call_line_phone() */
 };
 /* Told of every leg of an extension: when its dialog begins, when its state or its other end changes. fn must not touch the call. At
  * most one; NULL: nobody, and then it costs nothing. */
@@ -80,6 +81,8 @@ void calls_watch(struct calls *cs, void (*fn)(const struct call_line *line, void
 /* Asks the phone of an extension by a NOTIFY in the dialog of its call, as phones with remote control understand it: event "talk" (take
  * the call that rings, or is held) or "hold". -ENOENT: it has no such call; -ENOTCONN: its dialog isn't established. */
 int calls_ask_phone(struct calls *cs, const char *domain, const char *number, const char *event);
+/* Which of the extension's phones it is (registrar.h), as long as that can be seen; 0: not known. */
+uint64_t call_line_phone(const struct call_line *line);
 /* All live legs of an extension now. */
 void calls_each_line(const struct calls *cs, const char *domain, const char *number,
 		     void (*fn)(const struct call_line *line, void *arg), void *arg);

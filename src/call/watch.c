@@ -42,7 +42,7 @@ static void fill_peer(const struct leg *leg, struct identity *peer)
 static void fill(const struct leg *leg, struct call_line *line, struct identity *peer)
 {
 	*line = (struct call_line){ .id = leg->line_id, .domain = leg->call->domain, .number = leg->peer, .state = line_state(leg),
-				    .is_initiator = leg->is_caller, .peer_number = peer->number, .peer_name = peer->name };
+				    .is_initiator = leg->is_caller, .peer_number = peer->number, .peer_name = peer->name, .leg = leg };
 	if (leg->session) {
 		line->call_id = session_call_id(leg->session);
 		line->our_tag = session_local_tag(leg->session);
@@ -66,6 +66,14 @@ void leg_tell(const struct leg *leg)
 		return;
 	fill(leg, &line, &peer);
 	cs->on_line(&line, cs->on_line_arg);
+}
+
+uint64_t call_line_phone(const struct call_line *line)
+{
+	const struct leg *leg = line->leg;
+
+	return leg->session ? registrar_phone_of(leg->call->calls->p.registrar, line->domain, str_from(line->number),
+						 session_target(leg->session), session_source(leg->session)) : 0;
 }
 
 void calls_watch(struct calls *cs, void (*fn)(const struct call_line *line, void *arg), void *arg)

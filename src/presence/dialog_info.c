@@ -48,13 +48,12 @@ static void write_party(struct out *o, const char *element, struct str uri, stru
 static void write_peer(struct out *o, const struct event_view *v, const struct line_dialog *d)
 {
 	char uri[512];
-	const char *host = strchr(v->entity, '@');
 	struct out u;
 
 	out_init(&u, uri, sizeof(uri));
 	out_z(&u, "sip:");
 	sip_escape_user(&u, str_from(d->peer_number));
-	out_z(&u, host ? host : "");
+	out_fmt(&u, "@%.*s", STR_ARG(v->host));
 	if (out_ok(&u))
 		write_party(o, "remote", out_view(&u), str_from(d->peer_name));
 }
@@ -100,8 +99,12 @@ static int write_dialogs(const struct event_view *v, struct out *o, void *arg)
 		v->version);
 	xml_attr(o, "entity", str_from(v->entity));
 	out_z(o, ">\r\n");
-	for (const struct line_dialog *d = line->dialogs; d && n < DIALOGS_MAX; d = d->next, n++)
+	for (const struct line_dialog *d = line->dialogs; d && n < DIALOGS_MAX; d = d->next) {
+		if (v->phone && d->phone != v->phone)
+			continue;
 		write_dialog(o, v, d, with_peer);
+		n++;
+	}
 	if (directory_note(di->directory, v->domain, str_from(v->number), &note) == DIR_FOUND)
 		write_note(o, note);
 	out_z(o, "</dialog-info>\r\n");

@@ -30,6 +30,26 @@ static uint64_t pace_wait(const struct event_watcher *w, uint64_t now)
 	return w->sent_until_ms > now + credit ? w->sent_until_ms - now - credit : 0;
 }
 
+static struct str host_of(const char *entity)
+{
+	struct sip_uri uri;
+
+	return sip_uri_parse(&uri, str_from(entity)) == 0 ? uri.host : STR_NULL;
+}
+
+struct str event_aor(const struct event_view *v, char buf[EVENT_AOR_MAX])
+{
+	struct out o;
+
+	if (!v->phone)
+		return str_from(v->entity);
+	out_init(&o, buf, EVENT_AOR_MAX);
+	out_z(&o, "sip:");
+	sip_escape_user(&o, str_from(v->number));
+	out_fmt(&o, "@%.*s", STR_ARG(v->host));
+	return out_ok(&o) ? out_view(&o) : str_from(v->entity);
+}
+
 static void notify(struct event_watcher *w)
 {
 	struct event_resource *r = w->of;
@@ -37,7 +57,7 @@ static void notify(struct event_watcher *w)
 	struct events *e = p->events;
 	uint64_t now = timers_now(e->p.timers);
 	const struct event_view view = { .domain = r->domain, .number = r->number, .watcher = w->number, .entity = w->entity,
-					 .version = w->version, .state = r->state };
+					 .host = host_of(w->entity), .phone = w->phone, .version = w->version, .state = r->state };
 	struct out o;
 	int err;
 
@@ -89,7 +109,7 @@ static struct event_resource *resource_find(struct event_package *p, const char 
 	return r;
 }
 
-void events_changed(struct event_package *p, const char *domain, const char *number)
+static void tell_watchers(struct event_package *p, const char *domain, const char *number, bool of_phones)
 {
 	struct event_resource *r = resource_find(p, domain, number);
 	struct event_watcher *w;
@@ -97,9 +117,21 @@ void events_changed(struct event_package *p, const char *domain, const char *num
 	if (!r)
 		return;
 	DL_FOREACH(r->watchers, w) {
+		if (of_phones && !w->phone)
+			continue;
 		w->is_owed = true;
 		event_watcher_pump(w);
 	}
+}
+
+void events_changed(struct event_package *p, const char *domain, const char *number)
+{
+	tell_watchers(p, domain, number, false);
+}
+
+void events_phones_changed(struct event_package *p, const char *domain, const char *number)
+{
+	tell_watchers(p, domain, number, true);
 }
 
 void events_ready(struct event_package *p, const char *domain, const char *number)
@@ -350,28 +382,56 @@ static int grant_expires(const struct events *e, struct strans *st, const struct
 	return 0;
 }
 
-static int number_of(struct event_package *p, const struct sip_msg *m, const struct auth_identity *who, char *buf, size_t size)
+int event_phone_find(const struct events *e, const char *domain, const struct sip_uri *uri, struct registrar_gruu *out)
 {
+	int err = registrar_gruu_find(e->p.registrar, domain, uri, out);
+
+	return !err && strcmp(out->domain, domain) != 0 ? -ESTALE : err;
+}
+
+/* What a request watches: *phone 0 for all of the number. -ENOENT, -EAGAIN. */
+static int number_of(struct event_package *p, const struct sip_msg *m, const struct auth_identity *who, char *buf, size_t size,
+		     uint64_t *phone)
+{
+	struct registrar_gruu gruu;
 	const struct dir_domain *domain;
 	enum dir_answer found = directory_domain_of_host(p->events->p.directory, m->ruri.host, &domain);
 
 	/* Of another tenant there is nothing to be seen, not even whether it exists. */
 	if (found != DIR_FOUND || strcmp(domain->domain, who->domain) != 0)
 		return found == DIR_UNKNOWN ? -EAGAIN : -ENOENT;
+	*phone = 0;
+	switch (event_phone_find(p->events, who->domain, &m->ruri, &gruu)) {
+	case 0:
+		*phone = phone_id(gruu.instance);
+		return str_copy(str_from(gruu.number), buf, size) ? -ENOENT : 0;
+	case -ENOENT:
+		break;
+	default:
+		return -ENOENT;
+	}
 	if (p->number_of)
 		return p->number_of(m, who, buf, size, p->arg);
 	return str_empty(m->ruri.user) || sip_unescape(m->ruri.user, buf, size) != 0 ? -ENOENT : 0;
 }
 
+/* With the host by which the watcher knows us; a GRUU, from which the next process reads the phone, as it was written. */
 static void write_entity(struct event_watcher *w, const struct sip_msg *m)
 {
+	struct str gr = STR_NULL;
 	struct out o;
 
 	out_init(&o, w->entity, sizeof(w->entity) - 1);
 	out_z(&o, "sip:");
-	sip_escape_user(&o, str_from(w->of->number));
-	out_chr(&o, '@');
-	out_str(&o, m->to.uri.host.n ? m->to.uri.host : str_from(w->of->domain));
+	if (w->phone) {
+		out_fmt(&o, "%.*s@%.*s;gr", STR_ARG(m->ruri.user), STR_ARG(m->ruri.host));
+		if (sip_param_find(m->ruri.params, "gr", &gr) && gr.n)
+			out_fmt(&o, "=%.*s", STR_ARG(gr));
+	} else {
+		sip_escape_user(&o, str_from(w->of->number));
+		out_chr(&o, '@');
+		out_str(&o, m->to.uri.host.n ? m->to.uri.host : str_from(w->of->domain));
+	}
 	if (!out_ok(&o)) { /* a host name of absurd length */
 		out_reset(&o);
 		out_fmt(&o, "sip:%s@%s", w->of->number, w->of->domain);
@@ -380,7 +440,7 @@ static void write_entity(struct event_watcher *w, const struct sip_msg *m)
 }
 
 static void watch(struct event_package *p, struct strans *st, const struct sip_msg *m, const struct auth_identity *who,
-		  const char *number, uint32_t expires_s)
+		  const char *number, uint64_t phone, uint32_t expires_s)
 {
 	struct events *e = p->events;
 	struct event_watcher *w = event_watcher_new(p, who->domain, who->number, number);
@@ -394,6 +454,7 @@ static void watch(struct event_package *p, struct strans *st, const struct sip_m
 		event_watcher_free(w);
 		return;
 	}
+	w->phone = phone;
 	write_entity(w, m);
 	if (subscription_accept(&w->sub, e->p.ua, st, m, expires_s, &event_subscription_handler, w) != 0) {
 		refuse(st, 500, NULL, NULL);
@@ -413,6 +474,7 @@ static void on_subscribe(struct strans *st, const struct sip_msg *m, void *arg)
 	struct auth_identity who;
 	struct str event, params;
 	char number[EVENTS_NAME_MAX];
+	uint64_t phone;
 	uint32_t expires_s;
 
 	sip_token_params(sip_msg_value(m, SIP_HDR_EVENT), &event, &params);
@@ -434,7 +496,7 @@ static void on_subscribe(struct strans *st, const struct sip_msg *m, void *arg)
 		refuse(st, 403, "Trunks can't subscribe", NULL);
 		return;
 	}
-	switch (number_of(p, m, &who, number, sizeof(number))) {
+	switch (number_of(p, m, &who, number, sizeof(number), &phone)) {
 	case 0:
 		break;
 	case -EAGAIN:
@@ -448,7 +510,7 @@ static void on_subscribe(struct strans *st, const struct sip_msg *m, void *arg)
 	if (no.status)
 		refuse(st, no.status, no.reason, no.hdrs);
 	else if (grant_expires(e, st, m, &expires_s) == 0)
-		watch(p, st, m, &who, number, expires_s);
+		watch(p, st, m, &who, number, phone, expires_s);
 }
 
 /* ---- when the directory changes ---- */

@@ -6,6 +6,9 @@
  * State is pulled: events_changed() only marks the watchers as owed, and the body is written when its NOTIFY can go. So a burst of
  * changes costs one NOTIFY with the newest state, and every NOTIFY has full state.
  *
+ * A GRUU in the Request-URI watches one phone of a number: what the package can tell apart by phones is told of that one. What is told bears
+ * the GRUU as it was written, so that who has a temporary one learns nobody's number.
+ *
  * What is watched is a number of the watcher's own domain. Trunks watch nothing.
  *
  * Owner:  its maker. events_stop() while ua, directory, db and outbox live, events_free() after ua and directory are closed (both may
@@ -24,6 +27,7 @@ struct events_params {
 	struct sip_ua *ua;
 	struct directory *directory;
 	struct auth *auth;
+	struct registrar *registrar;           /* knows GRUUs */
 	struct timers *timers;
 	const struct clock *clock;
 	struct rng *rng;
@@ -54,10 +58,15 @@ struct event_refusal {
 struct event_view {
 	const char *domain, *number;           /* what is watched */
 	const char *watcher;                   /* the extension that watches */
-	const char *entity;                    /* URI of what is watched, with the host the watcher knows it by */
+	const char *entity;                    /* URI of what is watched, as the watcher knows it: the AoR, or the GRUU of phone */
+	struct str host;                       /* of entity */
+	uint64_t phone;                        /* phone_id(): of number's phones that one alone is watched (RFC 5627); 0: all of them */
 	uint32_t version;                      /* of this body: from 0, rising (RFC 4235 §4.1) */
 	void *state;                           /* what on_watched gave */
 };
+/* The AoR of what is watched, whatever it was watched by: for who knows it, being it himself. */
+#define EVENT_AOR_MAX 512
+struct str event_aor(const struct event_view *v, char buf[EVENT_AOR_MAX]);
 
 /* What a package is; the fields are constant from events_add() on. */
 struct event_package {
@@ -86,5 +95,7 @@ struct event_package {
 void events_add(struct events *e, struct event_package *p);
 /* The state has changed: all its watchers are told, soon. */
 void events_changed(struct event_package *p, const char *domain, const char *number);
+/* That of one of its phones has, and by that nothing of all of them together. */
+void events_phones_changed(struct event_package *p, const char *domain, const char *number);
 /* The state is known now (or won't be): those that wait for it are told. */
 void events_ready(struct event_package *p, const char *domain, const char *number);

@@ -7,6 +7,7 @@
 #include "base/table.h"
 
 #include "presence/events.h"
+#include "registrar/registrar.h"
 
 #define EVENTS_NAME_MAX 64        /* of a domain, a number */
 #define EVENTS_KEY_MAX (2 * EVENTS_NAME_MAX + 1)
@@ -35,6 +36,7 @@ struct event_watcher {            /* a subscription */
 	struct event_resource *of;
 	struct event_user *user;
 	struct subscription *sub;
+	uint64_t phone;           /* see event_view */
 	struct timer pace;
 	uint64_t sent_until_ms;   /* theoretical time of arrival of the next NOTIFY at its pace */
 	int64_t expires_at_ms;    /* wall clock */
@@ -69,6 +71,8 @@ struct event_package *events_package(const struct events *e, struct str name);
 /* A watcher in its lists, without a subscription yet. NULL without memory. */
 struct event_watcher *event_watcher_new(struct event_package *p, const char *domain, const char *watcher, const char *number);
 void event_watcher_free(struct event_watcher *w);
+/* What a GRUU of the domain means: -ENOENT: it is none, -ESTALE: it means nothing now. */
+int event_phone_find(const struct events *e, const char *domain, const struct sip_uri *uri, struct registrar_gruu *out);
 /* Sends what is owed, if it may go now. */
 void event_watcher_pump(struct event_watcher *w);
 

@@ -4,7 +4,8 @@
  * ahead, and is renewed when we come near. A gap in either is allowed (RFC 3261 §12.2.1.1, RFC 4235 §4.1 with full state). As
  * with bindings, a refresh that only moves the expiry is written when less than half of the granted time is left in the copy.
  *
- * Reading back waits until what the former process left in the outbox is in the database.
+ * Reading back waits until what the former process left in the outbox is in the database, and until the bindings are read, which say what
+ * temporary GRUUs mean.
  */
 #define LOG_MODULE "events"
 #include <errno.h>
@@ -148,12 +149,29 @@ static int read_row(struct events *e, const struct db_rows *rows, int i, struct 
 #undef CELL
 }
 
+/* The phone that is watched, if it is one alone. -ESTALE: its GRUU means nothing any more. */
+static int read_phone(const struct events *e, const struct row *row, uint64_t *phone)
+{
+	struct registrar_gruu gruu;
+	struct sip_uri uri;
+	int err;
+
+	*phone = 0;
+	if (!strstr(row->entity, ";gr"))
+		return 0;
+	err = sip_uri_parse(&uri, str_from(row->entity)) ? -ESTALE : event_phone_find(e, row->domain, &uri, &gruu);
+	if (!err)
+		*phone = phone_id(gruu.instance);
+	return err;
+}
+
 static void restore(struct events *e, const struct row *row)
 {
 	int64_t left_ms = row->expires_at_ms - clock_wall_ms(e->p.clock);
 	struct event_watcher *w;
+	uint64_t phone;
 
-	if (left_ms < 1000 || row->package->admit(row->domain, row->number, row->resource, row->package->arg).status)
+	if (left_ms < 1000 || read_phone(e, row, &phone) != 0 || row->package->admit(row->domain, row->number, row->resource, row->package->arg).status)
 		return; /* the copy goes when it has expired */
 	w = event_watcher_new(row->package, row->domain, row->number, row->resource);
 	if (!w)
@@ -164,6 +182,7 @@ static void restore(struct events *e, const struct row *row)
 	}
 	subscription_limit(w->sub, e->p.min_expires_s, e->p.max_expires_s);
 	str_put(w->entity, sizeof(w->entity), row->entity);
+	w->phone = phone;
 	str_copy(row->k.local_tag, w->id, sizeof(w->id));
 	w->version = row->version;
 	w->expires_at_ms = w->expires_kept_ms = row->expires_at_ms;
@@ -207,7 +226,8 @@ static void on_load(void *arg)
 {
 	struct events *e = arg;
 
-	if (e->p.outbox && outbox_waiting(e->p.outbox) && timers_now(e->p.timers) < e->load_until_ms) {
+	if (((e->p.outbox && outbox_waiting(e->p.outbox)) || !registrar_is_loaded(e->p.registrar)) &&
+	    timers_now(e->p.timers) < e->load_until_ms) {
 		load_later(e, LOAD_POLL_MS);
 		return;
 	}

@@ -56,6 +56,8 @@ static void take(struct line_dialog *d, const struct call_line *l)
 	d->state = l->state;
 	if (l->state == CALL_LINE_TERMINATED)
 		return; /* the rest is as it was */
+	if (!d->phone)
+		d->phone = call_line_phone(l);
 	d->is_initiator = l->is_initiator;
 	copy(d->call_id, sizeof(d->call_id), l->call_id);
 	copy(d->our_tag, sizeof(d->our_tag), l->our_tag);
@@ -181,12 +183,28 @@ void line_put(struct lines *ls, const struct line *line)
 		calls_watch(ls->calls, NULL, NULL);
 }
 
-bool line_is_busy(const struct line *line)
+bool line_is_busy(const struct line *line, uint64_t phone)
 {
 	for (const struct line_dialog *d = line->dialogs; d; d = d->next)
-		if (d->state != CALL_LINE_TERMINATED)
+		if (d->state != CALL_LINE_TERMINATED && (!phone || d->phone == phone))
 			return true;
 	return false;
+}
+
+/* Bit 0 says that one is; each phone of the few that an extension has sets another. */
+static uint64_t phone_bit(uint64_t phone)
+{
+	return (uint64_t)1 << (1 + phone % 63);
+}
+
+uint64_t line_busy_phones(const struct line *line)
+{
+	uint64_t sum = 0;
+
+	for (const struct line_dialog *d = line->dialogs; d; d = d->next)
+		if (d->state != CALL_LINE_TERMINATED)
+			sum |= 1 | (d->phone ? phone_bit(d->phone) : 0);
+	return sum;
 }
 
 int lines_new(struct lines **out, struct calls *calls, struct timers *timers)

@@ -15,6 +15,7 @@ struct lines;
 struct line_dialog {
 	struct line_dialog *next;   /* in the order they began */
 	uint64_t id;
+	uint64_t phone;             /* phone_id() of whose it is; 0: not known */
 	enum call_line_state state;
 	bool is_initiator;          /* the extension called */
 	char call_id[256], our_tag[64], phone_tag[128]; /* "" unknown; as in struct call_line */
@@ -37,5 +38,7 @@ void lines_watch(struct lines *ls, void (*fn)(const struct line *line, void *arg
 /* Holds a line, with the dialogs it has now. NULL without memory. */
 const struct line *line_get(struct lines *ls, const char *domain, const char *number);
 void line_put(struct lines *ls, const struct line *line);
-/* In a call, or being rung. */
-bool line_is_busy(const struct line *line);
+/* In a call, or being rung; phone: that one alone, 0: any. */
+bool line_is_busy(const struct line *line, uint64_t phone);
+/* Which of its phones are, a bit for each; 0: none. Two of 63 may share one. */
+uint64_t line_busy_phones(const struct line *line);

@@ -46,10 +46,10 @@ struct mwi {
 
 /* ---- telling ---- */
 
-static void write_body(struct out *o, const struct box *b, const char *account)
+static void write_body(struct out *o, const struct box *b, struct str account)
 {
-	out_fmt(o, "Messages-Waiting: %s\r\nMessage-Account: %s\r\nVoice-Message: %u/%u (0/0)\r\n", b->fresh ? "yes" : "no", account,
-		b->fresh, b->saved);
+	out_fmt(o, "Messages-Waiting: %s\r\nMessage-Account: %.*s\r\nVoice-Message: %u/%u (0/0)\r\n", b->fresh ? "yes" : "no",
+		STR_ARG(account), b->fresh, b->saved);
 }
 
 /* Does the extension want to be told without subscribing, and is there a phone to tell? */
@@ -68,13 +68,12 @@ static void push(struct box *b)
 	struct out o, a;
 
 	b->is_push_due = false;
-	out_init(&a, account, sizeof(account) - 1);
+	out_init(&a, account, sizeof(account));
 	out_z(&a, "sip:");
 	sip_escape_user(&a, str_from(b->number));
 	out_fmt(&a, "@%s", b->domain);
-	account[a.len] = '\0';
 	out_init(&o, body, sizeof(body));
-	write_body(&o, b, account);
+	write_body(&o, b, out_view(&a));
 	const struct phones_request r = {
 		.method = "NOTIFY", .from_user = str_from(b->number),
 		.hdrs = STR("Event: message-summary\r\nSubscription-State: terminated;reason=noresource\r\n"),
@@ -276,6 +275,7 @@ static void on_unwatched(void *state, void *arg)
 static int write_counts(const struct event_view *v, struct out *o, void *arg)
 {
 	struct box *b = v->state;
+	char aor[EVENT_AOR_MAX];
 
 	(void)arg;
 	if ((!b->is_known || b->is_stale) && !b->is_away) {
@@ -285,7 +285,7 @@ static int write_counts(const struct event_view *v, struct out *o, void *arg)
 			return -EAGAIN;
 	}
 	if (b->is_known)
-		write_body(o, b, v->entity);
+		write_body(o, b, event_aor(v, aor));
 	return 0;
 }
 

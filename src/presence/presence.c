@@ -36,8 +36,8 @@ int presence_new(struct presence **out, const struct presence_params *p)
 	err = lines_new(&pr->lines, p->calls, p->timers);
 	if (!err)
 		err = events_new(&pr->events, &(struct events_params){
-			.ua = p->ua, .directory = p->directory, .auth = p->auth, .timers = p->timers, .clock = p->clock, .rng = p->rng,
-			.log = p->log, .db = p->db, .outbox = p->outbox, .node = p->node });
+			.ua = p->ua, .directory = p->directory, .auth = p->auth, .registrar = p->registrar, .timers = p->timers, .clock = p->clock,
+			.rng = p->rng, .log = p->log, .db = p->db, .outbox = p->outbox, .node = p->node });
 	if (!err)
 		err = phones_new(&pr->phones, p->registrar, p->ua);
 	if (!err)

@@ -39,7 +39,7 @@ struct presentity {                      /* a number that is watched or publishe
 	struct publication *publications;
 	unsigned n;
 	const struct line *line;         /* held while it is watched; NULL: it isn't */
-	bool is_busy;                    /* as told last */
+	uint64_t busy;                   /* line_busy_phones(), as told last */
 	char domain[64], number[64];
 	char key[132];
 };
@@ -108,20 +108,30 @@ static bool is_one_open(const struct presentity *p)
 	return false;
 }
 
-static enum pidf_basic overall(const struct presentity *p, const struct dir_note *note)
+static bool is_registered(const struct presentity *p, uint64_t phone)
+{
+	struct registrar_reach at = registrar_reach(p->all->p.registrar, p->domain, str_from(p->number));
+
+	while (at.b && phone && phone_id(at.b->instance) != phone)
+		registrar_next(&at);
+	return at.b != NULL;
+}
+
+/* What is published is of the extension: which of its phones did isn't said. */
+static enum pidf_basic overall(const struct presentity *p, const struct dir_note *note, uint64_t phone)
 {
 	if (note && note->status)
 		return !strcmp(note->status, "open") ? PIDF_OPEN : PIDF_CLOSED;
-	if (p->publications)
+	if (p->publications && !phone)
 		return is_one_open(p) ? PIDF_OPEN : PIDF_CLOSED;
-	return registrar_reach(p->all->p.registrar, p->domain, str_from(p->number)).b ? PIDF_OPEN : PIDF_CLOSED;
+	return is_registered(p, phone) ? PIDF_OPEN : PIDF_CLOSED;
 }
 
-static const char *activity_of(const struct presentity *p, const struct dir_note *note)
+static const char *activity_of(const struct presentity *p, const struct dir_note *note, uint64_t phone)
 {
 	if (note && note->activity)
 		return note->activity;
-	if (p->line && line_is_busy(p->line))
+	if (p->line && line_is_busy(p->line, phone))
 		return "on-the-phone";
 	for (const struct publication *pub = p->publications; pub; pub = pub->next)
 		if (pub->doc.activity[0])
@@ -152,18 +162,18 @@ static int write_presence(const struct event_view *v, struct out *o, void *arg)
 
 	if (directory_note(ps->p.directory, v->domain, str_from(v->number), &note) != DIR_FOUND)
 		note = NULL;
-	all.basic = overall(p, note);
+	all.basic = overall(p, note, v->phone);
 	str_put(all.note, sizeof(all.note), note_of(p, note));
 	pidf_begin(o, v->entity);
 	pidf_tuple(o, "all", &all, all.basic == PIDF_OPEN ? v->entity : NULL);
-	for (const struct publication *pub = p->publications; pub; pub = pub->next)
+	for (const struct publication *pub = v->phone ? NULL : p->publications; pub; pub = pub->next)
 		for (unsigned i = 0; i < pub->doc.ntuples && o->len < DETAILS_MAX; i++) {
 			char id[ETAG_LEN + 16];
 
 			snprintf(id, sizeof(id), "p%s-%u", pub->etag, i);
 			pidf_tuple(o, id, &pub->doc.tuples[i], NULL);
 		}
-	pidf_person(o, activity_of(p, note), all.note);
+	pidf_person(o, activity_of(p, note, v->phone), all.note);
 	pidf_end(o);
 	return 0;
 }
@@ -183,10 +193,16 @@ static void on_line(const struct line *line, void *arg)
 	struct presentities *ps = arg;
 	struct presentity *p = presentity_find(ps, line->domain, line->number);
 
-	if (!p || !p->line || p->is_busy == line_is_busy(line))
+	uint64_t before;
+
+	if (!p || !p->line)
 		return;
-	p->is_busy = !p->is_busy;
-	changed(p);
+	before = p->busy;
+	p->busy = line_busy_phones(line);
+	if (!before != !p->busy)
+		changed(p);
+	else if (before != p->busy)
+		events_phones_changed(&ps->package, p->domain, p->number);
 }
 
 static void on_change(const char *table, const char *key, void *arg)
@@ -211,7 +227,7 @@ static void *on_watched(const char *domain, const char *number, void *arg)
 		presentity_put(p);
 		return NULL;
 	}
-	p->is_busy = line_is_busy(p->line);
+	p->busy = line_busy_phones(p->line);
 	return p;
 }
 

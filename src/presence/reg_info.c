@@ -56,8 +56,14 @@ static void write_contact(struct out *o, const struct binding *b, int64_t now_ms
 	out_z(o, "</contact>\r\n");
 }
 
+static bool is_meant(const struct event_view *v, const struct binding *b)
+{
+	return !v->phone || phone_id(b->instance) == v->phone;
+}
+
 static int write_state(const struct event_view *v, struct out *o, void *arg)
 {
+	char aor[EVENT_AOR_MAX];
 	const struct reg_info *ri = arg;
 	struct watched *w = v->state;
 	const struct binding *all = registrar_find(ri->p.registrar, v->domain, str_from(v->number));
@@ -66,10 +72,11 @@ static int write_state(const struct event_view *v, struct out *o, void *arg)
 	w->was_active |= all != NULL;
 	out_fmt(o, "<?xml version=\"1.0\"?>\r\n<reginfo xmlns=\"urn:ietf:params:xml:ns:reginfo\" version=\"%u\" state=\"full\">\r\n<registration",
 		v->version);
-	xml_attr(o, "aor", str_from(v->entity));
+	xml_attr(o, "aor", event_aor(v, aor));
 	out_fmt(o, " id=\"r1\" state=\"%s\">\r\n", all ? "active" : w->was_active ? "terminated" : "init");
 	for (const struct binding *b = all; b; b = b->next)
-		write_contact(o, b, now_ms);
+		if (is_meant(v, b))
+			write_contact(o, b, now_ms);
 	out_z(o, "</registration>\r\n</reginfo>\r\n");
 	return 0;
 }

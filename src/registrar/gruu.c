@@ -166,14 +166,14 @@ enum gruu_kind gruu_read(struct gruu_maker *g, const struct sip_uri *uri, struct
 	unsigned char sealed[BLOCK];
 	struct str value;
 
-	if (!sip_param_find(uri->params, "gr", &value))
-		return GRUU_NONE;
-	if (value.n) {
+	bool has_gr = sip_param_find(uri->params, "gr", &value);
+
+	if (has_gr && value.n) {
 		*instance = value;
 		return GRUU_PUBLIC;
 	}
-	if (!str_istarts(uri->user, STR(PREFIX)) || read_block(str_from_at(uri->user, sizeof(PREFIX) - 1), sealed) != 0 ||
-	    !open_block(g, sealed, id))
-		return GRUU_FORGED;
-	return GRUU_TEMPORARY;
+	if (str_istarts(uri->user, STR(PREFIX)) && read_block(str_from_at(uri->user, sizeof(PREFIX) - 1), sealed) == 0 &&
+	    open_block(g, sealed, id))
+		return GRUU_TEMPORARY;
+	return has_gr ? GRUU_FORGED : GRUU_NONE;
 }

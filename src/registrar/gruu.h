@@ -30,5 +30,6 @@ void gruu_print_bulk(struct out *o, enum sip_scheme scheme, const char *domain, 
 void gruu_print_temporary(struct gruu_maker *g, struct out *o, enum sip_scheme scheme, const char *domain, uint64_t id);
 
 enum gruu_kind { GRUU_NONE, GRUU_PUBLIC, GRUU_TEMPORARY, GRUU_FORGED };
-/* PUBLIC: *instance is set, a slice of uri's without <>. TEMPORARY: *id. FORGED: looks like one of ours and isn't. */
+/* PUBLIC: *instance is set, a slice of uri's without <>. TEMPORARY: *id; also without the parameter, for our Contact in a dialog with a
+ * temporary one has its user part at our address. FORGED: looks like one of ours and isn't. */
 enum gruu_kind gruu_read(struct gruu_maker *g, const struct sip_uri *uri, struct str *instance, uint64_t *id);

@@ -88,6 +88,11 @@ struct registrar_gruu {
 /* -ENOENT: uri is no GRUU. -ESTALE: it was one, or never: 404. With 0 the phone may be registered or not. domain: the one that
  * uri's host means. */
 int registrar_gruu_find(struct registrar *r, const char *domain, const struct sip_uri *uri, struct registrar_gruu *out);
+/* A phone in short: its instance, whatever its case. 0: none (NULL, ""). */
+uint64_t phone_id(const char *instance);
+/* Which phone of a number it is that asks to be reached at target (its Contact) and was last heard from src: 0: one without an instance, or
+ * that can't be told. */
+uint64_t registrar_phone_of(struct registrar *r, const char *domain, struct str number, struct str target, const struct sip_source *src);
 /* Told of every connection that ends, after the bindings that went with it. At most one; the registrar has the ua's handler. */
 void registrar_on_flow_closed(struct registrar *r, void (*fn)(uint64_t flow, void *arg), void *arg);
 unsigned registrar_count(const struct registrar *r);

@@ -482,6 +482,11 @@ struct str session_remote_tag(const struct session *s)
 	return str_from(s->dialog.remote_tag);
 }
 
+struct str session_target(const struct session *s)
+{
+	return str_from(s->dialog.target);
+}
+
 const struct sip_msg *session_invite_msg(const struct session *s)
 {
 	return s->invite;

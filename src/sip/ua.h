@@ -224,6 +224,7 @@ enum session_state session_state(const struct session *s);
 struct str session_call_id(const struct session *s);
 struct str session_local_tag(const struct session *s);
 struct str session_remote_tag(const struct session *s);
+struct str session_target(const struct session *s); /* where our requests are addressed to: the peer's Contact, or whom we called */
 /* UAS: the INVITE, held until the ACK of its 2xx has come and on_ack has returned, then NULL; UAC: NULL. */
 const struct sip_msg *session_invite_msg(const struct session *s);
 /* UAS: where the peer's last request came from (at first the INVITE); UAC: where the INVITE went, until the peer sends one. */

@@ -4,6 +4,7 @@ import re
 import pytest
 
 from sip import Phone, uri_of
+from watch import Lamp, Watch
 
 URN = "urn:uuid:00000000-0000-1000-8000-00000000000{}"
 
@@ -215,6 +216,38 @@ def test_call_to_a_gruu_rings_that_phone_alone(phones, kind):
     call.expect(180)
     other.expect_none()
     hang_up(call, rung)
+
+
+def test_watching_a_gruu_shows_that_phone_alone(phones):
+    """Both phones ring, each lamp shows one of the dialogs; and a call that the phone itself makes is its own, too."""
+    left, right, caller = phones(), phones(), phones("1001")
+    (public, _), (_, temporary) = (gruus_of(register(p, ";" + instance(c), headers=["Supported: gruu"]), c)
+                                   for p, c in ((left, "a"), (right, "b")))
+    watches = [Watch(phones("1005"), *uri.removeprefix("sip:").split("@")[:1], host=uri.split("@")[1]) for uri in (public, temporary)]
+    assert [Lamp(w.notified()).entity for w in watches] == [public, temporary]
+    call = caller.invite("91003")
+    rung = [p.answer_invite() for p in (left, right)]
+    for ringing, w in zip(rung, watches):
+        ringing.ring()
+        seen = w.until(lambda m: Lamp(m).states == ["early"])
+        assert Lamp(seen[-1]).dialogs[0].get("call-id") == ringing.call_id
+    call.cancel()
+    call.expect(200, skip=(100, 180))
+    for ringing in rung:
+        ringing.reply(200, "OK", ringing.expect("CANCEL"))
+        ringing.reply(487)
+        ringing.expect("ACK")
+    call.ack(call.expect(487))
+    register(caller)
+    out = right.invite("91001")
+    ringing = caller.answer_invite()
+    ringing.ring()
+    out.expect(180)
+    watches[1].until(lambda m: out.call_id in [d.get("call-id") for d in Lamp(m).dialogs])
+    hang_up(out, ringing)
+    for w in watches:
+        w.until(lambda m: not set(Lamp(m).states) - {"terminated"})
+        w.end()
 
 
 def test_call_to_a_gruu_of_an_exchange_says_which_phone(office, phones):

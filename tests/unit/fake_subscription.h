@@ -8,6 +8,7 @@
 
 #include "db/outbox.h"
 #include "registrar/auth.h"
+#include "registrar/registrar.h"
 
 static sip_ua_request_fn *request_fns[SIP_METHOD_COUNT];
 static void *request_args[SIP_METHOD_COUNT];
@@ -38,6 +39,34 @@ enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip
 	else
 		str_copy(str_eqz(m->from.uri.user, "bob") ? STR("1002") : m->from.uri.user, out->number, sizeof(out->number));
 	return AUTH_OK;
+}
+
+/* A public GRUU is what it says; the temporary "tgruu.1" is the phone <urn:uuid:b> of 1002, other ones mean nothing. */
+int registrar_gruu_find(struct registrar *r, const char *domain, const struct sip_uri *uri, struct registrar_gruu *out)
+{
+	struct str gr;
+
+	(void)r;
+	if (!sip_param_find(uri->params, "gr", &gr))
+		return -ENOENT;
+	*out = (struct registrar_gruu){ 0 };
+	str_put(out->domain, sizeof(out->domain), domain);
+	if (!gr.n && !str_eqz(uri->user, "tgruu.1"))
+		return -ESTALE;
+	str_copy(gr.n ? uri->user : STR("1002"), out->number, sizeof(out->number));
+	snprintf(out->instance, sizeof(out->instance), "<%.*s>", STR_ARG(gr.n ? gr : STR("urn:uuid:b")));
+	return 0;
+}
+
+bool registrar_is_loaded(const struct registrar *r)
+{
+	(void)r;
+	return true;
+}
+
+uint64_t phone_id(const char *instance)
+{
+	return instance ? (unsigned char)instance[10] : 0;
 }
 
 struct subscription {

@@ -25,6 +25,12 @@ void calls_watch(struct calls *cs, void (*fn)(const struct call_line *line, void
 	line_arg = arg;
 }
 
+/* Tests give the phone itself. */
+uint64_t call_line_phone(const struct call_line *line)
+{
+	return (uintptr_t)line->leg;
+}
+
 void calls_each_line(const struct calls *cs, const char *domain, const char *number,
 		     void (*fn)(const struct call_line *line, void *arg), void *arg)
 {
@@ -140,15 +146,23 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct subscription *watch(const char *number)
+static struct subscription *watch_uri(const char *uri, const char *number)
 {
 	struct strans st;
 	char text[1024];
 
-	snprintf(text, sizeof(text), "SUBSCRIBE sip:%s@pbx.example SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKx\r\n"
+	snprintf(text, sizeof(text), "SUBSCRIBE sip:%s SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKx\r\n"
 		 "From: <sip:1001@office>;tag=1\r\nTo: <sip:%s@pbx.example>\r\nCall-ID: c\r\nCSeq: 1 SUBSCRIBE\r\n"
-		 "Contact: <sip:x@192.0.2.10>\r\nEvent: dialog\r\nExpires: 600\r\nContent-Length: 0\r\n\r\n", number, number);
+		 "Contact: <sip:x@192.0.2.10>\r\nEvent: dialog\r\nExpires: 600\r\nContent-Length: 0\r\n\r\n", uri, number);
 	return fake_request(&st, text) == 200 ? &subs[nsubs - 1] : NULL;
+}
+
+static struct subscription *watch(const char *number)
+{
+	char uri[128];
+
+	snprintf(uri, sizeof(uri), "%s@pbx.example", number);
+	return watch_uri(uri, number);
 }
 
 static const struct call_line ringing = { .id = 7, .domain = "office", .number = "1002", .state = CALL_LINE_EARLY, .call_id = { "c<1>", 4 },
@@ -318,6 +332,63 @@ static void test_dialog_info_subscriptions_of_a_user_are_bounded(void **state)
 	assert_non_null(watch("1001"));
 }
 
+/* RFC 5627 §5.1: a GRUU is one phone of the number, and a temporary one tells nobody whose it is. */
+static void test_dialog_info_gruu_watches_one_phone(void **state)
+{
+	static const struct { const char *uri, *entity; } gruus[] = {
+		{ "1002@pbx.example;gr=urn:uuid:b", "entity=\"sip:1002@pbx.example;gr=urn:uuid:b\"" },
+		{ "tgruu.1@pbx.example;gr", "entity=\"sip:tgruu.1@pbx.example;gr\"" },
+	};
+	struct call_line a = ringing, b = ringing;
+	struct subscription *s;
+
+	(void)state;
+	a.leg = (const struct leg *)(uintptr_t)'a';
+	a.call_id = STR("of-a");
+	b.leg = (const struct leg *)(uintptr_t)'b';
+	b.id = 8;
+	b.call_id = STR("of-b");
+	live[0] = &a;
+	live[1] = &b;
+	for (size_t i = 0; i < ARRAY_LEN(gruus); i++) {
+		s = watch_uri(gruus[i].uri, "1002");
+		assert_non_null(s);
+		assert_non_null(strstr(s->body, gruus[i].entity));
+		assert_non_null(strstr(s->body, "of-b"));
+		assert_null(strstr(s->body, "of-a"));
+		assert_non_null(strstr(s->body, ">sip:1004@pbx.example<"));
+	}
+	assert_null(strstr(s->body, "1002"));
+	s = watch("1002");
+	assert_non_null(strstr(s->body, "of-a"));
+	assert_non_null(strstr(s->body, "of-b"));
+	assert_null(watch_uri("tgruu.2@pbx.example;gr", "1002"));
+}
+
+static void test_dialog_info_gruu_is_watched_on_in_the_next_process(void **state)
+{
+	static const char *const entities[] = { "sip:tgruu.1@pbx.example;gr", "sip:tgruu.2@pbx.example;gr" };
+	struct call_line b = ringing;
+
+	(void)state;
+	unmake();
+	make(true);
+	b.leg = (const struct leg *)(uintptr_t)'a';
+	live[0] = &b;
+	for (size_t i = 0; i < ARRAY_LEN(entities); i++) {
+		struct db_rows rows = { 1, { "tagoftheformerpr", "office", "1001", "dialog", "1002", entities[i], "dialog", "c", "1",
+					     "<sip:a@x>", "<sip:b@x>", "sip:b@192.0.2.10", "", "a", "1001", "4", "1000", "udp",
+					     "192.0.2.10:5062", "1700000600000" } };
+
+		rows_fn(1, &(struct db_answer){ .rows = &rows }, rows_arg);
+		run(500);
+	}
+	/* That of a phone that registers no more isn't taken up. */
+	assert_int_equal(events_count(events), 1);
+	assert_int_equal(subs[0].notified, 1);
+	assert_null(strstr(subs[0].body, "<dialog "));
+}
+
 static void test_dialog_info_lives_on_in_the_next_process(void **state)
 {
 	struct subscription *s;
@@ -411,6 +482,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		T(body_has_identities_escaped), T(follows_the_call), T(burst_is_paced), T(one_notify_under_way_newest_follows),
 		T(who_may_see), T(note_is_a_lamp), T(subscriptions_of_a_user_are_bounded), T(lives_on_in_the_next_process),
+		T(gruu_watches_one_phone), T(gruu_is_watched_on_in_the_next_process),
 		cmocka_unit_test(test_xml_text_is_nothing_but_text),
 	};
 

@@ -56,6 +56,33 @@ static void test_outbound_restarted_phone_takes_its_old_place(void **state)
 	run(steps, ARRAY_LEN(steps));
 }
 
+/* Which phone is at the other end of a dialog: by what it says of itself, by the contact that was called, by where it is. */
+static void test_outbound_phone_is_known_again(void **state)
+{
+	static const struct { const char *target; uint16_t port; const char *is; } rows[] = {
+		{ "sip:1001@office;gr=" A_URN, 9, "<" A_URN ">" },
+		{ "sip:1001@office;gr=URN:uuid:00000000-0000-1000-8000-00000000000A", 9, "<" A_URN ">" },
+		{ "sip:1002@office;gr=" A_URN, 9, NULL },  /* whose number that isn't */
+		{ "sip:2@h", 9, "<urn:uuid:00000000-0000-1000-8000-00000000000b>" },
+		{ "sip:else@where", 5062, "<" A_URN ">" }, /* the first that came from there */
+		{ "sip:else@where", 9, NULL },
+		{ "", 9, NULL },
+	};
+	struct strans st;
+
+	(void)state;
+	assert_int_equal(submit_full(&st, "1001", "a", cseq++, "Contact: <sip:2@h>;" B "\r\n", SIP_UDP, 1), 200);
+	assert_int_equal(submit_full(&st, "1001", "a", cseq++, "Contact: <sip:1@h>;" A "\r\n", SIP_UDP, 1), 200);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct sip_source src = { .proto = SIP_UDP };
+
+		sockaddr_parse(&src.peer, STR("192.0.2.10"), rows[i].port);
+		if (registrar_phone_of(registrar, "office", STR("1001"), str_from(rows[i].target), &src) != phone_id(rows[i].is))
+			fail_msg("row %zu", i);
+	}
+	assert_true(phone_id("<urn:a>") && phone_id("<urn:a>") != phone_id("<urn:b>"));
+}
+
 /* Two homes with the same private addresses, both with a phone of the same extension. */
 static void test_outbound_equal_contacts_of_two_phones_stand_beside_each_other(void **state)
 {
@@ -359,6 +386,11 @@ static void test_outbound_gruus_mean_one_phone(void **state)
 	for (char *p = changed + 4; *p != '@'; p++)
 		*p = *p >= 'a' && *p <= 'z' ? *p - 32 : *p;
 	assert_int_equal(find(str_from(changed), &g), 0);
+	/* Nor is it lost with its parameter: so our Contact has it, where one was called */
+	*strchr(changed, ';') = '\0';
+	assert_int_equal(find(str_from(changed), &g), 0);
+	assert_string_equal(g.number, "1001");
+	strcat(changed, ";gr");
 	changed[20] = changed[20] == 'A' ? 'B' : 'A';
 	assert_int_equal(find(str_from(changed), &g), -ESTALE);
 	assert_int_equal(find(STR("sip:tgruu.x@office;gr"), &g), -ESTALE);
@@ -500,6 +532,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_outbound_restarted_phone_takes_its_old_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_outbound_phone_is_known_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_equal_contacts_of_two_phones_stand_beside_each_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_flows_stand_beside_each_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbound_answer_says_what_was_done, setup, teardown),
