@@ -33,6 +33,16 @@
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
+#if defined(__SANITIZE_THREAD__)
+#define WITH_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WITH_TSAN 1
+#endif
+#endif
+#ifdef WITH_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
 #else
@@ -64,6 +74,7 @@ struct task {
 	char *map;
 	unsigned valgrind_id;
 	void *fake_stack; /* ASan's */
+	void *fiber;      /* TSan's: it counts the calls of each stack, and follows no jump */
 };
 
 struct tasks {
@@ -78,7 +89,7 @@ struct tasks {
 	ucontext_t begin; /* of the stack that begins */
 	const void *main_stack;
 	size_t main_stack_size;
-	void *main_fake_stack;
+	void *main_fake_stack, *main_fiber;
 };
 
 static void on_idle(uv_idle_t *idle)
@@ -111,6 +122,9 @@ static void stack_unmap(struct task *t)
 	char *map = t->map;
 
 	VALGRIND_STACK_DEREGISTER(t->valgrind_id);
+#ifdef WITH_TSAN
+	__tsan_destroy_fiber(t->fiber);
+#endif
 	munmap(map, map_size);
 }
 
@@ -178,6 +192,9 @@ static struct task *stack_take(struct tasks *ts)
 	t->is_listed = false;
 	t->has_begun = false;
 	t->fake_stack = NULL;
+#ifdef WITH_TSAN
+	t->fiber = __tsan_create_fiber(0);
+#endif
 	t->valgrind_id = VALGRIND_STACK_REGISTER(map + ts->page, map + ts->page + usable(ts));
 	return t;
 }
@@ -213,8 +230,12 @@ static void switch_to_main(struct tasks *ts, struct task *t)
 #ifdef WITH_ASAN
 	__sanitizer_start_switch_fiber(&t->fake_stack, ts->main_stack, ts->main_stack_size);
 #endif
-	if (_setjmp(t->place) == 0)
+	if (_setjmp(t->place) == 0) {
+#ifdef WITH_TSAN
+		__tsan_switch_to_fiber(ts->main_fiber, 0);
+#endif
 		_longjmp(ts->main_place, 1);
+	}
 #ifdef WITH_ASAN
 	__sanitizer_finish_switch_fiber(t->fake_stack, &ts->main_stack, &ts->main_stack_size);
 #endif
@@ -254,6 +275,10 @@ static void switch_to_task(struct tasks *ts, struct task *t)
 	__sanitizer_start_switch_fiber(&ts->main_fake_stack, t->map + ts->page, usable(ts));
 #endif
 	if (_setjmp(ts->main_place) == 0) {
+#ifdef WITH_TSAN
+		ts->main_fiber = __tsan_get_current_fiber();
+		__tsan_switch_to_fiber(t->fiber, 0);
+#endif
 		if (!t->has_begun)
 			stack_begin(t);
 		_longjmp(t->place, 1);

@@ -28,13 +28,13 @@ UNIT_BIN  += $(MEDIA_BIN)
 units: $(MEDIA_BIN)
 test-unit: $(MEDIA_BIN) prompts
 
-# The units of media, in a build with ThreadSanitizer: those of src/media and of what its threads share with the loop.
-TSAN_UNITS := amd cadence capture codec conceal digits dtls dtls_session dtmf emodel hearing ice jitter latch leg_pass live media media_ice \
-	media_sound mix mixer outfile quality rtcp rtp secure stun stun_msg t38 tap tape udptl
+# Units in a build with ThreadSanitizer: those of src/media, of what its threads share with the loop, and of who runs tasks.
+TSAN_UNITS := amd apps cadence capture codec conceal digits dtls dtls_session dtmf emodel hearing ice jitter latch leg_pass live media media_ice \
+	media_sound mix mixer move opaque outfile quality rtcp rtp secure stun stun_msg t38 tap tape task udptl voicemail
 TSAN_BIN   := $(TSAN_UNITS:%=$(BUILD)/tests/unit/test_%) $(MEDIA_BIN)
 
 .PHONY: test-tsan tsan-units
-test-tsan:  ## units of media in a build with ThreadSanitizer
+test-tsan:  ## units of media and tasks in a build with ThreadSanitizer
 	@$(MAKE) --no-print-directory SANITIZE= TSAN=1 tsan-units
 
 tsan-units: $(TSAN_BIN) prompts
