@@ -141,6 +141,7 @@ struct stream_handler {                /* any may be NULL */
 struct stream_params {
 	const struct sockaddr *local;  /* address to bind (port ignored), or a wildcard of the family */
 	struct stream *near;           /* put it on the same worker as this one (its future partner); may be NULL */
+	bool is_video;                 /* marked as that on its way (DSCP AF41, RFC 4594 §4.3), else as telephony */
 };
 
 /* Takes a bound socket pair from the pool. -EADDRINUSE: no port is free. */
@@ -177,6 +178,10 @@ struct stream_config {                 /* what offer/answer agreed; may be set a
 	bool relearn;                        /* signalling changed the address: learn the source anew */
 	uint32_t timeout_ms;                 /* neither RTP nor RTCP for so long, from the call that sets another value on: on_timeout; 0: never */
 	bool is_udptl;                       /* a fax as T.38 in place of RTP: packets pass to a partner who is the same */
+	/* RTP that is none of ours to understand (video, text): it goes to a partner who is the same, and nowhere else, with its RTCP, source
+	 * and numbers as they are. Of the rest here, addresses, dir, timeout_ms and what is below count. */
+	bool is_opaque;
+	uint32_t opaque_clock_hz;            /* of its timestamps, for the statistics; 0: unknown */
 	bool rtcp_mux;                       /* RTCP goes where RTP goes (RFC 5761); it may come either way */
 	const struct secure_params *security;/* SRTP; NULL: plain RTP. What is not protected so is dropped, nothing else is sent */
 	const struct dtls_params *dtls;      /* SRTP with keys by DTLS (dtls_session.h), in the place of security; NULL: none */

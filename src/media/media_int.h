@@ -98,7 +98,8 @@ struct rtp_session_config {         /* struct stream_config without its slack; w
 	struct { uint8_t codec, pt; } recv[8];
 	bool relearn;
 	int16_t dtmf_send_pt, dtmf_recv_pt;
-	uint32_t dtmf_clock_hz;
+	bool is_opaque;
+	uint32_t dtmf_clock_hz;      /* of an opaque stream: its clock, 0: unknown */
 	bool rtcp_mux;
 	uint8_t hears;               /* enum stream_hears */
 	bool digits_elsewhere, is_udptl;
@@ -197,6 +198,7 @@ struct port_pair {
 	struct worker *worker;  /* NULL: none yet. Written by workers, while the pair is taken. */
 	struct endpoint rtp, rtcp;
 	uint16_t port;
+	bool is_video;          /* its packets are marked as that */
 	struct command forget;  /* to the worker: close and free it */
 };
 
@@ -207,6 +209,7 @@ void ports_close(struct ports *p, void (*done)(void *arg), void *arg);
 int ports_take(struct ports *p, const struct sockaddr *local, const struct worker *w, struct port_pair **out);
 /* was_connected: the RTP socket still is. */
 void ports_give(struct ports *p, struct port_pair *pair, bool was_connected);
+void port_pair_mark(struct port_pair *pair, bool is_video); /* any thread */
 void endpoint_drain(const struct endpoint *e); /* any thread: throws away what came while nobody listened */
 void ports_count(const struct ports *p, unsigned *nopen, unsigned *pooled); /* sockets */
 void port_pair_free(struct port_pair *pair); /* any thread, when nobody knows it */
@@ -348,6 +351,7 @@ struct rtp_session {
 	struct timer digit_timer;
 	struct t38 *t38;             /* the gateway; NULL: none is needed */
 	struct hearing *hearing;     /* NULL: it is not listened to for more */
+	uint8_t nother_source;       /* opaque.c: packets since the source that is counted was last there */
 
 	/* sources and sound */
 	struct player *player;       /* player.c */
@@ -421,7 +425,13 @@ void t38_hear(struct rtp_session *s, int16_t *pcm, size_t n, uint32_t rate_hz);
 void t38_tick(struct rtp_session *s);                    /* each 20 ms, while there is a gateway */
 void t38_free(struct rtp_session *s);
 
+/* opaque.c: RTP and RTCP that nobody here understands, on to the partner */
+void opaque_packet(struct rtp_session *s, uint8_t *packet, size_t n, const struct rtp_packet *h);
+bool opaque_rtcp(struct rtp_session *s, const uint8_t *p, size_t n); /* false: malformed */
+
 /* report.c */
+/* RTCP of somebody else's, to its peer: as it is, up to PACKET_MAX. */
+void report_pass(struct rtp_session *s, const uint8_t *p, size_t n);
 void report_start(struct rtp_session *s);
 void report_readable(struct rtp_session *s);
 bool report_packet(struct rtp_session *s, const uint8_t *p, size_t n); /* false: malformed */

@@ -21,6 +21,7 @@
 #define EXHAUSTED_MS 1000 /* after the whole range was found busy, don't search it again for so long */
 #define DRAIN_MAX 4096   /* more than any socket buffer holds */
 #define TOS_EF 0xb8      /* RFC 4594: telephony */
+#define TOS_AF41 0x88    /* and multimedia conferencing */
 
 struct idle {                    /* pairs that rest, in the order they came back */
 	struct port_pair *first, *last;
@@ -179,22 +180,38 @@ static int set_get(struct ports *p, const struct sockaddr *local, struct port_se
 	return 0;
 }
 
+/* Marking is a courtesy to the network: failing to is no failure. */
+static void set_tos(int fd, int family, int tos)
+{
+	if (family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+	else
+		setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+}
+
+void port_pair_mark(struct port_pair *pair, bool is_video)
+{
+	int family = pair->set->local.sa.sa_family;
+
+	if (pair->is_video == is_video)
+		return;
+	pair->is_video = is_video;
+	set_tos(pair->rtp.fd, family, is_video ? TOS_AF41 : TOS_EF);
+	set_tos(pair->rtcp.fd, family, is_video ? TOS_AF41 : TOS_EF);
+}
+
 /* Returns a descriptor or a negative errno. */
 static int bind_one(const struct addr *local, unsigned port)
 {
 	struct addr a = *local;
-	int one = 1, tos = TOS_EF, err, fd;
+	int one = 1, err, fd;
 
 	fd = socket(a.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	/* Marking is a courtesy to the network: failing to is no failure. */
-	if (a.sa.sa_family == AF_INET6) {
+	if (a.sa.sa_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-		setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
-	} else {
-		setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
-	}
+	set_tos(fd, a.sa.sa_family, TOS_EF);
 	addr_set_port(&a, (uint16_t)port);
 	if (bind(fd, &a.sa, addr_len(&a)) < 0) {
 		err = -errno;

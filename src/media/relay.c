@@ -209,15 +209,19 @@ static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const st
 		}
 	}
 	if (rtp_is_rtcp(packet, n)) {
-		if (s->latch.locked && (!from || addr_eq(from, &s->latch.source)))
-			report_packet(s, packet, n);
+		if (!from || addr_eq(from, s->latch.locked ? &s->latch.source : &s->latch.signalled))
+			report_packet(s, packet, n); /* also of who sends nothing else */
 		return;
 	}
 	if (n == PACKET_MAX || rtp_parse(&h, packet, n) < 0) {
 		count_one(&w->count.dropped_malformed);
 		return;
 	}
-	if (!from || rtp_session_is_from_peer(s, from, &h))
+	if (from && !rtp_session_is_from_peer(s, from, &h))
+		return;
+	if (s->config.is_opaque)
+		opaque_packet(s, packet, n, &h);
+	else
 		packet_accepted(s, packet, &h);
 }
 

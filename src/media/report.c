@@ -2,6 +2,7 @@
  *
  * Reports go to the signalled RTCP address; if the peer's media come from elsewhere (NAT), only to where its own
  * RTCP has come from, and that is believed if it is the host the media come from, and authentic where SRTCP was agreed.
+ * Of an opaque stream they are the far end's own (opaque.c).
  * Sources: RFC 3550 §6.2 (interval: randomised by half, the first one earlier), §6.4.
  */
 #include "media/demux.h"
@@ -51,7 +52,7 @@ static void report_send(struct rtp_session *s, bool bye)
 	uint64_t now_us = s->worker->now_us;
 	struct rtcp_report r = { .ssrc = s->tx.ssrc, .is_sender = s->sent_since_report, .bye = bye };
 
-	if (!to || (s->packets_sent == 0 && !s->rx.started))
+	if (!to || s->config.is_opaque || (s->packets_sent == 0 && !s->rx.started))
 		return;
 	if (r.is_sender) {
 		r.ntp = worker_ntp(s->worker);
@@ -76,6 +77,16 @@ static void report_send(struct rtp_session *s, bool bye)
 	}
 	s->sent_since_report = false;
 	report_put(s, to, rtcp_print(s->worker->sealed, RTCP_PRINT_MAX, &r, s->cname));
+}
+
+void report_pass(struct rtp_session *s, const uint8_t *p, size_t n)
+{
+	const struct addr *to = report_target(s);
+
+	if (!to || n > PACKET_MAX)
+		return;
+	memcpy(s->worker->sealed, p, n);
+	report_put(s, to, n);
 }
 
 /* Half to one and a half times the interval, so that reports of many streams don't march in step. */
@@ -129,6 +140,8 @@ bool report_packet(struct rtp_session *s, const uint8_t *p, size_t n)
 {
 	struct rtcp_report r;
 
+	if (s->config.is_opaque)
+		return opaque_rtcp(s, p, n);
 	if (rtcp_parse(&r, p, n, s->tx.ssrc) < 0) {
 		count_one(&s->worker->count.dropped_malformed);
 		return false;

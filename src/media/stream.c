@@ -194,6 +194,7 @@ int stream_new(struct stream **out, struct media *m, const struct stream_params 
 	s->session = rtp_session_new(s, s->pair);
 	if (!s->session)
 		goto fail;
+	port_pair_mark(s->pair, p->is_video);
 	s->worker->nstreams++;
 	command_init(&s->open, s, CMD_OPEN);
 	worker_post(s->worker, &s->open);
@@ -349,10 +350,11 @@ void stream_configure(struct stream *s, const struct stream_config *c)
 	}
 	to->dtmf_send_pt = (int16_t)c->dtmf_send_pt;
 	to->dtmf_recv_pt = (int16_t)c->dtmf_recv_pt;
-	to->dtmf_clock_hz = c->dtmf_clock_hz ? c->dtmf_clock_hz : 8000;
+	to->dtmf_clock_hz = c->is_opaque ? c->opaque_clock_hz : c->dtmf_clock_hz ? c->dtmf_clock_hz : 8000;
 	to->hears = c->hears;
 	to->digits_elsewhere = c->digits_elsewhere;
 	to->is_udptl = c->is_udptl;
+	to->is_opaque = c->is_opaque;
 	to->relearn = c->relearn;
 	to->timeout_ms = c->timeout_ms;
 	to->dtls_is_due = c->dtls && c->dtls->is_due;

@@ -70,6 +70,8 @@ static const struct {
 	{ "SR too short for its sender part", 8, { 0x80, 200, 0, 1 }, -EBADMSG },
 	{ "RR that announces a block it hasn't", 8, { 0x81, 201, 0, 1 }, -EBADMSG },
 	{ "begins with SDES (RFC 3550 A.2)", 8, { 0x81, 202, 0, 1 }, -EBADMSG },
+	{ "PLI alone (RFC 5506 §3.4.1)", 12, { 0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2 }, 0 },
+	{ "NACK alone, cut off", 12, { 0x81, 205, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2 }, -EBADMSG },
 	{ "RR and an unknown type", 16, { 0x80, 201, 0, 1, 0, 0, 0, 1, 0x80, 207, 0, 1 }, 0 },
 	{ "RR and rubbish behind", 11, { 0x80, 201, 0, 1, 0, 0, 0, 1, 0x80, 207, 0 }, -EBADMSG },
 	{ "second packet runs over", 12, { 0x80, 201, 0, 1, 0, 0, 0, 1, 0x80, 203, 0, 9 }, -EBADMSG },
