@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-#include "call/call_int.h"
+#include "call/admission.h"
 #include "base/log.h"
 
 int64_t call_now_ms(const struct call *call)
@@ -122,6 +122,8 @@ static void call_free(struct call *call)
 	call_free_blocks(call);
 	diversion_free_all(&call->diversions);
 	usage_give(cs, call->forward_usage);
+	usage_give(cs, call->domain_usage);
+	free(call->target);
 	free(call->gruu);
 	free(call->phone);
 	DL_DELETE(cs->live, call);
@@ -163,6 +165,8 @@ static void on_task_end(void *arg)
 	call->task = NULL;
 	call->task_ended = true;
 	timer_stop(call->calls->p.timers, &call->timer);
+	usage_give(call->calls, call->domain_usage);
+	call->domain_usage = NULL;
 	call_check_over(call);
 }
 
@@ -178,7 +182,8 @@ int call_final_status(const struct call *call)
 static void run_call(void *arg)
 {
 	struct call *call = arg;
-	enum app_result r = referral_is_call_back(call) ? referral_call_back(call) : steps_run(call, call->context, call->number);
+	enum app_result r = referral_is_call_back(call) ? referral_call_back(call) :
+			    steps_run(call, call->context, call->target ? call->target : call->number);
 
 	if (call->transfer_in)
 		r = transfer_conclude(call, r);
@@ -250,23 +255,6 @@ void call_drop(struct call *call)
 	call_free(call);
 }
 
-bool call_take_limit(struct calls *cs, const struct auth_identity *who, struct usage **out)
-{
-	const struct dir_extension *ext;
-	const struct dir_trunk *trunk;
-	char key[80];
-
-	if (who->number[0]) {
-		if (directory_extension(cs->p.directory, who->domain, str_from(who->number), &ext) != DIR_FOUND)
-			return true;
-		return usage_take(cs, out, who->domain, who->number, ext->call_limit);
-	}
-	if (directory_trunk(cs->p.directory, who->domain, str_from(who->trunk), &trunk) != DIR_FOUND)
-		return true;
-	str_join(key, sizeof(key), "trunk", ':', str_from(who->trunk));
-	return usage_take(cs, out, who->domain, key, trunk->call_limit);
-}
-
 /* What was dialled is in To where a trunk sends all calls to the contact that was registered. */
 static bool is_number_in_to(struct calls *cs, const struct auth_identity *who)
 {
@@ -301,12 +289,10 @@ int call_take_gruu(struct call *call, const struct sip_uri *uri)
 #define BEGIN_HDRS_MAX 32
 #define MAX_BREADTH 60 /* RFC 5393 §5.3.3.1 */
 
-struct refusal { int status; const char *hdrs; };
-
 /* The checks that need no call. status 0: go on. */
 static struct refusal check_invite(struct calls *cs, const struct sip_msg *m)
 {
-	if (cs->is_closing || (cs->p.max_calls && cs->n.live >= cs->p.max_calls))
+	if (cs->is_closing || (cs->p.max_calls && cs->n.live >= cs->p.max_calls && !admission_is_urgent(cs, m)))
 		return (struct refusal){ 503, "Retry-After: 10\r\n" };
 	if (m->ruri.scheme == SIP_SCHEME_OTHER)
 		return (struct refusal){ 416, NULL };
@@ -422,15 +408,9 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 		replaces_invite(cs, st, m, &who);
 		return;
 	}
-	if (!call_take_limit(cs, &who, &usage)) {
-		cs->n.refused++;
-		refuse(st, 486, "Reason: SIP;cause=486;text=\"Call limit reached\", Q.850;cause=17\r\n");
-		return;
-	}
 	call = call_new(cs, &who);
 	if (!call || sip_uri_number(&m->ruri, call->number, sizeof(call->number)) != 0) {
 		refuse(st, call ? 484 : 503, NULL);
-		usage_give(cs, usage);
 		if (call)
 			call_free(call);
 		return;
@@ -438,9 +418,13 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 	call->is_secure = m->ruri.scheme == SIP_SCHEME_SIPS;
 	if (who.trunk[0] && is_number_in_to(cs, &who))
 		sip_uri_number(&m->to.uri, call->number, sizeof(call->number));
-	status = call_take_gruu(call, &m->ruri);
-	if (status) {
-		refuse(st, status, NULL);
+	no.status = call_take_gruu(call, &m->ruri);
+	if (!no.status) {
+		no = admission_check(call, m, &usage);
+		cs->n.refused += no.status != 0;
+	}
+	if (no.status) {
+		refuse(st, no.status, no.hdrs);
 		usage_give(cs, usage);
 		call_free(call);
 		return;

@@ -265,6 +265,9 @@ struct call {
 	struct diversion *diversions;
 	const struct diversion *diverted;
 	struct usage *forward_usage;  /* of who sent it outside */
+	struct usage *domain_usage;   /* NULL: its domain has no limit */
+	char *target;                 /* where the public number that was called leads; NULL: number is dialled */
+	bool is_emergency;            /* no limit holds it back */
 
 	/* For the final answer and the record. */
 	uint8_t max_forwards;         /* of the caller's INVITE */
@@ -288,8 +291,8 @@ struct call *call_new(struct calls *cs, const struct auth_identity *who);
 void call_take_hops(struct call *call, const struct sip_msg *m);
 /* The one phone that a GRUU of the domain means; nothing if uri is none. A status to refuse with, or 0. */
 int call_take_gruu(struct call *call, const struct sip_uri *uri);
-/* Counts a call of who's against his limit; false: it is reached. *out NULL: there is none to keep. */
-bool call_take_limit(struct calls *cs, const struct auth_identity *who, struct usage **out);
+/* admission.c: counts a call of who's against his limit, unless it is urgent; false: it is reached. *out NULL: there is none to keep. */
+bool admission_take_limit(struct calls *cs, const struct auth_identity *who, bool is_urgent, struct usage **out);
 /* Begins its task, which runs the route of call->number. It first runs from the loop. */
 int call_start(struct call *call);
 /* Gives up one that has neither leg nor task. */

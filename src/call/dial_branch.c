@@ -108,7 +108,7 @@ static void start_extension(struct dial *d, struct branch *b)
 		return;
 	}
 	b->ring_until_ms = ring_until(d, b->ring_s ? b->ring_s : ext->ring_s);
-	if (!usage_take(engine(d), &b->usage, call->domain, b->number, ext->call_limit)) {
+	if (!usage_take(engine(d), &b->usage, call->domain, b->number, call->is_emergency ? UINT32_MAX : ext->call_limit)) {
 		branch_end(b, APP_BUSY, 486, "Q.850;cause=17;text=\"Call limit reached\"");
 		return;
 	}

@@ -205,7 +205,7 @@ void dial_trunk(struct dial *d, struct branch *b)
 		return;
 	}
 	str_join(key, sizeof(key), "trunk", ':', str_from(d->p->trunk));
-	if (!usage_take(engine(d), &b->usage, call->domain, key, trunk->call_limit)) {
+	if (!usage_take(engine(d), &b->usage, call->domain, key, call->is_emergency ? UINT32_MAX : trunk->call_limit)) {
 		branch_end(b, APP_CONGESTION, 503, "Q.850;cause=34;text=\"Trunk is full\"");
 		return;
 	}

@@ -54,7 +54,7 @@ static int refusal(struct calls *cs, const struct sip_msg *m, const struct auth_
 	}
 	if (has_gruu && !is_there(cs, &gruu))
 		return 480;
-	if (!call_take_limit(cs, who, &usage))
+	if (!admission_take_limit(cs, who, false, &usage))
 		return 486;
 	usage_give(cs, usage);
 	return 0;

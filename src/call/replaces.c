@@ -79,7 +79,7 @@ static bool take_limit(struct leg *leg, struct leg *old, const struct auth_ident
 		old->usage = NULL;
 		return true;
 	}
-	return call_take_limit(leg->call->calls, who, out);
+	return admission_take_limit(leg->call->calls, who, false, out);
 }
 
 static const struct dir_trunk *trunk_of(struct calls *cs, const struct auth_identity *who)

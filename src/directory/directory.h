@@ -70,6 +70,7 @@ struct dir_domain {
 	bool is_mutual;                  /* whoever shows a password is shown that we know it, too (RFC 7616 §3.5) */
 	char default_context[64];
 	const char *caller_id;           /* number shown outside; NULL: none */
+	uint32_t call_limit;             /* calls at once; UINT32_MAX: no limit */
 	uint32_t session_expires_s, session_min_s; /* session timer (RFC 4028); 0: none asked for */
 	uint32_t transfer_answer_s;      /* a transferred call that nobody answers in it has failed; 0: no limit */
 	const char *tones;               /* tone plan */

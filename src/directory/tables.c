@@ -78,6 +78,7 @@ static int fill_domain(struct directory *d, struct dir_row *r)
 	r->domain.record_is_stereo = is_true(r->v[21]);
 	r->domain.record_path = or_empty(r->v[22]);
 	r->domain.record_code = or_empty(r->v[23]);
+	r->domain.call_limit = number_or(r->v[24], UINT32_MAX);
 	return 0;
 }
 
@@ -380,7 +381,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		"SELECT domain, domain, realm, timezone, language, music_class, algorithms, default_context, is_default, caller_id,"
 		" session_expires_s, session_min_s, qop, transfer_answer_s, recall_ring_s, userhash, mutual_auth,"
 		" digest_session, tones, media_timeout_s, media_hold_timeout_s,"
-		" record_format, record_stereo, record_path, record_code FROM pbx.domain"
+		" record_format, record_stereo, record_path, record_code, call_limit FROM pbx.domain"
 		WANTED("domain"), fill_domain },
 	[DIR_EXTENSION] = { "extension",
 		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"

@@ -21,6 +21,7 @@
 struct route {
 	int refs;
 	char *context, *pattern;
+	char *value;              /* of an entry of a list; NULL: of a route */
 	unsigned nsteps;
 	struct step *steps;
 	json_t *doc;              /* owns the texts of the steps */
@@ -80,11 +81,13 @@ void route_release(struct route *r)
 	free(r->steps);
 	free(r->context);
 	free(r->pattern);
+	free(r->value);
 	free(r);
 }
 
 const char *route_pattern(const struct route *r) { return r->pattern; }
 const char *route_context(const struct route *r) { return r->context; }
+const char *route_value(const struct route *r) { return r->value; }
 
 unsigned route_steps(const struct route *r, const struct step **out)
 {
@@ -226,18 +229,30 @@ static void copy_clear(struct copy *copy)
 
 /* ---- fetching ---- */
 
+/* Lists of numbers are kept as contexts, whose names no context can have. A change of such a table is one of the entry of its list. */
+static const struct { const char *table, *list; } lists[] = {
+	{ "inbound_number", PLAN_INBOUND "/" }, { "emergency_number", PLAN_EMERGENCY "/" }, { "blocked_caller", PLAN_BLOCKED "/" },
+};
+
+#define LIST(table, list, pattern, context, value)                                                                         \
+	"UNION ALL SELECT 'r', domain || '/" list "', " context ", " pattern ", '[]', " value " FROM pbx." table            \
+	" WHERE ($2::text[] IS NULL OR domain || '/" list "/' || " pattern " = ANY($2)) "
+
 /* $1 the contexts wanted, $2 the routes; NULL: all. */
 static const char fetch_sql[] =
 	"SELECT 'c', c.domain || '/' || c.context, c.context, NULL, ("
 	"  SELECT string_agg(i.included, E'\\x1f' ORDER BY i.position) FROM pbx.context_include AS i"
-	"  WHERE (i.domain, i.context) = (c.domain, c.context)) "
+	"  WHERE (i.domain, i.context) = (c.domain, c.context)), NULL "
 	"FROM pbx.context AS c WHERE ($1::text[] IS NULL OR c.domain || '/' || c.context = ANY($1)) "
 	"UNION ALL "
 	"SELECT 'r', r.domain || '/' || r.context, r.context, r.pattern, coalesce(("
 	"  SELECT jsonb_agg(jsonb_build_object('app', s.app, 'condition', s.condition, 'args', ("
 	"    SELECT coalesce(jsonb_object_agg(a.key, a.value), '{}') FROM jsonb_each_text(s.args) AS a)) ORDER BY s.position)"
-	"  FROM pbx.step AS s WHERE (s.domain, s.context, s.pattern) = (r.domain, r.context, r.pattern)), '[]')::text "
-	"FROM pbx.route AS r WHERE r.enabled AND ($2::text[] IS NULL OR r.domain || '/' || r.context || '/' || r.pattern = ANY($2))";
+	"  FROM pbx.step AS s WHERE (s.domain, s.context, s.pattern) = (r.domain, r.context, r.pattern)), '[]')::text, NULL "
+	"FROM pbx.route AS r WHERE r.enabled AND ($2::text[] IS NULL OR r.domain || '/' || r.context || '/' || r.pattern = ANY($2)) "
+	LIST("inbound_number", PLAN_INBOUND, "number", "coalesce(context, '')", "target")
+	LIST("emergency_number", PLAN_EMERGENCY, "number", "context", "name")
+	LIST("blocked_caller", PLAN_BLOCKED, "pattern", "''", "status::text");
 
 static void go_on(struct plan *p);
 
@@ -260,6 +275,8 @@ static void take_route(struct plan *p, struct copy *copy, const struct db_rows *
 	sprintf(e->key, "%.*s/%.*s", STR_ARG(context), STR_ARG(pattern));
 	e->context = c;
 	e->route = route_new(db_rows_get(rows, row, 2), pattern, db_rows_get(rows, row, 4));
+	if (e->route && db_rows_get(rows, row, 5).p)
+		e->route->value = str_dup(db_rows_get(rows, row, 5));
 	if (!e->route || pattern_set_add(c->routes, pattern, e->route) != 0) {
 		log_error(p->log, "route %s can't be used", e->key);
 		route_release(e->route);
@@ -415,6 +432,24 @@ static void add_due(struct plan *p, char what, const char *key)
 	}
 }
 
+/* "office/0900" of blocked_caller is the route "office/#blocked/0900". */
+static bool add_list_due(struct plan *p, const char *table, const char *key)
+{
+	size_t domain = strcspn(key, "/") + 1;
+	char name[400];
+	unsigned i = 0;
+
+	while (i < ARRAY_LEN(lists) && strcmp(table, lists[i].table) != 0)
+		i++;
+	if (i == ARRAY_LEN(lists) || domain > strlen(key))
+		return false;
+	if (snprintf(name, sizeof(name), "%.*s%s%s", (int)domain, key, lists[i].list, key + domain) < (int)sizeof(name))
+		add_due(p, 'r', name);
+	else
+		p->is_all_due = true;
+	return true;
+}
+
 static void on_change(const char *table, const char *key, void *arg)
 {
 	struct plan *p = arg;
@@ -425,7 +460,7 @@ static void on_change(const char *table, const char *key, void *arg)
 		add_due(p, 'c', key);
 	else if (!strcmp(table, "*"))
 		p->is_all_due = true;
-	else
+	else if (!add_list_due(p, table, key))
 		return;
 	/* Others of the same batch follow: they are fetched together. */
 	if (!p->query)
@@ -513,6 +548,13 @@ int plan_new(struct plan **out, uv_loop_t *loop, struct db *db, struct directory
 		on_change("*", "", p);
 	*out = p;
 	return 0;
+}
+
+const struct route *plan_list_find(const struct plan *p, const char *domain, const char *list, struct str number)
+{
+	const struct context *c = context_find(&p->copy, domain, str_from(list));
+
+	return c ? pattern_set_match(c->routes, number) : NULL;
 }
 
 static void on_timer_closed(uv_handle_t *handle)

@@ -29,6 +29,13 @@ bool plan_is_loaded(const struct plan *p);
 enum dir_answer plan_match(struct plan *p, const char *domain, const char *context, struct str number, struct route **out);
 /* Could a longer number that begins with digits match a route there? */
 bool plan_match_prefix(struct plan *p, const char *domain, const char *context, struct str digits);
+/* Lists of numbers, which are looked up by patterns as routes are: the entry that matches best, with what it says of the number
+ * (route_value) and its context; NULL: none. Valid as a row of the directory is. */
+#define PLAN_INBOUND   "#inbound"   /* value: the target; context "": the default one */
+#define PLAN_EMERGENCY "#emergency" /* value: a name */
+#define PLAN_BLOCKED   "#blocked"   /* value: the status for the caller */
+const struct route *plan_list_find(const struct plan *p, const char *domain, const char *list, struct str number);
+const char *route_value(const struct route *r);
 void route_release(struct route *r);
 const char *route_pattern(const struct route *r);
 const char *route_context(const struct route *r);

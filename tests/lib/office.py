@@ -33,6 +33,7 @@ PROMPTS = ROOT / "build" / "prompts"
 IS_SANITIZED = "sanitize" in BUILD.name or "tsan" in BUILD.name
 TLS_PORT, WS_PORT, WSS_PORT = 5061, 5066, 5067
 SLOW = 3 if IS_SANITIZED else 1          # how much longer things may take
+PLAN_TABLES = ("route", "context", "inbound_number", "emergency_number", "blocked_caller")
 
 REPORT = re.compile(r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed|stack smashing")
 
@@ -309,7 +310,7 @@ class Office:
             return
         last = max(seq for seq, _ in changes)
         wait_until(lambda: any(int(n) >= last for n in re.findall(r"directory: changed seq=(\d+)", self.log[mark:])), seconds)
-        if any(table in ("route", "context") for _, table in changes):
+        if any(table in PLAN_TABLES for _, table in changes):
             self.wait_log("plan: up to date", mark, seconds)
 
     # ---- log ----

@@ -33,7 +33,7 @@ SELECT pg_temp.tells($$ UPDATE pbx.ring_group_member SET delay_s = 1 $$, 'ring_g
 SELECT pg_temp.tells($$ UPDATE pbx.menu_choice SET target = '1004' WHERE digits = '1' $$, 'menu office/400');
 SELECT pg_temp.tells($$ INSERT INTO pbx.trunk (domain, name, context) VALUES ('office', 'isp', 'lobby') $$, 'trunk office/isp');
 SELECT pg_temp.tells($$ INSERT INTO pbx.trunk_address VALUES ('office', 'isp', '192.0.2.1') $$, 'trunk office/isp');
-SELECT pg_temp.tells($$ INSERT INTO pbx.inbound_number VALUES ('+4315550100', 'office', '400') $$, 'inbound_number +4315550100');
+SELECT pg_temp.tells($$ INSERT INTO pbx.inbound_number VALUES ('+4315550100', 'office', '400') $$, 'inbound_number office/+4315550100');
 SELECT pg_temp.tells($$ DELETE FROM pbx.step WHERE pattern = '_10XX' AND position = 2 $$, 'route office/lobby/_10XX');
 SELECT pg_temp.tells($$ INSERT INTO pbx.voicemail (id, domain, number, received, duration_ms, sound) VALUES (gen_random_uuid(), 'office', '1001', now(), 1, '\x00') $$,
 	'voicemail office/1001');

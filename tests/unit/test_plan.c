@@ -242,6 +242,55 @@ static void test_plan_edit_is_in_force_after_commit(void **state)
 	close_plan();
 }
 
+/* ---- lists of numbers ---- */
+
+struct listed { const char *list, *number, *text; };
+
+/* "pattern context value" of a list's entry. */
+static bool is_listed(void *arg)
+{
+	const struct listed *e = arg;
+	const struct route *r = plan_list_find(bed.plan, "office", e->list, str_from(e->number));
+	char text[200] = "none";
+
+	if (r)
+		snprintf(text, sizeof(text), "%s '%s' %s", route_pattern(r), route_context(r), route_value(r));
+	return !strcmp(text, e->text);
+}
+
+static void test_plan_lists_are_in_force_after_commit(void **state)
+{
+	static const struct { const char *sql; struct listed e; } rows[] = {
+		{ "SELECT 1", { PLAN_INBOUND, "4312345", "none" } },
+		{ "INSERT INTO pbx.inbound_number VALUES ('4312345', 'office', '1001')", { PLAN_INBOUND, "4312345", "4312345 '' 1001" } },
+		{ "INSERT INTO pbx.inbound_number (number, domain, target, context) VALUES ('_43123XX', 'office', '10${number:5}', 'lobby')",
+		  { PLAN_INBOUND, "4312346", "_43123XX 'lobby' 10${number:5}" } },
+		{ "SELECT 1", { PLAN_INBOUND, "4312345", "4312345 '' 1001" } },
+		{ "SELECT 1", { PLAN_INBOUND, "431234", "none" } },
+		{ "UPDATE pbx.inbound_number SET number = '4312347' WHERE target = '1001'", { PLAN_INBOUND, "4312345", "_43123XX 'lobby' 10${number:5}" } },
+		{ "DELETE FROM pbx.inbound_number", { PLAN_INBOUND, "4312347", "none" } },
+		{ "INSERT INTO pbx.emergency_number VALUES ('office', '410', 'office', 'Fire')", { PLAN_EMERGENCY, "410", "410 'office' Fire" } },
+		{ "SELECT 1", { PLAN_BLOCKED, "410", "none" } },
+		{ "DELETE FROM pbx.emergency_number", { PLAN_EMERGENCY, "410", "none" } },
+		{ "INSERT INTO pbx.blocked_caller (domain, pattern) VALUES ('office', 'anonymous'), ('office', '_0900.')",
+		  { PLAN_BLOCKED, "anonymous", "anonymous '' 603" } },
+		{ "UPDATE pbx.blocked_caller SET status = 486", { PLAN_BLOCKED, "090012", "_0900. '' 486" } },
+		{ "DELETE FROM pbx.blocked_caller WHERE pattern = '_0900.'", { PLAN_BLOCKED, "090012", "none" } },
+	};
+
+	(void)state;
+	open_loaded();
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		pg_sql("%s", rows[i].sql);
+		pg_wait(&bed.loop, is_listed, (void *)&rows[i].e);
+	}
+	close_plan();
+	open_loaded(); /* what is there at the start */
+	assert_true(is_listed(&(struct listed){ PLAN_BLOCKED, "anonymous", "anonymous '' 486" }));
+	close_plan();
+	pg_sql("DELETE FROM pbx.blocked_caller");
+}
+
 /* A call goes on with the route it has. */
 static void test_plan_route_in_use_outlives_its_change(void **state)
 {
@@ -390,6 +439,7 @@ int main(void)
 		cmocka_unit_test(test_plan_before_loading_is_unknown), cmocka_unit_test(test_plan_loads_the_demo_office),
 		cmocka_unit_test(test_plan_match_prefix_knows_longer_numbers),
 		cmocka_unit_test(test_plan_includes_are_walked_in_order_each_once), cmocka_unit_test(test_plan_includes_have_no_limit),
+		cmocka_unit_test(test_plan_lists_are_in_force_after_commit),
 		cmocka_unit_test(test_plan_route_in_use_outlives_its_change), cmocka_unit_test(test_plan_takes_long_patterns_and_thousands),
 		cmocka_unit_test(test_plan_catches_up_after_lost_connections),
 		cmocka_unit_test(test_plan_fetch_that_breaks_off_is_done_again),

