@@ -16,7 +16,9 @@ struct capture {
 	struct capture *prev, *next;
 	struct media *media;
 	struct reel *reel;
-	struct stream *streams;      /* that it hears */
+	struct stream *streams;      /* that it hears, */
+	struct mix *mix;             /* and this; NULL: none */
+	uint32_t rate_hz;
 	bool is_stopped;
 	void (*on_end)(struct capture *c, const struct capture_result *r, void *arg);
 	void *arg;
@@ -54,6 +56,7 @@ int capture_start(struct capture **out, struct media *m, const struct capture_pa
 	c->media = m;
 	c->on_end = on_end;
 	c->arg = arg;
+	c->rate_hz = p->rate_hz;
 	c->ended = (struct event){ .type = EV_CAPTURE_END, .is_embedded = true, .capture = c };
 	err = reel_open(&c->reel, m->reels, p, now_us(m), on_reel_end, c);
 	if (err < 0) {
@@ -72,11 +75,12 @@ static void forget_stream(struct stream *s)
 {
 	DL_DELETE2(s->capture->streams, s, capture_prev, capture_next);
 	s->capture = NULL;
+	s->is_said_captured = false;
 }
 
-static void post_tap(struct stream *s, struct tap *tap)
+static void post_tap(struct stream *s, enum command_type type, struct tap *tap)
 {
-	struct command *cmd = stream_command(s, CMD_TAP, 0);
+	struct command *cmd = stream_command(s, type, 0);
 
 	if (cmd) {
 		cmd->tap = tap;
@@ -86,9 +90,14 @@ static void post_tap(struct stream *s, struct tap *tap)
 	}
 }
 
+/* Of packets of the stream's codec, either way. */
+static size_t ring_of(const struct stream *s)
+{
+	return codec_get(s->codec)->rate_hz > 16000 && s->codec != CODEC_OPUS ? TAP_RING_WIDE : TAP_RING;
+}
+
 void stream_capture(struct stream *s, struct capture *c, enum capture_side side)
 {
-	size_t ring = codec_get(s->codec)->rate_hz > 16000 && s->codec != CODEC_OPUS ? TAP_RING_WIDE : TAP_RING;
 	struct tap *tap = NULL;
 
 	if (s->capture)
@@ -96,13 +105,68 @@ void stream_capture(struct stream *s, struct capture *c, enum capture_side side)
 	else if (!c)
 		return;
 	if (c && !c->is_stopped && !s->is_closing)
-		tap = reel_tap(c->reel, side, now_us(s->media), ring);
+		tap = reel_tap(c->reel, side, now_us(s->media), ring_of(s));
 	if (tap) {
 		s->capture = c;
+		s->capture_side = side;
 		DL_APPEND2(c->streams, s, capture_prev, capture_next);
 	}
-	post_tap(s, tap);
+	post_tap(s, CMD_TAP, tap);
+	if (s->wish.kind != WISH_NONE)
+		capture_said(s); /* it is saying something */
 }
+
+void capture_said(struct stream *s)
+{
+	enum capture_side side = s->capture_side == CAPTURE_CALLER ? CAPTURE_CALLEE : CAPTURE_CALLER;
+	struct tap *tap;
+
+	if (!s->capture || s->is_said_captured || s->capture->is_stopped || s->is_closing)
+		return;
+	tap = reel_tap(s->capture->reel, side, now_us(s->media), ring_of(s));
+	if (!tap)
+		return;
+	s->is_said_captured = true;
+	post_tap(s, CMD_TAP_SAID, tap);
+}
+
+/* ---- mixes ---- */
+
+static void forget_mix(struct capture *c)
+{
+	if (c->mix)
+		c->mix->capture = NULL;
+	c->mix = NULL;
+}
+
+void mix_capture(struct mix *m, struct capture *c)
+{
+	struct tap *tap = NULL;
+
+	if (m->capture)
+		forget_mix(m->capture);
+	else if (!c)
+		return;
+	if (c && c->mix) {
+		mix_tap(c->mix, NULL, 0);
+		forget_mix(c);
+	}
+	if (c && !c->is_stopped && !m->is_closing)
+		tap = reel_tap(c->reel, CAPTURE_CALLER, now_us(m->media), TAP_RING_WIDE);
+	if (tap) {
+		c->mix = m;
+		m->capture = c;
+	}
+	mix_tap(m, tap, c ? c->rate_hz : 0);
+}
+
+void capture_mix_closing(struct mix *m)
+{
+	if (m->capture)
+		forget_mix(m->capture); /* its worker finishes the tap with its end */
+}
+
+/* ---- streams that end ---- */
 
 void capture_stream_closing(struct stream *s)
 {
@@ -116,7 +180,11 @@ static void let_streams_go(struct capture *c)
 
 	DL_FOREACH_SAFE2(c->streams, s, next, capture_next) {
 		forget_stream(s);
-		post_tap(s, NULL);
+		post_tap(s, CMD_TAP, NULL);
+	}
+	if (c->mix) {
+		mix_tap(c->mix, NULL, 0);
+		forget_mix(c);
 	}
 }
 

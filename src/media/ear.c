@@ -200,7 +200,7 @@ static void speak_to_partner(struct rtp_session *s, int16_t *pcm, size_t n, uint
 
 	if (s->is_filtered && !line_pass(e, pcm, n, rate_hz))
 		return;
-	if (!rtp_session_may_send(to) || digits_are_sounding(to)) {
+	if (!rtp_session_may_send(to) || digits_pass_pcm(to, pcm, n, rate_hz)) {
 		to->tx.resync = true;
 		return;
 	}

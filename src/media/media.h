@@ -284,6 +284,7 @@ void stream_mix(struct stream *s, struct mix *m, const struct mix_member *p);
 uint32_t mix_play(struct mix *m, const struct play_params *p);
 void mix_play_stop(struct mix *m);
 void mix_tones(struct mix *m, const struct tone *cadence, unsigned n); /* once, not in a loop */
+
 /* ---- recordings of calls ----
  *
  * One file for what several streams receive, as long as its owner likes: streams come and go, their peers with them. When something
@@ -312,8 +313,16 @@ int capture_start(struct capture **out, struct media *m, const struct capture_pa
 void capture_stop(struct capture *c);
 void capture_pause(struct capture *c);         /* nothing that is said until capture_resume() gets into the file */
 void capture_resume(struct capture *c);
-/* What s receives is heard on that side from now on, until another capture takes it, the stream ends, or c is NULL. */
+/* What s receives is heard on that side from now on, until another capture takes it, the stream ends, or c is NULL. What its peer hears of
+ * us, prompts, music, tones, a conference, is on the other side: there he is who talks with it. */
 void stream_capture(struct stream *s, struct capture *c, enum capture_side side);
+/* All that is said in the mix is heard, and its announcements and tones; until another capture takes it, the mix is closed, or c is NULL. */
+void mix_capture(struct mix *m, struct capture *c);
+
+/* The beep that tells who is recorded: a short tone beside the source, at once and then each every_s seconds; 0: at once only; negative: no
+ * more. Where the codec allows it (G.711, L16, and where the sound is made by us anyway) it is added to what is heard, else it takes its place. */
+void stream_beep(struct stream *s, int every_s);
+#define BEEP_TONE ((struct tone){ .hz1 = 1400, .on_ms = 200 }) /* FCC 47 CFR 64.501: 1260..1540 Hz, 170..250 ms, each 12..15 s */
 
 /* Forgets a cached sound (a prompt was changed). */
 void media_sound_forget(struct media *m, const char *file);

@@ -78,13 +78,16 @@ enum command_type {
 	CMD_TONES,
 	CMD_RECORD,
 	CMD_RECORD_STOP,
-	CMD_TAP,      /* a call's recording hears it, or does no longer */
+	CMD_TAP,      /* a call's recording hears it, or does no longer, */
+	CMD_TAP_SAID, /* and what its peer hears of us */
+	CMD_BEEP,
 	CMD_DIGIT,
 	CMD_LISTEN,
 	CMD_MIX,
 	CMD_MIX_PLAY, /* these name no session */
 	CMD_MIX_PLAY_STOP,
 	CMD_MIX_TONES,
+	CMD_MIX_TAP,
 	CMD_MIX_CLOSE,
 	CMD_RELEASE,  /* hand the session back to the loop, alive (EV_RELEASED) */
 	CMD_ADOPT,    /* and take it over */
@@ -132,7 +135,8 @@ struct command {
 		unsigned listen;
 		int32_t seek_ms;
 		struct { uint16_t gain_in, gain_out; bool is_muted, is_deaf; } seat; /* gains as in mixer.h */
-		struct tap *tap;     /* passes to the worker; NULL: none any more */
+		struct { struct tap *tap; uint32_t rate_hz; }; /* the tap passes to the worker; NULL: none any more */
+		uint32_t beep_ms;    /* between two; 0: one alone; UINT32_MAX: no more */
 		struct {             /* the reference on list passes to the worker */
 			uint32_t id;
 			struct playlist *list;
@@ -453,10 +457,20 @@ void source_unbridge(struct rtp_session *s);
 void source_echo(struct rtp_session *s);
 void source_tones(struct rtp_session *s, const struct tone *cadence, unsigned n);
 
-/* digit_send.c: digits beside the source */
+/* digit_send.c: digits beside the source, and beeps */
 void digits_add(struct rtp_session *s, char digit, uint32_t ms);
 bool digits_are_pending(const struct rtp_session *s);
 bool digits_are_sounding(const struct rtp_session *s);   /* audio is held back meanwhile */
+void digits_beep(struct rtp_session *s, uint32_t every_ms); /* as in CMD_BEEP */
+void digits_attach(struct rtp_session *s);               /* the session is with a worker, */
+void digits_detach(struct rtp_session *s);               /* and leaves it */
+/* A coded packet or sound that s is about to send; true: it is to be held back. A beep may be in it now. */
+bool digits_pass(struct rtp_session *s, enum codec_id codec, uint8_t *payload, size_t len);
+bool digits_pass_pcm(struct rtp_session *s, int16_t *pcm, size_t nsamples, uint32_t rate_hz);
+static inline bool digits_hold(struct rtp_session *s, enum codec_id codec, uint8_t *payload, size_t len)
+{
+	return s->digits && digits_pass(s, codec, payload, len);
+}
 void digits_tick(struct rtp_session *s);                 /* each 20 ms */
 void digits_free(struct rtp_session *s);
 
@@ -496,7 +510,9 @@ void ear_heard(const struct rtp_session *s, struct heard *out); /* in all, also 
 
 /* recording.c */
 bool recording_needs_tick(const struct rtp_session *s);
-void recording_tap(struct rtp_session *s, struct tap *tap); /* in place of the one before; NULL: none */
+void recording_tap(struct rtp_session *s, struct tap *tap); /* in place of the one before; NULL: none, nor the following */
+void recording_tap_said(struct rtp_session *s, struct tap *tap); /* what we say ourselves */
+void recording_said(struct rtp_session *s, const struct rtp_packet *h, const uint8_t *payload, size_t len);
 void recording_start(struct rtp_session *s, struct command *c);
 void recording_stop(struct rtp_session *s, enum record_end end); /* nothing without one */
 void recording_digit(struct rtp_session *s, char digit);

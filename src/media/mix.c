@@ -11,6 +11,7 @@
 #include "media/mixer.h"
 #include "media/mixing.h"
 #include "media/stream_int.h"
+#include "media/tap.h"
 
 #define GAIN_MIN_DB (-40)
 #define GAIN_MAX_DB 20 /* what a gain of 16 bits has room for */
@@ -66,6 +67,7 @@ void mix_close(struct mix *m)
 		return;
 	if (m->request)
 		sounds_cancel(m->request);
+	capture_mix_closing(m);
 	m->handler = (struct mix_handler){ 0 };
 	m->is_closing = true;
 	mix_check_closing(m);
@@ -104,6 +106,7 @@ void stream_mix(struct stream *s, struct mix *m, const struct mix_member *p)
 	wish_clear(s, PLAY_STOPPED);
 	if (!c)
 		return;
+	capture_said(s);
 	c->mix = m;
 	c->mixing = m->mixing;
 	c->seat.is_muted = p->is_muted;
@@ -111,6 +114,20 @@ void stream_mix(struct stream *s, struct mix *m, const struct mix_member *p)
 	c->seat.gain_in = gain_of(p->gain_in_db);
 	c->seat.gain_out = gain_of(p->gain_out_db);
 	stream_post(c);
+}
+
+void mix_tap(struct mix *m, struct tap *tap, uint32_t rate_hz)
+{
+	struct command *c = mix_command(m, CMD_MIX_TAP);
+
+	if (!c) {
+		if (tap)
+			tap_finish(tap, worker_clock_us(m->media->clock));
+		return;
+	}
+	c->tap = tap;
+	c->rate_hz = rate_hz;
+	worker_post(m->worker, c);
 }
 
 /* ---- sound for all ---- */

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "media/limiter.h"
 #include "media/mixer.h"
 #include "media/outlet.h"
+#include "media/tap.h"
 
 #define LINGER_FRAMES 50       /* for so long, 1 s, who has fallen silent keeps packets of his own: see outlet.h */
 #define SOUND_HZ 16000         /* of announcements (CODEC_L16) and tones */
@@ -50,6 +52,9 @@ struct mixing {
 	struct playlist *list;
 	uint32_t list_at;
 	struct tonegen tones;  /* n 0: none */
+	struct tap *tap;       /* of a recording that hears all; NULL: none */
+	enum mixer_rate tap_rate;
+	struct limiter tap_limiter;
 	struct mixer_voice play_voice, tone_voice;
 	struct event closed;
 };
@@ -111,9 +116,19 @@ static void play_end(struct mixing *m, enum play_end end)
 	m->list = NULL;
 }
 
+/* In place of the one before; NULL: none. */
+static void change_tap(struct mixing *m, struct tap *tap, uint32_t rate_hz)
+{
+	if (m->tap)
+		tap_finish(m->tap, m->worker->now_us);
+	m->tap = tap;
+	m->tap_rate = mixer_rate_of(rate_hz);
+}
+
 static void mixing_close(struct mixing *m, struct worker *w)
 {
 	m->worker = w;
+	change_tap(m, NULL, 0);
 	play_end(m, PLAY_STOPPED);
 	while (m->seats)
 		mixing_leave(m->seats->session);
@@ -323,9 +338,14 @@ static void say_tones(struct mixing *m)
 
 static void give(struct seat *seat, uint8_t *packet, size_t len, uint32_t units)
 {
+	uint8_t own[RTP_HEADER_LEN + CODEC_PAYLOAD_MAX];
 	struct rtp_session *s = seat->session;
 
-	if (len == 0 || !rtp_session_may_send(s) || digits_are_sounding(s))
+	if (len > 0 && s->digits) { /* what is added for him isn't for the others */
+		memcpy(own, packet, RTP_HEADER_LEN + len);
+		packet = own;
+	}
+	if (len == 0 || !rtp_session_may_send(s) || digits_hold(s, s->config.codec, packet + RTP_HEADER_LEN, len))
 		s->tx.resync = true;
 	else
 		mouth_send(s, packet, len, units);
@@ -405,9 +425,18 @@ static void speak(struct mixing *m, struct group *g)
 	}
 }
 
+static void record(struct mixing *m)
+{
+	int16_t pcm[MIXER_SAMPLES_MAX];
+	size_t n = mixer_samples(m->tap_rate);
+
+	limiter_run(&m->tap_limiter, mixer_all(m->mixer, m->tap_rate), pcm, n);
+	tap_pcm(m->tap, m->worker->now_us, pcm, n, mixer_rate_hz(m->tap_rate));
+}
+
 static void mixing_run(struct mixing *m)
 {
-	unsigned rates = 0;
+	unsigned rates = m->tap ? 1u << m->tap_rate : 0;
 	struct group *g;
 	struct seat *seat;
 
@@ -420,6 +449,8 @@ static void mixing_run(struct mixing *m)
 		say_sound(m);
 	say_tones(m);
 	mixer_sum(m->mixer);
+	if (m->tap)
+		record(m);
 	DL_FOREACH(m->groups, g)
 		speak(m, g);
 	m->nframes++;
@@ -466,6 +497,7 @@ void mixing_command(struct worker *w, struct command *c)
 		tonegen_init(&m->tones, c->tones.cadence, c->tones.n, SOUND_HZ);
 		m->tones.once = true;
 		break;
+	case CMD_MIX_TAP: change_tap(m, c->tap, c->rate_hz); break;
 	case CMD_MIX_CLOSE: mixing_close(m, w); break;
 	default: break;
 	}

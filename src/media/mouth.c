@@ -68,6 +68,8 @@ void mouth_send(struct rtp_session *s, uint8_t *packet, size_t payload_len, uint
 		return;
 	}
 	rtp_tx_next(&s->tx, s->worker->now_us, units, &h);
+	if (s->recording && !s->from)
+		recording_said(s, &h, packet + RTP_HEADER_LEN, payload_len);
 	rtp_print(packet, &h);
 	rtp_session_send(s, packet, RTP_HEADER_LEN + payload_len, payload_len);
 }

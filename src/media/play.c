@@ -93,6 +93,7 @@ static void send_list(struct stream *s, struct playlist *list)
 		playlist_unref(list);
 		return;
 	}
+	capture_said(s);
 	c->play.id = w->id;
 	c->play.list = list;
 	c->play.loop = w->loop;

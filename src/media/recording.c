@@ -1,5 +1,6 @@
 /* recording.c - what is kept of what a session hears: a recording of its own, when that ends, and what of it was speech, and its share of
- * a call's. The files are recorder.c's, and a reel's, which has a tap here.
+ * a call's. The files are recorder.c's, and a reel's, which has a tap here, and another one for what the session says by itself: what
+ * it passes on from its partner is that one's to tell.
  *
  * It takes packets as they come, beside the jitter buffer: that one lets go what comes too late to be heard, a recording has time
  * (tape.c).
@@ -19,7 +20,8 @@
 #define TALK_LEVEL 256 /* mean of |sample|, about -42 dBov: above line noise, below a whisper */
 
 struct recording {
-	struct tap *tap;                          /* NULL: no call's recording hears it */
+	struct tap *tap;                          /* NULL: no call's recording hears it, */
+	struct tap *said;                         /* nor what its peer hears of us */
 	struct recorder *recorder;                /* NULL: there is none of its own */
 	struct tape *tape;
 	struct decoder *decoder;
@@ -136,7 +138,7 @@ bool recording_needs_tick(const struct rtp_session *s)
 
 static void free_unused(struct rtp_session *s)
 {
-	if (!s->recording->recorder && !s->recording->tap) {
+	if (!s->recording->recorder && !s->recording->tap && !s->recording->said) {
 		free(s->recording);
 		s->recording = NULL;
 	}
@@ -161,7 +163,7 @@ void recording_stop(struct rtp_session *s, enum record_end end)
 	tape_free(r->tape);
 	decoder_free(r->decoder);
 	resampler_free(r->resampler);
-	*r = (struct recording){ .tap = r->tap };
+	*r = (struct recording){ .tap = r->tap, .said = r->said };
 	free_unused(s);
 }
 
@@ -177,8 +179,30 @@ void recording_tap(struct rtp_session *s, struct tap *tap)
 	}
 	if (r->tap)
 		tap_finish(r->tap, now_us);
+	if (r->said)
+		tap_finish(r->said, now_us);
 	r->tap = tap;
+	r->said = NULL;
 	free_unused(s);
+}
+
+void recording_tap_said(struct rtp_session *s, struct tap *tap)
+{
+	struct recording *r = recording_get(s);
+
+	if (!r) {
+		tap_finish(tap, s->worker->now_us);
+		return;
+	}
+	if (r->said)
+		tap_finish(r->said, s->worker->now_us);
+	r->said = tap;
+}
+
+void recording_said(struct rtp_session *s, const struct rtp_packet *h, const uint8_t *payload, size_t len)
+{
+	if (s->recording->said)
+		tap_packet(s->recording->said, s->worker->now_us, s->config.codec, h->ts, payload, len);
 }
 
 void recording_start(struct rtp_session *s, struct command *c)

@@ -36,7 +36,7 @@ static void relay_audio(struct rtp_session *to, uint8_t *packet, struct rtp_pack
 	uint64_t now_us = to->worker->now_us;
 	uint32_t duration = codec_units(codec, packet + h->offset, h->len);
 
-	if (!rtp_session_may_send(to) || digits_are_sounding(to)) {
+	if (!rtp_session_may_send(to) || digits_hold(to, codec->id, packet + h->offset, h->len)) {
 		rtp_tx_skip(&to->tx, h);
 		return;
 	}

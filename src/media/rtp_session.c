@@ -362,6 +362,7 @@ static void rtp_session_attach(struct worker *w, struct rtp_session *s)
 	if (s->digit_in.open)
 		timer_start(w->timers, &s->digit_timer, DTMF_LOST_END_MS);
 	agent_start(s);
+	digits_attach(s);
 	report_start(s);
 	quality_start(s);
 	dtls_session_attach(s);
@@ -385,6 +386,7 @@ static void rtp_session_detach(struct rtp_session *s)
 	timer_stop(w->timers, &s->digit_timer);
 	timer_stop(w->timers, &s->rtcp_timer);
 	agent_stop(s);
+	digits_detach(s);
 	quality_stop(s);
 	s->pair->rtp.s = s->pair->rtcp.s = NULL;
 }
@@ -516,8 +518,11 @@ void rtp_session_command(struct worker *w, struct command *c)
 	case CMD_MIX_PLAY:
 	case CMD_MIX_PLAY_STOP:
 	case CMD_MIX_TONES:
+	case CMD_MIX_TAP:
 	case CMD_MIX_CLOSE: mixing_command(w, c); break;
 	case CMD_TAP: change_tap(s, c->tap); break;
+	case CMD_TAP_SAID: recording_tap_said(s, c->tap); break;
+	case CMD_BEEP: digits_beep(s, c->beep_ms); break;
 	case CMD_LISTEN: ear_listen(s, c->listen); break;
 	case CMD_DIGIT: digits_add(s, c->digit.digit, c->digit.ms); break;
 	case CMD_RELEASE: rtp_session_release(s); break;

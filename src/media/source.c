@@ -97,7 +97,7 @@ static void tones_tick(struct rtp_session *s)
 		tonegen_init(s->tones, old.cadence, old.n, rate_hz);
 	}
 	tonegen_run(s->tones, pcm, n);
-	if (!digits_are_sounding(s))
+	if (!digits_pass_pcm(s, pcm, n, rate_hz))
 		mouth_speak(s, pcm, n, rate_hz);
 }
 

@@ -439,6 +439,7 @@ void stream_tones(struct stream *s, const struct tone *cadence, unsigned n)
 	wish_clear(s, PLAY_STOPPED);
 	if (!c)
 		return;
+	capture_said(s);
 	c->tones.n = n < TONEGEN_CADENCE_MAX ? n : TONEGEN_CADENCE_MAX;
 	memcpy(c->tones.cadence, cadence, c->tones.n * sizeof(*cadence));
 	stream_post(c);
@@ -451,6 +452,16 @@ void stream_listen(struct stream *s, unsigned what)
 	if (!c)
 		return;
 	c->listen = what;
+	stream_post(c);
+}
+
+void stream_beep(struct stream *s, int every_s)
+{
+	struct command *c = stream_command(s, CMD_BEEP, 0);
+
+	if (!c)
+		return;
+	c->beep_ms = every_s < 0 ? UINT32_MAX : (uint32_t)every_s * 1000;
 	stream_post(c);
 }
 

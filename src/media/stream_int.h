@@ -23,6 +23,7 @@ struct mix {                              /* mix.c */
 	unsigned ndeferred;               /* commands in media.deferred that name it: it is closed when there are none */
 	uint32_t play_id;                 /* of the announcement that is being loaded; 0: none */
 	struct sound_request *request;
+	struct capture *capture;          /* hears it; NULL: none */
 	struct command close;
 };
 
@@ -87,6 +88,8 @@ struct stream {
 	struct wish wish;
 	struct capture *capture;          /* hears it; NULL: none */
 	struct stream *capture_prev, *capture_next;
+	enum capture_side capture_side;   /* of it, */
+	bool is_said_captured;            /* and what we say ourselves is heard, too, on the other one */
 	unsigned nrecordings;             /* that have not reported their end: the stream stays until they have */
 	unsigned ndeferred;               /* commands of ours in media.deferred */
 	struct command open, release, adopt, close; /* in here, because they must not fail for want of memory */
@@ -106,10 +109,14 @@ void media_check_end(struct media *m);    /* a stream or mix has gone: was it th
 
 /* mix.c */
 void mix_event(const struct event *e);
+void mix_tap(struct mix *m, struct tap *tap, uint32_t rate_hz); /* NULL: none */
 void mix_check_closing(struct mix *m);    /* no command waits any more that names it */
 
 /* capture.c */
 void capture_stream_closing(struct stream *s);
+void capture_mix_closing(struct mix *m);
+/* The stream is going to say something of its own. */
+void capture_said(struct stream *s);
 void capture_ended(struct capture *c);    /* EV_CAPTURE_END */
 void captures_stop(struct media *m);      /* their owners hear nothing any more */
 

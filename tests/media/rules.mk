@@ -29,7 +29,7 @@ units: $(MEDIA_BIN)
 test-unit: $(MEDIA_BIN) prompts
 
 # Units in a build with ThreadSanitizer: those of src/media, of what its threads share with the loop, and of who runs tasks.
-TSAN_UNITS := amd apps cadence capture codec conceal digits dtls dtls_session dtmf emodel hearing ice jitter latch leg_pass live media media_ice \
+TSAN_UNITS := amd apps beep cadence capture codec conceal digits dtls dtls_session dtmf emodel hearing ice jitter latch leg_pass live media media_ice \
 	media_sound mix mixer move opaque outfile quality rtcp rtp secure stun stun_msg t38 tap tape task udptl voicemail
 TSAN_BIN   := $(TSAN_UNITS:%=$(BUILD)/tests/unit/test_%) $(MEDIA_BIN)
 

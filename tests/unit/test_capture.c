@@ -276,6 +276,122 @@ static void test_capture_goes_on_when_a_leg_leaves(void **state)
 	bed_free(b);
 }
 
+/* Music on hold, prompts: what a party hears of us is where he is who talks with it. */
+static void test_capture_has_what_is_played_on_the_other_side(void **state)
+{
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
+	struct seen *x = stream_make(b, NULL), *y = stream_make(b, x->s);
+	struct peer *p = peer_new(100, 0, 11), *q = peer_new(5, 5, 22);
+	static int16_t a[RATE], prompt[RATE], c[RATE], d[RATE];
+	struct end e;
+	const char *file = strdup(path_of("prompt.wav")), *files[] = { file };
+	struct capture *rec = start(b, "said.wav", CAPTURE_WAV, true, &e);
+	size_t n, at = 0, at_prompt = 0, at_c = 0;
+	SF_INFO info = { .samplerate = RATE, .channels = 1, .format = SF_FORMAT_WAV | SF_FORMAT_PCM_16 };
+	SNDFILE *f = sf_open(file, SFM_WRITE, &info);
+
+	(void)state;
+	assert_non_null(f);
+	voice(a, ARRAY_LEN(a), 1);
+	voice(prompt, ARRAY_LEN(prompt), 4);
+	voice(c, ARRAY_LEN(c), 6);
+	voice(d, ARRAY_LEN(d), 8);
+	sf_write_short(f, prompt, RATE);
+	sf_close(f);
+	stream_setup(x->s, p->port, CODEC_PCMU);
+	stream_setup(y->s, q->port, CODEC_PCMU);
+	stream_capture(x->s, rec, CAPTURE_CALLER);
+	stream_capture(y->s, rec, CAPTURE_CALLEE);
+	settle(b, x->s);
+	/* The caller is alone with a menu, and answers while it still speaks; */
+	stream_play(x->s, &(struct play_params){ .files = files, .nfiles = 1 });
+	WAIT_FOR(b, (peer_receive(p), p->n > 0));
+	talk(b, p, x, a, q, y, NULL, RATE);
+	/* then they talk: nothing of that is there twice. */
+	stream_bridge(x->s, y->s);
+	talk(b, p, x, d, q, y, c, RATE);
+	capture_stop(rec);
+	WAIT_FOR(b, e.n > 0);
+	assert_int_equal(e.r.err, 0);
+	n = read_file("said.wav", 2);
+	assert_true(find(a + 400, 7000, left, n, &at) > 0.95);
+	assert_true(find(prompt + 400, 7000, right, n, &at_prompt) > 0.95);
+	assert_in_range(at + 480 - at_prompt, 0, 960); /* it was begun a moment before */
+	assert_true(find(prompt + 400, 4000, left, n, &at) < 0.3);
+	assert_true(find(c + 400, 7000, right, n, &at_c) > 0.95);
+	assert_true(find(c + 400, 4000, left, n, &at) < 0.3);
+	assert_true(find(d + 400, 4000, right, n, &at) < 0.3);
+	/* And the other one's music is on the caller's side. */
+	rec = start(b, "hold.wav", CAPTURE_WAV, true, &e);
+	stream_capture(x->s, rec, CAPTURE_CALLER);
+	stream_capture(y->s, rec, CAPTURE_CALLEE);
+	stream_unbridge(x->s);
+	stream_music(y->s, "test/music", files, 1);
+	talk(b, p, x, NULL, q, y, c, RATE);
+	turn_for_ms(b, 1000);
+	capture_stop(rec);
+	WAIT_FOR(b, e.n > 0);
+	n = read_file("hold.wav", 2);
+	assert_true(find(prompt + 800, 3000, left, n, &at) > 0.9);
+	assert_true(find(c + 400, 7000, right, n, &at) > 0.95);
+	unlink(file);
+	free((void *)file);
+	stream_end(b, x);
+	stream_end(b, y);
+	peer_free(p);
+	peer_free(q);
+	bed_free(b);
+}
+
+/* A conference: all who talk, in one file; who comes later, too. It goes on when nobody is there, and ends with the mix, or before it. */
+static void test_capture_of_a_conference_has_all_who_talk(void **state)
+{
+	for (unsigned way = 0; way < 2; way++) {
+		struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 2 });
+		struct seen *x = stream_make(b, NULL), *y = stream_make(b, NULL);
+		struct peer *p = peer_new(100, 0, 11), *q = peer_new(5, 5, 22);
+		static int16_t a[RATE], c[RATE];
+		struct end e;
+		struct capture *rec = start(b, "room.wav", CAPTURE_WAV, false, &e);
+		struct mix *m;
+		size_t n, at_a = 0, at_c = 0;
+
+		(void)state;
+		voice(a, ARRAY_LEN(a), 1);
+		voice(c, ARRAY_LEN(c), 4);
+		assert_int_equal(mix_new(&m, b->media, &(struct mix_params){ .nspeakers = 4 }, &(struct mix_handler){ 0 }, NULL), 0);
+		mix_capture(m, rec);
+		stream_setup(x->s, p->port, CODEC_PCMU);
+		stream_setup(y->s, q->port, CODEC_G722);
+		stream_mix(x->s, m, &(struct mix_member){ 0 });
+		settle(b, x->s);
+		talk(b, p, x, a, q, y, NULL, RATE);
+		stream_mix(y->s, m, &(struct mix_member){ 0 });
+		settle(b, y->s);
+		stream_setup(y->s, q->port, CODEC_PCMU);
+		talk(b, p, x, NULL, q, y, c, RATE);
+		turn_for_ms(b, 200);
+		if (way)
+			mix_close(m);
+		capture_stop(rec);
+		WAIT_FOR(b, e.n > 0);
+		assert_int_equal(e.r.err, 0);
+		assert_int_equal(e.r.lost_ms, 0);
+		if (!way)
+			mix_close(m);
+		n = read_file("room.wav", 1);
+		assert_in_range(n, 2 * RATE + RATE / 5, 3 * RATE);
+		assert_true(find(a + 1600, 4000, left, n, &at_a) > 0.9);
+		assert_true(find(c + 1600, 4000, left, n, &at_c) > 0.9);
+		assert_in_range(at_c - at_a, RATE - 160, RATE + 1600);
+		stream_end(b, x);
+		stream_end(b, y);
+		peer_free(p);
+		peer_free(q);
+		bed_free(b);
+	}
+}
+
 static void test_capture_full_disk_ends_it_and_leaves_a_file(void **state)
 {
 	static const struct { enum capture_format format; rlim_t bytes; } v[] = { { CAPTURE_WAV, 40000 }, { CAPTURE_FLAC, 12000 } };
@@ -417,6 +533,8 @@ int main(void)
 		cmocka_unit_test(test_capture_each_side_is_on_its_channel_and_in_time),
 		cmocka_unit_test(test_capture_has_nothing_of_a_pause),
 		cmocka_unit_test(test_capture_goes_on_when_a_leg_leaves),
+		cmocka_unit_test(test_capture_has_what_is_played_on_the_other_side),
+		cmocka_unit_test(test_capture_of_a_conference_has_all_who_talk),
 		cmocka_unit_test(test_capture_full_disk_ends_it_and_leaves_a_file),
 		cmocka_unit_test(test_capture_that_cannot_be_begun_says_so),
 		cmocka_unit_test(test_capture_on_threads_ends_once),
