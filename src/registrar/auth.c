@@ -205,11 +205,6 @@ static bool find_offer(const struct check *c, const struct sip_credentials *give
 	return true;
 }
 
-static bool has_bodyless_answers(enum sip_method method)
-{
-	return method == SIP_REGISTER || method == SIP_SUBSCRIBE || method == SIP_PUBLISH || method == SIP_MESSAGE;
-}
-
 /* The 2xx will show that we know the password, too. */
 static void show_proof(const struct check *c, const struct sip_credentials *given, const struct digest_secret *secret, struct str source)
 {
@@ -217,7 +212,7 @@ static void show_proof(const struct check *c, const struct sip_credentials *give
 	struct out o;
 
 	out_init(&o, line, sizeof(line));
-	digest_info(c->auth->digest, &o, given, secret, source, has_bodyless_answers(c->m->method));
+	strans_set_proof(c->st, digest_info(c->auth->digest, &o, given, secret, source));
 	if (out_ok(&o))
 		strans_set_hdrs_2xx(c->st, out_view(&o));
 }

@@ -66,10 +66,14 @@ void digest_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hd
 		      bool stale, struct str source);
 
 /* Writes the Authentication-Info line (RFC 7616 §3.5) for the 2xx to a request whose credentials digest_check() has found right: that we
- * know the password, too, and, when their nonce is past the half of its life, the next one, for the same source. Nothing where it would
- * depend on the body of the answer (auth-int), unless that has none (is_bodyless), and for RFC 2069, which has nothing of it. */
-void digest_info(struct digest_server *d, struct out *o, const struct sip_credentials *c, const struct digest_secret *secret,
-		 struct str source, bool is_bodyless);
+ * know the password, too, and, when their nonce is past the half of its life, the next one, for the same source. Nothing for RFC 2069,
+ * which has nothing of it; nothing, too, where it depends on the body of the answer (auth-int): then what it returns prints it, once that is
+ * known, the caller's to free. Else NULL. */
+struct digest_proof;
+struct digest_proof *digest_info(struct digest_server *d, struct out *o, const struct sip_credentials *c, const struct digest_secret *secret,
+				 struct str source);
+void digest_proof_print(const struct digest_proof *p, struct out *o, struct str body); /* body: of the answer, may be empty */
+void digest_proof_free(struct digest_proof *p); /* NULL allowed */
 
 /* H(user:realm), in the same form: what stands for the name with userhash=true. */
 void digest_userhash(enum digest_alg alg, struct str user, struct str realm, char out[65]);

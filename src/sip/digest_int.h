@@ -34,6 +34,10 @@ struct digest_input {
 };
 int digest_engine_response(struct digest_engine *e, const struct digest_input *in, char out[DIGEST_HEX_MAX]);
 
+/* digest_proof.c; next: what is behind, may be empty. */
+int digest_proof_new(struct digest_proof **out, const struct digest_input *in, struct str next);
+void digest_info_write(struct out *o, const struct digest_input *in, const char *proof, struct str next);
+
 const char *digest_alg_name(enum digest_alg alg);
 /* 0 for one we don't speak; an absent algorithm parameter is MD5 (RFC 7616 §3.3). */
 enum digest_alg digest_alg_parse(struct str name, bool *is_sess);

@@ -334,28 +334,28 @@ static void write_nextnonce(struct digest_server *d, struct out *o, const struct
 	out_chr(o, '"');
 }
 
-void digest_info(struct digest_server *d, struct out *o, const struct sip_credentials *c, const struct digest_secret *secret,
-		 struct str source, bool is_bodyless)
+struct digest_proof *digest_info(struct digest_server *d, struct out *o, const struct sip_credentials *c, const struct digest_secret *secret,
+				 struct str source)
 {
 	bool is_sess, is_int = str_ieqz(c->qop, "auth-int");
 	enum digest_alg alg = digest_alg_parse(c->algorithm, &is_sess);
 	const char *ha1 = alg ? secret_ha1(secret, alg) : NULL;
-	char proof[DIGEST_HEX_MAX];
+	char proof[DIGEST_HEX_MAX], next[NONCE_TEXT + 32];
+	struct digest_proof *later = NULL;
+	struct out n;
 	/* §3.5: as the response, with a method that is empty. */
 	const struct digest_input in = { .alg = alg, .ha1 = str_from(ha1), .nonce = c->nonce, .nc = c->nc, .cnonce = c->cnonce, .qop = c->qop,
 					 .uri = c->uri, .is_sess = is_sess };
 
-	if (!ha1 || !(is_int ? is_bodyless : str_ieqz(c->qop, "auth")) || digest_engine_response(&d->engine, &in, proof) != 0)
-		return;
-	out_z(o, "Authentication-Info: rspauth=\"");
-	out_z(o, proof);
-	out_z(o, "\", cnonce=\"");
-	out_str(o, c->cnonce);
-	out_z(o, "\", nc=");
-	out_str(o, c->nc);
-	out_z(o, is_int ? ", qop=auth-int" : ", qop=auth");
-	write_nextnonce(d, o, c, source);
-	out_z(o, "\r\n");
+	if (!ha1 || !(is_int || str_ieqz(c->qop, "auth")))
+		return NULL;
+	out_init(&n, next, sizeof(next));
+	write_nextnonce(d, &n, c, source);
+	if (is_int)
+		return digest_proof_new(&later, &in, out_view(&n)) ? NULL : later;
+	if (digest_engine_response(&d->engine, &in, proof) == 0)
+		digest_info_write(o, &in, proof, out_view(&n));
+	return NULL;
 }
 
 static void write_challenge(struct digest_server *d, struct out *o, enum sip_hdr_id hdr, struct str realm, enum digest_alg alg, bool is_sess,

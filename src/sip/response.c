@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/scan.h"
+#include "sip/digest.h"
 #include "sip/sessid.h"
 #include "sip/stack_int.h"
 
@@ -171,8 +172,11 @@ void response_write(struct out *o, const struct sip_stack *s, const struct sip_m
 		out_str(o, h->all);
 	else
 		write_session_id(o, m);
-	if (r->status / 100 == 2)
+	if (r->status / 100 == 2) {
 		out_str(o, h->success);
+		if (h->proof)
+			digest_proof_print(h->proof, o, r->ctype ? r->body : STR_NULL);
+	}
 	out_str(o, r->hdrs);
 	write_end(o, "Server", s->p.server, r->ctype, r->body);
 }

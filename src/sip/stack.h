@@ -28,6 +28,7 @@ struct sip_reply;
 struct sip_stack;
 struct ctrans;
 struct strans;
+struct digest_proof;
 
 struct sip_stack_params {
 	uv_loop_t *loop;            /* NULL in unit tests: then `send` replaces the transports */
@@ -105,6 +106,8 @@ void strans_set_tag(struct strans *st, struct str tag);
 void strans_set_hdrs(struct strans *st, struct str hdrs);
 /* The same for its 2xx. */
 void strans_set_hdrs_2xx(struct strans *st, struct str hdrs);
+/* The line of it that depends on their body (digest.h): taken over. */
+void strans_set_proof(struct strans *st, struct digest_proof *proof);
 
 /* Sends a response. hdrs: whole header lines, each ending in CRLF (Contact, Allow, ...; not Via, From, To,
  * Call-ID, CSeq, Content-*, Server, which are written here). reason NULL: the standard phrase. to_tag: put on

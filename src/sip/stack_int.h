@@ -74,7 +74,7 @@ void reroute_flow_closed(struct sip_stack *s, uint64_t flow);
 void reroute_free_all(struct sip_stack *s);
 
 /* response.c: writes a response to a request as RFC 3261 §8.2.6 says. h: whole lines that stand in all responses to it, and in its 2xx. */
-struct response_hdrs { struct str all, success; };
+struct response_hdrs { struct str all, success; const struct digest_proof *proof; };
 void response_write(struct out *o, const struct sip_stack *s, const struct sip_msg *m, const struct sip_source *src,
 		    const struct sip_reply *r, const char *own_tag, const struct response_hdrs *h);
 /* The last part of any message: who speaks (server may be NULL), Content-* and the body (ctype NULL: none). */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sip/digest.h"
 #include "sip/stack_int.h"
 
 /* RFC 4320 §4.1: another request than INVITE gets its 100 when a client's timer E has come to T2, after 500 + 1000 + 2000 ms. */
@@ -52,6 +53,7 @@ struct strans {
 	char tag[17];
 	char *hdrs;              /* in all its responses; NULL: none */
 	char *hdrs_2xx;          /* in its 2xx; NULL: none */
+	struct digest_proof *proof; /* likewise */
 	char *last;              /* response last sent */
 	size_t last_len;
 	uint32_t g_ms;
@@ -178,7 +180,9 @@ static void drop_msg(struct strans *st)
 	st->msg = NULL;
 	free(st->hdrs);
 	free(st->hdrs_2xx);
+	digest_proof_free(st->proof);
 	st->hdrs = st->hdrs_2xx = NULL;
+	st->proof = NULL;
 }
 
 static void drop_last(struct strans *st)
@@ -524,6 +528,12 @@ void strans_set_hdrs_2xx(struct strans *st, struct str hdrs)
 	st->hdrs_2xx = hdrs.n ? str_dup(hdrs) : NULL;
 }
 
+void strans_set_proof(struct strans *st, struct digest_proof *proof)
+{
+	digest_proof_free(st->proof);
+	st->proof = proof;
+}
+
 struct str strans_hdrs(const struct strans *st)
 {
 	return str_from(st->hdrs);
@@ -539,7 +549,7 @@ static int write_reply(const struct strans *st, const struct sip_reply *r, struc
 {
 	out_init_on(o, st->stack->scratch, sizeof(st->stack->scratch), SIP_MSG_MAX);
 	response_write(o, st->stack, st->msg, &st->src, r, st->tag,
-		       &(struct response_hdrs){ .all = str_from(st->hdrs), .success = str_from(st->hdrs_2xx) });
+		       &(struct response_hdrs){ .all = str_from(st->hdrs), .success = str_from(st->hdrs_2xx), .proof = st->proof });
 	return out_ok(o) ? 0 : -EMSGSIZE;
 }
 

@@ -1,4 +1,5 @@
 """The registrar and digest authentication (RFC 3261 §10, §22; RFC 7616; RFC 8760)."""
+import hashlib
 import re
 
 import pytest
@@ -104,6 +105,25 @@ def test_qop_is_what_the_domain_offers(office, offered):
                 phone.unregister()
     finally:
         office.change("UPDATE pbx.domain SET qop = '{auth}' WHERE domain = 'office'")
+
+
+def test_answer_with_a_body_proves_the_password_with_auth_int(office):
+    """RFC 7616 §3.5: the proof is about the body that comes with it."""
+    office.change("UPDATE pbx.domain SET qop = '{auth-int}', mutual_auth = true WHERE domain = 'office'")
+    try:
+        with Phone(office, "1004") as phone:
+            c, uri = phone.credentials, f"sip:1002@{phone.uri_host}"
+            c.qop = "auth-int"
+            assert phone.register().status == 200
+            m = phone.ask("OPTIONS", uri, headers=[c.header("OPTIONS", uri)])
+            assert m.status == 200 and m.body.startswith("v=0")
+            h = lambda *parts: hashlib.md5(":".join(parts).encode()).hexdigest()  # noqa: E731
+            info = params_of("Digest " + m["Authentication-Info"])
+            a2 = h("", uri, h(m.body))
+            assert info["rspauth"] == h(h("1004", c.challenge["realm"], "s1004"), c.challenge["nonce"], info["nc"], c.cnonce, "auth-int", a2)
+            phone.unregister()
+    finally:
+        office.change("UPDATE pbx.domain SET qop = '{auth}', mutual_auth = false WHERE domain = 'office'")
 
 
 def test_algorithm_that_was_not_offered_is_refused(phone):

@@ -17,6 +17,7 @@ struct strans {
 	int status;                  /* of the last reply; 0: none yet */
 	char reason[128], hdrs[8192];
 	char hdrs_2xx[1024];
+	bool has_proof;
 };
 
 const struct sip_msg *strans_msg(const struct strans *st)
@@ -32,6 +33,12 @@ const struct sip_source *strans_source(const struct strans *st)
 void strans_set_hdrs_2xx(struct strans *st, struct str hdrs)
 {
 	snprintf(st->hdrs_2xx, sizeof(st->hdrs_2xx), "%.*s", STR_ARG(hdrs));
+}
+
+void strans_set_proof(struct strans *st, struct digest_proof *proof)
+{
+	st->has_proof = proof != NULL;
+	digest_proof_free(proof);
 }
 
 int strans_reply(struct strans *st, const struct sip_reply *r)

@@ -147,6 +147,13 @@ static void test_auth_shows_that_it_knows_the_password(void **state)
 	assert_int_equal(try("INVITE", "sip:1003@office", "sip:1@office", "9999", "secret", &st, &who), AUTH_ANSWERED);
 	assert_string_equal(st.hdrs_2xx, "");
 	fake_strans_fini(&st);
+	/* With auth-int once the answer's body is known */
+	fake_domain.qop = DIGEST_AUTH_INT;
+	assert_int_equal(try("INVITE", "sip:1001@office", "sip:1@office", "1001", "secret", &st, &who), AUTH_OK);
+	assert_string_equal(st.hdrs_2xx, "");
+	assert_true(st.has_proof);
+	fake_strans_fini(&st);
+	fake_domain.qop = 0;
 	fake_domain.is_mutual = false;
 }
 

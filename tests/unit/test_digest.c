@@ -470,7 +470,7 @@ static void write_info(struct fixture *f, char *info, size_t size)
 
 	assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c, name));
 	out_init(&o, info, size - 1);
-	digest_info(f->server, &o, &c, &f->secret, f->source, false);
+	assert_null(digest_info(f->server, &o, &c, &f->secret, f->source));
 	assert_true(out_ok(&o));
 	info[o.len] = 0;
 }
@@ -632,11 +632,14 @@ static void test_digest_session_keys_are_taken_where_offered(void **state)
 				      DIGEST_MD5 | DIGEST_SESS), DIGEST_FOREIGN);
 }
 
-/* With auth-int the proof is about the body of the answer, and can be made ahead where it has none. */
-static void test_digest_info_of_auth_int_is_for_answers_without_a_body(void **state)
+/* With auth-int the proof is about the body of the answer, so it is made when that is there. */
+static void test_digest_info_of_auth_int_waits_for_the_body_of_the_answer(void **state)
 {
+	static const char *const bodies[] = { "", "v=0\r\n" };
 	struct fixture *f = *state;
-	char line[4096], info[1024], name[DIGEST_USER_MAX];
+	char line[4096], info[1024], name[DIGEST_USER_MAX], answer_text[4096];
+	struct digest_proof *proof;
+	struct sip_msg_error err;
 	struct sip_credentials c;
 	struct out o;
 
@@ -645,16 +648,26 @@ static void test_digest_info_of_auth_int_is_for_answers_without_a_body(void **st
 	snprintf(line, sizeof(line), "%s", answer(f, "1001", "secret", ""));
 	assert_non_null(strstr(line, "qop=auth-int"));
 	assert_int_equal(check_line(f, line, REALM, "", DIGEST_MD5 | DIGEST_AUTH_INT), DIGEST_OK);
-	write_info(f, info, sizeof(info));
-	assert_string_equal(info, "");
 	assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c, name));
 	out_init(&o, info, sizeof(info) - 1);
-	digest_info(f->server, &o, &c, &f->secret, f->source, true);
-	info[o.len] = 0;
-	assert_non_null(strstr(info, ", qop=auth-int"));
-	response(f, 200, info);
-	assert_true(digest_is_proved(&f->msg, str_from(line), STR("1001"), STR("secret")));
-	assert_false(digest_is_proved(&f->msg, str_from(line), STR("1001"), STR("other")));
+	proof = digest_info(f->server, &o, &c, &f->secret, f->source);
+	assert_non_null(proof);
+	assert_int_equal(o.len, 0);
+	for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
+		for (size_t k = 0; k < ARRAY_LEN(bodies); k++) { /* made for body i, come with body k */
+			out_init(&o, info, sizeof(info) - 1);
+			digest_proof_print(proof, &o, str_from(bodies[i]));
+			info[o.len] = 0;
+			assert_non_null(strstr(info, ", qop=auth-int"));
+			snprintf(answer_text, sizeof(answer_text),
+				 "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1:5062;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
+				 "To: <sip:a@b>;tag=2\r\nCall-ID: a\r\nCSeq: 1 REGISTER\r\n%sContent-Type: a/b\r\nContent-Length: %zu\r\n\r\n%s",
+				 info, strlen(bodies[k]), bodies[k]);
+			assert_int_equal(sip_msg_parse(&f->msg, answer_text, strlen(answer_text), &err), 0);
+			assert_int_equal(digest_is_proved(&f->msg, str_from(line), STR("1001"), STR("secret")), i == k);
+			assert_false(digest_is_proved(&f->msg, str_from(line), STR("1001"), STR("other")));
+		}
+	digest_proof_free(proof);
 }
 
 /* The next nonce comes when this one is in the second half of its life, and is good for the same source. */
@@ -833,7 +846,7 @@ int main(void)
 		WITH_SERVER(test_digest_answer_takes_userhash_and_session),
 		WITH_SERVER(test_digest_info_proves_the_password_to_the_client),
 		WITH_SERVER(test_digest_session_keys_are_taken_where_offered),
-		WITH_SERVER(test_digest_info_of_auth_int_is_for_answers_without_a_body),
+		WITH_SERVER(test_digest_info_of_auth_int_waits_for_the_body_of_the_answer),
 		WITH_SERVER(test_digest_info_gives_the_next_nonce_in_time),
 		WITH_SERVER(test_digest_answer_takes_the_best_of_each_realm),
 		WITH_SERVER(test_digest_escapes_are_undone),
