@@ -268,12 +268,32 @@ static void prepare(struct dial *d)
 	}
 }
 
+/* Until somebody has answered, all have refused, or nobody waits for it any more. */
+static struct leg *ring(struct dial *d)
+{
+	struct call *call = d->call;
+	struct leg *winner = NULL;
+	bool any = true;
+
+	while (is_wanted(d) && !winner && any) {
+		any = step_branches(d);
+		winner = answered_leg(d);
+		if (winner || !any || !is_wanted(d))
+			break;
+		tell_caller(d);
+		call_wait(call, next_deadline(d));
+		winner = answered_leg(d);
+	}
+	finish(d, is_wanted(d) ? winner : NULL,
+	       winner ? ELSEWHERE : call->is_hungup && call->caller_leg->reason[0] ? call->caller_leg->reason : NULL);
+	return winner;
+}
+
 enum app_result app_dial(struct call *call, const struct app_dial *p)
 {
 	struct dial *d = call_alloc(call, sizeof(*d));
-	struct leg *winner = NULL;
+	struct leg *winner;
 	enum app_result r;
-	bool any = true;
 
 	if (!d || !p->n)
 		return APP_FAILED;
@@ -289,20 +309,12 @@ enum app_result app_dial(struct call *call, const struct app_dial *p)
 		return APP_FAILED;
 	}
 	prepare(d);
-	while (is_wanted(d) && !winner && any) {
-		any = step_branches(d);
-		winner = answered_leg(d);
-		if (winner || !any || !is_wanted(d))
-			break;
-		tell_caller(d);
-		call_wait(call, next_deadline(d));
-		winner = answered_leg(d);
-	}
-	finish(d, is_wanted(d) ? winner : NULL,
-	       winner ? ELSEWHERE : call->is_hungup && call->caller_leg->reason[0] ? call->caller_leg->reason : NULL);
-	if (winner && is_wanted(d))
-		return talk(d, winner);
-	r = !call->is_hungup ? conclude(d) : call->caller_leg->has_left ? best_branch(d)->outcome : APP_HANGUP;
+	do {
+		winner = ring(d);
+		if (winner && is_wanted(d))
+			return talk(d, winner);
+		r = !call->is_hungup ? conclude(d) : call->caller_leg->has_left ? best_branch(d)->outcome : APP_HANGUP;
+	} while (dial_redirect_again(d, &r));
 	referral_fail(call->caller_leg, call->is_hungup ? best_branch(d)->status : call->reject_status);
 	return r;
 }

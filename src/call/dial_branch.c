@@ -181,7 +181,8 @@ void branch_check(struct dial *d, struct branch *b)
 	for (unsigned i = 0; i < b->nlegs; i++) { /* more may come meanwhile */
 		const struct leg *leg = b->legs[i];
 
-		if (leg->state != LEG_ENDED || ring_other_flow(d, b, i) || dial_other_family(d, b, leg) || dial_other_way(d, b, leg)) {
+		if (leg->state != LEG_ENDED || ring_other_flow(d, b, i) || dial_other_family(d, b, leg) || dial_other_way(d, b, leg) ||
+		    dial_elsewhere(d, b, leg)) {
 			is_over = false;
 			continue;
 		}

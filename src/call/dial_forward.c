@@ -1,7 +1,7 @@
 /* dial_forward.c - sends a branch on to another number.
  *
  * A forward to another extension rings that one in the branch. One to anything else (a menu, a mailbox, a number outside) is a route of
- * its own, which only the whole call can take: the dial ends with it.
+ * its own, which only the whole call can take: the dial ends with it, unless it comes to nothing and a 3xx has named others, too.
  */
 #define LOG_MODULE "dial"
 #include "call/dial_int.h"
@@ -45,19 +45,36 @@ static bool may_leave(struct dial *d, const struct branch *b, const struct dir_e
 
 /* A phone's 3xx mustn't take one of our callers where his own class of service doesn't: the numbers in it are whatever who speaks for
  * that phone writes. What the administrator stored as a forward may; and who comes from outside has no numbers to dial. */
-static bool may_be_diverted(struct dial *d, const struct branch *b, const char *number)
+static bool may_dial(struct dial *d, const struct branch *b, const char *number)
 {
 	const struct call *call = d->call;
 	struct route *route;
 
-	if (call->caller.trunk[0])
-		return true;
 	if (plan_match(engine(d)->p.plan, call->domain, call->caller.context, str_from(number), &route) == DIR_FOUND) {
 		route_release(route);
 		return true;
 	}
 	log_info(engine(d)->p.log, "call=%s number=%s not diverted to=%s: the caller may not dial it", call->id, b->number, number);
 	return false;
+}
+
+static bool may_be_diverted(struct dial *d, const struct branch *b, const char *number)
+{
+	return d->call->caller.trunk[0] || may_dial(d, b, number);
+}
+
+/* From outside: nobody's forward stands behind it. Who himself comes from outside has what his trunk's context has. */
+bool dial_may_divert(struct dial *d, const struct branch *b, const char *number)
+{
+	return may_dial(d, b, number);
+}
+
+bool dial_divert(struct dial *d, struct branch *b, const char *reason, const char *number)
+{
+	if (!divert(d, b, reason, NULL))
+		return false;
+	str_put(b->number, sizeof(b->number), number);
+	return true;
 }
 
 /* Puts a forward's target in the branch. false: it may not be followed. */
@@ -118,9 +135,12 @@ static void keep_best(struct redirecting *r, struct branch *b)
 	str_put(r->reason, sizeof(r->reason), b->reason);
 }
 
-/* RFC 3261 §8.1.3.4: nobody is asked twice, who sends it on least of all. */
+/* RFC 3261 §8.1.3.4: nobody is asked twice, who sends it on least of all; of a list those before have been. */
 static bool was_asked(const struct redirecting *r, const char *number)
 {
+	for (unsigned i = 0; i + 1 < r->at; i++)
+		if (!strcmp(r->list->to[i].number, number))
+			return true;
 	return !strcmp(r->by, number) || diversion_has(r->diverted, number);
 }
 
@@ -150,6 +170,23 @@ void dial_forward_after(struct dial *d, struct branch *b)
 	if (b->outcome == APP_MOVED || (reasons[b->outcome] && dial_forward(d, b, reasons[b->outcome])))
 		return;
 	redirect_next(d, b);
+}
+
+bool dial_redirect_again(struct dial *d, enum app_result *r)
+{
+	struct branch *b = &d->branches[0]; /* of several none is sent there */
+	struct call *call = d->call;
+
+	if (!d->goto_number[0] || !b->redirecting || !branch_rank(*r) || *r == APP_MOVED || call->is_hungup)
+		return false;
+	d->goto_number[0] = '\0';
+	branch_end(b, *r, call->reject_status, call->reject_reason);
+	if (redirect_next(d, b))
+		return true;
+	*r = b->outcome;
+	call->reject_status = b->status;
+	str_put(call->reject_reason, sizeof(call->reject_reason), b->reason);
+	return false;
 }
 
 bool dial_redirect(struct dial *d, struct branch *b, const struct leg *leg)

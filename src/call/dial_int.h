@@ -4,6 +4,7 @@
  *   dial_branch.c   one number dialled, from its first leg to its outcome
  *   dial_forward.c  a branch sent on to other numbers: an extension's forward, a phone's 3xx
  *   dial_outside.c  a trunk or a URI, by one address family and then the other
+ *   dial_elsewhere.c  where a trunk's or URI's 3xx sends it
  *   dial_ring.c     one leg
  *
  * Owner:  the running application of the call: all of it is call_alloc()'s, so it goes when that returns.
@@ -19,6 +20,7 @@
 
 struct again;
 struct ways;
+struct elsewhere;
 
 /* What is left of the numbers that a 3xx named. */
 struct redirecting {
@@ -48,6 +50,9 @@ struct branch {
 	struct redirecting *redirecting;
 	struct targets *targets;
 	struct again *again;  /* the same by the other address family, of dial_outside.c; NULL: there is none */
+	struct elsewhere *elsewhere; /* where 3xx from outside have sent it, of dial_elsewhere.c; NULL: nowhere, or no more */
+	unsigned nelsewhere;  /* how often it went there */
+	const char *first_uri; /* what was rung outside first; NULL: nothing yet */
 	struct ways *ways;    /* to a trunk, that are left to try; of dial_outside.c; NULL: none */
 	struct usage *usage;
 	enum app_result outcome;
@@ -89,6 +94,13 @@ unsigned branch_rank(enum app_result r);
 bool dial_forward(struct dial *d, struct branch *b, const char *reason);
 /* The branch has ended: the forward for its outcome, else the next number that a 3xx named. */
 void dial_forward_after(struct dial *d, struct branch *b);
+/* The dial has ended, with the route of another number perhaps. Where that came to nothing, *r, and a 3xx named more numbers: the next one.
+ * False: it has ended, with *r. */
+bool dial_redirect_again(struct dial *d, enum app_result *r);
+/* A 3xx names another number: may the caller dial it? Then by whom he is sent there is noted, and the branch's number is it. false: not, or
+ * he was sent on often enough. */
+bool dial_may_divert(struct dial *d, const struct branch *b, const char *number);
+bool dial_divert(struct dial *d, struct branch *b, const char *reason, const char *number);
 /* The first number that this leg's 3xx names and the caller may dial; dial_forward_after() goes on with the others. */
 bool dial_redirect(struct dial *d, struct branch *b, const struct leg *leg);
 
@@ -102,6 +114,14 @@ bool dial_other_family(struct dial *d, struct branch *b, const struct leg *faile
 /* The proxy that its leg was sent by doesn't answer or can't serve it: is it tried by another of the trunk's now? */
 bool dial_other_way(struct dial *d, struct branch *b, const struct leg *failed);
 
+/* The way by which calls to the trunk of the dial go first, "" for none. -ENOENT: it is gone; -ENAMETOOLONG. */
+int dial_trunk_route(struct dial *d, char *route, size_t size);
+
+/* ---- dial_elsewhere.c ---- */
+
+/* Its leg, outside, was answered 3xx, or came by such an answer: is the next of the Contacts rung now? */
+bool dial_elsewhere(struct dial *d, struct branch *b, const struct leg *failed);
+
 /* ---- dial_ring.c ---- */
 
 /* Whom to ring: target is a URI; contact (of an extension) or trunk may be NULL. */
@@ -113,6 +133,8 @@ struct ring {
 	const struct dir_trunk *trunk;
 	bool has_rivals;
 };
+/* The same with the row of the dial's trunk, if it is the trunk's: looking a name up may have outlived it. */
+void dial_ring_outside(struct dial *d, struct branch *b, const struct ring *r, bool is_of_trunk);
 /* Adds a leg to the branch; none when it can't be, which is logged. */
 void dial_ring(struct dial *d, struct branch *b, const struct ring *r);
 /* What is left of the call's breadth is dealt out in shares, so that further ones find some too (RFC 5393 §5.3.3). 0: none is left. */

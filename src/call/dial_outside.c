@@ -40,6 +40,13 @@ static int trunk_route(struct dial *d, const struct dir_trunk *trunk, char route
 	return trunk_way(trunk, 0, route, ROUTE_MAX) ? 0 : -ENAMETOOLONG;
 }
 
+int dial_trunk_route(struct dial *d, char *route, size_t size)
+{
+	const struct dir_trunk *trunk;
+
+	return !find_trunk(d, &trunk) ? -ENOENT : size < ROUTE_MAX ? -ENAMETOOLONG : trunk_route(d, trunk, route);
+}
+
 /* The next one that hasn't been tried. */
 static bool next_way(const struct dial *d, const struct ways *w, unsigned *at, char route[ROUTE_MAX])
 {
@@ -77,6 +84,8 @@ static void ring_outside(struct dial *d, struct branch *b, const char *target, c
 	}
 	if (d->p->trunk && !find_trunk(d, &trunk))
 		return;
+	if (!b->first_uri)
+		b->first_uri = call_strdup(call, target);
 	dial_ring(d, b, &(struct ring){ .target = target, .route = route, .dest = &hop->dest, .is_outside = true, .trunk = trunk,
 				       .has_rivals = b->again || has_other_way(d, b) });
 	if (b->nlegs == nlegs)

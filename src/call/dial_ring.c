@@ -41,6 +41,14 @@ static bool is_offerless(const struct call *call, enum dir_delayed which)
 	return which == DIR_DELAYED_ALWAYS || (which == DIR_DELAYED_FOLLOW && call->caller_leg->is_late);
 }
 
+void dial_ring_outside(struct dial *d, struct branch *b, const struct ring *r, bool is_of_trunk)
+{
+	struct ring ring = *r;
+
+	if (!is_of_trunk || directory_trunk(engine(d)->p.directory, d->call->domain, str_from(d->p->trunk), &ring.trunk) == DIR_FOUND)
+		dial_ring(d, b, &ring);
+}
+
 void dial_ring(struct dial *d, struct branch *b, const struct ring *r)
 {
 	const struct dir_trunk *trunk = r->trunk;

@@ -5,12 +5,22 @@
 
 #include "call/diversion.h"
 
-static bool has(const struct redirects *r, const char *number)
+static bool has(const struct redirects *r, const struct redirect *one)
 {
 	for (unsigned i = 0; i < r->n; i++)
-		if (!strcmp(r->to[i].number, number))
+		if (!strcmp(r->to[i].number, one->number) && !strcmp(r->to[i].uri, one->uri))
 			return true;
 	return false;
+}
+
+static void take_uri(struct redirect *one, const struct sip_uri *uri)
+{
+	struct str text = uri->text;
+
+	if (uri->headers.p)
+		text.n = (size_t)(uri->headers.p - 1 - text.p);
+	if (str_copy(text, one->uri, sizeof(one->uri)) != 0)
+		one->uri[0] = '\0';
 }
 
 static void insert(struct redirects *r, const struct redirect *one)
@@ -38,7 +48,10 @@ struct redirects *redirects_take(const struct sip_msg *m)
 		struct sip_addr contact;
 
 		if (sip_addr_parse(&contact, element) != 0 || sip_uri_number(&contact.uri, one.number, sizeof(one.number)) != 0 ||
-		    !one.number[0] || has(r, one.number))
+		    !one.number[0])
+			continue;
+		take_uri(&one, &contact.uri);
+		if (has(r, &one))
 			continue;
 		one.q_milli = sip_param_q_milli(contact.params);
 		one.reason = diversion_reason_given(m, &contact.uri);

@@ -39,6 +39,58 @@ def refuse(proxy, status):
     return there
 
 
+def send_elsewhere(proxy, *contacts, number="12"):
+    there = proxy.answer_invite()
+    assert there.invite.start.startswith(f"INVITE sip:{number}@")
+    there.reply(302, "Moved Temporarily", contact=False, headers=[f"Contact: {c}" for c in contacts])
+    there.expect("ACK")
+
+
+def test_network_sends_the_call_elsewhere(house):
+    """RFC 3261 section 8.1.3.4: by another way, as long as it names one that wasn't tried; not to who may not be dialled, and not here."""
+    caller, a, b, c = house
+    there = [f"sip:12@{p.host}:{p.port}" for p in (a, b, c)]
+    here = caller.invite("012")
+    send_elsewhere(a, "<sip:12@192.0.2.1>, <sip:12@office>, <sip:00900@192.0.2.2>", f"<{there[2]}>;q=0.3", f"<{there[1]}>;q=0.5")
+    send_elsewhere(b, f"<{there[1]}>, <{there[2]}>;q=0.1, <mailto:x@y>")
+    last = c.answer_invite()
+    assert last.invite.start.startswith(f"INVITE {there[2]} ") and not last.invite.all("Route")
+    last.answer()
+    here.ack(here.expect(200))
+    here.bye()
+    last.take_bye()
+
+
+def test_network_sends_the_call_to_another_number(house):
+    """To one that the caller could have dialled himself, and says that he was sent on."""
+    caller, a, b, _ = house
+    here = caller.invite("012")
+    send_elsewhere(a, f"<sip:013@{b.host}:{b.port}>")
+    last = b.answer_invite()
+    assert last.invite.start.startswith("INVITE sip:013@")
+    assert "sip:12@" in last.invite["Diversion"]
+    last.reply(486, "Busy Here")
+    last.expect("ACK")
+    here.ack(here.expect(486))
+
+
+def test_network_that_sends_nowhere_is_a_way_that_failed(house, office):
+    """The route goes on with its next step."""
+    caller, a, _, _ = house
+    office.change("INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES"
+                  " ('office', 'office', '_0XX', 2, 'dial', '{\"number\": \"1004\"}')")
+    with Phone(office, "1004") as second:
+        second.register()
+        here = caller.invite("012")
+        send_elsewhere(a, "<sip:12@192.0.2.1>")
+        there = second.answer_invite()
+        there.answer()
+        here.ack(here.expect(200))
+        here.bye()
+        there.take_bye()
+        second.unregister()
+
+
 def answer_and_hang_up(here, proxy):
     there = proxy.answer_invite()
     assert there.invite["Route"] == f"<sip:{proxy.host}:{proxy.port};lr>"

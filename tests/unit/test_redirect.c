@@ -41,8 +41,9 @@ static void test_redirects_take_orders_by_q(void **state)
 		{ 302, "Contact: <sip:1@b>\r\n", "1/deflection/1000" },
 		{ 300, "Contact: <sip:1@b>;q=0.1, <sip:2@b>;q=0.5\r\nm: <sip:3@b>;q=0.5\r\n", "2/deflection/500 3/deflection/500 1/deflection/100" },
 		{ 301, "Contact: sip:1@b;q=0.3, <tel:+49-30-1;phone-context=x>\r\n", "+49301/deflection/1000 1/deflection/300" },
-		/* each once, where it stands first */
-		{ 302, "Contact: <sip:1@b>;q=0.1, <sip:1@c>;q=1, <sip:2@b>;q=0.2\r\n", "2/deflection/200 1/deflection/100" },
+		/* each once, where it stands first; another host is another way */
+		{ 302, "Contact: <sip:1@b>;q=0.1, <sip:1@b>;q=1, <sip:2@b>;q=0.2\r\n", "2/deflection/200 1/deflection/100" },
+		{ 302, "Contact: <sip:1@b?Replaces=x>;q=0.1, <sip:1@c>;q=1\r\n", "1/deflection/1000 1/deflection/100" },
 		/* each its own reason (RFC 4458) */
 		{ 302, "Contact: <sip:1@b;cause=486>;q=0.1, <sip:2@b;cause=408>\r\n", "2/no-answer/1000 1/user-busy/100" },
 		{ 302, "Contact: <mailto:a@b>, <sip:b>, <sip:%00@b>, <, *\r\n", "" },
@@ -60,6 +61,8 @@ static void test_redirects_take_orders_by_q(void **state)
 		if (strcmp(describe(r), rows[i].list) != 0)
 			fail_msg("row %zu: %s", i, describe(r));
 		assert_true(!r == !rows[i].list[0]);
+		for (unsigned k = 0; r && k < r->n; k++)
+			assert_true(strchr(r->to[k].uri, '?') == NULL && r->to[k].uri[0]);
 		free(r);
 	}
 }
