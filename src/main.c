@@ -85,7 +85,7 @@ struct pbx {
 static const char *type_name(enum app_param_type t)
 {
 	static const char *const names[] = { "text", "number", "int", "bool", "seconds", "prompt", "mailbox", "menu", "group", "music",
-					     "trunk", "context", "conference" };
+					     "trunk", "context", "conference", "schedule" };
 
 	return names[t];
 }

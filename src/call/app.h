@@ -24,7 +24,7 @@ struct call;
 
 enum app_param_type {
 	APP_TEXT, APP_NUMBER /* dialable numbers, '&' between them; see plan_substitute_list() for both lists */, APP_INT, APP_BOOL, APP_SECONDS, APP_PROMPT /* phrase names, '&' between them */,
-	APP_MAILBOX, APP_MENU, APP_GROUP, APP_MUSIC, APP_TRUNK, APP_CONTEXT, APP_CONFERENCE
+	APP_MAILBOX, APP_MENU, APP_GROUP, APP_MUSIC, APP_TRUNK, APP_CONTEXT, APP_CONFERENCE, APP_SCHEDULE
 };
 
 struct app_param {

@@ -8,9 +8,20 @@
 #include <utlist.h>
 
 #include "call/call_int.h"
+#include "call/schedule.h"
 #include "base/log.h"
 
 /* ---- variables ---- */
+
+/* "open" or "closed"; one that isn't there, or isn't known yet, is closed. */
+static struct str schedule_state(const struct call *call, struct str name)
+{
+	const struct dir_schedule *s;
+
+	if (directory_schedule(call->calls->p.directory, call->domain, name, &s) != DIR_FOUND || !schedule_is_open(s, call_now_ms(call) / 1000))
+		return STR("closed");
+	return STR("open");
+}
 
 struct str call_var_find(struct str name, void *arg)
 {
@@ -25,6 +36,8 @@ struct str call_var_find(struct str name, void *arg)
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		if (str_eqz(name, fixed[i].name))
 			return str_from(fixed[i].value);
+	if (str_starts(name, STR("schedule:")))
+		return schedule_state(call, str_from_at(name, strlen("schedule:")));
 	if (str_starts(name, STR("caller_")) && call->caller_leg)
 		return told_var(call->caller_leg, str_from_at(name, strlen("caller_")));
 	for (const struct call_var *v = call->vars; v; v = v->next)

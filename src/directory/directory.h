@@ -183,6 +183,17 @@ struct dir_conference {
 /* What is said of a number besides its calls; NULL: nothing. lamp: idle, ringing, busy; status: open, closed. */
 struct dir_note { const char *domain, *number, *lamp, *status, *activity, *note; };
 
+/* Times at which something is open, in minutes of the day. day: of a period the weekday, 1 Monday to 7; of a holiday year, month and day as
+ * 20261224, or 1224 for each year. Open from from_min to before to_min. */
+struct dir_period { uint32_t day; uint16_t from_min, to_min; };
+struct dir_schedule {
+	const char *domain, *name, *timezone;
+	enum { DIR_AUTO, DIR_OPEN, DIR_CLOSED } override; /* the night switch, until that time */
+	int64_t override_until_s;
+	unsigned nperiods, nholidays;
+	const struct dir_period *periods, *holidays;
+};
+
 /* A tone plan. */
 struct dir_tones { const char *plan; const struct dir_cadence *of; /* [DIR_TONE_COUNT] */ };
 
@@ -234,6 +245,7 @@ enum dir_answer directory_group(struct directory *d, const char *domain, struct 
 enum dir_answer directory_menu(struct directory *d, const char *domain, struct str number, const struct dir_menu **out);
 enum dir_answer directory_mailbox(struct directory *d, const char *domain, struct str number, const struct dir_mailbox **out);
 enum dir_answer directory_conference(struct directory *d, const char *domain, struct str number, const struct dir_conference **out);
+enum dir_answer directory_schedule(struct directory *d, const char *domain, struct str name, const struct dir_schedule **out);
 enum dir_answer directory_note(struct directory *d, const char *domain, struct str number, const struct dir_note **out);
 enum dir_answer directory_music(struct directory *d, const char *domain, const char *class_name, const struct dir_music **out);
 enum dir_answer directory_tones(struct directory *d, const char *plan, const struct dir_tones **out);

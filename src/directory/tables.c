@@ -265,6 +265,36 @@ static int fill_conference(struct directory *d, struct dir_row *r)
 	return 0;
 }
 
+/* "20261224\x1f540\x1f600" */
+static void fill_periods(struct dir_period *list, unsigned n, char *rest)
+{
+	for (unsigned i = 0; i < n; i++) {
+		char *one = cut(&rest, '\x1e');
+
+		list[i].day = number_or(cut(&one, '\x1f'), 0);
+		list[i].from_min = (uint16_t)number_or(cut(&one, '\x1f'), 0);
+		list[i].to_min = (uint16_t)number_or(one, 0);
+	}
+}
+
+static int fill_schedule(struct directory *d, struct dir_row *r)
+{
+	unsigned nperiods = count_elements(r->v[5]), nholidays = count_elements(r->v[6]);
+	struct dir_period *list = calloc(nperiods + nholidays + 1, sizeof(*list));
+
+	(void)d;
+	if (!list)
+		return -ENOMEM;
+	fill_periods(list, nperiods, r->v[5]);
+	fill_periods(list + nperiods, nholidays, r->v[6]);
+	r->list = list;
+	r->schedule = (struct dir_schedule){ .domain = r->v[0], .name = r->v[1], .timezone = r->v[2],
+					     .override = !strcmp(r->v[3], "open") ? DIR_OPEN : !strcmp(r->v[3], "closed") ? DIR_CLOSED : DIR_AUTO,
+					     .override_until_s = r->v[4] ? strtoll(r->v[4], NULL, 10) : INT64_MAX,
+					     .nperiods = nperiods, .periods = list, .nholidays = nholidays, .holidays = list + nperiods };
+	return 0;
+}
+
 static int fill_group(struct directory *d, struct dir_row *r)
 {
 	char *rest = r->v[5];
@@ -435,6 +465,16 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" FROM pbx.pass_header" WANTED("concat_ws('/', domain, trunk)") " GROUP BY domain, trunk", fill_pass },
 	[DIR_TONES] = { "tone_plan",
 		"SELECT plan, dial, ringback, busy, congestion, call_waiting, special_information FROM pbx.tone_plan" WANTED("plan"), fill_tones },
+	[DIR_SCHEDULE] = { "schedule",
+		"SELECT s.domain || '/' || s.schedule, s.domain, s.schedule, coalesce(s.timezone, d.timezone), s.override,"
+		" ceil(extract(epoch FROM s.override_until))::bigint,"
+		" (SELECT string_agg(concat_ws(E'\\x1f', p.weekday, extract(epoch FROM p.from_time)::integer / 60, extract(epoch FROM p.to_time)::integer / 60), E'\\x1e')"
+		"  FROM pbx.schedule_period AS p WHERE (p.domain, p.schedule) = (s.domain, s.schedule)),"
+		" (SELECT string_agg(concat_ws(E'\\x1f', to_char(h.day, CASE WHEN h.yearly THEN 'MMDD' ELSE 'YYYYMMDD' END),"
+		"   coalesce(extract(epoch FROM h.from_time)::integer / 60, 0), coalesce(extract(epoch FROM h.to_time)::integer / 60, 0)), E'\\x1e')"
+		"  FROM pbx.schedule_holiday AS h WHERE (h.domain, h.schedule) = (s.domain, s.schedule))"
+		" FROM pbx.schedule AS s JOIN pbx.domain AS d USING (domain)"
+		" WHERE ($1::text[] IS NULL OR s.domain || '/' || s.schedule = ANY($1) OR s.domain = ANY($1))", fill_schedule },
 	[DIR_NOTE] = { "presence_note",
 		"SELECT domain || '/' || number, domain, number, lamp, status, activity, note FROM pbx.presence_note"
 		WANTED("domain || '/' || number"), fill_note },

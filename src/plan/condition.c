@@ -106,6 +106,29 @@ static bool is_one_of(struct str value, struct str list)
 	return false;
 }
 
+#define SCHEDULE_MAX 80
+
+/* Is one of these schedules open? Each is a variable of its own, "schedule:day". */
+static bool is_any_open(struct str list, plan_var_fn *vars, void *arg)
+{
+	while (list.p) {
+		struct str one = str_trim(str_cut(&list, ','));
+		char name[SCHEDULE_MAX];
+		int n = str_join(name, sizeof(name), "schedule", ':', one);
+
+		if (n > 0 && str_eqz(vars((struct str){ name, (size_t)n }, arg), "open"))
+			return true;
+	}
+	return false;
+}
+
+static bool is_true(const struct term *t, plan_var_fn *vars, void *arg)
+{
+	bool is = str_eqz(t->name, "schedule") ? is_any_open(t->values, vars, arg) : is_one_of(vars(t->name, arg), t->values);
+
+	return is != t->is_not;
+}
+
 /* Valid, and true of these variables; vars NULL: is it valid? */
 static bool holds(const char *condition, plan_var_fn *vars, void *arg)
 {
@@ -116,7 +139,7 @@ static bool holds(const char *condition, plan_var_fn *vars, void *arg)
 	do {
 		if (parse_term(&rest, &t) != 0)
 			return false;
-		if (vars && is_one_of(vars(t.name, arg), t.values) == t.is_not)
+		if (vars && !is_true(&t, vars, arg))
 			all = false;
 	} while (skip_and(&rest));
 	return all && !rest.n;

@@ -43,7 +43,8 @@ unsigned route_steps(const struct route *r, const struct step **out);
 
 /* Pure helpers. */
 /* Does the condition hold? vars gives a variable's value or STR_NULL. Grammar: term { " and " term }, term = name "=" value {"," value}
- * or name "!=" value {"," value}; a value that begins with "_" is a pattern. Malformed never holds. */
+ * or name "!=" value {"," value}; a value that begins with "_" is a pattern. Malformed never holds. The name "schedule" asks whether one of
+ * these schedules is open: vars is asked for "schedule:NAME" and says "open" if it is. */
 typedef struct str plan_var_fn(struct str name, void *arg);
 bool plan_condition_holds(const char *condition, plan_var_fn *vars, void *arg);
 bool plan_condition_is_valid(const char *condition);

@@ -62,12 +62,12 @@ UPDATE pbx.route SET enabled = false WHERE context = 'a';
 SELECT is((pbx.match('office', 'a', '25')).pattern, '_X.', 'a route that is not enabled is not there');
 
 -- explain
-SELECT results_eq($$ SELECT context, pattern, position, app, args, condition FROM pbx.explain('office', '1010', '1002') $$,
+SELECT results_eq($$ SELECT context, pattern, position, app, args, condition FROM pbx.explain('office', '1010', '1002') WHERE what = 'step' $$,
 	$$ VALUES ('lobby', '_10XX', 1, 'dial', '{"number": "1002"}'::jsonb, NULL),
 	          ('lobby', '_10XX', 2, 'voicemail', '{"mailbox": "1002"}'::jsonb, 'result=busy,no_answer,unavailable,declined') $$, 'explain shows the steps');
-SELECT is_empty($$ SELECT * FROM pbx.explain('office', '1010', '400') $$, 'a caller''s calls are limited by its context');
-SELECT results_eq($$ SELECT args FROM pbx.explain('office', '1002', '*97') $$, $$ VALUES ('{"mailbox": "1002"}'::jsonb) $$, 'it knows who calls');
-SELECT results_eq($$ SELECT app FROM pbx.explain('office', NULL, '400') $$, $$ VALUES ('menu') $$, 'nobody dials in the default context');
+SELECT is_empty($$ SELECT * FROM pbx.explain('office', '1010', '400') WHERE what = 'step' $$, 'a caller''s calls are limited by its context');
+SELECT results_eq($$ SELECT args FROM pbx.explain('office', '1002', '*97') WHERE what = 'step' $$, $$ VALUES ('{"mailbox": "1002"}'::jsonb) $$, 'it knows who calls');
+SELECT results_eq($$ SELECT app FROM pbx.explain('office', NULL, '400') WHERE what = 'step' $$, $$ VALUES ('menu') $$, 'nobody dials in the default context');
 SELECT throws_like($$ SELECT pbx.explain('office', '9999', '400') $$, 'domain office has no extension or trunk 9999', 'an unknown caller is told');
 
 SELECT * FROM finish();

@@ -9,3 +9,8 @@ $(BUILD)/tests/unit/test_loop_nomem: $(BUILD)/tests/unit/test_loop_nomem.o $(LOO
 
 # Its pages.
 $(BUILD)/tests/unit/test_t38: ALL_LIBS += -ltiff
+
+# What explain() tells against what the engine does, more often than the suite has time for.
+.PHONY: test-explain
+test-explain: $(BUILD)/tests/unit/test_explain_property  ## explain() and the engine agree on 100,000 calls made up at random
+	@EXPLAIN_CASES=100000 $<

@@ -7,7 +7,7 @@
 
 #include "fake_app.h"
 
-extern const struct app app_answer_def, app_conference_def, app_dial_def, app_dial_group_def, app_echo_def, app_goto_def, app_hangup_def,
+extern const struct app app_answer_def, app_conference_def, app_night_def, app_dial_def, app_dial_group_def, app_echo_def, app_goto_def, app_hangup_def,
 	app_menu_def, app_music_def, app_playback_def, app_record_def, app_ring_def, app_say_def, app_set_def, app_wait_def,
 	app_tones_def, app_busy_def, app_congestion_def;
 
@@ -226,6 +226,29 @@ static void test_apps_menu_goes_where_its_choices_lead(void **state)
 	}
 }
 
+/* ---- the night switch ---- */
+
+static void test_apps_night_switches_and_says_how_it_is(void **state)
+{
+	static const struct fake_pair args[] = { { "schedule", "day" }, { "mode", "toggle" }, { 0 } }, vars[] = { { "domain", "office" }, { 0 } };
+	static const struct fake_statement statements[] = { { "pbx.schedule_switch", "switch" }, { 0 } };
+	static const struct { const char *now, *away, *log; enum app_result r; } rows[] = {
+		{ "closed", NULL, "switch(toggle) schedule_mode=closed [activated]", APP_OK },
+		{ "auto", NULL, "switch(toggle) schedule_mode=auto [de-activated]", APP_OK },
+		{ "auto", " switch ", "switch(toggle)", APP_FAILED },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct fake_pair answers[] = { { "switch", rows[i].now }, { 0 } };
+		struct call call = { .keys = "", .args = args, .vars = vars, .rows = answers, .statements = statements, .away = rows[i].away };
+
+		assert_int_equal(app_night_def.run(&call), rows[i].r);
+		assert_string_equal(call.log, rows[i].log);
+		assert_int_equal(call.nlive, 0);
+	}
+}
+
 /* ---- conferences ---- */
 
 static const struct app_conference open_room = { 0 }, closed_room = { .has_pin = true, .has_moderator_pin = true },
@@ -306,6 +329,7 @@ int main(void)
 		cmocka_unit_test(test_apps_simple_ones_do_what_their_arguments_say),
 		cmocka_unit_test(test_apps_dial_group_rings_its_members),
 		cmocka_unit_test(test_apps_menu_goes_where_its_choices_lead),
+		cmocka_unit_test(test_apps_night_switches_and_says_how_it_is),
 		cmocka_unit_test(test_apps_conference_leads_in_and_serves_its_keys),
 	};
 

@@ -11,7 +11,7 @@
 static struct str var(struct str name, void *arg)
 {
 	static const struct { const char *name, *value; } vars[] = {
-		{ "result", "busy" }, { "number", "**1001" }, { "caller", "1002" }, { "empty", "" }, { "a_1", "x" }, { "Upper", "u" },
+		{ "result", "busy" }, { "number", "**1001" }, { "caller", "1002" }, { "empty", "" }, { "schedule:day", "open" }, { "schedule:night", "closed" }, { "a_1", "x" }, { "Upper", "u" },
 		{ "name", "\xc3\x84rger \xe2\x82\xac" },
 	};
 
@@ -39,6 +39,9 @@ static void test_condition_holds_or_not(void **state)
 		{ "nothing=x", false }, { "nothing!=x", true }, { "empty!=x", true },
 		/* words that look like the grammar */
 		{ "result=and", false }, { "result=and,busy and caller=1002", true }, { "result!= and and caller=1002", true },
+		/* schedules: one of them is open */
+		{ "schedule=day", true }, { "schedule!=day", false }, { "schedule=night", false }, { "schedule!=night", true },
+		{ "schedule=night , day and caller=1002", true }, { "schedule=nothing", false },
 		{ "a_1=x", true }, { "caller=1002=3", false },
 	};
 
