@@ -39,7 +39,7 @@ DEPS_BUILD := gcc make pkg-config libuv1-dev libpq-dev libsndfile1-dev libspands
 	asterisk-core-sounds-en-g722 asterisk-moh-opsound-g722 $(DEPS_G729)
 DEPS_TEST  := libcmocka-dev sox clang libclang-rt-14-dev sip-tester baresip-core linphone-cli postgresql-15-pgtap \
 	libtap-parser-sourcehandler-pgtap-perl python3 python3-pytest python3-pytest-xdist python3-psycopg2 \
-	dnsmasq-base procps shellcheck nodejs npm chromium
+	dnsmasq-base procps shellcheck nodejs npm chromium graphviz
 
 PROMPTS_DIR := build/prompts
 PREFIX      ?= /usr/local
@@ -52,7 +52,7 @@ say  = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-4s %s\n
 
 .DEFAULT_GOAL := all
 .SECONDARY:
-.PHONY: all help clean deps deps-test run psql install prompts test units test-unit layers lint clang format
+.PHONY: all help clean deps deps-test run psql docs install prompts test units test-unit layers lint clang format
 
 all: $(BUILD)/cordboard  ## build the server
 
@@ -110,10 +110,15 @@ run: deps  ## build and run it: RUN_DIR, SIP_ADDR, SIP_PORT, TLS_PORT, WS_PORT, 
 psql:  ## psql as the administrator
 	@exec config/run.sh psql
 
+docs: all  ## build/docs: a reference of the database from its comments, and a picture of its tables
+	@config/deps.sh graphviz
+	@dir=$$(mktemp -d /tmp/docs-XXXXXX); trap 'tests/lib/pgtmp stop $$dir; rm -rf $$dir' EXIT; \
+	sql/docs.sh "$$(CORDBOARD=$(abspath $(BUILD)/cordboard) tests/lib/pgtmp start $$dir --empty)" $(BUILD)/docs && echo $(BUILD)/docs/reference.md $(BUILD)/docs/schema.svg
+
 install: all prompts  ## install below PREFIX (/usr/local) and SYSCONFDIR (/etc), in DESTDIR
 	install -D -m 755 $(BUILD)/cordboard $(DESTDIR)$(PREFIX)/bin/cordboard
 	install -d $(DESTDIR)$(SHARE)/sql/migrations $(DESTDIR)$(SHARE)/prompts
-	install -m 755 sql/migrate.sh sql/setup.sh $(DESTDIR)$(SHARE)/sql
+	install -m 755 sql/migrate.sh sql/setup.sh sql/docs.sh $(DESTDIR)$(SHARE)/sql
 	install -m 644 sql/README.md sql/demo.sql $(DESTDIR)$(SHARE)/sql
 	install -m 644 sql/migrations/*.sql $(DESTDIR)$(SHARE)/sql/migrations
 	cp -rT --no-preserve=mode,ownership $(PROMPTS_DIR) $(DESTDIR)$(SHARE)/prompts
