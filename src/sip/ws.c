@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <libwebsockets.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sip/transport_int.h"
@@ -44,9 +45,17 @@ struct ws_conn {
 	bool wants_ping;
 };
 
+/* A socket that libwebsockets was given and didn't take. */
+struct ws_lost {
+	struct ws_lost *next;
+	int fd;
+	ino_t socket;            /* which one it was: the number may be somebody else's by now */
+};
+
 struct ws {
 	struct lws_context *lws;
 	struct ws_conn *conns;
+	struct ws_lost *lost;
 	uv_timer_t drain;        /* runs while libwebsockets takes itself down */
 };
 
@@ -417,6 +426,64 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 
 /* ---- listening ---- */
 
+/* libwebsockets 4.1 closes a socket that it can't take: at once, or soon, or, where OpenSSL had no memory left to be told which one it is,
+ * never. So it is ended, and closed by the next sweep if it is still there. */
+static struct ws_lost *lost_new(int fd)
+{
+	struct ws_lost *lost = malloc(sizeof(*lost));
+	struct stat st;
+
+	if (lost && fstat(fd, &st) == 0) {
+		*lost = (struct ws_lost){ .fd = fd, .socket = st.st_ino };
+		return lost;
+	}
+	free(lost);
+	return NULL;
+}
+
+static bool lost_is_there(const struct ws_lost *lost)
+{
+	struct stat st;
+
+	return fstat(lost->fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_ino == lost->socket;
+}
+
+static void lost_sweep(struct ws *ws)
+{
+	while (ws->lost) {
+		struct ws_lost *lost = ws->lost;
+
+		ws->lost = lost->next;
+		if (lost_is_there(lost))
+			close(lost->fd);
+		free(lost);
+	}
+}
+
+/* NULL: it is, or will be, closed. */
+static struct lws *adopt(struct listener *l, int fd, uint64_t id)
+{
+	struct ws *ws = l->transport->ws;
+	struct ws_lost *lost = lost_new(fd);
+	struct lws *wsi;
+
+	if (!lost) {
+		close(fd);
+		return NULL;
+	}
+	wsi = lws_adopt_descriptor_vhost_via_info(&(lws_adopt_desc_t){ .vh = l->vhost, .type = LWS_ADOPT_HTTP | LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL,
+								       .fd.sockfd = fd, .opaque = (void *)(uintptr_t)id });
+	if (wsi) {
+		free(lost);
+		return wsi;
+	}
+	if (lost_is_there(lost))
+		shutdown(fd, SHUT_RDWR);
+	lost->next = ws->lost;
+	ws->lost = lost;
+	return NULL;
+}
+
 static void take_socket(struct listener *l, int fd, const union sockaddr_any *peer)
 {
 	struct transport *t = l->transport;
@@ -436,8 +503,7 @@ static void take_socket(struct listener *l, int fd, const union sockaddr_any *pe
 	getsockname(fd, &c->local.sa, &len);
 	id = c->id;
 	tcp_options(fd);
-	wsi = lws_adopt_descriptor_vhost_via_info(&(lws_adopt_desc_t){ .vh = l->vhost, .type = LWS_ADOPT_HTTP | LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL,
-								       .fd.sockfd = fd, .opaque = (void *)(uintptr_t)id });
+	wsi = adopt(l, fd, id);
 	c = conn_find(t, id);
 	if (!wsi && c)
 		conn_ended(c);
@@ -503,6 +569,7 @@ void ws_sweep(struct transport *t, uint64_t now)
 
 	if (!t->ws || t->is_closing)
 		return;
+	lost_sweep(t->ws);
 	HASH_ITER(hh, t->ws->conns, c, next) {
 		if (c->is_doomed || (c->is_refused && now - c->began_ms > REFUSED_MAX_MS) || (c->partial_since_ms && now - c->partial_since_ms > TCP_PARTIAL_MAX_MS) ||
 		    (!c->is_used && now - c->began_ms > TCP_SILENT_MAX_MS) || now - c->heard_ms > WS_DEAD_MS ||
@@ -524,6 +591,7 @@ static void on_drain_closed(uv_handle_t *handle)
 
 	HASH_ITER(hh, ws->conns, c, next)
 		conn_free(c);
+	lost_sweep(ws);
 	t->ws = NULL;
 	free(ws);
 	transport_handle_closed(t);

@@ -33,7 +33,7 @@
 
 #define ANSWER "SIP/2.0 200 OK\r\n\r\n"
 #define FRAME_MAX 1024
-#define STRIDE_START 397         /* of those that reading certificates takes; NOMEM_ALL=1: each */
+#define STRIDE_START 397         /* of those that reading certificates takes; but see fail_all() */
 #define STRIDE_TLS 41            /* of those of a handshake */
 #define LWS_LEAVES 2             /* allocations: indices that a context takes of OpenSSL for good */
 
@@ -501,20 +501,21 @@ static long play_memory(const struct part *part, unsigned fail_at, bool is_out)
 	return heap.balance;
 }
 
-/* stride: how many of them are passed over between two that fail. */
+/* stride: how many of them are passed over between two that fail. NOMEM_ALL=1: none; NOMEM_ALL=K/N: the Kth of N shares of them all. */
 static void fail_all(const struct part *part, unsigned stride)
 {
+	const char *all = getenv("NOMEM_ALL");
+	unsigned n, first = 1, nfailed = 0;
 	long usual;
-	unsigned n;
 
 	play_memory(part, 0, false);
 	play_memory(part, 0, false); /* what libraries keep for good is made now */
 	usual = play_memory(part, 0, false);
 	assert_in_range(usual, 0, LWS_LEAVES);
-	if (getenv("NOMEM_ALL"))
-		stride = 1;
+	if (all && sscanf(all, "%u/%u", &first, &stride) != 2)
+		first = stride = 1;
 	n = heap.count;
-	for (unsigned i = 1; CAN_FAIL && i <= n; i += stride) {
+	for (unsigned i = first; CAN_FAIL && i <= n; i += stride, nfailed++) {
 		for (unsigned is_out = 0; is_out < 2; is_out++) {
 			long left = play_memory(part, i, is_out);
 
@@ -524,6 +525,8 @@ static void fail_all(const struct part *part, unsigned stride)
 				fail_msg("allocation %u of %u%s: %ld left", i, n, is_out ? " and all behind it" : "", left);
 		}
 	}
+	if (all)
+		print_message("%u of %u allocations failed, each by itself and with all behind it\n", nfailed, n);
 }
 
 static void test_transport_udp_survives_each_failing_allocation(void **state)
