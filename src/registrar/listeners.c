@@ -25,6 +25,7 @@ struct socket {
 	struct row row;          /* as it is listened on, or was tried last */
 	uint64_t id;             /* 0: it isn't listened on */
 	int err;                 /* of the last try */
+	char why[TLS_WHY_MAX];   /* more of it, "": there isn't */
 	int64_t since_ms;        /* wall clock */
 	bool is_seen;
 };
@@ -96,10 +97,12 @@ static struct transport_tls tls_of(const struct listeners *ls, const struct row 
 	return tls;
 }
 
-static int listen_on(struct listeners *ls, const struct row *r, uint64_t *id)
+static int listen_on(struct listeners *ls, const struct row *r, uint64_t *id, char why[TLS_WHY_MAX])
 {
-	const struct transport_tls tls = tls_of(ls, r);
+	struct transport_tls tls = tls_of(ls, r);
 	enum sip_proto proto;
+
+	tls.why = why;
 
 	if (sip_proto_parse(&proto, str_from(r->v[TRANSPORT])) != 0)
 		return -EINVAL;
@@ -118,21 +121,31 @@ static void log_socket(const struct listeners *ls, const struct socket *s, const
 	log_info(ls->p.log, "%s transport=%s address=%s port=%s", what, s->row.v[TRANSPORT], s->row.v[ADDRESS], s->row.v[PORT]);
 }
 
-static void told(struct listeners *ls, struct socket *s, int err)
+static const char *reason_of(const struct socket *s)
 {
-	if (err && err != s->err)
+	return *s->why ? s->why : uv_strerror(s->err);
+}
+
+/* why: more of it, where there is. It is logged when it changes, not whenever it is tried. */
+static void told(struct listeners *ls, struct socket *s, int err, const char *why)
+{
+	bool is_news = err != s->err || strcmp(why, s->why) != 0;
+
+	s->err = err;
+	strcpy(s->why, why);
+	if (err && is_news)
 		log_warn(ls->p.log, "can't listen transport=%s address=%s port=%s: %s", s->row.v[TRANSPORT], s->row.v[ADDRESS],
-			 s->row.v[PORT], uv_strerror(err));
-	if (err != s->err || !s->since_ms) {
+			 s->row.v[PORT], reason_of(s));
+	if (is_news || !s->since_ms) {
 		s->since_ms = clock_wall_ms(ls->p.clock);
 		ls->is_state_due = true;
 	}
-	s->err = err;
 }
 
 /* Its own socket is in the way of the new one; whatever else is wrong with the row is found before that, and the old one stays. */
 static void open_socket(struct listeners *ls, struct socket *s, const struct row *r)
 {
+	char why[TLS_WHY_MAX] = "";
 	uint64_t id = s->id;
 	int err;
 
@@ -140,21 +153,21 @@ static void open_socket(struct listeners *ls, struct socket *s, const struct row
 	if (id) {
 		uint64_t other = 0;
 
-		err = listen_on(ls, r, &other);
+		err = listen_on(ls, r, &other, why);
 		if (err != -EADDRINUSE) {
 			if (!err)
 				transport_unlisten(ls->p.transport, id); /* of a wildcard and another the kernel lets both be */
 			s->id = err ? id : other;
-			told(ls, s, err);
+			told(ls, s, err, why);
 			return;
 		}
 		transport_unlisten(ls->p.transport, id);
 	}
-	err = listen_on(ls, r, &id);
+	err = listen_on(ls, r, &id, why);
 	s->id = err ? 0 : id;
 	if (!err)
 		log_socket(ls, s, "listening");
-	told(ls, s, err);
+	told(ls, s, err, why);
 }
 
 static struct socket *find(const struct listeners *ls, const struct row *r)
@@ -199,7 +212,7 @@ static void apply_row(struct listeners *ls, const struct row *r, int err)
 	}
 	s->is_seen = true;
 	if (err)
-		told(ls, s, err);
+		told(ls, s, err, "");
 	else
 		open_socket(ls, s, r);
 }
@@ -234,7 +247,7 @@ static const char state_sql[] = "SELECT pbx.listener_state_set($1, $2::jsonb)";
 static json_t *describe(const struct socket *s)
 {
 	return json_pack("{s:s, s:s, s:i, s:I, s:s?}", "transport", s->row.v[TRANSPORT], "address", s->row.v[ADDRESS],
-			 "port", (int)port_of(s->row.v[PORT]), "since_ms", (json_int_t)s->since_ms, "error", s->err ? uv_strerror(s->err) : NULL);
+			 "port", (int)port_of(s->row.v[PORT]), "since_ms", (json_int_t)s->since_ms, "error", s->err ? reason_of(s) : NULL);
 }
 
 static void write_state(struct listeners *ls);

@@ -97,7 +97,7 @@ static int take_certificate(struct listener *l, const struct transport_tls *p)
 	if (!p)
 		return -EINVAL;
 	return tls_context_new(&l->tls, &(struct tls_context_params){
-		.log = l->transport->log, .cert = p->cert, .key = p->key, .ocsp = p->ocsp, .ca = p->ca, .crl = p->crl, .asks_client = p->asks_client,
+		.log = l->transport->log, .cert = p->cert, .key = p->key, .ocsp = p->ocsp, .ca = p->ca, .crl = p->crl, .why = p->why, .asks_client = p->asks_client,
 		.needs_client = p->needs_client, .more = p->more, .nmore = p->nmore });
 }
 
@@ -132,6 +132,24 @@ static int listener_open(struct transport *t, const struct transport_listen *p, 
 	return err;
 }
 
+/* The address shall be free now, not when libuv gets round to it; a handle that is closing doesn't look at its socket any more. */
+static void close_sockets(struct listener *l)
+{
+	if (l->udp_poll.data)
+		close(l->udp_fd);
+	if (l->poll.data)
+		close(l->fd);
+	l->udp_fd = l->fd = -1;
+}
+
+/* Freed with its last handle. */
+static void listener_drop(struct listener *l)
+{
+	l->is_listening = false;
+	listener_close(l);
+	close_sockets(l);
+}
+
 static void listener_add(struct transport *t, struct listener *l, uint64_t id)
 {
 	struct listener **end = &t->listeners;
@@ -147,7 +165,7 @@ static int take_client(struct transport *t, const struct transport_tls *p)
 {
 	struct tls_context *ours;
 	int err = tls_context_new(&ours, &(struct tls_context_params){
-		.log = t->log, .cert = p->cert, .key = p->key, .ca = p->ca, .crl = p->crl,
+		.log = t->log, .cert = p->cert, .key = p->key, .ca = p->ca, .crl = p->crl, .why = p->why,
 		.checks_server = p->checks_server, .needs_ocsp = p->needs_ocsp });
 
 	if (err)
@@ -171,13 +189,16 @@ int transport_listen_as(struct transport *t, const struct transport_listen *p, u
 	do
 		err = listener_open(t, p, &l);
 	while (err == UV_EADDRINUSE && --tries);
+	if (!err && p->protos == SIP_PROTO_BIT(SIP_TLS) && !(p->is_extra && t->tls_client)) {
+		err = take_client(t, p->tls);
+		if (err)
+			listener_drop(l);
+	}
 	if (err)
 		return err;
 	listener_add(t, l, *id);
 	*id = l->id;
-	if (p->protos != SIP_PROTO_BIT(SIP_TLS) || (p->is_extra && t->tls_client))
-		return 0;
-	return take_client(t, p->tls);
+	return 0;
 }
 
 int transport_listen_on(struct transport *t, const struct transport_listen *p)
@@ -185,16 +206,6 @@ int transport_listen_on(struct transport *t, const struct transport_listen *p)
 	uint64_t id = 0;
 
 	return transport_listen_as(t, p, &id);
-}
-
-/* The address shall be free now, not when libuv gets round to it; a handle that is closing doesn't look at its socket any more. */
-static void close_sockets(struct listener *l)
-{
-	if (l->udp_poll.data)
-		close(l->udp_fd);
-	if (l->poll.data)
-		close(l->fd);
-	l->udp_fd = l->fd = -1;
 }
 
 void transport_unlisten(struct transport *t, uint64_t id)
@@ -212,11 +223,11 @@ void transport_unlisten(struct transport *t, uint64_t id)
 	if (l->vhost) {
 		l->next = t->retired;
 		t->retired = l;
+		listener_close(l);
+		close_sockets(l);
 	} else {
-		l->is_listening = false; /* freed with its last handle */
+		listener_drop(l);
 	}
-	listener_close(l);
-	close_sockets(l);
 }
 
 int transport_listen(struct transport *t, const char *addr, uint16_t port)

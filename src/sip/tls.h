@@ -25,6 +25,8 @@ struct tls_context;
 /* PEM files: a certificate with its chain; key NULL: in cert. ocsp: what its authority says of it (ocsp.h), shown to clients that ask; NULL: nothing */
 struct tls_pair { const char *cert, *key, *ocsp; };
 
+#define TLS_WHY_MAX 512
+
 struct tls_context_params {
 	const struct log *log;
 	const char *cert, *key;  /* PEM files, the chain in cert; NULL: none (a client's side needs none) */
@@ -36,9 +38,12 @@ struct tls_context_params {
 	bool asks_client;        /* server's side: asks for a certificate, takes none for an answer */
 	bool needs_client;       /* server's side: refuses who has none that is good */
 	bool checks_server;      /* client's side: refuses servers whose certificate isn't good for the name called */
+	char *why;               /* of TLS_WHY_MAX bytes: gets what is wrong with a file, which then isn't logged; NULL: it is */
 	bool needs_ocsp;         /* client's side, with that: refuses those that don't show that it isn't revoked (RFC 6066 §8) */
 };
 
+/* A file that can't be read: its errno (-ENOENT, -EACCES); one that is no good, or no key's: -EINVAL; -ENOMEM. What it is about a
+ * file is logged, or written to p->why. */
 int tls_context_new(struct tls_context **out, const struct tls_context_params *p);
 /* Reads the files again. When they are broken the former ones stay in force and the error is logged. */
 int tls_context_reload(struct tls_context *c);

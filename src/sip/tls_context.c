@@ -18,13 +18,18 @@
 
 /* ---- one certificate ---- */
 
-static const char *ssl_error(char buf[160])
+/* Why a file isn't good, for the log, and as errno: the system's where it can't be read (ENOENT, EACCES), ENOMEM, else EINVAL. OpenSSL's
+ * first error is the cause; the others say where it was met. */
+static int ssl_error(char buf[160])
 {
-	unsigned long code = ERR_peek_last_error();
+	unsigned long code = ERR_peek_error();
+	int reason = ERR_GET_REASON(code);
 
 	ERR_error_string_n(code, buf, 160);
 	ERR_clear_error();
-	return buf;
+	if (ERR_SYSTEM_ERROR(code) && reason > 0)
+		return -reason;
+	return reason == ERR_R_MALLOC_FAILURE ? -ENOMEM : -EINVAL;
 }
 
 /* They are only kept with the authorities: cert_is_revoked() looks at them. A session that goes on with an earlier handshake would show no
@@ -57,6 +62,18 @@ static int go_on(int ok, X509_STORE_CTX *store)
 	return 1;
 }
 
+static void refuse(const struct tls_context *c, const struct tls_pair *pair, const char *why)
+{
+	char text[TLS_WHY_MAX];
+
+	snprintf(text, sizeof(text), "certificate %s, key %s, authorities %s, revoked %s: %s", pair->cert ? pair->cert : "-",
+		 pair->key ? pair->key : "-", c->ca ? c->ca : "-", c->crl ? c->crl : "-", why);
+	if (c->p.why)
+		strcpy(c->p.why, text);
+	else
+		log_error(c->p.log, "%s", text);
+}
+
 static int load_pair(const struct tls_context *c, const struct tls_pair *pair, SSL_CTX **out)
 {
 	SSL_CTX *ssl = SSL_CTX_new(TLS_method());
@@ -72,10 +89,11 @@ static int load_pair(const struct tls_context *c, const struct tls_pair *pair, S
 	SSL_CTX_set_session_id_context(ssl, (const unsigned char *)"sip", 3);
 	if (c->p.asks_client || c->p.needs_client)
 		SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | (c->p.needs_client ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), go_on);
+	ERR_clear_error();
 	err = load_files(c, pair, ssl);
 	if (err) {
-		log_error(c->p.log, "certificate %s, key %s, authorities %s, revoked %s: %s", pair->cert ? pair->cert : "-",
-			  pair->key ? pair->key : "-", c->ca ? c->ca : "-", c->crl ? c->crl : "-", ssl_error(why));
+		err = ssl_error(why);
+		refuse(c, pair, why);
 		SSL_CTX_free(ssl);
 		return err;
 	}
@@ -126,7 +144,7 @@ static void load_staple(const struct tls_context *c, const struct tls_pair *pair
 	int err = pair->ocsp ? ocsp_staple_read(out, pair->ocsp, SSL_CTX_get0_certificate(ssl)) : 0;
 
 	if (err)
-		log_warn(c->p.log, "certificate %s is shown without %s: %s", pair->cert, pair->ocsp, strerror(-err));
+		log_warn(c->p.why ? NULL : c->p.log, "certificate %s is shown without %s: %s", pair->cert, pair->ocsp, strerror(-err));
 	else if (*out)
 		ocsp_staple_show(*out, ssl);
 }
@@ -257,6 +275,7 @@ int tls_context_new(struct tls_context **out, const struct tls_context_params *p
 		c->changed = files_changed(c);
 		err = load(c, &c->certs);
 	}
+	c->p.why = NULL; /* of now alone: what becomes of the files later is logged */
 	if (err) {
 		tls_context_free(c);
 		return err;

@@ -85,6 +85,7 @@ struct transport_tls {
 	const char *crl;              /* lists of what those have revoked: connections with such a peer end when they are read; NULL: none */
 	const struct tls_pair *more;  /* further certificates, for who calls one of their names (tls.h); cert for all others */
 	unsigned nmore;
+	char *why;                    /* of TLS_WHY_MAX bytes: as in tls.h, for this once; NULL: it is logged */
 	bool asks_client, needs_client, checks_server;
 	bool needs_ocsp;              /* with checks_server: servers must show that their certificate isn't revoked */
 };
@@ -108,7 +109,7 @@ struct transport_listen {
 };
 /* As above; -EINVAL also for a malformed network. */
 int transport_listen_on(struct transport *t, const struct transport_listen *p);
-/* The same; *id (in): 0, or that of one that was removed, whose place it takes: what has its flow goes on by this one; (out) its own. -ENOSPC:
+/* The same, and as it was when it fails; *id (in): 0, or that of one that was removed, whose place it takes: what has its flow goes on by this one; (out) its own. -ENOSPC:
  * there have been too many. */
 int transport_listen_as(struct transport *t, const struct transport_listen *p, uint64_t *id);
 /* It accepts nothing any more, and its address is free at once. Connections that came to it go on; what was to be sent by its datagrams is

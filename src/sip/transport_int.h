@@ -50,12 +50,14 @@ struct listener {
 	struct tls_context *tls;         /* TLS and WSS */
 	char *origins;                   /* WS and WSS: who may connect, NULL: anybody */
 	struct lws_vhost *vhost;         /* WS and WSS */
+	unsigned nconns;                 /* of these */
 	int fd;                          /* all but UDP: the socket below poll */
 	uint64_t id;
 	union sockaddr_any addr;         /* as bound, with its port */
 	bool is_wildcard;
 	union sockaddr_any external;     /* what those see who aren't in networks */
 	struct networks *networks;       /* NULL: no NAT */
+	bool is_left;                    /* removed, and without connections at the last sweep */
 	bool is_listening;               /* in the transport's list, freed with it; else freed with its last handle */
 	unsigned handles;                /* open ones of these; all but UDP have poll alone */
 	int udp_fd;                      /* UDP: the socket below udp_poll */
@@ -109,7 +111,7 @@ struct transport {
 	const struct log *log;
 	struct transport_handler h;
 	void *arg;
-	struct listener *listeners, *retired; /* retired: WebSockets may still refer to them; freed at the end */
+	struct listener *listeners, *retired; /* retired: WebSockets still refer to them, or have just now */
 	uint64_t last_listener;          /* the highest id so far */
 	struct tcp_conn *conns;          /* by id */
 	struct tcp_conn *conns_addr, *conns_alias;

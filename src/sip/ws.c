@@ -29,7 +29,7 @@ struct ws_conn {
 	UT_hash_handle hh;       /* by id */
 	struct transport *transport;
 	struct lws *wsi;
-	const struct listener *listener;
+	struct listener *listener;
 	uint64_t id;
 	union sockaddr_any peer, local;
 	char *buf;               /* the message coming in */
@@ -82,7 +82,7 @@ static struct ws_conn *conn_of(struct lws *wsi)
 	return conn_find(t, (uint64_t)(uintptr_t)lws_get_opaque_user_data(wsi));
 }
 
-static struct ws_conn *conn_new(const struct listener *l)
+static struct ws_conn *conn_new(struct listener *l)
 {
 	struct transport *t = l->transport;
 	struct ws_conn *c = calloc(1, sizeof(*c));
@@ -91,12 +91,14 @@ static struct ws_conn *conn_new(const struct listener *l)
 		return NULL;
 	c->transport = t;
 	c->listener = l;
+	l->nconns++;
 	c->id = t->next_id++;
 	c->out_end = &c->out;
 	c->began_ms = c->heard_ms = c->said_ms = uv_now(t->loop);
 	HASH_ADD(hh, t->ws->conns, id, sizeof(c->id), c);
 	if (c->hh.tbl)
 		return c;
+	l->nconns--;
 	free(c);
 	return NULL;
 }
@@ -106,6 +108,7 @@ static void conn_free(struct ws_conn *c)
 	struct transport *t = c->transport;
 
 	HASH_DEL(t->ws->conns, c);
+	c->listener->nconns--;
 	gate_leave(t->gate, &c->peer);
 	while (c->out) {
 		struct ws_out *o = c->out;
@@ -558,7 +561,32 @@ int ws_listen(struct listener *l)
 		err = accept_open(l, take_socket);
 	if (!err)
 		err = vhost_new(l);
-	return err ? err : accept_start(l);
+	if (!err)
+		err = accept_start(l);
+	if (err && l->vhost) { /* the listener is to go */
+		lws_vhost_destroy(l->vhost);
+		l->vhost = NULL;
+	}
+	return err;
+}
+
+/* Of listeners that were removed: a sweep ago at least libwebsockets has let go of their last connections. */
+static void retired_sweep(struct transport *t)
+{
+	struct listener **at = &t->retired;
+
+	while (*at) {
+		struct listener *l = *at;
+
+		if (l->nconns || l->handles || !l->is_left) {
+			l->is_left = l->nconns == 0;
+			at = &l->next;
+			continue;
+		}
+		*at = l->next;
+		lws_vhost_destroy(l->vhost);
+		listener_free(l);
+	}
 }
 
 /* ---- limits, and the end ---- */
@@ -570,6 +598,7 @@ void ws_sweep(struct transport *t, uint64_t now)
 	if (!t->ws || t->is_closing)
 		return;
 	lost_sweep(t->ws);
+	retired_sweep(t);
 	HASH_ITER(hh, t->ws->conns, c, next) {
 		if (c->is_doomed || (c->is_refused && now - c->began_ms > REFUSED_MAX_MS) || (c->partial_since_ms && now - c->partial_since_ms > TCP_PARTIAL_MAX_MS) ||
 		    (!c->is_used && now - c->began_ms > TCP_SILENT_MAX_MS) || now - c->heard_ms > WS_DEAD_MS ||

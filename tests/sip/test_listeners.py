@@ -99,9 +99,12 @@ def test_row_that_cannot_be_served_says_so_and_is_tried_again(listeners):
     stands(office, 5090)                                                     # as soon as it is free
     add(office, "tls", 5091)
     office.sql("UPDATE pbx.listener SET certificate = '/nowhere.pem' WHERE port = 5091")
-    wait_until(lambda: office.sql("SELECT error FROM pbx.listener_state WHERE port = 5091")[0][0])
+    stands(office, 5091, "certificate /nowhere.pem,%%No such file")
     assert is_open(office, 5091)                                             # as it was
-    office.sql("UPDATE pbx.listener SET certificate = NULL WHERE port = 5091")
+    office.sql("UPDATE pbx.listener SET certificate_key = '/nowhere.key' WHERE port = 5091")
+    stands(office, 5091, "key /nowhere.key,%%No such file")
+    assert office.log.count("certificate /nowhere.pem") == 2                         # told once each, however often it is tried
+    office.sql("UPDATE pbx.listener SET certificate = NULL, certificate_key = NULL WHERE port = 5091")
     stands(office, 5091)
 
 

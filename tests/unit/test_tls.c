@@ -510,10 +510,11 @@ static void test_tls_certificate_is_that_of_the_name_called(void **state)
 	assert_false(serves_name(server, client, "two.example.com"));
 	unlink(b->path3);
 	authority_issue(&b->ca, "x", "DNS:newer.example.com", b->path);
-	assert_int_equal(tls_context_reload(server), -EINVAL);
+	assert_int_equal(tls_context_reload(server), -ENOENT);
 	assert_true(serves_name(server, client, "one.example.com") && serves_name(server, client, "three.example.com"));
 	tls_context_free(server);
 	tls_context_free(client);
+	authority_issue(&b->ca, "x", "DNS:three.example.com", b->path3);
 	more[1].key = b->path2;
 	assert_int_equal(tls_context_new(&server, &(struct tls_context_params){ .cert = b->path, .more = more, .nmore = 2 }), -EINVAL);
 }
@@ -601,9 +602,12 @@ static void test_tls_context_refuses_bad_files(void **state)
 
 	authority_issue(&b->ca, "a", NULL, b->path);
 	authority_issue(&b->ca, "b", NULL, b->path2);
-	assert_int_equal(tls_context_new(&c, &(struct tls_context_params){ .cert = "/nowhere.pem" }), -EINVAL);
+	assert_int_equal(tls_context_new(&c, &(struct tls_context_params){ .cert = "/nowhere.pem" }), -ENOENT);
 	assert_int_equal(tls_context_new(&c, &(struct tls_context_params){ .cert = b->path, .key = b->path2 }), -EINVAL);
-	assert_int_equal(tls_context_new(&c, &(struct tls_context_params){ .ca = "/nowhere.pem" }), -EINVAL);
+	assert_int_equal(tls_context_new(&c, &(struct tls_context_params){ .ca = "/nowhere.pem" }), -ENOENT);
+	assert_int_equal(tls_context_new(&c, &(struct tls_context_params){ .cert = b->path, .key = "/nowhere.pem" }), -ENOENT);
+	assert_int_equal(tls_context_new(&c, &(struct tls_context_params){ .cert = b->path, .crl = "/nowhere.pem" }), -ENOENT);
+	assert_int_equal(tls_context_new(&c, &(struct tls_context_params){ .cert = "/dev/null" }), -EINVAL);
 }
 
 int main(void)

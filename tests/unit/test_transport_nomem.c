@@ -478,6 +478,7 @@ static void play(const struct part *part)
 	arm(false);
 	if (part->play != OPEN)
 		assert_int_equal(err, 0);
+	assert_int_equal(b.t && b.t->listeners, !err); /* as it was, when it can't be */
 	if (part->play == ASKED)
 		play_asked(&b, part->proto);
 	else if (part->play != OPEN)

@@ -502,6 +502,12 @@ static void open_secure(struct fx *fx, struct tls_context *client, const char *d
 	fx->nin = 0;
 }
 
+static void sweep_turn(struct fx *fx)
+{
+	ws_sweep(fx->t, uv_now(&fx->loop));
+	uv_run(&fx->loop, UV_RUN_NOWAIT);
+}
+
 /* The certificate is that of tls.c: read again, it is shown to the next who comes, and who is there stays. */
 static void test_transport_ws_secure_shows_the_certificate_of_now(void **state)
 {
@@ -510,6 +516,7 @@ static void test_transport_ws_secure_shows_the_certificate_of_now(void **state)
 	struct authority authority;
 	struct tls_context *client;
 	struct tls *first_tls;
+	uint64_t listener = 0;
 	int first;
 
 	assert_non_null(mkdtemp(dir));
@@ -519,7 +526,7 @@ static void test_transport_ws_secure_shows_the_certificate_of_now(void **state)
 	authority_issue(&authority, "pbx", "DNS:old.example.com", cert);
 	authority_save(&authority, ca);
 	assert_int_equal(tls_context_new(&client, &(struct tls_context_params){ .ca = ca }), 0);
-	assert_int_equal(transport_listen_on(fx->t, &(struct transport_listen){ .addr = "127.0.0.1", .protos = SIP_PROTO_BIT(SIP_WSS), .tls = &(struct transport_tls){ .cert = cert } }), 0);
+	assert_int_equal(transport_listen_as(fx->t, &(struct transport_listen){ .addr = "127.0.0.1", .protos = SIP_PROTO_BIT(SIP_WSS), .tls = &(struct transport_tls){ .cert = cert } }, &listener), 0);
 	open_secure(fx, client, "old.example.com");
 	peer_frame(fx, 0x81, buf, message(buf, sizeof(buf), 0));
 	pump(fx, fx->ngot, 1u);
@@ -536,6 +543,18 @@ static void test_transport_ws_secure_shows_the_certificate_of_now(void **state)
 	fx->tls = first_tls;
 	peer_frame(fx, 0x81, buf, message(buf, sizeof(buf), 0));
 	pump(fx, fx->ngot, 2u);
+	/* Removed, the listener stays for as long as there is one who came by it. */
+	transport_unlisten(fx->t, listener);
+	assert_int_equal(transport_ws_port(fx->t, true), 0);
+	for (unsigned i = 0; i < 3; i++)
+		sweep_turn(fx);
+	assert_non_null(fx->t->retired);
+	peer_frame(fx, 0x81, buf, message(buf, sizeof(buf), 0));
+	pump(fx, fx->ngot, 3u);
+	peer_close(fx);
+	pump(fx, fx->nclosed, 2u);
+	pump(fx, (sweep_turn(fx), fx->t->retired == NULL), true);
+	peer_open(fx); /* the other goes on */
 	tls_context_free(client);
 	authority_fini(&authority);
 	unlink(cert);
