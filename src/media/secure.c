@@ -1,7 +1,8 @@
 /* secure.c - SRTP contexts by libsrtp2 (see secure.h).
  *
  * A context takes any SSRC: the key says whose packets they are. libsrtp2 keeps state for each SSRC it has met, for ever; a peer may
- * change its SSRC as often as it likes, so the oldest is forgotten when there are too many.
+ * change its SSRC as often as it likes, so when there are too many the one that is silent for longest is forgotten, and first of those that have
+ * been heard once only: with a source that goes on its roll-over counter would go, and nothing of it could be read any more.
  */
 #include "media/secure.h"
 
@@ -43,8 +44,8 @@ static const struct suite {
 struct secure {
 	srtp_t tx, rx;
 	bool tx_has_mki, rx_has_mki;
-	uint32_t ssrcs[SSRCS_MAX];
-	unsigned nssrcs, next;   /* next: the oldest, when all places are taken */
+	struct source { uint32_t ssrc; bool has_gone_on; } sources[SSRCS_MAX]; /* the one heard last is first */
+	unsigned nsources;
 };
 
 enum secure_suite secure_suite_find(const char *name)
@@ -192,7 +193,7 @@ void secure_renew(struct secure **to, struct secure *fresh)
 		context_free(s->rx);
 		s->rx = fresh->rx;
 		s->rx_has_mki = fresh->rx_has_mki;
-		s->nssrcs = s->next = 0;
+		s->nsources = 0;
 	}
 	free(fresh);
 }
@@ -221,19 +222,38 @@ static uint32_t ssrc_at(const uint8_t *p, size_t at)
 	return ssrc;
 }
 
+/* Returns the place that is free then. */
+static unsigned forget_one(struct secure *s)
+{
+	unsigned i = SSRCS_MAX - 1;
+
+	while (i && s->sources[i].has_gone_on)
+		i--;
+	if (s->sources[i].has_gone_on)
+		i = SSRCS_MAX - 1;
+	srtp_remove_stream(s->rx, s->sources[i].ssrc);
+	return i;
+}
+
 /* A packet with this SSRC (in network order) was the peer's. */
 static void remember(struct secure *s, uint32_t ssrc)
 {
-	for (unsigned i = 0; i < s->nssrcs; i++)
-		if (s->ssrcs[i] == ssrc)
-			return;
-	if (s->nssrcs < SSRCS_MAX) {
-		s->ssrcs[s->nssrcs++] = ssrc;
+	struct source now = { .ssrc = ssrc };
+	unsigned i = 0;
+
+	while (i < s->nsources && s->sources[i].ssrc != ssrc)
+		i++;
+	if (i == 0 && s->nsources) {
+		s->sources[0].has_gone_on = true;
 		return;
 	}
-	srtp_remove_stream(s->rx, s->ssrcs[s->next]);
-	s->ssrcs[s->next] = ssrc;
-	s->next = (s->next + 1) % SSRCS_MAX;
+	now.has_gone_on = i < s->nsources;
+	if (i == SSRCS_MAX)
+		i = forget_one(s);
+	else if (i == s->nsources)
+		s->nsources++;
+	memmove(s->sources + 1, s->sources, i * sizeof(now));
+	s->sources[0] = now;
 }
 
 size_t secure_open(struct secure *s, uint8_t *p, size_t n)

@@ -365,6 +365,41 @@ static void test_secure_many_sources_take_bounded_memory(void **state)
 	secure_free(b);
 }
 
+/* With its state one that goes on would lose its roll-over counter, here after the first wrap of its numbers. */
+static void test_secure_source_that_goes_on_is_not_forgotten(void **state)
+{
+	struct secure_params pa = params_of(SECURE_AES_CM_128_80, 1, 2), pb = params_of(SECURE_AES_CM_128_80, 2, 1);
+	struct secure *a = make(&pa), *b = make(&pb);
+	struct packet p;
+
+	(void)state;
+	for (unsigned seq = 65000; seq < 66000; seq++) {
+		p = packet_of(1000, (uint16_t)seq, 1);
+		seal(a, &p);
+		assert_true(opens(b, p));
+	}
+	for (uint32_t i = 0; i < 1000; i++) { /* so many others between two of its packets, and at last two that go on, too */
+		if (i % 50 == 0) {
+			p = packet_of(1000, (uint16_t)(66000 + i / 50), 1);
+			seal(a, &p);
+			assert_true(opens(b, p));
+		}
+		p = packet_of(2000 + i, 1, 1);
+		seal(a, &p);
+		assert_true(opens(b, p));
+	}
+	for (uint16_t seq = 2; seq < 10; seq++) {
+		p = packet_of(2998 + seq % 2, seq, 1);
+		seal(a, &p);
+		assert_true(opens(b, p));
+	}
+	p = packet_of(1000, (uint16_t)66020, 1);
+	seal(a, &p);
+	assert_true(opens(b, p));
+	secure_free(a);
+	secure_free(b);
+}
+
 static void test_secure_refuses_what_cannot_be(void **state)
 {
 	struct secure_params p = params_of(SECURE_NONE, 1, 2);
@@ -591,6 +626,7 @@ int main(void)
 		cmocka_unit_test(test_secure_mki_tells_the_key),
 		cmocka_unit_test(test_secure_renewal_keeps_what_is_the_same),
 		cmocka_unit_test(test_secure_many_sources_take_bounded_memory),
+		cmocka_unit_test(test_secure_source_that_goes_on_is_not_forgotten),
 		cmocka_unit_test(test_secure_refuses_what_cannot_be),
 		cmocka_unit_test(test_secure_streams_of_all_kinds_are_bridged),
 		cmocka_unit_test(test_secure_stream_survives_hold_and_handover),
