@@ -301,6 +301,11 @@ int dtls_new(struct dtls **out, const struct dtls_identity *id, const struct dtl
 	return 0;
 }
 
+void dtls_redirect(struct dtls *d, void *arg)
+{
+	d->arg = arg;
+}
+
 void dtls_free(struct dtls *d)
 {
 	if (!d)

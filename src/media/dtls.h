@@ -59,6 +59,7 @@ struct dtls;
 /* p is copied. send gets each datagram of ours, from within the calls below. -ENOMEM. */
 int dtls_new(struct dtls **out, const struct dtls_identity *id, const struct dtls_params *p,
 	     void (*send)(const uint8_t *p, size_t n, void *arg), void *arg);
+void dtls_redirect(struct dtls *d, void *arg);      /* what send gets from now on */
 void dtls_free(struct dtls *d);                     /* NULL: nothing */
 /* Client: sends its first flight. */
 enum dtls_status dtls_start(struct dtls *d);

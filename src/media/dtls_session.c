@@ -6,6 +6,9 @@
  *   ssl, not done       a handshake is under way (with a listening server: perhaps)
  *   ssl, done           the server keeps its last flight
  *   no ssl, done        the keys are in use and nothing else is left
+ *
+ * A server's handshakes with strangers go on beside it, in parts of their own (its rivals): the first that comes to a good end becomes the
+ * part's, and the others end.
  */
 #define LOG_MODULE "media"
 #include "media/dtls_session.h"
@@ -15,8 +18,8 @@
 #include <utlist.h>
 
 #define CHECK_MS 1000         /* how often is looked whether the last flight has come */
-#define QUIET_MS 2000         /* of a handshake with a stranger, until another may try */
-#define QUIET_EXPECTED_MS 5000 /* of one with whom we expect: longer than two flights in a row that got lost (RFC 6347 §4.2.4.1) */
+#define QUIET_MS 2000         /* of a handshake with a stranger, until another may have its place, */
+#define RIVAL_MS 5000         /* or its age: longer than two flights in a row that got lost (RFC 6347 §4.2.4.1) */
 #define ELSEWHERE_MS 500      /* whom we call on has so long to answer from where he is called, alone */
 #define TYPE_ALERT 21
 
@@ -32,8 +35,11 @@ struct datagram {
 
 struct part {
 	struct dtls_session *of;
+	unsigned kind;           /* PART_RTP, PART_RTCP */
+	struct part *main;       /* a rival's: whose; else NULL */
+	struct part *rivals, *next;
 	struct dtls *ssl;
-	struct addr peer;        /* of the handshake: where ours goes; unset: nobody's yet */
+	struct addr peer;        /* of the handshake: where ours goes; unset: nobody's yet, a rival listens */
 	struct addr heard;       /* where the last of theirs came from */
 	bool is_done, is_again;  /* is_again: done, and another handshake may begin */
 	bool wants_start;        /* a client's first flight is due */
@@ -80,6 +86,7 @@ struct dtls_session *dtls_session_new(const struct dtls_identity *id, const stru
 	}
 	for (unsigned i = 0; i < NPARTS; i++) {
 		d->parts[i].of = d;
+		d->parts[i].kind = i;
 		timer_init(&d->parts[i].timer, on_timer, &d->parts[i]);
 	}
 	timer_init(&d->deadline, on_deadline, d);
@@ -94,8 +101,15 @@ void dtls_session_free(struct dtls_session *d)
 		return;
 	LL_FOREACH_SAFE(d->inbox, g, next)
 		free(g);
-	for (unsigned i = 0; i < NPARTS; i++)
+	for (unsigned i = 0; i < NPARTS; i++) {
+		struct part *r, *after;
+
+		LL_FOREACH_SAFE(d->parts[i].rivals, r, after) {
+			dtls_free(r->ssl);
+			free(r);
+		}
 		dtls_free(d->parts[i].ssl);
+	}
 	secure_free(d->shut);
 	free(d);
 }
@@ -138,8 +152,13 @@ void dtls_session_detach(struct rtp_session *s)
 		return;
 	dequeue(d);
 	timer_stop(s->worker->timers, &d->deadline);
-	for (unsigned i = 0; i < NPARTS; i++)
+	for (unsigned i = 0; i < NPARTS; i++) {
+		struct part *r;
+
 		timer_stop(s->worker->timers, &d->parts[i].timer);
+		LL_FOREACH(d->parts[i].rivals, r)
+			timer_stop(s->worker->timers, &r->timer);
+	}
 }
 
 /* From when media are expected, and for each association anew. */
@@ -161,8 +180,13 @@ void dtls_session_attach(struct rtp_session *s)
 	if (!d)
 		return;
 	arm_deadline(d, false);
-	for (unsigned i = 0; i < NPARTS; i++)
+	for (unsigned i = 0; i < NPARTS; i++) {
+		struct part *r;
+
 		timer_start(s->worker->timers, &d->parts[i].timer, 1);
+		LL_FOREACH(d->parts[i].rivals, r)
+			timer_start(s->worker->timers, &r->timer, 1);
+	}
 	if (has_work(d))
 		enqueue(d);
 }
@@ -199,12 +223,25 @@ static void forget(struct part *p)
 	timer_stop(worker_of(p->of)->timers, &p->timer);
 }
 
+static void rival_end(struct part *r)
+{
+	forget(r);
+	LL_DELETE(r->main->rivals, r);
+	free(r);
+}
+
+static void rivals_end(struct part *p)
+{
+	while (p->rivals)
+		rival_end(p->rivals);
+}
+
 /* Which of the session's contexts the part's keys are for. */
 static struct secure **contexts_of(struct part *p)
 {
 	struct rtp_session *s = p->of->s;
 
-	return p == &p->of->parts[PART_RTP] ? &s->secure : &s->rtcp_secure;
+	return p->kind == PART_RTP ? &s->secure : &s->rtcp_secure;
 }
 
 static int take_keys(struct part *p)
@@ -216,7 +253,7 @@ static int take_keys(struct part *p)
 	if (err)
 		return err;
 	err = secure_new(&fresh, NULL, &keys);
-	if (!err && p == &p->of->parts[PART_RTP]) {
+	if (!err && p->kind == PART_RTP) {
 		struct event e = { .secured = keys.suite };
 
 		rtp_session_event(p->of->s, EV_SECURED, &e);
@@ -227,16 +264,32 @@ static int take_keys(struct part *p)
 	return err;
 }
 
+/* A stranger's has come to nothing. */
+static void rival_failed(struct part *r, enum stream_insecure why)
+{
+	struct dtls_session *d = r->of;
+
+	if (r->main->is_done || r->kind == PART_RTCP)
+		count_one(&worker_of(d)->count.handshakes_failed);
+	else
+		report(d, why, false);
+	rival_end(r);
+}
+
 static void failed(struct part *p, enum dtls_status status)
 {
 	struct dtls_session *d = p->of;
 	enum stream_insecure why = status == DTLS_WRONG_CERTIFICATE ? STREAM_WRONG_CERTIFICATE : STREAM_HANDSHAKE_BROKEN;
 	bool is_mixed = p->is_mixed;
 
+	if (p->main) {
+		rival_failed(p, why);
+		return;
+	}
 	forget(p);
 	p->is_again = false;
 	/* Where media are safe already, another try that came to nothing leaves them so. */
-	if (p->is_done || p == &d->parts[PART_RTCP])
+	if (p->is_done || p->kind == PART_RTCP)
 		count_one(&worker_of(d)->count.handshakes_failed);
 	else
 		report(d, why, d->params.is_client && !is_mixed);
@@ -244,30 +297,6 @@ static void failed(struct part *p, enum dtls_status status)
 		p->wants_start = true;
 		enqueue(d);
 	}
-}
-
-static void succeeded(struct part *p)
-{
-	struct dtls_session *d = p->of;
-	struct rtp_session *s = d->s;
-
-	if (take_keys(p) != 0) {
-		failed(p, DTLS_BROKEN);
-		return;
-	}
-	p->is_done = true;
-	p->is_again = false;
-	p->done_us = s->worker->now_us;
-	p->packets = s->packets_received;
-	count_one(&s->worker->count.handshakes);
-	if (p == &d->parts[PART_RTP]) {
-		timer_stop(s->worker->timers, &d->deadline);
-		rtp_session_prove(s, &p->heard);
-	} else {
-		s->rtcp_source = p->heard;
-	}
-	if (d->params.is_client) /* the server's last flight is here, so all of ours has come */
-		forget(p);
 }
 
 static void watch(struct part *p)
@@ -283,6 +312,52 @@ static void watch(struct part *p)
 		timer_stop(t, &p->timer);
 }
 
+/* The stranger is the peer: his handshake is the part's now. */
+static struct part *rival_wins(struct part *r)
+{
+	struct part *p = r->main;
+
+	forget(p);
+	p->ssl = r->ssl;
+	p->peer = r->peer;
+	p->heard = r->heard;
+	p->heard_us = r->heard_us;
+	dtls_redirect(p->ssl, p);
+	r->ssl = NULL;
+	rival_end(r);
+	return p;
+}
+
+static void succeeded(struct part *p)
+{
+	struct dtls_session *d = p->of;
+	struct rtp_session *s = d->s;
+
+	if (take_keys(p) != 0) {
+		failed(p, DTLS_BROKEN);
+		return;
+	}
+	if (p->main)
+		p = rival_wins(p);
+	rivals_end(p);
+	p->is_done = true;
+	p->is_again = false;
+	p->done_us = s->worker->now_us;
+	p->packets = s->packets_received;
+	count_one(&s->worker->count.handshakes);
+	if (p->kind == PART_RTP) {
+		timer_stop(s->worker->timers, &d->deadline);
+		rtp_session_prove(s, &p->heard);
+	} else {
+		s->rtcp_source = p->heard;
+	}
+	if (d->params.is_client) /* the server's last flight is here, so all of ours has come */
+		forget(p);
+	else
+		watch(p);
+}
+
+/* A rival may be gone after that. */
 static void stepped(struct part *p, enum dtls_status status)
 {
 	bool is_kept = p->is_done && !p->is_again; /* nothing can become of what is done */
@@ -291,7 +366,7 @@ static void stepped(struct part *p, enum dtls_status status)
 		succeeded(p);
 	else if (status > DTLS_DONE && !is_kept)
 		failed(p, status);
-	if (p->ssl)
+	else if (p->ssl)
 		watch(p);
 }
 
@@ -301,7 +376,7 @@ static void on_send(const uint8_t *data, size_t n, void *arg)
 {
 	const struct part *p = arg;
 	const struct rtp_session *s = p->of->s;
-	int fd = p == &p->of->parts[PART_RTP] ? s->rtp_fd : s->rtcp_fd;
+	int fd = p->kind == PART_RTP ? s->rtp_fd : s->rtcp_fd;
 
 	/* A pending ICMP error takes the place of the first. */
 	for (int i = 0; i < 2; i++)
@@ -326,7 +401,7 @@ static const struct addr *target_of(const struct part *p)
 	const struct rtp_session *s = p->of->s;
 	const struct addr *to = latch_target(&s->latch);
 
-	if (p == &p->of->parts[PART_RTCP])
+	if (p->kind == PART_RTCP)
 		to = s->agent ? &s->rtcp_source : &s->config.remote_rtcp;
 	return to && addr_is_set(to) ? to : NULL;
 }
@@ -354,65 +429,115 @@ static bool is_expected(const struct part *p, const struct addr *from)
 
 	if (s->agent)
 		return agent_accepts(s, from);
-	if (p == &p->of->parts[PART_RTP])
+	if (p->kind == PART_RTP)
 		return s->latch.locked ? addr_eq(from, &s->latch.source) : addr_eq(from, &s->config.remote);
 	return addr_eq(from, &s->config.remote_rtcp) || (s->latch.locked && addr_same_host(from, &s->latch.source));
 }
 
-static bool is_quiet(const struct part *p, uint64_t ms)
+/* ---- strangers ---- */
+
+static bool is_old(const struct part *r)
 {
-	return worker_of(p->of)->now_us - p->heard_us > ms * 1000;
+	uint64_t now = worker_of(r->of)->now_us;
+
+	return now - r->heard_us > QUIET_MS * 1000 || now - r->begun_us > RIVAL_MS * 1000;
 }
 
-/* Is the handshake under way to give way to another's? */
-static bool is_free(const struct part *p, const struct addr *from)
+/* Of IPv6 a host has as many addresses as it likes. */
+static bool is_same_site(const struct addr *a, const struct addr *b)
 {
-	if (!addr_is_set(&p->peer) || is_expected(p, from))
-		return true;
-	return is_quiet(p, is_expected(p, &p->peer) ? QUIET_EXPECTED_MS : QUIET_MS);
+	if (a->sa.sa_family != AF_INET6 || b->sa.sa_family != AF_INET6)
+		return addr_same_host(a, b);
+	return memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, 8) == 0;
 }
 
-/* From an address that nobody has named: what is under way ends when it has shown its cookie, not before. */
+/* The handshake whose place another stranger's would take: that of his own host, else of all places the one that is quiet for longest. NULL:
+ * there is room. */
+static struct part *in_the_way(const struct part *p, const struct addr *from)
+{
+	struct part *r, *oldest = NULL;
+	unsigned n = 0;
+
+	LL_FOREACH(p->rivals, r) {
+		if (!addr_is_set(&r->peer))
+			continue;
+		if (is_same_site(&r->peer, from))
+			return r;
+		if (!oldest || r->heard_us < oldest->heard_us)
+			oldest = r;
+		n++;
+	}
+	return n < DTLS_RIVALS_MAX ? NULL : oldest;
+}
+
+/* The one that listens to who hasn't shown yet where he is. */
+static struct part *listening(struct part *p)
+{
+	struct part *r;
+
+	LL_FOREACH(p->rivals, r)
+		if (!addr_is_set(&r->peer))
+			return r;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return NULL;
+	r->of = p->of;
+	r->kind = p->kind;
+	r->main = p;
+	timer_init(&r->timer, on_timer, r);
+	LL_PREPEND(p->rivals, r);
+	return r;
+}
+
+/* From an address that nobody has named: until it has shown its cookie, that is all it gets, and it takes nobody's place. */
 static void stranger_calls(struct part *p, const struct datagram *g)
 {
-	struct part before = *p;
-	bool is_busy = p->ssl && addr_is_set(&p->peer); /* else it has only listened to strangers */
+	struct part *other = in_the_way(p, &g->from), *r;
 	enum dtls_status status;
 
-	if (is_busy)
-		p->ssl = NULL;
-	if (begin(p)) {
-		p->peer = p->heard = g->from;
-		if (dtls_listen(p->ssl, &g->from, g->p, g->n, &status)) {
-			if (is_busy)
-				dtls_free(before.ssl);
-			stepped(p, status);
-			return;
-		}
-	}
-	/* The cookie was all that went there. */
-	p->peer = before.peer;
-	p->heard = before.heard;
-	p->heard_us = before.heard_us;
-	if (is_busy) {
-		dtls_free(p->ssl);
-		p->ssl = before.ssl;
-	}
-}
-
-/* A ClientHello of somebody else than the one we are at it with. */
-static void hello(struct part *p, const struct datagram *g)
-{
-	if (!is_free(p, &g->from) || (p->of->s->agent && !is_expected(p, &g->from))) {
+	if (other && !is_old(other)) {
 		count_one(&worker_of(p->of)->count.dropped_source);
 		return;
 	}
-	if (!is_expected(p, &g->from)) {
+	r = listening(p);
+	if (!r || !begin(r))
+		return;
+	r->begun_us = r->heard_us;
+	r->peer = r->heard = g->from;
+	if (!dtls_listen(r->ssl, &g->from, g->p, g->n, &status)) {
+		memset(&r->peer, 0, sizeof(r->peer));
+		return;
+	}
+	if (other)
+		rival_end(other);
+	stepped(r, status);
+}
+
+static struct part *rival_of(const struct part *p, const struct addr *from)
+{
+	struct part *r;
+
+	LL_FOREACH(p->rivals, r)
+		if (addr_is_set(&r->peer) && addr_eq(&r->peer, from))
+			return r;
+	return NULL;
+}
+
+/* A ClientHello of somebody else than those we are at it with. */
+static void hello(struct part *p, const struct datagram *g)
+{
+	bool is_known = is_expected(p, &g->from);
+
+	if (!is_known && p->of->s->agent) {
+		count_one(&worker_of(p->of)->count.dropped_source);
+		return;
+	}
+	if (!is_known) {
 		stranger_calls(p, g);
 		return;
 	}
 	if (p->ssl)
-		forget(p); /* even what listened to strangers */
+		forget(p);
 	if (!begin(p))
 		return;
 	p->peer = p->heard = g->from;
@@ -466,7 +591,11 @@ static bool is_of_peer(struct part *p, const struct datagram *g)
 
 static void take(struct part *p, const struct datagram *g)
 {
-	if (is_of_peer(p, g)) {
+	struct part *rival = rival_of(p, &g->from);
+
+	if (rival)
+		p = rival;
+	if (rival || is_of_peer(p, g)) {
 		p->heard = g->from;
 		p->heard_us = worker_of(p->of)->now_us;
 		stepped(p, dtls_take(p->ssl, g->p, g->n));
@@ -571,6 +700,10 @@ static void on_timer(void *arg)
 			watch(p);
 			return;
 		}
+		if (p->main) {
+			rival_end(p);
+			return;
+		}
 		forget(p); /* nobody answers: begin anew, as long as there is time */
 		p->is_again = false;
 		p->wants_start = d->params.is_client && !p->is_done;
@@ -668,6 +801,7 @@ void dtls_session_configure(struct rtp_session *s, struct dtls_session *fresh)
 	if (!s->config.rtcp_mux) {
 		shut(d, &s->rtcp_secure);
 	} else {
+		rivals_end(&d->parts[PART_RTCP]);
 		forget(&d->parts[PART_RTCP]);
 		secure_free(s->rtcp_secure);
 		s->rtcp_secure = NULL;

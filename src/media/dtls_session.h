@@ -12,8 +12,10 @@
  * With ICE the addresses are those that it has seen checks from, and no others; it chooses, not we.
  *
  * Without it, as server we answer whoever sits at the signalled address, or is already the one we listen to. Anybody else has to show by a cookie that
- * he is where he says, before anything but the cookie goes there. What a stranger does wrong is counted and reported, and ends nothing:
- * only time does, or the peer that we ourselves have called on.
+ * he is where he says, before anything but the cookie goes there. A peer behind NAT is such a stranger until it has shown its
+ * certificate, and others may be before it: up to DTLS_RIVALS_MAX handshakes with strangers go on at once, each from another host, and who shows the
+ * right certificate first is the peer. What a stranger does wrong is counted and reported, and ends nothing: only time does, or the peer
+ * that we ourselves have called on.
  *
  * Where it runs: on the session's worker, between packets. A datagram is taken in like any other and put into a queue; each
  * round of the worker serves one of all its sessions' queues, some 0.3 ms, and then media again: many calls that begin at once delay each
@@ -31,6 +33,7 @@
 #define DTLS_HOLD_MS 300        /* a ClientHello that comes to an association that is there waits for signalling */
 #define DTLS_KEEP_MS 30000      /* a server's last flight is kept, at most */
 #define DTLS_DATAGRAMS_MAX 8    /* that wait, of a session */
+#define DTLS_RIVALS_MAX 4       /* with one association; some 40 KiB each while they last */
 
 struct dtls_session;
 

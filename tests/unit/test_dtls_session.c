@@ -587,6 +587,65 @@ static void test_dtls_session_stranger_does_not_disturb(void **state)
 	bed_free(b);
 }
 
+/* Somebody at 127.0.0.host who calls on p's stream, shows that he is there, and then says no more than that he is still there. */
+static struct phone *squatter_new(struct bed *b, struct phone *p, unsigned host)
+{
+	struct phone *q = phone_new(b, bob, true, true);
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000000 | host) };
+
+	close(q->peer->fd);
+	q->peer->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(q->peer->fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	stream_end(b, q->seen);
+	q->seen = p->seen;
+	phone_begin(b, q);
+	WAIT(b, q, NULL, q->ndtls == 1);
+	q->is_deaf = true;
+	WAIT(b, q, NULL, q->ndtls > 1);
+	return q;
+}
+
+static void squatter_free(struct phone *q)
+{
+	dtls_free(q->d[RTP]);
+	peer_free(q->peer);
+	free(q);
+}
+
+/* Behind a NAT a peer is a stranger like others. One of them doesn't keep it waiting; as many as there is room for do so for some seconds. */
+static void test_dtls_session_squatters_keep_nobody_out(void **state)
+{
+	static const struct { unsigned nsquatters, most_ms; } rows[] = { { 1, 500 }, { DTLS_RIVALS_MAX - 1, 500 }, { DTLS_RIVALS_MAX, 9000 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
+		struct phone *p = phone_new(b, alice, true, true), *squatters[DTLS_RIVALS_MAX];
+		struct peer *elsewhere = peer_new(0, 0, 1);
+		uint64_t began_ms;
+
+		stream_echo(p->seen->s);
+		agree_on(p, p->id, ++nnumbers, elsewhere->port);
+		for (unsigned k = 0; k < rows[i].nsquatters; k++)
+			squatters[k] = squatter_new(b, p, 2 + k);
+		phone_begin(b, p);
+		for (began_ms = b->now_ms; p->status[RTP] != DTLS_DONE && b->now_ms - began_ms < rows[i].most_ms;) {
+			step(b, p, NULL);
+			for (unsigned k = 0; k < rows[i].nsquatters && b->now_ms % 1000 == 0; k++)
+				phone_begin(b, squatters[k]);
+		}
+		assert_int_equal(p->status[RTP], DTLS_DONE);
+		WAIT(b, p, NULL, p->seen->nsecured == 1 && p->seen->nlatched == 1);
+		talk(b, p, p, 5);
+		assert_int_equal(p->seen->nover, 0);
+		for (unsigned k = 0; k < rows[i].nsquatters; k++)
+			squatter_free(squatters[k]);
+		phone_free(b, p);
+		peer_free(elsewhere);
+		bed_free(b);
+	}
+}
+
 static void turn_alone(struct bed *b, unsigned ms)
 {
 	while (ms--) {
@@ -915,6 +974,7 @@ int main(void)
 		cmocka_unit_test(test_dtls_session_stranger_shows_himself),
 		cmocka_unit_test(test_dtls_session_called_peer_answers_from_elsewhere),
 		cmocka_unit_test(test_dtls_session_stranger_does_not_disturb),
+		cmocka_unit_test(test_dtls_session_squatters_keep_nobody_out),
 		cmocka_unit_test(test_dtls_session_alert_of_a_stranger_ends_nothing),
 		cmocka_unit_test(test_dtls_session_hello_of_a_stranger_ends_nothing),
 		cmocka_unit_test(test_dtls_session_last_flight_outlives_a_stranger),
