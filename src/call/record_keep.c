@@ -1,7 +1,7 @@
 /* record_keep.c - removes recordings that have been kept long enough, from time to time and when a domain's rows change, and tells of those that a former process left unfinished.
  *
- * The database knows which; only the server that has a file can remove it. A row goes when its file is gone. Files are
- * removed on libuv's pool, one after the other.
+ * The database knows which; only the server that has a file can remove it. A row goes when its file is gone; one whose file stays is marked, and
+ * isn't named again for an hour, so that the others have their turn. Files are removed on libuv's pool, one after the other.
  */
 #define LOG_MODULE "record"
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 
 struct expired {
 	char recording[CALL_ID_LEN + 1];
+	int err;                 /* why it stays */
 	char path[];
 };
 
@@ -20,7 +21,7 @@ struct removal {
 	struct calls *calls;
 	unsigned n, nremoved;
 	int err;                 /* of the last that stays */
-	struct expired **list;   /* those that are gone come to be NULL-terminated at nremoved */
+	struct expired **list;   /* those that are gone come to be the first nremoved */
 };
 
 static void removal_free(struct removal *r)
@@ -53,10 +54,11 @@ static void on_work(uv_work_t *work)
 
 	for (unsigned i = 0; i < r->n; i++) {
 		struct expired *e = r->list[i];
-		int err = remove_file(e->path);
 
-		if (err) {
-			r->err = err;
+		if (!e->err)
+			e->err = remove_file(e->path);
+		if (e->err) {
+			r->err = e->err;
 			continue;
 		}
 		r->list[i] = r->list[r->nremoved];
@@ -67,11 +69,18 @@ static void on_work(uv_work_t *work)
 static void ask_expired(struct calls *cs);
 
 /* The last of them has been told of: there are perhaps more than the database names at once. */
-static void on_removed(uint64_t id, const struct db_answer *a, void *arg)
+static void on_told(uint64_t id, const struct db_answer *a, void *arg)
 {
 	(void)id;
 	if (!a->err)
 		ask_expired(arg);
+}
+
+static void tell(struct calls *cs, const struct expired *e, db_fn *then)
+{
+	const char *sql = e->err ? "SELECT pbx.recording_stays($1, $2)" : "SELECT pbx.recording_removed($1)";
+
+	db_query(cs->p.db, sql, e->err ? 2 : 1, (struct db_param[]){ DB_TEXT(e->recording), DB_TEXT(e->err ? uv_strerror(e->err) : "") }, then, cs);
 }
 
 static void on_work_done(uv_work_t *work, int status)
@@ -79,9 +88,8 @@ static void on_work_done(uv_work_t *work, int status)
 	struct removal *r = work->data;
 	struct calls *cs = r->calls;
 
-	for (unsigned i = 0; status == 0 && i < r->nremoved; i++)
-		db_query(cs->p.db, "SELECT pbx.recording_removed($1)", 1, (struct db_param[]){ DB_TEXT(r->list[i]->recording) },
-			 i + 1 == r->nremoved ? on_removed : NULL, cs);
+	for (unsigned i = 0; status == 0 && i < r->n; i++)
+		tell(cs, r->list[i], i + 1 == r->n ? on_told : NULL);
 	if (r->nremoved)
 		log_info(cs->p.log, "recordings removed=%u", r->nremoved);
 	if (r->err)
@@ -100,12 +108,13 @@ static bool is_ours(const struct calls *cs, struct str path)
 	       !memchr(path.p, '\0', path.n);
 }
 
-static struct expired *expired_new(struct str recording, struct str path)
+static struct expired *expired_new(struct str recording, struct str path, int err)
 {
 	struct expired *e = malloc(sizeof(*e) + path.n + 1);
 
 	if (!e)
 		return NULL;
+	e->err = err;
 	str_copy(recording, e->recording, sizeof(e->recording));
 	str_copy(path, e->path, path.n + 1);
 	return e;
@@ -125,11 +134,12 @@ static void on_expired(uint64_t id, const struct db_answer *a, void *arg)
 	r->list = calloc((size_t)n, sizeof(struct expired *));
 	for (int i = 0; r->list && i < n; i++) {
 		struct str path = db_rows_get(a->rows, i, 1);
-		struct expired *e = is_ours(cs, path) ? expired_new(db_rows_get(a->rows, i, 0), path) : NULL;
+		bool is_good = is_ours(cs, path);
+		struct expired *e = expired_new(db_rows_get(a->rows, i, 0), path, is_good ? 0 : -EPERM);
 
 		if (e)
 			r->list[r->n++] = e;
-		else
+		if (!is_good)
 			log_error(cs->p.log, "recording file=%.*s is not removed: it is not one of ours", (int)path.n, path.p);
 	}
 	if (r->n == 0 || uv_queue_work(cs->p.loop, &r->work, on_work, on_work_done) != 0)

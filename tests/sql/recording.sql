@@ -1,6 +1,6 @@
 -- Recordings of calls: what may be asked for, what servers tell, what is removed.
 BEGIN;
-SELECT plan(25);
+SELECT plan(28);
 
 SET LOCAL client_min_messages = error;
 
@@ -40,6 +40,10 @@ SELECT is_empty($$ SELECT * FROM pbx.recording_expired('n1') $$, 'by default the
 UPDATE pbx.domain SET record_keep = '30 days';
 SELECT is_empty($$ SELECT * FROM pbx.recording_expired('n2') $$, 'a server removes what it has');
 SELECT results_eq($$ SELECT path FROM pbx.recording_expired('n1') $$, $$ VALUES ('/r/a.wav') $$, 'when it is time');
+SELECT lives_ok($$ SELECT pbx.recording_stays(recording, 'permission denied') FROM pbx.recording WHERE path = '/r/a.wav' $$, 'a file may be there to stay');
+SELECT is_empty($$ SELECT * FROM pbx.recording_expired('n1') $$, 'then it isn''t in the way of others');
+UPDATE pbx.recording SET removal_failed = now() - interval '1 hour';
+SELECT results_eq($$ SELECT path FROM pbx.recording_expired('n1') $$, $$ VALUES ('/r/a.wav') $$, 'and has its turn again');
 SELECT lives_ok($$ SELECT pbx.recording_removed(recording) FROM pbx.recording $$, 'it says so');
 SELECT is_empty($$ SELECT FROM pbx.recording_segment $$, 'and nothing is left');
 
