@@ -14,5 +14,7 @@ static const struct app_param params[] = {
 	{ "action", APP_TEXT, false, "start", "start: what is talked from now on, also in a pause; pause; resume; stop: for good" },
 };
 
+static const struct app_choice choices[] = { { "action", "start pause resume stop" }, { NULL, NULL } };
+
 const struct app app_record_def = { .name = "record", .help = "Records the call, or doesn't.", .params = params,
-				    .nparams = ARRAY_LEN(params), .run = run };
+				    .nparams = ARRAY_LEN(params), .choices = choices, .run = run };

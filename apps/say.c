@@ -100,5 +100,7 @@ static const struct app_param params[] = {
 	{ "as", APP_TEXT, false, "digits", "number, digits, datetime or duration" },
 };
 
+static const struct app_choice choices[] = { { "as", "number digits datetime duration" }, { NULL, NULL } };
+
 const struct app app_say_def = { .name = "say", .help = "Answers and speaks a number, digits, a time or a length of time.",
-				 .params = params, .nparams = ARRAY_LEN(params), .run = run };
+				 .params = params, .nparams = ARRAY_LEN(params), .choices = choices, .run = run };

@@ -22,9 +22,11 @@ static const struct app_param tones_params[] = {
 	{ "seconds", APP_SECONDS, false, "0", "how long; 0: until the caller hangs up" },
 };
 
+static const struct app_choice tones_choices[] = { { "tone", "dial ringback busy congestion call_waiting special_information" }, { NULL, NULL } };
+
 const struct app app_tones_def = {
 	.name = "tones", .help = "Plays a tone of the caller's country, without answering him.", .params = tones_params,
-	.nparams = ARRAY_LEN(tones_params), .run = run_tones,
+	.nparams = ARRAY_LEN(tones_params), .choices = tones_choices, .run = run_tones,
 };
 
 /* Who isn't answered hears it from his own phone; who is, from us. */

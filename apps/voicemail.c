@@ -253,5 +253,7 @@ static const struct app_param params[] = {
 	{ "operator", APP_NUMBER, false, NULL, "number that 0 leads to; not given: none" },
 };
 
+static const struct app_choice choices[] = { { "greeting", "auto unavailable busy none" }, { NULL, NULL } };
+
 const struct app app_voicemail_def = { .name = "voicemail", .help = "Takes a message.", .params = params,
-				       .nparams = ARRAY_LEN(params), .run = run };
+				       .nparams = ARRAY_LEN(params), .choices = choices, .run = run };

@@ -90,7 +90,28 @@ static const char *type_name(enum app_param_type t)
 	return names[t];
 }
 
-static void print_param(struct out *o, const struct app_param *p)
+/* The words there are to choose from; null: it isn't that kind. */
+static void print_choices(struct out *o, const struct app *app, const char *param)
+{
+	const struct app_choice *c = app->choices;
+	struct str rest;
+
+	while (c && c->param && strcmp(c->param, param) != 0)
+		c++;
+	if (!c || !c->param) {
+		out_z(o, "null");
+		return;
+	}
+	rest = str_from(c->words);
+	for (char before = '['; rest.p; before = ',') {
+		struct str word = str_cut(&rest, ' ');
+
+		out_fmt(o, "%c\"%.*s\"", before, (int)word.n, word.p);
+	}
+	out_chr(o, ']');
+}
+
+static void print_param(struct out *o, const struct app *app, const struct app_param *p)
 {
 	out_z(o, "{\"name\":");
 	app_json_str(o, p->name);
@@ -99,6 +120,8 @@ static void print_param(struct out *o, const struct app_param *p)
 		app_json_str(o, p->def);
 	else
 		out_z(o, "null");
+	out_z(o, ",\"choices\":");
+	print_choices(o, app, p->name);
 	out_z(o, ",\"help\":");
 	app_json_str(o, p->help);
 	out_chr(o, '}');
@@ -119,7 +142,7 @@ static int print_apps(void)
 		for (unsigned k = 0; k < app->nparams; k++) {
 			if (k)
 				out_chr(&o, ',');
-			print_param(&o, &app->params[k]);
+			print_param(&o, app, &app->params[k]);
 		}
 		out_z(&o, "]}");
 	}

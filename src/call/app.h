@@ -44,11 +44,18 @@ enum app_result {
 };
 const char *app_result_name(enum app_result r); /* "no_answer" */
 
+/* A parameter that is one of a few words: with blanks between them. */
+struct app_choice {
+	const char *param;
+	const char *words;
+};
+
 struct app {
 	const char *name;
 	const char *help;
 	const struct app_param *params;
 	unsigned nparams;
+	const struct app_choice *choices; /* ends with one of NULL; NULL: none */
 	enum app_result (*run)(struct call *call);
 };
 extern const struct app *const app_table[]; /* apps/apps.c; NULL-terminated */

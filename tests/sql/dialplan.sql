@@ -1,6 +1,6 @@
 -- Routes, steps, conditions, substitution; match and explain.
 BEGIN;
-SELECT plan(64);
+SELECT plan(65);
 
 SELECT t.refused($$ INSERT INTO pbx.route VALUES ('office', 'office', '_1[23') $$, 'route office/office/_1[23: bad pattern: the class ''[23'' has no end', 'a bad pattern, with the reason');
 SELECT t.refused($$ UPDATE pbx.route SET pattern = '4 0' WHERE pattern = '400' $$, 'route office/office/4 0: bad pattern:%', 'also when it is changed');
@@ -21,6 +21,7 @@ SELECT t.refused(format($$ INSERT INTO pbx.step VALUES ('office', 'office', '700
 	('dial', '{"number": "1001", "ring_s": "soon"}', 'argument ''ring_s'': ''soon'' is no number of seconds', 'bad seconds'),
 	('dial', '{"number": "1001", "ring_s": -1}', 'argument ''ring_s'': ''-1'' is no number of seconds', 'negative seconds'),
 	('dial', '{"number": "1001", "trunk": "isp"}', 'argument ''trunk'': there is no trunk ''isp''', 'no trunk'),
+	('record', '{"action": "strt"}', 'argument ''action'': ''strt'' is none of start, pause, resume, stop', 'none of the words there are'),
 	('hangup', '{"status": "busy"}', 'argument ''status'': ''busy'' is no whole number', 'a bad int'),
 	('music', '{"class": "jazz"}', 'argument ''class'': there is no music class ''jazz''', 'no music'),
 	('menu', '{"menu": "410"}', 'argument ''menu'': there is no menu ''410''', 'no menu'),

@@ -15,7 +15,7 @@ SELECT t.refused($$ UPDATE pbx.tone_plan SET plan = 'A plan' WHERE plan = 'house
 -- the rows of tests/unit/test_cadence.c
 SELECT is_empty($$ SELECT c FROM unnest('{425,350+440,400*25,425/500/500,400+450/400/200 400*17/400/2000,950/330 1400/330 1800/330/1000,
 	425/1 425/1 425/1 425/1 425/1 425/1 425/1 425/65535/65535}'::text[]) AS c WHERE NOT pbx.is_cadence(trim(both E'\n\t' from c)) $$, 'these are cadences');
-SELECT is_empty($$ SELECT c FROM unnest(ARRAY['', ' ', 'a', '0', '425/', '425/0/500', '425/65536/1', '425/1/65536', '425+', '+425', '425/1/1/1', '425 425/1',
+SELECT is_empty($$ SELECT c FROM unnest(ARRAY['', ' ', 'a', '0', '00', '000/500/500', '425/1 00/1', '425/', '425/0/500', '425/65536/1', '425/1/65536', '425+', '+425', '425/1/1/1', '425 425/1',
 	'425/1 425', '425/1  425/1', '425/1 ', '425,425', '-425', '425/1 425/1 425/1 425/1 425/1 425/1 425/1 425/1 425/1']) AS c WHERE pbx.is_cadence(c) $$,
 	'these aren''t');
 SELECT is(pbx.is_cadence(NULL), false, 'nor is nothing');
