@@ -263,6 +263,18 @@ static bool is_number_in_to(struct calls *cs, const struct auth_identity *who)
 	return directory_trunk(cs->p.directory, who->domain, str_from(who->trunk), &trunk) == DIR_FOUND && trunk->is_number_in_to;
 }
 
+/* RFC 4458 §2: whom a call was for that is sent on to a mailbox. Routes have it as ${target}. */
+static void take_target(struct call *call, const struct sip_uri *uri)
+{
+	char text[256], number[128];
+	struct sip_uri target;
+	struct str value;
+
+	if (uri->params.n && sip_param_find(uri->params, "target", &value) && sip_unescape(value, text, sizeof(text)) == 0 &&
+	    sip_uri_parse(&target, str_from(text)) == 0 && sip_uri_number(&target, number, sizeof(number)) == 0)
+		app_set_var(call, "target", number);
+}
+
 /* One phone of an extension of this domain may have been dialled (RFC 5627 §5.3). Returns a status to refuse with, or 0. */
 int call_take_gruu(struct call *call, const struct sip_uri *uri)
 {
@@ -418,6 +430,7 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 	call->is_secure = m->ruri.scheme == SIP_SCHEME_SIPS;
 	if (who.trunk[0] && is_number_in_to(cs, &who))
 		sip_uri_number(&m->to.uri, call->number, sizeof(call->number));
+	take_target(call, &m->ruri);
 	no.status = call_take_gruu(call, &m->ruri);
 	if (!no.status) {
 		no = admission_check(call, m, &usage);

@@ -73,6 +73,8 @@ struct call_line {
 	 * says them in Replaces as the phone would: to-tag the phone's, from-tag ours. */
 	struct str call_id, our_tag, phone_tag;
 	const char *peer_number, *peer_name; /* at the other end; may be "" */
+	const char *end;          /* terminated: how, as RFC 4235 §3.7.1 has it, seen from the phone; else NULL. Static */
+	int code;                 /* terminated by a refusal: which; 0: it wasn't */
 	const struct leg *leg;    /* for call_line_phone() */
 };
 /* Told of every leg of an extension: when its dialog begins, when its state or its other end changes. fn must not touch the call. At

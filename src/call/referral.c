@@ -5,6 +5,7 @@
  *   a caller, while it rings    The referral waits for who answers: he is sent on instead of being joined with the caller, who may go
  *                               meanwhile. With Replaces, naming a call that the caller has already, that call's other end takes
  *                               the caller's place here: the semi-attended transfer, asked for in the other of the two dialogs.
+ *   who talks to an application  Only with Replaces: the other end of that other call of his takes his place here.
  *   a phone that rings          Its caller is sent on, as by a 302, but by the phone's class of service.
  *   a phone that has answered   Its REFER was quicker than the task that joins the two: it waits until they are.
  *
@@ -175,7 +176,16 @@ static bool is_dialling(const struct call *call)
 
 /* ---- REFER ---- */
 
-enum moment { NEVER, NOW, LATER, DEFLECTION };
+enum moment { NEVER, NOW, LATER, DEFLECTION, WITH_APP };
+
+/* He is answered, and it is no phone that he talks to: a conference, a menu, a mailbox. */
+static bool is_with_app(const struct leg *leg)
+{
+	const struct call *call = leg->call;
+
+	return leg == call->caller_leg && leg->state == LEG_ANSWERED && call->task && !leg->referral && !call->transfer_out &&
+	       !transfer_is_awaited(call) && (!call->callee_leg || call->callee_leg->state == LEG_ENDED) && !is_dialling(call);
+}
 
 static enum moment moment_of(const struct leg *leg)
 {
@@ -184,13 +194,15 @@ static enum moment moment_of(const struct leg *leg)
 
 	if (leg->state == LEG_ANSWERED && leg->partner && leg->partner->state == LEG_ANSWERED)
 		return NOW;
+	if (is_with_app(leg))
+		return WITH_APP;
 	/* Nobody talks with him who could be sent on: he listens to an application, or the other is on his way already. */
 	if (leg->referral || call->transfer_out || transfer_is_awaited(call) || !call->task || leg == call->callee_leg || leg->state == LEG_NEW || !is_dialling(call))
 		return NEVER;
 	return is_caller || leg->state == LEG_ANSWERED ? LATER : DEFLECTION;
 }
 
-/* It rings at who is called, and Replaces names a call of the same caller's: whom he talks to there is to have the other one. False: it
+/* It rings at who is called, or an application has him, and Replaces names a call of the same caller's: whom he talks to there is to have the other one. False: it
  * isn't so, and nothing was done. */
 static bool bring_here(struct leg *leg, const struct referral *r, int *status)
 {
@@ -219,10 +231,12 @@ static int begin(struct leg *leg, struct referral *r, enum moment moment, bool *
 	struct call_transfer p = { .leg = moment == NOW ? leg->partner : leg->call->caller_leg, .by = leg };
 	int status;
 
-	if (moment != LATER)
+	if (moment != LATER && moment != WITH_APP)
 		return go(r, &p);
 	if (bring_here(leg, r, &status))
 		return status;
+	if (moment == WITH_APP)
+		return 603;
 	leg->referral = r;
 	*is_kept = true;
 	return 0;
@@ -243,7 +257,7 @@ static void take(struct leg *leg, struct strans *st, const struct sip_msg *m, bo
 	}
 	if (refer_to_parse(&to, m) != 0 || read_referrer(leg, m, r->referrer, sizeof(r->referrer)) != 0) {
 		strans_reply_simple(st, 400, NULL);
-	} else if (moment == NEVER || !to.is_invite || to.uri.scheme == SIP_SCHEME_OTHER) {
+	} else if (moment == NEVER || (moment == WITH_APP && !to.replaces[0]) || !to.is_invite || to.uri.scheme == SIP_SCHEME_OTHER) {
 		strans_reply_simple(st, 603, NULL);
 	} else {
 		err = is_outside ? refer_accept_outside(&r->refer, leg->call->calls->p.ua, st, m) : refer_accept(&r->refer, leg->session, st, m);

@@ -38,6 +38,20 @@ static void fill_peer(const struct leg *leg, struct identity *peer)
 		*peer = (struct identity){ 0 };
 }
 
+static void fill_end(const struct leg *leg, struct call_line *line)
+{
+	if (leg->answered_ms) {
+		line->end = leg->media_timeout || leg->has_failed ? "timeout" : leg->by_peer ? "local-bye" : "remote-bye";
+	} else if (leg->is_cancelled || (leg->is_caller && leg->by_peer)) {
+		line->end = "cancelled";
+	} else if (leg->has_failed) {
+		line->end = "timeout";
+	} else {
+		line->end = "rejected";
+		line->code = leg->status >= 300 ? leg->status : 0;
+	}
+}
+
 /* peer: room for what line points to. */
 static void fill(const struct leg *leg, struct call_line *line, struct identity *peer)
 {
@@ -49,6 +63,8 @@ static void fill(const struct leg *leg, struct call_line *line, struct identity 
 		line->phone_tag = session_remote_tag(leg->session);
 	}
 	fill_peer(leg, peer);
+	if (leg->state == LEG_ENDED)
+		fill_end(leg, line);
 }
 
 static bool is_line(const struct leg *leg)

@@ -64,7 +64,12 @@ static void write_dialog(struct out *o, const struct event_view *v, const struct
 	xml_attr(o, "call-id", str_from(d->call_id));
 	xml_attr(o, "local-tag", str_from(d->phone_tag));
 	xml_attr(o, "remote-tag", str_from(d->our_tag));
-	out_fmt(o, " direction=\"%s\"><state>%s</state>", d->is_initiator ? "initiator" : "recipient", state_name(d->state));
+	out_fmt(o, " direction=\"%s\"><state", d->is_initiator ? "initiator" : "recipient");
+	if (d->state == CALL_LINE_TERMINATED && d->end)
+		out_fmt(o, " event=\"%s\"", d->end);
+	if (d->state == CALL_LINE_TERMINATED && d->code)
+		out_fmt(o, " code=\"%d\"", d->code);
+	out_fmt(o, ">%s</state>", state_name(d->state));
 	write_party(o, "local", str_from(v->entity), STR_NULL);
 	if (shows_peer && d->peer_number[0])
 		write_peer(o, v, d);
@@ -87,6 +92,33 @@ static bool shows_peer(const struct dialog_info *di, const struct event_view *v)
 	       (directory_extension(di->directory, v->domain, str_from(v->watcher), &ext) == DIR_FOUND && ext->sees_peers);
 }
 
+/* Of the Event, with or without quotes; false: it isn't there. */
+static bool event_param(const struct event_view *v, const char *name, struct str *out)
+{
+	if (!sip_param_find(v->params, name, out))
+		return false;
+	if (out->n >= 2 && out->p[0] == '"' && out->p[out->n - 1] == '"')
+		*out = (struct str){ out->p + 1, out->n - 2 };
+	return true;
+}
+
+static bool asks_for_one(const struct event_view *v)
+{
+	struct str call_id;
+
+	return event_param(v, "call-id", &call_id);
+}
+
+/* RFC 4235 §3.2: one dialog alone may be watched; its tags are as the phone sees them. And of the phone alone that a GRUU means. */
+static bool is_asked_for(const struct event_view *v, const struct line_dialog *d)
+{
+	struct str value;
+
+	return (!v->phone || d->phone == v->phone) && (!event_param(v, "call-id", &value) || str_eqz(value, d->call_id)) &&
+	       (!event_param(v, "to-tag", &value) || str_eqz(value, d->phone_tag)) &&
+	       (!event_param(v, "from-tag", &value) || str_eqz(value, d->our_tag));
+}
+
 static int write_dialogs(const struct event_view *v, struct out *o, void *arg)
 {
 	const struct dialog_info *di = arg;
@@ -100,12 +132,12 @@ static int write_dialogs(const struct event_view *v, struct out *o, void *arg)
 	xml_attr(o, "entity", str_from(v->entity));
 	out_z(o, ">\r\n");
 	for (const struct line_dialog *d = line->dialogs; d && n < DIALOGS_MAX; d = d->next) {
-		if (v->phone && d->phone != v->phone)
+		if (!is_asked_for(v, d))
 			continue;
 		write_dialog(o, v, d, with_peer);
 		n++;
 	}
-	if (directory_note(di->directory, v->domain, str_from(v->number), &note) == DIR_FOUND)
+	if (!asks_for_one(v) && directory_note(di->directory, v->domain, str_from(v->number), &note) == DIR_FOUND)
 		write_note(o, note);
 	out_z(o, "</dialog-info>\r\n");
 	return 0;

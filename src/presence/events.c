@@ -56,8 +56,11 @@ static void notify(struct event_watcher *w)
 	struct event_package *p = r->package;
 	struct events *e = p->events;
 	uint64_t now = timers_now(e->p.timers);
+	struct str event, params;
+	sip_token_params(subscription_event(w->sub), &event, &params);
 	const struct event_view view = { .domain = r->domain, .number = r->number, .watcher = w->number, .entity = w->entity,
-					 .host = host_of(w->entity), .phone = w->phone, .version = w->version, .state = r->state };
+					 .host = host_of(w->entity), .phone = w->phone, .params = params,
+					 .version = w->version, .state = r->state };
 	struct out o;
 	int err;
 

@@ -61,6 +61,7 @@ struct event_view {
 	const char *entity;                    /* URI of what is watched, as the watcher knows it: the AoR, or the GRUU of phone */
 	struct str host;                       /* of entity */
 	uint64_t phone;                        /* phone_id(): of number's phones that one alone is watched (RFC 5627); 0: all of them */
+	struct str params;                     /* of its Event */
 	uint32_t version;                      /* of this body: from 0, rising (RFC 4235 §4.1) */
 	void *state;                           /* what on_watched gave */
 };

@@ -54,6 +54,8 @@ static void copy(char *to, size_t size, struct str from)
 static void take(struct line_dialog *d, const struct call_line *l)
 {
 	d->state = l->state;
+	d->end = l->end;
+	d->code = l->code;
 	if (l->state == CALL_LINE_TERMINATED)
 		return; /* the rest is as it was */
 	if (!d->phone)

@@ -18,6 +18,8 @@ struct line_dialog {
 	uint64_t phone;             /* phone_id() of whose it is; 0: not known */
 	enum call_line_state state;
 	bool is_initiator;          /* the extension called */
+	const char *end;            /* terminated: how, as RFC 4235 §3.7.1 has it; NULL: not known. Static */
+	int code;                   /* of its refusal; 0: none */
 	char call_id[256], our_tag[64], phone_tag[128]; /* "" unknown; as in struct call_line */
 	char peer_number[128], peer_name[128];
 	uint64_t gone_at_ms;        /* terminated: when it is forgotten */

@@ -143,6 +143,8 @@ static int reply(struct uas_offer *u, int status, const char *reason, const char
 		out_z(&o, d->ua->allow);
 		if (status >= 200)
 			out_z(&o, d->ua->supported);
+		if (status >= 200 && u->is_initial)
+			out_z(&o, d->ua->allow_events);
 		else if (u->is_initial && rel_is_waiting(s))
 			rel_print(s, &o);
 		if (status >= 200 && is_timed(u) && strans_msg(u->st))

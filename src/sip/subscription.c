@@ -156,6 +156,11 @@ static void notified(struct subscription *sub)
 		sub->handler->on_notified(sub, sub->arg);
 }
 
+struct str subscription_event(const struct subscription *sub)
+{
+	return str_from(sub->event);
+}
+
 bool subscription_is_notifying(const struct subscription *sub)
 {
 	return sub->is_notifying;
@@ -201,6 +206,7 @@ static int reply_accepted(struct subscription *sub, struct strans *st, int statu
 	out_init_grow(&o, SIP_MSG_MAX);
 	out_fmt(&o, "Expires: %u\r\n", expires_s);
 	dialog_print_contact(&sub->dialog, &o);
+	out_z(&o, sub->dialog.ua->allow_events);
 	if (out_ok(&o))
 		err = strans_reply(st, &(struct sip_reply){
 			.status = status, .to_tag = str_from(sub->dialog.local_tag), .hdrs = out_view(&o),

@@ -261,6 +261,7 @@ int subscription_accept_refer(struct subscription **out, struct sip_ua *ua, stru
 			      uint32_t expires_s, const struct subscription_handler *h, void *arg);
 /* The last state, behind the NOTIFY under way, with terminated;reason=. The handler hears no more of it, on_closed neither. */
 void subscription_finish(struct subscription *sub, const char *reason, const char *ctype, struct str body);
+struct str subscription_event(const struct subscription *sub); /* its Event, with parameters, as subscribed to */
 /* A NOTIFY is under way. */
 bool subscription_is_notifying(const struct subscription *sub);
 

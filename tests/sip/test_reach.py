@@ -28,6 +28,23 @@ class BehindNat(Phone):
 
 # ---- where to ----
 
+def test_target_of_a_uri_is_a_variable(pair, office):
+    """RFC 4458: whom a mailbox is called for."""
+    caller, callee = pair
+    office.change("INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '0458', 'Mail');"
+                  " INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES"
+                  " ('office', 'office', '0458', 1, 'dial', '{\"number\": \"${target}\"}')")
+    try:
+        here = caller.invite(None, uri=f"sip:0458@{caller.uri_host};target=sip:1002%40office;cause=486")
+        there = callee.answer_invite()
+        there.answer()
+        here.ack(here.expect(200))
+        here.bye()
+        there.take_bye()
+    finally:
+        office.change("DELETE FROM pbx.route WHERE pattern = '0458'")
+
+
 def test_phones_behind_nat_are_reached_at_their_source(office):
     with BehindNat(office, "1001") as caller, BehindNat(office, "1002") as callee:
         callee.register()

@@ -533,6 +533,20 @@ def test_application_can_not_be_transferred(office):
         bye(at_a)
 
 
+def test_application_goes_on_with_who_takes_the_transferors_place(three):
+    """A listens to 600, calls B, and transfers in the first of the two calls: B listens instead."""
+    a, b, _ = three
+    at_600 = a.invite("600")
+    at_600.ack(pick(at_600, 200))
+    other, at_b = talk(a, b)
+    refer(at_600, "1002", replaces_of(other))
+    assert progress(at_600)[-1] == 200
+    take_bye(at_600)
+    take_bye(other)
+    refer(at_b, "91003", accepted=False)
+    bye(at_b)
+
+
 def test_second_refer_while_the_first_is_under_way_is_refused(three):
     a, b, c = three
     at_a, at_b = talk(a, b)

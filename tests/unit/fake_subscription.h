@@ -75,7 +75,7 @@ struct subscription {
 	uint32_t expires_s, min_s, max_s, seq;
 	unsigned notified;
 	bool is_notifying;
-	char ctype[64], body[4096], closed[32], tag[17];
+	char ctype[64], body[4096], closed[32], tag[17], event[128];
 };
 static struct subscription subs[400];
 static unsigned nsubs;
@@ -85,12 +85,12 @@ int subscription_accept(struct subscription **out, struct sip_ua *ua, struct str
 			uint32_t expires_s, const struct subscription_handler *h, void *arg)
 {
 	(void)ua;
-	(void)m;
 	if (accept_err)
 		return accept_err;
 	assert_true(nsubs < ARRAY_LEN(subs));
 	subs[nsubs] = (struct subscription){ .h = h, .arg = arg, .expires_s = expires_s };
 	snprintf(subs[nsubs].tag, sizeof(subs[nsubs].tag), "tag%013u", nsubs);
+	str_copy(sip_msg_value(m, SIP_HDR_EVENT), subs[nsubs].event, sizeof(subs[nsubs].event));
 	*out = &subs[nsubs++];
 	strans_reply_simple(st, 200, NULL);
 	return 0;
@@ -104,6 +104,11 @@ int subscription_notify(struct subscription *sub, const char *ctype, struct str 
 	snprintf(sub->ctype, sizeof(sub->ctype), "%s", ctype);
 	snprintf(sub->body, sizeof(sub->body), "%.*s", STR_ARG(body));
 	return 0;
+}
+
+struct str subscription_event(const struct subscription *sub)
+{
+	return str_from(sub->event);
 }
 
 void subscription_close(struct subscription *sub, const char *reason)

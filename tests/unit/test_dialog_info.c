@@ -146,6 +146,8 @@ static int teardown(void **state)
 	return 0;
 }
 
+static const char *event = "dialog"; /* what is subscribed to */
+
 static struct subscription *watch_uri(const char *uri, const char *number)
 {
 	struct strans st;
@@ -153,7 +155,7 @@ static struct subscription *watch_uri(const char *uri, const char *number)
 
 	snprintf(text, sizeof(text), "SUBSCRIBE sip:%s SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKx\r\n"
 		 "From: <sip:1001@office>;tag=1\r\nTo: <sip:%s@pbx.example>\r\nCall-ID: c\r\nCSeq: 1 SUBSCRIBE\r\n"
-		 "Contact: <sip:x@192.0.2.10>\r\nEvent: dialog\r\nExpires: 600\r\nContent-Length: 0\r\n\r\n", uri, number);
+		 "Contact: <sip:x@192.0.2.10>\r\nEvent: %s\r\nExpires: 600\r\nContent-Length: 0\r\n\r\n", uri, number, event);
 	return fake_request(&st, text) == 200 ? &subs[nsubs - 1] : NULL;
 }
 
@@ -365,6 +367,43 @@ static void test_dialog_info_gruu_watches_one_phone(void **state)
 	assert_null(watch_uri("tgruu.2@pbx.example;gr", "1002"));
 }
 
+/* RFC 4235 §3.2 */
+static void test_dialog_info_of_one_dialog(void **state)
+{
+	static const struct { const char *event; bool has_it; } rows[] = {
+		{ "dialog;call-id=\"c<1>\";to-tag=phones;from-tag=ours", true }, { "dialog;call-id=\"c<1>\"", true },
+		{ "dialog;call-id=\"c<1>\";to-tag=ours;from-tag=phones", false }, { "dialog;call-id=other", false },
+	};
+
+	(void)state;
+	live[0] = &ringing;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct subscription *s;
+
+		event = rows[i].event;
+		s = watch("1002");
+		assert_non_null(s);
+		if (!strstr(s->body, "<dialog ") == rows[i].has_it)
+			fail_msg("%s: %s", event, s->body);
+	}
+	event = "dialog";
+}
+
+/* RFC 4235 §3.7.1, §4.1.6.1 */
+static void test_dialog_info_says_how_it_ended(void **state)
+{
+	struct subscription *s = watch("1002");
+	struct call_line l = ringing;
+
+	(void)state;
+	line_fn(&l, line_arg);
+	l.state = CALL_LINE_TERMINATED;
+	l.end = "rejected";
+	l.code = 486;
+	line_fn(&l, line_arg);
+	assert_non_null(strstr(s->body, "<state event=\"rejected\" code=\"486\">terminated</state>"));
+}
+
 static void test_dialog_info_gruu_is_watched_on_in_the_next_process(void **state)
 {
 	static const char *const entities[] = { "sip:tgruu.1@pbx.example;gr", "sip:tgruu.2@pbx.example;gr" };
@@ -482,7 +521,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		T(body_has_identities_escaped), T(follows_the_call), T(burst_is_paced), T(one_notify_under_way_newest_follows),
 		T(who_may_see), T(note_is_a_lamp), T(subscriptions_of_a_user_are_bounded), T(lives_on_in_the_next_process),
-		T(gruu_watches_one_phone), T(gruu_is_watched_on_in_the_next_process),
+		T(of_one_dialog), T(says_how_it_ended), T(gruu_watches_one_phone), T(gruu_is_watched_on_in_the_next_process),
 		cmocka_unit_test(test_xml_text_is_nothing_but_text),
 	};
 
