@@ -30,8 +30,8 @@ int cause_of_status(int status)
 int status_to_pass(int status, bool is_outside)
 {
 	/* About what was asked for, not about how we asked. 401 and 407 would challenge the caller with nothing, 405, 415, 420
-	 * and their like tell of methods, bodies and options of another dialog (RFC 3261 §21.4). */
-	static const int16_t passed[] = { 403, 404, 408, 410, 480, 483, 484, 485, 486, 488, 500, 501, 502, 503, 504, 580 };
+	 * and their like tell of methods, bodies and options of another dialog (RFC 3261 §21.4). 424 is about the caller's location. */
+	static const int16_t passed[] = { 403, 404, 408, 410, 424, 480, 483, 484, 485, 486, 488, 500, 501, 502, 503, 504, 580 };
 
 	if (status >= 600)
 		return status;
