@@ -20,6 +20,8 @@ struct elsewhere {
 	struct elsewhere *outer;   /* of the 3xx by which it came to this one; NULL: it was the first */
 	const struct redirects *list;
 	unsigned at;
+	char number[128];          /* the branch's, and by whom it was sent there, when the 3xx came */
+	const struct diversion *diverted;
 };
 
 static bool is_same(const struct sip_uri *a, const char *text)
@@ -77,6 +79,8 @@ static bool ring_contact(struct dial *d, struct branch *b, const struct redirect
 	if (sip_uri_parse(&uri, str_from(to->uri)) != 0 || (uri.scheme != SIP_SCHEME_SIP && uri.scheme != SIP_SCHEME_SIPS) ||
 	    is_ours(d, &uri) || was_tried(b, &uri))
 		return false;
+	str_put(b->number, sizeof(b->number), b->elsewhere->number);
+	b->diverted = b->elsewhere->diverted;
 	if (strcmp(to->number, b->number) != 0 && (!dial_may_divert(d, b, to->number) || !dial_divert(d, b, to->reason, to->number)))
 		return false;
 	is_trunks = is_of_trunk(d, &uri);
@@ -98,8 +102,11 @@ bool dial_elsewhere(struct dial *d, struct branch *b, const struct leg *failed)
 
 		if (!e)
 			return false;
-		*e = (struct elsewhere){ .outer = b->elsewhere, .list = failed->redirects };
+		*e = (struct elsewhere){ .outer = b->elsewhere, .list = failed->redirects, .diverted = b->diverted };
+		str_put(e->number, sizeof(e->number), b->number);
 		b->elsewhere = e;
+		b->ways = NULL; /* the network has spoken: its other proxies would say the same */
+		b->again = NULL;
 	}
 	for (; b->elsewhere; b->elsewhere = b->elsewhere->outer)
 		while (b->elsewhere->at < b->elsewhere->list->n && b->nelsewhere < ELSEWHERE_MAX)
