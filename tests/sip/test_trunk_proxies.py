@@ -62,13 +62,17 @@ def test_network_sends_the_call_elsewhere(house):
 
 
 def test_network_sends_the_call_to_another_number(house):
-    """To one that the caller could have dialled himself, and says that he was sent on."""
-    caller, a, b, _ = house
+    """To one that the caller could have dialled himself, and says that he was sent on; who comes behind it hears nothing of that."""
+    caller, a, b, c = house
     here = caller.invite("012")
-    send_elsewhere(a, f"<sip:013@{b.host}:{b.port}>")
+    send_elsewhere(a, f"<sip:12@{c.host}:{c.port}>;q=0.5, <sip:013@{b.host}:{b.port}>")
     last = b.answer_invite()
     assert last.invite.start.startswith("INVITE sip:013@")
     assert "sip:12@" in last.invite["Diversion"]
+    last.reply(486, "Busy Here")
+    last.expect("ACK")
+    last = c.answer_invite()
+    assert last.invite.start.startswith("INVITE sip:12@") and not last.invite.all("Diversion")
     last.reply(486, "Busy Here")
     last.expect("ACK")
     here.ack(here.expect(486))
