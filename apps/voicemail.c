@@ -141,6 +141,9 @@ static int record(struct visitor *v)
 			memcpy(v->id, id, sizeof(v->id));
 			return app_is_hungup(v->call) ? -ECANCELED : 0;
 		}
+		if (rec.path[0])
+			app_log(v->call, "mailbox=%s no message: %s duration_ms=%u talk_ms=%u", v->box.number,
+				rec.duration_ms < SHORTEST_MS ? "too short" : "nothing was said", rec.duration_ms, rec.talk_ms);
 		app_recording_discard(&rec);
 		if (!err)
 			err = app_play(v->call, i + 1 < VOICEMAIL_TRIES ? "vm-tooshort&vm-pls-try-again" : "vm-tooshort", NULL);
@@ -238,8 +241,10 @@ static enum app_result run(struct call *call)
 		return ended(call, APP_FAILED);
 	}
 	key = greet(&v);
-	if (key < 0)
+	if (key < 0) {
+		app_log(call, "mailbox=%s no message: %s before the beep", v.box.number, app_is_hungup(call) ? "hung up" : "failed");
 		return ended(call, APP_FAILED);
+	}
 	if (key == '*')
 		return voicemail_visit(call, v.box.number);
 	if (key == '0')
