@@ -539,6 +539,9 @@ static void on_closed(struct session *s, enum session_end how, int status, const
 		leg->cause = cause_of_status(leg->status);
 	log_debug(leg->call->calls->p.log, "%s peer=%s ended status=%d cause=%d by=%s", leg_log_id(leg, id), leg->peer,
 		 leg->status, leg->cause, leg->by_peer ? "peer" : "us");
+	if (leg->srtp == OA_REQUIRE && (leg->status == 488 || leg->status == 606))
+		log_info(leg->call->calls->p.log, "%s peer=%s refused status=%d: it must encrypt its media (srtp is 'require'), and %s", leg_log_id(leg, id),
+			 leg->peer, leg->status, leg->by_peer ? "doesn't take keys" : "offers no keys");
 	leg_unbridge(leg);
 	leg_set_state(leg, LEG_ENDED);
 	if (leg == leg->call->caller_leg)

@@ -49,6 +49,7 @@ def test_whoever_must_encrypt_is_refused_without(own_phones, own_office):
     a, b = own_phones("1001", transport="tls"), own_phones("1002", transport="tls", encryption="srtp")
     a.dial("1002")
     assert "488" in a.wait("CALL_CLOSED")["param"]
+    own_office.wait_log(r"peer=1001 refused status=488: it must encrypt its media .*offers no keys")
     # Keys where they can be read, by choice, and RTP/SAVP offered to who must.
     own_office.change("UPDATE pbx.extension SET srtp = 'require', srtp_keys_in_clear = true WHERE number = '1003'")
     c = own_phones("1003", encryption="srtp-mand")
