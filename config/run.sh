@@ -160,6 +160,12 @@ configure() {
 	END
 }
 
+# A port that somebody else has is told at once, not when the database has been made.
+check_ports() {
+	conninfo=later configure
+	"$server" --config "$config" --check-ports || fail "some ports are taken: SIP_PORT, TLS_PORT, WS_PORT and WSS_PORT choose others"
+}
+
 # make hands SIGTERM on to us, but a SIGINT or SIGHUP sent to it alone, not to the terminal's whole process group, it keeps: it drops its
 # handler and waits. So that, or its death, is what to look for.
 watch_make() {
@@ -220,6 +226,7 @@ run() {
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 	place
+	check_ports
 	start_database
 	CORDBOARD=$server "$root/sql/setup.sh" "$conninfo"
 	demo

@@ -670,12 +670,38 @@ static int start(struct pbx *p)
 	return 0;
 }
 
+/* ---- --check-ports ---- */
+
+static int check_listen(const struct config_listen *l)
+{
+	int nbusy = 0;
+
+	for (unsigned i = 0; i < l->n; i++) {
+		const struct config_listener *at = &l->at[i];
+		int err = transport_probe(at->addr, at->port, at->protos);
+
+		if (err)
+			fprintf(stderr, "can't listen on %s port %u: %s\n", at->addr, at->port, uv_strerror(err));
+		nbusy += err != 0;
+	}
+	return nbusy;
+}
+
+static int check_ports(const struct config *c)
+{
+	int nbusy = check_listen(&c->listen) + check_listen(&c->tls_listen) + check_listen(&c->ws_listen) + check_listen(&c->wss_listen) +
+		    check_listen(&c->listeners);
+
+	return nbusy ? 1 : 0;
+}
+
 static int usage(const char *name, int code)
 {
 	fprintf(code ? stderr : stdout,
 		"usage: %s --config FILE    run with this configuration\n"
+		"       %s --config FILE --check-ports    are its ports free? Tells which aren't, and runs nothing\n"
 		"       %s --print-apps     the applications, for pbx.app_register()\n"
-		"       %s --version\n", name, name, name);
+		"       %s --version\n", name, name, name, name);
 	return code;
 }
 
@@ -683,10 +709,12 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' }, { "print-apps", no_argument, NULL, 'a' },
+		{ "check-ports", no_argument, NULL, 'p' },
 		{ "version", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	static struct pbx pbx; /* zeroed; main's alone */
 	const char *path = NULL;
+	bool is_check = false;
 	int c, err;
 
 	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
@@ -694,14 +722,19 @@ int main(int argc, char **argv)
 			return print_apps();
 		if (c == 'v')
 			return printf("Cordboard " CORDBOARD_VERSION "\n") < 0;
-		if (c != 'c')
+		if (c != 'c' && c != 'p')
 			return usage(argv[0], c == 'h' ? 0 : 2);
-		path = optarg;
+		if (c == 'c')
+			path = optarg;
+		else
+			is_check = true;
 	}
 	if (!path || optind != argc)
 		return usage(argv[0], 2);
 	if (config_load(&pbx.config, path) != 0)
 		return 2;
+	if (is_check)
+		return check_ports(&pbx.config);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file as large as is allowed is an error of that file's writer */
 	mallopt(M_TRIM_THRESHOLD, HEAP_SLACK);

@@ -115,6 +115,8 @@ int transport_listen_as(struct transport *t, const struct transport_listen *p, u
 /* It accepts nothing any more, and its address is free at once. Connections that came to it go on; what was to be sent by its datagrams is
  * sent by another listener of the family. Not from inside a handler of the transport. */
 void transport_unlisten(struct transport *t, uint64_t id);
+/* Could it be listened on now? 0, or what listening would return (-EADDRINUSE, -EACCES, ...); nothing stays open. protos: SIP_PROTO_BIT()s. */
+int transport_probe(const char *addr, uint16_t port, unsigned protos);
 uint16_t transport_port(const struct transport *t); /* of the first listener on UDP and TCP */
 uint16_t transport_tls_port(const struct transport *t); /* of the first TLS listener, 0: none */
 uint16_t transport_ws_port(const struct transport *t, bool is_secure); /* of the first such listener, 0: none */

@@ -369,6 +369,22 @@ static void test_transport_send_without_listener_is_refused(void **state)
 
 /* ---- listeners ---- */
 
+static void test_transport_probe_tells_what_listening_would(void **state)
+{
+	const unsigned both = SIP_PROTO_BIT(SIP_UDP) | SIP_PROTO_BIT(SIP_TCP);
+	struct fx *fx = fx_new(v4, 1);
+	union sockaddr_any a = listen_addr(fx, "127.0.0.1");
+
+	(void)state;
+	assert_int_equal(transport_probe("127.0.0.1", sockaddr_port(&a), both), -EADDRINUSE);
+	assert_int_equal(transport_probe("127.0.0.1", sockaddr_port(&a), SIP_PROTO_BIT(SIP_UDP)), -EADDRINUSE);
+	assert_int_equal(transport_probe("0.0.0.0", sockaddr_port(&a), SIP_PROTO_BIT(SIP_TLS)), -EADDRINUSE);
+	assert_int_equal(transport_probe("127.0.0.2", sockaddr_port(&a), both), 0);
+	assert_int_equal(transport_probe("nowhere", 5060, both), -EINVAL);
+	assert_int_equal(transport_listen_on(fx->t, &(struct transport_listen){ .addr = "127.0.0.2", .port = sockaddr_port(&a), .protos = both }), 0); /* nothing was kept */
+	fx_free(fx);
+}
+
 static void test_transport_listen_busy_port_is_refused(void **state)
 {
 	struct fx *fx = fx_new(v4, 1), *other = fx_new(v4, 0);
@@ -1000,6 +1016,7 @@ int main(void)
 		cmocka_unit_test(test_transport_udp_sorts_noise_from_messages),
 		cmocka_unit_test(test_transport_send_without_listener_is_refused),
 		cmocka_unit_test(test_transport_listen_busy_port_is_refused),
+		cmocka_unit_test(test_transport_probe_tells_what_listening_would),
 		cmocka_unit_test(test_transport_local_is_what_the_peer_sees),
 		cmocka_unit_test(test_transport_local_is_external_beyond_the_nat),
 		cmocka_unit_test(test_transport_tcp_cut_anywhere_gives_the_same_messages),
