@@ -34,7 +34,7 @@
 
 #define READY_POLL_MS 20
 #define STOP_MAX_MS 5000      /* a peer or disk that doesn't come to an end is left behind */
-#define SEEN_MS (60 * 1000)
+#define SEEN_MS 5000
 #define HOUSEKEEPING_FIRST_MS (5 * 60 * 1000)
 #define HOUSEKEEPING_MS (3600 * 1000)
 #define TASK_STACK (64 * 1024)

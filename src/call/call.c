@@ -126,6 +126,7 @@ static void call_free(struct call *call)
 	free(call->target);
 	free(call->gruu);
 	free(call->phone);
+	live_call_gone(call);
 	DL_DELETE(cs->live, call);
 	cs->n.live--;
 	free(call);
@@ -211,6 +212,7 @@ void call_answered(struct call *call)
 		return;
 	call->answered_ms = call_now_ms(call);
 	call->calls->n.answered++;
+	live_call(call);
 }
 
 bool call_is_overdue(const struct call *call)

@@ -27,6 +27,15 @@ struct transfer;
 struct referral;              /* a REFER that waits, referral.c */
 struct usage;                 /* calls at once of one extension or trunk, usage.c */
 
+/* live.c: what is to be written of the calls in progress. */
+struct live {
+	struct call *marked;      /* list by live_next: something of it has changed */
+	struct out gone_legs, gone_calls; /* those that had rows, as text */
+	struct timer timer;
+	bool is_sent;             /* a statement is under way */
+	bool is_unsure;           /* which rows there are: all are to be written anew */
+};
+
 struct calls {
 	struct calls_params p;
 	struct calls_counters n;
@@ -41,7 +50,7 @@ struct calls {
 	uint64_t nlines;          /* legs that there have been */
 	struct leg_pass *passes;  /* requests passed on and not answered yet */
 	unsigned npasses;
-	struct { struct out rows; unsigned n; struct timer timer; bool is_sent; } rows; /* live.c */
+	struct live live_view;
 	struct recording *recordings; /* call_record.c */
 	int64_t started_ms;
 	bool is_removing;         /* record_keep.c: files are being removed */
@@ -124,6 +133,7 @@ struct leg {
 	char moved_from[CALL_ID_LEN + 1], moved_to[CALL_ID_LEN + 1]; /* ids of calls, "" for none */
 	struct stream_stats stats;
 	bool is_live;             /* has a row in the live view */
+	bool has_changed;         /* since that was written */
 	const char *media_timeout; /* it was given up because nothing came from it: "talking" or "held"; else NULL */
 };
 
@@ -188,8 +198,8 @@ bool leg_can_answer(const struct leg *leg);
 
 void leg_passes_free(struct calls *cs);              /* leg_pass.c: when the sessions are gone */
 
-/* watch.c: tells who watches. Whoever moves a leg to another call, or joins it anew, tells of it. */
-void leg_tell(const struct leg *leg);
+/* watch.c: tells who watches, and the live view. Whoever moves a leg to another call, or joins it anew, tells of it. */
+void leg_tell(struct leg *leg);
 
 /* connected.c: what its peer has been told of whom it talks to, by an INVITE or a response. */
 void connected_told(struct leg *leg, const struct identity *who);
@@ -284,6 +294,9 @@ struct call {
 	int64_t parted_ms;            /* one of those who talked went to another call then; 0: no */
 	int64_t away_ms;              /* how long in all, when he came back */
 	bool task_ended;
+	bool is_live, has_changed;    /* as a leg's */
+	bool is_marked;               /* it is in the list of live_view */
+	struct call *live_prev, *live_next;
 };
 
 struct call *call_new(struct calls *cs, const struct auth_identity *who);
@@ -450,7 +463,9 @@ void calls_check_closed(struct calls *cs);           /* call.c: something has en
 /* cdr.c */
 void cdr_write(struct call *call);
 
-/* live.c: the live view. A leg has new statistics; it has ended. */
+/* live.c: the live view. Something of a call or leg has changed; it has ended. */
+void live_call(struct call *call);
+void live_call_gone(struct call *call);
 void live_leg(struct leg *leg);
 void live_leg_gone(struct leg *leg);
 void live_start(struct calls *cs);

@@ -231,7 +231,6 @@ static void on_stream_closed(struct stream *s, const struct stream_stats *final,
 	(void)s;
 	leg->stream = NULL;
 	leg->stats = *final;
-	live_leg_gone(leg);
 	if (codec)
 		str_put(leg->codec, sizeof(leg->codec), codec->name);
 	if (leg->recording_for) {
@@ -340,6 +339,8 @@ void leg_configure(struct leg *leg)
 	struct leg_keys keys;
 	const struct codec *codec;
 
+	if (leg->remote_hold != a->remote_hold)
+		live_leg(leg);
 	leg->remote_hold = a->remote_hold;
 	if (!leg->stream)
 		return;

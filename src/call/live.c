@@ -1,23 +1,29 @@
-/* live.c - what legs of calls in progress are like, for the view pbx.leg; and the same as part of a call's record.
+/* live.c - the calls in progress and their legs, for the views pbx.call and pbx.leg; and what legs' media are like as part of a call's record.
  *
- * Statistics of a leg come every five seconds while there are packets (stream_handler.on_stats). Each becomes a row in a text, and the
- * text one statement, LIVE_BATCH_MS after its first row: a few thousand legs are a few statements a second. Nothing of it is kept:
- * while the database is away, or still busy with the last one, rows beyond LIVE_ROWS_MAX are left out, and five seconds later they are
- * said anew. Rows that stay behind in that way are old, and the view doesn't show them.
+ * What changes is only marked: a call once, its legs each. LIVE_BATCH_MS after the first mark all that is marked is written by one
+ * statement, as it is then; so what changed three times is written once, and a call that has come and gone in less than LIVE_YOUNG_MS
+ * is never written at all. One statement at a time: what is marked meanwhile waits for its answer.
  *
- * A call that ends before it has any statistics costs nothing here.
+ *   marked -> written, is_live -> ended: its name goes to those that are taken away
+ *
+ * A statement that fails, or a database that is away, leaves it unknown which rows there are: then the next one that can be sent takes
+ * all rows of this server away, and all that is live is written anew.
  */
 #define LOG_MODULE "live"
 #include "base/log.h"
+#include <utlist.h>
+
 #include "call/call_int.h"
 #include "call/member.h"
 
-#define LIVE_BATCH_MS 500
-#define LIVE_ROWS_MAX 2000
+#define LIVE_BATCH_MS 120
+#define LIVE_YOUNG_MS 80
+#define LIVE_AGAIN_MS 1000    /* after a failure */
+#define LIVE_LEGS_MAX 2000    /* a statement; the rest is for the next */
 #define LIVE_ROW_MAX 2048     /* bytes, more or less: a bound for the memory of the text */
 
-static const char live_sql[] = "SELECT pbx.live_legs($1, $2::jsonb)";
-static const char forget_sql[] = "DELETE FROM pbx.live_leg WHERE node = $1";
+static const char live_sql[] = "SELECT pbx.live_write($1, $2, $3::jsonb, $4::jsonb, $5::bigint[], $6::uuid[])";
+static const char forget_sql[] = "SELECT pbx.live_forget($1)";
 
 static void member_address(struct out *o, struct str key, const struct sockaddr_storage *ss)
 {
@@ -56,59 +62,92 @@ void live_write_media(struct out *o, const struct stream_stats *s)
 	member_int(o, KEY("icmp_errors"), s->icmp_errors);
 }
 
-/* ---- the text ---- */
+/* ---- what is marked ---- */
 
-static void on_batch(void *arg);
-
-static void on_written(uint64_t id, const struct db_answer *a, void *arg)
+static void start_timer(struct calls *cs, uint32_t ms)
 {
-	struct calls *cs = arg;
+	struct live *v = &cs->live_view;
 
-	(void)id;
-	if (a->err == -ECANCELED)
-		return; /* the end: the calls may have gone before the database */
-	cs->rows.is_sent = false;
-	if (a->err == -EINVAL)
-		log_warn(cs->p.log, "live legs refused: %s", a->message);
+	if (!v->is_sent && !timer_is_running(&v->timer))
+		timer_start(cs->p.timers, &v->timer, ms);
 }
 
-static void on_batch(void *arg)
+static void mark(struct call *call)
 {
-	struct calls *cs = arg;
-	struct out *o = &cs->rows.rows;
+	struct live *v = &call->calls->live_view;
 
-	if (cs->rows.is_sent) {
-		timer_start(cs->p.timers, &cs->rows.timer, LIVE_BATCH_MS);
+	if (!call->is_marked)
+		DL_APPEND2(v->marked, call, live_prev, live_next);
+	call->is_marked = true;
+	start_timer(call->calls, LIVE_BATCH_MS);
+}
+
+static void unmark(struct call *call)
+{
+	if (call->is_marked)
+		DL_DELETE2(call->calls->live_view.marked, call, live_prev, live_next);
+	call->is_marked = false;
+}
+
+void live_call(struct call *call)
+{
+	if (!call->calls->p.db)
 		return;
-	}
-	if (cs->rows.n && out_ok(o)) {
-		o->p[o->len - 1] = ']'; /* the last comma */
-		out_chr(o, '\0');
-	}
-	if (cs->rows.n && out_ok(o) && db_is_up(cs->p.db))
-		cs->rows.is_sent = db_query(cs->p.db, live_sql, 2, (struct db_param[]){ DB_TEXT(cs->p.node), DB_TEXT(o->p) },
-					    on_written, cs) != 0;
-	out_fini(o); /* a busy hour's memory isn't kept for the night */
-	cs->rows.n = 0;
+	call->has_changed = true;
+	mark(call);
 }
 
-/* Begins a row; NULL: there is no room for it. */
-static struct out *row_begin(const struct leg *leg)
+void live_leg(struct leg *leg)
+{
+	if (!leg->call->calls->p.db || leg->state == LEG_ENDED)
+		return;
+	leg->has_changed = true;
+	mark(leg->call);
+}
+
+/* Begins or goes on with the text of an array. */
+static struct out *gone_begin(struct calls *cs, struct out *o)
+{
+	if (!o->len) {
+		out_init_grow(o, (size_t)LIVE_LEGS_MAX * LIVE_ROW_MAX);
+		out_chr(o, '{');
+	}
+	start_timer(cs, LIVE_BATCH_MS);
+	return o;
+}
+
+void live_leg_gone(struct leg *leg)
 {
 	struct calls *cs = leg->call->calls;
-	struct out *o = &cs->rows.rows;
+	bool had_row = leg->is_live;
 
-	if (!cs->p.db || cs->rows.n == LIVE_ROWS_MAX)
-		return NULL;
-	if (cs->rows.n++ == 0) {
-		out_init_grow(o, (size_t)LIVE_ROWS_MAX * LIVE_ROW_MAX);
+	leg->has_changed = leg->is_live = false;
+	if (!had_row || cs->live_view.is_unsure)
+		return;
+	gone_begin(cs, &cs->live_view.gone_legs);
+	out_u64(&cs->live_view.gone_legs, leg->line_id);
+	out_chr(&cs->live_view.gone_legs, ',');
+}
+
+void live_call_gone(struct call *call)
+{
+	struct calls *cs = call->calls;
+
+	unmark(call);
+	if (!call->is_live || cs->live_view.is_unsure)
+		return;
+	gone_begin(cs, &cs->live_view.gone_calls);
+	out_z(&cs->live_view.gone_calls, call->id);
+	out_chr(&cs->live_view.gone_calls, ',');
+}
+
+/* ---- rows ---- */
+
+static void row_begin(struct out *o)
+{
+	if (!o->len)
 		out_chr(o, '[');
-	}
-	if (!timer_is_running(&cs->rows.timer))
-		timer_start(cs->p.timers, &cs->rows.timer, LIVE_BATCH_MS);
 	out_chr(o, '{');
-	member_int(o, KEY("id"), (int64_t)leg->line_id);
-	return o;
 }
 
 static void row_end(struct out *o)
@@ -118,43 +157,208 @@ static void row_end(struct out *o)
 	out_chr(o, ',');
 }
 
-/* ---- legs ---- */
-
-void live_leg(struct leg *leg)
+static void write_call(struct out *o, struct call *call)
 {
-	const struct codec *codec = codec_get(leg->stats.codec);
-	struct out *o = row_begin(leg);
+	row_begin(o);
+	member_str(o, KEY("call"), call->id);
+	member_str(o, KEY("domain"), call->domain);
+	member_str(o, KEY("caller"), call->caller.number);
+	member_str(o, KEY("caller_name"), call->caller.display_name);
+	member_str(o, KEY("trunk"), call->caller.trunk);
+	member_str(o, KEY("dialled"), call->number);
+	member_str(o, KEY("context"), call->route_context[0] ? call->route_context : call->context);
+	member_str(o, KEY("route"), call->route);
+	member_str(o, KEY("app"), call->app ? call->app->name : NULL);
+	member_time(o, KEY("started_ms"), call->started_ms);
+	member_time(o, KEY("answered_ms"), call->answered_ms);
+	row_end(o);
+	call->has_changed = false;
+	call->is_live = true;
+}
 
-	if (!o)
-		return;
-	leg->is_live = true;
+static void write_leg(struct out *o, struct leg *leg)
+{
+	static const char *const states[] = { "trying", "ringing", "answered", "ended" };
+	const struct stream_stats *s = &leg->stats;
+	bool has_media = s->packets_sent || s->packets_received;
+	const struct codec *codec = codec_get(has_media ? s->codec : leg->codec_id);
+
+	row_begin(o);
+	member_int(o, KEY("id"), (int64_t)leg->line_id);
 	member_str(o, KEY("call"), leg->call->id);
 	member_int(o, KEY("leg"), leg->id);
 	member_str(o, KEY("domain"), leg->call->domain);
 	member_str(o, KEY("role"), leg_role(leg));
 	member_str(o, KEY("number"), leg_number(leg));
 	member_str(o, KEY("peer"), leg->peer);
+	member_str(o, KEY("state"), states[leg->state]);
+	member_int(o, KEY("held"), leg->remote_hold);
+	if (leg->partner)
+		member_int(o, KEY("partner"), leg->partner->id);
+	member_time(o, KEY("started_ms"), leg->started_ms);
+	member_time(o, KEY("ringing_ms"), leg->ringing_ms);
 	member_time(o, KEY("answered_ms"), leg->answered_ms);
 	if (codec && codec->id != CODEC_NONE)
 		member_str(o, KEY("codec"), codec->name);
-	member_hundredths(o, KEY("mos"), leg->stats.mos_now);
-	member_hundredths(o, KEY("remote_mos"), leg->stats.remote_mos_now);
-	live_write_media(o, &leg->stats);
+	if (has_media) {
+		member_hundredths(o, KEY("mos"), s->mos_now);
+		member_hundredths(o, KEY("remote_mos"), s->remote_mos_now);
+		live_write_media(o, s);
+	}
 	row_end(o);
+	leg->has_changed = false;
+	leg->is_live = true;
 }
 
-void live_leg_gone(struct leg *leg)
+static unsigned write_legs(struct out *o, struct call *call)
 {
-	struct out *o = leg->is_live ? row_begin(leg) : NULL;
+	unsigned n = 0;
 
-	leg->is_live = false;
-	if (o)
-		row_end(o);
+	for (struct leg *leg = call->legs; leg; leg = leg->next)
+		if (leg->has_changed && leg->state != LEG_ENDED) {
+			write_leg(o, leg);
+			n++;
+		}
+	return n;
+}
+
+/* ---- the statement ---- */
+
+static void on_batch(void *arg);
+
+/* Ends the text of an array; an empty one is "" in the statement's text. */
+static const char *array_end(struct out *o, char end, const char *empty)
+{
+	if (!o->len)
+		return empty;
+	if (out_ok(o))
+		o->p[o->len - 1] = end; /* the last comma */
+	out_chr(o, '\0');
+	return o->p;
+}
+
+static void forget_gone(struct live *v)
+{
+	out_fini(&v->gone_legs);
+	out_fini(&v->gone_calls);
+	v->gone_legs = v->gone_calls = (struct out){ 0 };
+}
+
+static void fail(struct calls *cs)
+{
+	forget_gone(&cs->live_view);
+	cs->live_view.is_unsure = true;
+	start_timer(cs, LIVE_AGAIN_MS);
+}
+
+static void on_written(uint64_t id, const struct db_answer *a, void *arg)
+{
+	struct calls *cs = arg;
+	struct live *v = &cs->live_view;
+
+	(void)id;
+	if (a->err == -ECANCELED)
+		return; /* the end: the calls may have gone before the database */
+	v->is_sent = false;
+	if (a->err == -EINVAL)
+		log_warn(cs->p.log, "live calls refused: %s", a->message);
+	if (a->err)
+		fail(cs);
+	else if (v->marked || v->gone_legs.len || v->gone_calls.len)
+		start_timer(cs, LIVE_BATCH_MS);
+}
+
+static void mark_all(struct calls *cs)
+{
+	for (struct call *call = cs->live; call; call = call->next) {
+		for (struct leg *leg = call->legs; leg; leg = leg->next)
+			leg->has_changed = leg->session != NULL;
+		live_call(call);
+	}
+}
+
+/* What is marked and old enough; what isn't stays marked. */
+static void write_marked(struct calls *cs, struct out *calls, struct out *legs)
+{
+	struct call *call, *next;
+	unsigned n = 0;
+
+	DL_FOREACH_SAFE2(cs->live_view.marked, call, next, live_next) {
+		if (n >= LIVE_LEGS_MAX)
+			return;
+		if (!call->is_live && call_now_ms(call) - call->started_ms < LIVE_YOUNG_MS)
+			continue;
+		unmark(call);
+		if (call->has_changed || !call->is_live)
+			write_call(calls, call);
+		n += write_legs(legs, call);
+	}
+}
+
+static bool send_rows(struct calls *cs, struct out *calls, struct out *legs)
+{
+	struct live *v = &cs->live_view;
+	const struct db_param params[] = {
+		DB_TEXT(cs->p.node), DB_TEXT(v->is_unsure ? "true" : "false"),
+		DB_TEXT(array_end(calls, ']', "[]")), DB_TEXT(array_end(legs, ']', "[]")),
+		DB_TEXT(array_end(&v->gone_legs, '}', "{}")), DB_TEXT(array_end(&v->gone_calls, '}', "{}")),
+	};
+
+	return out_ok(calls) && out_ok(legs) && out_ok(&v->gone_legs) && out_ok(&v->gone_calls) &&
+	       db_query(cs->p.db, live_sql, ARRAY_LEN(params), params, on_written, cs) != 0;
+}
+
+static void on_batch(void *arg)
+{
+	struct calls *cs = arg;
+	struct live *v = &cs->live_view;
+	struct out calls, legs;
+
+	if (v->is_sent)
+		return;
+	if (!db_is_up(cs->p.db)) {
+		fail(cs);
+		return;
+	}
+	if (v->is_unsure)
+		mark_all(cs);
+	out_init_grow(&calls, (size_t)LIVE_LEGS_MAX * LIVE_ROW_MAX);
+	out_init_grow(&legs, (size_t)LIVE_LEGS_MAX * LIVE_ROW_MAX);
+	write_marked(cs, &calls, &legs);
+	if (calls.len || legs.len || v->gone_legs.len || v->gone_calls.len || v->is_unsure) {
+		v->is_sent = send_rows(cs, &calls, &legs);
+		v->is_unsure = !v->is_sent;
+	}
+	out_fini(&calls); /* a busy hour's memory isn't kept for the night */
+	out_fini(&legs);
+	forget_gone(v);
+	if (v->is_unsure || v->marked)
+		start_timer(cs, v->is_unsure ? LIVE_AGAIN_MS : LIVE_BATCH_MS);
+}
+
+/* The database is there again: a crash of it has emptied what isn't logged. */
+static void on_up(void *arg)
+{
+	struct calls *cs = arg;
+
+	cs->live_view.is_unsure = true;
+	start_timer(cs, LIVE_BATCH_MS);
+}
+
+static void on_notify(const char *channel, const char *payload, void *arg)
+{
+	(void)channel; /* nobody says anything there */
+	(void)payload;
+	(void)arg;
 }
 
 void live_start(struct calls *cs)
 {
-	timer_init(&cs->rows.timer, on_batch, cs);
+	static const struct db_listen_handler handler = { .on_up = on_up, .on_notify = on_notify };
+
+	timer_init(&cs->live_view.timer, on_batch, cs);
+	if (cs->p.db && db_listen(cs->p.db, "pbx_live", &handler, cs) != 0)
+		log_warn(cs->p.log, "live calls won't be written anew when the database comes back");
 	/* What a former process of this name left. */
 	if (cs->p.db)
 		db_query(cs->p.db, forget_sql, 1, (struct db_param[]){ DB_TEXT(cs->p.node) }, NULL, NULL);
@@ -162,9 +366,10 @@ void live_start(struct calls *cs)
 
 void live_stop(struct calls *cs)
 {
-	timer_stop(cs->p.timers, &cs->rows.timer);
-	if (cs->rows.n)
-		on_batch(cs);
-	if (cs->p.db)
-		db_query(cs->p.db, forget_sql, 1, (struct db_param[]){ DB_TEXT(cs->p.node) }, NULL, NULL);
+	timer_stop(cs->p.timers, &cs->live_view.timer);
+	forget_gone(&cs->live_view);
+	if (!cs->p.db)
+		return;
+	db_unlisten(cs->p.db, cs);
+	db_query(cs->p.db, forget_sql, 1, (struct db_param[]){ DB_TEXT(cs->p.node) }, NULL, NULL);
 }

@@ -177,6 +177,7 @@ static enum app_result run_step(struct call *call, const struct step *step)
 	enum app_result r = APP_FAILED;
 
 	call->app = app_by_name(step->app);
+	live_call(call);
 	call->args = NULL;
 	call->blocks = NULL;
 	if (!call->app)

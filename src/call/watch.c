@@ -72,12 +72,16 @@ static bool is_line(const struct leg *leg)
 	return !leg->is_outside && leg->peer[0] && (leg->session || leg->state == LEG_ENDED);
 }
 
-void leg_tell(const struct leg *leg)
+void leg_tell(struct leg *leg)
 {
 	const struct calls *cs = leg->call->calls;
 	struct call_line line;
 	struct identity peer;
 
+	if (leg->state == LEG_ENDED)
+		live_leg_gone(leg);
+	else
+		live_leg(leg);
 	if (!cs->on_line || !is_line(leg))
 		return;
 	fill(leg, &line, &peer);

@@ -34,7 +34,7 @@ def test_call_is_seen_while_it_lasts_and_in_its_record(office, cdrs):
         def rows():
             found = office.sql("SELECT l.number, l.codec, l.packets_sent > 0, l.packets_received > 0, l.lost_percent, l.mos, l.mos_min,"
                                " l.remote_mos, l.signalled_address, l.media_address, l.media_reason, l.call::text"
-                               " FROM pbx.leg AS l WHERE l.answered IS NOT NULL ORDER BY l.leg")
+                               " FROM pbx.leg AS l WHERE l.packets_sent > 0 AND l.answered IS NOT NULL ORDER BY l.leg")
             return found if len(found) == 2 else None
         one, other = wait_until(rows, 12)
         assert (one[0], one[1], one[2], one[3]) == ("1001", "PCMU", True, True)
