@@ -16,6 +16,7 @@ SELECT t.refused($$ DELETE FROM pbx.menu WHERE number = '400'; DELETE FROM pbx.s
 SELECT is((SELECT string_agg(key, ' ' ORDER BY key) FROM pbx.change WHERE "table" = 'inbound_number'), 'office/+4312345 office/4312346 office/_4377710XX', 'servers are told by domain');
 
 -- emergency numbers
+INSERT INTO pbx.schedule VALUES ('office', 'day');
 INSERT INTO pbx.context VALUES ('office', 'sos');
 INSERT INTO pbx.route (domain, context, pattern) VALUES ('office', 'sos', '112'), ('office', 'sos', '113'), ('office', 'sos', '114');
 INSERT INTO pbx.step VALUES ('office', 'sos', '112', 1, 'dial', '{"number": "${number}", "trunk": "isp"}', NULL),
