@@ -31,6 +31,7 @@ $(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libfuzzed.
 
 # What these make up stands before what is real: of a part that is made up by half, the rest is pulled in, too.
 $(FUZZ_BUILD)/fuzz_loop $(FUZZ_BUILD)/fuzz_ws $(FUZZ_BUILD)/fuzz_tcp: FUZZ_LIBS += -Wl,-z,muldefs
+$(FUZZ_BUILD)/tests/fuzz/fuzz_loop.o: FUZZ_CFLAGS += $(if $(FUZZ_LEAN),-DFUZZ_LEAN)
 $(FUZZ_BUILD)/fuzz_loop: $(patsubst %.c,$(FUZZ_BUILD)/%.o,$(wildcard tests/fuzz/loop/*.c))
 
 .PHONY: fuzz fuzz-targets test-fuzz

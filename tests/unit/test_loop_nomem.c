@@ -50,7 +50,7 @@ static unsigned play(const char *script, unsigned fail_at, long *left)
 	heap.count = heap.fail_at = 0;
 	heap.balance = 0;
 	heap.is_counted = true;
-	ps = peers_new();
+	ps = peers_new(str_from(script));
 	s = peers_server(ps);
 	heap.count = 0;
 	heap.fail_at = fail_at;

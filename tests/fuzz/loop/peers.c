@@ -18,6 +18,7 @@
 #define SENT_MAX 4000              /* messages of the server in one script: more would be a storm */
 #define WAIT_MAX_MS 4000000
 #define PASS_MAX_MS 20000000
+#define HEARD 64                   /* of the server's last messages it is known what they were */
 
 struct dialog_of_peer {
 	char call_id[256], local[TEXT], remote[TEXT], target[TEXT];
@@ -45,6 +46,7 @@ struct peers {
 	struct peer peers[NPEERS];
 	unsigned nsent, nbranches;
 	uint64_t passed_ms;
+	uint64_t heard[HEARD];     /* sums of the last messages */
 	bool is_traced;
 	struct rng rng;
 };
@@ -138,18 +140,39 @@ static void take_response(struct peer *p, const struct sip_msg *m, struct str by
 	}
 }
 
+/* Half of what a server says it says again. */
+static bool is_repeated(struct peers *ps, struct str bytes)
+{
+	uint64_t sum = bytes.n, part;
+
+	for (size_t i = 0; i + sizeof(part) <= bytes.n; i += sizeof(part)) {
+		memcpy(&part, bytes.p + i, sizeof(part));
+		sum = (sum ^ part) * 0x9e3779b97f4a7c15;
+		sum ^= sum >> 32;
+	}
+	for (unsigned i = 0; i < HEARD; i++)
+		if (ps->heard[i] == sum)
+			return true;
+	ps->heard[ps->nsent % HEARD] = sum;
+	return false;
+}
+
 static void on_sent(const struct sip_dest *dest, struct str bytes, void *arg)
 {
+	static char text[SIP_MSG_MAX];
 	struct peers *ps = arg;
 	struct sip_msg_error err;
-	char *text = malloc(bytes.n);
 
-	memcpy(text, bytes.p, bytes.n);
 	assert(++ps->nsent < SENT_MAX);
+	for (unsigned i = 0; i < NPEERS && ps->is_traced; i++)
+		if (sockaddr_host_eq(&dest->addr, &ps->peers[i].src.peer))
+			trace(ps, ps->peers[i].name, "->", bytes);
+	if (is_repeated(ps, bytes))
+		return;
+	memcpy(text, bytes.p, bytes.n);
 	/* What we say can be read, whatever was said to us, but for a refusal, which repeats what was wrong. */
 	if (sip_msg_parse(&parsed, text, bytes.n, &err) != 0) {
 		assert(str_starts(bytes, STR("SIP/2.0 4")) || str_starts(bytes, STR("SIP/2.0 5")));
-		free(text);
 		return;
 	}
 	assert(parsed.content_length == (int64_t)parsed.body.n);
@@ -158,13 +181,11 @@ static void on_sent(const struct sip_dest *dest, struct str bytes, void *arg)
 
 		if (!sockaddr_host_eq(&dest->addr, &p->src.peer))
 			continue;
-		trace(ps, p->name, "->", bytes);
 		if (parsed.is_request)
 			take_request(p, &parsed, bytes);
 		else
 			take_response(p, &parsed, bytes);
 	}
-	free(text);
 }
 
 /* ---- a step ---- */
@@ -563,13 +584,32 @@ struct server *peers_server(struct peers *ps)
 	return ps->server;
 }
 
-struct peers *peers_new(void)
+/* As if he had asked for something already. */
+static void challenge(struct peers *ps, struct peer *p)
+{
+	char text[TEXT];
+	struct out o;
+
+	out_init(&o, text, sizeof(text));
+	out_z(&o, "SIP/2.0 401 X\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK\r\nFrom: <sip:x>;tag=x\r\nTo: <sip:x>;tag=x\r\nCall-ID: x\r\n"
+		  "CSeq: 1 REGISTER\r\nContent-Length: 0\r\n");
+	server_challenge(ps->server, &o, &p->src);
+	out_z(&o, "\r\n");
+	assert(out_ok(&o));
+	p->challenge = malloc(o.len);
+	memcpy(p->challenge, o.p, o.len);
+	p->challenge_len = o.len;
+}
+
+struct peers *peers_new(struct str script)
 {
 	static const struct { char name; const char *user, *host; enum sip_proto proto; uint64_t flow; } all[NPEERS] = {
 		{ 'a', "1001", "192.0.2.1", SIP_UDP, 1 }, { 'b', "1002", "192.0.2.2", SIP_UDP, 1 }, { 'c', "1003", "192.0.2.3", SIP_TCP, 1003 },
 		{ 't', NULL, "192.0.2.200", SIP_UDP, 1 }, { 'u', NULL, "192.0.2.201", SIP_UDP, 1 }, { 's', NULL, "198.51.100.9", SIP_WS, 1004 },
 	};
 	struct peers *ps = calloc(1, sizeof(*ps));
+	struct str known = cut_text(&script);
+	unsigned kept = 0;
 
 	rng_init_fixed(&ps->rng, 17);
 	for (unsigned i = 0; i < NPEERS; i++) {
@@ -584,7 +624,13 @@ struct peers *peers_new(void)
 		snprintf(p->contact, sizeof(p->contact), "sip:%s@%s%s", p->user ? p->user : "x", all[i].host, all[i].proto == SIP_TCP ? ";transport=tcp" : "");
 	}
 	ps->is_traced = getenv("FUZZ_TRACE") != NULL;
-	ps->server = server_new(on_sent, ps);
+	for (unsigned i = 0; i < NPEERS; i++)
+		if (all[i].user && known.n && memchr(known.p, all[i].name, known.n))
+			kept |= 1u << i;
+	ps->server = server_new(kept, on_sent, ps);
+	for (unsigned i = 0; i < NPEERS; i++)
+		if (kept & 1u << i)
+			challenge(ps, &ps->peers[i]);
 	return ps;
 }
 

@@ -11,6 +11,9 @@
  *                    them who knows his dialogs, credentials included
  *                    an empty line, and the body; "$o", "$h", "$v" in it are an offer, one on hold, one with video
  *
+ * Before the first step may stand, as letters, who of the phones are registered already and have been asked for their password; all others
+ * have to register first.
+ *
  * In headers $r and $R are his newest other dialog as Replaces has it, $q and $Q one of the next peer's, by the same digit; the capital
  * letters escaped as in a URI. $e is the last SIP-ETag, $c his contact. With FUZZ_TRACE in the environment all messages are shown.
  */
@@ -20,7 +23,7 @@
 
 struct peers;
 
-struct peers *peers_new(void);
-void peers_play(struct peers *ps, struct str script);
+struct peers *peers_new(struct str script);
+void peers_play(struct peers *ps, struct str script); /* the same */
 struct server *peers_server(struct peers *ps);
 void peers_free(struct peers *ps); /* the server, too */

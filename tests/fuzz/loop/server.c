@@ -303,14 +303,21 @@ static struct tasks *make_tasks(void)
 	return tasks;
 }
 
-struct server *server_new(server_sent_fn *fn, void *arg)
+void server_challenge(struct server *s, struct out *o, const struct sip_source *src)
+{
+	digest_challenge(s->digest, o, SIP_HDR_WWW_AUTHENTICATE, STR("cordboard"), DIGEST_MD5 | DIGEST_AUTH, false,
+			 (struct str){ (const char *)&src->peer.v4.sin_addr, 4 });
+}
+
+struct server *server_new(unsigned kept, server_sent_fn *fn, void *arg)
 {
 	static uv_loop_t loop;
 	static bool has_loop;
 	static struct server server; /* large, and an allocator that watches is slow with it */
 	struct server *s = &server;
 
-	*s = (struct server){ 0 };
+	memset(s, 0, sizeof(*s));
+	s->kept = kept;
 	if (!has_loop) {
 		uv_loop_init(&loop);
 		parts_init();
@@ -329,7 +336,7 @@ struct server *server_new(server_sent_fn *fn, void *arg)
 	make_sip(s);
 	make_rest(s);
 	server_pass(s, 2000);
-	s->idle_timers = timers_count(s->timers);
+	s->idle_timers = timers_count(s->timers) - registrar_count(s->registrar); /* bindings end */
 	return s;
 }
 

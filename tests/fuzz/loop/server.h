@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "base/out.h"
 #include "sip/transport.h"
 
 struct server;
@@ -19,7 +20,10 @@ extern bool server_keeps_stacks;
 /* What the server sends. */
 typedef void server_sent_fn(const struct sip_dest *dest, struct str bytes, void *arg);
 
-struct server *server_new(server_sent_fn *fn, void *arg);
+/* kept: whose bindings the database has kept, a bit each of 1001, 1002, 1003. */
+struct server *server_new(unsigned kept, server_sent_fn *fn, void *arg);
+/* Writes the challenge that a phone there would get. */
+void server_challenge(struct server *s, struct out *o, const struct sip_source *src);
 /* A datagram, or a framed message of a connection. bytes may be changed. */
 void server_receive(struct server *s, char *bytes, size_t n, const struct sip_source *src);
 /* The connection has ended. */

@@ -19,6 +19,7 @@ struct server {
 	void *on_sent_arg;
 	int send_error;
 	bool is_away;
+	unsigned kept;                   /* as in server_new() */
 	uint64_t now_ms;
 	struct clock clock;
 	struct rng rng;
