@@ -20,7 +20,7 @@ enum ev { EV_1XX, EV_2XX, EV_3XX_6XX, EV_TIMER_AE, EV_TIMER_BF, EV_TIMER_END, EV
 static const enum st invite_next[ST_COUNT][EV_COUNT] = {
 	[ST_CALLING] = { [EV_1XX] = ST_PROCEEDING, [EV_2XX] = ST_ACCEPTED, [EV_3XX_6XX] = ST_COMPLETED, [EV_TIMER_AE] = ST_CALLING,
 			 [EV_TIMER_BF] = ST_TERMINATED, [EV_TRANSPORT] = ST_TERMINATED },
-	/* Timer B runs here only after a CANCEL (§9.1). Nothing is sent here: that the connection has ended is lose_flow()'s. */
+	/* Timer B runs here only after a CANCEL (§9.1), or when nobody waits any more. Nothing is sent here: that the connection has ended is lose_flow()'s. */
 	[ST_PROCEEDING] = { [EV_1XX] = ST_PROCEEDING, [EV_2XX] = ST_ACCEPTED, [EV_3XX_6XX] = ST_COMPLETED,
 			    [EV_TIMER_BF] = ST_TERMINATED },
 	/* An ACK that can't be sent ends nothing: when the response comes again it is tried again. */
@@ -325,7 +325,8 @@ static void enter(struct ctrans *ct, enum st state)
 		timer_stop(w, &ct->timer_end); /* patience */
 		if (ct->is_invite) {
 			timer_stop(w, &ct->timer_ae);
-			timer_stop(w, &ct->timer_bf);
+			if (ct->h) /* nobody else has patience without end */
+				timer_stop(w, &ct->timer_bf);
 		}
 		break;
 	case ST_COMPLETED:
@@ -602,9 +603,12 @@ uint64_t ctrans_flow(const struct ctrans *ct)
 	return ct->flow;
 }
 
+/* A re-INVITE that waits for its answer, perhaps for ever, while its dialog has ended. */
 void ctrans_detach(struct ctrans *ct)
 {
 	ct->h = NULL;
+	if (ct->is_invite && ct->state == ST_PROCEEDING && !timer_is_running(&ct->timer_bf))
+		timer_start(ct->stack->p.timers, &ct->timer_bf, SIP_TIMER_B_MS);
 }
 
 int sip_stack_send_stateless(struct sip_stack *s, const struct sip_req *r, const struct sip_dest *dest)

@@ -170,7 +170,8 @@ int ctrans_start(struct ctrans **out, struct sip_stack *s, const struct sip_req 
 int ctrans_cancel(struct ctrans *ct, struct str hdrs);
 /* The connection or listener it went by last; 0: none yet. */
 uint64_t ctrans_flow(const struct ctrans *ct);
-/* No more handler calls; the transaction goes on to its end alone (an INVITE's final response is still ACKed). */
+/* No more handler calls; the transaction goes on to its end alone (an INVITE's final response is still ACKed, if it
+ * comes within 64*T1). */
 void ctrans_detach(struct ctrans *ct);
 /* Sends the ACK of a 2xx or another request that is no transaction of its own. Via is added. One that is too large for UDP goes by TCP
  * where dest says that it may; whether it arrived isn't known, so who sends it again takes has_tcp off dest. */
