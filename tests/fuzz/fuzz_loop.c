@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "base/rng.h"
-#include "loop/arena.h"
+#include "heap.h"
 #include "loop/peers.h"
 
 #define QUIET_MS (600 * 1000)    /* then media is missed: calls between phones without session timers have no other end */
@@ -44,7 +44,11 @@ static void play(const uint8_t *data, size_t size)
 
 static size_t allocated(void)
 {
-	return __sanitizer_get_current_allocated_bytes() + arena_bytes();
+#ifdef FUZZ_BARE
+	return heap_bytes();
+#else
+	return __sanitizer_get_current_allocated_bytes() + heap_bytes();
+#endif
 }
 
 /* The lean build watches what is ours alone: three of four allocations are jansson's and OpenSSL's. */
@@ -53,7 +57,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argc;
 	(void)argv;
 #ifdef FUZZ_LEAN
-	arena_use();
+	heap_for_libraries();
 #endif
 	return 0;
 }

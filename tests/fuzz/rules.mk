@@ -1,13 +1,16 @@
 # libFuzzer targets, built by clang with ASan and UBSan in a tree of their own, where every object watches its edges.
 # FUZZ_LEAN=1: another tree, with ASan alone and without watching comparisons: half as thorough an input, three times as many of them.
+# FUZZ_BARE=1: a third, without ASan, but with assertions and a heap that looks after itself (heap.h): as many again. What it keeps can be
+# played to the others.
 
 FUZZ_CC     ?= clang
-FUZZ_BUILD  := build-fuzz$(if $(FUZZ_LEAN),-lean)
-FUZZ_SAN    := $(if $(FUZZ_LEAN),address,address$(comma)undefined -fno-sanitize-recover=undefined)
-FUZZ_EDGES  := $(if $(FUZZ_LEAN),-fsanitize-coverage=inline-8bit-counters$(comma)pc-table,-fsanitize=fuzzer-no-link)
+FUZZ_BUILD  := build-fuzz$(if $(FUZZ_BARE),-bare,$(if $(FUZZ_LEAN),-lean))
+FUZZ_BOUNDS := bounds,integer-divide-by-zero,return,unreachable,vla-bound
+FUZZ_SAN    := $(if $(FUZZ_BARE),$(FUZZ_BOUNDS) -fsanitize-trap=$(FUZZ_BOUNDS),$(if $(FUZZ_LEAN),address,address$(comma)undefined -fno-sanitize-recover=undefined))
+FUZZ_EDGES  := $(if $(FUZZ_LEAN)$(FUZZ_BARE),-fsanitize-coverage=inline-8bit-counters$(comma)pc-table,-fsanitize=fuzzer-no-link)
 FUZZ_PKGS   := libuv openssl libcares libwebsockets libxml-2.0 jansson spandsp libsrtp2 opus
 FUZZ_CFLAGS  = -std=gnu17 -O2 -g -D_GNU_SOURCE -Isrc -Itests/fuzz $(shell pkg-config --cflags $(FUZZ_PKGS)) \
-	-Wall -Wextra -Werror -fsanitize=$(FUZZ_SAN)
+	-Wall -Wextra -Werror -fsanitize=$(FUZZ_SAN) $(if $(FUZZ_BARE),-DFUZZ_BARE)
 FUZZ_LIBS    = $(shell pkg-config --libs $(FUZZ_PKGS)) -lresolv -lm -lpthread
 # What the targets need; each links of it what it uses.
 FUZZ_SRC    := $(wildcard src/base/*.c src/sip/*.c src/sdp/*.c src/registrar/*.c src/call/*.c src/presence/*.c apps/*.c) \
@@ -32,6 +35,8 @@ $(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libfuzzed.
 # What these make up stands before what is real: of a part that is made up by half, the rest is pulled in, too.
 $(FUZZ_BUILD)/fuzz_loop $(FUZZ_BUILD)/fuzz_ws $(FUZZ_BUILD)/fuzz_tcp: FUZZ_LIBS += -Wl,-z,muldefs
 $(FUZZ_BUILD)/tests/fuzz/fuzz_loop.o: FUZZ_CFLAGS += $(if $(FUZZ_LEAN),-DFUZZ_LEAN)
+$(FUZZ_BUILD)/fuzz_loop: $(FUZZ_BUILD)/tests/fuzz/heap.o
+$(if $(FUZZ_BARE),$(FUZZ_BIN): $(FUZZ_BUILD)/tests/fuzz/heap.o)
 $(FUZZ_BUILD)/fuzz_loop: $(patsubst %.c,$(FUZZ_BUILD)/%.o,$(wildcard tests/fuzz/loop/*.c))
 
 .PHONY: fuzz fuzz-targets test-fuzz
