@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/scan.h"
-#include "call/call_int.h"
 #include "base/log.h"
+#include "base/member.h"
+#include "call/call_int.h"
 
 /* ---- queries ---- */
 
@@ -257,33 +257,7 @@ int app_outbox(struct call *call, const char *kind, const char *doc, struct app_
 
 void app_json_str(struct out *o, const char *s)
 {
-	const char *p = s, *end = s + strlen(s);
-
-	out_chr(o, '"');
-	for (;;) {
-		const char *odd = scan_unusual(p, end, '"', '\\');
-		unsigned n;
-
-		out_mem(o, p, (size_t)(odd - p));
-		p = odd;
-		if (p == end)
-			break;
-		n = str_utf8_len((struct str){ p, (size_t)(end - p) });
-
-		if (*p == '"' || *p == '\\') {
-			out_fmt(o, "\\%c", *p);
-		} else if ((unsigned char)*p < 0x20) {
-			out_fmt(o, "\\u%04x", *p);
-		} else if (!n) {
-			/* Peers' bytes needn't be UTF-8; jsonb takes nothing else. */
-			out_chr(o, '?');
-			n = 1;
-		} else {
-			out_mem(o, p, n);
-		}
-		p += n;
-	}
-	out_chr(o, '"');
+	member_print_text(o, s);
 }
 
 /* ---- the directory ---- */

@@ -1,8 +1,8 @@
 /* cdr.c - the record of a call: one JSON document with both legs, handed to the outbox when all is over. */
 #define LOG_MODULE "cdr"
 #include "base/log.h"
+#include "base/member.h"
 #include "call/call_int.h"
-#include "call/member.h"
 
 /* Of the whole leg: where it ended its record has it, not the calls it was in before. */
 static void write_media(struct out *o, const struct leg *leg)

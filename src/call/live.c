@@ -13,8 +13,8 @@
 #include "base/log.h"
 #include <utlist.h>
 
+#include "base/member.h"
 #include "call/call_int.h"
-#include "call/member.h"
 
 #define LIVE_BATCH_MS 120
 #define LIVE_YOUNG_MS 80

@@ -9,61 +9,66 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/json.h"
 #include "base/log.h"
+#include "base/member.h"
 #include "registrar/registrar_int.h"
 
 #define LOAD_RETRY_MS 2000
 #define EXPIRES_TEXT_MAX 24
 #define GRUU_ID_TEXT 17        /* 64 bits in hex */
+#define DOCUMENT_USUAL 1024
+#define DOCUMENT_MAX 65536     /* path and all, each byte with an escape */
 
 /* ---- writing ---- */
 
-/* NULL and bytes that aren't UTF-8 become null: a header that a phone made up must not cost it its registration. */
-static json_t *json_text(const char *z)
+/* 64 bits are more than JSON's numbers, as some read them, hold: as text. */
+static void write_gruu_id(struct out *o, uint64_t id)
 {
-	json_t *text = z ? json_string(z) : NULL;
+	char text[GRUU_ID_TEXT];
 
-	return text ? text : json_null();
+	if (id)
+		snprintf(text, sizeof(text), "%016llx", (unsigned long long)id);
+	member_str(o, KEY("gruu_id"), id ? text : NULL);
 }
 
-/* 64 bits are more than JSON's numbers, as some read them, hold: as text. */
-static json_t *json_gruu_id(const struct binding *b, char buf[GRUU_ID_TEXT])
+/* What the row says besides whose it is. */
+static void write_columns(struct out *o, const struct entry *e, const char *node)
 {
-	if (!b->gruu_id)
-		return json_null();
-	snprintf(buf, GRUU_ID_TEXT, "%016llx", (unsigned long long)b->gruu_id);
-	return json_text(buf);
+	char address[SOCKADDR_TEXT_MAX];
+
+	member_str(o, KEY("path"), e->b.path);
+	write_gruu_id(o, e->b.gruu_id);
+	member_str(o, KEY("call_id"), e->b.call_id);
+	member_int(o, KEY("cseq"), e->b.cseq);
+	member_int(o, KEY("q_milli"), e->b.q_milli);
+	member_int(o, KEY("expires_ms"), e->b.expires_at_ms);
+	member_str(o, KEY("proto"), sip_proto_word(e->b.dest.proto));
+	member_str(o, KEY("address"), sockaddr_print(&e->b.dest.addr, address));
+	member_str(o, KEY("user_agent"), e->b.user_agent);
+	member_str(o, KEY("node"), node);
 }
 
 void kept_write(struct bindings *bs, const struct entry *e, bool is_removed)
 {
-	char address[SOCKADDR_TEXT_MAX], gruu_id[GRUU_ID_TEXT];
-	json_t *doc;
-	char *text;
+	char buf[DOCUMENT_USUAL];
+	struct out o;
 
 	if (!bs->p.outbox)
 		return;
-	doc = json_pack("{s:o, s:o, s:o, s:o, s:I, s:b}", "domain", json_text(e->aor->domain), "number", json_text(e->aor->number),
-			"contact", json_text(e->b.contact), "instance", json_text(e->b.instance), "reg_id", (json_int_t)e->b.reg_id,
-			"remove", is_removed);
-	if (doc && !is_removed &&
-	    json_object_update_new(doc, json_pack("{s:o, s:o, s:o, s:I, s:i, s:I, s:s, s:s, s:o, s:o}",
-						      "path", json_text(e->b.path), "gruu_id", json_gruu_id(&e->b, gruu_id),
-						      "call_id", json_text(e->b.call_id),
-						      "cseq", (json_int_t)e->b.cseq, "q_milli", (int)e->b.q_milli,
-						      "expires_ms", (json_int_t)e->b.expires_at_ms,
-						      "proto", sip_proto_word(e->b.dest.proto),
-						      "address", sockaddr_print(&e->b.dest.addr, address),
-						      "user_agent", json_text(e->b.user_agent), "node", json_text(bs->node))) != 0) {
-		json_decref(doc);
-		doc = NULL;
-	}
-	text = json_print(doc);
-	if (!text || outbox_add(bs->p.outbox, "binding", text, NULL, NULL, NULL) != 0)
+	out_init_on(&o, buf, sizeof(buf), DOCUMENT_MAX);
+	out_chr(&o, '{');
+	member_str(&o, KEY("domain"), e->aor->domain);
+	member_str(&o, KEY("number"), e->aor->number);
+	member_str(&o, KEY("contact"), e->b.contact);
+	member_str(&o, KEY("instance"), e->b.instance);
+	member_int(&o, KEY("reg_id"), e->b.reg_id);
+	if (!is_removed)
+		write_columns(&o, e, bs->node);
+	out_z(&o, is_removed ? "\"remove\":true}" : "\"remove\":false}");
+	out_chr(&o, '\0');
+	if (!out_ok(&o) || outbox_add(bs->p.outbox, "binding", o.p, NULL, NULL, NULL) != 0)
 		log_warn(bs->p.log, "binding of %s isn't kept, it ends with this process", e->aor->key);
-	free(text);
-	json_decref(doc);
+	out_fini(&o);
 }
 
 static bool same_text(const char *a, const char *b)

@@ -9,6 +9,7 @@
 
 #include "base/dec.h"
 #include "base/log.h"
+#include "base/member.h"
 #include "base/out.h"
 #include "base/rng.h"
 
@@ -119,6 +120,35 @@ static void test_out_prints_numbers_and_formats_at_the_edge(void **state)
 	assert_int_equal(o.len, 2800);
 	assert_memory_equal(o.p + 2793, "100399,", 7);
 	out_fini(&o);
+}
+
+/* RFC 8259 §7; bytes that are no UTF-8 (RFC 3629 §3) can't stay. */
+static void test_member_text_is_escaped(void **state)
+{
+	static const struct { const char *text, *json; } rows[] = {
+		{ "", "\"\"" },
+		{ "plain", "\"plain\"" },
+		{ "sip:1001@[2001:db8::1]:5062;transport=tcp", "\"sip:1001@[2001:db8::1]:5062;transport=tcp\"" },
+		{ "a \"quoted\" and \\ one", "\"a \\\"quoted\\\" and \\\\ one\"" },
+		{ "\t\x1f|\x7f", "\"\\u0009\\u001f|\x7f\"" },
+		{ "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x93\x9e", "\"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x93\x9e\"" },
+		{ "\xe9t\xe9 \xc3", "\"?t? ?\"" },
+	};
+	char buf[100];
+	struct out o;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		out_init(&o, buf, sizeof(buf));
+		member_print_text(&o, rows[i].text);
+		if (!str_eqz(out_view(&o), rows[i].json))
+			fail_msg("%s: %.*s", rows[i].text, STR_ARG(out_view(&o)));
+	}
+	out_init(&o, buf, sizeof(buf));
+	member_str(&o, KEY("a"), NULL);
+	member_str(&o, KEY("b"), "");
+	member_int(&o, KEY("c"), -7);
+	assert_true(str_eqz(out_view(&o), "\"a\":null,\"b\":null,\"c\":-7,"));
 }
 
 static void test_out_remembers_overflow(void **state)
@@ -234,6 +264,7 @@ int main(void)
 		cmocka_unit_test(test_str_put_and_join_keep_their_bounds),
 		cmocka_unit_test(test_out_prints_numbers_and_formats_at_the_edge),
 		cmocka_unit_test(test_out_remembers_overflow),
+		cmocka_unit_test(test_member_text_is_escaped),
 		cmocka_unit_test(test_out_grows_to_its_limit),
 		cmocka_unit_test(test_out_on_leaves_the_buffer_when_it_must),
 		cmocka_unit_test(test_rng_uuid_and_range),

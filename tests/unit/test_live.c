@@ -93,13 +93,6 @@ static void assert_rows(unsigned ncalls, unsigned nlegs)
 
 /* ---- calls ---- */
 
-void app_json_str(struct out *o, const char *s)
-{
-	out_chr(o, '"');
-	out_z(o, s);
-	out_chr(o, '"');
-}
-
 const char *leg_number(const struct leg *leg) { return leg->number; }
 int64_t call_now_ms(const struct call *c) { return (int64_t)timers_now(c->calls->p.timers); }
 

@@ -1,14 +1,16 @@
 /* member.h - members of a JSON object, as records are made of them: name, value, comma. Who ends the object takes the last comma off.
  *
- * Pure. Thread: loop thread (as app_json_str()).
+ * Pure. Thread: any.
  */
 #pragma once
 
 #include "base/out.h"
-#include "call/app.h"
 
 /* A member's name as it is written. */
 #define KEY(name) STR("\"" name "\":")
+
+/* Text as a JSON string, with its quotes. What isn't UTF-8 becomes '?': jsonb takes nothing else. */
+void member_print_text(struct out *o, const char *z);
 
 static inline void member_int(struct out *o, struct str key, int64_t v)
 {
@@ -17,11 +19,12 @@ static inline void member_int(struct out *o, struct str key, int64_t v)
 	out_chr(o, ',');
 }
 
+/* NULL and "": null. */
 static inline void member_str(struct out *o, struct str key, const char *value)
 {
 	out_str(o, key);
 	if (value && value[0])
-		app_json_str(o, value);
+		member_print_text(o, value);
 	else
 		out_z(o, "null");
 	out_chr(o, ',');
