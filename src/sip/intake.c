@@ -19,7 +19,7 @@
 #include "sip/overload.h"
 #include "sip/transport_int.h"
 
-#define AT_ONCE 16                   /* of what can wait, a turn */
+#define AT_ONCE 64                   /* of what can wait, a turn: a reading of udp.c, which then handles its kinds together, in a millisecond */
 #define QUEUE_MAX 4096               /* messages in each: a quarter of a second, before anybody sends again */
 #define QUEUE_BYTES (8u << 20)       /* new calls find as much again */
 #define QUEUE_LONG 512               /* more than a moment's crowd */

@@ -2,7 +2,7 @@
  *
  * What a message costs lies less in its instructions than in fetching them: the handling of one runs through more code than the
  * processor keeps at hand, and the next one, of another kind, through other code. So the messages of one reading are parsed one after the
- * other, and then go up sorted: the ACKs, the BYEs, the 200s, and new calls last. Nothing overtakes another message of its call, for what has the
+ * other, and then go up sorted: the 200s, the ACKs, the BYEs, new calls, and last who can wait. Nothing overtakes another message of its call, for what has the
  * same Call-ID keeps its order; that of different calls is the network's anyway.
  *
  * Nothing is allocated for a received datagram. One is sent at once, but in a busy turn of the loop, which sends all of its own at its end;
@@ -26,6 +26,7 @@
 #define RANKS_OF_METHODS 16
 
 _Static_assert(SIP_METHOD_COUNT <= RANKS_OF_METHODS, "a rank for each method");
+_Static_assert(BATCH < 256, "an index is a byte of order");
 
 struct pending {
 	struct sip_msg msg;
@@ -120,12 +121,35 @@ static void take_stun(struct listener *l, const char *bytes, size_t n, const str
 		l->transport->n.dropped_malformed++;
 }
 
-/* What belongs to calls there are goes before new ones; who takes the place of somebody in one comes before that one is gone. */
-static unsigned rank_of(const struct sip_msg *m)
+/* The ways through the code, in the order in which they are gone. */
+enum kind { KIND_1XX, KIND_2XX, KIND_REFUSAL, KIND_REQUEST, KIND_NEW_CALL, KIND_PATIENT, KINDS };
+
+/* What belongs to calls there are goes before new ones; who takes the place of somebody in one comes before that one is gone. What
+ * intake.c would let wait is last here, too. */
+static enum kind kind_of(const struct sip_msg *m)
 {
 	if (!m->is_request)
-		return (m->status < 200 ? 0 : m->status < 300 ? 1 : 2) * RANKS_OF_METHODS + (unsigned)m->method;
-	return (m->method == SIP_INVITE && !m->to.tag.n && !sip_msg_has(m, SIP_HDR_REPLACES) ? 4 : 3) * RANKS_OF_METHODS + (unsigned)m->method;
+		return m->status < 200 ? KIND_1XX : m->status < 300 ? KIND_2XX : KIND_REFUSAL;
+	switch (m->method) {
+	case SIP_INVITE:
+		return m->to.tag.n || sip_msg_has(m, SIP_HDR_REPLACES) ? KIND_REQUEST : KIND_NEW_CALL;
+	case SIP_REGISTER:
+	case SIP_OPTIONS:
+	case SIP_SUBSCRIBE:
+	case SIP_PUBLISH:
+	case SIP_MESSAGE:
+		return KIND_PATIENT;
+	default:
+		return KIND_REQUEST;
+	}
+}
+
+/* Who shows a password takes another way than who is asked for it. */
+static unsigned rank_of(const struct sip_msg *m)
+{
+	unsigned is_proving = sip_msg_has(m, SIP_HDR_AUTHORIZATION);
+
+	return (2 * kind_of(m) + is_proving) * RANKS_OF_METHODS + (unsigned)m->method;
 }
 
 static unsigned class_of(struct str call_id)

@@ -9,7 +9,7 @@
 
 #include "sip/transport_int.h"
 
-#define AT_ONCE 16
+#define AT_ONCE 64
 #define FAR_TOO_MANY 20000
 
 struct fx {

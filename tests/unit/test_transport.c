@@ -275,7 +275,7 @@ static void test_transport_udp_burst_keeps_all_and_their_order(void **state)
 	fx_free(fx);
 }
 
-/* Those of one call keep their order, whatever they are; else new calls are last (udp.c). */
+/* Those of one call keep their order, whatever they are; else new calls are behind what belongs to others, and last what can wait (udp.c). */
 static void test_transport_udp_hands_up_what_came_together_kind_by_kind(void **state)
 {
 	static const struct { const char *start, *call_id, *to_tag, *cseq; unsigned place; } rows[] = {
@@ -290,6 +290,11 @@ static void test_transport_udp_hands_up_what_came_together_kind_by_kind(void **s
 		{ "BYE sip:b@127.0.0.1 SIP/2.0", "up2", ";tag=2", "2 BYE", 7 },
 		{ "SIP/2.0 180 Ringing", "out3", ";tag=2", "1 INVITE", 1 },
 		{ "INVITE sip:b@127.0.0.1 SIP/2.0\r\nReplaces: up1;to-tag=1;from-tag=2", "new3", "", "1 INVITE", 4 },
+		{ "REGISTER sip:127.0.0.1 SIP/2.0\r\nAuthorization: Digest", "phone1", "", "2 REGISTER", 14 },
+		{ "REGISTER sip:127.0.0.1 SIP/2.0", "phone2", "", "1 REGISTER", 12 },
+		{ "INVITE sip:b@127.0.0.1 SIP/2.0\r\nAuthorization: Digest", "new4", "", "2 INVITE", 11 },
+		{ "REGISTER sip:127.0.0.1 SIP/2.0", "phone1", "", "3 REGISTER", 15 },
+		{ "MESSAGE sip:b@127.0.0.1 SIP/2.0", "text", "", "1 MESSAGE", 13 },
 	};
 	struct fx *fx = fx_new(v4, 1);
 	char buf[1024];
@@ -299,7 +304,7 @@ static void test_transport_udp_hands_up_what_came_together_kind_by_kind(void **s
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		int n = snprintf(buf, sizeof(buf), "%s\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK%zu\r\nFrom: <sip:a@127.0.0.1>;tag=1\r\n"
 				 "To: <sip:b@127.0.0.1>%s\r\nCall-ID: %s\r\nCSeq: %s\r\nContent-Length: %zu\r\n\r\n%.*s",
-				 rows[i].start, i, rows[i].to_tag, rows[i].call_id, rows[i].cseq, i, (int)i, "0123456789ab");
+				 rows[i].start, i, rows[i].to_tag, rows[i].call_id, rows[i].cseq, i, (int)i, "0123456789abcdef");
 
 		peer_sendto(fx, "127.0.0.1", buf, (size_t)n);
 	}
