@@ -344,7 +344,7 @@ enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip
 	struct sip_credentials given;
 	char name[DIGEST_USER_MAX];
 
-	if (domain == DIR_FOUND && digest_find(m, SIP_HDR_AUTHORIZATION, str_from(c.domain->realm), &given, name))
+	if (domain == DIR_FOUND && digest_find(a->digest, m, SIP_HDR_AUTHORIZATION, str_from(c.domain->realm), &given, name))
 		return check_digest(&c, &given, out);
 	phone = domain == DIR_FOUND ? phone_by_certificate(&c, &ext) : DIR_ABSENT;
 	if (phone == DIR_FOUND)
@@ -378,7 +378,7 @@ enum sip_early auth_challenge_early(const struct sip_msg *m, const struct sip_so
 	if (find_claim(&c) != DIR_FOUND || phone_by_certificate(&c, &ext) != DIR_ABSENT || find_trunk(&c, &who) != DIR_ABSENT)
 		return SIP_EARLY_KEEP;
 	name = str_from(c.claimed);
-	if (digest_find(m, SIP_HDR_AUTHORIZATION, str_from(c.domain->realm), &given, buf)) {
+	if (digest_find(c.auth->digest, m, SIP_HDR_AUTHORIZATION, str_from(c.domain->realm), &given, buf)) {
 		if (!find_offer(&c, &given, &cred, &name, &offered))
 			return SIP_EARLY_KEEP;
 		/* Made up, or answered from elsewhere than it was asked: that mustn't cost more than to ask for nothing. */

@@ -51,8 +51,10 @@ struct digest_secret {
 int digest_server_new(struct digest_server **out, const struct digest_server_params *p);
 void digest_server_free(struct digest_server *d);
 /* The credentials of a request for a realm, first of Authorization or Proxy-Authorization; false when none. The realm in *out
- * is the one given here; the user name has its escapes undone, in name if it had any. */
-bool digest_find(const struct sip_msg *m, enum sip_hdr_id hdr, struct str realm, struct sip_credentials *out, char name[DIGEST_USER_MAX]);
+ * is the one given here; the user name has its escapes undone, in name if it had any. The others are good as long as m is, and until the
+ * next call. */
+bool digest_find(struct digest_server *d, const struct sip_msg *m, enum sip_hdr_id hdr, struct str realm, struct sip_credentials *out,
+		 char name[DIGEST_USER_MAX]);
 /* Checks. offered: digest_alg bits, digest_qop bits. secret NULL (unknown user) takes as long as a wrong password and answers DIGEST_FAILED.
  * source: whose request it is, as for the challenge. */
 enum digest_verdict digest_check(struct digest_server *d, const struct sip_msg *m, const struct sip_credentials *c,

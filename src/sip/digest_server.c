@@ -23,11 +23,28 @@
 #define NONCE_ID    (NONCE_TIME + NONCE_MARK + NONCE_SEED)
 #define NONCE_MAC   8  /* bytes: guessed one in 2^64, and what a guess brings is a challenge */
 #define NONCE_TEXT  ((NONCE_ID + NONCE_MAC) * 2)
+#define LAST_VALUE_MAX 512 /* longer ones are read each time */
+#define LAST_REALM_MAX 64
 #define DEFAULT_LIFE_S 300
 #define CLOCK_SLACK_MS 60000 /* a nonce from the future: the wall clock was set back a little */
 
+/* What was found out last. A request is looked at before there is a transaction for it, and once more behind that (auth.c): what
+ * follows from its bytes alone needn't be worked out twice. */
+struct digest_last {
+	struct sip_credentials credentials; /* slices of value */
+	size_t value_len;                   /* 0: none */
+	char value[LAST_VALUE_MAX];
+	bool is_ours;                       /* a nonce that we made for this realm, of which these are the parts */
+	char nonce[NONCE_TEXT], realm[LAST_REALM_MAX];
+	size_t realm_len;
+	unsigned char id[NONCE_ID];
+	uint64_t mac;
+	int64_t born_ms;
+};
+
 struct digest_server {
 	struct digest_engine engine;
+	struct digest_last last;
 	unsigned char mark_key[HASH_KEY], nonce_key[HASH_KEY];
 	const struct clock *clock;
 	struct rng *rng;
@@ -90,7 +107,26 @@ static struct str extended_value(struct str s, char *buf, size_t size)
 	return s.p && sip_unescape(s, buf, size) == 0 ? str_from(buf) : STR_NULL;
 }
 
-bool digest_find(const struct sip_msg *m, enum sip_hdr_id hdr, struct str realm, struct sip_credentials *out, char name[DIGEST_USER_MAX])
+/* sip_credentials_parse(); the slices are the server's, until the next one. */
+static int read_credentials(struct digest_server *d, struct sip_credentials *out, struct str value)
+{
+	struct digest_last *last = &d->last;
+
+	if (value.n > sizeof(last->value))
+		return sip_credentials_parse(out, value);
+	if (!value.n || value.n != last->value_len || memcmp(last->value, value.p, value.n) != 0) {
+		last->value_len = 0;
+		memcpy(last->value, value.p, value.n);
+		if (sip_credentials_parse(&last->credentials, (struct str){ last->value, value.n }) != 0)
+			return -EINVAL;
+		last->value_len = value.n;
+	}
+	*out = last->credentials;
+	return 0;
+}
+
+bool digest_find(struct digest_server *d, const struct sip_msg *m, enum sip_hdr_id hdr, struct str realm, struct sip_credentials *out,
+		 char name[DIGEST_USER_MAX])
 {
 	struct sip_hdr_iter it = { 0 };
 	struct sip_credentials c;
@@ -98,7 +134,7 @@ bool digest_find(const struct sip_msg *m, enum sip_hdr_id hdr, struct str realm,
 	char buf[DIGEST_USER_MAX];
 
 	while (sip_msg_hdr_next(m, hdr, &it, &value)) {
-		if (sip_credentials_parse(&c, value) != 0 || !str_eq(digest_unquote(c.realm, buf, sizeof(buf)), realm))
+		if (read_credentials(d, &c, value) != 0 || !str_eq(digest_unquote(c.realm, buf, sizeof(buf)), realm))
 			continue;
 		*out = c;
 		out->realm = realm;
@@ -158,9 +194,7 @@ static int hex_nibble(char c)
 	return -1;
 }
 
-/* True for a nonce of ours, whatever its age. */
-static bool nonce_is_ours(const struct digest_server *d, struct str text, struct str realm, unsigned char id[NONCE_ID],
-			  uint64_t *mac, int64_t *born_ms)
+static bool nonce_read(const struct digest_server *d, struct str text, struct str realm, unsigned char id[NONCE_ID], uint64_t *mac)
 {
 	unsigned char raw[NONCE_TEXT / 2];
 
@@ -176,9 +210,37 @@ static bool nonce_is_ours(const struct digest_server *d, struct str text, struct
 	if (*mac != nonce_mac(d, raw, realm))
 		return false;
 	memcpy(id, raw, NONCE_ID);
+	return true;
+}
+
+/* True for a nonce of ours, whatever its age. */
+static bool nonce_is_ours(struct digest_server *d, struct str text, struct str realm, unsigned char id[NONCE_ID], uint64_t *mac,
+			  int64_t *born_ms)
+{
+	struct digest_last *last = &d->last;
+	bool is_known = last->is_ours && str_eq(text, (struct str){ last->nonce, NONCE_TEXT }) &&
+			str_eq(realm, (struct str){ last->realm, last->realm_len });
+
+	if (is_known) {
+		memcpy(id, last->id, NONCE_ID);
+		*mac = last->mac;
+		*born_ms = last->born_ms;
+		return true;
+	}
+	if (!nonce_read(d, text, realm, id, mac))
+		return false;
 	*born_ms = 0;
 	for (int i = 0; i < NONCE_TIME; i++)
 		*born_ms = *born_ms << 8 | id[i];
+	last->is_ours = realm.n <= sizeof(last->realm);
+	if (!last->is_ours)
+		return true;
+	memcpy(last->nonce, text.p, NONCE_TEXT);
+	memcpy(last->realm, realm.p, realm.n);
+	last->realm_len = realm.n;
+	memcpy(last->id, id, NONCE_ID);
+	last->mac = *mac;
+	last->born_ms = *born_ms;
 	return true;
 }
 

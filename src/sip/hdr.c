@@ -351,7 +351,7 @@ static int parse_fields(struct str s, const struct auth_field *fields, size_t n)
 		if (!unquote(&one))
 			return -EINVAL;
 		for (size_t i = 0; i < n; i++)
-			if (name.n == fields[i].name.n && str_ieq(name, fields[i].name)) {
+			if (name.n == fields[i].name.n && (name.p[0] | 0x20) == fields[i].name.p[0] && str_ieq(name, fields[i].name)) {
 				if (fields[i].to->p)
 					return -EINVAL; /* twice */
 				*fields[i].to = one;

@@ -77,7 +77,7 @@ static void check_server(struct str credentials, struct rng *rng)
 		return;
 	digest_ha1(DIGEST_MD5, STR("1001"), STR("cordboard"), STR("secret"), ha1);
 	secret.ha1_md5 = ha1;
-	if (digest_find(m, SIP_HDR_AUTHORIZATION, STR("cordboard"), &c, name)) {
+	if (digest_find(d, m, SIP_HDR_AUTHORIZATION, STR("cordboard"), &c, name)) {
 		bool is_stale;
 
 		assert(digest_check(d, m, &c, &secret, DIGEST_ALGS | DIGEST_AUTH | DIGEST_AUTH_INT, STR("s")) != DIGEST_OK);

@@ -189,7 +189,7 @@ static enum digest_verdict check_secret(struct fixture *f, const struct attempt 
 		 " response=\"%s\", algorithm=%s%s\r\nContent-Length: 0\r\n\r\n",
 		 REALM, f->nonce, uri, response, algorithm, extra);
 	parse(f);
-	assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c, name));
+	assert_true(digest_find(f->server, &f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c, name));
 	return digest_check(f->server, &f->msg, &c, secret, algs, f->source);
 }
 
@@ -346,6 +346,37 @@ static void test_digest_check_tampered_nonce_fails(void **state)
 	assert_int_equal(check(f, MD5_NC(1)), DIGEST_OK);
 }
 
+/* What was found out last is known again, and taken for nothing else: another realm, another text. */
+static void test_digest_looked_at_again_says_the_same(void **state)
+{
+	const unsigned offered = DIGEST_MD5 | DIGEST_AUTH;
+	struct fixture *f = *state;
+	struct sip_credentials c, again;
+	char name[DIGEST_USER_MAX], *at;
+
+	challenge(f, DIGEST_MD5, false);
+	assert_int_equal(check(f, MD5_NC(1)), DIGEST_OK);
+	assert_true(digest_find(f->server, &f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c, name));
+	assert_int_equal(digest_glance(f->server, &f->msg, &c, offered, f->source), DIGEST_OK);
+	again = c;
+	again.realm = STR("other.example");
+	assert_int_equal(digest_glance(f->server, &f->msg, &again, offered, f->source), DIGEST_FOREIGN);
+	assert_int_equal(digest_glance(f->server, &f->msg, &c, offered, f->source), DIGEST_OK);
+	assert_int_equal(digest_check(f->server, &f->msg, &c, &f->secret, offered, f->source), DIGEST_REPLAY);
+	/* the same bytes of memory, with another count, and then another nonce, in them */
+	at = strstr(f->text, "nc=00000001");
+	assert_non_null(at);
+	at[10] = '2';
+	assert_true(digest_find(f->server, &f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &again, name));
+	assert_true(str_eqz(again.nc, "00000002"));
+	assert_int_equal(digest_check(f->server, &f->msg, &again, &f->secret, offered, f->source), DIGEST_FAILED);
+	at = strstr(f->text, f->nonce);
+	assert_non_null(at);
+	at[0] = at[0] == '0' ? '1' : '0';
+	assert_true(digest_find(f->server, &f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &again, name));
+	assert_int_equal(digest_glance(f->server, &f->msg, &again, offered, f->source), DIGEST_FOREIGN);
+}
+
 static void test_digest_check_foreign_key_or_realm_fails(void **state)
 {
 	struct fixture *f = *state;
@@ -368,8 +399,8 @@ static void test_digest_check_foreign_key_or_realm_fails(void **state)
 	const char *at = strstr(buf, "nonce=\"") + 7;
 	snprintf(f->nonce, sizeof(f->nonce), "%.*s", (int)strcspn(at, "\""), at);
 	assert_int_equal(check(f, MD5_NC(1)), DIGEST_FOREIGN);
-	assert_false(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR("third.example"), &c, name));
-	assert_false(digest_find(&f->msg, SIP_HDR_PROXY_AUTHORIZATION, STR(REALM), &c, name));
+	assert_false(digest_find(f->server, &f->msg, SIP_HDR_AUTHORIZATION, STR("third.example"), &c, name));
+	assert_false(digest_find(f->server, &f->msg, SIP_HDR_PROXY_AUTHORIZATION, STR(REALM), &c, name));
 	digest_server_free(other);
 	digest_server_free(same);
 }
@@ -456,7 +487,7 @@ static enum digest_verdict check_line(struct fixture *f, const char *line, const
 		 "From: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: a\r\nCSeq: 2 REGISTER\r\n"
 		 "%sContent-Length: %zu\r\n\r\n%s", line, strlen(body), body);
 	assert_int_equal(sip_msg_parse(&f->msg, request, strlen(request), &err), 0);
-	assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, str_from(realm), &c, name));
+	assert_true(digest_find(f->server, &f->msg, SIP_HDR_AUTHORIZATION, str_from(realm), &c, name));
 	assert_true(str_eq(c.realm, str_from(realm)));
 	return digest_check(f->server, &f->msg, &c, &f->secret, offered, STR_NULL);
 }
@@ -468,7 +499,7 @@ static void write_info(struct fixture *f, char *info, size_t size)
 	char name[DIGEST_USER_MAX];
 	struct out o;
 
-	assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c, name));
+	assert_true(digest_find(f->server, &f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c, name));
 	out_init(&o, info, size - 1);
 	assert_null(digest_info(f->server, &o, &c, &f->secret, f->source));
 	assert_true(out_ok(&o));
@@ -648,7 +679,7 @@ static void test_digest_info_of_auth_int_waits_for_the_body_of_the_answer(void *
 	snprintf(line, sizeof(line), "%s", answer(f, "1001", "secret", ""));
 	assert_non_null(strstr(line, "qop=auth-int"));
 	assert_int_equal(check_line(f, line, REALM, "", DIGEST_MD5 | DIGEST_AUTH_INT), DIGEST_OK);
-	assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c, name));
+	assert_true(digest_find(f->server, &f->msg, SIP_HDR_AUTHORIZATION, STR(REALM), &c, name));
 	out_init(&o, info, sizeof(info) - 1);
 	proof = digest_info(f->server, &o, &c, &f->secret, f->source);
 	assert_non_null(proof);
@@ -775,7 +806,7 @@ static void test_digest_find_undoes_names(void **state)
 		snprintf(line, sizeof(line), "Authorization: Digest %s, realm=\"r\", nonce=\"n\", uri=\"sip:cord.example\", response=\"0\"\r\n",
 			 rows[i].credentials);
 		response(f, 200, line);
-		assert_true(digest_find(&f->msg, SIP_HDR_AUTHORIZATION, STR("r"), &c, name));
+		assert_true(digest_find(f->server, &f->msg, SIP_HDR_AUTHORIZATION, STR("r"), &c, name));
 		if (rows[i].name)
 			assert_true(str_eq(c.username, str_from(rows[i].name)));
 		else
@@ -839,6 +870,7 @@ int main(void)
 		WITH_SERVER(test_digest_check_without_qop_nonce_serves_once),
 		WITH_SERVER(test_digest_check_tampered_nonce_fails),
 		WITH_SERVER(test_digest_check_foreign_key_or_realm_fails),
+		WITH_SERVER(test_digest_looked_at_again_says_the_same),
 		WITH_SERVER(test_digest_check_nonce_of_another_source_is_stale),
 		WITH_SERVER(test_digest_check_algorithm_not_offered_fails),
 		WITH_SERVER(test_digest_check_malformed_is_told),

@@ -170,7 +170,7 @@ static bool challenge_passes(struct side *sd, struct strans *st, const struct si
 	char line[512], name[DIGEST_USER_MAX];
 	struct out o;
 
-	if (digest_find(m, SIP_HDR_AUTHORIZATION, STR("cord"), &c, name) &&
+	if (digest_find(sd->digest, m, SIP_HDR_AUTHORIZATION, STR("cord"), &c, name) &&
 	    digest_check(sd->digest, m, &c, &secret, DIGEST_MD5, STR_NULL) == DIGEST_OK)
 		return true;
 	out_init(&o, line, sizeof(line) - 1);
