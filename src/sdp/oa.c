@@ -41,7 +41,7 @@ void oa_free(struct oa *oa)
 		return;
 	clear_sections(oa);
 	free(oa->last_body);
-	free(oa->offer);
+	oa_exchange_free(oa);
 	oa_secure_free(oa);
 	oa_ice_free(oa);
 	free(oa);
@@ -62,16 +62,31 @@ const struct oa_agreed *oa_agreed(const struct oa *oa)
 	return &oa->agreed;
 }
 
+int oa_exchange_begin(struct oa *oa)
+{
+	oa->exchange = calloc(1, sizeof(*oa->exchange));
+	if (!oa->exchange)
+		return -ENOMEM;
+	oa->exchange->before = oa->agreed;
+	oa->exchange->was_complete = oa->is_complete;
+	return 0;
+}
+
+void oa_exchange_free(struct oa *oa)
+{
+	if (oa->exchange)
+		free(oa->exchange->theirs);
+	free(oa->exchange);
+	oa->exchange = NULL;
+}
+
 /* The one place where the state changes: what belongs to the exchange under way goes when it ends. */
 void oa_set_state(struct oa *oa, enum oa_state state)
 {
 	oa->is_early = false;
 	if (state == OA_IDLE) {
-		free(oa->offer);
-		oa->offer = NULL;
+		oa_exchange_free(oa);
 	} else {
-		oa->before = oa->agreed;
-		oa->was_complete = oa->is_complete;
 		oa_secure_begin(oa);
 		oa_ice_begin(oa);
 	}
@@ -89,13 +104,18 @@ int oa_offer(struct oa *oa, const struct oa_local *l, struct out *o)
 		err = oa_ice_offer(oa, l);
 	if (err)
 		return err;
-	oa_group_offer(oa, l);
-	payloads_offer(oa, l, &oa->ours);
-	err = oa_write(oa, l, &oa->ours, l->dir, STR_NULL, o);
+	err = oa_exchange_begin(oa);
 	if (err)
 		return err;
-	payloads_remember(oa, &oa->ours);
-	oa->offered_dir = l->dir;
+	oa_group_offer(oa, l);
+	payloads_offer(oa, l, &oa->exchange->ours);
+	err = oa_write(oa, l, &oa->exchange->ours, l->dir, STR_NULL, o);
+	if (err) {
+		oa_exchange_free(oa);
+		return err;
+	}
+	payloads_remember(oa, &oa->exchange->ours);
+	oa->exchange->offered_dir = l->dir;
 	oa_set_state(oa, OA_LOCAL_OFFER);
 	return 0;
 }
@@ -212,7 +232,7 @@ static void agree(struct oa *oa, const struct sdp_media *theirs, const struct pa
 	a->rtcp_port = theirs->rtcp_port;
 	/* We don't begin with it: some who don't know it send RTCP nowhere then. But what is agreed stays on offer (RFC 5761 §5.1.1), and with
 	 * DTLS it spares a second handshake. */
-	a->rtcp_mux = theirs->rtcp_mux && (oa->state == OA_REMOTE_OFFER || oa->before.rtcp_mux || oa_dtls_is_offered(oa));
+	a->rtcp_mux = theirs->rtcp_mux && (oa->state == OA_REMOTE_OFFER || oa->exchange->before.rtcp_mux || oa_dtls_is_offered(oa));
 	a->dir = local_dir & sdp_dir_reverse(theirs->dir);
 	if (is_addr_null(theirs->addr) && !(oa_ice(oa) && oa_ice_is_addr_unknown(theirs)))
 		a->dir &= ~SDP_SENDONLY;
@@ -222,7 +242,7 @@ static void agree(struct oa *oa, const struct sdp_media *theirs, const struct pa
 	agree_payloads(a, theirs, ours);
 	for (unsigned i = 0; i < theirs->nformats; i++)
 		if (theirs->formats[i].pt >= 0)
-			oa->is_pt_seen[theirs->formats[i].pt] = true;
+			oa_see_pt(oa, theirs->formats[i].pt);
 	oa->is_complete = true;
 }
 
@@ -250,11 +270,13 @@ int oa_take_offer(struct oa *oa, struct str text)
 	if (err)
 		return err == -ENOMEM ? err : -EINVAL;
 	err = check_addresses(s);
+	if (!err)
+		err = oa_exchange_begin(oa);
 	if (err) {
 		free(s);
 		return err;
 	}
-	oa->offer = s;
+	oa->exchange->theirs = s;
 	oa_set_state(oa, OA_REMOTE_OFFER);
 	return 0;
 }
@@ -286,7 +308,7 @@ static unsigned choose_section(const struct oa *oa, const struct sdp *s, const s
 
 unsigned oa_offered(const struct oa *oa, const struct oa_local *l, struct oa_codec out[OA_CODECS_MAX])
 {
-	const struct sdp *s = oa->offer;
+	const struct sdp *s = oa_theirs(oa);
 	unsigned index, n = 0;
 
 	if (oa->state != OA_REMOTE_OFFER)
@@ -321,7 +343,7 @@ int oa_warn_code(struct str text, const struct oa_local *l)
 
 struct str oa_fmtp(const struct oa *oa, const struct oa_codec *c)
 {
-	const struct sdp *s = oa->offer;
+	const struct sdp *s = oa_theirs(oa);
 
 	for (unsigned i = 0; oa->state == OA_REMOTE_OFFER && i < s->nmedia; i++) {
 		const struct sdp_format *f = is_audio(&s->media[i]) ? oa_find_format(&s->media[i], c) : NULL;
@@ -359,7 +381,7 @@ static bool is_audio_off(const struct oa *oa, const struct sdp *s)
 
 bool oa_can_answer(const struct oa *oa, const struct oa_local *l)
 {
-	const struct sdp *s = oa->offer;
+	const struct sdp *s = oa_theirs(oa);
 
 	return oa->state == OA_REMOTE_OFFER && (choose_section(oa, s, l) < s->nmedia || is_audio_off(oa, s));
 }
@@ -395,7 +417,7 @@ static void take_sections(struct oa *oa, const struct sdp *s, char *sections[SDP
 int oa_take_all_off(struct oa *oa)
 {
 	char *sections[SDP_MEDIA_MAX];
-	const struct sdp *s = oa->offer;
+	const struct sdp *s = oa_theirs(oa);
 	int err = refuse_all(s, sections);
 
 	if (err)
@@ -409,7 +431,7 @@ int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct
 {
 	struct payloads ps = { 0 };
 	char *sections[SDP_MEDIA_MAX];
-	const struct sdp *s = oa->offer;
+	const struct sdp *s = oa_theirs(oa);
 	unsigned audio;
 	enum sdp_dir dir = SDP_INACTIVE;
 	int err;
@@ -450,7 +472,7 @@ int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct
 
 int oa_decline(struct oa *oa, const struct oa_local *l, struct out *o)
 {
-	const struct sdp *s = oa->offer;
+	const struct sdp *s = oa_theirs(oa);
 	int err;
 
 	if (oa->state != OA_REMOTE_OFFER)
@@ -497,7 +519,7 @@ static int take_answer(struct oa *oa, struct str text)
 	err = find_answer(oa, s, &m);
 	if (err)
 		goto out;
-	payloads_answered(&oa->ours, m, &ps);
+	payloads_answered(&oa->exchange->ours, m, &ps);
 	if (!m->port) {
 		oa_agree_nothing(oa);
 	} else if (!ps.n || oa_is_dtmf(&ps.list[0])) {
@@ -508,7 +530,7 @@ static int take_answer(struct oa *oa, struct str text)
 			goto out;
 		oa_ice_take_answer(oa, m);
 		oa_group_take(oa, s, m);
-		agree(oa, m, &ps, oa->offered_dir);
+		agree(oa, m, &ps, oa->exchange->offered_dir);
 	}
 out:
 	free(s);
@@ -561,8 +583,8 @@ void oa_rollback(struct oa *oa)
 {
 	if (oa->state == OA_IDLE)
 		return;
-	oa->agreed = oa->before;
-	oa->is_complete = oa->was_complete;
+	oa->agreed = oa->exchange->before;
+	oa->is_complete = oa->exchange->was_complete;
 	oa_secure_rollback(oa);
 	oa_ice_rollback(oa);
 	oa_set_state(oa, OA_IDLE);

@@ -25,7 +25,7 @@ struct oa_codec {             /* what we can do, most preferred first */
 	const char *name;     /* "PCMA"; static storage */
 	uint32_t clock_hz;    /* RTP clock: 8000 for G722 */
 	uint8_t channels;
-	int pt;               /* static payload type, or the dynamic one we offer */
+	int16_t pt;           /* static payload type, or the dynamic one we offer */
 	const char *fmtp;     /* NULL: none; read while a description is written, no later */
 };
 
@@ -66,7 +66,7 @@ struct oa_agreed {            /* result of a completed exchange */
 	int dtmf_send_pt, dtmf_recv_pt; /* -1: none */
 	uint32_t dtmf_clock_hz;
 	unsigned ncommon;     /* all shared codecs, in the order of the answer, for bridging without transcoding */
-	struct { const char *name; uint32_t clock_hz; int send_pt, recv_pt; } common[OA_CODECS_MAX];
+	struct { const char *name; uint32_t clock_hz; int16_t send_pt, recv_pt; } common[OA_CODECS_MAX];
 };
 
 enum oa_state { OA_IDLE, OA_LOCAL_OFFER, OA_REMOTE_OFFER };

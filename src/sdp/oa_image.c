@@ -75,12 +75,12 @@ int oa_image_take_offer(struct oa *oa, struct str text, struct oa_image *out)
 
 	if (err)
 		return err;
-	index = find_image(oa->offer);
-	if (index == oa->offer->nmedia) {
+	index = find_image(oa_theirs(oa));
+	if (index == oa_theirs(oa)->nmedia) {
 		oa_rollback(oa);
 		return -EINVAL;
 	}
-	take(&oa->offer->media[index], out);
+	take(&oa_theirs(oa)->media[index], out);
 	return 0;
 }
 
@@ -91,7 +91,7 @@ int oa_image_answer(struct oa *oa, const struct oa_local *l, const struct oa_ima
 
 	if (oa->state != OA_REMOTE_OFFER)
 		return -EBUSY;
-	index = find_image(oa->offer);
+	index = find_image(oa_theirs(oa));
 	err = oa_take_all_off(oa);
 	if (err)
 		return err;
@@ -111,8 +111,13 @@ int oa_image_offer(struct oa *oa, const struct oa_local *l, const struct oa_imag
 		return -EBUSY;
 	if (!oa->nsections)
 		return -EINVAL; /* there is no audio yet in whose place it could be */
+	err = oa_exchange_begin(oa);
+	if (err)
+		return err;
 	err = write_image(oa, l, theirs, STR_NULL, o);
-	if (!err)
+	if (err)
+		oa_exchange_free(oa);
+	else
 		oa_set_state(oa, OA_LOCAL_OFFER);
 	return err;
 }

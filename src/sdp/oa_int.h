@@ -27,9 +27,21 @@ struct oa_secure {                   /* where SRTP is offered or agreed */
 	struct oa_srtp agreed, before;
 };
 
+struct oa_exchange {                 /* an offer, until it is answered or withdrawn */
+	struct payloads ours;        /* of an offer of ours, */
+	enum sdp_dir offered_dir;
+	struct sdp *theirs;          /* or theirs, to be answered */
+	struct oa_agreed before;     /* what oa_rollback() goes back to */
+	bool was_complete;
+};
+
+struct oa_known { const char *name; uint32_t clock_hz; uint8_t channels, pt; };
+
+/* A leg has one all its life, and nearly all of that between two exchanges. */
 struct oa {
 	enum oa_state state;
 	bool is_complete;
+	bool is_early;               /* their answer came in a provisional response, and stands until the 2xx has another */
 	uint64_t sess_id, version;
 	char *last_body;             /* of our last description, all but o=: what raises the version when it changes */
 	unsigned nsections;
@@ -41,19 +53,25 @@ struct oa {
 	struct oa_ice_state *ice;    /* NULL: neither offered nor agreed so far */
 	char mid[OA_MID_MAX + 1];    /* of the audio section; "": it has no name */
 	bool is_bundled;             /* it is in a group (BUNDLE), alone */
-	struct payloads known;       /* codecs that have had a number here, with the latest */
-	bool is_pt_seen[128];        /* numbers either side has used for anything */
-	struct payloads ours;        /* of our offer under way */
-	enum sdp_dir offered_dir;    /* of our offer under way */
-	struct sdp *offer;           /* theirs, to be answered */
+	uint8_t nknown;
+	struct oa_known known[PAYLOADS_MAX]; /* codecs that have had a number here, with the latest */
+	uint32_t seen_pts[128 / 32]; /* a bit each: numbers either side has used for anything */
+	struct oa_exchange *exchange;/* NULL: OA_IDLE */
 	struct oa_agreed agreed;
-	struct oa_agreed before;     /* what oa_rollback goes back to */
-	bool was_complete;
-	bool is_early;               /* their answer came in a provisional response, and stands until the 2xx has another */
 };
+
+_Static_assert(sizeof(struct oa) <= 1024, "a call has two");
+
+/* NULL: there is none to be answered. */
+static inline const struct sdp *oa_theirs(const struct oa *oa) { return oa->exchange ? oa->exchange->theirs : NULL; }
+static inline void oa_see_pt(struct oa *oa, int pt) { oa->seen_pts[(pt & 127) / 32] |= 1u << (pt & 31); }
+static inline bool oa_has_seen_pt(const struct oa *oa, int pt) { return oa->seen_pts[(pt & 127) / 32] >> (pt & 31) & 1; }
 
 /* ---- oa.c, for oa_image.c ---- */
 
+/* Before another state than OA_IDLE is set; that one ends it. -ENOMEM. */
+int oa_exchange_begin(struct oa *oa);
+void oa_exchange_free(struct oa *oa);                /* it didn't come to another state */
 void oa_set_state(struct oa *oa, enum oa_state state);
 /* Of their offer under way: no section is taken, all are kept in their places. -ENOMEM. */
 int oa_take_all_off(struct oa *oa);

@@ -45,19 +45,31 @@ static void payloads_add(struct payloads *ps, const struct oa_codec *c, int pt)
 	if (ps->n == PAYLOADS_MAX)
 		return;
 	ps->list[ps->n] = *c;
-	ps->list[ps->n++].pt = pt;
+	ps->list[ps->n++].pt = (int16_t)pt;
+}
+
+static struct oa_known *known_find(struct oa *oa, const struct oa_codec *c)
+{
+	for (unsigned i = 0; i < oa->nknown; i++) {
+		struct oa_known *k = &oa->known[i];
+
+		if (k->clock_hz == c->clock_hz && k->channels == c->channels && oa_same_name(k->name, c->name))
+			return k;
+	}
+	return NULL;
 }
 
 void payloads_remember(struct oa *oa, const struct payloads *ps)
 {
 	for (unsigned i = 0; i < ps->n; i++) {
-		struct oa_codec *old = payloads_find(&oa->known, &ps->list[i]);
+		const struct oa_codec *c = &ps->list[i];
+		struct oa_known *old = known_find(oa, c);
 
 		if (old)
-			old->pt = ps->list[i].pt;
-		else
-			payloads_add(&oa->known, &ps->list[i], ps->list[i].pt);
-		oa->is_pt_seen[ps->list[i].pt & 127] = true;
+			old->pt = (uint8_t)c->pt;
+		else if (oa->nknown < ARRAY_LEN(oa->known))
+			oa->known[oa->nknown++] = (struct oa_known){ c->name, c->clock_hz, c->channels, (uint8_t)c->pt };
+		oa_see_pt(oa, c->pt);
 	}
 }
 
@@ -72,25 +84,24 @@ static bool is_pt_in(const struct payloads *ps, int pt)
 /* The number to offer c with: the one it has had, the one it likes, or a free one; -1 when all are taken. */
 static int choose_pt(struct oa *oa, const struct payloads *offer, const struct oa_codec *c)
 {
-	const struct oa_codec *old = payloads_find(&oa->known, c);
+	const struct oa_known *old = known_find(oa, c);
 
 	if (c->pt >= 0 && c->pt < DYNAMIC_PT_MIN)
 		return is_pt_in(offer, c->pt) ? -1 : c->pt;
 	if (old && !is_pt_in(offer, old->pt))
 		return old->pt;
-	if (c->pt >= DYNAMIC_PT_MIN && c->pt <= DYNAMIC_PT_MAX && !oa->is_pt_seen[c->pt] && !is_pt_in(offer, c->pt))
+	if (c->pt >= DYNAMIC_PT_MIN && c->pt <= DYNAMIC_PT_MAX && !oa_has_seen_pt(oa, c->pt) && !is_pt_in(offer, c->pt))
 		return c->pt;
 	for (int pt = DYNAMIC_PT_MIN; pt <= DYNAMIC_PT_MAX; pt++)
-		if (!oa->is_pt_seen[pt] && !is_pt_in(offer, pt))
+		if (!oa_has_seen_pt(oa, pt) && !is_pt_in(offer, pt))
 			return pt;
 	return -1;
 }
 
 static struct oa_codec dtmf_codec(uint32_t clock_hz)
 {
-	int pt = clock_hz == 8000 ? DTMF_PT : DTMF_PT_WIDE;
-
-	return (struct oa_codec){ .name = DTMF_NAME, .clock_hz = clock_hz, .channels = 1, .pt = pt, .fmtp = "0-16" };
+	return (struct oa_codec){ .name = DTMF_NAME, .clock_hz = clock_hz, .channels = 1, .pt = clock_hz == 8000 ? DTMF_PT : DTMF_PT_WIDE,
+				  .fmtp = "0-16" };
 }
 
 bool oa_is_dtmf(const struct oa_codec *c)

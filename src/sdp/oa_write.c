@@ -171,9 +171,9 @@ char *oa_write_own_refusal(const struct oa *oa)
 	out_init_on(&o, text, sizeof(text), TEXT_MAX);
 	out_z(&o, "m=audio 0 ");
 	out_z(&o, oa->proto);
-	for (unsigned i = 0; i < oa->ours.n; i++) {
+	for (unsigned i = 0; i < oa->exchange->ours.n; i++) {
 		out_chr(&o, ' ');
-		out_i64(&o, oa->ours.list[i].pt);
+		out_i64(&o, oa->exchange->ours.list[i].pt);
 	}
 	out_z(&o, "\r\n");
 	oa_group_write(&o, str_from(oa->mid));
