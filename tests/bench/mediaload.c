@@ -8,8 +8,10 @@
  * socket beside it that nobody reads. Each stream sends a packet each 20 ms, all evenly spread over them, for S seconds after those of --warm,
  * which are for latching and aren't counted.
  *
- * Codecs: PCMU (default), PCMA, G722, OPUS:PT. Delay, from before the system call that sends a packet to the kernel's time stamp of its
- * arrival, is taken in three ways:
+ * Codecs: PCMU (default), PCMA, G722, OPUS:PT. Delay, from when the kernel took a packet to the kernel's time stamp of its arrival, is taken
+ * in three ways. When we ourselves wake late doesn't count in it: a packet's time begins when it is sent, not when it was due. That is
+ * said beside, as late_p99_us and late_max_us, because what is sent all at once the server can't send on all at once.
+ *
  *
  *     a and b the same    Payloads hold their flow, number and time; whoever relays leaves them alone. Lost: sent and not arrived.
  *     a and b not         Five packets of noise each second, else silence: how late the noise begins. Lost: missing RTP numbers.
@@ -18,8 +20,8 @@
  * --srtp: side a is encrypted by AES_CM_128_HMAC_SHA1_80 with these 30 characters as key and salt. What comes to it is counted by its RTP numbers.
  *
  * Prints "tick received=N p99_us=N" each second, all that came so far and how late it was in this one; at the end sent, received, lost, loss_percent, silent_flows, foreign, dropped
- * (by the kernel before our own sockets: counted as lost, too), delays (how many), p50_us, p99_us, max_us, cpu_us (our own, a packet
- * that was sent). Exit: 0; 2 trouble.
+ * (by the kernel before our own sockets: counted as lost, too), delays (how many), p50_us, p99_us, max_us, late_p99_us, late_max_us,
+ * cpu_us (our own, a packet that was sent). Exit: 0; 2 trouble.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -50,11 +52,10 @@
 #define BUCKETS 100000             /* to 1 s */
 
 struct stamp {                     /* how a payload begins; it never leaves this machine */
-	uint32_t magic, flow, number, unused;
-	uint64_t sent_ns;
+	uint32_t magic, flow, number;
 };
 
-struct delays { uint64_t n; uint32_t bucket[BUCKETS]; };
+struct delays { uint64_t n, max_ns; uint32_t bucket[BUCKETS]; };
 
 struct payload { uint8_t p[PAYLOAD_MAX]; unsigned len; };
 
@@ -73,13 +74,17 @@ struct side {
 	unsigned nout;
 	struct mmsghdr out[LOAD_BATCH];
 	struct iovec out_parts[LOAD_BATCH];
+	uint64_t *out_sent_ns[LOAD_BATCH];   /* where to note when each was sent; NULL: nowhere */
 	uint8_t out_bytes[LOAD_BATCH][PACKET_MAX];
 };
+
+#define SENT 64                    /* packets of a flow whose sending is remembered: of more than a second */
 
 struct flow {
 	struct side *side;
 	struct sockaddr_in to;
 	srtp_t srtp;
+	uint64_t sent_ns[SENT];        /* by the packet's number */
 	uint32_t number;               /* of the next packet */
 	uint64_t received;
 	uint16_t newest;               /* RTP number that came last */
@@ -99,8 +104,9 @@ struct load {
 	struct flow *flows;
 	unsigned nflows;
 	bool is_stamped, is_counting;
-	uint64_t all_received, sent, received, missing, foreign, unsent, max_ns;
+	uint64_t all_received, sent, received, missing, foreign, unsent;
 	struct delays all, second;     /* second: of the one since the last tick */
+	struct delays late;            /* our own: what was sent after its time */
 };
 
 static uint64_t wall_ns(void)
@@ -291,14 +297,27 @@ static void flows_open(struct load *l)
 
 /* ---- out ---- */
 
+/* The kernel has taken n packets of a side, one after the other. */
+static void note_sent(struct side *s, unsigned first, unsigned n, uint64_t begin_ns, uint64_t end_ns)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (s->out_sent_ns[first + i])
+			*s->out_sent_ns[first + i] = begin_ns + (end_ns - begin_ns) * i / n;
+}
+
 static void side_flush(struct load *l, struct side *s)
 {
+	uint64_t begin_ns = s->nout ? wall_ns() : 0;
 	unsigned done = 0;
 
 	while (done < s->nout) {
 		int n = sendmmsg(s->fd, s->out + done, s->nout - done, 0);
 
 		if (n > 0) {
+			uint64_t end_ns = wall_ns();
+
+			note_sent(s, done, (unsigned)n, begin_ns, end_ns);
+			begin_ns = end_ns;
 			done += (unsigned)n;
 		} else if (errno != EINTR) { /* what was not sent is lost all the same */
 			l->unsent++;
@@ -308,7 +327,8 @@ static void side_flush(struct load *l, struct side *s)
 	s->nout = 0;
 }
 
-static unsigned write_payload(struct load *l, struct flow *f, unsigned index, uint8_t *to)
+/* sent_ns: where its time of sending is to be noted, or NULL. */
+static unsigned write_payload(struct load *l, struct flow *f, unsigned index, uint8_t *to, uint64_t **sent_ns)
 {
 	const struct side *s = f->side;
 	const struct payload *from = &s->quiet[f->number % PPS];
@@ -319,12 +339,14 @@ static unsigned write_payload(struct load *l, struct flow *f, unsigned index, ui
 	else if (!l->is_stamped && !l->o.room && !l->o.listen)
 		from = &s->burst[place];
 	memcpy(to, from->p, from->len);
+	*sent_ns = NULL;
 	if (l->is_stamped) {
-		struct stamp stamp = { .magic = MAGIC, .flow = index, .number = f->number, .sent_ns = wall_ns() };
+		struct stamp stamp = { .magic = MAGIC, .flow = index, .number = f->number };
 
 		memcpy(to, &stamp, sizeof(stamp));
+		*sent_ns = &f->sent_ns[f->number % SENT];
 	} else if (from == &s->burst[0]) {
-		f->burst_ns = wall_ns();
+		*sent_ns = &f->burst_ns;
 	}
 	return from->len;
 }
@@ -345,7 +367,7 @@ static void flow_send(struct load *l, unsigned index)
 		p[4 + i] = (uint8_t)(ts >> (24 - 8 * i));
 		p[8 + i] = (uint8_t)(ssrc >> (24 - 8 * i));
 	}
-	len = HEADER + (int)write_payload(l, f, index, p + HEADER);
+	len = HEADER + (int)write_payload(l, f, index, p + HEADER, &s->out_sent_ns[s->nout]);
 	if (f->srtp && srtp_protect(f->srtp, p, &len) != srtp_err_status_ok)
 		load_die("libsrtp2 doesn't encrypt");
 	s->out_parts[s->nout] = (struct iovec){ p, (size_t)len };
@@ -358,22 +380,25 @@ static void flow_send(struct load *l, unsigned index)
 
 /* ---- in ---- */
 
+static void delays_add(struct delays *d, uint64_t ns)
+{
+	d->bucket[ns / BUCKET_NS < BUCKETS ? (unsigned)(ns / BUCKET_NS) : BUCKETS - 1]++;
+	d->n++;
+	d->max_ns = ns > d->max_ns ? ns : d->max_ns;
+}
+
 static void count_delay(struct load *l, uint64_t sent_ns, uint64_t arrived_ns)
 {
 	const uint64_t ns = arrived_ns > sent_ns ? arrived_ns - sent_ns : 0;
 
-	const unsigned bucket = ns / BUCKET_NS < BUCKETS ? (unsigned)(ns / BUCKET_NS) : BUCKETS - 1;
-
-	l->all.bucket[bucket]++;
-	l->all.n++;
-	l->second.bucket[bucket]++;
-	l->second.n++;
-	l->max_ns = ns > l->max_ns ? ns : l->max_ns;
+	delays_add(&l->all, ns);
+	delays_add(&l->second, ns);
 }
 
 static void take_stamped(struct load *l, const uint8_t *p, unsigned n, uint64_t arrived_ns)
 {
 	struct stamp stamp;
+	struct flow *f;
 
 	if (n < HEADER + sizeof(stamp))
 		goto foreign;
@@ -383,7 +408,9 @@ static void take_stamped(struct load *l, const uint8_t *p, unsigned n, uint64_t 
 	if (stamp.number < l->o.warm * PPS)
 		return;
 	l->received++;
-	count_delay(l, stamp.sent_ns, arrived_ns);
+	f = &l->flows[stamp.flow];
+	/* What is so late that its time is forgotten is as late as can be. */
+	count_delay(l, f->number - stamp.number > SENT ? 0 : f->sent_ns[stamp.number % SENT], arrived_ns);
 	return;
 foreign:
 	l->foreign++;
@@ -493,8 +520,11 @@ static uint64_t percentile_us(const struct delays *d, double part)
 static void send_due(struct load *l, uint64_t since_ns, uint64_t *next)
 {
 	const uint64_t all = (uint64_t)(l->o.warm + l->o.seconds) * PPS * l->nflows;
-	uint64_t due = (uint64_t)((double)since_ns / 1e9 * (double)l->nflows * PPS) + 1;
+	const double apart_ns = 1e9 / PPS / l->nflows;
+	uint64_t due = (uint64_t)((double)since_ns / apart_ns) + 1;
 
+	for (uint64_t i = *next; i < due && i < all && l->is_counting; i++)
+		delays_add(&l->late, since_ns - (uint64_t)((double)i * apart_ns));
 	for (due = due < all ? due : all; *next < due; ++*next)
 		flow_send(l, (unsigned)(*next % l->nflows));
 	for (unsigned i = 0; i < l->nsides; i++)
@@ -533,8 +563,9 @@ static void report(const struct load *l, uint64_t dropped)
 		silent += l->flows[i].received == 0;
 	printf("flows=%u sent=%lu received=%lu lost=%lu loss_percent=%.3f silent_flows=%u foreign=%lu unsent=%lu dropped=%lu\n", l->nflows,
 	       l->sent, l->received, lost, of ? 100.0 * (double)lost / (double)of : 0, silent, l->foreign, l->unsent, dropped);
-	printf("delays=%lu p50_us=%lu p99_us=%lu max_us=%lu cpu_us=%.2f\n", l->all.n, percentile_us(&l->all, 0.5), percentile_us(&l->all, 0.99),
-	       l->max_ns / 1000, load_own_cpu_us() / (double)(l->sent ? l->sent : 1));
+	printf("delays=%lu p50_us=%lu p99_us=%lu max_us=%lu late_p99_us=%lu late_max_us=%lu cpu_us=%.2f\n", l->all.n,
+	       percentile_us(&l->all, 0.5), percentile_us(&l->all, 0.99), l->all.max_ns / 1000, percentile_us(&l->late, 0.99),
+	       l->late.max_ns / 1000, load_own_cpu_us() / (double)(l->sent ? l->sent : 1));
 }
 
 static uint64_t dropped(const struct load *l)
