@@ -113,6 +113,33 @@ struct rtp_session_config {         /* struct stream_config without its slack; w
 
 #define STOP_DIGITS_MAX 16
 
+/* What some commands need beside lies behind them, in their memory: a stream has a few as part of itself, which need nothing. */
+
+struct command_configure {
+	struct rtp_session_config config;
+	struct opus_params opus;
+	struct secure *secure;       /* passes to the worker; NULL: the contexts stay as they are, if is_secure */
+	bool is_secure, is_dtls;
+	struct dtls_session *dtls;   /* passes to the worker; NULL: the association goes on, if is_dtls */
+};
+
+struct command_play {                /* the reference on list passes to the worker */
+	uint32_t id;
+	struct playlist *list;
+	bool loop, is_paused;
+	uint32_t start_ms;
+	uint64_t epoch_us;           /* music: when its first frame was */
+	char stop_digits[STOP_DIGITS_MAX + 1];
+};
+
+struct command_tones { unsigned n; struct tone cadence[TONEGEN_CADENCE_MAX]; };
+
+struct command_record {              /* the recorder passes to the worker */
+	struct recorder *recorder;
+	uint32_t max_ms, silence_ms;
+	char stop_digits[STOP_DIGITS_MAX + 1];
+};
+
 struct command {
 	struct msg m;
 	enum command_type type;
@@ -122,13 +149,10 @@ struct command {
 	struct mix *mix;             /* for the loop, too */
 	struct mixing *mixing;
 	union {
-		struct {             /* config lies behind the command, in its memory */
-			const struct rtp_session_config *config;
-			struct opus_params opus;
-			struct secure *secure; /* passes to the worker; NULL: the contexts stay as they are, if is_secure */
-			bool is_secure, is_dtls;
-			struct dtls_session *dtls; /* passes to the worker; NULL: the association goes on, if is_dtls */
-		};
+		struct command_configure *configure;
+		struct command_play *play;
+		struct command_tones *tones;
+		struct command_record *record;
 		struct agent *agent; /* passes to the worker; NULL: no ICE */
 		struct port_pair *pair;
 		struct { char digit; uint32_t ms; } digit;
@@ -137,22 +161,11 @@ struct command {
 		struct { uint16_t gain_in, gain_out; bool is_muted, is_deaf; } seat; /* gains as in mixer.h */
 		struct { struct tap *tap; uint32_t rate_hz; }; /* the tap passes to the worker; NULL: none any more */
 		uint32_t beep_ms;    /* between two; 0: one alone; UINT32_MAX: no more */
-		struct {             /* the reference on list passes to the worker */
-			uint32_t id;
-			struct playlist *list;
-			bool loop, is_paused;
-			uint32_t start_ms;
-			uint64_t epoch_us; /* music: when its first frame was */
-			char stop_digits[STOP_DIGITS_MAX + 1];
-		} play;
-		struct { unsigned n; struct tone cadence[TONEGEN_CADENCE_MAX]; } tones;
-		struct {             /* the recorder passes to the worker */
-			struct recorder *recorder;
-			uint32_t max_ms, silence_ms;
-			char stop_digits[STOP_DIGITS_MAX + 1];
-		} record;
 	};
 };
+
+/* The room behind a command, of what it was made with. */
+static inline void *command_room(struct command *c) { return c + 1; }
 
 /* ---- events: worker -> loop ---- */
 
@@ -330,20 +343,19 @@ struct rtp_session {
 	struct rtp_session *tick_prev, *tick_next;
 	bool is_ticking;
 	bool tick_half;              /* every second tick ends a frame of 20 ms */
+	bool has_timed_out;
+	bool is_listening;           /* unconnected, because the locked source is silent and may have moved */
+	uint8_t nother_source;       /* opaque.c: packets since the source that is counted was last there */
 
 	struct dtls_session *dtls;   /* dtls_session.c; NULL: none */
 	struct secure *rtcp_secure;  /* of RTCP that has an association of its own; NULL: it goes by secure */
 
 	/* peer (rtp_session.c) */
-	bool has_timed_out;
-	bool is_listening;           /* unconnected, because the locked source is silent and may have moved */
 	uint64_t watched_us;         /* its silence counts from here on, if nothing came since */
 	struct latch latch;
 	struct agent *agent;         /* agent.c: ICE; NULL: none */
 	int64_t locked_wall_ms;      /* Unix time since when its source is the one; 0: it never was */
 	struct addr rtcp_source;     /* learnt from the peer's RTCP; unset: none */
-	struct timer watch_timer;    /* nothing comes any more */
-
 	/* digits */
 	/* the event being passed on: where it began on the other side, our timestamp of its present segment, and how long it
 	 * had lasted when that began, on our clock */
@@ -352,10 +364,8 @@ struct rtp_session {
 	struct dtmf_in digit_in;
 	bool has_cng;                /* told of the one that began at cng_ts */
 	uint32_t cng_ts;
-	struct timer digit_timer;
 	struct t38 *t38;             /* the gateway; NULL: none is needed */
 	struct hearing *hearing;     /* NULL: it is not listened to for more */
-	uint8_t nother_source;       /* opaque.c: packets since the source that is counted was last there */
 
 	/* sources and sound */
 	struct player *player;       /* player.c */
@@ -375,7 +385,13 @@ struct rtp_session {
 	uint32_t sr_ntp_mid;         /* middle of the last SR received */
 	uint64_t sr_at_us, last_rtcp_us;
 
-	struct event up;             /* EV_RELEASED or EV_CLOSED: must not fail for want of memory */
+	union {
+		struct {             /* while a worker has it: */
+			struct timer watch_timer; /* nothing comes any more */
+			struct timer digit_timer; /* nor the end of a digit */
+		};
+		struct event up;     /* and when it leaves: EV_RELEASED or EV_CLOSED, which must not fail for want of memory */
+	};
 };
 
 static inline void prefetch_line(const void *p, unsigned line)

@@ -39,9 +39,9 @@ int mix_new(struct mix **out, struct media *media, const struct mix_params *p, c
 	return 0;
 }
 
-static struct command *mix_command(struct mix *m, enum command_type type)
+static struct command *mix_command(struct mix *m, enum command_type type, size_t extra)
 {
-	struct command *c = m->is_closing ? NULL : calloc(1, sizeof(*c));
+	struct command *c = m->is_closing ? NULL : calloc(1, sizeof(*c) + extra);
 
 	if (!c) {
 		if (!m->is_closing)
@@ -118,7 +118,7 @@ void stream_mix(struct stream *s, struct mix *m, const struct mix_member *p)
 
 void mix_tap(struct mix *m, struct tap *tap, uint32_t rate_hz)
 {
-	struct command *c = mix_command(m, CMD_MIX_TAP);
+	struct command *c = mix_command(m, CMD_MIX_TAP, 0);
 
 	if (!c) {
 		if (tap)
@@ -158,15 +158,16 @@ static void forget_request(struct mix *m, enum play_end end)
 static void on_ready(struct playlist *list, int err, void *arg)
 {
 	struct mix *m = arg;
-	struct command *c = err ? NULL : mix_command(m, CMD_MIX_PLAY);
+	struct command *c = err ? NULL : mix_command(m, CMD_MIX_PLAY, sizeof(*c->play));
 
 	if (!c) {
 		playlist_unref(list);
 		forget_request(m, PLAY_FAILED);
 		return;
 	}
-	c->play.id = m->play_id;
-	c->play.list = list;
+	c->play = command_room(c);
+	c->play->id = m->play_id;
+	c->play->list = list;
 	m->play_id = 0;
 	worker_post(m->worker, c);
 }
@@ -185,7 +186,7 @@ uint32_t mix_play(struct mix *m, const struct play_params *p)
 
 void mix_play_stop(struct mix *m)
 {
-	struct command *c = mix_command(m, CMD_MIX_PLAY_STOP);
+	struct command *c = mix_command(m, CMD_MIX_PLAY_STOP, 0);
 
 	forget_request(m, PLAY_STOPPED);
 	if (c)
@@ -194,11 +195,12 @@ void mix_play_stop(struct mix *m)
 
 void mix_tones(struct mix *m, const struct tone *cadence, unsigned n)
 {
-	struct command *c = mix_command(m, CMD_MIX_TONES);
+	struct command *c = mix_command(m, CMD_MIX_TONES, sizeof(*c->tones));
 
 	if (!c)
 		return;
-	c->tones.n = n < TONEGEN_CADENCE_MAX ? n : TONEGEN_CADENCE_MAX;
-	memcpy(c->tones.cadence, cadence, c->tones.n * sizeof(*cadence));
+	c->tones = command_room(c);
+	c->tones->n = n < TONEGEN_CADENCE_MAX ? n : TONEGEN_CADENCE_MAX;
+	memcpy(c->tones->cadence, cadence, c->tones->n * sizeof(*cadence));
 	worker_post(m->worker, c);
 }

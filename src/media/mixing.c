@@ -478,8 +478,8 @@ void mixings_tick(struct worker *w)
 static void start_play(struct mixing *m, const struct command *c)
 {
 	play_end(m, PLAY_STOPPED);
-	m->play_id = c->play.id;
-	m->list = c->play.list;
+	m->play_id = c->play->id;
+	m->list = c->play->list;
 	m->list_at = 0;
 	if (!m->seats)
 		play_end(m, PLAY_DONE); /* to nobody */
@@ -494,7 +494,7 @@ void mixing_command(struct worker *w, struct command *c)
 	case CMD_MIX_PLAY: start_play(m, c); break;
 	case CMD_MIX_PLAY_STOP: play_end(m, PLAY_STOPPED); break;
 	case CMD_MIX_TONES:
-		tonegen_init(&m->tones, c->tones.cadence, c->tones.n, SOUND_HZ);
+		tonegen_init(&m->tones, c->tones->cadence, c->tones->n, SOUND_HZ);
 		m->tones.once = true;
 		break;
 	case CMD_MIX_TAP: change_tap(m, c->tap, c->rate_hz); break;

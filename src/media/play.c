@@ -87,20 +87,21 @@ static void send_list(struct stream *s, struct playlist *list)
 {
 	struct wish *w = &s->wish;
 	enum command_type first = w->kind == WISH_MUSIC ? CMD_MUSIC : CMD_PLAY;
-	struct command *c = stream_command(s, w->is_sent ? CMD_PLAY_LIST : first, 0);
+	struct command *c = stream_command(s, w->is_sent ? CMD_PLAY_LIST : first, sizeof(*c->play));
 
 	if (!c) {
 		playlist_unref(list);
 		return;
 	}
 	capture_said(s);
-	c->play.id = w->id;
-	c->play.list = list;
-	c->play.loop = w->loop;
-	c->play.is_paused = w->is_paused;
-	c->play.start_ms = w->start_ms;
-	c->play.epoch_us = w->epoch_us;
-	memcpy(c->play.stop_digits, w->stop_digits, sizeof(c->play.stop_digits));
+	c->play = command_room(c);
+	c->play->id = w->id;
+	c->play->list = list;
+	c->play->loop = w->loop;
+	c->play->is_paused = w->is_paused;
+	c->play->start_ms = w->start_ms;
+	c->play->epoch_us = w->epoch_us;
+	memcpy(c->play->stop_digits, w->stop_digits, sizeof(c->play->stop_digits));
 	w->is_sent = true;
 	stream_post(c);
 }
@@ -301,7 +302,7 @@ uint32_t stream_record(struct stream *s, const struct record_params *p)
 {
 	uint32_t id = media_new_id(s->media);
 	struct event *e = calloc(1, sizeof(*e));
-	struct command *c = stream_command(s, CMD_RECORD, 0);
+	struct command *c = stream_command(s, CMD_RECORD, sizeof(*c->record));
 
 	if (!e || !c) {
 		free(e);
@@ -311,16 +312,17 @@ uint32_t stream_record(struct stream *s, const struct record_params *p)
 	*e = (struct event){ .type = EV_RECORD_END, .s = s, .record = { .id = id } };
 	s->nrecordings++;
 	sounds_forget(s->media->sounds, p->path); /* what was there before is gone */
-	c->record.recorder = recorder_make(s, p->path, e);
-	if (!c->record.recorder) {
+	c->record = command_room(c);
+	c->record->recorder = recorder_make(s, p->path, e);
+	if (!c->record->recorder) {
 		free(c);
 		e->record.result = (struct record_result){ .end = RECORD_FAILED, .err = -ENOMEM };
 		media_events(s->media, e, e);
 		return id;
 	}
-	c->record.max_ms = p->max_ms;
-	c->record.silence_ms = p->silence_ms;
-	copy_stop_digits(c->record.stop_digits, p->stop_digits);
+	c->record->max_ms = p->max_ms;
+	c->record->silence_ms = p->silence_ms;
+	copy_stop_digits(c->record->stop_digits, p->stop_digits);
 	stream_post(c);
 	return id;
 }

@@ -41,15 +41,15 @@ static struct player *player_new(struct rtp_session *s, struct command *c)
 	source_none(s);
 	s->player = calloc(1, sizeof(*s->player));
 	if (!s->player) {
-		playlist_unref(c->play.list);
+		playlist_unref(c->play->list);
 		return NULL;
 	}
-	s->player->id = c->play.id;
-	s->player->list = c->play.list;
-	s->player->loop = c->play.loop;
-	s->player->is_paused = c->play.is_paused;
+	s->player->id = c->play->id;
+	s->player->list = c->play->list;
+	s->player->loop = c->play->loop;
+	s->player->is_paused = c->play->is_paused;
 	s->player->waiting_ms = 60; /* the first packet leaves with the next tick */
-	memcpy(s->player->stop_digits, c->play.stop_digits, sizeof(s->player->stop_digits));
+	memcpy(s->player->stop_digits, c->play->stop_digits, sizeof(s->player->stop_digits));
 	rtp_session_update_tick(s);
 	return s->player;
 }
@@ -72,13 +72,13 @@ static void player_go_to(struct rtp_session *s, int64_t frame)
 
 void player_start(struct rtp_session *s, struct command *c)
 {
-	uint32_t id = c->play.id;
+	uint32_t id = c->play->id;
 
 	if (!player_new(s, c)) {
 		play_end(s, id, PLAY_FAILED);
 		return;
 	}
-	player_go_to(s, c->play.start_ms / frame_ms(s->player->list));
+	player_go_to(s, c->play->start_ms / frame_ms(s->player->list));
 }
 
 void player_music(struct rtp_session *s, struct command *c)
@@ -86,19 +86,19 @@ void player_music(struct rtp_session *s, struct command *c)
 	struct player *p = player_new(s, c);
 
 	if (p)
-		p->epoch_us = c->play.epoch_us;
+		p->epoch_us = c->play->epoch_us;
 }
 
 void player_change_list(struct rtp_session *s, struct command *c)
 {
-	if (!s->player || s->player->id != c->play.id) {
-		playlist_unref(c->play.list);
+	if (!s->player || s->player->id != c->play->id) {
+		playlist_unref(c->play->list);
 		return;
 	}
 	/* The same moment, if frames are of another length. */
-	s->player->at = s->player->at * frame_ms(s->player->list) / frame_ms(c->play.list);
+	s->player->at = s->player->at * frame_ms(s->player->list) / frame_ms(c->play->list);
 	playlist_unref(s->player->list);
-	s->player->list = c->play.list;
+	s->player->list = c->play->list;
 }
 
 void player_stop(struct rtp_session *s, enum play_end end)

@@ -217,14 +217,14 @@ void recording_start(struct rtp_session *s, struct command *c)
 	if (!tape) {
 		if (r)
 			free_unused(s);
-		recorder_finish(c->record.recorder, RECORD_FAILED, 0);
+		recorder_finish(c->record->recorder, RECORD_FAILED, 0);
 		return;
 	}
-	r->recorder = c->record.recorder;
+	r->recorder = c->record->recorder;
 	r->tape = tape;
-	r->max_ms = c->record.max_ms;
-	r->silence_ms = c->record.silence_ms;
-	memcpy(r->stop_digits, c->record.stop_digits, sizeof(r->stop_digits));
+	r->max_ms = c->record->max_ms;
+	r->silence_ms = c->record->silence_ms;
+	memcpy(r->stop_digits, c->record->stop_digits, sizeof(r->stop_digits));
 	recorder_open(r->recorder, codec_rate(codec, SPEECH_HZ));
 	rtp_session_update_tick(s);
 }

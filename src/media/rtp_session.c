@@ -20,6 +20,7 @@ static void on_digit_lost(void *arg);
 
 #define LINE_END(member) (offsetof(struct rtp_session, member) + sizeof(((struct rtp_session *)0)->member))
 
+_Static_assert(sizeof(struct rtp_session) <= 1024, "a call has two");
 _Static_assert(LINE_END(secure) <= CACHE_LINE, "line 0");
 _Static_assert(LINE_END(rx) <= 2 * CACHE_LINE, "line 1");
 _Static_assert(offsetof(struct rtp_session, config.remote) <= 3 * CACHE_LINE, "line 2");
@@ -36,7 +37,6 @@ struct rtp_session *rtp_session_new(struct stream *handle, struct port_pair *pai
 	s->pair = pair;
 	s->rtp_fd = pair->rtp.fd;
 	s->rtcp_fd = pair->rtcp.fd;
-	s->up.is_embedded = true;
 	s->config.dtmf_send_pt = s->config.dtmf_recv_pt = -1;
 	s->config.dtmf_clock_hz = 8000;
 	return s;
@@ -399,7 +399,7 @@ static void rtp_session_open(struct worker *w, struct rtp_session *s)
 	rtp_session_attach(w, s);
 }
 
-static void rtp_session_secure(struct rtp_session *s, const struct command *cmd)
+static void rtp_session_secure(struct rtp_session *s, const struct command_configure *cmd)
 {
 	if (s->dtls && !cmd->is_dtls)
 		dtls_session_end(s);
@@ -413,9 +413,9 @@ static void rtp_session_secure(struct rtp_session *s, const struct command *cmd)
 	}
 }
 
-static void rtp_session_configure(struct rtp_session *s, const struct command *cmd)
+static void rtp_session_configure(struct rtp_session *s, const struct command_configure *cmd)
 {
-	const struct rtp_session_config *c = cmd->config;
+	const struct rtp_session_config *c = &cmd->config;
 	struct worker *w = s->worker;
 	const struct codec *codec = codec_get(c->codec);
 	enum latch_news news;
@@ -448,8 +448,7 @@ static void rtp_session_leave(struct rtp_session *s, enum event_type type)
 	struct worker *w = s->worker;
 
 	rtp_session_detach(s);
-	s->up.type = type;
-	s->up.s = s->handle;
+	s->up = (struct event){ .type = type, .is_embedded = true, .s = s->handle }; /* in the place of its timers */
 	worker_emit(w, &s->up);
 }
 
@@ -498,7 +497,7 @@ void rtp_session_command(struct worker *w, struct command *c)
 
 	switch (c->type) {
 	case CMD_OPEN: rtp_session_open(w, s); break;
-	case CMD_CONFIGURE: rtp_session_configure(s, c); break;
+	case CMD_CONFIGURE: rtp_session_configure(s, c->configure); break;
 	case CMD_ICE: agent_take(s, c->agent); break;
 	case CMD_BRIDGE: source_bridge(s, c->session2); break;
 	case CMD_UNBRIDGE: source_unbridge(s); break;
@@ -511,7 +510,7 @@ void rtp_session_command(struct worker *w, struct command *c)
 	case CMD_PLAY_RESUME: player_pause(s, false); break;
 	case CMD_PLAY_SEEK: player_seek(s, c->seek_ms); break;
 	case CMD_MUSIC: player_music(s, c); break;
-	case CMD_TONES: source_tones(s, c->tones.cadence, c->tones.n); break;
+	case CMD_TONES: source_tones(s, c->tones->cadence, c->tones->n); break;
 	case CMD_RECORD: recording_start(s, c); break;
 	case CMD_RECORD_STOP: end_recording(s, RECORD_STOPPED); break;
 	case CMD_MIX: mixing_join(s, c); break;

@@ -37,7 +37,7 @@ struct command *stream_command(struct stream *s, enum command_type type, size_t 
 }
 
 /* One that is part of the stream. Each is used again only when the worker is done with it: a release is answered by
- * EV_RELEASED, before which the adoption before it has been served. */
+ * EV_RELEASED, before which what brought the stream to that worker has been served. */
 static void command_init(struct command *c, struct stream *s, enum command_type type)
 {
 	*c = (struct command){ .type = type, .is_embedded = true, .s = s, .session = s->session };
@@ -101,8 +101,8 @@ void stream_moved(struct stream *s)
 
 	s->worker = s->move_to;
 	s->is_moving = false;
-	command_init(&s->adopt, s, CMD_ADOPT);
-	worker_post(s->worker, &s->adopt);
+	command_init(&s->enter, s, CMD_ADOPT);
+	worker_post(s->worker, &s->enter);
 
 	/* Nothing counts as waiting while the list is replayed: what still must, waits again, in the same order. */
 	m->deferred = NULL;
@@ -196,8 +196,8 @@ int stream_new(struct stream **out, struct media *m, const struct stream_params 
 		goto fail;
 	port_pair_mark(s->pair, p->is_video);
 	s->worker->nstreams++;
-	command_init(&s->open, s, CMD_OPEN);
-	worker_post(s->worker, &s->open);
+	command_init(&s->enter, s, CMD_OPEN);
+	worker_post(s->worker, &s->enter);
 	m->nstreams++;
 	DL_APPEND(m->streams, s);
 	*out = s;
@@ -280,7 +280,7 @@ enum codec_id stream_codec(const struct stream *s)
 /* ---- configuration ---- */
 
 /* Contexts for what has changed are made here, so that the worker needn't allocate. Without them the stream is silent, never plain. */
-static int take_security(struct stream *s, struct command *cmd, const struct secure_params *now)
+static int take_security(struct stream *s, struct command_configure *cmd, const struct secure_params *now)
 {
 	struct secure_params *copy;
 	int err;
@@ -305,7 +305,7 @@ static int take_security(struct stream *s, struct command *cmd, const struct sec
 	return 0;
 }
 
-static int take_dtls(struct stream *s, struct command *cmd, const struct dtls_params *now)
+static int take_dtls(struct stream *s, struct command_configure *cmd, const struct dtls_params *now)
 {
 	uint32_t before = s->dtls;
 
@@ -325,13 +325,14 @@ static int take_dtls(struct stream *s, struct command *cmd, const struct dtls_pa
 void stream_configure(struct stream *s, const struct stream_config *c)
 {
 	struct rtp_session_config *to;
-	struct command *cmd = stream_command(s, CMD_CONFIGURE, sizeof(*to));
+	struct command_configure *cmd;
+	struct command *post = stream_command(s, CMD_CONFIGURE, sizeof(*cmd));
 	int err;
 
-	if (!cmd)
+	if (!post)
 		return;
-	to = (struct rtp_session_config *)(cmd + 1);
-	cmd->config = to;
+	post->configure = cmd = command_room(post);
+	to = &cmd->config;
 	addr_from_sockaddr(&to->remote, (const struct sockaddr *)&c->remote);
 	addr_from_sockaddr(&to->remote_rtcp, (const struct sockaddr *)&c->remote_rtcp);
 	if (!addr_is_set(&to->remote_rtcp) && addr_is_set(&to->remote)) {
@@ -368,7 +369,7 @@ void stream_configure(struct stream *s, const struct stream_config *c)
 		s->security = NULL;
 		to->dir = STREAM_INACTIVE;
 	}
-	stream_post(cmd);
+	stream_post(post);
 	if (s->codec != c->codec) {
 		s->codec = c->codec;
 		wish_codec_changed(s);
@@ -434,14 +435,15 @@ void stream_silence(struct stream *s)
 
 void stream_tones(struct stream *s, const struct tone *cadence, unsigned n)
 {
-	struct command *c = stream_command(s, CMD_TONES, 0);
+	struct command *c = stream_command(s, CMD_TONES, sizeof(*c->tones));
 
 	wish_clear(s, PLAY_STOPPED);
 	if (!c)
 		return;
 	capture_said(s);
-	c->tones.n = n < TONEGEN_CADENCE_MAX ? n : TONEGEN_CADENCE_MAX;
-	memcpy(c->tones.cadence, cadence, c->tones.n * sizeof(*cadence));
+	c->tones = command_room(c);
+	c->tones->n = n < TONEGEN_CADENCE_MAX ? n : TONEGEN_CADENCE_MAX;
+	memcpy(c->tones->cadence, cadence, c->tones->n * sizeof(*cadence));
 	stream_post(c);
 }
 

@@ -92,7 +92,7 @@ struct stream {
 	bool is_said_captured;            /* and what we say ourselves is heard, too, on the other one */
 	unsigned nrecordings;             /* that have not reported their end: the stream stays until they have */
 	unsigned ndeferred;               /* commands of ours in media.deferred */
-	struct command open, release, adopt, close; /* in here, because they must not fail for want of memory */
+	struct command enter, release, close; /* open or adopt, ...: in here, because they must not fail for want of memory */
 };
 
 /* A command for s with extra bytes of zeroed room behind it; NULL (logged) without memory, or when s is closing.
