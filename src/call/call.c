@@ -72,6 +72,14 @@ void *call_alloc(struct call *call, size_t n)
 	return b + 1;
 }
 
+void call_free_block(struct call *call, void *p)
+{
+	struct call_block *b = (struct call_block *)p - 1;
+
+	LL_DELETE(call->blocks, b);
+	free(b);
+}
+
 char *call_strdup(struct call *call, const char *z)
 {
 	char *copy = call_alloc(call, strlen(z) + 1);
@@ -111,6 +119,8 @@ static void call_free(struct call *call)
 		free(call->temp_files[i]);
 	}
 	free(call->temp_files);
+	free(call->reject_reason);
+	free(call->transferred_by);
 	while (call->vars) {
 		struct call_var *v = call->vars;
 
@@ -197,7 +207,7 @@ static void run_call(void *arg)
 			leg_close(leg, 0, NULL);
 	}
 	if (!call->is_hungup)
-		leg_close(call->caller_leg, call_final_status(call), call->reject_reason);
+		leg_close(call->caller_leg, call_final_status(call), call->reject_reason ? call->reject_reason : "");
 }
 
 int call_start(struct call *call)

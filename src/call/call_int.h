@@ -126,7 +126,7 @@ struct leg {
 	int cause;                /* Q.850 */
 	bool by_peer;             /* the far end ended it */
 	bool has_failed;          /* nobody answered: transport error or timeout */
-	char reason[REASON_MAX];  /* Reason values of the far end, passed on: of its refusal or BYE, before it has answered of its 1xx */
+	char *reason;             /* Reason values of the far end, passed on: of its refusal or BYE, before it has answered of its 1xx; NULL: none */
 	struct redirects *redirects; /* where its 3xx sends us; NULL: it was none */
 	int64_t started_ms, ringing_ms, answered_ms, ended_ms;
 	int64_t joined_ms;        /* came from another call then */
@@ -287,9 +287,9 @@ struct call {
 	bool is_sips_refused;         /* somebody could only have been reached by such a hop */
 	struct session_timing timing; /* the domain's */
 	int reject_status;
-	char reject_reason[REASON_MAX];
+	char *reject_reason;          /* NULL: none */
 	char route[128], route_context[64];
-	char transferred_by[64];      /* number or trunk of who sent the caller here; "": he called himself */
+	char *transferred_by;         /* number or trunk of who sent the caller here; NULL: he called himself */
 	int64_t started_ms, answered_ms, ended_ms;
 	int64_t parted_ms;            /* one of those who talked went to another call then; 0: no */
 	int64_t away_ms;              /* how long in all, when he came back */
@@ -331,6 +331,7 @@ char call_take_digit(struct call *call, const char *set);
 bool call_pin_matches(const char *stored, const char *pin); /* pbx.pin_hash() */
 void call_heard(struct call *call, struct leg *leg, enum stream_heard what, uint32_t lasted_ms);
 void *call_alloc(struct call *call, size_t n);       /* zeroed, until the application returns; NULL without memory */
+void call_free_block(struct call *call, void *p);    /* of call_alloc(), before that */
 char *call_strdup(struct call *call, const char *z);
 void call_free_blocks(struct call *call);
 
@@ -437,6 +438,10 @@ int status_to_pass(int status, bool is_outside);     /* what the caller is told 
 int cause_of_reason(struct str reason_value);        /* Q.850 cause in a list of Reason values, 0: none */
 /* All Reason values of a message (RFC 3326, RFC 9366: several headers, several values each) as one list; those that don't fit are left out. */
 void reason_take(const struct sip_msg *m, char buf[REASON_MAX]);
+/* Sets a text that most legs and calls never have: to a copy, or NULL for "" and NULL. */
+void text_keep(char **kept, const char *reason);
+/* The same of a message. */
+void reason_keep_of(char **kept, const struct sip_msg *m);
 /* The line for them, NULL: none. In a refusal, status >= 300, there is always a Q.850 cause (RFC 6432), else RFC 3398's. */
 void reason_print(struct out *o, const char *reason, int status);
 /* Refuses a call with status, these lines (NULL: none) and the cause for it. */

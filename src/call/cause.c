@@ -4,6 +4,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <stdlib.h>
 
 #include "call/call_int.h"
 
@@ -179,6 +180,22 @@ void reason_take(const struct sip_msg *m, char buf[REASON_MAX])
 		out_str(&o, value);
 	}
 	buf[o.len] = '\0';
+}
+
+void text_keep(char **kept, const char *reason)
+{
+	char *copy = reason && *reason ? strdup(reason) : NULL; /* without memory it isn't told */
+
+	free(*kept);
+	*kept = copy;
+}
+
+void reason_keep_of(char **kept, const struct sip_msg *m)
+{
+	char reason[REASON_MAX];
+
+	reason_take(m, reason);
+	text_keep(kept, reason);
 }
 
 void reason_print(struct out *o, const char *reason, int status)

@@ -108,7 +108,7 @@ void cdr_write(struct call *call)
 	member_int(&o, KEY("duration_ms"), call->ended_ms - call->started_ms);
 	member_int(&o, KEY("talk_ms"), talk_ms(call));
 	member_str(&o, KEY("session_id"), caller ? caller->told.session_id : NULL);
-	if (call->transferred_by[0])
+	if (call->transferred_by)
 		member_str(&o, KEY("transferred_by"), call->transferred_by);
 	out_z(&o, "\"legs\":[");
 	for (const struct leg *leg = call->legs; leg; leg = leg->next) {

@@ -193,10 +193,10 @@ static enum app_result talk(struct dial *d, struct leg *callee)
 	}
 	if (call->is_hungup) {
 		if (call->callee_leg->state != LEG_ENDED)
-			leg_close(call->callee_leg, 0, call->caller_leg->reason[0] ? call->caller_leg->reason : CLEARING);
+			leg_close(call->callee_leg, 0, call->caller_leg->reason ? call->caller_leg->reason : CLEARING);
 		return call->callee_leg->has_left && !call->answered_ms ? APP_MOVED : APP_HANGUP;
 	}
-	str_put(call->reject_reason, sizeof(call->reject_reason), call->callee_leg->reason[0] ? call->callee_leg->reason : CLEARING);
+	text_keep(&call->reject_reason, call->callee_leg->reason ? call->callee_leg->reason : CLEARING);
 	return call->answered_ms ? APP_ANSWERED : APP_MOVED; /* who was called went on at once */
 }
 
@@ -238,7 +238,7 @@ static enum app_result conclude(struct dial *d)
 	if (d->goto_number[0])
 		return app_goto(call, d->goto_context, d->goto_number);
 	call->reject_status = best->status;
-	str_put(call->reject_reason, sizeof(call->reject_reason), best->reason);
+	text_keep(&call->reject_reason, best->reason);
 	return best->outcome;
 }
 
@@ -285,7 +285,7 @@ static struct leg *ring(struct dial *d)
 		winner = answered_leg(d);
 	}
 	finish(d, is_wanted(d) ? winner : NULL,
-	       winner ? ELSEWHERE : call->is_hungup && call->caller_leg->reason[0] ? call->caller_leg->reason : NULL);
+	       winner ? ELSEWHERE : call->is_hungup ? call->caller_leg->reason : NULL);
 	return winner;
 }
 
@@ -302,7 +302,7 @@ enum app_result app_dial(struct call *call, const struct app_dial *p)
 		return APP_FAILED;
 	call->reject_status = 0;
 	call->is_sips_refused = false;
-	call->reject_reason[0] = '\0';
+	text_keep(&call->reject_reason, NULL);
 	/* RFC 7332: what goes on to another leg is a hop, or calls that lead back here would go round for ever. */
 	if (call->max_forwards <= 1 || (call->is_breadth_given && !call->max_breadth)) {
 		call->reject_status = call->max_forwards <= 1 ? 483 : 440;
@@ -311,8 +311,11 @@ enum app_result app_dial(struct call *call, const struct app_dial *p)
 	prepare(d);
 	do {
 		winner = ring(d);
-		if (winner && is_wanted(d))
+		if (winner && is_wanted(d)) {
+			call_free_block(call, d->branches); /* not kept as long as they talk */
+			d->branches = NULL;
 			return talk(d, winner);
+		}
 		r = !call->is_hungup ? conclude(d) : call->caller_leg->has_left ? best_branch(d)->outcome : APP_HANGUP;
 	} while (dial_redirect_again(d, &r));
 	referral_fail(call->caller_leg, call->is_hungup ? best_branch(d)->status : call->reject_status);

@@ -194,7 +194,7 @@ void branch_check(struct dial *d, struct branch *b)
 	if (is_over && !is_refused && !redirected && (ring_group(d, b) || has_waiting(b)))
 		is_over = false;
 	if (is_over || is_refused || redirected) /* a 3xx without its Contact would tell the caller nothing */
-		branch_end(b, branch_outcome(best), status_to_pass(best->status, best->is_outside), best->reason);
+		branch_end(b, branch_outcome(best), status_to_pass(best->status, best->is_outside), best->reason ? best->reason : "");
 	else if (timers_now(engine(d)->p.timers) >= b->ring_until_ms || call_is_overdue(d->call))
 		branch_end(b, APP_NO_ANSWER, 480, NO_ANSWER);
 	else if (timers_now(engine(d)->p.timers) >= b->group_until_ms)

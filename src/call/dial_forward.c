@@ -180,12 +180,12 @@ bool dial_redirect_again(struct dial *d, enum app_result *r)
 	if (!d->goto_number[0] || !b->redirecting || !branch_rank(*r) || *r == APP_MOVED || call->is_hungup)
 		return false;
 	d->goto_number[0] = '\0';
-	branch_end(b, *r, call->reject_status, call->reject_reason);
+	branch_end(b, *r, call->reject_status, call->reject_reason ? call->reject_reason : "");
 	if (redirect_next(d, b))
 		return true;
 	*r = b->outcome;
 	call->reject_status = b->status;
-	str_put(call->reject_reason, sizeof(call->reject_reason), b->reason);
+	text_keep(&call->reject_reason, b->reason);
 	return false;
 }
 

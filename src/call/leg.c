@@ -80,6 +80,7 @@ static void leg_free(struct leg *leg)
 	free(leg->redirects);
 	free(leg->infos);
 	free(leg->image);
+	free(leg->reason);
 	free(leg);
 }
 
@@ -405,7 +406,7 @@ static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
 	leg_set_state(leg, LEG_RINGING);
 	leg->is_alerting = leg->is_alerting || m->status == 180;
 	if (sip_msg_has(m, SIP_HDR_REASON))
-		reason_take(m, leg->reason);
+		reason_keep_of(&leg->reason, m);
 	/* Also from a reliable response it is kept as the answer for now: another fork may answer otherwise. */
 	if (leg_sdp_of(leg, m).n && oa_take_early_answer(leg->oa, leg_sdp_of(leg, m)) == 0 && leg_may_be_heard(m)) {
 		leg->has_early_media = true;
@@ -437,7 +438,7 @@ static void on_answer(struct session *s, const struct sip_msg *m, void *arg)
 		session_close(s, 488, "Reason: SIP;cause=488;text=\"No usable answer\"\r\n");
 		return;
 	}
-	leg->reason[0] = '\0';
+	text_keep(&leg->reason, NULL);
 	leg_set_state(leg, LEG_ANSWERED);
 	leg_configure(leg);
 	leg_offer_waiting(leg);
@@ -521,7 +522,7 @@ static void on_closed(struct session *s, enum session_end how, int status, const
 	(void)s;
 	leg->session = NULL;
 	if (m) {
-		reason_take(m, leg->reason);
+		reason_keep_of(&leg->reason, m);
 		if (m->method != SIP_CANCEL)
 			told_part(leg, m);
 		free(leg->redirects);
@@ -532,7 +533,7 @@ static void on_closed(struct session *s, enum session_end how, int status, const
 	leg->has_failed = !m && !leg->is_cancelled && (how == SESSION_TIMEOUT || how == SESSION_FAILED);
 	if (!leg->status)
 		leg->status = how == SESSION_TIMEOUT ? 408 : how == SESSION_FAILED ? 503 : status;
-	cause = cause_of_reason(str_from(leg->reason));
+	cause = cause_of_reason(leg->reason ? str_from(leg->reason) : STR_NULL);
 	if (m && cause)
 		leg->cause = cause;
 	if (!leg->cause)

@@ -209,7 +209,7 @@ static void on_timeout(struct stream *s, void *arg)
 		leg->media_timeout = is_talking(leg) ? "talking" : "held";
 		log_warn(leg->call->calls->p.log, "%s no media, hanging up while=%s", leg_log_id(leg, id), leg->media_timeout);
 		leg->status = 408;
-		str_put(leg->reason, sizeof(leg->reason), "Q.850;cause=102;text=\"media timeout\""); /* the others are told it, too */
+		text_keep(&leg->reason, "Q.850;cause=102;text=\"media timeout\""); /* the others are told it, too */
 		leg_close(leg, 408, leg->reason);
 	}
 }

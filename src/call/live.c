@@ -25,12 +25,12 @@
 static const char live_sql[] = "SELECT pbx.live_write($1, $2, $3::jsonb, $4::jsonb, $5::bigint[], $6::uuid[])";
 static const char forget_sql[] = "SELECT pbx.live_forget($1)";
 
-static void member_address(struct out *o, struct str key, const struct sockaddr_storage *ss)
+static void member_address(struct out *o, struct str key, const struct addr *a)
 {
-	union sockaddr_any addr;
+	union sockaddr_any addr = { 0 };
 	char text[SOCKADDR_TEXT_MAX];
 
-	memcpy(&addr, ss, sizeof(addr));
+	memcpy(&addr, a, sizeof(*a));
 	if (addr.sa.sa_family == AF_INET || addr.sa.sa_family == AF_INET6)
 		member_str(o, key, sockaddr_print(&addr, text));
 }

@@ -442,7 +442,7 @@ void told_connected(struct leg *caller, const struct leg *callee)
 	out_init_grow(&o, IDENTITY_HDRS_MAX + REASON_MAX + PASS_MAX + DIVERSION_HDRS_MAX);
 	identity_print(&o, &id, host, &caller->told.rules, IDENTITY_CALLED);
 	print_history(&o, caller, callee, &id, host);
-	if (callee->state < LEG_ANSWERED && callee->reason[0])
+	if (callee->state < LEG_ANSWERED && callee->reason)
 		reason_print(&o, callee->reason, 0); /* why it doesn't ring: what a gateway says to its announcement */
 	give_passed(&o, callee, caller, identity_is_hidden(&id));
 	if (o.len && out_ok(&o))

@@ -111,7 +111,7 @@ static void transfer_begin(struct transfer *t, const struct call_transfer *p, st
 	t->to = to;
 	to->transfer_in = t;
 	if (p->by && !p->by->has_left)
-		str_put(to->transferred_by, sizeof(to->transferred_by), p->by->peer);
+		text_keep(&to->transferred_by, p->by->peer);
 	if (p->by && !p->by->has_left && !is_deflected(p)) {
 		t->from = from;
 		t->keeps_caller = p->by == from->caller_leg;

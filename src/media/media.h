@@ -94,8 +94,8 @@ struct stream_stats {                  /* totals of a stream */
 	enum latch_reason reason;      /* why it is that address */
 	int64_t since_ms;              /* Unix time since when */
 	uint32_t changes;              /* how often it was learnt */
-	struct sockaddr_storage remote;/* where media went last */
-	struct sockaddr_storage signalled; /* family 0: unknown */
+	struct addr remote;            /* where media went last */
+	struct addr signalled;         /* unset: unknown */
 	enum codec_id codec;           /* last received */
 };
 

@@ -132,9 +132,9 @@ void quality_stats(const struct rtp_session *s, struct stream_stats *out)
 		.codec = s->rx_codec,
 	};
 	if (to)
-		addr_to_storage(to, &out->remote);
+		out->remote = *to;
 	if (addr_is_set(&s->latch.signalled))
-		addr_to_storage(&s->latch.signalled, &out->signalled);
+		out->signalled = s->latch.signalled;
 }
 
 static void tell(struct rtp_session *s)
