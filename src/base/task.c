@@ -50,7 +50,12 @@
 #define VALGRIND_STACK_DEREGISTER(id) (void)(id)
 #endif
 
-#define TRIM_MARGIN 1024 /* below task_park()'s frame: those of the switch and the sanitizers' calls before it */
+/* Below task_park()'s frame: those of the switch, and the sanitizers' calls before it. */
+#if defined(WITH_ASAN) || defined(WITH_TSAN)
+#define TRIM_MARGIN 1024
+#else
+#define TRIM_MARGIN 256
+#endif
 
 /* Stacks kept for reuse: enough for the churn between two turns of a busy loop, 2 MiB at 64 KiB each if all were touched. */
 #define FREE_STACKS_MAX 32

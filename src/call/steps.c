@@ -129,7 +129,8 @@ static bool is_list(const struct app_param *param)
 	return param && (param->type == APP_NUMBER || param->type == APP_PROMPT);
 }
 
-static int set_args(struct call *call, const struct step *step)
+/* Never part of what calls it: an application runs above that, maybe for an hour, and what lies there is kept all the time. */
+__attribute__((noinline)) static int set_args(struct call *call, const struct step *step)
 {
 	char buf[1024];
 
