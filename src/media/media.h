@@ -14,7 +14,8 @@
  * Whom a stream listens to: with ICE (stream_ice), whom the peer's checks have named. Else the signalled address, or the first other
  * one that sends three packets in a row which form one flow (latch.h). Then it is locked: the socket is connected, and the kernel keeps
  * out what comes from elsewhere (as to a closed port: in its UdpNoPorts), until the peer has said something new, or nothing came for
- * LATCH_SILENCE_MS.
+ * LATCH_SILENCE_MS. With each RTCP interval it lets them in for a moment: whoever is seen then is dropped and counted here, packet by packet, until
+ * he has been silent for ten seconds.
  *
  * Owner:  a stream belongs to its maker until on_closed has returned, exactly once, last.
  * Thread: loop thread.
@@ -80,7 +81,7 @@ struct stream_stats {                  /* totals of a stream */
 	uint32_t jitter_us, max_jitter_us;  /* RFC 3550 §6.4.1 interarrival jitter */
 	uint32_t rtt_us;               /* 0: unknown */
 	uint32_t remote_jitter_us;     /* as reported by it */
-	uint32_t dropped_source;       /* packets from elsewhere: what came while the kernel didn't keep them out */
+	uint32_t dropped_source;       /* packets from elsewhere that we have seen, see above */
 	uint32_t dropped_insecure;     /* not protected as agreed, forged or repeated */
 	uint32_t icmp_errors;          /* the network said that what we sent can't be delivered */
 	uint32_t heard_ms;             /* where we listened ourselves; of it: */

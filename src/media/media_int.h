@@ -351,6 +351,8 @@ struct rtp_session {
 	struct secure *rtcp_secure;  /* of RTCP that has an association of its own; NULL: it goes by secure */
 
 	/* peer (rtp_session.c) */
+	bool is_looking;             /* unconnected for a moment: does somebody else send? */
+	uint64_t looked_us, stranger_us; /* since when; when somebody did, 0: never */
 	uint64_t watched_us;         /* its silence counts from here on, if nothing came since */
 	struct latch latch;
 	struct agent *agent;         /* agent.c: ICE; NULL: none */
@@ -408,6 +410,8 @@ void rtp_session_tick(struct rtp_session *s);
 void rtp_session_update_tick(struct rtp_session *s);
 void rtp_session_lock(struct rtp_session *s);                               /* the latch has locked */
 void rtp_session_unlock(struct rtp_session *s);                             /* and is open again */
+/* The kernel keeps others out, uncounted: for a moment from now on it doesn't, and as long as others send. */
+void rtp_session_look_out(struct rtp_session *s);
 /* A packet that is authentic, if SRTP was agreed: is it the peer's? */
 bool rtp_session_is_from_peer(struct rtp_session *s, const struct addr *from, const struct rtp_packet *h);
 /* Something is heard, or told of by the peer. */

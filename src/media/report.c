@@ -102,6 +102,7 @@ static void on_report(void *arg)
 	struct rtp_session *s = arg;
 
 	report_send(s, false);
+	rtp_session_look_out(s);
 	timer_start(s->worker->timers, &s->rtcp_timer, next_ms(s));
 }
 

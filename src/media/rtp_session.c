@@ -20,6 +20,9 @@ static void on_digit_lost(void *arg);
 
 #define LINE_END(member) (offsetof(struct rtp_session, member) + sizeof(((struct rtp_session *)0)->member))
 
+#define LOOK_MS 40             /* two packets of most: who sends all the time is seen in it, sooner or later */
+#define STRANGER_MS 10000      /* and then counted, until he has been silent for so long */
+
 _Static_assert(sizeof(struct rtp_session) <= 1024, "a call has two");
 _Static_assert(LINE_END(secure) <= CACHE_LINE, "line 0");
 _Static_assert(LINE_END(rx) <= 2 * CACHE_LINE, "line 1");
@@ -72,7 +75,7 @@ void rtp_session_event(struct rtp_session *s, enum event_type type, struct event
 /* Without a route connect() fails; then sources go on being checked here. */
 static void rtp_session_connect(struct rtp_session *s)
 {
-	s->is_listening = false;
+	s->is_listening = s->is_looking = false;
 	s->is_connected = connect(s->rtp_fd, &s->latch.source.sa, addr_len(&s->latch.source)) == 0;
 	s->is_sifting = s->is_connected;
 	if (s->secure)
@@ -104,8 +107,26 @@ static void rtp_session_disconnect(struct rtp_session *s)
 void rtp_session_unlock(struct rtp_session *s)
 {
 	rtp_session_disconnect(s);
-	s->is_listening = false;
+	s->is_listening = s->is_looking = false;
 	memset(&s->rtcp_source, 0, sizeof(s->rtcp_source));
+}
+
+static bool has_stranger(const struct rtp_session *s)
+{
+	return s->stranger_us && s->worker->now_us - s->stranger_us < STRANGER_MS * 1000;
+}
+
+void rtp_session_look_out(struct rtp_session *s)
+{
+	if (s->agent || !s->latch.locked || s->is_listening)
+		return;
+	if (s->is_connected) {
+		rtp_session_disconnect(s);
+		s->is_looking = true;
+		s->looked_us = s->worker->now_us;
+	} else if (s->is_looking && !has_stranger(s)) {
+		rtp_session_connect(s); /* nothing comes from the peer that would have ended it */
+	}
 }
 
 static bool is_silent(const struct rtp_session *s)
@@ -133,12 +154,16 @@ bool rtp_session_is_from_peer(struct rtp_session *s, const struct addr *from, co
 	} else {
 		verdict = latch_packet(&s->latch, from, h->ssrc, h->seq, worker_now_ms(s->worker));
 	}
+	if (rejected != s->latch.rejected)
+		s->stranger_us = s->worker->now_us;
 	for (; rejected < s->latch.rejected; rejected++)
 		count_one(&s->worker->count.dropped_source);
 	if (verdict == LATCH_LOCK)
 		rtp_session_lock(s);
 	else if (verdict == LATCH_ACCEPT && s->is_listening)
 		rtp_session_connect(s); /* it was silent, and is there again */
+	else if (verdict == LATCH_ACCEPT && s->is_looking && s->worker->now_us - s->looked_us >= LOOK_MS * 1000 && !has_stranger(s))
+		rtp_session_connect(s);
 	return verdict == LATCH_ACCEPT || verdict == LATCH_LOCK;
 }
 

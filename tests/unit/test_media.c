@@ -673,6 +673,57 @@ static void test_media_malformed_packets_are_counted(void **state)
 	bed_free(b);
 }
 
+/* The kernel keeps strangers out of a connected socket, uncounted; but one who goes on is seen within an RTCP interval or two, and counted from
+ * then on, packet by packet. Nobody hears him. When he has gone the socket is connected again. */
+static void test_media_stranger_who_goes_on_is_counted(void **state)
+{
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
+	struct seen *x = stream_make(b, NULL), *y = stream_make(b, x->s);
+	struct peer *p = peer_new(100, 0, 11), *q = peer_new(5, 5, 22), *stranger = peer_new(7, 7, 33);
+	unsigned sent = 0, until_seen = 0;
+	uint32_t counted = 0;
+	uint64_t received;
+
+	(void)state;
+	stream_setup(x->s, p->port, CODEC_PCMU);
+	stream_setup(y->s, q->port, CODEC_PCMU);
+	stream_bridge(x->s, y->s);
+	settle(b, x->s);
+	for (unsigned i = 0; i < 10; i++)
+		peer_send_in_time(b, p, stream_port(x->s), 0, 0x11);
+	for (unsigned i = 0; i < 40 * 50; i++, sent++) {
+		received = bed_counters(b).packets_received;
+		peer_send(stranger, stream_port(x->s), 0, 0x55);
+		peer_send(p, stream_port(x->s), 0, 0x11);
+		wait_received(b, received + 1);
+		turn_for_ms(b, 20);
+		peer_receive(q);
+		if (!until_seen && bed_counters(b).dropped_source > 0)
+			until_seen = sent;
+		if (q->n > PEER_MAX / 2) {
+			for (unsigned k = 0; k < q->n; k++)
+				assert_int_equal(q->payload[k][0], 0x11);
+			q->n = 0;
+		}
+	}
+	for (unsigned k = 0; k < q->n; k++)
+		assert_int_equal(q->payload[k][0], 0x11);
+	counted = (uint32_t)bed_counters(b).dropped_source;
+	assert_true(until_seen > 0 && until_seen < 16 * 50);
+	assert_in_range(counted, sent - until_seen - 2, sent);
+	/* He falls silent; later he finds a closed port. */
+	for (unsigned i = 0; i < 25 * 50; i++)
+		peer_send_in_time(b, p, stream_port(x->s), 0, 0x11);
+	peer_receive(q);
+	assert_int_equal(bed_counters(b).dropped_source, counted);
+	assert_int_equal(stream_end(b, x).dropped_source, counted);
+	stream_end(b, y);
+	peer_free(p);
+	peer_free(q);
+	peer_free(stranger);
+	bed_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -695,6 +746,7 @@ int main(void)
 		cmocka_unit_test(test_media_reused_port_hears_nothing_of_its_last_peer),
 		cmocka_unit_test(test_media_close_drops_open_streams),
 		cmocka_unit_test(test_media_malformed_packets_are_counted),
+		cmocka_unit_test(test_media_stranger_who_goes_on_is_counted),
 	};
 
 	return cmocka_run_group_tests_name("media", tests, warm_up, NULL);
