@@ -1,4 +1,5 @@
-/* Real speech from each codec into each other, through two streams: what comes out is aligned with what went in and compared.
+/* Real speech from each codec into each other, through two streams, and in each codec along every other path (relay, play, hold, record, a call's
+ * recording): what comes out is aligned with what went in and compared. docs/media-quality.md has the table of all of it.
  *
  * Limits are a codec's own: the segmental SNR that its way there and back leaves of speech. Of two codecs in a row the noises add up.
  */
@@ -14,7 +15,7 @@
 #else
 #define SPEECH_MS 1200
 #endif
-#define SAMPLES_MAX (48 * (SPEECH_MS + 1000))
+#define SAMPLES_MAX (48 * (2 * SPEECH_MS + 1000)) /* music is heard more than once */
 
 /* What is lost besides: fractions of a sample at the changes of rate. */
 #define SLACK_DB 2.5
@@ -164,11 +165,130 @@ static void test_transcode_between_packet_lengths(void **state)
 	}
 }
 
+/* ---- one codec, every other path ---- */
+
+static char path[64];          /* of a file of this process */
+
+static void compare_with_speech(const int16_t *out, size_t n, uint32_t rate_hz, struct match *m)
+{
+	struct match_params p = { .needle = needle, .hay = hay };
+
+	p.nhay = to_match(out, n, rate_hz, hay);
+	p.nneedle = to_match(speech, nspeech, speech_hz, needle);
+	assert_int_equal(match_find(&p, m), 0);
+}
+
+static void relayed(enum codec_id id, struct match *m) { transcode(id, id, 20, m); }
+
+/* From a file, as a prompt or as the music of who is on hold. */
+static void from_file(enum codec_id id, bool is_music, struct match *m)
+{
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
+	struct seen *y = stream_make(b, NULL);
+	struct peer *q = peer_new(5, 5, 22);
+	const char *files[] = { path };
+
+	wav_write(path, speech, nspeech, speech_hz, 1);
+	stream_setup(y->s, q->port, id);
+	settle(b, y->s);
+	if (is_music)
+		stream_music(y->s, "test/speech", files, 1);
+	else
+		stream_play(y->s, &(struct play_params){ .files = files, .nfiles = 1 });
+	WAIT_FOR(b, (peer_receive(q), q->n > 0));
+	for (unsigned ms = 0; ms < (is_music ? 2 : 1) * SPEECH_MS + 200; ms += 20) {
+		turn_for_ms(b, 20);
+		peer_receive(q);
+	}
+	compare_with_speech(heard, peer_listen(q, 0, id, heard, SAMPLES_MAX), codec_get(id)->rate_hz, m);
+	stream_end(b, y);
+	peer_free(q);
+	bed_free(b);
+	unlink(path);
+}
+
+static void played(enum codec_id id, struct match *m) { from_file(id, false, m); }
+static void held(enum codec_id id, struct match *m) { from_file(id, true, m); }
+
+static void on_capture_end(struct capture *c, const struct capture_result *r, void *arg)
+{
+	(void)c;
+	assert_int_equal(r->err, 0);
+	assert_int_equal(r->lost_ms, 0);
+	*(bool *)arg = true;
+}
+
+/* Into a file, of the stream alone or of a call. */
+static void into_file(enum codec_id id, bool is_call, struct match *m)
+{
+	struct bed *b = bed_new_by_hand((struct media_params){ .nworkers = 1 });
+	struct seen *x = stream_make(b, NULL);
+	struct peer *p = peer_new(65500, 0xffffff00, 11);
+	struct capture *c = NULL;
+	bool has_ended = false;
+	uint32_t rate_hz;
+	size_t n;
+
+	unlink(path);
+	stream_setup(x->s, p->port, id);
+	if (is_call) {
+		struct capture_params params = { .path = path, .format = CAPTURE_WAV, .rate_hz = 16000 };
+
+		assert_int_equal(capture_start(&c, b->media, &params, on_capture_end, &has_ended), 0);
+		stream_capture(x->s, c, CAPTURE_CALLER);
+	} else {
+		stream_record(x->s, &(struct record_params){ .path = path });
+	}
+	settle(b, x->s);
+	n = at_rate(speech, nspeech, speech_hz, codec_get(id)->rate_hz, said);
+	peer_talk(b, p, stream_port(x->s), id, said, n);
+	turn_for_ms(b, 300);
+	if (c)
+		capture_stop(c);
+	else
+		stream_record_stop(x->s);
+	WAIT_FOR(b, c ? has_ended : x->nrecord > 0);
+	n = wav_read(path, heard, SAMPLES_MAX, &rate_hz);
+	compare_with_speech(heard, n, rate_hz, m);
+	stream_end(b, x);
+	peer_free(p);
+	bed_free(b);
+	unlink(path);
+}
+
+static void recorded(enum codec_id id, struct match *m) { into_file(id, false, m); }
+static void captured(enum codec_id id, struct match *m) { into_file(id, true, m); }
+
+static void test_path_each_codec_keeps_speech_on_every_way(void **state)
+{
+	static const struct { const char *name; void (*go)(enum codec_id id, struct match *m); } ways[] = {
+		{ "relayed", relayed }, { "played", played }, { "on hold", held }, { "recorded", recorded }, { "in a call's recording", captured },
+	};
+
+	(void)state;
+	snprintf(path, sizeof(path), "/tmp/test_transcode-%d.wav", (int)getpid());
+	for (size_t i = 0; i < ARRAY_LEN(qualities); i++) {
+		for (size_t k = 0; k < ARRAY_LEN(ways); k++) {
+			const struct quality *q = &qualities[i];
+			struct match m;
+
+			if (ways[k].go == relayed && codec_fit_ptime(codec_get(q->id), 20) != 20)
+				continue; /* the test's own end has no room for such packets */
+			ways[k].go(q->id, &m);
+			if (m.corr < 0.85 || m.coverage < 0.95 || m.segsnr_db < q->segsnr_db - SLACK_DB || m.lsd_db > q->lsd_db + 1 || fabs(m.gain_db) > 1)
+				fail_msg("%s/%u %s: corr %.3f, coverage %.2f, %.1f dB (at least %.1f), %.1f dB apart (at most %.1f), gain %.1f dB",
+					 codec_get(q->id)->name, codec_get(q->id)->rate_hz, ways[k].name, m.corr, m.coverage, m.segsnr_db,
+					 q->segsnr_db - SLACK_DB, m.lsd_db, q->lsd_db + 1, m.gain_db);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_transcode_every_pair_speaks_the_same),
 		cmocka_unit_test(test_transcode_between_packet_lengths),
+		cmocka_unit_test(test_path_each_codec_keeps_speech_on_every_way),
 	};
 
 	return cmocka_run_group_tests(tests, speech_load, NULL);
