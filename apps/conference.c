@@ -110,6 +110,16 @@ static int lock(struct visit *v)
 	return app_room_announce(v->call, is_locked ? "conf-lockednow" : "conf-unlockednow");
 }
 
+static int record(struct visit *v)
+{
+	int err = app_room_record(v->call);
+
+	if (err)
+		return app_beep(v->call);
+	app_log(v->call, "conference=%s recording changed", v->number);
+	return 0;
+}
+
 static int send_out(struct visit *v)
 {
 	return app_room_send_out_last(v->call) ? 0 : app_beep(v->call);
@@ -132,6 +142,8 @@ static int press(struct visit *v, int key)
 		return may ? lock(v) : app_beep(v->call);
 	case '3':
 		return may ? send_out(v) : app_beep(v->call);
+	case '5':
+		return may ? record(v) : app_beep(v->call);
 	case '4':
 	case '6':
 		louder(v, 0, key == '4' ? -GAIN_STEP_DB : GAIN_STEP_DB);

@@ -159,9 +159,14 @@ struct app_recording {
  * as `kind` to the outbox if we crash. kind NULL: a recording that nobody would miss; it goes at the next start. */
 int app_record(struct call *call, struct app_recording *rec, uint32_t max_ms, uint32_t silence_ms, const char *stop_digits,
 	       const char *kind, const char *doc);
-/* Recording of the call, while it talks to somebody (pbx.recording): "start" has it recorded from now on, whatever policies say, and ends a
- * pause; "pause", "resume"; "stop" ends it, and no policy begins it again. -EINVAL: none of these. */
-int app_record_call(struct call *call, const char *action);
+/* Recording of the call (pbx.recording): "start" has it recorded from now on, whatever policies say, and ends a pause; "pause", "resume"; "stop"
+ * ends it, and no policy begins it again. -EINVAL: none of these, or no such beep. */
+struct app_record_wish {
+	const char *action;
+	bool is_early;                /* from the moment that the caller is answered, not only while he talks to somebody */
+	const char *beep;             /* none, once, or each so many seconds, 5 to 3600; NULL: as the domain's row says */
+};
+int app_record_call(struct call *call, const struct app_record_wish *wish);
 /* Gives a recording up: removes file and side file. */
 void app_recording_discard(struct app_recording *rec);
 
@@ -200,6 +205,7 @@ struct app_room {
 	bool is_waiting;              /* for a moderator: nobody hears anybody */
 	bool is_locked, is_muted, is_talking;
 	bool is_sent_out;             /* a moderator wants him to leave */
+	bool is_recorded;             /* just now */
 	int gain_in_db, gain_out_db;
 };
 /* Answers and enters. From then on the caller hears the others while nothing is played to him, and they hear him. To be left in any case, also
@@ -212,6 +218,8 @@ void app_room_mute(struct call *call, bool is_muted);
 void app_room_gain(struct call *call, int in_db, int out_db);
 void app_room_lock(struct call *call, bool is_locked);  /* nobody but moderators gets in; until none is there any more */
 bool app_room_send_out_last(struct call *call);         /* who came last and is no moderator; false: nobody */
+/* Has the room recorded, or that pause, or go on; all hear a beep, or two for a pause. -ENOENT: this server makes no recordings. */
+int app_room_record(struct call *call);
 int app_room_announce(struct call *call, const char *phrases); /* to all who are in it; returns at once */
 
 /* ---- what SQL knows ---- */

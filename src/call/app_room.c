@@ -77,6 +77,8 @@ void app_room_gain(struct call *call, int in_db, int out_db) { room_set_gain(cal
 void app_room_lock(struct call *call, bool is_locked) { room_set_locked(call->room, is_locked); }
 bool app_room_send_out_last(struct call *call) { return room_send_out_last(call->room); }
 
+int app_room_record(struct call *call) { return room_record(call->room); }
+
 int app_room_announce(struct call *call, const char *phrases)
 {
 	struct say *s = app_say_new(call);

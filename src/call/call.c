@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "call/admission.h"
+#include "call/leg_int.h"
 #include "base/log.h"
 
 int64_t call_now_ms(const struct call *call)
@@ -190,6 +191,39 @@ int call_final_status(const struct call *call)
 	return status_of_result(call->result);
 }
 
+static enum dir_tone tone_of(int status)
+{
+	switch (status) {
+	case 486:
+	case 600:
+	case 603:
+		return DIR_TONE_BUSY;
+	case 404:
+	case 410:
+	case 484:
+	case 604:
+		return DIR_TONE_SPECIAL_INFORMATION;
+	default:
+		return DIR_TONE_CONGESTION;
+	}
+}
+
+/* Callers with phones or gateways that don't make a tone of a status hear it, for so long as theirs is to. */
+static void tell_refusal(struct call *call)
+{
+	uint32_t s = leg_policy(call->caller_leg)->refusal_tone_s;
+	int status = call_final_status(call);
+	uint64_t until;
+
+	if (!s || call->result == APP_OK || status < 400 || (!app_is_answered(call) && leg_early_media(call->caller_leg) != 0))
+		return;
+	if (leg_tones(call->caller_leg, tone_of(status)) != 0)
+		return;
+	until = call_deadline(call, s * 1000);
+	while (!call->is_hungup && call_wait(call, until) != -ETIMEDOUT)
+		;
+}
+
 static void run_call(void *arg)
 {
 	struct call *call = arg;
@@ -207,6 +241,8 @@ static void run_call(void *arg)
 			leg_close(leg, 0, NULL);
 	}
 	if (!call->is_hungup)
+		tell_refusal(call);
+	if (!call->is_hungup)
 		leg_close(call->caller_leg, call_final_status(call), call->reject_reason ? call->reject_reason : "");
 }
 
@@ -223,6 +259,7 @@ void call_answered(struct call *call)
 	call->answered_ms = call_now_ms(call);
 	call->calls->n.answered++;
 	live_call(call);
+	record_answered(call);
 }
 
 bool call_is_overdue(const struct call *call)
@@ -245,6 +282,7 @@ struct call *call_new(struct calls *cs, const struct auth_identity *who)
 	rng_uuid(cs->p.rng, call->id);
 	timer_init(&call->timer, on_deadline, call);
 	call->started_ms = call_now_ms(call);
+	call->record_beep_s = RECORD_BEEP_DOMAIN;
 	str_put(call->domain, sizeof(call->domain), who->domain);
 	str_put(call->context, sizeof(call->context), who->context);
 	if (directory_domain(cs->p.directory, call->domain, &domain) == DIR_FOUND) {

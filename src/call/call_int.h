@@ -16,6 +16,8 @@
 #include "sdp/oa.h"
 #include "sip/refer.h"
 
+#define RECORD_BEEP_NONE (-1)
+#define RECORD_BEEP_DOMAIN (-2) /* as the domain's row says */
 #define CALL_DIGITS_MAX 64    /* typed ahead; more than any menu reads */
 #define CALL_GOTO_MAX 20      /* routes entered one from the other: more is a loop */
 #define CALL_FORWARD_MAX 5    /* forwards followed for one dialled number */
@@ -260,6 +262,8 @@ struct call {
 
 	struct recording *recording;  /* call_record.c; NULL: it isn't recorded */
 	enum { RECORD_BY_POLICY, RECORD_WANTED, RECORD_UNWANTED } record_wish;
+	bool record_is_early;         /* not only while it talks to somebody */
+	int record_beep_s;            /* as in stream_beep(), or one of RECORD_BEEP_... */
 
 	/* The running step. */
 	struct call_arg *args;
@@ -455,8 +459,9 @@ int spool_write_file(const char *path, const void *bytes, size_t n); /* blocking
 /* Runs fn on the libuv pool while the task waits; returns what it returned. */
 int call_blocking(struct call *call, int (*fn)(void *arg), void *arg);
 
-/* call_record.c: recordings of calls. Told of what happens to legs, it does the rest. */
+/* call_record.c (room_record.c has those of rooms): recordings of calls. Told of what happens to legs, it does the rest. */
 void record_joined(struct call *call);               /* two legs are, perhaps the caller and who he talks to */
+void record_answered(struct call *call);             /* its caller is */
 void record_parted(struct leg *leg);                 /* it isn't joined any more */
 void record_moved(struct call *from, struct call *to); /* somebody goes on there */
 void record_ended(struct call *call);

@@ -72,6 +72,15 @@ static bool may_be_asked(const struct leg *to)
 	       oa_state(to->oa) == OA_IDLE && session_can_offer(to->session);
 }
 
+static const char *why_not(const struct leg *leg, const struct leg *to, int err)
+{
+	if (err != -EPROTO)
+		return uv_strerror(err);
+	if (!may_be_plain(leg) || (to && !may_be_plain(to)))
+		return "SRTP is required, UDPTL has none";
+	return to ? "the other side can't be asked now" : "there is no other side";
+}
+
 bool leg_image_offered(struct leg *leg, struct strans *st, const struct sip_msg *m)
 {
 	struct str text = leg_sdp_of(leg, m);
@@ -86,6 +95,7 @@ bool leg_image_offered(struct leg *leg, struct strans *st, const struct sip_msg 
 	image = leg->image ? NULL : calloc(1, sizeof(*image));
 	err = !image ? -ENOMEM : !leg->stream || !may_be_plain(leg) || !may_be_asked(to) ? -EPROTO : oa_image_take_offer(leg->oa, text, &image->theirs);
 	if (err) {
+		log_info(leg->call->calls->p.log, "%s offers T.38, refused: %s", leg_log_id(leg, id), why_not(leg, to, err));
 		free(image);
 		session_reply_offer(leg->session, st, err == -EBUSY ? 491 : err == -ENOMEM ? 500 : 488, NULL, NULL, STR_NULL);
 		return true;

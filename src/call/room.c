@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "call/call_int.h"
+#include "call/room_record.h"
 #include "base/log.h"
 
 #define GAIN_MAX_DB 12
@@ -16,6 +17,7 @@ struct room {
 	struct room *prev, *next;
 	struct calls *calls;
 	struct mix *mix;
+	struct room_record record;
 	struct room_member *members; /* in the order they came */
 	unsigned nmembers, nmoderators;
 	bool is_locked, has_tones, waits_for_moderator;
@@ -129,10 +131,30 @@ void room_talking(struct leg *leg, bool is_talking)
 	changed(m);
 }
 
+/* Do they hear each other? */
+static bool is_open(const struct room *r)
+{
+	return r->nmembers > 1 && !(r->waits_for_moderator && r->nmoderators == 0);
+}
+
+static void update_record(struct room *r)
+{
+	struct room_member *m;
+
+	if (!room_record_update(&r->record, is_open(r)))
+		return;
+	DL_FOREACH(r->members, m) {
+		if (r->record.is_going)
+			room_record_member(&r->record, m->call, true);
+	}
+}
+
 /* Somebody has come or gone. */
 static void room_update(struct room *r)
 {
 	struct room_member *m;
+
+	update_record(r);
 
 	DL_FOREACH(r->members, m) {
 		bool is_alone = r->nmembers == 1, is_waiting = r->waits_for_moderator && r->nmoderators == 0;
@@ -176,6 +198,7 @@ static int room_new(struct room **out, struct calls *cs, const struct dir_confer
 	r->calls = cs;
 	str_put(r->domain, sizeof(r->domain), c->domain);
 	str_put(r->number, sizeof(r->number), c->number);
+	room_record_init(&r->record, cs, r->mix, r->domain, r->number);
 	DL_APPEND(cs->rooms, r);
 	*out = r;
 	return 0;
@@ -185,6 +208,7 @@ static void room_check_empty(struct room *r)
 {
 	if (r->nmembers > 0)
 		return;
+	room_record_end(&r->record);
 	mix_close(r->mix);
 	DL_DELETE(r->calls->rooms, r);
 	free(r);
@@ -223,6 +247,9 @@ int room_enter(struct call *call, const struct dir_conference *c, bool is_modera
 	DL_APPEND(r->members, m);
 	r->nmembers++;
 	r->nmoderators += is_moderator;
+	room_record_member(&r->record, call, true);
+	if (c->is_recorded && is_open(r))
+		room_record_wanted(&r->record, call, "policy");
 	room_update(r);
 	room_hear(call);
 	if (r->has_tones && r->nmembers > 1)
@@ -242,6 +269,7 @@ void room_leave(struct call *call)
 	call->room = NULL;
 	if (call->caller_leg->stream && !call->is_hungup)
 		stream_silence(call->caller_leg->stream);
+	room_record_member(&r->record, call, false);
 	DL_DELETE(r->members, m);
 	r->nmembers--;
 	r->nmoderators -= m->state.is_moderator;
@@ -263,6 +291,7 @@ const struct app_room *room_state(struct room_member *m, bool *has_changed)
 	m->has_changed = false;
 	m->state.is_locked = m->room->is_locked;
 	m->state.nmembers = m->room->nmembers;
+	m->state.is_recorded = m->room->record.is_going;
 	return &m->state;
 }
 
@@ -290,6 +319,15 @@ void room_set_gain(struct room_member *m, int in_db, int out_db)
 void room_set_locked(struct room_member *m, bool is_locked)
 {
 	m->room->is_locked = is_locked;
+}
+
+int room_record(struct room_member *m)
+{
+	struct room *r = m->room;
+	int err = room_record_toggle(&r->record, m->call, m->call->caller_leg->peer);
+
+	update_record(r);
+	return err;
 }
 
 bool room_send_out_last(struct room_member *by)

@@ -57,6 +57,7 @@ struct dir_media {
 	enum dir_dtmf dtmf;
 	enum dir_ice ice;
 	enum dir_record record;          /* an extension's: own or the domain's */
+	uint32_t refusal_tone_s;         /* how long its callers hear why they aren't answered; 0: they only get a status */
 };
 
 struct dir_domain {
@@ -75,7 +76,8 @@ struct dir_domain {
 	uint32_t transfer_answer_s;      /* a transferred call that nobody answers in it has failed; 0: no limit */
 	const char *tones;               /* tone plan */
 	const char *record_format, *record_path, *record_code; /* as in SQL */
-	bool record_is_stereo;
+	bool record_is_stereo, record_has_beep;
+	uint32_t record_beep_s;          /* between two; 0: at the beginning alone */
 	uint32_t recall_ring_s;          /* how long the transferor's phones then ring, if he has hung up; 0: they don't */
 	uint32_t media_timeout_s, media_hold_timeout_s; /* UINT32_MAX: the server's; 0: never */
 };
@@ -177,7 +179,7 @@ struct dir_conference {
 	const char *pin_hash, *moderator_pin_hash; /* pbx.pin_hash() form; NULL: none */
 	const char *music_class;         /* for who is alone; NULL: none */
 	uint32_t max_members, nspeakers;
-	bool has_tones, is_muted_on_entry, waits_for_moderator;
+	bool has_tones, is_muted_on_entry, waits_for_moderator, is_recorded;
 };
 
 /* What is said of a number besides its calls; NULL: nothing. lamp: idle, ringing, busy; status: open, closed. */

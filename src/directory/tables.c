@@ -79,6 +79,8 @@ static int fill_domain(struct directory *d, struct dir_row *r)
 	r->domain.record_path = or_empty(r->v[22]);
 	r->domain.record_code = or_empty(r->v[23]);
 	r->domain.call_limit = number_or(r->v[24], UINT32_MAX);
+	r->domain.record_has_beep = r->v[25] != NULL;
+	r->domain.record_beep_s = number_or(r->v[25], 0);
 	return 0;
 }
 
@@ -171,7 +173,7 @@ static int fill_extension(struct directory *d, struct dir_row *r)
 					       .may_bulk = is_true(r->v[17]), .bulk_account = r->v[18], .mwi_unsolicited = is_true(r->v[19]),
 					       .media = { .codecs = codecs_of(r->v[20]), .srtp = srtp(r->v[21], r->v[22], r->v[26]),
 							  .delayed_offer = delayed_offer(r->v[23]), .dtmf = dtmf(r->v[24]), .ice = ice(r->v[25]),
-							  .record = record(r->v[27]) }, .may_record = is_true(r->v[28]) };
+							  .record = record(r->v[27]), .refusal_tone_s = number_or(r->v[29], 0) }, .may_record = is_true(r->v[28]) };
 	return 0;
 }
 
@@ -236,7 +238,7 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	r->trunk.urgent_numbers = nlist ? r->trunk.more_proxies + nmore : NULL;
 	r->trunk.media = (struct dir_media){ .codecs = codecs_of(r->v[28]), .srtp = srtp(r->v[29], r->v[30], r->v[37]),
 					     .delayed_offer = delayed_offer(r->v[31]), .dtmf = dtmf(r->v[32]), .ice = ice(r->v[36]),
-					     .record = record(r->v[38]) };
+					     .record = record(r->v[38]), .refusal_tone_s = number_or(r->v[39], 0) };
 	r->trunk.tls_identity = r->v[23];
 	r->trunk.is_mutual = is_true(r->v[24]);
 	r->trunk.tones = r->v[33];
@@ -261,7 +263,7 @@ static int fill_conference(struct directory *d, struct dir_row *r)
 	r->conference = (struct dir_conference){ .domain = r->v[0], .number = r->v[1], .name = or_empty(r->v[2]), .pin_hash = r->v[3],
 						 .moderator_pin_hash = r->v[4], .music_class = r->v[5], .max_members = number_or(r->v[6], 0),
 						 .nspeakers = number_or(r->v[7], 0), .has_tones = is_true(r->v[8]),
-						 .is_muted_on_entry = is_true(r->v[9]), .waits_for_moderator = is_true(r->v[10]) };
+						 .is_muted_on_entry = is_true(r->v[9]), .waits_for_moderator = is_true(r->v[10]), .is_recorded = is_true(r->v[11]) };
 	return 0;
 }
 
@@ -411,7 +413,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		"SELECT domain, domain, realm, timezone, language, music_class, algorithms, default_context, is_default, caller_id,"
 		" session_expires_s, session_min_s, qop, transfer_answer_s, recall_ring_s, userhash, mutual_auth,"
 		" digest_session, tones, media_timeout_s, media_hold_timeout_s,"
-		" record_format, record_stereo, record_path, record_code, call_limit FROM pbx.domain"
+		" record_format, record_stereo, record_path, record_code, call_limit, record_beep_s FROM pbx.domain"
 		WANTED("domain"), fill_domain },
 	[DIR_EXTENSION] = { "extension",
 		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"
@@ -420,7 +422,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" e.caller_id, coalesce(e.anonymous, d.anonymous), array_to_string(e.identities, E'\\x1e'), e.presence_hidden, e.sees_peers,"
 		" coalesce(e.qualify_s, d.qualify_s, 0), e.pickup_group, e.bulk_registers, e.bulk_account, e.mwi_unsolicited,"
 		" array_to_string(e.codecs, ','), e.srtp, e.srtp_keys_in_clear, e.delayed_offer, e.dtmf, e.ice, e.srtp_keys,"
-		" coalesce(e.record, d.record), e.record_on_demand"
+		" coalesce(e.record, d.record), e.record_on_demand, e.refusal_tone_s"
 		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)"
 		" WHERE ($1::text[] IS NULL OR e.domain || '/' || e.number = ANY($1) OR e.domain = ANY($1)) AND e.enabled", fill_extension },
 	[DIR_CREDENTIAL] = { "credential",
@@ -437,7 +439,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" t.number_from, t.qualify_s, t.outbound, t.keepalive_s, t.register_bulk, t.tls_identity, t.mutual_auth,"
 		" array_to_string(t.more_proxies || t.urgent_numbers, E'\\x1e'), cardinality(t.more_proxies), t.overload_control,"
 		" array_to_string(t.codecs, ','), t.srtp, t.srtp_keys_in_clear, t.delayed_offer, t.dtmf, t.tones,"
-		" t.media_timeout_s, t.media_hold_timeout_s, t.ice, t.srtp_keys, t.record FROM pbx.trunk AS t"
+		" t.media_timeout_s, t.media_hold_timeout_s, t.ice, t.srtp_keys, t.record, t.refusal_tone_s FROM pbx.trunk AS t"
 		WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
 	[DIR_GROUP] = { "ring_group",
 		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"
@@ -455,7 +457,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		WANTED("domain || '/' || number"), fill_mailbox },
 	[DIR_CONFERENCE] = { "conference",
 		"SELECT domain || '/' || number, domain, number, name, pin_hash, moderator_pin_hash, music_class, max_members, speakers, tones,"
-		" muted_on_entry, wait_for_moderator FROM pbx.conference" WANTED("domain || '/' || number"), fill_conference },
+		" muted_on_entry, wait_for_moderator, record FROM pbx.conference" WANTED("domain || '/' || number"), fill_conference },
 	[DIR_MUSIC] = { "music_class",
 		"SELECT m.domain || '/' || m.class, m.domain, m.class,"
 		" (SELECT string_agg(f.path, E'\\x1e' ORDER BY f.position) FROM pbx.music_file AS f WHERE (f.domain, f.class) = (m.domain, m.class))"

@@ -120,6 +120,31 @@ def test_three_hear_each_other(room):
     b.hang_up()
 
 
+def test_room_is_recorded(room):
+    """All who talk, in one channel; a moderator's pause isn't in it; who was there is in its segments."""
+    from test_record import Sound
+    room.set(record=True)
+    room.pins(None, "98765")
+    log, since = room.office.wait_log, room.office.log_path.stat().st_size
+    a = room.dial("1001").press("98765#")
+    b = room.dial("1002").press("#")
+    log("recording=.* begins", since)
+    a.talk()
+    b.talk()
+    a.wait_hears("1002")
+    b.wait_hears("1001")
+    a.press("*5")
+    log("recording=.* pauses", since)
+    b.hang_up()
+    room.wait_rows([("1001",)])
+    a.hang_up()
+    path, channels, result = room.office.wait_sql("SELECT path, channels, result FROM pbx.recording WHERE conference = '880' AND ended IS NOT NULL")[0]
+    assert (channels, result) == (1, "complete")
+    assert len(room.office.sql("SELECT DISTINCT call FROM pbx.recording_segment JOIN pbx.recording USING (recording) WHERE conference = '880'")) == 2
+    sound = Sound(path)
+    assert max(sound.levels(0, HZ["1001"])) > 0.05 and max(sound.levels(0, HZ["1002"])) > 0.05
+
+
 def test_who_holds_is_not_heard(room):
     a, b = (room.dial(user).talk() for user in ("1001", "1002"))
     a.wait_hears("1002")

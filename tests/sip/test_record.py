@@ -9,9 +9,9 @@ import psycopg2.extras
 import pytest
 
 from office import wait_until
-from rtp import Rtp, tone
-from sip import media_of, sdp
-from test_media import talk
+from rtp import Rtp, audioop, tone
+from sip import Phone, media_of, sdp
+from test_media import PCMU, talk
 from test_transfer import answers, bye, notified, phones, progress, refer, rings, take_bye
 from test_transfer import talk as talk_alone
 
@@ -166,6 +166,52 @@ def test_step_decides_for_itself(office, recording):
         assert len(office.sql("SELECT recording FROM pbx.recording")) == 1
     finally:
         office.change("DELETE FROM pbx.route WHERE pattern = '_77XXXX'")
+
+
+def beeps(rtp):
+    """How many of the packets that a phone got have the beep in them."""
+    n = 0
+    for packet in rtp.received:
+        pcm = struct.unpack(f"<{len(packet.payload)}h", audioop.ulaw2lin(packet.payload, 2)) if packet.pt == 0 else ()
+        step = 2 * math.pi * 1400 / 8000
+        n += bool(pcm) and math.hypot(sum(s * math.cos(step * i) for i, s in enumerate(pcm)),
+                                      sum(s * math.sin(step * i) for i, s in enumerate(pcm))) * 2 / len(pcm) > 1000
+    return n
+
+
+def test_step_records_all_that_follows_and_both_hear_a_beep(office, recording):
+    """What is played before they talk is on the other's channel."""
+    office.change("""
+        INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '_77XXXX', 'Recorded');
+        INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES
+            ('office', 'office', '_77XXXX', 1, 'record', '{"from": "now", "beep": "once"}'), ('office', 'office', '_77XXXX', 2, 'answer', '{}'),
+            ('office', 'office', '_77XXXX', 3, 'tones', '{"tone": "dial", "seconds": "1"}'),
+            ('office', 'office', '_77XXXX', 4, 'dial', '{"number": "${number:2}"}')""")
+    try:
+        with Phone(office, "1001") as caller, Phone(office, "1002") as callee, Rtp(caller.addr) as left, Rtp(callee.addr) as right:
+            assert callee.register().status == 200
+            here = caller.invite("771002", sdp(caller.addr, left.port, PCMU))
+            ok = here.expect(200)
+            here.ack(ok)
+            there = callee.answer_invite()
+            there.answer(sdp(callee.addr, right.port, PCMU))
+            left.payload, right.payload = tone(LEFT_HZ), tone(RIGHT_HZ)
+            left.start(media_of(ok.body))
+            right.start(media_of(there.invite.body))
+            wait_until(lambda: beeps(left) >= 8 and beeps(right) >= 8)
+            here.send("BYE")
+            there.take_bye()
+            here.expect(200)
+            callee.unregister()
+    finally:
+        office.change("DELETE FROM pbx.route WHERE pattern = '_77XXXX'")
+    row, segments = recording()
+    assert (row.result, row.started_by, row.caller, row.callee) == ("complete", "step", "1001", "1002")
+    talked = wait_rows(office, "SELECT talk_ms FROM pbx.cdr WHERE call = %s", segments[0].call)[0].talk_ms
+    sound = Sound(row.path)
+    loud = [abs(s) > 300 for s in sound.channels[1][:int(sound.rate * 1.0)]]   # the dial tone, while the left one is silent
+    assert sum(loud) > sound.rate * 0.3 and max(map(abs, sound.channels[0][:int(sound.rate * 0.9)])) < 100
+    assert abs(sound.seconds - sum(s.seconds for s in segments)) < 0.5 and talked <= sound.seconds * 1000 + 500
 
 
 def test_recording_goes_with_the_call_through_a_transfer(office, recording):

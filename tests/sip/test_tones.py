@@ -88,3 +88,18 @@ def test_a_trunk_has_the_tones_of_its_country(office):
             here.bye()
         finally:
             office.change("DELETE FROM pbx.trunk WHERE name = 'abroad'")
+
+
+def test_refusal_is_heard_where_the_row_says_so(office):
+    office.change("UPDATE pbx.extension SET refusal_tone_s = 1 WHERE domain = 'office' AND number = '1001'")
+    try:
+        with route(office, ("dial", '{"number": "1003"}')), Phone(office, "1001") as caller, Rtp(caller.addr) as a:
+            here = caller.invite("810", sdp(caller.addr, a.port, PCMU))
+            a.start(media_of(here.expect(183).body))
+            here.ack(here.expect(480))                                       # nobody is registered
+            heard = a.received
+            assert "#" * 18 + "." * 15 in loud(heard)                            # 400 on, 350 off
+            first = loud(heard).index("#" * 18)
+            assert crossings(heard[first + 1:first + 14]) == pytest.approx(400, rel=0.03)
+    finally:
+        office.change("UPDATE pbx.extension SET refusal_tone_s = NULL WHERE domain = 'office' AND number = '1001'")

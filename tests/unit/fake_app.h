@@ -374,6 +374,13 @@ bool app_room_send_out_last(struct call *call)
 	return call->room.nmembers > 1;
 }
 
+int app_room_record(struct call *call)
+{
+	fake_log(call, "room_record");
+	call->room.is_recorded = !call->room.is_recorded;
+	return 0;
+}
+
 int app_room_announce(struct call *call, const char *phrases)
 {
 	fake_log(call, "announce(%s)", phrases);
@@ -512,10 +519,10 @@ int app_play(struct call *call, const char *phrases, const char *stop_digits)
 	return app_play_listen(call, phrases, &(struct app_listen){ .stop_digits = stop_digits });
 }
 
-int app_record_call(struct call *call, const char *action)
+int app_record_call(struct call *call, const struct app_record_wish *wish)
 {
-	fake_log(call, "record(%s)", action);
-	return strchr("sprs", action[0]) ? 0 : -EINVAL;
+	fake_log(call, "record(%s%s%s%s)", wish->action, wish->is_early ? ",now" : "", wish->beep ? "," : "", wish->beep ? wish->beep : "");
+	return strchr("sprs", wish->action[0]) ? 0 : -EINVAL;
 }
 
 int app_beep(struct call *call)

@@ -107,8 +107,10 @@ static const struct {
 	{ &app_playback_def, ARGS({ "phrases", "hello" }, { "pause", "5" }, { "forward", "6" }, { "step", "5" }, { "start", "2" }), "",
 	  "(56- 5000 from 2000) [hello]", APP_OK },
 	{ &app_playback_def, ARGS({ "phrases", "hello" }, { "stop", "12" }), "!2", "[hello]!2", APP_OK },
-	{ &app_record_def, ARGS({ "action", "pause" }), "", "record(pause)", APP_OK },
-	{ &app_record_def, ARGS({ "action", "louder" }), "", "record(louder)", APP_INVALID },
+	{ &app_record_def, ARGS({ "action", "pause" }, { "from", "talk" }), "", "record(pause)", APP_OK },
+	{ &app_record_def, ARGS({ "action", "louder" }, { "from", "talk" }), "", "record(louder)", APP_INVALID },
+	{ &app_record_def, ARGS({ "action", "start" }, { "from", "now" }, { "beep", "15" }), "", "record(start,now,15)", APP_OK },
+	{ &app_record_def, ARGS({ "action", "start" }, { "from", "yesterday" }), "", "", APP_INVALID },
 	{ &app_set_def, ARGS({ "name", "who" }, { "value", "me" }), "", "who=me", APP_OK },
 	{ &app_goto_def, ARGS({ "number", "400" }), "", "goto(400)", APP_ANSWERED },
 	{ &app_goto_def, ARGS({ "number", "400" }, { "context", "lobby" }), "", "goto(400,lobby)", APP_ANSWERED },
@@ -281,6 +283,9 @@ static const struct {
 	  " <2> lock(1) announce(conf-lockednow) <2> lock(0) announce(conf-unlockednow) <3> send_out <#> leave gone", APP_OK, 0, NULL },
 	{ &closed_room, { .nmembers = 1 }, "91234#*3*#", "[conf-getpin] <91234> enter(880,moderator) live(880,test,1002,Paul,t,f,f)"
 	  " <3> send_out [beep] <#> leave gone", APP_OK, 0, NULL },
+	{ &closed_room, { .nmembers = 1 }, "91234#*5*#", "[conf-getpin] <91234> enter(880,moderator) live(880,test,1002,Paul,t,f,f)"
+	  " <5> room_record <#> leave gone", APP_OK, 0, NULL },
+	{ &open_room, { 0 }, "*5*#", "enter(880) live(880,test,1002,Paul,f,f,f) <5> [beep] <#> leave gone", APP_OK, 0, NULL },
 	/* PINs. */
 	{ &closed_room, { 0 }, "1234#H", "[conf-getpin] <1234> enter(880) live(880,test,1002,Paul,f,f,f) hangup leave gone", APP_HANGUP, 0, NULL },
 	{ &closed_room, { 0 }, "#5_1234#H", "[conf-getpin] <> [conf-invalidpin conf-getpin] <5> [conf-invalidpin conf-getpin] <1234>"
