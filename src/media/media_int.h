@@ -345,19 +345,20 @@ struct rtp_session {
 	bool tick_half;              /* every second tick ends a frame of 20 ms */
 	bool has_timed_out;
 	bool is_listening;           /* unconnected, because the locked source is silent and may have moved */
+	bool is_looking;             /* unconnected for a moment: does somebody else send? */
 	uint8_t nother_source;       /* opaque.c: packets since the source that is counted was last there */
+	uint16_t looked_ms;          /* since when is_looking, of the worker's clock as it wraps */
 
 	struct dtls_session *dtls;   /* dtls_session.c; NULL: none */
 	struct secure *rtcp_secure;  /* of RTCP that has an association of its own; NULL: it goes by secure */
 
 	/* peer (rtp_session.c) */
-	bool is_looking;             /* unconnected for a moment: does somebody else send? */
-	uint64_t looked_us, stranger_us; /* since when; when somebody did, 0: never */
 	uint64_t watched_us;         /* its silence counts from here on, if nothing came since */
 	struct latch latch;
 	struct agent *agent;         /* agent.c: ICE; NULL: none */
 	int64_t locked_wall_ms;      /* Unix time since when its source is the one; 0: it never was */
 	struct addr rtcp_source;     /* learnt from the peer's RTCP; unset: none */
+	uint32_t stranger_ms;        /* when somebody else sent last, of the worker's clock as it wraps; 0: never */
 	/* digits */
 	/* the event being passed on: where it began on the other side, our timestamp of its present segment, and how long it
 	 * had lasted when that began, on our clock */

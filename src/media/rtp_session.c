@@ -111,9 +111,14 @@ void rtp_session_unlock(struct rtp_session *s)
 	memset(&s->rtcp_source, 0, sizeof(s->rtcp_source));
 }
 
+static uint32_t now_ms(const struct rtp_session *s)
+{
+	return (uint32_t)worker_now_ms(s->worker);
+}
+
 static bool has_stranger(const struct rtp_session *s)
 {
-	return s->stranger_us && s->worker->now_us - s->stranger_us < STRANGER_MS * 1000;
+	return s->stranger_ms && now_ms(s) - s->stranger_ms < STRANGER_MS;
 }
 
 void rtp_session_look_out(struct rtp_session *s)
@@ -123,7 +128,7 @@ void rtp_session_look_out(struct rtp_session *s)
 	if (s->is_connected) {
 		rtp_session_disconnect(s);
 		s->is_looking = true;
-		s->looked_us = s->worker->now_us;
+		s->looked_ms = (uint16_t)now_ms(s);
 	} else if (s->is_looking && !has_stranger(s)) {
 		rtp_session_connect(s); /* nothing comes from the peer that would have ended it */
 	}
@@ -155,14 +160,14 @@ bool rtp_session_is_from_peer(struct rtp_session *s, const struct addr *from, co
 		verdict = latch_packet(&s->latch, from, h->ssrc, h->seq, worker_now_ms(s->worker));
 	}
 	if (rejected != s->latch.rejected)
-		s->stranger_us = s->worker->now_us;
+		s->stranger_ms = now_ms(s) ? now_ms(s) : UINT32_MAX; /* a millisecond sooner: 0 is never */
 	for (; rejected < s->latch.rejected; rejected++)
 		count_one(&s->worker->count.dropped_source);
 	if (verdict == LATCH_LOCK)
 		rtp_session_lock(s);
 	else if (verdict == LATCH_ACCEPT && s->is_listening)
 		rtp_session_connect(s); /* it was silent, and is there again */
-	else if (verdict == LATCH_ACCEPT && s->is_looking && s->worker->now_us - s->looked_us >= LOOK_MS * 1000 && !has_stranger(s))
+	else if (verdict == LATCH_ACCEPT && s->is_looking && (uint16_t)(now_ms(s) - s->looked_ms) >= LOOK_MS && !has_stranger(s))
 		rtp_session_connect(s);
 	return verdict == LATCH_ACCEPT || verdict == LATCH_LOCK;
 }

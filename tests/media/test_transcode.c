@@ -261,8 +261,10 @@ static void captured(enum codec_id id, struct match *m) { into_file(id, true, m)
 
 static void test_path_each_codec_keeps_speech_on_every_way(void **state)
 {
-	static const struct { const char *name; void (*go)(enum codec_id id, struct match *m); } ways[] = {
-		{ "relayed", relayed }, { "played", played }, { "on hold", held }, { "recorded", recorded }, { "in a call's recording", captured },
+	/* Music is encoded once for all and begins anywhere: a codec that lives on its past (G.726) takes seconds to know what the encoder knew. */
+	static const struct { const char *name; void (*go)(enum codec_id id, struct match *m); double slack_db; } ways[] = {
+		{ "relayed", relayed, SLACK_DB }, { "played", played, SLACK_DB }, { "on hold", held, SLACK_DB + 8 }, { "recorded", recorded, SLACK_DB },
+		{ "in a call's recording", captured, SLACK_DB },
 	};
 
 	(void)state;
@@ -275,10 +277,10 @@ static void test_path_each_codec_keeps_speech_on_every_way(void **state)
 			if (ways[k].go == relayed && codec_fit_ptime(codec_get(q->id), 20) != 20)
 				continue; /* the test's own end has no room for such packets */
 			ways[k].go(q->id, &m);
-			if (m.corr < 0.85 || m.coverage < 0.95 || m.segsnr_db < q->segsnr_db - SLACK_DB || m.lsd_db > q->lsd_db + 1 || fabs(m.gain_db) > 1)
+			if (m.corr < 0.85 || m.coverage < 0.95 || m.segsnr_db < q->segsnr_db - ways[k].slack_db || m.lsd_db > q->lsd_db + 1 || fabs(m.gain_db) > 1)
 				fail_msg("%s/%u %s: corr %.3f, coverage %.2f, %.1f dB (at least %.1f), %.1f dB apart (at most %.1f), gain %.1f dB",
 					 codec_get(q->id)->name, codec_get(q->id)->rate_hz, ways[k].name, m.corr, m.coverage, m.segsnr_db,
-					 q->segsnr_db - SLACK_DB, m.lsd_db, q->lsd_db + 1, m.gain_db);
+					 q->segsnr_db - ways[k].slack_db, m.lsd_db, q->lsd_db + 1, m.gain_db);
 		}
 	}
 }
