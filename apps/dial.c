@@ -34,7 +34,7 @@ static enum app_result run(struct call *call)
 		return APP_FAILED;
 	d.n = split(list, numbers);
 	if (d.n)
-		r = app_dial(call, &d);
+		r = app_dial_trunk(call, &d);
 	free(list);
 	return r;
 }
@@ -42,7 +42,7 @@ static enum app_result run(struct call *call)
 static const struct app_param params[] = {
 	{ "number", APP_NUMBER, true, NULL, "extensions, with & between them, or the number for a trunk" },
 	{ "ring_s", APP_SECONDS, false, "0", "how long it rings; 0: as the extension says" },
-	{ "trunk", APP_TRUNK, false, NULL, "dial through this trunk" },
+	{ "trunk", APP_TRUNK, false, NULL, "dial through this trunk, or the trunks of this group" },
 	{ "music", APP_MUSIC, false, NULL, "music class instead of ringing" },
 };
 

@@ -429,6 +429,9 @@ enum app_result steps_run(struct call *call, const char *context, const char *nu
 struct str call_var_find(struct str name, void *call);
 void call_set_result(struct call *call, enum app_result r);
 
+/* trunk_list.c: is this status among those, "408,5XX"? */
+bool trunk_list_goes_on(const char *failover, int status);
+
 /* usage.c: false when the limit is reached. */
 bool usage_take(struct calls *cs, struct usage **out, const char *domain, const char *name, uint32_t limit);
 void usage_give(struct calls *cs, struct usage *u);

@@ -144,6 +144,10 @@ struct dir_trunk {
 	const char *const *urgent_numbers;
 };
 
+/* Trunks that are tried one after the other, by position; failover: "408,5XX", after which statuses. */
+struct dir_trunk_member { const char *trunk, *schedule /* NULL: always */; uint32_t position, weight; };
+struct dir_trunk_group { const char *domain, *name, *failover; unsigned nmembers; const struct dir_trunk_member *members; };
+
 /* Headers passed from one leg to the other besides those that always are, set, or held back. */
 struct dir_pass_header {
 	const char *header;
@@ -247,6 +251,7 @@ enum dir_answer directory_group(struct directory *d, const char *domain, struct 
 enum dir_answer directory_menu(struct directory *d, const char *domain, struct str number, const struct dir_menu **out);
 enum dir_answer directory_mailbox(struct directory *d, const char *domain, struct str number, const struct dir_mailbox **out);
 enum dir_answer directory_conference(struct directory *d, const char *domain, struct str number, const struct dir_conference **out);
+enum dir_answer directory_trunk_group(struct directory *d, const char *domain, struct str name, const struct dir_trunk_group **out);
 enum dir_answer directory_schedule(struct directory *d, const char *domain, struct str name, const struct dir_schedule **out);
 enum dir_answer directory_note(struct directory *d, const char *domain, struct str number, const struct dir_note **out);
 enum dir_answer directory_music(struct directory *d, const char *domain, const char *class_name, const struct dir_music **out);

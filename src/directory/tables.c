@@ -267,6 +267,28 @@ static int fill_conference(struct directory *d, struct dir_row *r)
 	return 0;
 }
 
+static int fill_trunk_group(struct directory *d, struct dir_row *r)
+{
+	char *rest = r->v[3];
+	unsigned n = count_elements(rest);
+	struct dir_trunk_member *list = calloc(n + 1, sizeof(*list));
+
+	(void)d;
+	if (!list)
+		return -ENOMEM;
+	for (unsigned i = 0; i < n; i++) {
+		char *one = cut(&rest, '\x1e');
+
+		list[i].trunk = cut(&one, '\x1f');
+		list[i].position = number_or(cut(&one, '\x1f'), 1);
+		list[i].weight = number_or(cut(&one, '\x1f'), 1);
+		list[i].schedule = one;
+	}
+	r->list = list;
+	r->trunk_group = (struct dir_trunk_group){ .domain = r->v[0], .name = r->v[1], .failover = or_empty(r->v[2]), .nmembers = n, .members = list };
+	return 0;
+}
+
 /* "20261224\x1f540\x1f600" */
 static void fill_periods(struct dir_period *list, unsigned n, char *rest)
 {
@@ -467,6 +489,11 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" FROM pbx.pass_header" WANTED("concat_ws('/', domain, trunk)") " GROUP BY domain, trunk", fill_pass },
 	[DIR_TONES] = { "tone_plan",
 		"SELECT plan, dial, ringback, busy, congestion, call_waiting, special_information FROM pbx.tone_plan" WANTED("plan"), fill_tones },
+	[DIR_TRUNK_GROUP] = { "trunk_group",
+		"SELECT g.domain || '/' || g.name, g.domain, g.name, array_to_string(g.failover, ','),"
+		" (SELECT string_agg(concat_ws(E'\\x1f', m.trunk, m.position, m.weight, m.schedule), E'\\x1e' ORDER BY m.position, m.trunk)"
+		"  FROM pbx.trunk_group_member AS m WHERE (m.domain, m.name) = (g.domain, g.name))"
+		" FROM pbx.trunk_group AS g" WANTED("g.domain || '/' || g.name"), fill_trunk_group },
 	[DIR_SCHEDULE] = { "schedule",
 		"SELECT s.domain || '/' || s.schedule, s.domain, s.schedule, coalesce(s.timezone, d.timezone), s.override,"
 		" ceil(extract(epoch FROM s.override_until))::bigint,"

@@ -226,6 +226,11 @@ enum app_result app_dial(struct call *call, const struct app_dial *d)
 	return fake_wait(call) ? APP_HANGUP : *call->dialled++;
 }
 
+enum app_result app_dial_trunk(struct call *call, const struct app_dial *d)
+{
+	return app_dial(call, d);
+}
+
 int app_menu_find(struct call *call, const char *number, struct app_menu *out)
 {
 	(void)number;

@@ -239,6 +239,18 @@ enum dir_answer directory_conference(struct directory *d, const char *dom, struc
 	return answer(str_eqz(number, "880"));
 }
 
+/* Two trunks, of which one is there on Mondays alone. */
+enum dir_answer directory_trunk_group(struct directory *d, const char *dom, struct str name, const struct dir_trunk_group **out)
+{
+	static const struct dir_trunk_member members[] = { { "provider", NULL, 1, 3 }, { "other", "day", 1, 1 } };
+	static const struct dir_trunk_group all = { .domain = "office", .name = "all", .failover = "408,5XX", .nmembers = 2, .members = members };
+
+	(void)d;
+	(void)dom;
+	*out = &all;
+	return answer(str_eqz(name, "all"));
+}
+
 /* 08:00 to 17:00 every Monday. */
 enum dir_answer directory_schedule(struct directory *d, const char *dom, struct str name, const struct dir_schedule **out)
 {
