@@ -804,6 +804,14 @@ void capture_stop(struct capture *c) { assert(!c); }
 void capture_pause(struct capture *c) { assert(!c); }
 void capture_resume(struct capture *c) { assert(!c); }
 
+void mix_capture(struct mix *m, struct capture *c) { assert(m && !c); }
+
+void stream_beep(struct stream *s, int every_s)
+{
+	(void)every_s;
+	assert(!s->is_closing);
+}
+
 void stream_capture(struct stream *s, struct capture *c, enum capture_side side)
 {
 	(void)side;
