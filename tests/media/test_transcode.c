@@ -19,6 +19,7 @@
 
 /* What is lost besides: fractions of a sample at the changes of rate. */
 #define SLACK_DB 2.5
+#define LATE_SLACK_DB 20
 
 static const struct quality {
 	enum codec_id id;
@@ -261,10 +262,8 @@ static void captured(enum codec_id id, struct match *m) { into_file(id, true, m)
 
 static void test_path_each_codec_keeps_speech_on_every_way(void **state)
 {
-	/* Music is encoded once for all and begins anywhere: a codec that lives on its past (G.726) takes seconds to know what the encoder knew. */
-	static const struct { const char *name; void (*go)(enum codec_id id, struct match *m); double slack_db; } ways[] = {
-		{ "relayed", relayed, SLACK_DB }, { "played", played, SLACK_DB }, { "on hold", held, SLACK_DB + 8 }, { "recorded", recorded, SLACK_DB },
-		{ "in a call's recording", captured, SLACK_DB },
+	static const struct { const char *name; void (*go)(enum codec_id id, struct match *m); } ways[] = {
+		{ "relayed", relayed }, { "played", played }, { "on hold", held }, { "recorded", recorded }, { "in a call's recording", captured },
 	};
 
 	(void)state;
@@ -272,15 +271,19 @@ static void test_path_each_codec_keeps_speech_on_every_way(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(qualities); i++) {
 		for (size_t k = 0; k < ARRAY_LEN(ways); k++) {
 			const struct quality *q = &qualities[i];
+			/* Music is encoded once for all and begins anywhere: a codec that lives on its past takes seconds to know what the encoder
+			 * knew, so there it is the spectrum and the likeness that are held to their limits. */
+			bool is_late = ways[k].go == held && strstr(codec_get(q->id)->name, "G726");
+			double least_db = q->segsnr_db - (is_late ? LATE_SLACK_DB : SLACK_DB);
 			struct match m;
 
 			if (ways[k].go == relayed && codec_fit_ptime(codec_get(q->id), 20) != 20)
 				continue; /* the test's own end has no room for such packets */
 			ways[k].go(q->id, &m);
-			if (m.corr < 0.85 || m.coverage < 0.95 || m.segsnr_db < q->segsnr_db - ways[k].slack_db || m.lsd_db > q->lsd_db + 1 || fabs(m.gain_db) > 1)
+			if (m.corr < 0.85 || m.coverage < 0.95 || m.segsnr_db < least_db || m.lsd_db > q->lsd_db + 1 || fabs(m.gain_db) > 1)
 				fail_msg("%s/%u %s: corr %.3f, coverage %.2f, %.1f dB (at least %.1f), %.1f dB apart (at most %.1f), gain %.1f dB",
 					 codec_get(q->id)->name, codec_get(q->id)->rate_hz, ways[k].name, m.corr, m.coverage, m.segsnr_db,
-					 q->segsnr_db - ways[k].slack_db, m.lsd_db, q->lsd_db + 1, m.gain_db);
+					 least_db, m.lsd_db, q->lsd_db + 1, m.gain_db);
 		}
 	}
 }
