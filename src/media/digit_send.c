@@ -59,7 +59,9 @@ void digits_beep(struct rtp_session *s, uint32_t every_ms)
 
 	if (d) {
 		beep_free(d->beep);
-		d->beep = every_ms == UINT32_MAX ? NULL : beep_new(s, every_ms);
+		d->beep = NULL; /* a new one looks at what sounds as it begins */
+		if (every_ms != UINT32_MAX)
+			d->beep = beep_new(s, every_ms);
 	}
 	if (every_ms != UINT32_MAX && (!d || !d->beep))
 		log_error(s->worker->log, "no memory, a recording isn't told of by a beep");
