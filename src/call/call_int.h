@@ -156,6 +156,7 @@ struct leg_dial {
 	const struct diversion *diverted; /* by whom it was sent on to it; NULL: nobody */
 	const char *to_user;      /* To and, unless the caller hides himself, From carry our own address as host */
 	const char *auth_user, *auth_password;
+	const struct leg *referrer; /* whose REFER leads to it, while it rang there; NULL: nobody's */
 	struct leg *near;         /* its future partner: codec order and worker */
 	struct session_timing timing;
 	uint16_t breadth;         /* Max-Breadth; 0: 1 */
@@ -395,8 +396,11 @@ void transfer_progress(struct call *call, int status); /* 180: it rings */
 void transfer_answered(struct call *call);
 /* Is it still open what becomes of who was transferred here? */
 bool transfer_is_awaited(const struct call *call);
-/* Referred-By and Replaces of the INVITE to leg, if a transfer leads to it. host: ours, as in its From. */
-void transfer_print_headers(const struct leg *leg, struct out *o, const char *host);
+/* Referred-By and Replaces of the INVITE to leg, if a transfer leads to it, or the REFER of a phone that rang (NULL: none). host: ours, as in
+ * its From. */
+void transfer_print_headers(const struct leg *leg, const struct leg *referrer, struct out *o, const char *host);
+/* It still rings there, at no other extension, and the caller can be sent on. */
+bool transfer_may_deflect(const struct leg *leg);
 /* Who is at a leg's far end: number, name, trunk, and the context of his class of service ("" when he has none). */
 void leg_identity(const struct leg *leg, struct auth_identity *who);
 
@@ -408,6 +412,8 @@ void referral_take(struct leg *leg, struct strans *st, const struct sip_msg *m);
 bool referral_act(struct leg *leg);
 /* There won't be, and why; nothing if there is no referral. */
 void referral_fail(struct leg *leg, int status);
+/* What comes of it where the dial that rang the leg acts on it: 180, or 200, which is its end. Nothing if there is no referral. */
+void referral_tell(struct leg *leg, int status);
 /* One outside of a dialog, for sip_ua_handle(): about the call that Target-Dialog names (RFC 5589 §8), or to be called and connected. */
 void referral_outside(struct strans *st, const struct sip_msg *m, void *arg);
 /* Task: is this call there to connect its caller's own phone to where he has referred? Then does so. */

@@ -41,6 +41,18 @@ static struct leg *only_leg(const struct branch *b)
 	return only;
 }
 
+/* Does it ring? Then who has sent the branch there by REFER is told. */
+static bool tell_referrers(struct branch *b)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < b->nlegs; i++)
+		any = any || b->legs[i]->state == LEG_RINGING;
+	if (any)
+		dial_tell_referrers(b, 180);
+	return any;
+}
+
 /* What the caller hears while it rings: the far end's early media when there is only one, music, or the ringing of his own phone. */
 static void tell_caller(struct dial *d)
 {
@@ -50,14 +62,13 @@ static void tell_caller(struct dial *d)
 	if (d->nswaps != d->call->nswaps)
 		d->is_ringing = false;
 	d->nswaps = d->call->nswaps;
+	for (unsigned i = 0; i < d->n; i++)
+		any = tell_referrers(&d->branches[i]) || any;
 	if (d->p->music_class && !d->is_ringing && (caller->state == LEG_ANSWERED || leg_early_media(caller) == 0)) {
 		d->is_ringing = true;
 		leg_music(caller, d->p->music_class);
 		return;
 	}
-	for (unsigned i = 0; i < d->n; i++)
-		for (unsigned k = 0; k < d->branches[i].nlegs; k++)
-			any = any || d->branches[i].legs[k]->state == LEG_RINGING;
 	if (any)
 		transfer_progress(d->call, 180);
 	if (!any || (d->p->music_class && d->is_ringing))
@@ -206,17 +217,20 @@ static void finish(struct dial *d, const struct leg *winner, const char *reason)
 		told_connected(d->call->caller_leg, NULL);
 	for (unsigned i = 0; i < d->n; i++) {
 		struct branch *b = &d->branches[i];
+		int status = b->state == BRANCH_ENDED && b->status ? b->status : 487;
 
 		branch_close_legs(b, reason, winner);
 		for (unsigned k = 0; k < b->nlegs; k++)
 			if (b->legs[k] == winner) {
 				b->legs[k]->usage = b->usage;
 				b->usage = NULL;
+				status = 200;
 			} else {
 				referral_fail(b->legs[k], 487); /* who was a moment too late has nobody to send on */
 			}
 		usage_give(engine(d), b->usage);
 		b->usage = NULL;
+		dial_tell_referrers(b, status);
 	}
 }
 
@@ -285,7 +299,7 @@ static struct leg *ring(struct dial *d)
 		winner = answered_leg(d);
 	}
 	finish(d, is_wanted(d) ? winner : NULL,
-	       winner ? ELSEWHERE : call->is_hungup ? call->caller_leg->reason : NULL);
+	       winner || call->is_moved ? ELSEWHERE : call->is_hungup ? call->caller_leg->reason : NULL);
 	return winner;
 }
 

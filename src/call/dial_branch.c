@@ -175,11 +175,11 @@ static void next_group(struct dial *d, struct branch *b)
 
 void branch_check(struct dial *d, struct branch *b)
 {
-	const struct leg *best = NULL, *redirected = NULL;
+	struct leg *best = NULL, *redirected = NULL;
 	bool is_over = true, is_refused = false;
 
 	for (unsigned i = 0; i < b->nlegs; i++) { /* more may come meanwhile */
-		const struct leg *leg = b->legs[i];
+		struct leg *leg = b->legs[i];
 
 		if (leg->state != LEG_ENDED || ring_other_flow(d, b, i) || dial_other_family(d, b, leg) || dial_other_way(d, b, leg) ||
 		    dial_elsewhere(d, b, leg)) {
@@ -202,8 +202,10 @@ void branch_check(struct dial *d, struct branch *b)
 	else
 		return;
 	branch_close_legs(b, b->outcome == APP_NO_ANSWER ? NO_ANSWER : NULL, NULL);
-	if (is_refused) /* for all: nobody else is asked either */
+	if (is_refused) { /* for all: nobody else is asked either */
+		dial_tell_referrers(b, b->status);
 		b->redirecting = NULL;
+	}
 	if (!redirected || is_refused || !dial_redirect(d, b, redirected))
 		dial_forward_after(d, b);
 }

@@ -144,6 +144,31 @@ static bool was_asked(const struct redirecting *r, const char *number)
 	return !strcmp(r->by, number) || diversion_has(r->diverted, number);
 }
 
+static void tell_referrer(struct leg *leg, int status)
+{
+	if (status <= 200)
+		referral_tell(leg, status);
+	else
+		referral_fail(leg, status);
+}
+
+void dial_tell_referrers(struct branch *b, int status)
+{
+	for (struct redirecting *r = b->redirecting; r; r = r->outer)
+		tell_referrer(r->leg, status);
+}
+
+const struct leg *dial_referrer(const struct branch *b)
+{
+	return b->redirecting && b->redirecting->leg->referral ? b->redirecting->leg : NULL;
+}
+
+/* Who refers was asked when he did whether he may (referral.c). */
+static bool may_follow(struct dial *d, const struct branch *b, const struct redirecting *r, const struct redirect *to)
+{
+	return !was_asked(r, to->number) && (r->leg->referral || may_be_diverted(d, b, to->number));
+}
+
 /* Sends the branch on to the next of the numbers that a 3xx named, if there is one that may be followed. */
 static bool redirect_next(struct dial *d, struct branch *b)
 {
@@ -154,9 +179,10 @@ static bool redirect_next(struct dial *d, struct branch *b)
 
 			str_put(b->number, sizeof(b->number), r->by);
 			b->diverted = r->diverted;
-			if (!was_asked(r, to->number) && may_be_diverted(d, b, to->number) && forward_to(d, b, to->reason, to->number))
+			if (may_follow(d, b, r, to) && forward_to(d, b, to->reason, to->number))
 				return true;
 		}
+		referral_fail(r->leg, b->status);
 	}
 	return false;
 }
@@ -189,13 +215,13 @@ bool dial_redirect_again(struct dial *d, enum app_result *r)
 	return false;
 }
 
-bool dial_redirect(struct dial *d, struct branch *b, const struct leg *leg)
+bool dial_redirect(struct dial *d, struct branch *b, struct leg *leg)
 {
 	struct redirecting *r = call_alloc(d->call, sizeof(*r));
 
 	if (!r)
 		return false;
-	*r = (struct redirecting){ .outer = b->redirecting, .list = leg->redirects, .diverted = b->diverted, .outcome = b->outcome, .status = b->status };
+	*r = (struct redirecting){ .outer = b->redirecting, .leg = leg, .list = leg->redirects, .diverted = b->diverted, .outcome = b->outcome, .status = b->status };
 	str_put(r->by, sizeof(r->by), b->number);
 	str_put(r->reason, sizeof(r->reason), b->reason);
 	b->redirecting = r;

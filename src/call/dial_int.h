@@ -25,6 +25,7 @@ struct elsewhere;
 /* What is left of the numbers that a 3xx named. */
 struct redirecting {
 	struct redirecting *outer;        /* of whom it came by such a number itself; NULL: nobody */
+	struct leg *leg;                  /* whose it was; its referral waits for what comes of it, if it was no 3xx but REFER */
 	const struct redirects *list;     /* its leg's */
 	unsigned at;
 	char by[128];                     /* whose phone it was, and who had sent the branch there */
@@ -102,7 +103,11 @@ bool dial_redirect_again(struct dial *d, enum app_result *r);
 bool dial_may_divert(struct dial *d, const struct branch *b, const char *number);
 bool dial_divert(struct dial *d, struct branch *b, const char *reason, const char *number);
 /* The first number that this leg's 3xx names and the caller may dial; dial_forward_after() goes on with the others. */
-bool dial_redirect(struct dial *d, struct branch *b, const struct leg *leg);
+bool dial_redirect(struct dial *d, struct branch *b, struct leg *leg);
+/* Tells those whose REFER has sent the branch here: 180, or how it has ended. */
+void dial_tell_referrers(struct branch *b, int status);
+/* The last of them; NULL: nobody. */
+const struct leg *dial_referrer(const struct branch *b);
 
 /* ---- dial_outside.c ---- */
 

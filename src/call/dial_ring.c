@@ -62,6 +62,7 @@ void dial_ring(struct dial *d, struct branch *b, const struct ring *r)
 		.diverted = b->diverted,
 		.auth_user = trunk ? trunk->auth_user : NULL,
 		.auth_password = trunk ? trunk->auth_password : NULL,
+		.referrer = dial_referrer(b),
 		.near = call->caller_leg,
 		.timing = call_timing(call, trunk),
 		.has_rivals = r->has_rivals,

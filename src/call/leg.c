@@ -203,7 +203,7 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	told_print_session(leg, &session_out);
 	out_init_grow(&hdrs_out, HDRS_MAX);
 	told_print_invite(leg, &hdrs_out, host, d->to_user, d->diverted);
-	transfer_print_headers(leg, &hdrs_out, host);
+	transfer_print_headers(leg, d->referrer, &hdrs_out, host);
 	leg->breadth = d->breadth ? d->breadth : 1;
 	out_z(&hdrs_out, "Max-Breadth: ");
 	out_u64(&hdrs_out, leg->breadth);
@@ -525,8 +525,8 @@ static void on_closed(struct session *s, enum session_end how, int status, const
 		reason_keep_of(&leg->reason, m);
 		if (m->method != SIP_CANCEL)
 			told_part(leg, m);
-		free(leg->redirects);
-		leg->redirects = redirects_take(m);
+		if (!leg->redirects) /* by its REFER */
+			leg->redirects = redirects_take(m);
 	}
 	leg->by_peer = how == SESSION_BYE_RECEIVED || (how == SESSION_REJECTED && !leg->is_caller) ||
 		       (how == SESSION_CANCELLED && leg->is_caller);

@@ -32,6 +32,18 @@ static void insert(struct redirects *r, const struct redirect *one)
 	r->to[at] = *one;
 }
 
+struct redirects *redirects_to(const char *number)
+{
+	struct redirects *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->n = 1;
+	str_put(r->to[0].number, sizeof(r->to[0].number), number);
+	r->to[0].reason = "deflection";
+	return r;
+}
+
 struct redirects *redirects_take(const struct sip_msg *m)
 {
 	struct sip_hdr_iter it = { 0 };

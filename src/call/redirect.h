@@ -26,3 +26,5 @@ struct redirects {
 /* By falling q, those of the same q as they stand, each text once. To be freed. NULL: none, or no memory; a 305 and a 380 name other
  * things than numbers to try. */
 struct redirects *redirects_take(const struct sip_msg *m);
+/* One number, as a phone's 302 would name it. */
+struct redirects *redirects_to(const char *number);

@@ -6,7 +6,8 @@
  *                               meanwhile. With Replaces, naming a call that the caller has already, that call's other end takes
  *                               the caller's place here: the semi-attended transfer, asked for in the other of the two dialogs.
  *   who talks to an application  Only with Replaces: the other end of that other call of his takes his place here.
- *   a phone that rings          Its caller is sent on, as by a 302, but by the phone's class of service.
+ *   a phone that rings          Its caller is sent on, as by a 302, but by the phone's class of service. Where other extensions ring as well
+ *                               these go on, and what it names rings in its place; with Replaces it takes the call for all of them.
  *   a phone that has answered   Its REFER was quicker than the task that joins the two: it waits until they are.
  *
  * Outside of a dialog a REFER is about the call that it names by Target-Dialog, or it is a click to dial: the phone is called, and
@@ -17,7 +18,10 @@
 #include <stdlib.h>
 
 #include "call/leg_int.h"
+#include "call/redirect.h"
 #include "base/log.h"
+
+#define DEFLECTED "SIP;cause=302;text=\"Call deflected\""
 
 struct referral {
 	struct refer *refer;
@@ -150,6 +154,21 @@ void referral_fail(struct leg *leg, int status)
 	free(r);
 }
 
+void referral_tell(struct leg *leg, int status)
+{
+	struct referral *r = leg->referral;
+
+	if (!r)
+		return;
+	if (status < 200) {
+		refer_progress(r->refer, status);
+		return;
+	}
+	leg->referral = NULL;
+	refer_finish(r->refer, status);
+	free(r);
+}
+
 bool referral_act(struct leg *leg)
 {
 	struct referral *r = leg->referral;
@@ -225,12 +244,68 @@ static bool bring_here(struct leg *leg, const struct referral *r, int *status)
 	return true;
 }
 
+/* May who has this context call there at all? 0, or the status to refuse with. */
+static int check_number(const struct call *call, const char *context, const struct referral *r)
+{
+	struct route *route;
+
+	if (r->uri_status)
+		return r->uri_status;
+	switch (plan_match(call->calls->p.plan, call->domain, context, str_from(r->number), &route)) {
+	case DIR_FOUND:
+		route_release(route);
+		return 0;
+	case DIR_ABSENT:
+		return 403;
+	case DIR_UNKNOWN:
+		break;
+	}
+	return 503;
+}
+
+/* Others ring as well, who mustn't lose the call: this phone is let go, and the dial rings the extension that it names in its place, as it
+ * does by a 302. What is no extension only the whole call could go to. */
+static int divert(struct leg *leg, const struct referral *r)
+{
+	struct call *call = leg->call;
+	const struct dir_extension *to;
+	struct auth_identity who;
+	int status;
+
+	if (leg->is_outside || call->is_hungup || replaces_is_picked_up(call))
+		return 603;
+	leg_identity(leg, &who);
+	status = who.context[0] ? check_number(call, who.context, r) : 403;
+	if (status)
+		return status;
+	switch (directory_extension(call->calls->p.directory, call->domain, str_from(r->number), &to)) {
+	case DIR_FOUND:
+		break;
+	case DIR_ABSENT:
+		return 603;
+	case DIR_UNKNOWN:
+		return 503;
+	}
+	leg->redirects = redirects_to(r->number);
+	if (!leg->redirects)
+		return 503;
+	leg->status = 302;
+	leg_close(leg, 302, DEFLECTED);
+	return 0;
+}
+
 /* 0: under way, or it waits; r is kept then. */
 static int begin(struct leg *leg, struct referral *r, enum moment moment, bool *is_kept)
 {
 	struct call_transfer p = { .leg = moment == NOW ? leg->partner : leg->call->caller_leg, .by = leg };
 	int status;
 
+	if (moment == DEFLECTION && !r->replaces[0] && !transfer_may_deflect(leg)) {
+		status = divert(leg, r);
+		*is_kept = !status;
+		leg->referral = status ? NULL : r;
+		return status;
+	}
 	if (moment != LATER && moment != WITH_APP)
 		return go(r, &p);
 	if (bring_here(leg, r, &status))
@@ -337,27 +412,6 @@ static int choose_phone(struct call *call, struct strans *st, const struct sip_m
 	return 0;
 }
 
-/* May he call there at all? A dialog that is to be taken over is looked up when his phone has answered. */
-static int check_target(const struct call *call, const struct referral *r)
-{
-	struct route *route;
-
-	if (r->replaces[0])
-		return 0;
-	if (r->uri_status)
-		return r->uri_status;
-	switch (plan_match(call->calls->p.plan, call->domain, call->context, str_from(r->number), &route)) {
-	case DIR_FOUND:
-		route_release(route);
-		return 0;
-	case DIR_ABSENT:
-		return 403;
-	case DIR_UNKNOWN:
-		break;
-	}
-	return 503;
-}
-
 /* The call that rings his phone, as if he had dialled the number, referred whom it rings, and hung up. A status to refuse with, or 0. */
 static int call_back(struct call *call, struct referral *r, const struct refer_to *to, struct strans *st, const struct sip_msg *m)
 {
@@ -367,7 +421,7 @@ static int call_back(struct call *call, struct referral *r, const struct refer_t
 
 	read_uri(r, to);
 	if (!status)
-		status = check_target(call, r);
+		status = r->replaces[0] ? 0 : check_number(call, call->context, r); /* a dialog is looked up when his phone has answered */
 	if (status)
 		return status;
 	leg = leg_new_absent(call);

@@ -17,6 +17,7 @@
  * What the transferor may reach is looked up before anybody is parted from anybody: when it is refused they just go on talking.
  *
  * A phone that still rings may send its caller on, too: who hasn't been answered goes as he is, and there is nobody to give him back to.
+ * (Where other extensions ring as well it is the dial that acts on it: see referral.c.)
  */
 #define LOG_MODULE "transfer"
 #include <errno.h>
@@ -196,21 +197,29 @@ void transfer_answered(struct call *call)
 		set_state(call->transfer_in, TRANSFER_DONE, 200);
 }
 
-void transfer_print_headers(const struct leg *leg, struct out *o, const char *host)
+/* by: the account, or ""; number: who it is if there is none. */
+static void print_referrer(const struct leg *leg, struct out *o, const char *host, const char *by, const char *number, unsigned privacy)
+{
+	struct identity who = { .privacy = privacy };
+
+	str_put(who.number, sizeof(who.number), number);
+	if (!told_referrer(leg, by, &who))
+		return;
+	out_z(o, "Referred-By: <sip:");
+	sip_escape_user(o, str_from(who.number));
+	out_fmt(o, "@%s>\r\n", host);
+}
+
+void transfer_print_headers(const struct leg *leg, const struct leg *referrer, struct out *o, const char *host)
 {
 	const struct transfer *t = leg->call->transfer_in;
-	struct identity who;
+	bool is_transferred = t && t->state != TRANSFER_OVER;
 
-	if (!t || t->state == TRANSFER_OVER)
-		return;
-	who = (struct identity){ .privacy = t->privacy };
-	str_put(who.number, sizeof(who.number), t->referred_by);
-	if (told_referrer(leg, t->by, &who)) {
-		out_z(o, "Referred-By: <sip:");
-		sip_escape_user(o, str_from(who.number));
-		out_fmt(o, "@%s>\r\n", host);
-	}
-	if (t->replaces)
+	if (referrer)
+		print_referrer(leg, o, host, referrer->peer, referrer->number, referrer->told.who.privacy);
+	else if (is_transferred)
+		print_referrer(leg, o, host, t->by, t->referred_by, t->privacy);
+	if (is_transferred && t->replaces)
 		out_fmt(o, "Replaces: %s\r\nRequire: replaces\r\n", t->replaces);
 }
 
@@ -221,28 +230,35 @@ bool transfer_is_awaited(const struct call *call)
 	return call->transfer_in && call->transfer_in->state == TRANSFER_PENDING;
 }
 
-/* A caller can be sent on by who rings, if nobody else does. */
-static bool may_be_deflected(const struct call_transfer *p)
+/* A caller can be sent on by who rings. */
+static bool may_be_deflected(const struct call *call, const struct leg *by)
 {
-	const struct call *call = p->leg->call;
+	return by->call == call && by->state == LEG_RINGING && !call->callee_leg && !call->is_hungup && !transfer_is_awaited(call) &&
+	       !replaces_is_picked_up(call);
+}
 
-	if (p->leg != call->caller_leg || p->by->call != call || p->by->state != LEG_RINGING || call->callee_leg || call->is_hungup ||
-	    transfer_is_awaited(call) || replaces_is_picked_up(call))
-		return false;
+static bool rings_alone(const struct call *call, const struct leg *by)
+{
 	for (const struct leg *leg = call->legs; leg; leg = leg->next)
-		if (leg != p->leg && leg->state != LEG_ENDED && (leg->is_outside != p->by->is_outside || strcmp(leg->peer, p->by->peer) != 0))
+		if (leg != call->caller_leg && leg->state != LEG_ENDED && (leg->is_outside != by->is_outside || strcmp(leg->peer, by->peer) != 0))
 			return false;
 	return true;
 }
 
-static bool may_go(const struct call_transfer *p)
+bool transfer_may_deflect(const struct leg *leg)
+{
+	return may_be_deflected(leg->call, leg) && rings_alone(leg->call, leg);
+}
+
+/* is_answer: to whom he talks to at once, which his phone could have answered for all that ring. */
+static bool may_go(const struct call_transfer *p, bool is_answer)
 {
 	const struct call *call = p->leg->call;
 
 	if (!leg_is_live(p->leg) || call->transfer_out)
 		return false;
 	if (is_deflected(p))
-		return may_be_deflected(p);
+		return p->leg == call->caller_leg && may_be_deflected(call, p->by) && (is_answer || rings_alone(call, p->by));
 	return p->leg->state == LEG_ANSWERED && (p->leg == call->caller_leg || p->leg == call->callee_leg) &&
 	       (!p->by || p->is_late || (p->by->state == LEG_ANSWERED && p->by->partner == p->leg));
 }
@@ -288,7 +304,7 @@ int call_transfer(const struct call_transfer *p)
 	struct route *route;
 	int err = -ENOMEM;
 
-	if (!may_go(p))
+	if (!may_go(p, false))
 		return -EINVAL;
 	if (strlen(p->number) >= sizeof(to->number) || !is_of_class(p))
 		return -EACCES;
@@ -349,7 +365,7 @@ int call_join(const struct call_transfer *p, struct leg *old)
 	bool is_ringing = old->state == LEG_RINGING && old != to->caller_leg;
 	int err;
 
-	if (!may_go(p) || to == p->leg->call || transfer_is_awaited(to) || to->is_hungup || strcmp(to->domain, p->leg->call->domain) != 0 ||
+	if (!may_go(p, true) || to == p->leg->call || transfer_is_awaited(to) || to->is_hungup || strcmp(to->domain, p->leg->call->domain) != 0 ||
 	    (old != to->caller_leg && old != to->callee_leg && !is_ringing) || (is_ringing && replaces_is_picked_up(to)))
 		return -EINVAL;
 	err = answer_for(p->leg, old);

@@ -179,7 +179,7 @@ def lamp(a, b):
     notified("<state>confirmed</state>")
     hang_up_alone(there)
     # Who hasn't taken the one before hears of the end when there is nothing left of it.
-    notified(">terminated</state>", "\">\r\n</dialog-info>", "\">\n</dialog-info>")
+    notified('<state event="local-bye">terminated</state>', "\">\r\n</dialog-info>", "\">\n</dialog-info>")
     subscribe(0)
     notified("Subscription-State: terminated")
 

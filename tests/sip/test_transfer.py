@@ -774,35 +774,140 @@ def test_ringing_phone_joins_its_caller_to_its_other_call(three):
     take_bye(at_c)
 
 
-def test_one_of_a_group_does_not_send_the_caller_on(own_office):
-    """Others ring for him, too."""
-    own_office.change("""
-        INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '7777', 'Two at once');
-        INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES
-            ('office', 'office', '7777', 1, 'dial', '{"number": "1002&1003"}');""")
-    with phones(own_office, "1001", "1002", "1003") as (a, b, c):
-        at_a = a.invite("7777")
-        at_b, at_c = rings(b), rings(c)
+TWO_AT_ONCE = """
+INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '7777', 'Two at once');
+INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES ('office', 'office', '7777', 1, 'dial', '{"number": "1002&1003"}');
+"""
+
+
+@contextlib.contextmanager
+def group_rings(office, *users):
+    """A call of the first to the group 7777; the phones, the caller's dialog, and those of the group's two."""
+    office.change(TWO_AT_ONCE)
+    with phones(office, *users) as made:
+        at_a = made[0].invite("7777")
+        at_b, at_c = rings(made[1]), rings(made[2])
         pick(at_a, 180)
-        refer(at_b, "91004")
-        assert progress(at_b) == [100, 603]
-        answers(at_b)
+        yield made, at_a, at_b, at_c
+
+
+def is_deflected(d):
+    m = pick(d, "CANCEL")
+    assert "cause=302" in m["Reason"]
+    d.reply(200, "OK", m)
+    d.reply(487)
+    pick(d, "ACK")
+
+
+def test_one_of_a_group_sends_its_own_ringing_on(own_office):
+    """The others ring on; in its place whom it names rings, told by whom he was referred, and who was sent on tells how it ended."""
+    with group_rings(own_office, "1001", "1002", "1003", "1004") as ((a, b, c, other), at_a, at_b, at_c):
+        refer(at_b, "1004")
+        assert notified(at_b) == 100
+        is_deflected(at_b)
+        at_d = called(other)
+        assert "sip:1001@" in at_d.invite["From"] and at_d.invite["Referred-By"].startswith("<sip:1002@")
+        assert re.match(r"<sip:1002@[^>]*>;reason=deflection", at_d.invite["Diversion"])
+        at_d.ring()
+        assert notified(at_b) == 180
+        answers(at_d)
+        assert progress(at_b) == [200]
+        is_cancelled(at_c)
+        at_a.answered = pick(at_a, 200)
+        at_a.ack(at_a.answered)
+        hear_each_other(at_a, at_d)
+        bye(at_a)
+        take_bye(at_d)
+    own_office.wait_sql("SELECT count(*) = 1 AND bool_and(caller = '1001' AND dialled = '7777' AND result = 'answered') FROM pbx.cdr")
+
+
+@pytest.mark.parametrize("how", ["other answers", "nobody", "hangs up"])
+def test_what_came_of_one_of_a_group_is_told(own_office, how):
+    with group_rings(own_office, "1001", "1002", "1003", "1004") as ((a, b, c, other), at_a, at_b, at_c):
+        refer(at_b, "1004")
+        is_deflected(at_b)
+        at_d = rings(other)
+        if how == "other answers":
+            answers(at_c)
+            is_cancelled(at_d)
+            assert progress(at_b)[-1] == 487
+            at_a.ack(pick(at_a, 200))
+            bye(at_a)
+            take_bye(at_c)
+        elif how == "nobody":
+            at_d.reply(486)
+            pick(at_d, "ACK")
+            assert progress(at_b)[-1] == 486                     # at once: C still rings
+            at_c.reply(480)
+            pick(at_c, "ACK")
+            at_a.ack(pick(at_a, 486))
+        else:
+            at_a.cancel()
+            pick(at_a, 200)
+            at_a.ack(pick(at_a, 487))
+            is_cancelled(at_c)
+            is_cancelled(at_d)
+            assert progress(at_b)[-1] == 487
+
+
+def test_ringing_is_sent_on_twice(own_office):
+    """Who was named by one of a group names another: both are told of him."""
+    with group_rings(own_office, "1001", "1002", "1003", "1004", "1005") as ((a, b, c, d, e), at_a, at_b, at_c):
+        refer(at_b, "1004")
+        is_deflected(at_b)
+        at_d = rings(d)
+        refer(at_d, "1005")
+        is_deflected(at_d)
+        at_e = rings(e)
+        assert at_e.invite["Referred-By"].startswith("<sip:1004@")
+        answers(at_e)
+        assert progress(at_b)[-1] == 200 and progress(at_d)[-1] == 200
         is_cancelled(at_c)
         at_a.ack(pick(at_a, 200))
         bye(at_a)
-        take_bye(at_b)
+        take_bye(at_e)
+
+
+@pytest.mark.parametrize("to, status", [("91004", 603), ("1002", 480), ("9999999", 403), ("@", 404)])
+def test_one_of_a_group_names_what_can_not_ring_beside_it(own_office, to, status):
+    """Only the whole call could go to a route of its own: the phone rings on then, and may answer. Itself it names in vain."""
+    with group_rings(own_office, "1001", "1002", "1003") as ((a, b, c), at_a, at_b, at_c):
+        refer(at_b, to, to=f"sip:{b.uri_host}" if to == "@" else None)
+        if status == 480:
+            is_deflected(at_b)
+        assert progress(at_b) == [100, status]
+        winner, loser = (at_c, at_b) if status == 480 else (at_b, at_c)
+        answers(winner)
+        if status != 480:
+            is_cancelled(loser)
+        at_a.ack(pick(at_a, 200))
+        bye(at_a)
+        take_bye(winner)
+
+
+def test_one_of_a_group_joins_its_caller_to_its_other_call(own_office):
+    """It could have answered, and transferred: it does both at once. For the others the call is completed elsewhere."""
+    with phones(own_office, "1004") as (d,), group_rings(own_office, "1001", "1002", "1003") as ((a, b, c), at_a, at_b, at_c):
+        other, at_d = talk(b, d)
+        refer(at_b, "1004", replaces_of(other))
+        at_a.answered = pick(at_a, 200)
+        at_a.ack(at_a.answered)
+        is_cancelled(at_b)
+        m = pick(at_c, "CANCEL")
+        assert "cause=200" in m["Reason"]
+        at_c.reply(200, "OK", m)
+        at_c.reply(487)
+        pick(at_c, "ACK")
+        take_bye(other)
+        assert progress(at_b)[-1] == 200
+        hear_each_other(at_a, at_d)
+        bye(at_a)
+        take_bye(at_d)
 
 
 def test_two_answer_at_once_and_refer(own_office):
     """Only one can be joined with the caller, and send him on; the other is told at once that it came to nothing."""
-    own_office.change("""
-        INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '7777', 'Two at once');
-        INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES
-            ('office', 'office', '7777', 1, 'dial', '{"number": "1002&1003"}');""")
-    with phones(own_office, "1001", "1002", "1003") as (a, b, c):
-        at_a = a.invite("7777")
-        both = rings(b), rings(c)
-        pick(at_a, 180)
+    with group_rings(own_office, "1001", "1002", "1003") as ((_, b, _), at_a, *both):
         own_office.process.send_signal(signal.SIGSTOP)           # it reads them all in one go
         for d in both:
             d.reply(200, "OK", body=sdp(d.phone.addr, 40000))
