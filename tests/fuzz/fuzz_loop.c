@@ -14,8 +14,6 @@
 #include "heap.h"
 #include "loop/peers.h"
 
-#define QUIET_MS (600 * 1000)    /* then media is missed: calls between phones without session timers have no other end */
-#define END_MS (4 * 3600 * 1000) /* longer than any registration, subscription or session timer */
 #define AGAIN_MAX 4
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -32,11 +30,7 @@ static void play(const uint8_t *data, size_t size)
 	struct server *s = peers_server(ps);
 
 	peers_play(ps, script);
-	server_set_send_error(s, 0);
-	server_set_away(s, false);
-	server_pass(s, QUIET_MS);
-	server_media_event(s, 'T');
-	server_pass(s, END_MS);
+	peers_end(ps);
 	server_assert_idle(s);
 	peers_free(ps);
 	ERR_clear_error(); /* the last errors are kept, with where they were */

@@ -2,7 +2,10 @@
 LOOP_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/loop/*.c))
 
 $(BUILD)/tests/fuzz/loop/%.o: ALL_CFLAGS += -Itests/fuzz
-$(BUILD)/tests/unit/test_loop_nomem.o: ALL_CFLAGS += -Itests/fuzz
+$(BUILD)/tests/unit/test_loop_nomem.o $(BUILD)/tests/unit/test_loop_seeds.o: ALL_CFLAGS += -Itests/fuzz
+$(BUILD)/tests/unit/test_loop_seeds: $(BUILD)/tests/unit/test_loop_seeds.o $(LOOP_OBJ) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -fno-lto -Wl,-z,muldefs -o $@ $< $(LOOP_OBJ) $(LIB) $(ALL_LIBS) -lcmocka
 $(BUILD)/tests/unit/test_loop_nomem: $(BUILD)/tests/unit/test_loop_nomem.o $(LOOP_OBJ) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SAN) -fno-lto -Wl,-z,muldefs -Wl,--wrap=pidf_parse -o $@ $< $(LOOP_OBJ) $(LIB) $(ALL_LIBS) -lcmocka

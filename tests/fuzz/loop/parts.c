@@ -669,7 +669,13 @@ static void replace(struct stream *s)
 	timer_start(timers(), &s->stopped, 1);
 }
 
-void stream_bridge(struct stream *a, struct stream *b) { replace(a); replace(b); }
+void stream_bridge(struct stream *a, struct stream *b)
+{
+	replace(a);
+	replace(b);
+	the_server->nconversations++;
+}
+
 void stream_unbridge(struct stream *s) { replace(s); }
 void stream_echo(struct stream *s) { replace(s); }
 void stream_silence(struct stream *s) { replace(s); }

@@ -18,6 +18,8 @@
 #define SENT_MAX 4000              /* messages of the server in one script: more would be a storm */
 #define WAIT_MAX_MS 4000000
 #define PASS_MAX_MS 20000000
+#define QUIET_MS (600 * 1000)      /* then media is missed: calls between phones without session timers have no other end */
+#define END_MS (4 * 3600 * 1000)   /* longer than any registration, subscription or session timer */
 #define HEARD 64                   /* of the server's last messages it is known what they were */
 
 struct dialog_of_peer {
@@ -577,6 +579,15 @@ void peers_play(struct peers *ps, struct str script)
 		s.body = text;
 		play_step(ps, &s);
 	}
+}
+
+void peers_end(struct peers *ps)
+{
+	server_set_send_error(ps->server, 0);
+	server_set_away(ps->server, false);
+	server_pass(ps->server, QUIET_MS);
+	server_media_event(ps->server, 'T');
+	server_pass(ps->server, END_MS);
 }
 
 struct server *peers_server(struct peers *ps)

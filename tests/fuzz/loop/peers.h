@@ -25,5 +25,7 @@ struct peers;
 
 struct peers *peers_new(struct str script);
 void peers_play(struct peers *ps, struct str script); /* the same */
+/* All hang up, fall silent and let their registrations run out; nothing may be left then. */
+void peers_end(struct peers *ps);
 struct server *peers_server(struct peers *ps);
 void peers_free(struct peers *ps); /* the server, too */

@@ -362,6 +362,11 @@ uint64_t server_now_ms(const struct server *s)
 	return s->now_ms;
 }
 
+unsigned server_conversations(const struct server *s)
+{
+	return s->nconversations;
+}
+
 void server_assert_idle(struct server *s)
 {
 	const struct sip_stack_counters *n = sip_stack_counters(sip_ua_stack(s->ua));

@@ -36,6 +36,8 @@ void server_set_away(struct server *s, bool is_away);
 void server_set_send_error(struct server *s, int err);
 void server_pass(struct server *s, uint64_t ms);
 uint64_t server_now_ms(const struct server *s);
+/* How often two parties have been joined so far. */
+unsigned server_conversations(const struct server *s);
 /* Asserts that nothing is left of what has been begun: calls, legs, sessions, transactions, tasks, streams, bindings. */
 void server_assert_idle(struct server *s);
 void server_free(struct server *s);

@@ -35,6 +35,7 @@ struct server {
 	struct presence *presence;
 	struct stream *streams;
 	unsigned nroutes;                /* references to routes */
+	unsigned nconversations;         /* pairs of streams that were joined */
 	struct later *later, **later_end; /* what is told when the loop turns */
 	uint64_t nlater;
 	unsigned idle_timers;            /* running when nothing happens */
