@@ -40,6 +40,13 @@ SELECT to_regclass('pbx.version') IS NULL AS fresh \\gset
 COMMIT;"
 done
 
+# A table that is new, or a view or function that was replaced, gets the rights of tenants (migration 092).
+script+='
+SELECT to_regprocedure('"'pbx.tenancy()'"') IS NOT NULL AS tenants \gset
+\if :tenants
+	CALL pbx.tenancy();
+\endif'
+
 have=$("${psql[@]}" -c "SELECT to_regclass('pbx.version') IS NOT NULL")
 if [ "$have" = t ]; then
 	have=$("${psql[@]}" -c "SELECT coalesce(max(version), 0) FROM pbx.version")
