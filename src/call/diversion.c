@@ -132,6 +132,18 @@ static const struct diversion *take_diversions(struct diversion **list, const st
 	return newest;
 }
 
+/* RFC 7044 §10.1.1: "?Privacy=history" of one entry; what its sender means by another value isn't told either, unless it is that nothing is hidden. */
+static bool hides_entry(struct str headers)
+{
+	while (headers.n) {
+		struct str value = str_cut(&headers, '&'), name = str_cut(&value, '=');
+
+		if (str_ieqz(name, "Privacy"))
+			return !(privacy_parse(value) & PRIVACY_NONE);
+	}
+	return false;
+}
+
 /* Where the entry says why the call came there, the one before it is who sent it. */
 static const struct diversion *take_history(struct diversion **list, const struct sip_msg *m)
 {
@@ -139,7 +151,7 @@ static const struct diversion *take_history(struct diversion **list, const struc
 	struct sip_hdr_iter it = { 0 };
 	struct str element, cause;
 	struct sip_addr a;
-	/* RFC 7044 §10.1.1: for one entry in its URI, for all of them in the message. */
+	/* For one entry in its URI, for all of them in the message. */
 	bool are_hidden = sip_msg_has(m, SIP_HDR_PRIVACY) && (privacy_of(m) & (PRIVACY_HISTORY | PRIVACY_HEADER | PRIVACY_SESSION));
 	char number[128] = "";
 	bool is_hidden = false;
@@ -160,7 +172,7 @@ static const struct diversion *take_history(struct diversion **list, const struc
 		}
 		n++;
 		identity_number_of(&a.uri, number, sizeof(number));
-		is_hidden = are_hidden || identity_is_anonymous_uri(&a.uri) || memmem(a.uri.headers.p ? a.uri.headers.p : "", a.uri.headers.n, "rivacy=", 7);
+		is_hidden = are_hidden || identity_is_anonymous_uri(&a.uri) || hides_entry(a.uri.headers);
 	}
 	return newest;
 }

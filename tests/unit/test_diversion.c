@@ -55,6 +55,8 @@ static void test_diversion_take_reads_both(void **state)
 		{ "History-Info: <sip:A@x>;index=1, <sip:B@x;cause=486>;index=1.1;mp=1, <sip:C@x;cause=302>;index=1.1.1;mp=1.1\r\n",
 		  "B/unconditional A/busy", 2 },
 		{ "History-Info: <sip:A@x?Privacy=history>;index=1\r\nHistory-Info: <sip:B@x;cause=408>;index=1.1\r\n", "A/no-answer!", 1 },
+		{ "History-Info: <sip:A@x?Reason=SIP%3Bcause%3D408&Privacy=id>;index=1, <sip:B@x;cause=408>;index=1.1\r\n", "A/no-answer!", 1 },
+		{ "History-Info: <sip:A@x?Privacy=none>;index=1, <sip:B@x;cause=408>;index=1.1\r\n", "A/no-answer", 1 },
 		{ "Privacy: id;history\r\nHistory-Info: <sip:A@x>;index=1, <sip:B@x;cause=408>;index=1.1, <sip:C@x;cause=302>;index=1.1.1\r\n",
 		  "B/unconditional! A/no-answer!", 2 },
 		{ "Privacy: id\r\nHistory-Info: <sip:A@x>;index=1, <sip:B@x;cause=408>;index=1.1\r\n", "A/no-answer", 1 },
