@@ -3,63 +3,7 @@ BEGIN;
 SELECT no_plan();
 
 -- two offices that are alike, and one for whom nobody works
-CREATE FUNCTION pg_temp.office(d text) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-	INSERT INTO pbx.domain (domain, realm, default_context) VALUES (d, 'cordboard', 'office');
-	INSERT INTO pbx.context VALUES (d, 'office'), (d, 'lobby');
-	INSERT INTO pbx.context_include VALUES (d, 'office', 1, 'lobby');
-	INSERT INTO pbx.music_class VALUES (d, 'default');
-	INSERT INTO pbx.music_file VALUES (d, 'default', 1, 'music/a.wav');
-	INSERT INTO pbx.prompt (domain, name, says, path) VALUES (d, 'hello', 'Hello', 'en/hello.wav');
-	INSERT INTO pbx.extension (domain, number) VALUES (d, '101'), (d, '102');
-	INSERT INTO pbx.mailbox (domain, number) VALUES (d, '101');
-	PERFORM pbx.set_password(d, '101', 'secret of ' || d), pbx.set_pin(d, '101', '2468');
-	INSERT INTO pbx.greeting (domain, number, kind, sound, duration_ms) VALUES (d, '101', 'busy', 'x', 1);
-	INSERT INTO pbx.voicemail (id, domain, number, received, duration_ms, sound) VALUES (gen_random_uuid(), d, '101', now(), 1, 'x');
-	INSERT INTO pbx.route (domain, context, pattern, name) VALUES (d, 'office', '_1XX', 'Extensions');
-	INSERT INTO pbx.step VALUES (d, 'office', '_1XX', 1, 'dial', '{"number": "${number}"}');
-	INSERT INTO pbx.forward VALUES (d, '101', 'busy', '102');
-	INSERT INTO pbx.ring_group (domain, number) VALUES (d, '110');
-	INSERT INTO pbx.ring_group_member (domain, number, member) VALUES (d, '110', '101');
-	INSERT INTO pbx.menu (domain, number, name, context, prompt) VALUES (d, '120', 'Menu', 'office', 'hello');
-	INSERT INTO pbx.menu_choice VALUES (d, '120', '1', '101');
-	INSERT INTO pbx.conference (domain, number, music_class) VALUES (d, '130', 'default');
-	PERFORM pbx.set_conference_pin(d, '130', '2468', '97531');
-	INSERT INTO pbx.trunk (domain, name, context, uri, auth_user, auth_password) VALUES (d, 'gw', 'office', 'sip:gw.example', 'u', 'trunk secret of ' || d);
-	INSERT INTO pbx.trunk_address VALUES (d, 'gw', set_masklen('192.0.2.0'::inet + (length(d) + ascii(d)), 32));
-	INSERT INTO pbx.trunk_group (domain, name) VALUES (d, 'out');
-	INSERT INTO pbx.trunk_group_member (domain, name, trunk, position) VALUES (d, 'out', 'gw', 1);
-	INSERT INTO pbx.trunk_state (domain, name, node) VALUES (d, 'gw', 'n');
-	INSERT INTO pbx.inbound_number (number, domain, target) VALUES ('+43' || ascii(d), d, '101');
-	INSERT INTO pbx.emergency_number VALUES (d, '102', 'office');
-	INSERT INTO pbx.blocked_caller (domain, pattern) VALUES (d, 'anonymous');
-	INSERT INTO pbx.schedule (domain, schedule) VALUES (d, 'day');
-	INSERT INTO pbx.schedule_period VALUES (d, 'day', 1, '08:00', '17:00');
-	INSERT INTO pbx.schedule_holiday (domain, schedule, day) VALUES (d, 'day', '2026-12-25');
-	INSERT INTO pbx.setting VALUES (d, 'x', d);
-	INSERT INTO pbx.presence_note (domain, number, note) VALUES (d, '101', 'away');
-	INSERT INTO pbx.pass_header (domain, direction, header) VALUES (d, 'in', 'X-A');
-	INSERT INTO pbx.certificate VALUES ('phone.' || d || '.example', d, '101');
-	INSERT INTO pbx.message (domain, number, sender, content_type, body, expires) VALUES (d, '101', 's', 'text/plain', 'x', now() + '1 day');
-	PERFORM pbx.check_sync(d, '101');
-	INSERT INTO pbx.binding (domain, number, contact, call_id, cseq, expires, proto, address) VALUES (d, '101', 'sip:x', 'c', 1, now() + '1 h', 'udp', 'a');
-	PERFORM pbx.outbox_subscription(jsonb_build_object('id', d, 'domain', d, 'number', '101', 'package', 'dialog', 'resource', 'r', 'entity', 'e', 'event', 'v',
-		'call_id', 'c', 'remote_tag', 't', 'local', 'l', 'remote', 'r', 'target', 't', 'routes', '', 'contact_user', 'u', 'local_seq', 1, 'remote_seq', 1,
-		'version', 1, 'proto', 'udp', 'address', 'a', 'expires_ms', 4102444800000));
-	PERFORM pbx.outbox_take(md5(d)::uuid, 'cdr', jsonb_build_object('call', md5(d)::uuid, 'domain', d, 'started_ms', 1, 'ended_ms', 2, 'result', 'answered', 'cause', 16,
-		'hangup_by', 'caller', 'legs', jsonb_build_array(jsonb_build_object('leg', 1, 'role', 'caller', 'started_ms', 1))));
-	INSERT INTO pbx.outbox_refused (id, kind, doc, reason) VALUES (md5(d)::uuid, 'voicemail', jsonb_build_object('domain', d), 'r');
-	INSERT INTO pbx.recording (recording, domain, node, path, format, channels, started_by, started, result) VALUES (md5(d)::uuid, d, 'n', d || '/x', 'wav', 1, 'rule', now(), 'recording');
-	INSERT INTO pbx.recording_segment (domain, recording, position, call, started, ended) VALUES (d, md5(d)::uuid, 1, md5(d)::uuid, now(), now());
-	INSERT INTO pbx.node (node, started, seen, version) VALUES ('n', now(), now(), '1') ON CONFLICT DO NOTHING;
-	INSERT INTO pbx.live_call (node, call, domain, caller, caller_name, dialled, context, started) VALUES ('n', md5(d)::uuid, d, '101', '', '102', 'office', now());
-	PERFORM pbx.live_write('n', false, '[]', jsonb_build_array(jsonb_build_object('id', ascii(d), 'call', md5(d)::uuid, 'leg', 1, 'domain', d, 'role', 'caller',
-		'state', 'answered', 'started_ms', 1, 'answered_ms', 1, 'codec', 'PCMA')), '{}', '{}');
-	INSERT INTO pbx.conference_member (call, domain, number, node, caller, caller_name, since, moderator, muted, talking)
-	VALUES (md5(d)::uuid, d, '130', 'n', '101', '', now(), false, false, false);
-	EXECUTE format('CREATE ROLE %I IN ROLE cordboard_tenant', 'cordboard_admin_' || d);
-	INSERT INTO pbx.domain_role VALUES ('cordboard_admin_' || d, d);
-END $$;
+\ir office.psql
 SELECT lives_ok($$ SELECT pg_temp.office('a'), pg_temp.office('b'); SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED $$, 'two offices');
 CREATE ROLE anna IN ROLE cordboard_admin_a;
 CREATE ROLE bert IN ROLE cordboard_admin_a, cordboard_admin_b;
@@ -92,7 +36,8 @@ $$, 'no column that holds a hash or a password is read by anybody');
 
 -- functions that run with their owner's rights are few, and known
 SELECT bag_eq($$ SELECT p.oid::regprocedure::text FROM pg_proc AS p WHERE p.pronamespace = 'pbx'::regnamespace AND p.prosecdef $$,
-	ARRAY['pbx.change_note()', 'pbx.change_publish()', 'pbx.recheck_note()', 'pbx.recheck_run()', 'pbx.without_secret()', 'pbx.weak_secret()'],
+	ARRAY['pbx.change_note()', 'pbx.change_publish()', 'pbx.recheck_note()', 'pbx.recheck_run()', 'pbx.without_secret()', 'pbx.weak_secret()',
+	'pbx.create_domain(text,text,text,text,text,text,integer,text[])', 'pbx.drop_domain(text,boolean)'],
 	'functions that run with their owner''s rights are those that check the domain themselves');
 SELECT is_empty($$ SELECT p.oid::regprocedure FROM pg_proc AS p WHERE p.pronamespace = 'pbx'::regnamespace AND p.prosecdef
 	AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS u(c) WHERE c LIKE 'search_path=pg_catalog, pg_temp') $$, 'and keep to their own search_path');
