@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "call/admission.h"
+#include "call/decision.h"
 
 #define INBOUND_MAX 128
 
@@ -53,7 +54,7 @@ static bool take_domain_limit(struct call *call)
 }
 
 /* The caller's number, or that he shows none. 0: he isn't blocked. */
-static int blocked_status(const struct call *call, const struct sip_msg *m)
+static int blocked_status(struct call *call, const struct sip_msg *m)
 {
 	char number[sizeof(call->number)];
 	const struct route *r;
@@ -61,6 +62,8 @@ static int blocked_status(const struct call *call, const struct sip_msg *m)
 	if (sip_uri_number(&m->from.uri, number, sizeof(number)) != 0)
 		strcpy(number, "anonymous");
 	r = plan_list_find(call->calls->p.plan, call->domain, PLAN_BLOCKED, str_from(number));
+	if (r)
+		decided(call, DECISION_BLOCKED, number, route_pattern(r), NULL);
 	return r ? atoi(route_value(r)) : 0;
 }
 
@@ -80,8 +83,10 @@ static int take_inbound(struct call *call)
 
 	if (!r)
 		return 0;
-	if (plan_substitute(route_value(r), inbound_var, call, target, sizeof(target)) != 0 || !target[0])
+	if (plan_substitute(route_value(r), inbound_var, call, target, sizeof(target)) != 0 || !target[0]) {
+		decided(call, DECISION_REFUSED, "484", "The public number is too short to lead anywhere", NULL);
 		return 484;
+	}
 	call->target = strdup(target);
 	if (!call->target || app_set_var(call, "inbound_number", call->number) != 0)
 		return 503;
@@ -89,7 +94,36 @@ static int take_inbound(struct call *call)
 		str_put(call->context, sizeof(call->context), route_context(r));
 	else if (directory_domain(call->calls->p.directory, call->domain, &domain) == DIR_FOUND)
 		str_put(call->context, sizeof(call->context), domain->default_context);
+	decided(call, DECISION_INBOUND, call->number, route_pattern(r), target, call->context, NULL);
 	return 0;
+}
+
+/* Which limit it is. */
+static void note_limit(struct call *call)
+{
+	const struct auth_identity *who = &call->caller;
+	const struct dir_extension *ext;
+	const struct dir_trunk *trunk;
+	uint32_t limit = 0;
+	char whose[80];
+
+	if (who->number[0] && directory_extension(call->calls->p.directory, who->domain, str_from(who->number), &ext) == DIR_FOUND)
+		limit = ext->call_limit;
+	else if (!who->number[0] && directory_trunk(call->calls->p.directory, who->domain, str_from(who->trunk), &trunk) == DIR_FOUND)
+		limit = trunk->call_limit;
+	str_join(whose, sizeof(whose), who->number[0] ? "extension" : "trunk", ' ', str_from(who->number[0] ? who->number : who->trunk));
+	decided(call, DECISION_LIMIT, whose, decision_int(limit).z, NULL);
+}
+
+static void note_domain_limit(struct call *call)
+{
+	const struct dir_domain *domain;
+	char whose[80];
+
+	if (directory_domain(call->calls->p.directory, call->domain, &domain) != DIR_FOUND)
+		return;
+	str_join(whose, sizeof(whose), "domain", ' ', str_from(call->domain));
+	decided(call, DECISION_LIMIT, whose, decision_int(domain->call_limit).z, NULL);
 }
 
 struct refusal admission_check(struct call *call, const struct sip_msg *m, struct usage **usage)
@@ -105,16 +139,22 @@ struct refusal admission_check(struct call *call, const struct sip_msg *m, struc
 		else
 			status = take_inbound(call);
 		if (status)
-			return (struct refusal){ status, NULL };
+			return (struct refusal){ .status = status };
 	} else {
 		r = plan_list_find(cs->p.plan, call->domain, PLAN_EMERGENCY, str_from(call->number));
 		call->is_emergency = r != NULL;
-		if (r)
+		if (r) {
 			str_put(call->context, sizeof(call->context), route_context(r));
+			decided(call, DECISION_EMERGENCY, call->number, call->context, NULL);
+		}
 	}
-	if (!take_domain_limit(call))
-		return (struct refusal){ 486, "Reason: SIP;cause=486;text=\"Call limit of the domain reached\", Q.850;cause=34\r\n" };
-	if (!admission_take_limit(cs, &call->caller, call->is_emergency, usage))
-		return (struct refusal){ 486, "Reason: SIP;cause=486;text=\"Call limit reached\", Q.850;cause=17\r\n" };
-	return (struct refusal){ 0, NULL };
+	if (!take_domain_limit(call)) {
+		note_domain_limit(call);
+		return (struct refusal){ .status = 486, .hdrs = "Reason: SIP;cause=486;text=\"Call limit of the domain reached\", Q.850;cause=34\r\n" };
+	}
+	if (!admission_take_limit(cs, &call->caller, call->is_emergency, usage)) {
+		note_limit(call);
+		return (struct refusal){ .status = 486, .hdrs = "Reason: SIP;cause=486;text=\"Call limit reached\", Q.850;cause=17\r\n" };
+	}
+	return (struct refusal){ 0, NULL, NULL };
 }

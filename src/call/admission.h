@@ -6,7 +6,7 @@
 
 #include "call/call_int.h"
 
-struct refusal { int status; const char *hdrs; }; /* status 0: go on; hdrs: lines for the answer, or NULL */
+struct refusal { int status; const char *hdrs, *why; }; /* status 0: go on; hdrs: lines for the answer, or NULL; why: for the record */
 
 /* A call that isn't there yet, by its request: is an emergency number dialled? Then no limit of the server holds. */
 bool admission_is_urgent(const struct calls *cs, const struct sip_msg *m);

@@ -2,7 +2,7 @@
 #define LOG_MODULE "app"
 #include <stdarg.h>
 
-#include "call/call_int.h"
+#include "call/decision.h"
 #include "base/log.h"
 
 bool app_is_hungup(const struct call *call)
@@ -57,8 +57,13 @@ int app_answer(struct call *call)
 
 	if (call->is_hungup)
 		return -ECANCELED;
-	if (call->caller_leg->state != LEG_ANSWERED)
+	if (call->caller_leg->state != LEG_ANSWERED) {
 		err = leg_answer(call->caller_leg);
+		if (!err)
+			decided(call, DECISION_ANSWERED, call->app ? call->app->name : "", NULL);
+		else if (err == -EPROTO)
+			leg_tell_misfit(call->caller_leg);
+	}
 	if (err) {
 		call->reject_status = status_of_error(err);
 		return err;

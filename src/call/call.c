@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "call/admission.h"
+#include "call/decision.h"
 #include "call/leg_int.h"
 #include "base/log.h"
 
@@ -120,6 +121,7 @@ static void call_free(struct call *call)
 		free(call->temp_files[i]);
 	}
 	free(call->temp_files);
+	decisions_free(call);
 	free(call->reject_reason);
 	free(call->transferred_by);
 	while (call->vars) {
@@ -242,8 +244,11 @@ static void run_call(void *arg)
 	}
 	if (!call->is_hungup)
 		tell_refusal(call);
-	if (!call->is_hungup)
-		leg_close(call->caller_leg, call_final_status(call), call->reject_reason ? call->reject_reason : "");
+	if (call->is_hungup)
+		return;
+	if (call->caller_leg->state != LEG_ANSWERED)
+		decided(call, DECISION_TOLD, decision_int(call_final_status(call)).z, call->reject_reason ? call->reject_reason : "", NULL);
+	leg_close(call->caller_leg, call_final_status(call), call->reject_reason ? call->reject_reason : "");
 }
 
 int call_start(struct call *call)
@@ -354,13 +359,15 @@ int call_take_gruu(struct call *call, const struct sip_uri *uri)
 /* The checks that need no call. status 0: go on. */
 static struct refusal check_invite(struct calls *cs, const struct sip_msg *m)
 {
-	if (cs->is_closing || (cs->p.max_calls && cs->n.live >= cs->p.max_calls && !admission_is_urgent(cs, m)))
-		return (struct refusal){ 503, "Retry-After: 10\r\n" };
+	if (cs->is_closing)
+		return (struct refusal){ 503, "Retry-After: 10\r\n", "The server is being stopped" };
+	if (cs->p.max_calls && cs->n.live >= cs->p.max_calls && !admission_is_urgent(cs, m))
+		return (struct refusal){ 503, "Retry-After: 10\r\n", "There are as many calls as the server may have" };
 	if (m->ruri.scheme == SIP_SCHEME_OTHER)
-		return (struct refusal){ 416, NULL };
+		return (struct refusal){ 416, NULL, "What is called is no SIP or telephone URI" };
 	if (!m->ruri.user.n)
-		return (struct refusal){ 484, NULL };
-	return (struct refusal){ 0, NULL };
+		return (struct refusal){ 484, NULL, "Nobody is called: the URI has no user" };
+	return (struct refusal){ 0, NULL, NULL };
 }
 
 struct session_timing call_timing(const struct call *call, const struct dir_trunk *trunk)
@@ -408,8 +415,10 @@ static int begin(struct call *call, struct strans *st, const struct sip_msg *m, 
 	session_set_timing(leg->session, &timing);
 	if (status)
 		return status;
-	if (oa_state(leg->oa) == OA_REMOTE_OFFER && !leg_can_answer(leg))
+	if (oa_state(leg->oa) == OA_REMOTE_OFFER && !leg_can_answer(leg)) {
+		leg_tell_misfit(leg);
 		return 488;
+	}
 	leg_tell(leg);
 	return call_start(call) ? 503 : 0;
 }
@@ -449,6 +458,13 @@ static void log_began(const struct call *call, const char *trunk)
 	log_text(call->calls->p.log, LOG_INFO, LOG_MODULE, out_view(&o));
 }
 
+/* Before there was a route, or even a call. */
+static void refused_early(struct calls *cs, struct strans *st, const struct sip_msg *m, const struct auth_identity *who, int status, const char *why)
+{
+	cs->n.refused++;
+	decision_refused_request(cs, m, strans_source(st), who, status, why);
+}
+
 static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 {
 	struct calls *cs = arg;
@@ -460,18 +476,22 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 	int status;
 
 	if (no.status) {
-		cs->n.refused++;
+		refused_early(cs, st, m, &who, no.status, no.why);
 		refuse(st, no.status, no.hdrs);
 		return;
 	}
-	if (auth_check(cs->p.auth, st, m, &who) != AUTH_OK)
+	if (auth_check(cs->p.auth, st, m, &who) != AUTH_OK) {
+		if (who.refused)
+			decision_refused_request(cs, m, strans_source(st), &who, who.refused_status, who.refused);
 		return;
+	}
 	if (sip_msg_has(m, SIP_HDR_REPLACES)) {
 		replaces_invite(cs, st, m, &who);
 		return;
 	}
 	call = call_new(cs, &who);
 	if (!call || sip_uri_number(&m->ruri, call->number, sizeof(call->number)) != 0) {
+		refused_early(cs, st, m, &who, call ? 484 : 503, call ? "The number can't be read" : "Out of memory");
 		refuse(st, call ? 484 : 503, NULL);
 		if (call)
 			call_free(call);
@@ -481,13 +501,17 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 	if (who.trunk[0] && is_number_in_to(cs, &who))
 		sip_uri_number(&m->to.uri, call->number, sizeof(call->number));
 	take_target(call, &m->ruri);
+	decision_caller(call, m, strans_source(st));
 	no.status = call_take_gruu(call, &m->ruri);
+	if (no.status)
+		decided(call, DECISION_REFUSED, decision_int(no.status).z, "No such phone of that number is registered", NULL);
 	if (!no.status) {
 		no = admission_check(call, m, &usage);
 		cs->n.refused += no.status != 0;
 	}
 	if (no.status) {
 		refuse(st, no.status, no.hdrs);
+		decision_refused(call, no.status, strans_source(st));
 		usage_give(cs, usage);
 		call_free(call);
 		return;
@@ -505,6 +529,7 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 	/* No task runs: the call ends with its leg. */
 	call->task_ended = true;
 	call->result = APP_FAILED;
+	decided(call, DECISION_REFUSED, decision_int(status).z, status == 422 ? "It wants a shorter session timer than may be" : "", NULL);
 	if (call->caller_leg && call->caller_leg->session) {
 		leg_close(call->caller_leg, status, NULL);
 		return;

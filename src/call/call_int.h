@@ -28,6 +28,10 @@ struct redirects;
 struct transfer;
 struct referral;              /* a REFER that waits, referral.c */
 struct usage;                 /* calls at once of one extension or trunk, usage.c */
+struct decisions;             /* decision.c */
+
+/* How many calls that were refused may yet be written down, decision.c. */
+struct refusal_pace { int64_t at_ms; unsigned left; };
 
 /* live.c: what is to be written of the calls in progress. */
 struct live {
@@ -57,6 +61,7 @@ struct calls {
 	int64_t started_ms;
 	bool is_removing;         /* record_keep.c: files are being removed */
 	struct directory_watcher keep_watcher; /* for how long they are kept */
+	struct refusal_pace refused_known, refused_strangers;
 	char beep[300];           /* path of the beep */
 	char record[4096];        /* a call's, while it is written */
 };
@@ -198,6 +203,8 @@ struct leg_codecs {
 void leg_codecs(const struct leg *leg, const struct leg *partner, struct leg_codecs *out);
 /* Is there something in the offer it has taken that we can do, and may? */
 bool leg_can_answer(const struct leg *leg);
+/* There isn't, and the call fails by it: kept for pbx.why(). */
+void leg_tell_misfit(const struct leg *leg);
 
 void leg_passes_free(struct calls *cs);              /* leg_pass.c: when the sessions are gone */
 
@@ -294,6 +301,7 @@ struct call {
 	int reject_status;
 	char *reject_reason;          /* NULL: none */
 	char route[128], route_context[64];
+	struct decisions *decisions;  /* NULL: none yet */
 	char *transferred_by;         /* number or trunk of who sent the caller here; NULL: he called himself */
 	int64_t started_ms, answered_ms, ended_ms;
 	int64_t parted_ms;            /* one of those who talked went to another call then; 0: no */

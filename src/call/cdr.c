@@ -2,7 +2,7 @@
 #define LOG_MODULE "cdr"
 #include "base/log.h"
 #include "base/member.h"
-#include "call/call_int.h"
+#include "call/decision.h"
 
 /* Of the whole leg: where it ended its record has it, not the calls it was in before. */
 static void write_media(struct out *o, const struct leg *leg)
@@ -110,6 +110,7 @@ void cdr_write(struct call *call)
 	member_str(&o, KEY("session_id"), caller ? caller->told.session_id : NULL);
 	if (call->transferred_by)
 		member_str(&o, KEY("transferred_by"), call->transferred_by);
+	decisions_print(&o, call);
 	out_z(&o, "\"legs\":[");
 	for (const struct leg *leg = call->legs; leg; leg = leg->next) {
 		write_leg(&o, leg);

@@ -130,6 +130,21 @@ static bool step_branches(struct dial *d)
 	return any;
 }
 
+static const char *codec_of(const struct leg *leg)
+{
+	const struct codec *codec = codec_get(leg->codec_id);
+
+	return codec ? codec->name : "";
+}
+
+static void note_codecs(const struct leg *caller, const struct leg *callee)
+{
+	if (caller->codec_id == callee->codec_id)
+		leg_decided(callee, DECISION_TALKS, codec_of(callee), NULL);
+	else
+		leg_decided(callee, DECISION_CONVERTS, codec_of(callee), codec_of(caller), NULL);
+}
+
 /* The caller is answered, if he wasn't yet, and joined. */
 static int join(struct dial *d, struct leg *callee)
 {
@@ -143,6 +158,8 @@ static int join(struct dial *d, struct leg *callee)
 		err = leg_answer(call->caller_leg);
 	if (err) {
 		log_warn(engine(d)->p.log, "call=%s caller can't be answered: %s", call->id, uv_strerror(err));
+		if (err == -EPROTO)
+			leg_tell_misfit(call->caller_leg);
 		leg_close(callee, 0, "SIP;cause=488");
 		call->reject_status = status_of_error(err);
 		return err;
@@ -151,6 +168,7 @@ static int join(struct dial *d, struct leg *callee)
 	call->callee_leg = callee;
 	if (callee->state != LEG_ENDED)
 		leg_bridge(call->caller_leg, callee);
+	note_codecs(call->caller_leg, callee);
 	return 0;
 }
 
@@ -320,6 +338,7 @@ enum app_result app_dial(struct call *call, const struct app_dial *p)
 	/* RFC 7332: what goes on to another leg is a hop, or calls that lead back here would go round for ever. */
 	if (call->max_forwards <= 1 || (call->is_breadth_given && !call->max_breadth)) {
 		call->reject_status = call->max_forwards <= 1 ? 483 : 440;
+		decided(call, DECISION_HOPS, decision_int(call->reject_status).z, NULL);
 		return APP_FAILED;
 	}
 	prepare(d);

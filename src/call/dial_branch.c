@@ -22,6 +22,12 @@ void branch_end(struct branch *b, enum app_result outcome, int status, const cha
 	str_put(b->reason, sizeof(b->reason), reason);
 }
 
+void branch_refuse(struct dial *d, struct branch *b, enum app_result outcome, int status, const char *reason, const char *why)
+{
+	decided(d->call, DECISION_NOT_RUNG, b->number, why, NULL);
+	branch_end(b, outcome, status, reason);
+}
+
 /* Where a contact is: its flow, or through the proxies it registered through (RFC 3327). */
 static bool ring_target(struct dial *d, struct branch *b, struct target *t)
 {
@@ -104,17 +110,19 @@ static void start_extension(struct dial *d, struct branch *b)
 	b->state = BRANCH_RINGING;
 	found = directory_extension(engine(d)->p.directory, call->domain, str_from(b->number), &ext);
 	if (found != DIR_FOUND) {
-		branch_end(b, found == DIR_ABSENT ? APP_INVALID : APP_CONGESTION, found == DIR_ABSENT ? 404 : 503, "");
+		branch_refuse(d, b, found == DIR_ABSENT ? APP_INVALID : APP_CONGESTION, found == DIR_ABSENT ? 404 : 503, "",
+			      found == DIR_ABSENT ? "there is no such extension" : "the database is away");
 		return;
 	}
 	b->ring_until_ms = ring_until(d, b->ring_s ? b->ring_s : ext->ring_s);
 	if (!usage_take(engine(d), &b->usage, call->domain, b->number, call->is_emergency ? UINT32_MAX : ext->call_limit)) {
-		branch_end(b, APP_BUSY, 486, "Q.850;cause=17;text=\"Call limit reached\"");
+		branch_refuse(d, b, APP_BUSY, 486, "Q.850;cause=17;text=\"Call limit reached\"", "it has as many calls as it may");
 		return;
 	}
 	b->targets = targets_of(call, b->number);
 	if (!ring_group(d, b))
-		branch_end(b, APP_UNAVAILABLE, 480, "Q.850;cause=20;text=\"Not registered\"");
+		branch_refuse(d, b, APP_UNAVAILABLE, 480, "Q.850;cause=20;text=\"Not registered\"",
+			      b->targets && b->targets->first ? "none of its phones can be reached" : "no phone of it is registered");
 }
 
 void branch_start(struct dial *d, struct branch *b)
@@ -131,9 +139,9 @@ void branch_start(struct dial *d, struct branch *b)
 	if (b->state != BRANCH_RINGING || b->nlegs)
 		return;
 	if (b->is_spared)
-		branch_end(b, APP_CONGESTION, 503, "Q.850;cause=42;text=\"Trunk has too much to do\"");
+		branch_refuse(d, b, APP_CONGESTION, 503, "Q.850;cause=42;text=\"Trunk has too much to do\"", "the trunk has too much to do");
 	else
-		branch_end(b, APP_UNAVAILABLE, 480, "");
+		branch_refuse(d, b, APP_UNAVAILABLE, 480, "", "there is no way to it");
 }
 
 unsigned branch_rank(enum app_result r)
@@ -173,6 +181,12 @@ static void next_group(struct dial *d, struct branch *b)
 			leg_close(b->legs[i], 0, NO_ANSWER);
 }
 
+static void note_no_answer(struct dial *d, struct branch *b)
+{
+	decided(d->call, DECISION_NO_ANSWER, b->number, NULL);
+	branch_end(b, APP_NO_ANSWER, 480, NO_ANSWER);
+}
+
 void branch_check(struct dial *d, struct branch *b)
 {
 	struct leg *best = NULL, *redirected = NULL;
@@ -196,7 +210,7 @@ void branch_check(struct dial *d, struct branch *b)
 	if (is_over || is_refused || redirected) /* a 3xx without its Contact would tell the caller nothing */
 		branch_end(b, branch_outcome(best), status_to_pass(best->status, best->is_outside), best->reason ? best->reason : "");
 	else if (timers_now(engine(d)->p.timers) >= b->ring_until_ms || call_is_overdue(d->call))
-		branch_end(b, APP_NO_ANSWER, 480, NO_ANSWER);
+		note_no_answer(d, b);
 	else if (timers_now(engine(d)->p.timers) >= b->group_until_ms)
 		return next_group(d, b);
 	else

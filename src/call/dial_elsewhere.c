@@ -86,6 +86,7 @@ static bool ring_contact(struct dial *d, struct branch *b, const struct redirect
 	is_trunks = is_of_trunk(d, &uri);
 	if ((is_trunks && dial_trunk_route(d, route, sizeof(route)) != 0) || hop_find(d->call, to->uri, route[0] ? route : NULL, &hop) != 0)
 		return false;
+	decided(d->call, DECISION_FORWARD, b->number, "redirected", to->uri, NULL);
 	log_info(engine(d)->p.log, "call=%s number=%s sent elsewhere to=%s", d->call->id, b->number, to->uri);
 	dial_ring_outside(d, b, &(struct ring){ .target = to->uri, .route = route[0] ? route : NULL, .dest = &hop.dest, .is_outside = true },
 			  is_trunks);

@@ -14,6 +14,7 @@ static bool divert(struct dial *d, struct branch *b, const char *reason, const s
 	struct diversion *v;
 
 	if (diversion_count(b->diverted) >= DIVERSIONS_MAX) {
+		decided(d->call, DECISION_NO_FORWARD, b->number, "", "it has been sent on often enough", NULL);
 		log_warn(engine(d)->p.log, "call=%s number=%s not forwarded: sent on %u times already", d->call->id, b->number,
 			 diversion_count(b->diverted));
 		return false;
@@ -38,8 +39,10 @@ static bool may_leave(struct dial *d, const struct branch *b, const struct dir_e
 	snprintf(key, sizeof(key), "forward:%s:%.64s", ext->number, call->caller.number);
 	if (!is_loop && !call->forward_usage)
 		is_loop = !usage_take(engine(d), &call->forward_usage, call->domain, key, FORWARDS_AT_ONCE);
-	if (is_loop)
+	if (is_loop) {
+		decided(call, DECISION_NO_FORWARD, b->number, "", "it goes in a circle", NULL);
 		log_warn(engine(d)->p.log, "call=%s number=%s not forwarded: it goes in a circle", call->id, b->number);
+	}
 	return !is_loop;
 }
 
@@ -54,6 +57,7 @@ static bool may_dial(struct dial *d, const struct branch *b, const char *number)
 		route_release(route);
 		return true;
 	}
+	decided(d->call, DECISION_NO_FORWARD, b->number, number, "the caller may not dial it", NULL);
 	log_info(engine(d)->p.log, "call=%s number=%s not diverted to=%s: the caller may not dial it", call->id, b->number, number);
 	return false;
 }
@@ -85,8 +89,12 @@ static bool forward_to(struct dial *d, struct branch *b, const char *reason, con
 	struct call *call = d->call;
 	bool is_inside;
 
-	if (d->p->trunk || d->p->ignores_forwards || b->forwards == CALL_FORWARD_MAX)
+	if (d->p->trunk || d->p->ignores_forwards)
 		return false;
+	if (b->forwards == CALL_FORWARD_MAX) {
+		decided(call, DECISION_NO_FORWARD, b->number, target, "it has been forwarded often enough", NULL);
+		return false;
+	}
 	if (directory_extension(dir, call->domain, str_from(b->number), &ext) != DIR_FOUND)
 		ext = NULL;
 	is_inside = directory_extension(dir, call->domain, str_from(target), &to) == DIR_FOUND;
@@ -95,6 +103,7 @@ static bool forward_to(struct dial *d, struct branch *b, const char *reason, con
 		return false;
 	if (!divert(d, b, reason, ext))
 		return false;
+	decided(call, DECISION_FORWARD, b->number, reason, target, NULL);
 	log_info(engine(d)->p.log, "call=%s number=%s forwarded reason=%s to=%s", call->id, b->number, reason, target);
 	b->forwards++;
 	if (!is_inside) {

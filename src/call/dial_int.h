@@ -13,6 +13,7 @@
 #pragma once
 
 #include "base/log.h"
+#include "call/decision.h"
 #include "call/redirect.h"
 #include "call/targets.h"
 
@@ -84,6 +85,7 @@ void branch_start(struct dial *d, struct branch *b);
 /* Looks at a ringing branch: over when all legs have ended, one refused for all (6xx) or diverts (3xx), or time is up. */
 void branch_check(struct dial *d, struct branch *b);
 /* status: what the caller is told if no other branch has a better outcome; reason: Reason values, copied. */
+void branch_refuse(struct dial *d, struct branch *b, enum app_result outcome, int status, const char *reason, const char *why); /* nobody was rung, and why */
 void branch_end(struct branch *b, enum app_result outcome, int status, const char *reason);
 void branch_close_legs(struct branch *b, const char *reason, const struct leg *except);
 /* Rather tell the caller of the phone that was busy than of the one that was off: the higher goes to him. */

@@ -205,17 +205,17 @@ void dial_trunk(struct dial *d, struct branch *b)
 	int err;
 
 	if (!find_trunk(d, &trunk) || !trunk->uri) {
-		branch_end(b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"No such trunk\"");
+		branch_refuse(d, b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"No such trunk\"", "there is no such trunk, or it has no URI");
 		return;
 	}
 	/* At once, so that the route's next step can try another. */
 	if (engine(d)->p.qualify && qualify_is_trunk_down(engine(d)->p.qualify, call->domain, d->p->trunk)) {
-		branch_end(b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"Trunk doesn't answer\"");
+		branch_refuse(d, b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"Trunk doesn't answer\"", "the trunk doesn't answer our questions whether it is there");
 		return;
 	}
 	str_join(key, sizeof(key), "trunk", ':', str_from(d->p->trunk));
 	if (!usage_take(engine(d), &b->usage, call->domain, key, call->is_emergency ? UINT32_MAX : trunk->call_limit)) {
-		branch_end(b, APP_CONGESTION, 503, "Q.850;cause=34;text=\"Trunk is full\"");
+		branch_refuse(d, b, APP_CONGESTION, 503, "Q.850;cause=34;text=\"Trunk is full\"", "the trunk has as many calls as it may");
 		return;
 	}
 	err = trunk_route(d, trunk, route);
@@ -223,9 +223,9 @@ void dial_trunk(struct dial *d, struct branch *b)
 		err = make_ways(d, b, route, trunk->uri);
 	ways = b->ways;
 	if (err == -ENAMETOOLONG)
-		branch_end(b, APP_INVALID, 484, "");
+		branch_refuse(d, b, APP_INVALID, 484, "", "the number is too long");
 	else if (err || (!ring_way(d, b, route) && !ring_next_way(d, b) && !ways->is_found))
-		branch_end(b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"Trunk unreachable\"");
+		branch_refuse(d, b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"Trunk unreachable\"", "the name of the trunk leads to no address");
 }
 
 void dial_uri(struct dial *d, struct branch *b)
@@ -235,5 +235,5 @@ void dial_uri(struct dial *d, struct branch *b)
 	if (hop_find(d->call, b->number, NULL, &hop) == 0)
 		ring_outside(d, b, b->number, NULL, &hop);
 	else
-		branch_end(b, APP_UNAVAILABLE, 480, "Q.850;cause=20;text=\"Unreachable\"");
+		branch_refuse(d, b, APP_UNAVAILABLE, 480, "Q.850;cause=20;text=\"Unreachable\"", "its name leads to no address");
 }

@@ -16,11 +16,12 @@ uint16_t dial_breadth(const struct dial *d)
 }
 
 /* RFC 5630, RFC 3261 §26.2.2: who calls a sips URI is promised that each hop is TLS. The caller is told if that was in the way. */
-static bool is_too_open(struct call *call, const struct sip_dest *dest)
+static bool is_too_open(struct call *call, const struct sip_dest *dest, const char *number)
 {
 	if (!call->is_secure || dest->proto == SIP_TLS || dest->proto == SIP_WSS)
 		return false;
 	call->is_sips_refused = true;
+	decided(call, DECISION_NOT_RUNG, number, "only TLS may be used to it, as a sips URI was called", NULL);
 	return true;
 }
 
@@ -49,6 +50,14 @@ void dial_ring_outside(struct dial *d, struct branch *b, const struct ring *r, b
 		dial_ring(d, b, &ring);
 }
 
+/* What stands behind the number. */
+static const char *host_of(const char *target)
+{
+	const char *at = strrchr(target, '@');
+
+	return at ? at + 1 : target;
+}
+
 void dial_ring(struct dial *d, struct branch *b, const struct ring *r)
 {
 	const struct dir_trunk *trunk = r->trunk;
@@ -72,7 +81,7 @@ void dial_ring(struct dial *d, struct branch *b, const struct ring *r)
 	int err;
 
 	p.breadth = dial_breadth(d);
-	if (b->nlegs == TARGETS_MAX || !p.breadth || is_too_open(call, r->dest))
+	if (b->nlegs == TARGETS_MAX || !p.breadth || is_too_open(call, r->dest, b->number))
 		return;
 	leg = leg_new(call, false);
 	if (!leg)
@@ -87,12 +96,14 @@ void dial_ring(struct dial *d, struct branch *b, const struct ring *r)
 	err = leg_dial(leg, &p);
 	if (err) {
 		log_warn(engine(d)->p.log, "call=%s leg=%u target=%s: %s", call->id, leg->id, r->target, uv_strerror(err));
+		leg_decided(leg, DECISION_CANT_RING, b->number, uv_strerror(err), NULL);
 		b->is_spared = b->is_spared || err == -EBUSY;
 		leg->status = err == -EADDRINUSE || err == -EBUSY ? 503 : 480;
 		leg->cause = cause_of_status(leg->status);
 		leg_close(leg, leg->status, NULL);
 		return;
 	}
+	leg_decided(leg, DECISION_RING, b->number, host_of(r->target), trunk ? trunk->name : "", NULL);
 	log_debug(engine(d)->p.log, "call=%s leg=%u ringing target=%s", call->id, leg->id, r->target);
 	b->rung[b->nlegs] = r->contact;
 	b->legs[b->nlegs++] = leg;

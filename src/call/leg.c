@@ -7,6 +7,7 @@
 #define LOG_MODULE "leg"
 #include <stdlib.h>
 
+#include "call/decision.h"
 #include "call/leg_int.h"
 #include "call/pass.h"
 #include "call/redirect.h"
@@ -374,6 +375,8 @@ void leg_close(struct leg *leg, int status, const char *reason)
 			print_refusal(leg, &o, status);
 		if (!leg->status)
 			leg->status = leg->state < LEG_ANSWERED ? (leg->is_caller ? status : 487) : 0;
+		if (!leg->is_caller && !leg->is_cancelled && leg->state < LEG_ANSWERED)
+			leg_decided(leg, DECISION_CANCEL, reason ? reason : "", NULL);
 		leg->is_cancelled = leg->is_cancelled || leg->state < LEG_ANSWERED;
 		out_chr(&o, '\0');
 		session_close(leg->session, status, out_ok(&o) && o.len > 1 ? out_view(&o).p : NULL);
@@ -403,6 +406,8 @@ static void on_progress(struct session *s, const struct sip_msg *m, void *arg)
 	if (m->status == 199)
 		return; /* of one fork; the others, or the final response, say how it goes on */
 	told_learn(leg, m);
+	if (leg->state < LEG_RINGING)
+		leg_decided(leg, DECISION_RINGS, decision_int(m->status).z, NULL);
 	leg_set_state(leg, LEG_RINGING);
 	leg->is_alerting = leg->is_alerting || m->status == 180;
 	if (sip_msg_has(m, SIP_HDR_REASON))
@@ -434,11 +439,13 @@ static void on_answer(struct session *s, const struct sip_msg *m, void *arg)
 	if (leg->is_cancelled)
 		return;
 	if (err || !oa_agreed(leg->oa)->has_audio) {
+		leg_tell_misfit(leg);
 		leg->status = 488;
 		session_close(s, 488, "Reason: SIP;cause=488;text=\"No usable answer\"\r\n");
 		return;
 	}
 	text_keep(&leg->reason, NULL);
+	leg_decided(leg, DECISION_ANSWERS, NULL);
 	leg_set_state(leg, LEG_ANSWERED);
 	leg_configure(leg);
 	leg_offer_waiting(leg);
@@ -513,6 +520,25 @@ static bool on_request(struct session *s, struct strans *st, const struct sip_ms
 	return true;
 }
 
+/* Who has ended it, and how. */
+static void note_end(struct leg *leg, enum session_end how, const struct sip_msg *m)
+{
+	const char *reason = leg->reason ? leg->reason : "";
+	char phrase[64] = "";
+
+	if (how == SESSION_BYE_RECEIVED)
+		leg_decided(leg, DECISION_HANGS_UP, reason, NULL);
+	else if (how == SESSION_CANCELLED && leg->is_caller)
+		leg_decided(leg, DECISION_GIVES_UP, reason, NULL);
+	else if (leg->is_cancelled)
+		return;
+	else if (how == SESSION_REJECTED && !leg->is_caller && m) {
+		str_copy(m->reason, phrase, sizeof(phrase));
+		leg_decided(leg, DECISION_REFUSES, decision_int(leg->status).z, phrase, reason, NULL);
+	} else if (how == SESSION_TIMEOUT || how == SESSION_FAILED)
+		leg_decided(leg, DECISION_FAILED, decision_int(leg->status).z, how == SESSION_TIMEOUT ? "nothing came in answer" : "it couldn't be sent", NULL);
+}
+
 static void on_closed(struct session *s, enum session_end how, int status, const struct sip_msg *m, void *arg)
 {
 	struct leg *leg = arg;
@@ -538,11 +564,14 @@ static void on_closed(struct session *s, enum session_end how, int status, const
 		leg->cause = cause;
 	if (!leg->cause)
 		leg->cause = cause_of_status(leg->status);
+	note_end(leg, how, m);
 	log_debug(leg->call->calls->p.log, "%s peer=%s ended status=%d cause=%d by=%s", leg_log_id(leg, id), leg->peer,
 		 leg->status, leg->cause, leg->by_peer ? "peer" : "us");
-	if (leg->srtp == OA_REQUIRE && (leg->status == 488 || leg->status == 606))
+	if (leg->srtp == OA_REQUIRE && (leg->status == 488 || leg->status == 606)) {
+		leg_decided(leg, DECISION_ENCRYPTION, leg->by_peer ? "doesn't take keys" : "offers no keys", NULL);
 		log_info(leg->call->calls->p.log, "%s peer=%s refused status=%d: it must encrypt its media (srtp is 'require'), and %s", leg_log_id(leg, id),
 			 leg->peer, leg->status, leg->by_peer ? "doesn't take keys" : "offers no keys");
+	}
 	leg_unbridge(leg);
 	leg_set_state(leg, LEG_ENDED);
 	if (leg == leg->call->caller_leg)

@@ -4,6 +4,7 @@
  * so that packets pass as they are. Who has made an offer is never offered anything that wasn't in it (RFC 3264 §8.3): so
  * nothing is agreed on that he only pretends to know. The codec tables of sdp, media and directory meet here and nowhere else.
  */
+#include "call/decision.h"
 #include "call/leg_int.h"
 
 /* Without a word of the administrator's: wideband first; then the codec of Europe's networks, then North America's. */
@@ -143,4 +144,20 @@ bool leg_may_take(const struct leg *leg, const struct oa_codec *c)
 		if (can.list[i].clock_hz == c->clock_hz && oa_same_name(can.list[i].name, c->name))
 			return leg->offered_codecs || oa_agreed(leg->oa)->ncommon == 1 || has_agreed(oa_agreed(leg->oa), c);
 	return false;
+}
+
+void leg_tell_misfit(const struct leg *leg)
+{
+	char may[DECISION_TEXT_MAX];
+	struct leg_codecs can;
+	struct out o;
+
+	leg_codecs(leg, NULL, &can);
+	out_init(&o, may, sizeof(may) - 1);
+	for (unsigned i = 0; i < can.n; i++) {
+		out_z(&o, i ? ", " : "");
+		out_z(&o, can.list[i].name);
+	}
+	may[o.len] = '\0';
+	leg_decided(leg, DECISION_NO_CODEC, may, leg->srtp == OA_REQUIRE ? "encrypted" : "", NULL);
 }

@@ -5,6 +5,7 @@
 #define LOG_MODULE "leg"
 #include <stdlib.h>
 
+#include "call/decision.h"
 #include "call/leg_int.h"
 #include "base/log.h"
 
@@ -178,6 +179,18 @@ static void on_record_end(struct stream *s, uint32_t record_id, const struct rec
 	call_wake(call);
 }
 
+/* Where it says that it is: then there is nothing to tell. */
+static void note_latched(const struct leg *leg, const char *actual, enum latch_reason reason)
+{
+	char signalled[SOCKADDR_TEXT_MAX];
+	union sockaddr_any addr;
+
+	if (sockaddr_parse(&addr, str_from(oa_agreed(leg->oa)->addr), oa_agreed(leg->oa)->port) != 0)
+		return;
+	if (strcmp(sockaddr_print(&addr, signalled), actual) != 0)
+		leg_decided(leg, DECISION_LATCHED, signalled, actual, latch_reason_name(reason), NULL);
+}
+
 static void on_latched(struct stream *s, const struct sockaddr *peer, enum latch_reason reason, void *arg)
 {
 	struct leg *leg = arg;
@@ -186,6 +199,7 @@ static void on_latched(struct stream *s, const struct sockaddr *peer, enum latch
 
 	(void)s;
 	memcpy(&addr, peer, peer->sa_family == AF_INET6 ? sizeof(addr.v6) : sizeof(addr.v4));
+	note_latched(leg, sockaddr_print(&addr, text), reason);
 	log_info(leg->call->calls->p.log, "%s media latched signalled=%s:%u actual=%s why=%s", leg_log_id(leg, id),
 		 oa_agreed(leg->oa)->addr, oa_agreed(leg->oa)->port, sockaddr_print(&addr, text), latch_reason_name(reason));
 }
@@ -207,6 +221,7 @@ static void on_timeout(struct stream *s, void *arg)
 	(void)s;
 	if (leg->session) {
 		leg->media_timeout = is_talking(leg) ? "talking" : "held";
+		leg_decided(leg, DECISION_SILENT, leg->media_timeout, NULL);
 		log_warn(leg->call->calls->p.log, "%s no media, hanging up while=%s", leg_log_id(leg, id), leg->media_timeout);
 		leg->status = 408;
 		text_keep(&leg->reason, "Q.850;cause=102;text=\"media timeout\""); /* the others are told it, too */
@@ -339,8 +354,10 @@ void leg_configure(struct leg *leg)
 	struct leg_keys keys;
 	const struct codec *codec;
 
-	if (leg->remote_hold != a->remote_hold)
+	if (leg->remote_hold != a->remote_hold) {
+		leg_decided(leg, a->remote_hold ? DECISION_HOLDS : DECISION_RESUMES, NULL);
 		live_leg(leg);
+	}
 	leg->remote_hold = a->remote_hold;
 	if (!leg->stream)
 		return;

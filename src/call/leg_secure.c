@@ -2,6 +2,7 @@
  * stream.
  */
 #define LOG_MODULE "leg"
+#include "call/decision.h"
 #include "call/leg_int.h"
 #include "base/log.h"
 
@@ -111,6 +112,7 @@ void leg_on_insecure(struct stream *s, enum stream_insecure why, bool is_over, v
 	char id[64], reason[128];
 
 	(void)s;
+	leg_decided(leg, DECISION_INSECURE, texts[why], is_over ? "over" : "", NULL);
 	log_warn(leg->call->calls->p.log, "%s DTLS: %s%s", leg_log_id(leg, id), texts[why], is_over ? ", hanging up" : "");
 	if (!is_over || !leg->session)
 		return;

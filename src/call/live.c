@@ -14,7 +14,7 @@
 #include <utlist.h>
 
 #include "base/member.h"
-#include "call/call_int.h"
+#include "call/decision.h"
 
 #define LIVE_BATCH_MS 120
 #define LIVE_YOUNG_MS 80
@@ -171,6 +171,7 @@ static void write_call(struct out *o, struct call *call)
 	member_str(o, KEY("app"), call->app ? call->app->name : NULL);
 	member_time(o, KEY("started_ms"), call->started_ms);
 	member_time(o, KEY("answered_ms"), call->answered_ms);
+	decisions_print(o, call);
 	row_end(o);
 	call->has_changed = false;
 	call->is_live = true;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "call/decision.h"
 #include "call/leg_int.h"
 #include "base/log.h"
 
@@ -89,6 +90,7 @@ void leg_move(struct leg *leg, struct call *to, struct leg *record)
 	str_put(record->moved_to, sizeof(record->moved_to), to->id);
 	if (from->answered_ms && !from->parted_ms)
 		from->parted_ms = record->ended_ms;
+	leg_decided(leg, DECISION_LEAVES, leg_number(leg), to->id, NULL);
 	log_info(from->calls->p.log, "%s peer=%s goes on in call=%s", leg_log_id(leg, id), leg->peer, to->id);
 	record_moved(from, to);
 	put_in_place(leg, record);

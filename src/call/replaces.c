@@ -6,6 +6,7 @@
 #define LOG_MODULE "replaces"
 #include <errno.h>
 
+#include "call/decision.h"
 #include "call/leg_int.h"
 #include "base/log.h"
 
@@ -174,6 +175,7 @@ void replaces_invite(struct calls *cs, struct strans *st, const struct sip_msg *
 		refuse(st, 503, NULL);
 		return;
 	}
+	leg_decided(leg, DECISION_TAKES_PLACE, who->number[0] ? who->number : who->trunk, decision_int(old->id).z, NULL);
 	log_info(cs->p.log, "call=%s leg=%u number=%s takes the place of leg=%u peer=%s", leg->call->id, leg->id, who->number, old->id,
 		 old->peer);
 	status = accept_leg(leg, st, m, who);

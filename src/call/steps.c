@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-#include "call/call_int.h"
+#include "call/decision.h"
 #include "call/schedule.h"
 #include "base/log.h"
 
@@ -169,8 +169,58 @@ static const struct app *app_by_name(const char *name)
 	return NULL;
 }
 
+/* What it does, as far as it fits. */
+__attribute__((noinline)) static void note_step(struct call *call, unsigned position, const struct step *step)
+{
+	char args[DECISION_TEXT_MAX + 1];
+	struct out o;
+
+	out_init(&o, args, sizeof(args) - 1);
+	for (const struct call_arg *a = call->args; a && out_ok(&o); a = a->next) {
+		size_t len = o.len;
+
+		out_z(&o, len ? ", " : "");
+		out_z(&o, a->name);
+		out_chr(&o, '=');
+		out_z(&o, a->value);
+		if (!out_ok(&o)) /* half of one would be another */
+			o.len = len;
+	}
+	args[o.len] = '\0';
+	decided(call, DECISION_STEP, decision_int(position).z, step->app, args, NULL);
+}
+
+/* The variable that was looked at last: the one that decided. */
+struct asked { struct call *call; struct str name, value; };
+
+static struct str ask(struct str name, void *arg)
+{
+	struct asked *a = arg;
+
+	a->name = name;
+	return a->value = call_var_find(name, a->call);
+}
+
+__attribute__((noinline)) static bool condition_holds(struct call *call, unsigned position, const struct step *step)
+{
+	struct asked asked = { .call = call };
+	char name[64] = "", value[64] = "";
+
+	if (!step->condition || plan_condition_holds(step->condition, ask, &asked))
+		return true;
+	str_copy(asked.name, name, sizeof(name));
+	str_copy(asked.value, value, sizeof(value));
+	decided(call, DECISION_SKIPPED, decision_int(position).z, step->app, step->condition, name, value, NULL);
+	return false;
+}
+
+static bool is_final(enum app_result r)
+{
+	return r == APP_HANGUP || r == APP_ANSWERED || r == APP_MOVED;
+}
+
 /* Applications nest by goto: what belongs to the outer one is put aside. */
-static enum app_result run_step(struct call *call, const struct step *step)
+static enum app_result run_step(struct call *call, unsigned position, const struct step *step)
 {
 	const struct app *outer_app = call->app;
 	struct call_arg *outer_args = call->args;
@@ -187,21 +237,19 @@ static enum app_result run_step(struct call *call, const struct step *step)
 		log_error(call->calls->p.log, "call=%s arguments of %s can't be made", call->id, step->app);
 	else {
 		log_debug(call->calls->p.log, "call=%s step app=%s", call->id, step->app);
+		note_step(call, position, step);
 		r = call->app->run(call);
 		if (r == APP_HANGUP && call->is_moved)
 			r = APP_MOVED;
 		log_debug(call->calls->p.log, "call=%s app=%s result=%s", call->id, step->app, app_result_name(r));
 	}
+	if (r != APP_OK && !is_final(r) && !call->is_looping)
+		decided(call, DECISION_RESULT, step->app, app_result_name(r), NULL);
 	call_free_blocks(call);
 	call->app = outer_app;
 	call->args = outer_args;
 	call->blocks = outer_blocks;
 	return r;
-}
-
-static bool is_final(enum app_result r)
-{
-	return r == APP_HANGUP || r == APP_ANSWERED || r == APP_MOVED;
 }
 
 static enum app_result run_route(struct call *call, const struct route *route)
@@ -210,9 +258,9 @@ static enum app_result run_route(struct call *call, const struct route *route)
 	unsigned n = route_steps(route, &steps);
 
 	for (unsigned i = 0; i < n && !call->is_hungup && !call->is_looping && !call_is_overdue(call); i++) {
-		if (steps[i].condition && !plan_condition_holds(steps[i].condition, call_var_find, call))
+		if (!condition_holds(call, i + 1, &steps[i]))
 			continue;
-		call_set_result(call, run_step(call, &steps[i]));
+		call_set_result(call, run_step(call, i + 1, &steps[i]));
 		if (is_final(call->result))
 			return call->result;
 	}
@@ -233,18 +281,22 @@ enum app_result steps_run(struct call *call, const char *context, const char *nu
 		return APP_FAILED;
 	if (call->depth == CALL_GOTO_MAX) {
 		call->is_looping = true;
+		decided(call, DECISION_LOOP, number, decision_int(CALL_GOTO_MAX).z, NULL);
 		log_warn(cs->p.log, "call=%s more than %d routes entered one from the other", call->id, CALL_GOTO_MAX);
 		return APP_FAILED;
 	}
 	switch (plan_match(cs->p.plan, call->domain, context, str_from(number), &route)) {
 	case DIR_ABSENT:
+		decided(call, DECISION_NO_ROUTE, number, context, NULL);
 		log_info(cs->p.log, "call=%s no route context=%s number=%s", call->id, context, number);
 		return APP_INVALID;
 	case DIR_UNKNOWN:
+		decided(call, DECISION_UNKNOWN, "dialplan", NULL);
 		return APP_CONGESTION;
 	case DIR_FOUND:
 		break;
 	}
+	decided(call, DECISION_ROUTE, number, route_context(route), route_pattern(route), decision_int(directory_seq(cs->p.directory)).z, NULL);
 	str_put(outer_number, sizeof(outer_number), call->number);
 	str_put(outer_context, sizeof(outer_context), call->context);
 	if (call->number != number)

@@ -5,7 +5,7 @@
  */
 #define LOG_MODULE "dial"
 #include "base/log.h"
-#include "call/call_int.h"
+#include "call/decision.h"
 #include "call/schedule.h"
 
 #define TRUNKS_MAX 32
@@ -47,6 +47,8 @@ static bool make_list(struct call *call, const char *group, struct trunk_list *l
 	for (unsigned i = 0; i < g->nmembers && n < TRUNKS_MAX; i++)
 		if (is_due(call, &g->members[i]))
 			left[n++] = &g->members[i];
+		else
+			decided(call, DECISION_TRUNK_NOT_DUE, g->members[i].trunk, g->members[i].schedule, NULL);
 	list->failover = call_strdup(call, g->failover);
 	for (; n && list->failover; n--) {
 		at = draw(call->calls->p.rng, left, n);
@@ -89,6 +91,8 @@ enum app_result app_dial_trunk(struct call *call, const struct app_dial *d)
 		r = app_dial(call, &one);
 		if (r == APP_HANGUP || r == APP_ANSWERED || r == APP_MOVED || call->is_hungup || !trunk_list_goes_on(list->failover, call->reject_status))
 			break;
+		if (i + 1 < list->n)
+			decided(call, DECISION_TRUNK_NEXT, one.trunk, decision_int(call->reject_status).z, NULL);
 		log_info(call->calls->p.log, "call=%s trunk=%s status=%d", call->id, one.trunk, call->reject_status);
 	}
 	return r;

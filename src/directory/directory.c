@@ -349,6 +349,11 @@ void directory_close(struct directory *d, void (*done)(void *arg), void *arg)
 	uv_close((uv_handle_t *)&d->poll, on_poll_closed);
 }
 
+int64_t directory_seq(const struct directory *d)
+{
+	return d->seq;
+}
+
 bool directory_is_loaded(const struct directory *d)
 {
 	return d->is_loaded;

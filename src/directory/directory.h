@@ -207,6 +207,8 @@ struct dir_music { const char *domain, *class_name; unsigned nfiles; const char 
 
 int directory_new(struct directory **out, uv_loop_t *loop, struct db *db, const struct log *log);
 void directory_close(struct directory *d, void (*done)(void *arg), void *arg);
+/* The change (pbx.change) up to which it has all that there is. */
+int64_t directory_seq(const struct directory *d);
 bool directory_is_loaded(const struct directory *d);
 
 /* Told of changes, after the copy is true: table name and key ("office/1001"). First with table "*" when a (re)load is done.

@@ -17,6 +17,7 @@
 struct check {
 	struct auth *auth;
 	struct strans *st;       /* NULL: there is none yet */
+	struct auth_identity *out;
 	const struct sip_source *src;
 	const struct sip_msg *m;
 	const struct dir_domain *domain;
@@ -24,17 +25,26 @@ struct check {
 	bool is_anonymous;       /* it says nothing of it: whoever has a password may call so */
 };
 
-static enum auth_verdict refuse(struct strans *st, int status, const char *reason, const char *hdrs)
+/* For who keeps account of refusals. */
+static void note(const struct check *c, int status, const char *why)
+{
+	*c->out = (struct auth_identity){ .refused_status = status, .refused = why };
+	str_put(c->out->domain, sizeof(c->out->domain), c->domain ? c->domain->domain : "");
+	str_put(c->out->number, sizeof(c->out->number), c->claimed);
+}
+
+static enum auth_verdict refuse(const struct check *c, int status, const char *reason, const char *hdrs)
 {
 	struct sip_reply r = { .status = status, .reason = reason, .hdrs = str_from(hdrs) };
 
-	strans_reply(st, &r);
+	note(c, status, reason ? reason : status == 503 ? "Directory not available" : "Internal error");
+	strans_reply(c->st, &r);
 	return AUTH_ANSWERED;
 }
 
-static enum auth_verdict unavailable(struct strans *st)
+static enum auth_verdict unavailable(const struct check *c)
 {
-	return refuse(st, 503, NULL, RETRY_AFTER);
+	return refuse(c, 503, NULL, RETRY_AFTER);
 }
 
 /* Whom a REGISTER is about is in its To (RFC 3261 §10.2). */
@@ -113,9 +123,9 @@ static enum auth_verdict challenge(const struct check *c, struct str name, bool 
 
 	out_init(&o, hdrs, sizeof(hdrs));
 	if (write_challenge(c, &o, name, stale) == DIR_UNKNOWN)
-		return unavailable(c->st);
+		return unavailable(c);
 	if (!out_ok(&o))
-		return refuse(c->st, 500, NULL, NULL);
+		return refuse(c, 500, NULL, NULL);
 	r.hdrs = out_view(&o);
 	strans_reply(c->st, &r);
 	return AUTH_ANSWERED;
@@ -141,28 +151,30 @@ static const struct dir_extension *number_of_bulk(const struct check *c, const c
 	return ext->bulk_account && !strcmp(ext->bulk_account, account) ? ext : NULL;
 }
 
-static enum auth_verdict take(const struct check *c, const struct dir_extension *ext, struct auth_identity *out)
+static enum auth_verdict take(const struct check *c, const struct dir_extension *ext, const char *known_by)
 {
-	*out = (struct auth_identity){ 0 };
+	struct auth_identity *out = c->out;
+
+	*out = (struct auth_identity){ .known_by = known_by };
 	if (str_copy(str_from(ext->domain), out->domain, sizeof(out->domain)) ||
 	    str_copy(str_from(ext->number), out->number, sizeof(out->number)) ||
 	    str_copy(str_from(ext->context), out->context, sizeof(out->context)))
-		return refuse(c->st, 500, NULL, NULL);
+		return refuse(c, 500, NULL, NULL);
 	str_put(out->display_name, sizeof(out->display_name), ext->display_name);
 	return AUTH_OK;
 }
 
 /* The password was right: may this user send this? */
-static enum auth_verdict admit(const struct check *c, const struct dir_credential *cred, struct auth_identity *out)
+static enum auth_verdict admit(const struct check *c, const struct dir_credential *cred)
 {
 	const struct dir_extension *ext, *number;
 
 	switch (directory_extension(c->auth->directory, c->domain->domain, str_from(cred->number), &ext)) {
 	case DIR_UNKNOWN:
-		return unavailable(c->st);
+		return unavailable(c);
 	case DIR_ABSENT:
 		log_failure(c, str_from(cred->auth_name), "extension gone or disabled");
-		return refuse(c->st, 403, "Extension disabled", NULL);
+		return refuse(c, 403, "Extension disabled", NULL);
 	case DIR_FOUND:
 		break;
 	}
@@ -171,9 +183,9 @@ static enum auth_verdict admit(const struct check *c, const struct dir_credentia
 		ext = number;
 	} else if (!c->is_anonymous && strcmp(c->claimed, cred->number) != 0 && strcmp(c->claimed, cred->auth_name) != 0) {
 		log_failure(c, str_from(cred->auth_name), "claims to be another user");
-		return refuse(c->st, 403, "Credentials belong to another user", NULL);
+		return refuse(c, 403, "Credentials belong to another user", NULL);
 	}
-	return take(c, ext, out);
+	return take(c, ext, "password");
 }
 
 /* Whose credentials they say to be. A hash that we don't know, or where none was offered, goes on as the name of nobody. */
@@ -217,7 +229,7 @@ static void show_proof(const struct check *c, const struct sip_credentials *give
 		strans_set_hdrs_2xx(c->st, out_view(&o));
 }
 
-static enum auth_verdict check_digest(const struct check *c, const struct sip_credentials *given, struct auth_identity *out)
+static enum auth_verdict check_digest(const struct check *c, const struct sip_credentials *given)
 {
 	const struct dir_credential *cred;
 	struct digest_secret secret;
@@ -226,7 +238,7 @@ static enum auth_verdict check_digest(const struct check *c, const struct sip_cr
 	struct str name;
 
 	if (!find_offer(c, given, &cred, &name, &offered))
-		return unavailable(c->st);
+		return unavailable(c);
 	if (cred)
 		secret = (struct digest_secret){ .ha1_md5 = cred->ha1_md5, .ha1_sha256 = cred->ha1_sha256,
 						   .ha1_sha512_256 = cred->ha1_sha512_256 };
@@ -235,14 +247,15 @@ static enum auth_verdict check_digest(const struct check *c, const struct sip_cr
 		guard_proved(c->auth->guard, c->src);
 		if (cred && c->domain->is_mutual)
 			show_proof(c, given, &secret, source_of(c, &source));
-		return cred ? admit(c, cred, out) : challenge(c, name, false);
+		return cred ? admit(c, cred) : challenge(c, name, false);
 	case DIGEST_STALE:
 	case DIGEST_REPLAY:
 		return challenge(c, name, true);
 	case DIGEST_MALFORMED:
-		return refuse(c->st, 400, "Malformed Authorization", NULL);
+		return refuse(c, 400, "Malformed Authorization", NULL);
 	case DIGEST_FAILED:
 		log_failure(c, name, "wrong password or unknown user");
+		note(c, 401, "Wrong password or unknown user");
 		guard_failed(c->auth->guard, c->src, name, given->realm);
 		break;
 	case DIGEST_FOREIGN:
@@ -305,20 +318,28 @@ static enum dir_answer trunk_by_certificate(const struct check *c, const struct 
 
 /* Who comes from a trunk's address, or with its certificate, is the trunk, unless it shows credentials: a phone may sit behind the same NAT. It shows none unless
  * it is asked, and for what only phones may do it must be. */
-static enum dir_answer find_trunk(const struct check *c, struct auth_identity *out)
+static enum dir_answer find_trunk(const struct check *c)
 {
+	struct auth_identity *out = c->out;
+	const char *known_by = "registration";
 	const struct dir_trunk *trunk;
 	enum dir_answer answer;
 
 	if (c->m->method == SIP_REGISTER || c->m->method == SIP_SUBSCRIBE || c->m->method == SIP_PUBLISH)
 		return DIR_ABSENT;
 	trunk = c->auth->trunk_of ? c->auth->trunk_of(c->m, c->src, c->auth->trunk_of_arg) : NULL;
-	answer = trunk ? DIR_FOUND : trunk_by_certificate(c, &trunk);
-	if (answer == DIR_ABSENT)
+	answer = DIR_FOUND;
+	if (!trunk) {
+		answer = trunk_by_certificate(c, &trunk);
+		known_by = "certificate";
+	}
+	if (answer == DIR_ABSENT) {
 		answer = directory_trunk_by_address(c->auth->directory, &c->src->peer.sa, &trunk);
+		known_by = "address";
+	}
 	if (answer != DIR_FOUND)
 		return answer;
-	*out = (struct auth_identity){ 0 };
+	*out = (struct auth_identity){ .known_by = known_by };
 	if (str_copy(str_from(trunk->domain), out->domain, sizeof(out->domain)) ||
 	    str_copy(str_from(trunk->name), out->trunk, sizeof(out->trunk)) ||
 	    str_copy(str_from(trunk->context), out->context, sizeof(out->context)))
@@ -338,34 +359,36 @@ static enum dir_answer find_claim(struct check *c)
 
 enum auth_verdict auth_check(struct auth *a, struct strans *st, const struct sip_msg *m, struct auth_identity *out)
 {
-	struct check c = { .auth = a, .st = st, .src = strans_source(st), .m = m, .is_anonymous = is_anonymous(m) };
-	enum dir_answer domain = find_claim(&c), trunk, phone;
+	struct check c = { .auth = a, .st = st, .out = out, .src = strans_source(st), .m = m, .is_anonymous = is_anonymous(m) };
+	enum dir_answer domain, trunk, phone;
 	const struct dir_extension *ext;
 	struct sip_credentials given;
 	char name[DIGEST_USER_MAX];
 
+	*out = (struct auth_identity){ 0 };
+	domain = find_claim(&c);
 	if (domain == DIR_FOUND && digest_find(a->digest, m, SIP_HDR_AUTHORIZATION, str_from(c.domain->realm), &given, name))
-		return check_digest(&c, &given, out);
+		return check_digest(&c, &given);
 	phone = domain == DIR_FOUND ? phone_by_certificate(&c, &ext) : DIR_ABSENT;
 	if (phone == DIR_FOUND)
-		return take(&c, ext, out);
-	trunk = find_trunk(&c, out);
+		return take(&c, ext, "certificate");
+	trunk = find_trunk(&c);
 	if (trunk == DIR_FOUND)
 		return AUTH_OK;
 	if (phone == DIR_UNKNOWN || trunk == DIR_UNKNOWN || domain == DIR_UNKNOWN)
-		return unavailable(st);
+		return unavailable(&c);
 	if (domain == DIR_ABSENT)
-		return refuse(st, 403, "Unknown domain", NULL);
+		return refuse(&c, 403, "Unknown domain", NULL);
 	return challenge(&c, str_from(c.claimed), false);
 }
 
 enum sip_early auth_challenge_early(const struct sip_msg *m, const struct sip_source *src, struct out *hdrs, void *arg)
 {
-	struct check c = { .auth = arg, .src = src, .m = m, .is_anonymous = is_anonymous(m) };
+	struct auth_identity who;
+	struct check c = { .auth = arg, .src = src, .out = &who, .m = m, .is_anonymous = is_anonymous(m) };
 	const struct dir_credential *cred;
 	const struct dir_extension *ext;
 	struct sip_credentials given;
-	struct auth_identity who;
 	union sockaddr_any source;
 	char buf[DIGEST_USER_MAX];
 	bool is_stale = false;
@@ -375,7 +398,7 @@ enum sip_early auth_challenge_early(const struct sip_msg *m, const struct sip_so
 	if (m->method != SIP_REGISTER && m->method != SIP_INVITE && m->method != SIP_SUBSCRIBE && m->method != SIP_PUBLISH &&
 	    m->method != SIP_MESSAGE && m->method != SIP_REFER && m->method != SIP_OPTIONS)
 		return SIP_EARLY_KEEP;
-	if (find_claim(&c) != DIR_FOUND || phone_by_certificate(&c, &ext) != DIR_ABSENT || find_trunk(&c, &who) != DIR_ABSENT)
+	if (find_claim(&c) != DIR_FOUND || phone_by_certificate(&c, &ext) != DIR_ABSENT || find_trunk(&c) != DIR_ABSENT)
 		return SIP_EARLY_KEEP;
 	name = str_from(c.claimed);
 	if (digest_find(c.auth->digest, m, SIP_HDR_AUTHORIZATION, str_from(c.domain->realm), &given, buf)) {

@@ -34,6 +34,11 @@ struct auth_identity {
 	char trunk[64];          /* "" for an extension */
 	char context[64];
 	char display_name[128];
+	const char *known_by;    /* "password", "certificate", "address" or "registration" (ours, there); static */
+	/* AUTH_ANSWERED: with which status it was refused, and why; NULL: it was only asked for its password. domain and number are what it
+	 * said to be, as far as they could be. Static. */
+	int refused_status;
+	const char *refused;
 };
 
 /* Authenticates the sender of st's request. Challenges are 401 with WWW-Authenticate for every method: we are a UAS, not a proxy
