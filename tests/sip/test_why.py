@@ -49,7 +49,7 @@ def why(office, cdrs):
         wait_until(lambda: office.sql("SELECT 1 FROM pbx.decision_log WHERE call = %s", str(call)))
         rows = office.sql("SELECT extract(epoch FROM after)::float, says FROM pbx.why(%s)", str(call))
         times = [at for at, _ in rows[:-1]]
-        assert times[0] == 0 and all(at >= 0 for at in times), rows
+        assert times[0] < 0.1 and all(at >= 0 for at in times), rows
         assert not is_ours or not re.search(r"[{}\[\]]|\(\)| \.|:\s*\.", " ".join(says for _, says in rows)), rows
         return "\n".join(says for _, says in rows)
     return ask
