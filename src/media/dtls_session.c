@@ -1,14 +1,6 @@
-/* dtls_session.c - DTLS-SRTP of a stream (see dtls_session.h).
+/* dtls_session.c - DTLS-SRTP of a stream (see dtls_session.h): its one or two associations, from agreement to keys.
  *
- * struct part is one association with its port. It is in one of these:
- *
- *   no ssl, not done    the client waits for an address to call on, the server for a ClientHello
- *   ssl, not done       a handshake is under way (with a listening server: perhaps)
- *   ssl, done           the server keeps its last flight
- *   no ssl, done        the keys are in use and nothing else is left
- *
- * A server's handshakes with strangers go on beside it, in parts of their own (its rivals): the first that comes to a good end becomes the
- * part's, and the others end.
+ * A server's handshakes with strangers go on beside an association's own, in dtls_rival.c.
  */
 #define LOG_MODULE "media"
 #include "media/dtls_session.h"
@@ -17,57 +9,24 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
+#include "media/dtls_rival.h"
+#include "media/dtls_session_int.h"
+
 #define CHECK_MS 1000         /* how often is looked whether the last flight has come */
-#define QUIET_MS 2000         /* of a handshake with a stranger, until another may have its place, */
-#define RIVAL_MS 5000         /* or its age: longer than two flights in a row that got lost (RFC 6347 §4.2.4.1) */
 #define ELSEWHERE_MS 500      /* whom we call on has so long to answer from where he is called, alone */
 #define TYPE_ALERT 21
-
-enum { PART_RTP, PART_RTCP, NPARTS };
-
-struct datagram {
-	struct datagram *next;
-	struct addr from;
-	unsigned part;
-	size_t n;
-	uint8_t p[];
-};
-
-struct part {
-	struct dtls_session *of;
-	unsigned kind;           /* PART_RTP, PART_RTCP */
-	struct part *main;       /* a rival's: whose; else NULL */
-	struct part *rivals, *next;
-	struct dtls *ssl;
-	struct addr peer;        /* of the handshake: where ours goes; unset: nobody's yet, a rival listens */
-	struct addr heard;       /* where the last of theirs came from */
-	bool is_done, is_again;  /* is_again: done, and another handshake may begin */
-	bool wants_start;        /* a client's first flight is due */
-	bool is_mixed;           /* a client's: somebody else than whom it calls on has had a say in it */
-	uint64_t done_us, heard_us, begun_us;
-	uint64_t packets;        /* received when it was done */
-	struct timer timer;      /* flights, the hold, the keep */
-};
-
-struct dtls_session {
-	struct rtp_session *s;   /* NULL: not yet */
-	const struct dtls_identity *id;
-	struct dtls_params params; /* number 0: not agreed on yet */
-	struct part parts[NPARTS];
-	struct secure *shut;     /* spare contexts for one part */
-	struct timer deadline;
-	struct datagram *inbox;
-	unsigned nwaiting;
-	bool is_reported, is_over; /* a failure: once as it happens, once for good */
-	enum stream_insecure why;
-	bool is_queued;
-	struct dtls_session *prev, *next; /* in the worker's queue */
-};
 
 static void on_timer(void *arg);
 static void on_deadline(void *arg);
 
 /* ---- life ---- */
+
+void dtls_part_init(struct dtls_part *p, struct dtls_session *d, unsigned kind)
+{
+	p->of = d;
+	p->kind = kind;
+	timer_init(&p->timer, on_timer, p);
+}
 
 struct dtls_session *dtls_session_new(const struct dtls_identity *id, const struct dtls_params *p)
 {
@@ -84,39 +43,26 @@ struct dtls_session *dtls_session_new(const struct dtls_identity *id, const stru
 			return NULL;
 		}
 	}
-	for (unsigned i = 0; i < NPARTS; i++) {
-		d->parts[i].of = d;
-		d->parts[i].kind = i;
-		timer_init(&d->parts[i].timer, on_timer, &d->parts[i]);
-	}
+	for (unsigned i = 0; i < NPARTS; i++)
+		dtls_part_init(&d->parts[i], d, i);
 	timer_init(&d->deadline, on_deadline, d);
 	return d;
 }
 
 void dtls_session_free(struct dtls_session *d)
 {
-	struct datagram *g, *next;
+	struct dtls_datagram *g, *next;
 
 	if (!d)
 		return;
 	LL_FOREACH_SAFE(d->inbox, g, next)
 		free(g);
 	for (unsigned i = 0; i < NPARTS; i++) {
-		struct part *r, *after;
-
-		LL_FOREACH_SAFE(d->parts[i].rivals, r, after) {
-			dtls_free(r->ssl);
-			free(r);
-		}
+		dtls_rivals_free(&d->parts[i]);
 		dtls_free(d->parts[i].ssl);
 	}
 	secure_free(d->shut);
 	free(d);
-}
-
-static struct worker *worker_of(const struct dtls_session *d)
-{
-	return d->s->worker;
 }
 
 static void enqueue(struct dtls_session *d)
@@ -124,13 +70,13 @@ static void enqueue(struct dtls_session *d)
 	if (d->is_queued)
 		return;
 	d->is_queued = true;
-	DL_APPEND(worker_of(d)->handshakes, d);
+	DL_APPEND(dtls_session_worker(d)->handshakes, d);
 }
 
 static void dequeue(struct dtls_session *d)
 {
 	if (d->is_queued)
-		DL_DELETE(worker_of(d)->handshakes, d);
+		DL_DELETE(dtls_session_worker(d)->handshakes, d);
 	d->is_queued = false;
 }
 
@@ -153,18 +99,15 @@ void dtls_session_detach(struct rtp_session *s)
 	dequeue(d);
 	timer_stop(s->worker->timers, &d->deadline);
 	for (unsigned i = 0; i < NPARTS; i++) {
-		struct part *r;
-
 		timer_stop(s->worker->timers, &d->parts[i].timer);
-		LL_FOREACH(d->parts[i].rivals, r)
-			timer_stop(s->worker->timers, &r->timer);
+		dtls_rivals_detach(&d->parts[i]);
 	}
 }
 
 /* From when media are expected, and for each association anew. */
 static void arm_deadline(struct dtls_session *d, bool is_new)
 {
-	struct timers *t = worker_of(d)->timers;
+	struct timers *t = dtls_session_worker(d)->timers;
 
 	if (!d->params.number || d->parts[PART_RTP].is_done || d->is_over || !d->s->config.dtls_is_due)
 		timer_stop(t, &d->deadline);
@@ -181,11 +124,8 @@ void dtls_session_attach(struct rtp_session *s)
 		return;
 	arm_deadline(d, false);
 	for (unsigned i = 0; i < NPARTS; i++) {
-		struct part *r;
-
 		timer_start(s->worker->timers, &d->parts[i].timer, 1);
-		LL_FOREACH(d->parts[i].rivals, r)
-			timer_start(s->worker->timers, &r->timer, 1);
+		dtls_rivals_attach(&d->parts[i]);
 	}
 	if (has_work(d))
 		enqueue(d);
@@ -202,12 +142,12 @@ void dtls_session_end(struct rtp_session *s)
 
 /* ---- what comes of it ---- */
 
-static void report(struct dtls_session *d, enum stream_insecure why, bool is_over)
+void dtls_session_report(struct dtls_session *d, enum stream_insecure why, bool is_over)
 {
 	struct event e = { .insecure = { why, is_over } };
 
 	d->why = why;
-	count_one(&worker_of(d)->count.handshakes_failed);
+	count_one(&dtls_session_worker(d)->count.handshakes_failed);
 	if (d->is_over || (d->is_reported && !is_over))
 		return;
 	d->is_reported = true;
@@ -215,36 +155,23 @@ static void report(struct dtls_session *d, enum stream_insecure why, bool is_ove
 	rtp_session_event(d->s, EV_INSECURE, &e);
 }
 
-static void forget(struct part *p)
+void dtls_part_forget(struct dtls_part *p)
 {
 	dtls_free(p->ssl);
 	p->ssl = NULL;
 	memset(&p->peer, 0, sizeof(p->peer));
-	timer_stop(worker_of(p->of)->timers, &p->timer);
-}
-
-static void rival_end(struct part *r)
-{
-	forget(r);
-	LL_DELETE(r->main->rivals, r);
-	free(r);
-}
-
-static void rivals_end(struct part *p)
-{
-	while (p->rivals)
-		rival_end(p->rivals);
+	timer_stop(dtls_session_worker(p->of)->timers, &p->timer);
 }
 
 /* Which of the session's contexts the part's keys are for. */
-static struct secure **contexts_of(struct part *p)
+static struct secure **contexts_of(struct dtls_part *p)
 {
 	struct rtp_session *s = p->of->s;
 
 	return p->kind == PART_RTP ? &s->secure : &s->rtcp_secure;
 }
 
-static int take_keys(struct part *p)
+static int take_keys(struct dtls_part *p)
 {
 	struct secure_params keys;
 	struct secure *fresh;
@@ -264,44 +191,32 @@ static int take_keys(struct part *p)
 	return err;
 }
 
-/* A stranger's has come to nothing. */
-static void rival_failed(struct part *r, enum stream_insecure why)
-{
-	struct dtls_session *d = r->of;
-
-	if (r->main->is_done || r->kind == PART_RTCP)
-		count_one(&worker_of(d)->count.handshakes_failed);
-	else
-		report(d, why, false);
-	rival_end(r);
-}
-
-static void failed(struct part *p, enum dtls_status status)
+static void failed(struct dtls_part *p, enum dtls_status status)
 {
 	struct dtls_session *d = p->of;
 	enum stream_insecure why = status == DTLS_WRONG_CERTIFICATE ? STREAM_WRONG_CERTIFICATE : STREAM_HANDSHAKE_BROKEN;
 	bool is_mixed = p->is_mixed;
 
 	if (p->main) {
-		rival_failed(p, why);
+		dtls_rival_fail(p, why);
 		return;
 	}
-	forget(p);
+	dtls_part_forget(p);
 	p->is_again = false;
 	/* Where media are safe already, another try that came to nothing leaves them so. */
 	if (p->is_done || p->kind == PART_RTCP)
-		count_one(&worker_of(d)->count.handshakes_failed);
+		count_one(&dtls_session_worker(d)->count.handshakes_failed);
 	else
-		report(d, why, d->params.is_client && !is_mixed);
+		dtls_session_report(d, why, d->params.is_client && !is_mixed);
 	if (is_mixed && !p->is_done) { /* that may have been anybody's doing */
 		p->wants_start = true;
 		enqueue(d);
 	}
 }
 
-static void watch(struct part *p)
+static void watch(struct dtls_part *p)
 {
-	struct timers *t = worker_of(p->of)->timers;
+	struct timers *t = dtls_session_worker(p->of)->timers;
 	int ms = p->ssl ? dtls_wait_ms(p->ssl) : -1;
 
 	if (p->ssl && p->is_done && !p->is_again)
@@ -312,23 +227,7 @@ static void watch(struct part *p)
 		timer_stop(t, &p->timer);
 }
 
-/* The stranger is the peer: his handshake is the part's now. */
-static struct part *rival_wins(struct part *r)
-{
-	struct part *p = r->main;
-
-	forget(p);
-	p->ssl = r->ssl;
-	p->peer = r->peer;
-	p->heard = r->heard;
-	p->heard_us = r->heard_us;
-	dtls_redirect(p->ssl, p);
-	r->ssl = NULL;
-	rival_end(r);
-	return p;
-}
-
-static void succeeded(struct part *p)
+static void succeeded(struct dtls_part *p)
 {
 	struct dtls_session *d = p->of;
 	struct rtp_session *s = d->s;
@@ -338,8 +237,8 @@ static void succeeded(struct part *p)
 		return;
 	}
 	if (p->main)
-		p = rival_wins(p);
-	rivals_end(p);
+		p = dtls_rival_win(p);
+	dtls_rivals_end(p);
 	p->is_done = true;
 	p->is_again = false;
 	p->done_us = s->worker->now_us;
@@ -352,13 +251,12 @@ static void succeeded(struct part *p)
 		s->rtcp_source = p->heard;
 	}
 	if (d->params.is_client) /* the server's last flight is here, so all of ours has come */
-		forget(p);
+		dtls_part_forget(p);
 	else
 		watch(p);
 }
 
-/* A rival may be gone after that. */
-static void stepped(struct part *p, enum dtls_status status)
+void dtls_part_stepped(struct dtls_part *p, enum dtls_status status)
 {
 	bool is_kept = p->is_done && !p->is_again; /* nothing can become of what is done */
 
@@ -374,7 +272,7 @@ static void stepped(struct part *p, enum dtls_status status)
 
 static void on_send(const uint8_t *data, size_t n, void *arg)
 {
-	const struct part *p = arg;
+	const struct dtls_part *p = arg;
 	const struct rtp_session *s = p->of->s;
 	int fd = p->kind == PART_RTP ? s->rtp_fd : s->rtcp_fd;
 
@@ -384,19 +282,19 @@ static void on_send(const uint8_t *data, size_t n, void *arg)
 			break;
 }
 
-static bool begin(struct part *p)
+bool dtls_part_begin(struct dtls_part *p)
 {
 	struct dtls_session *d = p->of;
 
 	if (!p->ssl && dtls_new(&p->ssl, d->id, &d->params, on_send, p) != 0) {
-		log_error(worker_of(d)->log, "no memory for a DTLS handshake");
+		log_error(dtls_session_worker(d)->log, "no memory for a DTLS handshake");
 		p->ssl = NULL;
 	}
-	p->heard_us = worker_of(d)->now_us;
+	p->heard_us = dtls_session_worker(d)->now_us;
 	return p->ssl != NULL;
 }
 
-static const struct addr *target_of(const struct part *p)
+static const struct addr *target_of(const struct dtls_part *p)
 {
 	const struct rtp_session *s = p->of->s;
 	const struct addr *to = latch_target(&s->latch);
@@ -407,23 +305,23 @@ static const struct addr *target_of(const struct part *p)
 }
 
 /* The client calls on the peer, once it is known where that is. */
-static void start(struct part *p)
+static void start(struct dtls_part *p)
 {
 	const struct addr *to = target_of(p);
 
 	p->wants_start = false;
-	if (p->ssl || p->is_done || p->of->is_over || !to || !begin(p))
+	if (p->ssl || p->is_done || p->of->is_over || !to || !dtls_part_begin(p))
 		return;
 	p->peer = *to;
 	p->begun_us = p->heard_us;
 	p->is_mixed = false;
 	memset(&p->heard, 0, sizeof(p->heard));
-	stepped(p, dtls_start(p->ssl));
+	dtls_part_stepped(p, dtls_start(p->ssl));
 }
 
 /* ---- datagrams in ---- */
 
-static bool is_expected(const struct part *p, const struct addr *from)
+static bool is_expected(const struct dtls_part *p, const struct addr *from)
 {
 	struct rtp_session *s = p->of->s;
 
@@ -434,127 +332,38 @@ static bool is_expected(const struct part *p, const struct addr *from)
 	return addr_eq(from, &s->config.remote_rtcp) || (s->latch.locked && addr_same_host(from, &s->latch.source));
 }
 
-/* ---- strangers ---- */
-
-static bool is_old(const struct part *r)
-{
-	uint64_t now = worker_of(r->of)->now_us;
-
-	return now - r->heard_us > QUIET_MS * 1000 || now - r->begun_us > RIVAL_MS * 1000;
-}
-
-/* Of IPv6 a host has as many addresses as it likes. */
-static bool is_same_site(const struct addr *a, const struct addr *b)
-{
-	if (a->sa.sa_family != AF_INET6 || b->sa.sa_family != AF_INET6)
-		return addr_same_host(a, b);
-	return memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, 8) == 0;
-}
-
-/* The handshake whose place another stranger's would take: that of his own host, else of all places the one that is quiet for longest. NULL:
- * there is room. */
-static struct part *in_the_way(const struct part *p, const struct addr *from)
-{
-	struct part *r, *oldest = NULL;
-	unsigned n = 0;
-
-	LL_FOREACH(p->rivals, r) {
-		if (!addr_is_set(&r->peer))
-			continue;
-		if (is_same_site(&r->peer, from))
-			return r;
-		if (!oldest || r->heard_us < oldest->heard_us)
-			oldest = r;
-		n++;
-	}
-	return n < DTLS_RIVALS_MAX ? NULL : oldest;
-}
-
-/* The one that listens to who hasn't shown yet where he is. */
-static struct part *listening(struct part *p)
-{
-	struct part *r;
-
-	LL_FOREACH(p->rivals, r)
-		if (!addr_is_set(&r->peer))
-			return r;
-	r = calloc(1, sizeof(*r));
-	if (!r)
-		return NULL;
-	r->of = p->of;
-	r->kind = p->kind;
-	r->main = p;
-	timer_init(&r->timer, on_timer, r);
-	LL_PREPEND(p->rivals, r);
-	return r;
-}
-
-/* From an address that nobody has named: until it has shown its cookie, that is all it gets, and it takes nobody's place. */
-static void stranger_calls(struct part *p, const struct datagram *g)
-{
-	struct part *other = in_the_way(p, &g->from), *r;
-	enum dtls_status status;
-
-	if (other && !is_old(other)) {
-		count_one(&worker_of(p->of)->count.dropped_source);
-		return;
-	}
-	r = listening(p);
-	if (!r || !begin(r))
-		return;
-	r->begun_us = r->heard_us;
-	r->peer = r->heard = g->from;
-	if (!dtls_listen(r->ssl, &g->from, g->p, g->n, &status)) {
-		memset(&r->peer, 0, sizeof(r->peer));
-		return;
-	}
-	if (other)
-		rival_end(other);
-	stepped(r, status);
-}
-
-static struct part *rival_of(const struct part *p, const struct addr *from)
-{
-	struct part *r;
-
-	LL_FOREACH(p->rivals, r)
-		if (addr_is_set(&r->peer) && addr_eq(&r->peer, from))
-			return r;
-	return NULL;
-}
-
 /* A ClientHello of somebody else than those we are at it with. */
-static void hello(struct part *p, const struct datagram *g)
+static void hello(struct dtls_part *p, const struct dtls_datagram *g)
 {
 	bool is_known = is_expected(p, &g->from);
 
 	if (!is_known && p->of->s->agent) {
-		count_one(&worker_of(p->of)->count.dropped_source);
+		count_one(&dtls_session_worker(p->of)->count.dropped_source);
 		return;
 	}
 	if (!is_known) {
-		stranger_calls(p, g);
+		dtls_rival_call(p, g);
 		return;
 	}
 	if (p->ssl)
-		forget(p);
-	if (!begin(p))
+		dtls_part_forget(p);
+	if (!dtls_part_begin(p))
 		return;
 	p->peer = p->heard = g->from;
-	stepped(p, dtls_take(p->ssl, g->p, g->n));
+	dtls_part_stepped(p, dtls_take(p->ssl, g->p, g->n));
 }
 
 /* To an association that is there: see the header. */
-static bool is_to_wait(struct part *p, const struct datagram *g)
+static bool is_to_wait(struct dtls_part *p, const struct dtls_datagram *g)
 {
-	struct timers *t = worker_of(p->of)->timers;
+	struct timers *t = dtls_session_worker(p->of)->timers;
 
 	if (!p->is_done || p->is_again || p->of->params.is_client || !dtls_is_hello(g->p, g->n))
 		return false;
 	if (p->ssl && !addr_eq(&g->from, &p->heard)) /* a stranger's: the last flight may still be asked for */
 		return false;
 	if (p->ssl)
-		forget(p);
+		dtls_part_forget(p);
 	if (!timer_is_running(&p->timer))
 		timer_start(t, &p->timer, DTLS_HOLD_MS);
 	return true;
@@ -562,18 +371,18 @@ static bool is_to_wait(struct part *p, const struct datagram *g)
 
 /* Whom we call on may answer from another address than it is called at: what it says shows whether it is the one, and where it is. Until then
  * it may be anybody, who would break the handshake: so only when there is no answer from there, and no alerts. */
-static bool is_from_elsewhere(struct part *p, const struct datagram *g)
+static bool is_from_elsewhere(struct dtls_part *p, const struct dtls_datagram *g)
 {
 	if (!p->of->params.is_client || p->is_done || g->p[0] == TYPE_ALERT || addr_eq(&p->heard, &p->peer))
 		return false;
-	if (worker_of(p->of)->now_us - p->begun_us < ELSEWHERE_MS * 1000)
+	if (dtls_session_worker(p->of)->now_us - p->begun_us < ELSEWHERE_MS * 1000)
 		return false;
 	p->is_mixed = true;
 	return true;
 }
 
 /* Is it of the handshake under way? With ICE it may go on from another of its addresses. */
-static bool is_of_peer(struct part *p, const struct datagram *g)
+static bool is_of_peer(struct dtls_part *p, const struct dtls_datagram *g)
 {
 	const struct addr *from = &g->from;
 
@@ -589,27 +398,27 @@ static bool is_of_peer(struct part *p, const struct datagram *g)
 	return true;
 }
 
-static void take(struct part *p, const struct datagram *g)
+static void take(struct dtls_part *p, const struct dtls_datagram *g)
 {
-	struct part *rival = rival_of(p, &g->from);
+	struct dtls_part *rival = dtls_rival_find(p, &g->from);
 
 	if (rival)
 		p = rival;
 	if (rival || is_of_peer(p, g)) {
 		p->heard = g->from;
-		p->heard_us = worker_of(p->of)->now_us;
-		stepped(p, dtls_take(p->ssl, g->p, g->n));
+		p->heard_us = dtls_session_worker(p->of)->now_us;
+		dtls_part_stepped(p, dtls_take(p->ssl, g->p, g->n));
 	} else if (!p->of->params.is_client && (!p->is_done || p->is_again) && dtls_is_hello(g->p, g->n)) {
 		hello(p, g);
 	} else if (!p->is_done) {
-		count_one(&worker_of(p->of)->count.dropped_source);
+		count_one(&dtls_session_worker(p->of)->count.dropped_source);
 	}
 }
 
 void dtls_session_run(struct worker *w)
 {
 	struct dtls_session *d = w->handshakes;
-	struct datagram *g;
+	struct dtls_datagram *g;
 
 	if (!d)
 		return;
@@ -646,7 +455,7 @@ static struct dtls_session *early(struct rtp_session *s, const uint8_t *p, size_
 
 static bool has_room(struct dtls_session *d)
 {
-	struct datagram *oldest = d->inbox;
+	struct dtls_datagram *oldest = d->inbox;
 
 	if (d->params.number || !oldest)
 		return d->nwaiting < DTLS_DATAGRAMS_MAX;
@@ -660,7 +469,7 @@ void dtls_session_datagram(struct rtp_session *s, struct endpoint *e, const uint
 {
 	unsigned part = e->is_rtcp ? PART_RTCP : PART_RTP;
 	struct dtls_session *d = dtls_is_record(p, n) ? early(s, p, n) : NULL;
-	struct datagram *g;
+	struct dtls_datagram *g;
 
 	if (!d || (part == PART_RTCP && s->config.rtcp_mux)) {
 		count_one(&s->worker->count.dropped_malformed);
@@ -683,7 +492,7 @@ void dtls_session_datagram(struct rtp_session *s, struct endpoint *e, const uint
 
 /* ---- time ---- */
 
-static bool has_last_flight_come(const struct part *p)
+static bool has_last_flight_come(const struct dtls_part *p)
 {
 	const struct rtp_session *s = p->of->s;
 
@@ -692,7 +501,7 @@ static bool has_last_flight_come(const struct part *p)
 
 static void on_timer(void *arg)
 {
-	struct part *p = arg;
+	struct dtls_part *p = arg;
 	struct dtls_session *d = p->of;
 
 	if (p->ssl && (!p->is_done || p->is_again)) {
@@ -701,16 +510,16 @@ static void on_timer(void *arg)
 			return;
 		}
 		if (p->main) {
-			rival_end(p);
+			dtls_rival_end(p);
 			return;
 		}
-		forget(p); /* nobody answers: begin anew, as long as there is time */
+		dtls_part_forget(p); /* nobody answers: begin anew, as long as there is time */
 		p->is_again = false;
 		p->wants_start = d->params.is_client && !p->is_done;
 		if (p->wants_start)
 			enqueue(d);
 	} else if (p->ssl && has_last_flight_come(p)) {
-		forget(p);
+		dtls_part_forget(p);
 	} else if (p->ssl) {
 		watch(p);
 	} else if (p->is_done && d->inbox) { /* no other association was agreed on */
@@ -724,7 +533,7 @@ static void on_deadline(void *arg)
 {
 	struct dtls_session *d = arg;
 
-	report(d, d->is_reported ? d->why : STREAM_HANDSHAKE_TIMEOUT, true);
+	dtls_session_report(d, d->is_reported ? d->why : STREAM_HANDSHAKE_TIMEOUT, true);
 }
 
 /* ---- what is agreed ---- */
@@ -761,14 +570,14 @@ static void adopt(struct rtp_session *s, struct dtls_session *fresh)
 }
 
 /* The client begins where the peer is now. */
-static void call_on(struct part *p)
+static void call_on(struct dtls_part *p)
 {
 	const struct addr *to = target_of(p);
 
 	if (p->is_done)
 		return;
 	if (p->ssl && to && !addr_eq(to, &p->peer))
-		forget(p);
+		dtls_part_forget(p);
 	p->wants_start = !p->ssl;
 }
 
@@ -801,8 +610,8 @@ void dtls_session_configure(struct rtp_session *s, struct dtls_session *fresh)
 	if (!s->config.rtcp_mux) {
 		shut(d, &s->rtcp_secure);
 	} else {
-		rivals_end(&d->parts[PART_RTCP]);
-		forget(&d->parts[PART_RTCP]);
+		dtls_rivals_end(&d->parts[PART_RTCP]);
+		dtls_part_forget(&d->parts[PART_RTCP]);
 		secure_free(s->rtcp_secure);
 		s->rtcp_secure = NULL;
 	}
