@@ -204,7 +204,6 @@ static void close_parts(void *arg)
 	if (p->registrar)
 		registrar_close(p->registrar);
 	timer_stop(p->timers, &p->housekeeping);
-	timer_stop(p->timers, &p->seen);
 	p->closing = 4;
 	plan_close(p->plan, on_part_closed, p);
 	directory_close(p->directory, on_part_closed, p);
@@ -239,6 +238,8 @@ static void stop(struct pbx *p)
 	uv_timer_stop(&p->ready); /* what it asks goes now */
 	timer_init(&p->stop_timer, on_stop_overdue, p);
 	timer_start(p->timers, &p->stop_timer, STOP_MAX_MS);
+	timer_stop(p->timers, &p->seen);
+	db_query(p->db, "SELECT pbx.node_stops($1)", 1, (struct db_param[]){ DB_TEXT(p->config.node) }, NULL, NULL);
 	p->stopping = 2;
 	if (p->outgoing)
 		outgoing_stop(p->outgoing, on_stopped, p);

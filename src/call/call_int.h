@@ -38,6 +38,7 @@ struct live {
 	struct call *marked;      /* list by live_next: something of it has changed */
 	struct out gone_legs, gone_calls; /* those that had rows, as text */
 	struct timer timer;
+	bool is_forgetting, has_forgotten; /* the rows that a former process left are set aside */
 	bool is_sent;             /* a statement is under way */
 	bool is_unsure;           /* which rows there are: all are to be written anew */
 };

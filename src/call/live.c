@@ -8,6 +8,9 @@
  *
  * A statement that fails, or a database that is away, leaves it unknown which rows there are: then the next one that can be sent takes
  * all rows of this server away, and all that is live is written anew.
+ *
+ * Nothing is written before the rows that a former process left have been set aside. Of those some may have ended with a record that is
+ * still in the outbox; so an entry is put behind all that the outbox has, upon which those that have no record then count as lost.
  */
 #define LOG_MODULE "live"
 #include "base/log.h"
@@ -23,7 +26,7 @@
 #define LIVE_ROW_MAX 2048     /* bytes, more or less: a bound for the memory of the text */
 
 static const char live_sql[] = "SELECT pbx.live_write($1, $2, $3::jsonb, $4::jsonb, $5::bigint[], $6::uuid[])";
-static const char forget_sql[] = "SELECT pbx.live_forget($1)";
+static const char forget_sql[] = "SELECT now(), pbx.live_forget($1)";
 
 static void member_address(struct out *o, struct str key, const struct addr *a)
 {
@@ -309,6 +312,45 @@ static bool send_rows(struct calls *cs, struct out *calls, struct out *legs)
 	       db_query(cs->p.db, live_sql, ARRAY_LEN(params), params, on_written, cs) != 0;
 }
 
+/* ---- what a former process of this name left ---- */
+
+static void on_forgotten(uint64_t id, const struct db_answer *a, void *arg)
+{
+	struct calls *cs = arg;
+	char doc[512], until[64];
+	struct out o;
+
+	(void)id;
+	if (a->err == -ECANCELED || cs->is_closing)
+		return; /* the outbox may have gone; the next start tells it */
+	cs->live_view.is_forgetting = false;
+	if (a->err) {
+		start_timer(cs, LIVE_AGAIN_MS);
+		return;
+	}
+	cs->live_view.has_forgotten = true;
+	start_timer(cs, LIVE_BATCH_MS);
+	out_init(&o, doc, sizeof(doc));
+	out_chr(&o, '{');
+	member_str(&o, KEY("node"), cs->p.node);
+	member_str(&o, KEY("until"), str_copy(db_rows_get(a->rows, 0, 0), until, sizeof(until)) ? NULL : until);
+	o.len--; /* the last comma */
+	out_mem(&o, "}", 2);
+	if (!out_ok(&o) || (cs->p.outbox && outbox_add(cs->p.outbox, "missing", o.p, NULL, NULL, NULL) != 0))
+		log_warn(cs->p.log, "calls that a former process lost aren't told");
+}
+
+static void forget_former(struct calls *cs)
+{
+	struct live *v = &cs->live_view;
+
+	if (v->is_forgetting)
+		return;
+	v->is_forgetting = db_query(cs->p.db, forget_sql, 1, (struct db_param[]){ DB_TEXT(cs->p.node) }, on_forgotten, cs) != 0;
+	if (!v->is_forgetting)
+		start_timer(cs, LIVE_AGAIN_MS);
+}
+
 static void on_batch(void *arg)
 {
 	struct calls *cs = arg;
@@ -319,6 +361,10 @@ static void on_batch(void *arg)
 		return;
 	if (!db_is_up(cs->p.db)) {
 		fail(cs);
+		return;
+	}
+	if (!v->has_forgotten) {
+		forget_former(cs);
 		return;
 	}
 	if (v->is_unsure)
@@ -360,9 +406,8 @@ void live_start(struct calls *cs)
 	timer_init(&cs->live_view.timer, on_batch, cs);
 	if (cs->p.db && db_listen(cs->p.db, "pbx_live", &handler, cs) != 0)
 		log_warn(cs->p.log, "live calls won't be written anew when the database comes back");
-	/* What a former process of this name left. */
 	if (cs->p.db)
-		db_query(cs->p.db, forget_sql, 1, (struct db_param[]){ DB_TEXT(cs->p.node) }, NULL, NULL);
+		forget_former(cs);
 }
 
 void live_stop(struct calls *cs)

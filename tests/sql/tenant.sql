@@ -36,7 +36,8 @@ $$, 'no column that holds a hash or a password is read by anybody');
 
 -- functions that run with their owner's rights are few, and known
 SELECT bag_eq($$ SELECT p.oid::regprocedure::text FROM pg_proc AS p WHERE p.pronamespace = 'pbx'::regnamespace AND p.prosecdef $$,
-	ARRAY['pbx.audit_note()', 'pbx.change_note()', 'pbx.change_publish()', 'pbx.recheck_note()', 'pbx.recheck_run()', 'pbx.without_secret()', 'pbx.weak_secret()',
+	ARRAY['pbx.audit_note()', 'pbx.change_note()', 'pbx.change_publish()', 'pbx.event_publish()', 'pbx.event_of_row()', 'pbx.event_of_binding()',
+	'pbx.recheck_note()', 'pbx.recheck_run()', 'pbx.without_secret()', 'pbx.weak_secret()',
 	'pbx.create_domain(text,text,text,text,text,text,integer,text[])', 'pbx.drop_domain(text,boolean)'],
 	'functions that run with their owner''s rights are those that check the domain themselves');
 SELECT is_empty($$ SELECT p.oid::regprocedure FROM pg_proc AS p WHERE p.pronamespace = 'pbx'::regnamespace AND p.prosecdef
