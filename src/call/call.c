@@ -151,7 +151,7 @@ static void call_check_over(struct call *call)
 	if (!call->task_ended)
 		return;
 	for (const struct leg *leg = call->legs; leg; leg = leg->next)
-		if (leg->state != LEG_ENDED || leg->session || leg->stream)
+		if (leg->state != LEG_ENDED || leg->session || leg->stream || leg->others)
 			return;
 	call->ended_ms = call_now_ms(call);
 	record_ended(call);

@@ -89,6 +89,10 @@ struct leg {
 	struct session *session;  /* NULL once closed */
 	struct oa *oa;
 	struct stream *stream;    /* NULL until media is needed, and once closed */
+	struct leg_other *others; /* streams besides it (leg_other.c), a list */
+	struct strans *held_offer; /* of its peer, that the partner has to be asked about first; NULL: none */
+	struct leg *asked_by;     /* the partner whose offer waits for what this one says to ours */
+	uint8_t nsyncs;           /* offers for the sake of others, since the peer has said something himself */
 	struct leg *partner;      /* bridged with; both ways */
 	struct usage *usage;
 	struct referral *referral; /* its REFER, until there is somebody to send on; NULL: none */

@@ -96,7 +96,7 @@ void leg_check_gone(struct leg *leg)
 {
 	struct call *call = leg->call;
 
-	if (leg->session || leg->stream || leg->state != LEG_ENDED)
+	if (leg->session || leg->stream || leg->others || leg->state != LEG_ENDED)
 		return;
 	give_usage(leg);
 	call_leg_gone(call, leg);
@@ -384,6 +384,7 @@ void leg_close(struct leg *leg, int status, const char *reason)
 		return; /* the stream closes with the session */
 	}
 	leg_set_state(leg, LEG_ENDED);
+	leg_others_close(leg);
 	if (leg->stream)
 		stream_close(leg->stream);
 	else
@@ -577,6 +578,7 @@ static void on_closed(struct session *s, enum session_end how, int status, const
 	if (leg == leg->call->caller_leg)
 		leg->call->is_hungup = true;
 	call_wake(leg->call);
+	leg_others_close(leg);
 	if (leg->stream)
 		stream_close(leg->stream);
 	else

@@ -9,7 +9,7 @@
 #include "call/call_int.h"
 #include "sdp/oa_image.h"
 
-#define SDP_TEXT_MAX 4096
+#define SDP_TEXT_MAX 16384 /* most are under 1,000 */
 
 const char *leg_log_id(const struct leg *leg, char buf[64]);
 void leg_check_gone(struct leg *leg);
@@ -56,6 +56,22 @@ void leg_ice_local(const struct leg *leg, struct oa_local *l);
 void leg_ice_offered(struct leg *leg);               /* an offer of ours has been written */
 void leg_ice_configure(struct leg *leg);             /* an exchange is complete; before the stream is configured */
 void leg_ice_unwanted(struct stream *s, void *arg);  /* on_unwanted of its stream */
+/* leg_other.c: what it carries besides sound. */
+/* Of its next description, with the ports of streams that are opened for it. partner: whose words it is told, or NULL. */
+void leg_others_local(struct leg *leg, const struct leg *partner, const union sockaddr_any *local, struct oa_local *l,
+		      struct oa_other_local others[OA_OTHERS_MAX]);
+void leg_others_configure(struct leg *leg);          /* after an exchange: what isn't agreed on is closed */
+void leg_others_close(struct leg *leg);              /* it ends */
+/* They are joined, or something of them has changed: may make an offer to one of them. */
+void leg_others_update(struct leg *a, struct leg *b);
+void leg_others_renew(struct leg *leg);              /* its peer has said something himself, or it has another partner */
+void leg_others_give_up(struct leg *leg);            /* it has refused an offer as a whole: it keeps what stands, until then */
+/* Has its partner to be asked about the offer that it has taken? Then he is, and leg_answer_held() follows, not from inside this call. */
+bool leg_others_ask(struct leg *leg, struct strans *st);
+void leg_others_answered(struct leg *leg);           /* an offer to it is through, whatever came of it */
+void leg_others_part(struct leg *leg, struct leg *other); /* they aren't partners any more */
+/* leg_offer.c: the answer to an offer that has waited. */
+void leg_answer_held(struct leg *leg, struct strans *st);
 /* leg_t38.c: T.38 in place of the audio. An offer of it is passed to the partner, and answered when he has; false: it is none. */
 struct leg_image { struct strans *st; struct oa_image theirs; };
 bool leg_image_offered(struct leg *leg, struct strans *st, const struct sip_msg *m);

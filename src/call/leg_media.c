@@ -33,11 +33,13 @@ static void fill_local(struct oa_local *l, struct leg_codecs *codecs, char addr[
 int leg_write_offer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o)
 {
 	struct leg_codecs codecs;
+	struct oa_other_local others[OA_OTHERS_MAX];
 	struct oa_local l;
 	char addr[SOCKADDR_TEXT_MAX];
 	int err;
 
 	fill_local(&l, &codecs, addr, leg, local, codec_of);
+	leg_others_local(leg, codec_of, local, &l, others);
 	leg->described = l.dir;
 	err = oa_offer(leg->oa, &l, o);
 	if (!err)
@@ -48,11 +50,13 @@ int leg_write_offer(struct leg *leg, const union sockaddr_any *local, const stru
 int leg_write_answer(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o)
 {
 	struct leg_codecs codecs;
+	struct oa_other_local others[OA_OTHERS_MAX];
 	struct oa_local l;
 	char addr[SOCKADDR_TEXT_MAX];
 	int err;
 
 	fill_local(&l, &codecs, addr, leg, local, codec_of);
+	leg_others_local(leg, codec_of, local, &l, others);
 	leg->described = l.dir;
 	/* Only a partner is a reason to prefer our order to theirs. */
 	err = oa_answer(leg->oa, &l, codec_of != NULL, o);
@@ -362,6 +366,7 @@ void leg_configure(struct leg *leg)
 	if (!leg->stream)
 		return;
 	leg_ice_configure(leg);
+	leg_others_configure(leg);
 	if (!a->has_audio) {
 		close_audio(leg);
 		return;
@@ -473,12 +478,15 @@ void leg_update_bridge(struct leg *leg)
 		wish_dir(leg, SDP_SENDRECV);
 		wish_dir(other, SDP_SENDRECV);
 	}
+	leg_others_update(leg, other);
 }
 
 void leg_bridge(struct leg *a, struct leg *b)
 {
 	a->partner = b;
 	b->partner = a;
+	leg_others_renew(a);
+	leg_others_renew(b);
 	told_joined(a, b);
 	leg_tell(a);
 	leg_tell(b);
@@ -502,4 +510,5 @@ void leg_unbridge(struct leg *leg)
 		stream_unbridge(leg->stream);
 	if (other->stream)
 		stream_silence(other->stream);
+	leg_others_part(leg, other);
 }

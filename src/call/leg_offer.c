@@ -80,8 +80,8 @@ static int offer_now(struct leg *leg)
 
 void leg_offer_waiting(struct leg *leg)
 {
-	if (leg->wants_reoffer && leg->session && oa_state(leg->oa) == OA_IDLE && session_can_offer(leg->session))
-		offer_now(leg);
+	if (leg->wants_reoffer && leg->session && oa_state(leg->oa) == OA_IDLE && session_can_offer(leg->session) && offer_now(leg) != 0)
+		leg_others_answered(leg);
 }
 
 int leg_reoffer(struct leg *leg)
@@ -117,11 +117,15 @@ void leg_on_reoffer_done(struct session *s, int status, const struct sip_msg *m,
 		oa_rollback(leg->oa);
 	else
 		leg_configure(leg);
+	if (status / 100 != 2 && !is_overtaken)
+		leg_others_give_up(leg);
 	leg_image_over(leg);
 	leg->reoffer_status = status;
 	leg->wants_reoffer = leg->wants_reoffer || is_overtaken;
 	if (status / 100 != 2 && !is_overtaken)
 		log_info(leg->call->calls->p.log, "%s offer refused status=%d", leg_log_id(leg, id), status);
+	if (!is_overtaken)
+		leg_others_answered(leg);
 	leg_update_bridge(leg);
 	leg_offer_waiting(leg);
 	call_wake(leg->call);
@@ -144,13 +148,12 @@ static int refusal_of(int err)
 	}
 }
 
-static int write_reply(struct leg *leg, struct session *s, const struct sip_msg *m, bool has_offer, struct out *o)
+/* has_offer: theirs has been taken. */
+static int write_reply(struct leg *leg, struct session *s, bool has_offer, struct out *o)
 {
 	union sockaddr_any local;
 	int err = session_local_addr(s, &local);
 
-	if (!err && has_offer)
-		err = oa_take_offer(leg->oa, leg_sdp_of(leg, m));
 	if (!err)
 		err = has_offer ? leg_write_answer(leg, &local, leg->partner, o) : leg_write_offer(leg, &local, leg->partner, o);
 	if (err && err != -EBUSY)
@@ -164,38 +167,30 @@ static void refuse_offer(struct leg *leg, struct session *s, struct strans *st, 
 	struct out o;
 
 	out_init(&o, hdrs, sizeof(hdrs) - 1);
-	if (status == 488)
+	if (status == 488 && m)
 		leg_print_warning(leg, &o, m);
 	hdrs[out_ok(&o) ? o.len : 0] = '\0';
 	session_reply_offer(s, st, status, hdrs[0] ? hdrs : NULL, NULL, STR_NULL);
 }
 
-void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg)
+/* m NULL: it has come a while ago. */
+static void reply(struct leg *leg, struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer)
 {
-	struct leg *leg = arg;
 	const char *codec_before = oa_agreed(leg->oa)->codec.name;
 	struct out o;
 	int err;
 
-	told_learn(leg, m);
-	/* An UPDATE without a body refreshes the target and nothing else. */
-	if (!has_offer && m->method == SIP_UPDATE) {
-		session_reply_offer(s, st, 200, NULL, NULL, STR_NULL);
-		return;
-	}
-	/* A change before the answer: what a reliable response said was no announcement, but the answer. */
-	if (session_is_agreed_early(s))
-		oa_keep_early_answer(leg->oa);
-	if (has_offer && leg_image_offered(leg, st, m))
-		return;
 	out_init_grow(&o, SDP_TEXT_MAX);
-	err = write_reply(leg, s, m, has_offer, &o);
+	err = write_reply(leg, s, has_offer, &o);
 	if (err) {
 		refuse_offer(leg, s, st, m, refusal_of(err));
 	} else {
 		char *hdrs = connected_hdrs(leg, false);
 
-		session_reply_offer(s, st, 200, hdrs, "application/sdp", out_view(&o));
+		err = session_reply_offer(s, st, 200, hdrs, "application/sdp", out_view(&o));
+		if (err && !m)
+			leg_reoffer(leg); /* withdrawn meanwhile: all is to be as it was */
+		err = 0;
 		free(hdrs);
 	}
 	out_fini(&o);
@@ -208,6 +203,37 @@ void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *
 	leg_align_partner(leg, codec_before);
 	leg_offer_waiting(leg);
 	call_wake(leg->call);
+}
+
+void leg_answer_held(struct leg *leg, struct strans *st)
+{
+	if (leg->session)
+		reply(leg, leg->session, st, NULL, true);
+}
+
+void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg)
+{
+	struct leg *leg = arg;
+	int err = 0;
+
+	told_learn(leg, m);
+	/* An UPDATE without a body refreshes the target and nothing else. */
+	if (!has_offer && m->method == SIP_UPDATE) {
+		session_reply_offer(s, st, 200, NULL, NULL, STR_NULL);
+		return;
+	}
+	/* A change before the answer: what a reliable response said was no announcement, but the answer. */
+	if (session_is_agreed_early(s))
+		oa_keep_early_answer(leg->oa);
+	if (has_offer && leg_image_offered(leg, st, m))
+		return;
+	leg_others_renew(leg);
+	if (has_offer)
+		err = oa_take_offer(leg->oa, leg_sdp_of(leg, m));
+	if (err)
+		refuse_offer(leg, s, st, m, refusal_of(err));
+	else if (!has_offer || m->method != SIP_INVITE || !leg_others_ask(leg, st))
+		reply(leg, s, st, m, has_offer);
 }
 
 /* ---- the other leg, as far as it is concerned ---- */

@@ -2,7 +2,7 @@
 #include "call/leg_int.h"
 
 /* A URI that is dialled, and whom the directory doesn't know at this moment, are treated as the columns' defaults say. */
-static const struct dir_media unknown = { .srtp.policy = DIR_SRTP_OFFER, .ice = DIR_ICE_AUTO, .dtmf = DIR_DTMF_AUTO };
+static const struct dir_media unknown = { .srtp.policy = DIR_SRTP_OFFER, .ice = DIR_ICE_AUTO, .dtmf = DIR_DTMF_AUTO, .has_video = true };
 
 const struct dir_media *leg_policy(const struct leg *leg)
 {

@@ -28,6 +28,7 @@ static void configure(struct leg *leg, const struct oa_image *theirs)
 	if (!leg->stream)
 		return;
 	leg_ice_configure(leg);
+	leg_others_configure(leg);
 	if (sockaddr_parse(&addr, str_from(theirs->addr), theirs->port) == 0)
 		memcpy(&c.remote, &addr, sizeof(addr));
 	stream_configure(leg->stream, &c);

@@ -56,6 +56,7 @@ struct dir_media {
 	enum dir_delayed delayed_offer;
 	enum dir_dtmf dtmf;
 	enum dir_ice ice;
+	bool has_video;                  /* and what else calls carry besides sound */
 	enum dir_record record;          /* an extension's: own or the domain's */
 	uint32_t refusal_tone_s;         /* how long its callers hear why they aren't answered; 0: they only get a status */
 };

@@ -173,7 +173,8 @@ static int fill_extension(struct directory *d, struct dir_row *r)
 					       .may_bulk = is_true(r->v[17]), .bulk_account = r->v[18], .mwi_unsolicited = is_true(r->v[19]),
 					       .media = { .codecs = codecs_of(r->v[20]), .srtp = srtp(r->v[21], r->v[22], r->v[26]),
 							  .delayed_offer = delayed_offer(r->v[23]), .dtmf = dtmf(r->v[24]), .ice = ice(r->v[25]),
-							  .record = record(r->v[27]), .refusal_tone_s = number_or(r->v[29], 0) }, .may_record = is_true(r->v[28]) };
+							  .record = record(r->v[27]), .refusal_tone_s = number_or(r->v[29], 0),
+							  .has_video = is_true(r->v[30]) }, .may_record = is_true(r->v[28]) };
 	return 0;
 }
 
@@ -238,7 +239,8 @@ static int fill_trunk(struct directory *d, struct dir_row *r)
 	r->trunk.urgent_numbers = nlist ? r->trunk.more_proxies + nmore : NULL;
 	r->trunk.media = (struct dir_media){ .codecs = codecs_of(r->v[28]), .srtp = srtp(r->v[29], r->v[30], r->v[37]),
 					     .delayed_offer = delayed_offer(r->v[31]), .dtmf = dtmf(r->v[32]), .ice = ice(r->v[36]),
-					     .record = record(r->v[38]), .refusal_tone_s = number_or(r->v[39], 0) };
+					     .record = record(r->v[38]), .refusal_tone_s = number_or(r->v[39], 0),
+					     .has_video = is_true(r->v[40]) };
 	r->trunk.tls_identity = r->v[23];
 	r->trunk.is_mutual = is_true(r->v[24]);
 	r->trunk.tones = r->v[33];
@@ -444,7 +446,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" e.caller_id, coalesce(e.anonymous, d.anonymous), array_to_string(e.identities, E'\\x1e'), e.presence_hidden, e.sees_peers,"
 		" coalesce(e.qualify_s, d.qualify_s, 0), e.pickup_group, e.bulk_registers, e.bulk_account, e.mwi_unsolicited,"
 		" array_to_string(e.codecs, ','), e.srtp, e.srtp_keys_in_clear, e.delayed_offer, e.dtmf, e.ice, e.srtp_keys,"
-		" coalesce(e.record, d.record), e.record_on_demand, e.refusal_tone_s"
+		" coalesce(e.record, d.record), e.record_on_demand, e.refusal_tone_s, e.video"
 		" FROM pbx.extension AS e JOIN pbx.domain AS d USING (domain)"
 		" WHERE ($1::text[] IS NULL OR e.domain || '/' || e.number = ANY($1) OR e.domain = ANY($1)) AND e.enabled", fill_extension },
 	[DIR_CREDENTIAL] = { "credential",
@@ -461,7 +463,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" t.number_from, t.qualify_s, t.outbound, t.keepalive_s, t.register_bulk, t.tls_identity, t.mutual_auth,"
 		" array_to_string(t.more_proxies || t.urgent_numbers, E'\\x1e'), cardinality(t.more_proxies), t.overload_control,"
 		" array_to_string(t.codecs, ','), t.srtp, t.srtp_keys_in_clear, t.delayed_offer, t.dtmf, t.tones,"
-		" t.media_timeout_s, t.media_hold_timeout_s, t.ice, t.srtp_keys, t.record, t.refusal_tone_s FROM pbx.trunk AS t"
+		" t.media_timeout_s, t.media_hold_timeout_s, t.ice, t.srtp_keys, t.record, t.refusal_tone_s, t.video FROM pbx.trunk AS t"
 		WANTED("t.domain || '/' || t.name") " AND t.enabled", fill_trunk },
 	[DIR_GROUP] = { "ring_group",
 		"SELECT g.domain || '/' || g.number, g.domain, g.number, g.name, g.strategy, g.ring_s,"

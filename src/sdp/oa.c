@@ -42,6 +42,7 @@ void oa_free(struct oa *oa)
 	clear_sections(oa);
 	free(oa->last_body);
 	oa_exchange_free(oa);
+	oa_others_free(oa->others);
 	oa_secure_free(oa);
 	oa_ice_free(oa);
 	free(oa);
@@ -74,8 +75,11 @@ int oa_exchange_begin(struct oa *oa)
 
 void oa_exchange_free(struct oa *oa)
 {
-	if (oa->exchange)
+	if (oa->exchange) {
 		free(oa->exchange->theirs);
+		oa_others_free(oa->exchange->others);
+		oa_others_free(oa->exchange->others_before);
+	}
 	free(oa->exchange);
 	oa->exchange = NULL;
 }
@@ -109,7 +113,9 @@ int oa_offer(struct oa *oa, const struct oa_local *l, struct out *o)
 		return err;
 	oa_group_offer(oa, l);
 	payloads_offer(oa, l, &oa->exchange->ours);
-	err = oa_write(oa, l, &oa->exchange->ours, l->dir, STR_NULL, o);
+	err = oa_others_offer(oa, l);
+	if (!err)
+		err = oa_write(oa, l, &oa->exchange->ours, l->dir, STR_NULL, o);
 	if (err) {
 		oa_exchange_free(oa);
 		return err;
@@ -133,8 +139,7 @@ static bool is_rtp(const struct sdp_media *m)
 	return oa_profile_of(m->proto) != OA_PROFILE_OTHER;
 }
 
-/* The ways to say "send nowhere": RFC 3264 §8.4, its IPv6 twin, and the name RFC 6157 §5.1 gives. */
-static bool is_addr_null(struct str addr)
+bool oa_is_addr_null(struct str addr)
 {
 	static const struct str invalid = { ".invalid", 8 };
 
@@ -142,8 +147,7 @@ static bool is_addr_null(struct str addr)
 	       (addr.n >= invalid.n && str_ieq(str_from_at(addr, addr.n - invalid.n), invalid));
 }
 
-/* An IP address or a host name, short enough to be kept, and nothing that could upset a log line. */
-static bool is_addr_usable(struct str addr)
+bool oa_is_addr_usable(struct str addr)
 {
 	for (size_t i = 0; i < addr.n; i++)
 		if (!isalnum((unsigned char)addr.p[i]) && !memchr(".:-_%", addr.p[i], 5))
@@ -157,7 +161,7 @@ static int check_addresses(const struct sdp *s)
 	for (unsigned i = 0; i < s->nmedia; i++) {
 		const struct sdp_media *m = &s->media[i];
 
-		if (is_audio(m) && is_rtp(m) && m->port && !is_addr_usable(m->addr))
+		if (is_audio(m) && is_rtp(m) && m->port && !oa_is_addr_usable(m->addr))
 			return -EINVAL;
 	}
 	return 0;
@@ -234,7 +238,7 @@ static void agree(struct oa *oa, const struct sdp_media *theirs, const struct pa
 	 * DTLS it spares a second handshake. */
 	a->rtcp_mux = theirs->rtcp_mux && (oa->state == OA_REMOTE_OFFER || oa->exchange->before.rtcp_mux || oa_dtls_is_offered(oa));
 	a->dir = local_dir & sdp_dir_reverse(theirs->dir);
-	if (is_addr_null(theirs->addr) && !(oa_ice(oa) && oa_ice_is_addr_unknown(theirs)))
+	if (oa_is_addr_null(theirs->addr) && !(oa_ice(oa) && oa_ice_is_addr_unknown(theirs)))
 		a->dir &= ~SDP_SENDONLY;
 	/* Who was asked to listen only doesn't hold us by it. */
 	a->remote_hold = (local_dir & SDP_SENDONLY) && !(a->dir & SDP_SENDONLY);
@@ -250,6 +254,7 @@ void oa_agree_nothing(struct oa *oa)
 {
 	oa_secure_none(oa);
 	oa_ice_none(oa);
+	oa_others_none(oa);
 	memset(&oa->agreed, 0, sizeof(oa->agreed));
 	oa->agreed.ptime_ms = PTIME_DEFAULT_MS;
 	oa->agreed.send_pt = oa->agreed.recv_pt = -1;
@@ -277,6 +282,11 @@ int oa_take_offer(struct oa *oa, struct str text)
 		return err;
 	}
 	oa->exchange->theirs = s;
+	err = oa_others_take_offer(oa);
+	if (err) {
+		oa_exchange_free(oa);
+		return err;
+	}
 	oa_set_state(oa, OA_REMOTE_OFFER);
 	return 0;
 }
@@ -463,7 +473,9 @@ int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct
 	} else {
 		oa_agree_nothing(oa);
 	}
-	err = oa_write(oa, l, audio < s->nmedia ? &ps : NULL, dir, answer_timing(s), o);
+	err = oa_others_answer(oa, l);
+	if (!err)
+		err = oa_write(oa, l, audio < s->nmedia ? &ps : NULL, dir, answer_timing(s), o);
 	if (err)
 		oa_rollback(oa);
 	oa_set_state(oa, OA_IDLE);
@@ -495,7 +507,7 @@ static int find_answer(const struct oa *oa, const struct sdp *s, const struct sd
 	const struct sdp_media *m;
 	unsigned audio = oa->nsections ? oa->audio : 0;
 
-	if (s->nmedia != (oa->nsections ? oa->nsections : 1))
+	if (s->nmedia != (oa->exchange->noffered ? oa->exchange->noffered : oa->nsections))
 		return -EINVAL;
 	m = &s->media[audio];
 	if (!is_audio(m) || (m->port && !is_rtp(m)))
@@ -532,21 +544,23 @@ static int take_answer(struct oa *oa, struct str text)
 		oa_group_take(oa, s, m);
 		agree(oa, m, &ps, oa->exchange->offered_dir);
 	}
+	if (!err)
+		err = oa_others_take_answer(oa, s);
 out:
 	free(s);
 	return err;
 }
 
-/* Our first offer becomes the session's one section. */
-static int keep_offered_section(struct oa *oa)
+/* What our offer has added becomes the session's. */
+static int keep_offered_sections(struct oa *oa)
 {
-	if (oa->nsections)
-		return 0;
-	oa->sections[0] = oa_write_own_refusal(oa);
-	if (!oa->sections[0])
-		return -ENOMEM;
-	oa->nsections = 1;
-	oa->audio = 0;
+	while (oa->nsections < oa->exchange->noffered) {
+		char *section = oa->nsections ? oa_others_refusal(oa, oa->nsections) : oa_write_own_refusal(oa);
+
+		if (!section)
+			return -ENOMEM;
+		oa->sections[oa->nsections++] = section;
+	}
 	return 0;
 }
 
@@ -561,7 +575,7 @@ int oa_take_early_answer(struct oa *oa, struct str text)
 
 int oa_keep_early_answer(struct oa *oa)
 {
-	int err = oa->is_early ? keep_offered_section(oa) : -EPROTO;
+	int err = oa->is_early ? keep_offered_sections(oa) : -EPROTO;
 
 	if (!err)
 		oa_set_state(oa, OA_IDLE);
@@ -573,7 +587,7 @@ int oa_take_answer(struct oa *oa, struct str text)
 	int err = take_answer(oa, text);
 
 	if (!err)
-		err = keep_offered_section(oa);
+		err = keep_offered_sections(oa);
 	if (!err)
 		oa_set_state(oa, OA_IDLE);
 	return err;
@@ -587,5 +601,6 @@ void oa_rollback(struct oa *oa)
 	oa->is_complete = oa->exchange->was_complete;
 	oa_secure_rollback(oa);
 	oa_ice_rollback(oa);
+	oa_others_rollback(oa);
 	oa_set_state(oa, OA_IDLE);
 }

@@ -1,8 +1,8 @@
-/* oa.h - one leg's offer/answer (RFC 3264, RFC 6337 §2) about one audio stream.
+/* oa.h - one leg's offer/answer (RFC 3264, RFC 6337 §2) about one audio stream, and what else goes by RTP (oa_other.h).
  *
  * Its own machine: it knows which description is ours, which is theirs and whose turn it is, and refuses
- * what may not happen. It says what was agreed; it opens no socket. Other m= sections of an offer are
- * answered with port 0 and keep their place in every later offer (RFC 3264 §8).
+ * what may not happen. It says what was agreed; it opens no socket. Sections of an offer that nobody
+ * takes are answered with port 0 and keep their place in every later offer (RFC 3264 §8).
  *
  *   IDLE -> LOCAL_OFFER -> IDLE          (we offered, they answered)
  *   IDLE -> REMOTE_OFFER -> IDLE         (they offered, we answered)
@@ -15,6 +15,7 @@
 #include "base/rng.h"
 #include "sdp/oa_dtls.h"
 #include "sdp/oa_ice.h"
+#include "sdp/oa_other.h"
 #include "sdp/oa_secure.h"
 #include "sdp/sdp.h"
 
@@ -48,6 +49,8 @@ struct oa_local {             /* our side of the next description */
 	bool takes_ice;       /* where they offer it */
 	bool offers_ice;      /* an offer that begins a session has it, and the group of browsers (BUNDLE) */
 	bool to_browser;      /* which takes nothing but SRTP by DTLS: such an offer is of no other profile, unless OA_NEVER says otherwise */
+	unsigned nothers;     /* sections besides the audio */
+	const struct oa_other_local *others;
 	struct rng *rng;      /* for our keys; may be NULL with OA_NEVER and without ICE */
 };
 

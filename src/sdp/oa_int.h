@@ -16,7 +16,6 @@ struct payloads {
 };
 
 #define OA_SUITES 6
-#define OA_MID_MAX 32 /* RFC 8843 §15.2 would have 16 */
 
 struct oa_secure {                   /* where SRTP is offered or agreed */
 	bool has_key[OA_SUITES];
@@ -32,6 +31,10 @@ struct oa_exchange {                 /* an offer, until it is answered or withdr
 	enum sdp_dir offered_dir;
 	struct sdp *theirs;          /* or theirs, to be answered */
 	struct oa_agreed before;     /* what oa_rollback() goes back to */
+	struct oa_others *others;    /* theirs in their offer; what our offer may lead to; NULL: none */
+	struct oa_others *others_before;
+	bool has_others_before;
+	uint8_t noffered;            /* sections in our offer; 0: as many as there were */
 	bool was_complete;
 };
 
@@ -51,6 +54,7 @@ struct oa {
 	struct oa_secure *secure;    /* NULL: there is no SRTP with keys in descriptions */
 	struct oa_dtls_state *dtls;  /* NULL: nor by DTLS */
 	struct oa_ice_state *ice;    /* NULL: neither offered nor agreed so far */
+	struct oa_others *others;    /* sections besides the audio that are or were passed; NULL: there never were any */
 	char mid[OA_MID_MAX + 1];    /* of the audio section; "": it has no name */
 	bool is_bundled;             /* it is in a group (BUNDLE), alone */
 	uint8_t nknown;
@@ -76,6 +80,25 @@ void oa_set_state(struct oa *oa, enum oa_state state);
 /* Of their offer under way: no section is taken, all are kept in their places. -ENOMEM. */
 int oa_take_all_off(struct oa *oa);
 void oa_agree_nothing(struct oa *oa);
+
+/* The ways to say "send nowhere": RFC 3264 §8.4, its IPv6 twin, and the name RFC 6157 §5.1 gives. */
+bool oa_is_addr_null(struct str addr);
+/* An IP address or a host name, short enough to be kept, and nothing that could upset a log line. */
+bool oa_is_addr_usable(struct str addr);
+
+/* ---- oa_other.c ---- */
+
+int oa_others_take_offer(struct oa *oa);             /* in exchange->theirs. -ENOMEM */
+int oa_others_answer(struct oa *oa, const struct oa_local *l); /* before the answer is written. -ENOMEM */
+int oa_others_offer(struct oa *oa, const struct oa_local *l);  /* before an offer is written. -ENOMEM */
+int oa_others_take_answer(struct oa *oa, const struct sdp *s); /* which has as many sections as the offer. -ENOMEM */
+void oa_others_none(struct oa *oa);                  /* all are switched off */
+void oa_others_rollback(struct oa *oa);
+void oa_others_free(struct oa_others *list);
+/* False: it has nothing to say there, so the section is refused as it was. */
+bool oa_others_write(struct out *o, const struct oa *oa, const struct oa_local *l, unsigned section);
+/* Of a section that our offer under way has added, as oa_write_refusal(). */
+char *oa_others_refusal(const struct oa *oa, unsigned section);
 
 /* ---- oa_payloads.c: each fills *ps anew ---- */
 

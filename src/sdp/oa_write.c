@@ -1,4 +1,4 @@
-/* oa_write.c - descriptions of ours as text: the sections in their order, all refused but the audio's (RFC 3264 §6, §8; RFC 8866 §5). */
+/* oa_write.c - descriptions of ours as text: the sections in their order, all refused but the audio's and those that pass (RFC 3264 §6, §8; RFC 8866 §5). */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -80,7 +80,9 @@ static void write_body(struct out *o, const struct oa *oa, const struct oa_local
 	}
 	if (!oa->nsections && ps)
 		write_audio(o, oa, l, ps, dir);
-	for (unsigned i = 0; i < oa->nsections; i++) {
+	for (unsigned i = oa->nsections ? 0 : 1; i < oa->nsections || i < oa->exchange->noffered; i++) {
+		if (oa_others_write(o, oa, l, i))
+			continue;
 		if (i == oa->audio && ps)
 			write_audio(o, oa, l, ps, dir);
 		else if (i == oa->audio && section.n)

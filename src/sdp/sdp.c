@@ -307,6 +307,10 @@ static int parse_lines(struct sdp *s, struct session *ses, struct str text)
 		err = parse_line(s, ses, line.p[0], str_from_at(line, 2));
 		if (err)
 			return err;
+		if (line.p[0] == 'm')
+			s->media[s->nmedia - 1].lines = (struct str){ rest.p, 0 };
+		else if (s->nmedia)
+			s->media[s->nmedia - 1].lines.n = (size_t)(line.p + line.n - s->media[s->nmedia - 1].lines.p);
 	}
 	return ses->has_origin ? 0 : -EINVAL;
 }

@@ -39,6 +39,7 @@ struct sdp_media {
 	unsigned nformats, nattrs;
 	struct sdp_format *formats;
 	struct sdp_attr *attrs;
+	struct str lines;     /* all that follows its m= line, with their ends */
 	const struct sdp *session; /* whose section it is */
 };
 

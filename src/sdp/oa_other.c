@@ -1,0 +1,682 @@
+/* oa_other.c - sections besides the audio in offers and answers (see oa_other.h).
+ *
+ * Words are kept as text: the formats in the first line, then lines of the description, each with its CRLF. The state that an exchange
+ * would lead to is made beside the one that stands, so that an offer that fails leaves nothing behind.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sdp/oa_int.h"
+
+/* ---- words ---- */
+
+/* Attributes of the way, which is ours, or of somebody who isn't the far end of it; all others are the sender's own. */
+static const char *const of_the_way[] = {
+	"sendrecv", "sendonly", "recvonly", "inactive", "rtcp", "rtcp-mux", "rtcp-mux-only", "mid", "bundle-only", "crypto", "fingerprint", "setup",
+	"connection", "tls-id", "key-mgmt", "zrtp-hash", "candidate", "end-of-candidates", "remote-candidates", "curr", "des", "conf", "acap",
+	"tcap", "pcfg", "acfg", "csup", "creq", "source-filter", "nortpproxy",
+};
+
+/* And those that speak of one payload type. */
+static const char *const of_formats[] = { "rtpmap", "fmtp", "rtcp-fb", "imageattr" };
+
+static bool is_among(struct str name, const char *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_ieqz(name, list[i]))
+			return true;
+	return false;
+}
+
+static bool is_carried(struct str line)
+{
+	struct str rest = str_from_at(line, 2), name = str_cut(&rest, ':');
+
+	if (line.n < 3 || line.p[1] != '=')
+		return false;
+	for (size_t i = 0; i < line.n; i++)
+		if ((unsigned char)line.p[i] < ' ' && line.p[i] != '\t')
+			return false;
+	if (line.p[0] != 'a')
+		return line.p[0] == 'i' || line.p[0] == 'b';
+	return !is_among(name, of_the_way, ARRAY_LEN(of_the_way)) && !str_istarts(name, STR("ice-"));
+}
+
+static struct str next_line(struct str *rest)
+{
+	struct str line = str_cut(rest, '\n');
+
+	while (line.n && line.p[line.n - 1] == '\r')
+		line.n--;
+	return line;
+}
+
+static char *take_text(struct out *o)
+{
+	char *copy = out_ok(o) ? str_dup(out_view(o)) : NULL;
+
+	out_fini(o);
+	return copy;
+}
+
+/* NULL: too long, or no memory. */
+static char *words_of(const struct sdp_media *m)
+{
+	struct str rest = m->lines;
+	struct out o;
+
+	out_init_grow(&o, OA_OTHER_TEXT_MAX);
+	for (unsigned i = 0; i < m->nformats; i++) {
+		if (i)
+			out_chr(&o, ' ');
+		out_str(&o, m->formats[i].text);
+	}
+	out_z(&o, "\r\n");
+	while (rest.p) {
+		struct str line = next_line(&rest);
+
+		if (!is_carried(line))
+			continue;
+		out_str(&o, line);
+		out_z(&o, "\r\n");
+	}
+	return take_text(&o);
+}
+
+static struct str formats_of(const char *words)
+{
+	struct str rest = str_from(words);
+
+	return next_line(&rest);
+}
+
+static bool has_word(struct str list, struct str word)
+{
+	while (list.p)
+		if (str_eq(str_cut(&list, ' '), word))
+			return true;
+	return false;
+}
+
+/* "H264/90000" of a format; empty: it says nothing of it. */
+static struct str encoding_of(const char *words, struct str format)
+{
+	struct str rest = str_from(words);
+
+	while (rest.p) {
+		struct str line = next_line(&rest), name = str_cut(&line, ':'), number = str_cut(&line, ' ');
+
+		if (str_ieqz(name, "a=rtpmap") && str_eq(number, format))
+			return str_trim(line);
+	}
+	return STR_NULL;
+}
+
+/* Does this number mean the same in both? */
+static bool is_common(const char *a, const char *b, struct str format)
+{
+	return format.n && has_word(formats_of(a), format) && has_word(formats_of(b), format) &&
+	       str_ieq(encoding_of(a, format), encoding_of(b, format));
+}
+
+static bool has_common(const char *a, const char *b)
+{
+	struct str rest = formats_of(a);
+
+	while (rest.p)
+		if (is_common(a, b, str_cut(&rest, ' ')))
+			return true;
+	return false;
+}
+
+static bool has_all(const char *a, const char *of)
+{
+	struct str rest = formats_of(of);
+
+	while (rest.p)
+		if (!is_common(a, of, str_cut(&rest, ' ')))
+			return false;
+	return true;
+}
+
+/* A line about a format that is left out. */
+static bool is_about_other(struct str line, const char *words, const char *with)
+{
+	struct str name = str_cut(&line, ':'), format = str_cut(&line, ' ');
+
+	if (!str_istarts(name, STR("a=")) || !is_among(str_from_at(name, 2), of_formats, ARRAY_LEN(of_formats)))
+		return false;
+	return !str_eqz(format, "*") && !is_common(words, with, format);
+}
+
+/* Of ours what theirs have, too (RFC 3264 §6.1). NULL without memory. */
+static char *words_common(const char *words, const char *with)
+{
+	struct str rest = str_from(words), formats = next_line(&rest);
+	struct out o;
+	bool is_first = true;
+
+	out_init_grow(&o, OA_OTHER_TEXT_MAX);
+	while (formats.p) {
+		struct str format = str_cut(&formats, ' ');
+
+		if (!is_common(words, with, format))
+			continue;
+		if (!is_first)
+			out_chr(&o, ' ');
+		is_first = false;
+		out_str(&o, format);
+	}
+	out_z(&o, "\r\n");
+	while (rest.n) {
+		struct str line = next_line(&rest);
+
+		if (is_about_other(line, words, with))
+			continue;
+		out_str(&o, line);
+		out_z(&o, "\r\n");
+	}
+	return take_text(&o);
+}
+
+/* ---- the list ---- */
+
+void oa_others_free(struct oa_others *list)
+{
+	for (unsigned i = 0; list && i < list->n; i++) {
+		free(list->list[i].words);
+		free(list->list[i].told);
+	}
+	free(list);
+}
+
+static int set_text(char **text, const char *to)
+{
+	char *copy = to ? str_dup(str_from(to)) : NULL;
+
+	if (to && !copy)
+		return -ENOMEM;
+	free(*text);
+	*text = copy;
+	return 0;
+}
+
+static int others_copy(struct oa_others **out, const struct oa_others *from)
+{
+	struct oa_others *to = calloc(1, sizeof(*to));
+
+	if (!to)
+		return -ENOMEM;
+	for (unsigned i = 0; from && i < from->n; i++) {
+		struct oa_other *x = &to->list[to->n++];
+
+		*x = from->list[i];
+		x->words = x->told = NULL;
+		if (set_text(&x->words, from->list[i].words) == 0 && set_text(&x->told, from->list[i].told) == 0)
+			continue;
+		oa_others_free(to);
+		return -ENOMEM;
+	}
+	*out = to;
+	return 0;
+}
+
+static const struct oa_other *find(const struct oa_others *list, const char *type, unsigned nth)
+{
+	for (unsigned i = 0; list && i < list->n; i++)
+		if (list->list[i].nth == nth && !strcasecmp(list->list[i].type, type))
+			return &list->list[i];
+	return NULL;
+}
+
+static const struct oa_other *at_section(const struct oa_others *list, unsigned section)
+{
+	for (unsigned i = 0; list && i < list->n; i++)
+		if (list->list[i].section == section)
+			return &list->list[i];
+	return NULL;
+}
+
+const struct oa_others *oa_others(const struct oa *oa)
+{
+	return oa->state == OA_REMOTE_OFFER && oa->exchange->others ? oa->exchange->others : oa->others;
+}
+
+/* What was agreed on becomes what this exchange has led to so far. */
+static void replace(struct oa *oa, struct oa_others *with)
+{
+	if (oa->exchange->has_others_before) {
+		oa_others_free(oa->others);
+	} else {
+		oa->exchange->has_others_before = true;
+		oa->exchange->others_before = oa->others;
+	}
+	oa->others = with;
+}
+
+void oa_others_rollback(struct oa *oa)
+{
+	if (!oa->exchange->has_others_before)
+		return;
+	oa_others_free(oa->others);
+	oa->others = oa->exchange->others_before;
+	oa->exchange->others_before = NULL;
+	oa->exchange->has_others_before = false;
+}
+
+void oa_others_none(struct oa *oa)
+{
+	for (unsigned i = 0; oa->others && i < oa->others->n; i++) {
+		oa->others->list[i].is_on = false;
+		oa->others->list[i].flow = SDP_INACTIVE;
+	}
+}
+
+void oa_others_forget(struct oa *oa)
+{
+	for (unsigned i = 0; oa->others && i < oa->others->n; i++)
+		oa->others->list[i].is_refused = false;
+}
+
+/* ---- reading ---- */
+
+/* Of its type, among all that s has. */
+static unsigned nth_of(const struct sdp *s, unsigned index)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < index; i++)
+		n += str_ieq(s->media[i].type, s->media[index].type);
+	return n;
+}
+
+/* A second audio is mostly the first one in another profile: one of the two is meant. An image is a fax. */
+static bool may_be_other(const struct sdp_media *m)
+{
+	return m->type.n <= OA_TYPE_MAX && !str_ieqz(m->type, "audio") && !str_ieqz(m->type, "image");
+}
+
+static bool can_pass(const struct sdp_media *m)
+{
+	return m->port && oa_profile_of(m->proto) == OA_PROFILE_PLAIN && oa_is_addr_usable(m->addr);
+}
+
+static uint32_t clock_of(const struct sdp_media *m)
+{
+	if (m->nformats && m->formats[0].clock_hz)
+		return m->formats[0].clock_hz;
+	return str_ieqz(m->type, "video") ? 90000 : 0;
+}
+
+/* Where they are, and how. */
+static void take_way(struct oa_other *x, const struct sdp_media *m)
+{
+	size_t n = m->proto.n;
+
+	str_copy(m->addr, x->addr, sizeof(x->addr));
+	x->port = m->port;
+	x->rtcp_port = m->rtcp_port;
+	x->clock_hz = clock_of(m);
+	x->has_feedback = n && (m->proto.p[n - 1] == 'F' || m->proto.p[n - 1] == 'f');
+}
+
+/* What they would do: where nothing is to be sent to there is no wish to get it. */
+static enum sdp_dir dir_of(const struct sdp_media *m)
+{
+	return oa_is_addr_null(m->addr) ? m->dir & ~SDP_RECVONLY : m->dir;
+}
+
+static int read_offered(struct oa_others *list, const struct oa_others *before, const struct sdp *s, unsigned i)
+{
+	const struct sdp_media *m = &s->media[i];
+	const struct oa_other *old;
+	struct oa_other *x;
+	char type[OA_TYPE_MAX + 1];
+
+	str_copy(m->type, type, sizeof(type));
+	old = find(before, type, nth_of(s, i));
+	if (list->n == OA_OTHERS_MAX || (!old && !can_pass(m)))
+		return 0;
+	x = &list->list[list->n];
+	*x = (struct oa_other){ .nth = (uint8_t)nth_of(s, i), .section = (uint8_t)i, .dir = dir_of(m) };
+	memcpy(x->type, type, sizeof(type));
+	str_copy(oa_group_mid(m), x->mid, sizeof(x->mid));
+	x->words = can_pass(m) ? words_of(m) : NULL;
+	x->is_wanted = x->words != NULL;
+	x->is_refused = !x->words;
+	if (x->is_wanted)
+		take_way(x, m);
+	list->n++;
+	return x->is_wanted && old ? set_text(&x->told, old->told) : 0;
+}
+
+int oa_others_take_offer(struct oa *oa)
+{
+	const struct sdp *s = oa_theirs(oa);
+	struct oa_others *list;
+
+	if (s->nmedia < 2 && !oa->others)
+		return 0;
+	list = calloc(1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	for (unsigned i = 0; i < s->nmedia; i++) {
+		if (!may_be_other(&s->media[i]) || read_offered(list, oa->others, s, i) == 0)
+			continue;
+		oa_others_free(list);
+		return -ENOMEM;
+	}
+	if (!list->n && !oa->others) {
+		oa_others_free(list);
+		list = NULL;
+	}
+	oa->exchange->others = list;
+	return 0;
+}
+
+/* ---- what is to be said ---- */
+
+static bool is_wished(const struct oa *oa, const struct oa_other *x, const struct oa_other *of_partner)
+{
+	if (!of_partner->is_wanted)
+		return false;
+	return oa->state == OA_REMOTE_OFFER ? x && x->is_wanted : !x || !x->is_refused;
+}
+
+unsigned oa_others_wish(const struct oa *oa, const struct oa *partner, struct oa_other_local out[OA_OTHERS_MAX])
+{
+	const struct oa_others *from = partner ? oa_others(partner) : NULL;
+	unsigned n = 0;
+
+	for (unsigned i = 0; from && i < from->n; i++) {
+		const struct oa_other *p = &from->list[i], *x = find(oa_others(oa), p->type, p->nth);
+
+		if (is_wished(oa, x, p))
+			out[n++] = (struct oa_other_local){ .type = p->type, .nth = p->nth, .dir = p->dir, .has_feedback = p->has_feedback, .words = p->words };
+	}
+	return n;
+}
+
+bool oa_others_are_stale(const struct oa *oa, const struct oa *partner)
+{
+	struct oa_other_local wish[OA_OTHERS_MAX];
+	unsigned n = oa_others_wish(oa, partner, wish), non = 0;
+
+	for (unsigned i = 0; oa->others && i < oa->others->n; i++)
+		non += oa->others->list[i].is_on;
+	if (n != non)
+		return true;
+	for (unsigned i = 0; i < n; i++) {
+		const struct oa_other *x = find(oa->others, wish[i].type, wish[i].nth);
+
+		if (!x || !x->is_on || !has_all(wish[i].words, x->told) || ((wish[i].dir ^ x->told_dir) & sdp_dir_reverse(x->dir)))
+			return true;
+	}
+	return false;
+}
+
+bool oa_others_are_open(const struct oa *oa, const struct oa *partner)
+{
+	const struct oa_others *offered = oa->state == OA_REMOTE_OFFER ? oa->exchange->others : NULL;
+
+	for (unsigned i = 0; offered && i < offered->n; i++) {
+		const struct oa_other *x = &offered->list[i], *p = find(oa_others(partner), x->type, x->nth);
+
+		if (x->is_wanted && (!p || !p->is_wanted || !has_common(x->words, p->words)))
+			return true;
+	}
+	return false;
+}
+
+static const struct oa_other_local *find_local(const struct oa_local *l, const char *type, unsigned nth)
+{
+	for (unsigned i = 0; i < l->nothers; i++)
+		if (l->others[i].nth == nth && !strcasecmp(l->others[i].type, type))
+			return &l->others[i];
+	return NULL;
+}
+
+/* ---- our answer ---- */
+
+static int answer_one(struct oa_other *x, const struct sdp_media *m, const struct oa_other_local *l)
+{
+	char *told;
+
+	x->is_on = false;
+	x->flow = SDP_INACTIVE;
+	if (!x->is_wanted || !l || !has_common(l->words, x->words))
+		return 0;
+	told = words_common(l->words, x->words);
+	if (!told)
+		return -ENOMEM;
+	free(x->told);
+	x->told = told;
+	x->is_on = true;
+	x->rtcp_mux = m->rtcp_mux;
+	x->flow = x->told_dir = l->dir & sdp_dir_reverse(x->dir);
+	return 0;
+}
+
+int oa_others_answer(struct oa *oa, const struct oa_local *l)
+{
+	struct oa_others *list = oa->exchange->others;
+
+	for (unsigned i = 0; list && i < list->n; i++) {
+		struct oa_other *x = &list->list[i];
+		int err = answer_one(x, &oa_theirs(oa)->media[x->section], find_local(l, x->type, x->nth));
+
+		if (err)
+			return err;
+	}
+	if (list)
+		replace(oa, list);
+	oa->exchange->others = NULL;
+	return 0;
+}
+
+/* ---- our offer ---- */
+
+/* "m=video 0 ..." is of type video. */
+static bool is_of_type(const char *section, const char *type)
+{
+	size_t n = strlen(type);
+
+	return !strncasecmp(section + 2, type, n) && section[2 + n] == ' ';
+}
+
+/* The place of the nth of a type; nsections: there is none yet. n: how many there are before it. */
+static unsigned place_of(const struct oa *oa, const struct oa_others *list, unsigned total, const char *type, unsigned nth)
+{
+	for (unsigned i = 0, n = 0; i < total; i++) {
+		const struct oa_other *x = at_section(list, i);
+		bool is_type = x ? !strcasecmp(x->type, type) : i < oa->nsections && is_of_type(oa->sections[i], type);
+
+		if (is_type && i != oa->audio && n++ == nth)
+			return i;
+	}
+	return total;
+}
+
+static unsigned count_of(const struct oa *oa, const struct oa_others *list, unsigned total, const char *type)
+{
+	unsigned n = 0;
+
+	while (place_of(oa, list, total, type, n) < total)
+		n++;
+	return n;
+}
+
+/* One for l, in a place of its own after those that there are; those of its type that would be before it come first, switched off. -E2BIG. */
+static int append(struct oa *oa, struct oa_others *list, const struct oa_other_local *l)
+{
+	unsigned n = count_of(oa, list, oa->exchange->noffered, l->type);
+
+	for (; n <= l->nth; n++) {
+		struct oa_other *x = &list->list[list->n];
+
+		if (list->n == OA_OTHERS_MAX || oa->exchange->noffered == SDP_MEDIA_MAX)
+			return -E2BIG;
+		*x = (struct oa_other){ .nth = (uint8_t)n, .section = (uint8_t)oa->exchange->noffered++, .dir = SDP_SENDRECV,
+					.has_feedback = l->has_feedback };
+		str_copy(str_from(l->type), x->type, sizeof(x->type));
+		list->n++;
+		if (set_text(&x->told, l->words) != 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Of a section that is written off. */
+static struct str mid_of(const char *section)
+{
+	const char *at = strstr(section, "\na=mid:");
+	struct str rest = at ? str_from(at + strlen("\na=mid:")) : STR_NULL;
+
+	return next_line(&rest);
+}
+
+/* One that isn't kept yet, or not any more, in a place that there is. */
+static int begin(struct oa *oa, struct oa_others *list, const struct oa_other_local *l)
+{
+	unsigned place = place_of(oa, list, oa->exchange->noffered, l->type, l->nth);
+	struct oa_other *x = &list->list[list->n];
+
+	if (place == oa->exchange->noffered)
+		return append(oa, list, l);
+	if (list->n == OA_OTHERS_MAX)
+		return -E2BIG;
+	*x = (struct oa_other){ .nth = l->nth, .section = (uint8_t)place, .dir = SDP_SENDRECV };
+	str_copy(str_from(l->type), x->type, sizeof(x->type));
+	str_copy(mid_of(oa->sections[place]), x->mid, sizeof(x->mid));
+	list->n++;
+	return 0;
+}
+
+static int offer_one(struct oa *oa, struct oa_others *list, const struct oa_other_local *l)
+{
+	struct oa_other *x = (struct oa_other *)find(list, l->type, l->nth);
+	int err = x ? 0 : begin(oa, list, l);
+
+	if (err)
+		return err == -E2BIG ? 0 : err; /* there is no place for it: it isn't offered */
+	x = (struct oa_other *)find(list, l->type, l->nth);
+	x->is_offered = true;
+	x->has_feedback = l->has_feedback;
+	x->told_dir = l->dir;
+	return set_text(&x->told, l->words);
+}
+
+int oa_others_offer(struct oa *oa, const struct oa_local *l)
+{
+	struct oa_others *list;
+	int err;
+
+	oa->exchange->noffered = oa->nsections ? oa->nsections : 1;
+	if (!oa->others && !l->nothers)
+		return 0;
+	err = others_copy(&list, oa->others);
+	if (err)
+		return err;
+	for (unsigned i = 0; i < list->n; i++)
+		list->list[i].is_offered = false;
+	oa->exchange->others = list;
+	for (unsigned i = 0; !err && i < l->nothers; i++)
+		err = offer_one(oa, list, &l->others[i]);
+	return err;
+}
+
+static void take_one(struct oa_other *x, const struct sdp_media *m)
+{
+	enum sdp_dir allowed = sdp_dir_reverse(x->told_dir);
+	char *words;
+
+	x->is_on = false;
+	x->flow = SDP_INACTIVE;
+	if (!x->is_offered)
+		return;
+	x->is_offered = false;
+	words = can_pass(m) && str_ieqz(m->type, x->type) ? words_of(m) : NULL;
+	x->is_wanted = x->is_on = words != NULL;
+	x->is_refused = !words;
+	if (!words)
+		return;
+	free(x->words);
+	x->words = words;
+	x->flow = x->told_dir & sdp_dir_reverse(dir_of(m));
+	/* What our offer didn't allow they couldn't say. */
+	x->dir = (dir_of(m) & allowed) | (x->dir & ~allowed & SDP_SENDRECV);
+	take_way(x, m);
+	x->rtcp_mux = x->rtcp_mux && m->rtcp_mux;
+}
+
+int oa_others_take_answer(struct oa *oa, const struct sdp *s)
+{
+	struct oa_others *list;
+	int err;
+
+	if (!oa->exchange->others)
+		return 0;
+	err = others_copy(&list, oa->exchange->others);
+	if (err)
+		return err;
+	for (unsigned i = 0; i < list->n; i++)
+		take_one(&list->list[i], &s->media[list->list[i].section]);
+	replace(oa, list);
+	return 0;
+}
+
+/* ---- writing ---- */
+
+/* RTP/AVP or what they have offered, formats, lines. */
+static void write_on(struct out *o, const struct oa *oa, const struct oa_other *x, const struct oa_other_local *l)
+{
+	const struct sdp *theirs = oa_theirs(oa);
+	struct str rest = str_from(x->told), formats = next_line(&rest);
+
+	out_fmt(o, "m=%s %u ", x->type, l->port);
+	if (theirs)
+		out_str(o, theirs->media[x->section].proto);
+	else
+		out_z(o, x->has_feedback ? "RTP/AVPF" : "RTP/AVP");
+	out_chr(o, ' ');
+	out_str(o, formats);
+	out_z(o, "\r\n");
+	out_str(o, rest);
+	oa_group_write(o, str_from(x->mid));
+	if (l->rtcp_port != l->port + 1)
+		out_fmt(o, "a=rtcp:%u\r\n", l->rtcp_port);
+	if (x->rtcp_mux)
+		out_z(o, "a=rtcp-mux\r\n");
+	out_fmt(o, "a=%s\r\n", sdp_dir_name(x->told_dir));
+}
+
+static void write_off(struct out *o, const struct oa_other *x)
+{
+	struct str formats = formats_of(x->told);
+
+	out_fmt(o, "m=%s 0 %s %.*s\r\n", x->type, x->has_feedback ? "RTP/AVPF" : "RTP/AVP", STR_ARG(formats));
+}
+
+bool oa_others_write(struct out *o, const struct oa *oa, const struct oa_local *l, unsigned section)
+{
+	bool is_offer = !oa_theirs(oa);
+	const struct oa_other *x = at_section(is_offer ? oa->exchange->others : oa->others, section);
+	const struct oa_other_local *local = x && (is_offer ? x->is_offered : x->is_on) ? find_local(l, x->type, x->nth) : NULL;
+
+	if (local)
+		write_on(o, oa, x, local);
+	else if (x && section >= oa->nsections)
+		write_off(o, x);
+	return local || (x && section >= oa->nsections);
+}
+
+char *oa_others_refusal(const struct oa *oa, unsigned section)
+{
+	const struct oa_other *x = at_section(oa->exchange->others, section);
+	struct out o;
+
+	out_init_grow(&o, OA_OTHER_TEXT_MAX + 128);
+	if (x)
+		write_off(&o, x);
+	return take_text(&o);
+}
