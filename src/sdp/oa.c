@@ -501,13 +501,14 @@ int oa_decline(struct oa *oa, const struct oa_local *l, struct out *o)
 
 /* ---- their answer ---- */
 
-/* The section of s that answers our audio; -EINVAL when s doesn't answer our offer (RFC 3264 §6). */
+/* The section of s that answers our audio; -EINVAL when s doesn't answer our offer (RFC 3264 §6). Some that only know sound leave out what
+ * comes behind it: that is refused. */
 static int find_answer(const struct oa *oa, const struct sdp *s, const struct sdp_media **out)
 {
 	const struct sdp_media *m;
 	unsigned audio = oa->nsections ? oa->audio : 0;
 
-	if (s->nmedia != (oa->exchange->noffered ? oa->exchange->noffered : oa->nsections))
+	if (s->nmedia > (oa->exchange->noffered ? oa->exchange->noffered : oa->nsections) || s->nmedia <= audio)
 		return -EINVAL;
 	m = &s->media[audio];
 	if (!is_audio(m) || (m->port && !is_rtp(m)))

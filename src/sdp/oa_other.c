@@ -611,6 +611,7 @@ static void take_one(struct oa_other *x, const struct sdp_media *m)
 
 int oa_others_take_answer(struct oa *oa, const struct sdp *s)
 {
+	static const struct sdp_media absent; /* port 0 */
 	struct oa_others *list;
 	int err;
 
@@ -620,7 +621,7 @@ int oa_others_take_answer(struct oa *oa, const struct sdp *s)
 	if (err)
 		return err;
 	for (unsigned i = 0; i < list->n; i++)
-		take_one(&list->list[i], &s->media[list->list[i].section]);
+		take_one(&list->list[i], list->list[i].section < s->nmedia ? &s->media[list->list[i].section] : &absent);
 	replace(oa, list);
 	return 0;
 }

@@ -115,9 +115,9 @@ def until_it_passes(here, to, there):
     """The media thread hears of an answer a moment later than who is told by the 200."""
     start = len(there.received)
     for seq in range(100):
-        here.socket.sendto(struct.pack("!BBHII", 0x80, 96, seq, 1, 2) + b"probe", to)
+        here.socket.sendto(struct.pack("!BBHII", 0x80, 96, seq, 1, 2) + b"probe %d" % seq, to)
         with there.lock:
-            if there.lock.wait_for(lambda: len(there.received) > start, 0.05):
+            if there.lock.wait_for(lambda: len(there.received) > start and there.received[-1].payload == b"probe %d" % seq, 0.1):  # noqa: B023
                 return
     raise AssertionError("nothing comes")
 
@@ -140,6 +140,8 @@ def test_words_and_packets_pass_both_ways(office):
         assert only(ok)[2:] == ("RTP/AVPF", "96", [*H264, *FEEDBACK[:1], "a=sendrecv"])
         to_a, to_b = address(ok), address(invite)
         assert to_a[0] == office.addr and to_a[1] != to_b[1]
+        until_it_passes(a.sight, to_a, b.sight)
+        until_it_passes(b.sight, to_b, a.sight)
         assert passes(a.sight, to_a, b.sight) == to_b
         assert passes(b.sight, to_b, a.sight) == to_a
         # A picture is asked for anew, by a report that names the source that was seen (RFC 4585 section 6.3.1; RFC 5104 section 4.3.1).
@@ -150,7 +152,7 @@ def test_words_and_packets_pass_both_ways(office):
         a.sound.start((office.addr, int(only(ok, "audio")[1])))
         b.sound.wait_received(5)                                             # and the sound as ever
         end(a, b)
-    office.wait_log(r"media=video ended received=2 sent=2 lost=0")
+    office.wait_log(r"media=video ended received=([3-9]|\d\d+) sent=([3-9]|\d\d+) lost=0")
 
 
 def test_who_has_no_video_refuses_it_in_its_place(office):
@@ -192,6 +194,7 @@ def test_added_later_the_other_side_is_asked_first(office, by_caller):
         assert only(ok)[3] == "96"
         until_it_passes(here.sight, address(ok), there.sight)
         passes(here.sight, address(ok), there.sight)
+        until_it_passes(there.sight, address(invite), here.sight)
         passes(there.sight, address(invite), here.sight)
         # Away again: the other one's camera isn't left on.
         assert only(here.offer(["m=video 0 RTP/AVP 96"]))[1] == "0"
@@ -253,6 +256,7 @@ def test_refresh_keeps_all_as_it_is(office):
         again = a.offer(a.video())
         assert again == ok
         b.phone.expect_none()
+        until_it_passes(a.sight, address(ok), b.sight)
         passes(a.sight, address(ok), b.sight)
         end(a, b)
 
