@@ -22,6 +22,7 @@
 #include "base/pace.h"
 #include "call/calls.h"
 #include "call/app.h"
+#include "call/control.h"
 #include "config.h"
 #include "presence/presence.h"
 #include "registrar/bans.h"
@@ -70,6 +71,7 @@ struct pbx {
 	struct outgoing *outgoing;
 	struct qualify *qualify;
 	struct calls *calls;
+	struct commands *commands;
 	struct directory_watcher watcher;
 	uv_signal_t sigint, sigterm, sigusr1;
 	uv_timer_t ready, trim;
@@ -171,6 +173,7 @@ static void on_db_closed(void *arg)
 	sip_ua_close(p->ua);
 	presence_free(p->presence);
 	calls_free(p->calls);
+	commands_free(p->commands);
 	digest_server_free(p->digest);
 	resolver_close(p->resolver);
 	pace_close(p->pace);
@@ -240,6 +243,8 @@ static void stop(struct pbx *p)
 	timer_start(p->timers, &p->stop_timer, STOP_MAX_MS);
 	timer_stop(p->timers, &p->seen);
 	db_query(p->db, "SELECT pbx.node_stops($1)", 1, (struct db_param[]){ DB_TEXT(p->config.node) }, NULL, NULL);
+	if (p->commands)
+		commands_stop(p->commands);
 	p->stopping = 2;
 	if (p->outgoing)
 		outgoing_stop(p->outgoing, on_stopped, p);
@@ -412,6 +417,11 @@ static int make_rest(struct pbx *p)
 			.recordings = p->recordings_dir, .node = p->config.node, .max_calls = p->config.max_calls,
 			.media_timeout_s = p->config.media_timeout_s, .media_hold_timeout_s = p->config.media_hold_timeout_s });
 	if (!err)
+		err = commands_new(&p->commands, &(struct commands_params){
+			.db = p->db, .timers = p->timers, .rng = &p->rng, .log = &p->log, .node = p->config.node });
+	if (!err)
+		control_begin(p->calls, p->commands);
+	if (!err)
 		err = presence_new(&p->presence, &(struct presence_params){
 			.ua = p->ua, .directory = p->directory, .db = p->db, .outbox = p->outbox, .auth = &p->auth, .calls = p->calls,
 			.registrar = p->registrar, .outgoing = p->outgoing, .plan = p->plan, .timers = p->timers, .clock = &clock_system, .rng = &p->rng,
@@ -435,6 +445,7 @@ static void on_seen(void *arg)
 	struct pbx *p = arg;
 
 	db_query(p->db, "SELECT pbx.node_seen($1)", 1, (struct db_param[]){ DB_TEXT(p->config.node) }, NULL, NULL);
+	db_query(p->db, "SELECT pbx.command_forsake()", 0, NULL, NULL, NULL);
 	timer_start(p->timers, &p->seen, SEEN_MS);
 }
 
@@ -463,6 +474,7 @@ static void on_ready_poll(uv_timer_t *timer)
 	print_addresses(&p->config.listeners);
 	printf("\n");
 	fflush(stdout);
+	commands_start(p->commands);
 }
 
 static void on_change(const char *table, const char *key, void *arg)

@@ -43,8 +43,7 @@ bool admission_take_limit(struct calls *cs, const struct auth_identity *who, boo
 	return usage_take(cs, out, who->domain, key, trunk->call_limit);
 }
 
-/* Counted where there is a limit. */
-static bool take_domain_limit(struct call *call)
+bool admission_take_domain_limit(struct call *call)
 {
 	const struct dir_domain *domain;
 
@@ -148,7 +147,7 @@ struct refusal admission_check(struct call *call, const struct sip_msg *m, struc
 			decided(call, DECISION_EMERGENCY, call->number, call->context, NULL);
 		}
 	}
-	if (!take_domain_limit(call)) {
+	if (!admission_take_domain_limit(call)) {
 		note_domain_limit(call);
 		return (struct refusal){ .status = 486, .hdrs = "Reason: SIP;cause=486;text=\"Call limit of the domain reached\", Q.850;cause=34\r\n" };
 	}

@@ -10,6 +10,8 @@ struct refusal { int status; const char *hdrs, *why; }; /* status 0: go on; hdrs
 
 /* A call that isn't there yet, by its request: is an emergency number dialled? Then no limit of the server holds. */
 bool admission_is_urgent(const struct calls *cs, const struct sip_msg *m);
+/* Counts a call against its domain's limit, where it has one. false: it is reached. */
+bool admission_take_domain_limit(struct call *call);
 /* Of a call with caller, domain and number: sets its is_emergency, context and target, and counts it. *usage is the caller's leg's, NULL when
  * nothing is to be kept. */
 struct refusal admission_check(struct call *call, const struct sip_msg *m, struct usage **usage);

@@ -165,6 +165,7 @@ struct app_record_wish {
 	const char *action;
 	bool is_early;                /* from the moment that the caller is answered, not only while he talks to somebody */
 	const char *beep;             /* none, once, or each so many seconds, 5 to 3600; NULL: as the domain's row says */
+	const char *by;               /* static; NULL: a step */
 };
 int app_record_call(struct call *call, const struct app_record_wish *wish);
 /* Gives a recording up: removes file and side file. */

@@ -10,6 +10,7 @@
 #include "call/admission.h"
 #include "call/decision.h"
 #include "call/leg_int.h"
+#include "call/originate.h"
 #include "base/log.h"
 
 int64_t call_now_ms(const struct call *call)
@@ -229,13 +230,14 @@ static void tell_refusal(struct call *call)
 static void run_call(void *arg)
 {
 	struct call *call = arg;
-	enum app_result r = referral_is_call_back(call) ? referral_call_back(call) :
+	enum app_result r = call->is_originated ? originate_run(call) : referral_is_call_back(call) ? referral_call_back(call) :
 			    steps_run(call, call->context, call->target ? call->target : call->number);
 
 	if (call->transfer_in)
 		r = transfer_conclude(call, r);
 	transfer_release(call);
 	call_set_result(call, r);
+	originate_over(call, r);
 	for (struct leg *leg = call->legs, *next; leg; leg = next) {
 		next = leg->next;
 		referral_fail(leg, 487);
@@ -265,6 +267,7 @@ void call_answered(struct call *call)
 	call->calls->n.answered++;
 	live_call(call);
 	record_answered(call);
+	originate_answered(call);
 }
 
 bool call_is_overdue(const struct call *call)
@@ -428,9 +431,9 @@ void call_take_hops(struct call *call, const struct sip_msg *m)
 {
 	uint32_t n;
 
-	call->max_forwards = m->max_forwards < 0 ? 70 : (uint8_t)m->max_forwards;
+	call->max_forwards = !m || m->max_forwards < 0 ? 70 : (uint8_t)m->max_forwards;
 	call->max_breadth = MAX_BREADTH;
-	call->is_breadth_given = str_to_u32(sip_msg_value_by_name(m, "Max-Breadth"), UINT16_MAX, &n) == 0;
+	call->is_breadth_given = m && str_to_u32(sip_msg_value_by_name(m, "Max-Breadth"), UINT16_MAX, &n) == 0;
 	if (call->is_breadth_given && n < MAX_BREADTH)
 		call->max_breadth = (uint16_t)n;
 }

@@ -24,6 +24,7 @@
 #define CALL_ID_LEN 36
 #define REASON_MAX 256        /* of Reason values that pass */
 
+struct command;
 struct redirects;
 struct transfer;
 struct referral;              /* a REFER that waits, referral.c */
@@ -276,6 +277,7 @@ struct call {
 	struct recording *recording;  /* call_record.c; NULL: it isn't recorded */
 	enum { RECORD_BY_POLICY, RECORD_WANTED, RECORD_UNWANTED } record_wish;
 	bool record_is_early;         /* not only while it talks to somebody */
+	const char *record_by;        /* who wanted it: "step", "command"; NULL: nobody. Static */
 	int record_beep_s;            /* as in stream_beep(), or one of RECORD_BEEP_... */
 
 	/* The running step. */
@@ -295,6 +297,11 @@ struct call {
 	struct usage *domain_usage;   /* NULL: its domain has no limit */
 	char *target;                 /* where the public number that was called leads; NULL: number is dialled */
 	bool is_emergency;            /* no limit holds it back */
+
+	/* Made by command (originate.h). */
+	struct command *command;      /* that hasn't come to its end; NULL: none */
+	bool is_originated;
+	uint32_t originate_ring_s;
 
 	/* For the final answer and the record. */
 	uint8_t max_forwards;         /* of the caller's INVITE */
@@ -318,7 +325,7 @@ struct call {
 };
 
 struct call *call_new(struct calls *cs, const struct auth_identity *who);
-/* How far it may go on, by the request that makes it. */
+/* How far it may go on, by the request that makes it; NULL: there was none. */
 void call_take_hops(struct call *call, const struct sip_msg *m);
 /* The one phone that a GRUU of the domain means; nothing if uri is none. A status to refuse with, or 0. */
 int call_take_gruu(struct call *call, const struct sip_uri *uri);
@@ -391,6 +398,7 @@ struct call_transfer {
 	const char *referrer;     /* number that a trusted trunk names in Referred-By; NULL: who is at the far end of by */
 	struct str replaces;      /* Replaces header for whom it rings; empty: none */
 	bool is_late;             /* by asked before the two were joined: he may be unanswered or gone */
+	struct command *command;  /* that wants it, not by, though he waits for what comes of it; taken over on success. NULL: none */
 };
 /* The leg becomes the caller of a new call, which runs the route of number; if it still rings at `by`, who alone is called, that is its
  * caller, unanswered. -EACCES: there is none in that context, or it isn't

@@ -146,7 +146,7 @@ static void joined_again(struct recording *r)
 void record_answered(struct call *call)
 {
 	if (!call->recording && call->record_wish == RECORD_WANTED && call->record_is_early)
-		begin(call, "step");
+		begin(call, call->record_by);
 	else if (call->recording)
 		update(call->recording);
 }
@@ -158,7 +158,7 @@ void record_joined(struct call *call)
 	if (call->recording) {
 		joined_again(call->recording);
 	} else if (call->record_wish == RECORD_WANTED) {
-		begin(call, "step");
+		begin(call, call->record_by);
 	} else if (call->record_wish == RECORD_BY_POLICY &&
 		   (is_policy_of(call->caller_leg, true) || is_policy_of(call->callee_leg, false))) {
 		begin(call, "policy");
@@ -194,6 +194,7 @@ void record_moved(struct call *from, struct call *to)
 	r->call = to;
 	to->recording = r;
 	to->record_wish = from->record_wish;
+	to->record_by = from->record_by;
 	to->record_beep_s = from->record_beep_s;
 	record_file_log(r, "goes on here");
 }
@@ -254,7 +255,7 @@ static void want(struct call *call)
 		set_paused(r, false);
 		update(r);
 	} else if (call->record_is_early && call->caller_leg->state == LEG_ANSWERED) {
-		begin(call, "step");
+		begin(call, call->record_by);
 	} else {
 		record_joined(call);
 	}
@@ -269,6 +270,7 @@ int app_record_call(struct call *call, const struct app_record_wish *wish)
 		return -EINVAL;
 	if (!strcmp(action, "start")) {
 		call->record_is_early = wish->is_early;
+		call->record_by = wish->by ? wish->by : "step";
 		want(call);
 	} else if (!strcmp(action, "stop")) {
 		call->record_wish = RECORD_UNWANTED;

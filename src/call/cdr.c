@@ -18,6 +18,12 @@ static void write_media(struct out *o, const struct leg *leg)
 	live_write_media(o, &leg->stats);
 }
 
+/* For the caller of a call made by command, until he was there. */
+static bool is_stand_in(const struct leg *leg)
+{
+	return leg->call->is_originated && leg->has_left && !leg->moved_to[0];
+}
+
 static void write_leg(struct out *o, const struct leg *leg)
 {
 	out_chr(o, '{');
@@ -113,10 +119,13 @@ void cdr_write(struct call *call)
 	decisions_print(&o, call);
 	out_z(&o, "\"legs\":[");
 	for (const struct leg *leg = call->legs; leg; leg = leg->next) {
+		if (is_stand_in(leg))
+			continue;
 		write_leg(&o, leg);
-		if (leg->next)
-			out_chr(&o, ',');
+		out_chr(&o, ',');
 	}
+	if (out_ok(&o) && o.p[o.len - 1] == ',')
+		o.len--;
 	out_z(&o, "]}");
 	out_chr(&o, '\0');
 	log_ended(call, result);

@@ -5,6 +5,7 @@
  */
 #define LOG_MODULE "dial"
 #include "call/dial_int.h"
+#include "call/originate.h"
 
 #define ELSEWHERE "SIP;cause=200;text=\"Call completed elsewhere\""
 #define CLEARING  "Q.850;cause=16;text=\"Normal call clearing\""
@@ -202,6 +203,8 @@ static enum app_result talk(struct dial *d, struct leg *callee)
 {
 	struct call *call = d->call;
 
+	if (call->is_originated && call->caller_leg->has_left)
+		return originate_take(call, callee);
 	if (join_or_send_on(d, callee) != 0)
 		return APP_HANGUP;
 	for (;;) {

@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "call/command.h"
 #include "call/decision.h"
 #include "call/leg_int.h"
 #include "base/log.h"
@@ -37,6 +38,8 @@ struct transfer {
 	bool keeps_caller;           /* the transferor is from's caller, its callee has left; else the other way */
 	struct refer *refer;         /* NULL: nobody is told, or all is said */
 	int told;
+	bool is_command;             /* wanted by one, not by the transferor */
+	struct command *command;     /* not told of the end yet; NULL: none */
 	char by[64];                 /* number that is called back; "": none could be */
 	char *referred_by;           /* user part */
 	unsigned privacy;            /* that he asked for */
@@ -110,9 +113,11 @@ static void transfer_begin(struct transfer *t, const struct call_transfer *p, st
 	const struct dir_domain *domain;
 
 	t->refer = p->refer;
+	t->is_command = p->command != NULL;
+	t->command = p->command;
 	t->to = to;
 	to->transfer_in = t;
-	if (p->by && !p->by->has_left)
+	if (p->by && !p->by->has_left && !p->command)
 		text_keep(&to->transferred_by, p->by->peer);
 	if (p->by && !p->by->has_left && !is_deflected(p)) {
 		t->from = from;
@@ -139,12 +144,25 @@ static void tell(struct transfer *t, int status)
 	t->refer = NULL;
 }
 
+static void tell_command(struct transfer *t, int status)
+{
+	struct command *c = t->command;
+
+	t->command = NULL;
+	if (c && status < 300)
+		command_done(c, "answered in call %s", t->to->id);
+	else if (c)
+		command_fail(c, app_result_name(result_of_status(status)), "%d, %s", status,
+			     t->state == TRANSFER_RETURNED ? "they talk again" : "and it has ended");
+}
+
 static void set_state(struct transfer *t, enum transfer_state state, int status)
 {
 	if (t->state != TRANSFER_PENDING)
 		return;
 	t->state = state;
 	tell(t, status);
+	tell_command(t, status);
 	if (t->from)
 		call_wake(t->from);
 }
@@ -215,7 +233,7 @@ static void print_referrer(const struct leg *leg, struct out *o, const char *hos
 void transfer_print_headers(const struct leg *leg, const struct leg *referrer, struct out *o, const char *host)
 {
 	const struct transfer *t = leg->call->transfer_in;
-	bool is_transferred = t && t->state != TRANSFER_OVER;
+	bool is_transferred = t && t->state != TRANSFER_OVER && !t->is_command;
 
 	if (referrer)
 		print_referrer(leg, o, host, referrer->peer, referrer->number, referrer->told.who.privacy);
@@ -291,7 +309,7 @@ static bool is_of_class(const struct call_transfer *p)
 {
 	struct auth_identity who;
 
-	if (!p->by)
+	if (!p->by || p->command)
 		return p->context[0] != '\0';
 	leg_identity(p->by, &who);
 	return who.context[0] && !strcmp(who.context, p->context);
@@ -415,7 +433,7 @@ bool transfer_await(struct call *call)
 	while (t->state == TRANSFER_PENDING && transferor(t))
 		call_wait(call, UINT64_MAX);
 	until = call_deadline(call, TRANSFER_LINGER_MS);
-	while (t->state == TRANSFER_DONE && transferor(t) && call_wait(call, until) != -ETIMEDOUT)
+	while (t->state == TRANSFER_DONE && !t->is_command && transferor(t) && call_wait(call, until) != -ETIMEDOUT)
 		;
 	is_back = t->state == TRANSFER_RETURNED;
 	leg = transferor(t);

@@ -36,7 +36,7 @@ $$, 'no column that holds a hash or a password is read by anybody');
 
 -- functions that run with their owner's rights are few, and known
 SELECT bag_eq($$ SELECT p.oid::regprocedure::text FROM pg_proc AS p WHERE p.pronamespace = 'pbx'::regnamespace AND p.prosecdef $$,
-	ARRAY['pbx.audit_note()', 'pbx.change_note()', 'pbx.change_publish()', 'pbx.event_publish()', 'pbx.event_of_row()', 'pbx.event_of_binding()',
+	ARRAY['pbx.audit_note()', 'pbx.change_note()', 'pbx.change_publish()', 'pbx.command_publish()', 'pbx.event_publish()', 'pbx.event_of_row()', 'pbx.event_of_binding()',
 	'pbx.recheck_note()', 'pbx.recheck_run()', 'pbx.without_secret()', 'pbx.weak_secret()',
 	'pbx.create_domain(text,text,text,text,text,text,integer,text[])', 'pbx.drop_domain(text,boolean)'],
 	'functions that run with their owner''s rights are those that check the domain themselves');
@@ -87,6 +87,9 @@ SELECT is(t.as_role('anna', $$INSERT INTO pbx.extension (domain, number) VALUES 
 SELECT is(t.as_role('anna', $$SELECT pbx.set_password('b', '101', 'x')$$), 'there is no domain b', 'no password is set');
 SELECT is(t.as_role('anna', $$SELECT pbx.set_pin('b', '101', '1234')$$), 'there is no mailbox b/101', 'no PIN');
 SELECT is(t.as_role('anna', $$SELECT pbx.check_sync('b', '101')$$), 'new row violates row-level security policy for table "phone_request"', 'no phone restarted');
+SELECT is(t.as_role('anna', $$SELECT pbx.hangup(md5('b')::uuid)$$), format('there is no call %s', md5('b')::uuid), 'no call hung up');
+SELECT is(t.as_role('anna', $$SELECT pbx.originate('b', '101', '102')$$), 'there is no extension b/101', 'none made');
+SELECT is(t.as_role('anna', $$UPDATE pbx.command SET state = 'done'$$), 'permission denied for table command', 'what became of a command isn''t his to say');
 SELECT is(t.as_role('anna', $$SELECT * FROM pbx.explain('b', '101', '102')$$), 'domain b has no extension or trunk 101', 'nothing explained that another domain has');
 
 -- secrets
@@ -138,6 +141,8 @@ CREATE FUNCTION pg_temp.day(role name) RETURNS SETOF text LANGUAGE sql AS $$
 		($q$SELECT domain FROM pbx.call$q$, '(a)'),
 		($q$SELECT domain FROM pbx.leg$q$, '(a)'),
 		($q$SELECT pbx.check_sync('a', '103')$q$, '()'),
+		($q$SELECT pbx.hangup(md5('a')::uuid) > 0$q$, '(t)'),
+		($q$SELECT pbx.originate('a', '101', '102') > 0$q$, '(t)'),
 		($q$SELECT pbx.schedule_switch('a', 'day', 'closed')$q$, NULL),
 		($q$SELECT pbx.set_conference_pin('a', '130', '1357', '86420')$q$, '("")'),
 		($q$UPDATE pbx.domain SET tones = 'gb', record = 'all' WHERE domain = 'a'$q$, '1'),

@@ -1,0 +1,12 @@
+/* control.h - carries out commands to calls: finds what they name, and does it.
+ *
+ * Owner:  nobody; what goes on after a command has begun belongs to its call.
+ * Thread: loop thread.
+ */
+#pragma once
+
+#include "call/calls.h"
+#include "call/command.h"
+
+/* calls must outlive what commands take. */
+void control_begin(struct calls *calls, struct commands *commands);

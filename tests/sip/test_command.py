@@ -1,0 +1,445 @@
+"""Commands in SQL (pbx.command): what they do to calls, what comes of them, and that each is carried out once whoever dies when.
+
+A talks with B; C is where a call is sent on to."""
+import subprocess
+import sys
+import time
+
+import psycopg2
+import pytest
+
+from office import wait_until
+from test_transfer import answers, bye, called, pick, phones, rings, take_bye, talk
+
+ASKING = """
+import os, psycopg2, signal, sys
+connection = psycopg2.connect(sys.argv[1])
+connection.cursor().execute(sys.argv[2])
+if sys.argv[3] == "commit":
+    connection.commit()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def quiet_office(office):
+    """Nobody calls any more."""
+    office.wait_sql("SELECT count(*) = 0 FROM pbx.call")
+    return office
+
+
+@pytest.fixture
+def two(quiet_office, office):
+    with phones(office, "1001", "1002") as made:
+        yield made
+
+
+@pytest.fixture
+def three(quiet_office, office):
+    with phones(office, "1001", "1002", "1003") as made:
+        yield made
+
+
+def seen(office, number="91002", legs=2):
+    """The call's id, when all of it is in the live view."""
+    return office.wait_sql("SELECT c.call::text FROM pbx.call AS c JOIN pbx.leg AS l USING (call) WHERE c.dialled = %s AND l.state <> 'trying'"
+                           " GROUP BY c.call HAVING count(*) = %s", number, legs)[0][0]
+
+
+def wait(office, command, state="done", cause=None, ms=10000):
+    """Gives a command, which must come to such an end; its outcome."""
+    (is_state, why, outcome), = office.sql(f"CALL pbx.command_wait({command}, {ms})")
+    assert (is_state, why) == (state, cause), outcome
+    return outcome
+
+
+def ask(office, command):
+    return office.sql(f"SELECT {command}")[0][0]
+
+
+def over(office, id, state="done", cause=None):
+    rows = office.wait_sql("SELECT finished IS NOT NULL, state, cause, outcome FROM pbx.command WHERE id = %s", id)
+    assert rows[0][1:3] == (state, cause), rows[0][3]
+    return rows[0][3]
+
+
+# ---- hangup ----
+
+def test_hangup_ends_both_dialogs(office, two, cdrs):
+    here, there = talk(*two)
+    assert wait(office, f"pbx.hangup('{seen(office)}')") == "hung up"
+    for d in (here, there):
+        assert "cause=16" in take_bye(d)["Reason"]
+    cdr = cdrs.next()
+    assert (cdr.result, cdr.cause, cdr.hangup_by) == ("answered", 16, "system")
+
+
+def test_hangup_of_one_leg_ends_the_call_of_the_other(office, two):
+    here, there = talk(*two)
+    wait(office, f"pbx.hangup('{seen(office)}', 2)")
+    take_bye(there)
+    take_bye(here)
+
+
+def test_hangup_of_a_call_that_rings_refuses_and_cancels(office, two):
+    here = two[0].invite("91002")
+    there = rings(two[1])
+    pick(here, 180)
+    wait(office, f"pbx.hangup('{seen(office)}')")
+    cancel = pick(there, "CANCEL")
+    there.reply(200, "OK", cancel)
+    there.reply(487)
+    pick(there, "ACK")
+    here.ack(pick(here, 480))
+
+
+def test_hangup_of_a_call_that_has_ended_meanwhile_fails(office, two, cdrs):
+    here, there = talk(*two)
+    call = seen(office)
+    office.sql("UPDATE pbx.node SET seen = now()")
+    here.send("BYE")
+    take_bye(there)
+    pick(here, 200)
+    cdrs.next()
+    # As if the live view were late.
+    office.sql("INSERT INTO pbx.live_call (node, call, domain, caller, caller_name, dialled, context, started)"
+               " VALUES ('test', %s, 'office', '1001', '', '91002', 'office', now())", call)
+    wait(office, f"pbx.hangup('{call}')", "failed", "gone")
+    office.sql("DELETE FROM pbx.live_call WHERE call = %s", call)
+
+
+# ---- originate ----
+
+def test_originate_rings_the_extension_then_the_number(office, two, cdrs):
+    a, b = two
+    id = ask(office, "pbx.originate('office', '1001', '91002')")
+    at_a = rings(a)
+    assert "sip:91002@" in at_a.invite["From"]
+    (call, state), = office.sql("SELECT call::text, state FROM pbx.command WHERE id = %s", id)
+    assert state == "taken"
+    answers(at_a)
+    at_b = rings(b)
+    assert "sip:1001@" in at_b.invite["From"]
+    assert office.sql("SELECT state FROM pbx.command WHERE id = %s", id) == [("taken",)]
+    answers(at_b)
+    assert over(office, id) == "91002 has answered 1001"
+    office.wait_sql("SELECT count(*) = 2 FROM pbx.leg WHERE call = %s AND state = 'answered' AND partner IS NOT NULL", call)
+    assert office.sql("SELECT caller, dialled FROM pbx.call WHERE call = %s", call) == [("1001", "91002")]
+    at_b.send("BYE")
+    take_bye(at_a)
+    pick(at_b, 200)
+    cdr = cdrs.next()
+    assert (str(cdr.call), cdr.caller, cdr.dialled, cdr.route, cdr.result) == (call, "1001", "91002", "_9XXXX", "answered")
+    assert [(leg.role, leg.number) for leg in cdr.legs] == [("caller", "1001"), ("callee", "1002")]
+
+
+def test_originate_fails_when_the_extension_refuses(office, two, cdrs):
+    id = ask(office, "pbx.originate('office', '1001', '91002')")
+    at_a = rings(two[0])
+    at_a.reply(486)
+    pick(at_a, "ACK")
+    assert over(office, id, "failed", "busy") == "extension 1001 didn't answer"
+    assert [leg.role for leg in cdrs.next().legs] == ["callee"]
+
+
+def test_originate_fails_when_the_extension_does_not_answer_in_time(office, two):
+    id = ask(office, "pbx.originate('office', '1001', '91002', ring_s => 1)")
+    at_a = rings(two[0])
+    at_a.reply(200, "OK", pick(at_a, "CANCEL"))
+    at_a.reply(487)
+    pick(at_a, "ACK")
+    over(office, id, "failed", "no_answer")
+
+
+def test_originate_fails_when_the_number_is_busy(office, two):
+    a, b = two
+    id = ask(office, "pbx.originate('office', '1001', '91002')")
+    at_a = rings(a)
+    answers(at_a)
+    at_b = rings(b)
+    at_b.reply(486)
+    pick(at_b, "ACK")
+    take_bye(at_a)
+    assert over(office, id, "failed", "busy") == "91002 didn't answer"
+
+
+def test_originate_can_be_hung_up_while_the_extension_rings(office, two):
+    id = ask(office, "pbx.originate('office', '1001', '91002')")
+    at_a = rings(two[0])
+    (call,), = office.sql("SELECT call::text FROM pbx.command WHERE id = %s", id)
+    wait(office, f"pbx.hangup('{call}')")
+    at_a.reply(200, "OK", pick(at_a, "CANCEL"))
+    at_a.reply(487)
+    pick(at_a, "ACK")
+    assert over(office, id, "failed", "hangup") == "hung up before 1001 answered"
+
+
+# ---- transfer ----
+
+@pytest.mark.parametrize("leg", [1, 2])
+def test_transfer_sends_a_leg_on_and_hangs_up_the_other(office, three, leg, cdrs):
+    a, b, c = three
+    here, there = talk(a, b)
+    goes, stays = (here, there) if leg == 1 else (there, here)
+    id = ask(office, f"pbx.transfer('{seen(office)}', {leg}, '91003')")
+    at_c = rings(c)
+    assert f"sip:{goes.phone.user}@" in at_c.invite["From"] and not at_c.invite.get("Referred-By")
+    answers(at_c)
+    take_bye(stays)
+    outcome = over(office, id)
+    call = office.wait_sql("SELECT call::text FROM pbx.call WHERE dialled = '91003'")[0][0]
+    assert outcome == f"answered in call {call}"
+    bye(at_c)
+    take_bye(goes)
+    assert {cdrs.next().transferred_by, cdrs.next().transferred_by} == {None}
+
+
+def test_transfer_that_fails_leaves_them_talking(office, three):
+    a, b, c = three
+    here, there = talk(a, b)
+    id = ask(office, f"pbx.transfer('{seen(office)}', 2, '91003')")
+    at_c = rings(c)
+    at_c.reply(486)
+    pick(at_c, "ACK")
+    assert over(office, id, "failed", "busy") == "486, they talk again"
+    here.send("BYE")
+    take_bye(there)
+    pick(here, 200)
+
+
+# ---- record ----
+
+def test_record_begins_and_ends(office, two):
+    office.sql("DELETE FROM pbx.recording")
+    here, there = talk(*two)
+    call = seen(office)
+    assert wait(office, f"pbx.record('{call}')") == "recorded from now on"
+    office.wait_sql("SELECT count(*) = 1 FROM pbx.recording WHERE started_by = 'command' AND ended IS NULL")
+    wait(office, f"pbx.record('{call}', false)")
+    office.wait_sql("SELECT count(*) = 1 FROM pbx.recording WHERE ended IS NOT NULL")
+    here.send("BYE")
+    take_bye(there)
+    pick(here, 200)
+
+
+# ---- how they are given, and waited for ----
+
+def test_rolled_back_nothing_happens(office, two):
+    here, there = talk(*two)
+    call = seen(office)
+    other = psycopg2.connect(office.conninfo)
+    other.cursor().execute("SELECT pbx.hangup(%s), pbx.originate('office', '1001', '91002')", (call,))
+    other.rollback()
+    other.close()
+    wait(office, f"pbx.record('{call}', false)")     # what comes later is carried out later
+    for d in (here, there):
+        d.phone.expect_none(0.2)
+    here.send("BYE")
+    take_bye(there)
+    pick(here, 200)
+
+
+def test_end_is_told_to_who_listens(office, two):
+    here, there = talk(*two)
+    listener = psycopg2.connect(office.conninfo)
+    listener.autocommit = True
+    listener.cursor().execute("LISTEN pbx_command_done")
+    id = ask(office, f"pbx.hangup('{seen(office)}')")
+    for d in (here, there):
+        take_bye(d)
+
+    def told():
+        listener.poll()
+        return [n.payload for n in listener.notifies]
+    wait_until(told)
+    assert told() == [str(id)]
+    listener.close()
+
+
+def test_commands_of_one_transaction_go_in_their_order(office, two):
+    id = ask(office, "pbx.originate('office', '1001', '91002')")
+    at_a = rings(two[0])
+    (call,), = office.sql("SELECT call::text FROM pbx.command WHERE id = %s", id)
+    office.sql(f"BEGIN; SELECT pbx.record('{call}'); SELECT pbx.hangup('{call}'); SELECT pbx.record('{call}', false); COMMIT")
+    at_a.reply(200, "OK", pick(at_a, "CANCEL"))
+    at_a.reply(487)
+    pick(at_a, "ACK")
+    over(office, id, "failed", "hangup")
+    rows = office.wait_sql("SELECT bool_and(finished IS NOT NULL), array_agg(state ORDER BY id) FROM pbx.command WHERE call = %s"
+                           " AND command <> 'originate'", call)
+    assert rows[0][1][:2] == ["done", "done"]
+
+
+def test_wait_gives_up_when_its_time_is_over(office, two):
+    began = time.monotonic()
+    wait(office, "pbx.originate('office', '1001', '91002')", "taken", ms=300)
+    assert time.monotonic() - began < 5
+    at_a = rings(two[0])
+    at_a.reply(486)
+    pick(at_a, "ACK")
+
+
+def test_call_is_made_within_milliseconds_of_commit(office, two):
+    a, _ = two
+    took = []
+    for _ in range(20):
+        id = ask(office, "pbx.originate('office', '1001', '91002')")
+        committed = time.time()
+        at_a = called(a)
+        took.append(at_a.invite.at - committed)
+        at_a.reply(486)
+        pick(at_a, "ACK")
+        over(office, id, "failed", "busy")
+    assert sorted(took)[10] < 0.02, took
+
+
+# ---- who dies when ----
+
+@pytest.mark.parametrize("end", ["commit", "roll back"])
+def test_client_that_dies_has_asked_if_it_has_committed(office, two, end):
+    subprocess.run([sys.executable, "-c", ASKING, office.conninfo, "SELECT pbx.originate('office', '1001', '91002')", end], timeout=60)
+    if end != "commit":
+        two[0].expect_none(0.5)
+        return
+    at_a = rings(two[0])
+    at_a.reply(486)
+    pick(at_a, "ACK")
+    office.wait_sql("SELECT state = 'failed' FROM pbx.command ORDER BY id DESC LIMIT 1")
+    two[0].expect_none(0.3)
+
+
+@pytest.fixture
+def phone(own_office):
+    with phones(own_office, "1001") as (made,):
+        own_office.wait_sql("SELECT count(*) = 1 FROM pbx.binding")
+        yield made
+
+
+def refuse(phone):
+    """It is called, once."""
+    d = rings(phone)
+    d.reply(486)
+    pick(d, "ACK")
+    phone.expect_none(1)
+
+
+def test_server_that_was_away_carries_out_what_waits(own_office, phone):
+    own_office.kill()
+    id = ask(own_office, "pbx.originate('office', '1001', '91002')")
+    own_office.start_server()
+    refuse(phone)
+    over(own_office, id, "failed", "busy")
+
+
+def test_server_that_was_away_too_long_does_not(own_office, phone):
+    own_office.kill()
+    id = ask(own_office, "pbx.originate('office', '1001', '91002')")
+    own_office.sql("UPDATE pbx.command SET expires = now()")
+    own_office.start_server()
+    over(own_office, id, "failed", "expired")
+    phone.expect_none(0.5)
+
+
+SLOW_STEP = """
+CREATE FUNCTION pg_temp_slow() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(4711);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER slow BEFORE UPDATE ON pbx.command FOR EACH ROW WHEN (NEW.state {is_state}) EXECUTE FUNCTION pg_temp_slow();
+"""
+
+
+class Barrier:
+    """Holds the server's statements that bring a command to a state, before they commit."""
+
+    def __init__(self, office, is_state):
+        self.office = office
+        office.sql(SLOW_STEP.format(is_state=is_state))
+        self.holder = psycopg2.connect(office.conninfo)
+        self.holder.cursor().execute("SELECT pg_advisory_lock(4711)")
+
+    def reached(self):
+        self.office.wait_sql("SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+
+    def give_up(self):
+        """The statement never comes to its end."""
+        self.office.sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        self.open()
+
+    def open(self):
+        self.holder.close()
+        self.office.wait_sql("SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'")
+        self.office.sql("DROP TRIGGER slow ON pbx.command")
+
+
+def test_server_that_dies_before_it_has_taken_a_command_leaves_it_to_the_next(own_office, phone):
+    barrier = Barrier(own_office, "= 'taken'")
+    id = ask(own_office, "pbx.originate('office', '1001', '91002')")
+    barrier.reached()
+    own_office.kill()
+    barrier.give_up()
+    own_office.start_server()
+    refuse(phone)
+    over(own_office, id, "failed", "busy")
+
+
+def test_server_that_dies_when_it_has_taken_a_command_never_carries_it_out(own_office, phone):
+    barrier = Barrier(own_office, "= 'taken'")
+    id = ask(own_office, "pbx.originate('office', '1001', '91002')")
+    barrier.reached()
+    own_office.kill()
+    barrier.open()
+    assert own_office.sql("SELECT state FROM pbx.command WHERE id = %s", id) == [("taken",)]
+    own_office.start_server()
+    assert over(own_office, id, "failed", "lost") == "the server ended while it was carried out"
+    phone.expect_none(1)
+
+
+def test_server_that_dies_while_it_carries_a_command_out_does_not_repeat_it(own_office, phone):
+    id = ask(own_office, "pbx.originate('office', '1001', '91002')")
+    rings(phone)
+    own_office.kill()
+    own_office.start_server()
+    over(own_office, id, "failed", "lost")
+    phone.catch_up()                 # the INVITE of the old server may have come more than once
+    phone.expect_none(1)
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_server_that_dies_before_it_has_heard_that_the_end_is_written(own_office, phone, is_written):
+    barrier = Barrier(own_office, "IN ('done', 'failed')")
+    id = ask(own_office, "pbx.originate('office', '1001', '91002')")
+    at_a = rings(phone)
+    at_a.reply(486)
+    pick(at_a, "ACK")
+    barrier.reached()
+    own_office.kill()
+    if is_written:
+        barrier.open()
+    else:
+        barrier.give_up()
+    own_office.start_server()
+    over(own_office, id, "failed", "busy" if is_written else "lost")
+    phone.expect_none(1)
+
+
+@pytest.mark.slow
+def test_server_that_never_heard_what_it_has_taken_learns_it_later(own_office, phone):
+    barrier = Barrier(own_office, "= 'taken'")
+    id = ask(own_office, "pbx.originate('office', '1001', '91002')")
+    mark = len(own_office.log)
+    own_office.wait_log("commands can't be taken", mark, seconds=20)    # the statement took too long, its connection was given up
+    barrier.open()
+    refuse(phone)
+    over(own_office, id, "failed", "busy")
+
+
+def test_end_is_written_when_the_database_is_back(own_office, phone):
+    id = ask(own_office, "pbx.originate('office', '1001', '91002')")
+    at_a = rings(phone)
+    own_office.database_down()
+    at_a.reply(486)
+    pick(at_a, "ACK")
+    own_office.database_up()
+    over(own_office, id, "failed", "busy")
