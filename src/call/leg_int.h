@@ -42,6 +42,7 @@ void leg_secure_local(const struct leg *leg, struct oa_local *l);
 /* What was agreed on of it; *keys is what c points to then, and to be forgotten when c has been used. */
 struct leg_keys { struct secure_params sdes; struct dtls_params dtls; };
 void leg_secure_configure(struct leg *leg, struct stream_config *c, struct leg_keys *keys);
+bool leg_sdes_params(const struct oa_srtp *a, struct secure_params *p); /* false: a is NULL, there are none */
 void leg_on_secured(struct stream *s, enum secure_suite suite, void *arg);
 void leg_on_insecure(struct stream *s, enum stream_insecure why, bool is_over, void *arg);
 /* leg_digits.c */

@@ -28,10 +28,10 @@ struct leg_other {
 	char type[OA_TYPE_MAX + 1], addr[64];
 };
 
-/* SRTP of theirs isn't undone for them, so who must have it gets none in the clear either. */
+/* Keys of theirs come in descriptions alone. */
 static bool may_pass(const struct leg *leg)
 {
-	return leg_policy(leg)->has_video && leg->srtp != OA_REQUIRE && !oa_dtls(leg->oa) && !leg->is_browser;
+	return leg_policy(leg)->has_video && (leg->srtp != OA_REQUIRE || leg->tells_keys) && !oa_dtls(leg->oa) && !leg->is_browser;
 }
 
 /* Whose words leg may be told. */
@@ -151,12 +151,17 @@ static void configure(struct leg_other *x, const struct oa_other *agreed)
 		.opaque_clock_hz = agreed->clock_hz, .dtmf_send_pt = -1, .dtmf_recv_pt = -1, .rtcp_mux = agreed->rtcp_mux,
 		.relearn = x->port != agreed->port || strcmp(x->addr, agreed->addr) != 0,
 	};
+	struct secure_params keys = { 0 };
+
+	if (leg_sdes_params(oa_other_srtp(agreed), &keys))
+		c.security = &keys;
 
 	set_remote(&c.remote, agreed->addr, agreed->port);
 	set_remote(&c.remote_rtcp, agreed->addr, agreed->rtcp_port);
 	x->port = agreed->port;
 	str_put(x->addr, sizeof(x->addr), agreed->addr);
 	stream_configure(x->stream, &c);
+	explicit_bzero(&keys, sizeof(keys));
 }
 
 static const struct oa_other *agreed_of(const struct leg *leg, const struct leg_other *x)

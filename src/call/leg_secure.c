@@ -45,10 +45,8 @@ static void copy_key(struct secure_key *to, const struct oa_key *from, size_t le
 	memcpy(to->mki, from->mki, from->mki_len);
 }
 
-static bool sdes_params(const struct leg *leg, struct secure_params *p)
+bool leg_sdes_params(const struct oa_srtp *a, struct secure_params *p)
 {
-	const struct oa_srtp *a = oa_srtp(leg->oa);
-
 	if (!a)
 		return false;
 	p->suite = secure_suite_find(a->suite);
@@ -80,7 +78,7 @@ void leg_secure_configure(struct leg *leg, struct stream_config *c, struct leg_k
 	*keys = (struct leg_keys){ 0 };
 	if (dtls_params(leg, &keys->dtls)) {
 		c->dtls = &keys->dtls; /* leg_on_secured() tells when it is there */
-	} else if (sdes_params(leg, &keys->sdes)) {
+	} else if (leg_sdes_params(oa_srtp(leg->oa), &keys->sdes)) {
 		c->security = &keys->sdes;
 		leg->media_security = "sdes";
 	} else {

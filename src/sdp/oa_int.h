@@ -122,6 +122,14 @@ enum oa_profile { OA_PROFILE_PLAIN, OA_PROFILE_SECURE, OA_PROFILE_DTLS, OA_PROFI
 enum oa_profile oa_profile_of(struct str proto);
 /* Can this section of their offer be taken with what we are to do and not to do? */
 bool oa_is_secure_enough(const struct sdp_media *m, const struct oa_local *l);
+/* Keys of one section, in a state that is made with the first of them; NULL: there never were any. */
+bool oa_keys_can_answer(const struct sdp_media *m, const struct oa_local *l);
+int oa_keys_offer(struct oa_secure **state, const struct oa_local *l);                  /* -ENOMEM */
+int oa_keys_answer(struct oa_secure **state, const struct sdp_media *m, const struct oa_local *l); /* that can be answered. -ENOMEM */
+int oa_keys_take_answer(struct oa_secure *sec, const struct sdp_media *m);              /* -ENOENT: it has none; -EINVAL: it isn't one of ours */
+void oa_keys_none(struct oa_secure *sec);
+void oa_keys_free(struct oa_secure *sec);
+void oa_keys_write(struct out *o, const struct oa_secure *sec, bool is_offer);
 /* Before an offer is written: its profile and keys. */
 int oa_secure_offer(struct oa *oa, const struct oa_local *l);
 /* Before an answer to m is written. -ENOMEM. */

@@ -186,6 +186,7 @@ void oa_others_free(struct oa_others *list)
 	for (unsigned i = 0; list && i < list->n; i++) {
 		free(list->list[i].words);
 		free(list->list[i].told);
+		oa_keys_free(list->list[i].secure);
 	}
 	free(list);
 }
@@ -201,6 +202,19 @@ static int set_text(char **text, const char *to)
 	return 0;
 }
 
+static int copy_keys(struct oa_other *to, const struct oa_other *from)
+{
+	to->secure = from->secure ? malloc(sizeof(*to->secure)) : NULL;
+	if (to->secure)
+		*to->secure = *from->secure;
+	return from->secure && !to->secure ? -ENOMEM : 0;
+}
+
+const struct oa_srtp *oa_other_srtp(const struct oa_other *x)
+{
+	return x->secure && x->secure->agreed.suite ? &x->secure->agreed : NULL;
+}
+
 static int others_copy(struct oa_others **out, const struct oa_others *from)
 {
 	struct oa_others *to = calloc(1, sizeof(*to));
@@ -212,7 +226,9 @@ static int others_copy(struct oa_others **out, const struct oa_others *from)
 
 		*x = from->list[i];
 		x->words = x->told = NULL;
-		if (set_text(&x->words, from->list[i].words) == 0 && set_text(&x->told, from->list[i].told) == 0)
+		x->secure = NULL;
+		if (set_text(&x->words, from->list[i].words) == 0 && set_text(&x->told, from->list[i].told) == 0 &&
+		    copy_keys(x, &from->list[i]) == 0)
 			continue;
 		oa_others_free(to);
 		return -ENOMEM;
@@ -269,6 +285,7 @@ void oa_others_none(struct oa *oa)
 	for (unsigned i = 0; oa->others && i < oa->others->n; i++) {
 		oa->others->list[i].is_on = false;
 		oa->others->list[i].flow = SDP_INACTIVE;
+		oa_keys_none(oa->others->list[i].secure);
 	}
 }
 
@@ -298,7 +315,9 @@ static bool may_be_other(const struct sdp_media *m)
 
 static bool can_pass(const struct sdp_media *m)
 {
-	return m->port && oa_profile_of(m->proto) == OA_PROFILE_PLAIN && oa_is_addr_usable(m->addr);
+	enum oa_profile profile = oa_profile_of(m->proto);
+
+	return m->port && (profile == OA_PROFILE_PLAIN || profile == OA_PROFILE_SECURE) && oa_is_addr_usable(m->addr);
 }
 
 static uint32_t clock_of(const struct sdp_media *m)
@@ -317,6 +336,7 @@ static void take_way(struct oa_other *x, const struct sdp_media *m)
 	x->port = m->port;
 	x->rtcp_port = m->rtcp_port;
 	x->clock_hz = clock_of(m);
+	x->is_savp = oa_profile_of(m->proto) == OA_PROFILE_SECURE;
 	x->has_feedback = n && (m->proto.p[n - 1] == 'F' || m->proto.p[n - 1] == 'f');
 }
 
@@ -347,7 +367,9 @@ static int read_offered(struct oa_others *list, const struct oa_others *before, 
 	if (x->is_wanted)
 		take_way(x, m);
 	list->n++;
-	return x->is_wanted && old ? set_text(&x->told, old->told) : 0;
+	if (!x->is_wanted || !old)
+		return 0;
+	return set_text(&x->told, old->told) != 0 || copy_keys(x, old) != 0 ? -ENOMEM : 0;
 }
 
 int oa_others_take_offer(struct oa *oa)
@@ -438,14 +460,33 @@ static const struct oa_other_local *find_local(const struct oa_local *l, const c
 
 /* ---- our answer ---- */
 
-static int answer_one(struct oa_other *x, const struct sdp_media *m, const struct oa_other_local *l)
+static int answer_keys(struct oa_other *x, const struct sdp_media *m, const struct oa_local *l)
+{
+	if (oa_keys_can_answer(m, l))
+		return oa_keys_answer(&x->secure, m, l);
+	oa_keys_none(x->secure);
+	return 0;
+}
+
+static bool is_secure_enough(const struct oa_other *x, const struct sdp_media *m, const struct oa_local *l)
+{
+	return oa_keys_can_answer(m, l) || (!x->is_savp && l->policy != OA_REQUIRE);
+}
+
+static int answer_one(struct oa_other *x, const struct sdp_media *m, const struct oa_local *all, const struct oa_other_local *l)
 {
 	char *told;
 
 	x->is_on = false;
 	x->flow = SDP_INACTIVE;
-	if (!x->is_wanted || !l || !has_common(l->words, x->words))
+	if (x->is_wanted && !is_secure_enough(x, m, all)) {
+		x->is_wanted = false;
+		x->is_refused = true;
+	}
+	if (!x->is_wanted || !l || !has_common(l->words, x->words)) {
+		oa_keys_none(x->secure);
 		return 0;
+	}
 	told = words_common(l->words, x->words);
 	if (!told)
 		return -ENOMEM;
@@ -454,7 +495,7 @@ static int answer_one(struct oa_other *x, const struct sdp_media *m, const struc
 	x->is_on = true;
 	x->rtcp_mux = m->rtcp_mux;
 	x->flow = x->told_dir = l->dir & sdp_dir_reverse(x->dir);
-	return 0;
+	return answer_keys(x, m, all);
 }
 
 int oa_others_answer(struct oa *oa, const struct oa_local *l)
@@ -463,7 +504,7 @@ int oa_others_answer(struct oa *oa, const struct oa_local *l)
 
 	for (unsigned i = 0; list && i < list->n; i++) {
 		struct oa_other *x = &list->list[i];
-		int err = answer_one(x, &oa_theirs(oa)->media[x->section], find_local(l, x->type, x->nth));
+		int err = answer_one(x, &oa_theirs(oa)->media[x->section], l, find_local(l, x->type, x->nth));
 
 		if (err)
 			return err;
@@ -566,6 +607,20 @@ static int offer_one(struct oa *oa, struct oa_others *list, const struct oa_othe
 	return set_text(&x->told, l->words);
 }
 
+/* What is plain stays so, and what has keys keeps them, with its profile; else it is as its sound would be (RFC 8643). */
+static int offer_keys(struct oa_other *x, const struct oa_local *l)
+{
+	bool stays_plain = x->is_on && !oa_other_srtp(x);
+
+	if (x->secure)
+		x->secure->noffered = 0;
+	if (!x->is_on)
+		x->is_savp = l->policy == OA_REQUIRE;
+	if (!x->is_offered || stays_plain || l->policy == OA_NEVER || !l->sdes)
+		return 0;
+	return oa_keys_offer(&x->secure, l);
+}
+
 int oa_others_offer(struct oa *oa, const struct oa_local *l)
 {
 	struct oa_others *list;
@@ -582,7 +637,18 @@ int oa_others_offer(struct oa *oa, const struct oa_local *l)
 	oa->exchange->others = list;
 	for (unsigned i = 0; !err && i < l->nothers; i++)
 		err = offer_one(oa, list, &l->others[i]);
+	for (unsigned i = 0; !err && i < list->n; i++)
+		err = offer_keys(&list->list[i], l);
 	return err;
+}
+
+/* Theirs is one of ours, or may be without: a section that has keys doesn't lose them by an answer. */
+static bool take_keys(struct oa_other *x, const struct sdp_media *m)
+{
+	bool must = x->is_savp || oa_profile_of(m->proto) == OA_PROFILE_SECURE || oa_other_srtp(x);
+	int err = oa_keys_take_answer(x->secure, m);
+
+	return !err || (err == -ENOENT && !must);
 }
 
 static void take_one(struct oa_other *x, const struct sdp_media *m)
@@ -595,11 +661,13 @@ static void take_one(struct oa_other *x, const struct sdp_media *m)
 	if (!x->is_offered)
 		return;
 	x->is_offered = false;
-	words = can_pass(m) && str_ieqz(m->type, x->type) ? words_of(m) : NULL;
+	words = can_pass(m) && str_ieqz(m->type, x->type) && take_keys(x, m) ? words_of(m) : NULL;
 	x->is_wanted = x->is_on = words != NULL;
 	x->is_refused = !words;
-	if (!words)
+	if (!words) {
+		oa_keys_none(x->secure);
 		return;
+	}
 	free(x->words);
 	x->words = words;
 	x->flow = x->told_dir & sdp_dir_reverse(dir_of(m));
@@ -628,7 +696,12 @@ int oa_others_take_answer(struct oa *oa, const struct sdp *s)
 
 /* ---- writing ---- */
 
-/* RTP/AVP or what they have offered, formats, lines. */
+static const char *profile_of(const struct oa_other *x)
+{
+	return x->is_savp ? x->has_feedback ? "RTP/SAVPF" : "RTP/SAVP" : x->has_feedback ? "RTP/AVPF" : "RTP/AVP";
+}
+
+/* Profile, formats, lines; that of an answer is what they have offered. */
 static void write_on(struct out *o, const struct oa *oa, const struct oa_other *x, const struct oa_other_local *l)
 {
 	const struct sdp *theirs = oa_theirs(oa);
@@ -638,7 +711,7 @@ static void write_on(struct out *o, const struct oa *oa, const struct oa_other *
 	if (theirs)
 		out_str(o, theirs->media[x->section].proto);
 	else
-		out_z(o, x->has_feedback ? "RTP/AVPF" : "RTP/AVP");
+		out_z(o, profile_of(x));
 	out_chr(o, ' ');
 	out_str(o, formats);
 	out_z(o, "\r\n");
@@ -648,6 +721,7 @@ static void write_on(struct out *o, const struct oa *oa, const struct oa_other *
 		out_fmt(o, "a=rtcp:%u\r\n", l->rtcp_port);
 	if (x->rtcp_mux)
 		out_z(o, "a=rtcp-mux\r\n");
+	oa_keys_write(o, x->secure, !theirs);
 	out_fmt(o, "a=%s\r\n", sdp_dir_name(x->told_dir));
 }
 
@@ -655,7 +729,7 @@ static void write_off(struct out *o, const struct oa_other *x)
 {
 	struct str formats = formats_of(x->told);
 
-	out_fmt(o, "m=%s 0 %s %.*s\r\n", x->type, x->has_feedback ? "RTP/AVPF" : "RTP/AVP", STR_ARG(formats));
+	out_fmt(o, "m=%s 0 %s %.*s\r\n", x->type, profile_of(x), STR_ARG(formats));
 }
 
 bool oa_others_write(struct out *o, const struct oa *oa, const struct oa_local *l, unsigned section)

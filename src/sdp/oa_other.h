@@ -7,9 +7,10 @@
  *
  * Sections of two legs belong together when they are the nth of their type (RFC 3264 §5.1: the order is what counts), and each leg keeps its
  * own places of m= lines: a section that it has had is never taken away, only switched off, and new ones come after the last.
- * What can't be passed (another transport than RTP, keys that we haven't) is refused in its place.
+ * What can't be passed (another transport than RTP, keys by DTLS) is refused in its place. SRTP is each leg's own affair: its policy is that
+ * of the sound, with keys of the section's own in the description (oa_secure.h).
  *
- * Owner: struct oa. Thread: any, one at a time. Sources: RFC 3264 §5, 6, 8; RFC 4574, 4796, 4585, 5761.
+ * Owner: struct oa. Thread: any, one at a time. Sources: RFC 3264 §5, 6, 8; RFC 4568, 4574, 4796, 4585, 5761.
  */
 #pragma once
 
@@ -32,6 +33,7 @@ struct oa_other {              /* one of them, as it stands on a leg */
 	bool is_offered;       /* in our offer under way */
 	bool is_on;            /* agreed on */
 	bool has_feedback;     /* RTP/AVPF (RFC 4585) */
+	bool is_savp;          /* RTP/SAVP: without keys it can't be */
 	bool rtcp_mux;
 	enum sdp_dir dir;      /* what they would do if they might */
 	enum sdp_dir told_dir; /* what we have told them; */
@@ -41,6 +43,7 @@ struct oa_other {              /* one of them, as it stands on a leg */
 	char addr[64], mid[OA_MID_MAX + 1];
 	char *words;           /* theirs; NULL: they have said nothing yet */
 	char *told;            /* ours, the words of another leg; NULL: none */
+	struct oa_secure *secure; /* its keys; NULL: there never were any */
 };
 
 struct oa_others {
@@ -59,6 +62,10 @@ struct oa_other_local {
 };
 
 struct oa;
+struct oa_srtp;
+
+/* The keys agreed on for one of them; NULL: plain RTP. */
+const struct oa_srtp *oa_other_srtp(const struct oa_other *x);
 
 /* What stands of them, or what is said of them in their offer under way; NULL: there never were any. Valid until the next exchange goes on. */
 const struct oa_others *oa_others(const struct oa *oa);

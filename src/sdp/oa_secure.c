@@ -203,11 +203,11 @@ bool oa_is_secure_enough(const struct sdp_media *m, const struct oa_local *l)
 
 /* ---- the state of a leg ---- */
 
-static struct oa_secure *state_of(struct oa *oa)
+static struct oa_secure *state_of(struct oa_secure **sec)
 {
-	if (!oa->secure)
-		oa->secure = calloc(1, sizeof(*oa->secure));
-	return oa->secure;
+	if (!*sec)
+		*sec = calloc(1, sizeof(**sec));
+	return *sec;
 }
 
 /* Ours for a suite, made when it is first asked for. */
@@ -219,9 +219,9 @@ static const uint8_t *key_of(struct oa_secure *sec, int suite, struct rng *rng)
 	return sec->keys[suite];
 }
 
-static int suite_in_use(const struct oa *oa)
+static int suite_in_use(const struct oa_secure *sec)
 {
-	return oa->secure && oa->secure->agreed.suite ? suite_find(str_from(oa->secure->agreed.suite)) : -1;
+	return sec && sec->agreed.suite ? suite_find(str_from(sec->agreed.suite)) : -1;
 }
 
 static void agree(struct oa_secure *sec, const struct oa_crypto *c)
@@ -245,17 +245,17 @@ const struct oa_srtp *oa_srtp(const struct oa *oa)
 	return oa->secure && oa->secure->agreed.suite ? &oa->secure->agreed : NULL;
 }
 
-static void keys_none(struct oa *oa)
+void oa_keys_none(struct oa_secure *sec)
 {
-	if (!oa->secure)
+	if (!sec)
 		return;
-	oa->secure->agreed.suite = NULL;
-	memset(oa->secure->has_key, 0, sizeof(oa->secure->has_key));
+	sec->agreed.suite = NULL;
+	memset(sec->has_key, 0, sizeof(sec->has_key));
 }
 
 void oa_secure_none(struct oa *oa)
 {
-	keys_none(oa);
+	oa_keys_none(oa->secure);
 	oa_dtls_none(oa);
 }
 
@@ -273,13 +273,17 @@ void oa_secure_rollback(struct oa *oa)
 	oa_dtls_rollback(oa);
 }
 
+void oa_keys_free(struct oa_secure *sec)
+{
+	if (sec)
+		explicit_bzero(sec, sizeof(*sec));
+	free(sec);
+}
+
 void oa_secure_free(struct oa *oa)
 {
 	oa_dtls_free(oa);
-	if (!oa->secure)
-		return;
-	explicit_bzero(oa->secure, sizeof(*oa->secure));
-	free(oa->secure);
+	oa_keys_free(oa->secure);
 	oa->secure = NULL;
 }
 
@@ -304,13 +308,14 @@ static enum way way_to_offer(const struct oa *oa, const struct oa_local *l)
 	return l->offers_dtls ? WAY_DTLS : WAY_SDES;
 }
 
-static int offer_keys(struct oa *oa, const struct oa_local *l)
+int oa_keys_offer(struct oa_secure **state, const struct oa_local *l)
 {
-	struct oa_secure *sec = state_of(oa);
-	int in_use = suite_in_use(oa);
+	struct oa_secure *sec = state_of(state);
+	int in_use = suite_in_use(sec);
 
 	if (!sec)
 		return -ENOMEM;
+	sec->noffered = 0;
 	for (int i = 0; i < (int)ARRAY_LEN(suites); i++) {
 		if (in_use >= 0 ? i != in_use : !suites[i].is_offered)
 			continue;
@@ -333,7 +338,7 @@ int oa_secure_offer(struct oa *oa, const struct oa_local *l)
 	if (way == WAY_DTLS && l->fingerprint)
 		return oa_dtls_offer(oa, l);
 	if (way == WAY_SDES && l->sdes)
-		return offer_keys(oa, l);
+		return oa_keys_offer(&oa->secure, l);
 	return way != WAY_NONE && l->policy == OA_REQUIRE ? -EPROTONOSUPPORT : 0;
 }
 
@@ -348,15 +353,13 @@ static void write_crypto(struct out *o, uint32_t tag, const struct oa_secure *se
 	out_z(o, "\r\n");
 }
 
-static void write_keys(struct out *o, const struct oa *oa)
+void oa_keys_write(struct out *o, const struct oa_secure *sec, bool is_offer)
 {
-	const struct oa_secure *sec = oa->secure;
-
 	if (!sec)
 		return;
-	if (oa->state == OA_REMOTE_OFFER) {
+	if (!is_offer) {
 		if (sec->agreed.suite)
-			write_crypto(o, sec->tag, sec, suite_in_use(oa));
+			write_crypto(o, sec->tag, sec, suite_in_use(sec));
 		return;
 	}
 	for (unsigned i = 0; i < sec->noffered; i++)
@@ -365,20 +368,25 @@ static void write_keys(struct out *o, const struct oa *oa)
 
 void oa_secure_write(struct out *o, const struct oa *oa, const struct oa_local *l)
 {
-	write_keys(o, oa);
+	oa_keys_write(o, oa->secure, oa->state != OA_REMOTE_OFFER);
 	oa_dtls_write(o, oa, l);
 }
 
 /* ---- answers ---- */
 
-static int answer_keys(struct oa *oa, const struct sdp_media *m, const struct oa_local *l)
+bool oa_keys_can_answer(const struct sdp_media *m, const struct oa_local *l)
 {
-	struct oa_secure *sec = state_of(oa);
+	return has_crypto(m, l);
+}
+
+int oa_keys_answer(struct oa_secure **state, const struct sdp_media *m, const struct oa_local *l)
+{
+	struct oa_secure *sec = state_of(state);
 	struct oa_crypto c;
 
 	if (!sec)
 		return -ENOMEM;
-	choose_crypto(m, suite_in_use(oa), &c);
+	choose_crypto(m, suite_in_use(sec), &c);
 	key_of(sec, c.suite, l->rng);
 	agree(sec, &c);
 	return 0;
@@ -390,13 +398,13 @@ int oa_secure_answer(struct oa *oa, const struct sdp_media *m, const struct oa_l
 	bool has_keys = oa_profile_of(m->proto) != OA_PROFILE_DTLS && has_crypto(m, l), has_dtls = oa_dtls_can_answer(m, l);
 
 	if (has_dtls && (!has_keys || oa_dtls(oa))) {
-		keys_none(oa);
+		oa_keys_none(oa->secure);
 		return oa_dtls_answer(oa, m, l);
 	}
 	oa_dtls_none(oa);
 	if (has_keys)
-		return answer_keys(oa, m, l);
-	keys_none(oa);
+		return oa_keys_answer(&oa->secure, m, l);
+	oa_keys_none(oa->secure);
 	return 0;
 }
 
@@ -406,6 +414,19 @@ static bool is_ours(const struct oa_secure *sec, const struct oa_crypto *c)
 	return c->tag >= 1 && c->tag <= sec->noffered && sec->offered[c->tag - 1] == c->suite;
 }
 
+int oa_keys_take_answer(struct oa_secure *sec, const struct sdp_media *m)
+{
+	struct oa_crypto c;
+	struct str value;
+
+	if (!sec || !sec->noffered || !sdp_attr_find(m, "crypto", &value))
+		return -ENOENT;
+	if (oa_crypto_parse(&c, value) != 0 || !is_ours(sec, &c))
+		return -EINVAL;
+	agree(sec, &c);
+	return 0;
+}
+
 static bool was_secure(const struct oa *oa)
 {
 	return oa->secure && oa->secure->before.suite;
@@ -413,18 +434,13 @@ static bool was_secure(const struct oa *oa)
 
 int oa_secure_take_answer(struct oa *oa, const struct sdp_media *m)
 {
-	struct oa_secure *sec = oa->secure;
 	bool must = oa_profile_of(str_from(oa->proto)) != OA_PROFILE_PLAIN || oa_profile_of(m->proto) != OA_PROFILE_PLAIN;
-	struct oa_crypto c;
-	struct str value;
+	int err = oa_keys_take_answer(oa->secure, m);
 
-	if (sec && sec->noffered && sdp_attr_find(m, "crypto", &value)) {
-		if (oa_crypto_parse(&c, value) != 0 || !is_ours(sec, &c))
-			return -EINVAL;
+	if (!err)
 		oa_dtls_none(oa);
-		agree(sec, &c);
-		return 0;
-	}
+	if (err != -ENOENT)
+		return err;
 	if (oa_dtls_is_offered(oa) && sdp_attr_in_force(m, "fingerprint", NULL))
 		return oa_dtls_take_answer(oa, m);
 	/* Ours was an offer they may pass over (RFC 8643 §3.1), or one of a secure profile. A session that is secure doesn't become plain by an

@@ -217,11 +217,12 @@ class Listener:
 class Phone(Listener):
     """codec: one of RATE_HZ, or several in order, of which the first must be the one agreed on.
     encryption: how baresip calls it: srtp (a=crypto beside RTP/AVP), srtp-mand (RTP/SAVP), srtp-mandf, dtls_srtp; None: plain RTP.
-    nat: its way through NATs, as baresip calls it: ice; None: none."""
+    nat: its way through NATs, as baresip calls it: ice; None: none.
+    video: its codec for a picture that it makes up, vp8 or vp9; None: it has no camera."""
 
     def __init__(self, office, number, codec="PCMU", transport="udp", mwi=False, max_calls=4, password=None, family=4,
-                 encryption=None, nat=None):
-        self.encryption, self.nat = encryption, nat
+                 encryption=None, nat=None, video=None):
+        self.encryption, self.nat, self.video = encryption, nat, video
         self.office, self.number, self.transport, self.mwi = office, number, transport, mwi
         self.codecs = codec.split(",")
         self.rate, self.channels = RATE_HZ[self.codecs[0]], CHANNELS.get(self.codecs[0], 1)
@@ -254,10 +255,13 @@ class Phone(Listener):
             "audio_player aubridge,receiver",
             f"audio_source aufile,{self._microphone()}",
             f"snd_path {self.dir}/sound",
+            *(("video_source fakevideo,nil", "video_display fakevideo,nil", "video_size 176x144", "video_fps 10", "video_bitrate 128000",
+               "video_fullscreen no") if self.video else ()),
             "module_path /usr/lib/baresip/modules",
             *(f"module {name}.so" for name in ("g711", "g722", "gsm", "g726", "l16", "opus", "sndfile", "aufile", "aubridge",
                                                        *(["dtls_srtp" if self.encryption == "dtls_srtp" else "srtp"] if self.encryption else []),
-                                                       *([self.nat] if self.nat else []))),
+                                                       *([self.nat] if self.nat else []),
+                                                       *([self.video, "fakevideo"] if self.video else []))),
             *(f"module_app {name}.so" for name in ("menu", "ctrl_tcp", *(["mwi"] if self.mwi else []))),
         ]) + "\n")
         self._next_call()
@@ -288,6 +292,7 @@ class Phone(Listener):
         self.command("uanew", f"<sip:{self.number}@{host};transport={self.transport}>;auth_pass={self.password};regint=600"
                               f";audio_codecs={names};mwi={'yes' if self.mwi else 'no'}"
                               + (f";mediaenc={self.encryption}" if self.encryption else "")
+                              + (f";video_codecs={self.video}" if self.video else "")
                               + (f";medianat={self.nat}" if self.nat else ""))
         return self.wait(wait) if wait else None
 

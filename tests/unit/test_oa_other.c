@@ -22,7 +22,9 @@ static const struct oa_codec codecs[] = { { .name = "PCMA", .clock_hz = 8000, .c
 static char text[16384];
 
 /* A leg, and the ports that its sections would have: 20010, 20020, ... */
-struct side { struct oa *oa; struct oa_other_local others[OA_OTHERS_MAX]; };
+struct side { struct oa *oa; struct oa_other_local others[OA_OTHERS_MAX]; enum oa_policy policy; bool sdes; };
+
+static struct rng rng;
 
 static struct side side_new(void)
 {
@@ -36,7 +38,7 @@ static struct oa_local local_of(struct side *s, const struct oa *partner)
 {
 	struct oa_local l = {
 		.addr = "203.0.113.5", .port = 20000, .rtcp_port = 20001, .dir = SDP_SENDRECV, .ptime_ms = 20, .ncodecs = ARRAY_LEN(codecs), .codecs = codecs,
-		.nothers = oa_others_wish(s->oa, partner, s->others), .others = s->others,
+		.nothers = oa_others_wish(s->oa, partner, s->others), .others = s->others, .policy = s->policy, .sdes = s->sdes, .rng = &rng,
 	};
 
 	for (unsigned i = 0; i < l.nothers; i++) {
@@ -396,6 +398,114 @@ static void test_oa_other_too_long_or_too_many_are_refused(void **state)
 	oa_free(b.oa);
 }
 
+#define KEY "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz" /* RFC 4568 §6.1 */
+#define CRYPTO(tag) "a=crypto:" #tag " AES_CM_128_HMAC_SHA1_80 inline:" KEY "\r\n"
+#define SECURE_AUDIO "m=audio 4000 RTP/SAVP 8\r\n" CRYPTO(1)
+
+/* The section of the video alone, without its keys, which are of chance. */
+static const char *video_of(const char *description)
+{
+	static char line[2048];
+	const char *at = strstr(description, "m=video"), *keys = strstr(at, "a=crypto");
+
+	snprintf(line, sizeof(line), "%.*s", keys ? (int)(keys - at) : (int)strlen(at), at);
+	return line;
+}
+
+static void test_oa_other_srtp_is_each_legs_own(void **state)
+{
+	struct side a = side_new(), b = side_new();
+	const struct oa_srtp *srtp;
+
+	(void)state;
+	a.policy = OA_OFFER;
+	a.sdes = true;
+	b.policy = OA_NEVER;
+	take(&a, THEIRS SECURE_AUDIO "m=video 4002 RTP/SAVPF 96\r\n" H264 CRYPTO(3));
+	assert_null(strstr(offer(&b, a.oa), "crypto"));
+	assert_string_equal(video_of(text), "m=video 20010 RTP/AVPF 96\r\n" H264 "a=sendrecv\r\n");
+	answered(&b, ANSWERED);
+	assert_string_equal(video_of(answer(&a, b.oa)), "m=video 20010 RTP/SAVPF 96\r\n" H264);
+	assert_non_null(strstr(strstr(text, "m=video"), "a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:"));
+	srtp = oa_other_srtp(&oa_others(a.oa)->list[0]);
+	assert_non_null(srtp);
+	assert_string_equal(srtp->suite, "AES_CM_128_HMAC_SHA1_80");
+	assert_int_equal(srtp->ntheirs, 1);
+	assert_memory_not_equal(srtp->ours.key, oa_srtp(a.oa)->ours.key, srtp->key_len); /* not the sound's (RFC 3711 §9.1) */
+	assert_null(oa_other_srtp(&oa_others(b.oa)->list[0]));
+	oa_free(a.oa);
+	oa_free(b.oa);
+}
+
+static void test_oa_other_required_srtp_is_never_plain(void **state)
+{
+	struct side a = side_new(), b = side_new();
+	uint8_t key[OA_KEY_MAX];
+
+	(void)state;
+	b.policy = OA_REQUIRE;
+	b.sdes = true;
+	take(&a, OFFERED);
+	assert_string_equal(video_of(offer(&b, a.oa)), "m=video 20010 RTP/SAVP 96 97\r\n" H264 VP8);
+	assert_non_null(strstr(strstr(text, "m=video"), "a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:"));
+	answered(&b, THEIRS "m=audio 4000 RTP/SAVP 8\r\n" CRYPTO(3) "m=video 6002 RTP/SAVP 96\r\n" H264 CRYPTO(3));
+	assert_string_equal(video_of(answer(&a, b.oa)), "m=video 20010 RTP/AVP 96\r\n" H264 "a=sendrecv\r\n");
+	assert_non_null(oa_other_srtp(&oa_others(b.oa)->list[0]));
+	/* The same key in a refresh, and no other way any more. */
+	memcpy(key, oa_other_srtp(&oa_others(b.oa)->list[0])->ours.key, sizeof(key));
+	offer(&b, a.oa);
+	assert_non_null(strstr(strstr(text, "m=video"), "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:"));
+	assert_null(strstr(strstr(text, "m=video"), "a=crypto:2"));
+	answered(&b, THEIRS "m=audio 4000 RTP/SAVP 8\r\n" CRYPTO(1) "m=video 6002 RTP/SAVP 96\r\n" H264 CRYPTO(1));
+	assert_memory_equal(key, oa_other_srtp(&oa_others(b.oa)->list[0])->ours.key, sizeof(key));
+	/* A plain offer of it is refused, and so is a plain answer. */
+	take(&b, THEIRS "m=audio 4000 RTP/SAVP 8\r\n" CRYPTO(1) "m=video 6002 RTP/AVP 96\r\n" H264);
+	assert_string_equal(video_of(answer(&b, a.oa)), "m=video 0 RTP/AVP 96\r\n");
+	assert_null(oa_other_srtp(&oa_others(b.oa)->list[0]));
+	oa_others_forget(b.oa);
+	offer(&b, a.oa);
+	answered(&b, THEIRS "m=audio 4000 RTP/SAVP 8\r\n" CRYPTO(1) "m=video 6002 RTP/AVP 96\r\n" H264);
+	assert_false(oa_others(b.oa)->list[0].is_on);
+	oa_free(a.oa);
+	oa_free(b.oa);
+}
+
+/* RFC 8643: keys beside RTP/AVP, which may be passed over. */
+static void test_oa_other_keys_may_be_passed_over(void **state)
+{
+	struct side a = side_new(), b = side_new();
+
+	(void)state;
+	b.policy = OA_OFFER;
+	b.sdes = true;
+	take(&a, OFFERED);
+	assert_string_equal(video_of(offer(&b, a.oa)), "m=video 20010 RTP/AVP 96 97\r\n" H264 VP8);
+	assert_non_null(strstr(strstr(text, "m=video"), "a=crypto:1 "));
+	answered(&b, ANSWERED);
+	assert_true(oa_others(b.oa)->list[0].is_on);
+	assert_null(oa_other_srtp(&oa_others(b.oa)->list[0]));
+	assert_null(strstr(strstr(offer(&b, a.oa), "m=video"), "a=crypto")); /* plain it stays */
+	oa_rollback(b.oa);
+	oa_free(a.oa);
+	oa_free(b.oa);
+}
+
+static void test_oa_other_keys_that_are_none_are_refused(void **state)
+{
+	struct side a = side_new(), b = side_new();
+
+	(void)state;
+	a.policy = OA_OFFER;
+	a.sdes = true;
+	take(&a, THEIRS AUDIO "m=video 4002 RTP/SAVP 96\r\n" H264);
+	offer(&b, a.oa);
+	answered(&b, ANSWERED);
+	assert_string_equal(video_of(answer(&a, b.oa)), "m=video 0 RTP/SAVP 96\r\n");
+	assert_true(oa_others(a.oa)->list[0].is_refused);
+	oa_free(a.oa);
+	oa_free(b.oa);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -414,6 +524,10 @@ int main(void)
 		cmocka_unit_test(test_oa_other_early_answer_may_be_kept),
 		cmocka_unit_test(test_oa_other_left_out_of_an_answer_is_refused),
 		cmocka_unit_test(test_oa_other_too_long_or_too_many_are_refused),
+		cmocka_unit_test(test_oa_other_srtp_is_each_legs_own),
+		cmocka_unit_test(test_oa_other_required_srtp_is_never_plain),
+		cmocka_unit_test(test_oa_other_keys_may_be_passed_over),
+		cmocka_unit_test(test_oa_other_keys_that_are_none_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
