@@ -1,56 +1,122 @@
-/* The page of browser.js: a phone in a real browser. Its microphone is the browser's (fake) device; what comes is handed to
- * heard(rate, base64 of 16-bit samples), a tenth of a second at a time, from the moment that it is played on.
+/* The page of browser.js: a phone in a real browser. Its microphone is the browser's (fake) device. What comes is handed to
+ * heard(rate, base64 of 16-bit samples), a tenth of a second at a time: each frame as the browser's RTP stack gives it out (through its ICE,
+ * DTLS and SRTP, by its RTP timestamp), decoded by the browser's decoder. That is all that was sent to it, and nothing else. What it plays of it isn't:
+ * on a busy machine its jitter buffer stretches, skips and makes up what came too late for the sound card, which phone.stats() tells.
  */
 'use strict';
 
 const CHUNK_S = 0.1;
+const RATE_HZ = 48000;
+const GAP_MAX_S = 1;            /* a longer one is another source's clock */
 const PLAIN = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-const TAP = `registerProcessor('tap', class extends AudioWorkletProcessor {
-	process(inputs) {
-		if (inputs[0][0])
-			this.port.postMessage(inputs[0][0].slice());
-		return true;
+const CODECS = { 'audio/opus': ['opus', 48000], 'audio/pcmu': ['ulaw', 8000], 'audio/pcma': ['alaw', 8000] };
+
+/* Frames to samples, in their order; what lies between two of one clock and never came is silence. */
+class Ear {
+	constructor() {
+		this.chunk = [];
+		this.decoder = this.mime = this.due = null;
 	}
-});`;
 
-/* 16-bit samples of a stream, as the browser would play them. */
-async function listen(stream) {
-	const context = new AudioContext({ sampleRate: 48000 }), sink = new Audio();
-	let chunk = [];
+	put(samples) {
+		for (const x of samples)
+			this.chunk.push(x);
+		if (this.chunk.length < CHUNK_S * RATE_HZ)
+			return;
+		const words = Int16Array.from(this.chunk, (x) => Math.max(-1, Math.min(1, x)) * 32767), bytes = new Uint8Array(words.buffer);
+		let text = '';
 
-	sink.muted = true;      /* Chromium decodes a stream only while an element plays it */
+		for (const byte of bytes)
+			text += String.fromCharCode(byte);
+		window.heard(RATE_HZ, btoa(text));
+		this.chunk = [];
+	}
+
+	begin(mime) {
+		const [codec, rate] = CODECS[mime.toLowerCase()];
+
+		this.mime = mime;
+		this.rate = rate;
+		this.due = null;
+		this.at_us = 0;
+		this.gaps = [];          /* before each frame that isn't out yet, in samples of the recording */
+		this.decoder = new AudioDecoder({
+			output: (data) => {
+				const samples = new Float32Array(data.numberOfFrames), times = RATE_HZ / rate;
+
+				data.copyTo(samples, { planeIndex: 0, format: 'f32-planar' });
+				data.close();
+				this.put(new Float32Array(this.gaps.shift()));
+				this.put(Array.from({ length: samples.length * times }, (_, i) => samples[Math.floor(i / times)]));
+			},
+			error: (error) => window.tell('error', { what: String(error) }),
+		});
+		this.decoder.configure({ codec, sampleRate: rate, numberOfChannels: 1 });
+	}
+
+	/* Samples in a frame, by its clock; of Opus the packet says it (RFC 6716 §3.1). */
+	static length(mime, data) {
+		if (mime.toLowerCase() !== 'audio/opus')
+			return data.byteLength;
+		const bytes = new Uint8Array(data), config = bytes[0] >> 3, code = bytes[0] & 3;
+		const one = config < 12 ? [480, 960, 1920, 2880][config & 3] : config < 16 ? [480, 960][config & 1] : [120, 240, 480, 960][config & 3];
+
+		return one * (code === 0 ? 1 : code < 3 ? 2 : bytes[1] & 63);
+	}
+
+	hear({ data, rtpTimestamp, mimeType }) {
+		if (!data.byteLength)
+			return;
+		if (mimeType !== this.mime)
+			this.begin(mimeType);
+		const missing = this.due === null ? 0 : (rtpTimestamp - this.due) | 0;
+
+		this.gaps.push(missing > 0 && missing <= GAP_MAX_S * this.rate ? missing * RATE_HZ / this.rate : 0);
+		this.due = (rtpTimestamp + Ear.length(mimeType, data)) >>> 0;
+		this.decoder.decode(new EncodedAudioChunk({ type: 'key', timestamp: this.at_us, data }));
+		this.at_us += Ear.length(mimeType, data) * 1e6 / this.rate;
+	}
+}
+
+/* Chromium plays a stream only while an element does. */
+function play(stream) {
+	const sink = new Audio();
+
+	sink.muted = true;
 	sink.srcObject = stream;
 	sink.play();
-	await context.audioWorklet.addModule(URL.createObjectURL(new Blob([TAP], { type: 'text/javascript' })));
-	const tap = new AudioWorkletNode(context, 'tap');
-
-	tap.port.onmessage = ({ data }) => {
-		chunk.push(...data);
-		if (chunk.length < CHUNK_S * context.sampleRate)
-			return;
-		const samples = Int16Array.from(chunk, (x) => Math.max(-1, Math.min(1, x)) * 32767);
-
-		window.heard(context.sampleRate, btoa(String.fromCharCode(...new Uint8Array(samples.buffer))));
-		chunk = [];
-	};
-	context.createMediaStreamSource(stream).connect(tap);
-	return () => { context.close(); sink.srcObject = null; };
+	return sink;
 }
 
 function begin(settings) {
-	const media = { mediaConstraints: { audio: PLAIN, video: false }, pcConfig: { iceServers: [] } };
+	const media = { mediaConstraints: { audio: PLAIN, video: false }, pcConfig: { iceServers: [], encodedInsertableStreams: true } };
 	const phone = softphone(JsSIP, { ...settings, socket: new JsSIP.WebSocketInterface(settings.url), media }, window.tell);
 
-	/* After a hold the track comes again: there is one listener at a time. */
-	function watch(connection) {
-		let listening = Promise.resolve(() => {});
+	const ear = new Ear(), seen = new WeakSet();
+	let sink = null;                /* kept, or it would be collected, and play no more */
 
+	/* Frames pass each sender and receiver by way of us, or, once that is asked for, not at all. */
+	function through(end, see) {
+		if (seen.has(end))
+			return;
+		const { readable, writable } = end.createEncodedStreams();
+
+		seen.add(end);
+		readable.pipeThrough(new TransformStream({ transform: (frame, on) => { see(frame); on.enqueue(frame); } })).pipeTo(writable);
+	}
+
+	/* After a hold the track comes again, of the same receiver. */
+	function watch(connection) {
 		connection.addEventListener('connectionstatechange', () => window.tell('connection', { state: connection.connectionState }));
-		connection.addEventListener('track', ({ track, streams }) => {
-			listening = listening.then((stop) => {
-				stop();
-				return listen(streams[0] || new MediaStream([track]));
+		connection.addEventListener('track', ({ receiver, track, streams }) => {
+			for (const sender of connection.getSenders())
+				through(sender, () => {});
+			through(receiver, (frame) => {
+				const { rtpTimestamp, mimeType } = frame.getMetadata();
+
+				ear.hear({ data: frame.data.slice(0), rtpTimestamp, mimeType });
 			});
+			sink = play(streams[0] || new MediaStream([track]));
 			window.tell('track', { streams: streams.length });
 		});
 	}
@@ -68,10 +134,13 @@ function begin(settings) {
 	phone.stats = async () => {
 		const stats = [...(await phone.connection().getStats()).values()];
 		const pair = stats.find((s) => s.type === 'candidate-pair' && s.nominated), codec = stats.find((s) => s.type === 'codec');
-		const inbound = stats.find((s) => s.type === 'inbound-rtp'), transport = stats.find((s) => s.type === 'transport');
+		const inbound = stats.find((s) => s.type === 'inbound-rtp'), outbound = stats.find((s) => s.type === 'outbound-rtp'), transport = stats.find((s) => s.type === 'transport');
 
 		window.tell('stats', { pair: pair && pair.state, dtls: transport && transport.dtlsState, codec: codec && codec.mimeType,
-			srtp: transport && transport.srtpCipher, lost: inbound && inbound.packetsLost, received: inbound && inbound.packetsReceived });
+			srtp: transport && transport.srtpCipher, lost: inbound && inbound.packetsLost, received: inbound && inbound.packetsReceived, sent: outbound && outbound.packetsSent,
+			played_s: inbound && inbound.totalSamplesDuration,
+			concealed: inbound && inbound.concealedSamples, stretched: inbound && inbound.insertedSamplesForDeceleration,
+			skipped: inbound && inbound.removedSamplesForAcceleration });
 	};
 	window.phone = phone;
 }

@@ -5,7 +5,8 @@
         phone.wait("connection", state="connected")
         phone.hears(other)
 
-Its microphone says the clip over and over, with a pause between, from the moment that it is asked for sound.
+Its microphone says the clip over and over, with a pause between, from the moment that it is asked for sound. What it hears is what its RTP
+stack gives out, frame by frame, not what it plays of that (tests/js/page.js): stats() tells of the playing.
 """
 import fcntl
 import pathlib
@@ -14,6 +15,7 @@ import tempfile
 import time
 
 from jsphone import JsPhone
+from office import wait_until
 from phone import CLIPS, Listener, Recording
 
 LOCK = CLIPS / "browser.lock"
@@ -36,6 +38,15 @@ class Browser(JsPhone, Listener):
         super().close()
         self.turn.close()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+    def says(self, seconds):
+        """So much of what its microphone says is sent (in packets of 20 ms)."""
+        until = self.stats()["sent"] + seconds * 50
+        wait_until(lambda: self.stats()["sent"] >= until, seconds + 5)
+
+    def stats(self):
+        self.do("stats")
+        return self.wait("stats")
 
     def _read(self, seconds):
         """Events wait in the pipe; what is heard comes by itself."""
