@@ -34,6 +34,25 @@ SELECT is_empty($$
 	  AND a.attname ~ '(^|_)(ha1|pin_hash|auth_password)(_|$)' AND has_column_privilege(u.role, c.oid, a.attnum, 'SELECT')
 $$, 'no column that holds a hash or a password is read by anybody');
 
+-- keys: what is taken by one domain can't be felt by another
+SELECT is_empty($$
+	SELECT c.relname, i.indexrelid::regclass, a.attname
+	FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid JOIN pbx.tenancy AS t ON t.tab = c.relname AND t.scope = 'domain'
+	JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey) AND a.attidentity <> 'a' AND a.attgenerated = ''
+	WHERE c.relnamespace = 'pbx'::regnamespace AND i.indisunique
+	  AND NOT EXISTS (SELECT FROM pg_attribute AS d WHERE d.attrelid = c.oid AND d.attname = 'domain' AND d.attnum = ANY (i.indkey))
+	  AND (has_column_privilege('cordboard_tenant', c.oid, a.attnum, 'INSERT') OR has_column_privilege('cordboard_tenant', c.oid, a.attnum, 'UPDATE'))
+$$, 'no tenant writes a key that is unique among all domains');
+SELECT is_empty($$
+	SELECT f.conrelid::regclass, f.conname
+	FROM pg_constraint AS f JOIN pg_class AS c ON c.oid = f.conrelid JOIN pg_class AS p ON p.oid = f.confrelid
+	JOIN pbx.tenancy AS t ON t.tab = c.relname AND t.scope = 'domain' JOIN pbx.tenancy AS u ON u.tab = p.relname AND u.scope = 'domain'
+	WHERE f.contype = 'f' AND f.connamespace = 'pbx'::regnamespace AND has_any_column_privilege('cordboard_tenant', c.oid, 'INSERT, UPDATE')
+	  AND NOT EXISTS (SELECT FROM unnest(f.conkey, f.confkey) AS k(own, other)
+		JOIN pg_attribute AS a ON (a.attrelid, a.attnum, a.attname) = (f.conrelid, k.own, 'domain')
+		JOIN pg_attribute AS b ON (b.attrelid, b.attnum, b.attname) = (f.confrelid, k.other, 'domain'))
+$$, 'nor a reference that could lead to another domain');
+
 -- functions that run with their owner's rights are few, and known
 SELECT bag_eq($$ SELECT p.oid::regprocedure::text FROM pg_proc AS p WHERE p.pronamespace = 'pbx'::regnamespace AND p.prosecdef $$,
 	ARRAY['pbx.audit_note()', 'pbx.change_note()', 'pbx.change_publish()', 'pbx.command_publish()', 'pbx.event_publish()', 'pbx.event_of_row()', 'pbx.event_of_binding()',
