@@ -351,7 +351,7 @@ static void reply_not_ready(struct strans *st, const struct sip_msg *m, void *ar
 
 static const char node_sql[] =
 	"INSERT INTO pbx.node (node, started, seen, version) VALUES ($1, now(), now(), $2)"
-	" ON CONFLICT (node) DO UPDATE SET started = now(), seen = now(), version = excluded.version";
+	" ON CONFLICT (node) DO UPDATE SET started = now(), seen = now(), version = excluded.version, draining = false";
 
 static void on_flow_closed(uint64_t flow, void *arg)
 {
@@ -424,7 +424,7 @@ static int make_rest(struct pbx *p)
 	if (!err)
 		err = presence_new(&p->presence, &(struct presence_params){
 			.ua = p->ua, .directory = p->directory, .db = p->db, .outbox = p->outbox, .auth = &p->auth, .calls = p->calls,
-			.registrar = p->registrar, .outgoing = p->outgoing, .plan = p->plan, .timers = p->timers, .clock = &clock_system, .rng = &p->rng,
+			.commands = p->commands, .registrar = p->registrar, .outgoing = p->outgoing, .plan = p->plan, .timers = p->timers, .clock = &clock_system, .rng = &p->rng,
 			.log = &p->log, .node = p->config.node });
 	return err;
 }

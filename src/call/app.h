@@ -187,6 +187,8 @@ struct app_dial {
 enum app_result app_dial(struct call *call, const struct app_dial *d);
 /* The same where trunk may also name a group of trunks (pbx.trunk_group), which are tried one after the other. */
 enum app_result app_dial_trunk(struct call *call, const struct app_dial *d);
+/* Answers, takes the call that is parked under this number, and waits for the end. APP_INVALID: there is none. */
+enum app_result app_retrieve(struct call *call, const char *slot);
 /* Goes on with another number (in a context; NULL: the call's): its route runs in place of the rest of this one. Returns what it came to. */
 enum app_result app_goto(struct call *call, const char *context, const char *number);
 bool app_number_exists(struct call *call, const char *context, const char *number);

@@ -10,6 +10,7 @@
 #include "call/admission.h"
 #include "call/decision.h"
 #include "call/leg_int.h"
+#include "call/control.h"
 #include "call/originate.h"
 #include "base/log.h"
 
@@ -140,10 +141,12 @@ static void call_free(struct call *call)
 	free(call->target);
 	free(call->gruu);
 	free(call->phone);
+	free(call->parked);
 	live_call_gone(call);
 	DL_DELETE(cs->live, call);
 	cs->n.live--;
 	free(call);
+	control_call_gone(cs);
 	calls_check_closed(cs);
 }
 
@@ -230,7 +233,7 @@ static void tell_refusal(struct call *call)
 static void run_call(void *arg)
 {
 	struct call *call = arg;
-	enum app_result r = call->is_originated ? originate_run(call) : referral_is_call_back(call) ? referral_call_back(call) :
+	enum app_result r = call->run ? call->run(call) : referral_is_call_back(call) ? referral_call_back(call) :
 			    steps_run(call, call->context, call->target ? call->target : call->number);
 
 	if (call->transfer_in)
@@ -356,6 +359,11 @@ int call_take_gruu(struct call *call, const struct sip_uri *uri)
 	return 0;
 }
 
+bool calls_is_full(const struct calls *cs)
+{
+	return cs->is_closing || cs->is_draining || (cs->p.max_calls && cs->n.live >= cs->p.max_calls);
+}
+
 #define BEGIN_HDRS_MAX 32
 #define MAX_BREADTH 60 /* RFC 5393 §5.3.3.1 */
 
@@ -364,6 +372,8 @@ static struct refusal check_invite(struct calls *cs, const struct sip_msg *m)
 {
 	if (cs->is_closing)
 		return (struct refusal){ 503, "Retry-After: 10\r\n", "The server is being stopped" };
+	if (cs->is_draining && !sip_msg_has(m, SIP_HDR_REPLACES) && !admission_is_urgent(cs, m))
+		return (struct refusal){ 503, "Retry-After: 10\r\n", "The server takes no new calls" };
 	if (cs->p.max_calls && cs->n.live >= cs->p.max_calls && !admission_is_urgent(cs, m))
 		return (struct refusal){ 503, "Retry-After: 10\r\n", "There are as many calls as the server may have" };
 	if (m->ruri.scheme == SIP_SCHEME_OTHER)

@@ -24,7 +24,9 @@
 #define CALL_ID_LEN 36
 #define REASON_MAX 256        /* of Reason values that pass */
 
+struct announcement;
 struct command;
+struct parked;
 struct redirects;
 struct transfer;
 struct referral;              /* a REFER that waits, referral.c */
@@ -51,6 +53,8 @@ struct calls {
 	struct room *rooms;       /* that somebody is in */
 	struct usage *usages;
 	bool is_closing;
+	bool is_draining;         /* no new calls */
+	struct command *drain;    /* to be told when the last has ended; NULL: none */
 	void (*on_closed)(void *arg);
 	void *on_closed_arg;
 	void (*on_line)(const struct call_line *line, void *arg); /* NULL: nobody watches */
@@ -107,6 +111,9 @@ struct leg {
 	bool is_late;             /* the caller's INVITE had no offer */
 	uint8_t nearly_offers;    /* in reliable responses, of one fork each */
 	bool remote_hold;
+	bool is_put_on_hold;      /* by command, as if it held */
+	struct announcement *announcement; /* that is played to it by command, as this play */
+	uint32_t announce_id;
 	enum dir_ice ice;
 	bool is_browser;          /* its peer speaks SIP over WebSocket */
 	bool has_ice;             /* its stream has it */
@@ -184,6 +191,10 @@ int leg_answer(struct leg *leg);                     /* 200 */
 void leg_close(struct leg *leg, int status, const char *reason);
 void leg_bridge(struct leg *a, struct leg *b);
 void leg_unbridge(struct leg *leg);
+/* Puts it on hold, as if its phone held: who it is joined with hears music; or takes it back. Ends when they are parted. */
+void leg_put_on_hold(struct leg *leg, bool is_held);
+/* leg_digits.c: its far end is told these, one after the other. */
+void leg_send_digits(struct leg *leg, const char *digits);
 /* Sets what both hear, from who is on hold. */
 void leg_update_bridge(struct leg *leg);
 /* Offers a leg anew what it is now: its partner's codecs first, our address, the direction of leg->wish. At once, or
@@ -298,10 +309,12 @@ struct call {
 	char *target;                 /* where the public number that was called leads; NULL: number is dialled */
 	bool is_emergency;            /* no limit holds it back */
 
-	/* Made by command (originate.h). */
+	/* Made by command (originate.h, regroup.h). */
 	struct command *command;      /* that hasn't come to its end; NULL: none */
-	bool is_originated;
+	enum app_result (*run)(struct call *call); /* in place of a route; NULL: it runs one */
+	const char *run_name;         /* as an application's */
 	uint32_t originate_ring_s;
+	struct parked *parked;        /* NULL: it isn't */
 
 	/* For the final answer and the record. */
 	uint8_t max_forwards;         /* of the caller's INVITE */
@@ -325,6 +338,8 @@ struct call {
 };
 
 struct call *call_new(struct calls *cs, const struct auth_identity *who);
+/* No new ones: it ends, or is drained, or there are as many as there may be. */
+bool calls_is_full(const struct calls *cs);
 /* How far it may go on, by the request that makes it; NULL: there was none. */
 void call_take_hops(struct call *call, const struct sip_msg *m);
 /* The one phone that a GRUU of the domain means; nothing if uri is none. A status to refuse with, or 0. */
@@ -405,6 +420,10 @@ struct call_transfer {
  * by's class of service; -EAGAIN: the plan isn't known, or there are as many calls as there may be; -EINVAL: not answered, or not talking with
  * `by`, or others ring as well; -ENOMEM. */
 int call_transfer(const struct call_transfer *t);
+/* May it go to another call? */
+bool transfer_may_go(const struct leg *leg);
+/* A call of who is at the leg's far end, not begun, in which the leg is to go on. */
+struct call *transfer_call_for(const struct leg *leg, const char *context, const char *number);
 /* Lets p->leg take the place of `old` in old's call, and old go; an unanswered caller is answered first. context and number don't count. Errors as above. */
 int call_join(const struct call_transfer *p, struct leg *old);
 /* Tasks: of the transferor's call, while the other is away: true when he is back (as caller_leg or callee_leg), false
@@ -458,6 +477,9 @@ void call_set_result(struct call *call, enum app_result r);
 
 /* trunk_list.c: is this status among those, "408,5XX"? */
 bool trunk_list_goes_on(const char *failover, int status);
+
+/* dial.c: task: the caller and this leg of the call, both answered, are joined, until one of them ends. */
+enum app_result dial_connect(struct call *call, struct leg *callee);
 
 /* usage.c: false when the limit is reached. */
 bool usage_take(struct calls *cs, struct usage **out, const char *domain, const char *name, uint32_t limit);

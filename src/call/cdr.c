@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/member.h"
 #include "call/decision.h"
+#include "call/originate.h"
 
 /* Of the whole leg: where it ended its record has it, not the calls it was in before. */
 static void write_media(struct out *o, const struct leg *leg)
@@ -21,7 +22,7 @@ static void write_media(struct out *o, const struct leg *leg)
 /* For the caller of a call made by command, until he was there. */
 static bool is_stand_in(const struct leg *leg)
 {
-	return leg->call->is_originated && leg->has_left && !leg->moved_to[0];
+	return leg->call->run == originate_run && leg->has_left && !leg->moved_to[0];
 }
 
 static void write_leg(struct out *o, const struct leg *leg)

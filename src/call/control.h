@@ -10,3 +10,5 @@
 
 /* calls must outlive what commands take. */
 void control_begin(struct calls *calls, struct commands *commands);
+/* A call has ended: who waits until none is left is told. */
+void control_call_gone(struct calls *calls);

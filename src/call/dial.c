@@ -203,7 +203,7 @@ static enum app_result talk(struct dial *d, struct leg *callee)
 {
 	struct call *call = d->call;
 
-	if (call->is_originated && call->caller_leg->has_left)
+	if (call->run == originate_run && call->caller_leg->has_left)
 		return originate_take(call, callee);
 	if (join_or_send_on(d, callee) != 0)
 		return APP_HANGUP;
@@ -322,6 +322,16 @@ static struct leg *ring(struct dial *d)
 	finish(d, is_wanted(d) ? winner : NULL,
 	       winner || call->is_moved ? ELSEWHERE : call->is_hungup ? call->caller_leg->reason : NULL);
 	return winner;
+}
+
+enum app_result dial_connect(struct call *call, struct leg *callee)
+{
+	struct dial *d = call_alloc(call, sizeof(*d));
+
+	if (!d)
+		return APP_FAILED;
+	*d = (struct dial){ .call = call, .nswaps = call->nswaps };
+	return talk(d, callee);
 }
 
 enum app_result app_dial(struct call *call, const struct app_dial *p)

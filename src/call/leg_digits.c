@@ -91,6 +91,18 @@ static void send_info(struct leg *leg, char digit, uint32_t duration_ms)
 	send_first(leg);
 }
 
+#define DIGIT_MS 100
+
+void leg_send_digits(struct leg *leg, const char *digits)
+{
+	for (; *digits; digits++) {
+		if (leg->dtmf == DIR_DTMF_INFO)
+			send_info(leg, *digits, DIGIT_MS);
+		else if (leg->stream)
+			stream_send_digit(leg->stream, *digits, DIGIT_MS);
+	}
+}
+
 /* ---- from the far end ---- */
 
 void leg_digit_heard(struct leg *leg, char digit, uint32_t duration_ms)

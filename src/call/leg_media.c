@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "call/decision.h"
+#include "call/announce.h"
 #include "call/leg_int.h"
 #include "base/log.h"
 
@@ -162,6 +163,10 @@ static void on_play_end(struct stream *s, uint32_t play_id, enum play_end end, v
 	struct call *call = leg->call;
 
 	(void)s;
+	if (leg->announcement && play_id == leg->announce_id) {
+		announce_ended(leg, end == PLAY_DONE);
+		return;
+	}
 	if (leg != call->caller_leg || play_id != call->play_id)
 		return;
 	call->is_playing = false;
@@ -252,6 +257,8 @@ static void on_stream_closed(struct stream *s, const struct stream_stats *final,
 	leg->stats = *final;
 	if (codec)
 		str_put(leg->codec, sizeof(leg->codec), codec->name);
+	if (leg->announcement)
+		announce_ended(leg, false);
 	if (leg->recording_for) {
 		leg->recording_for->is_recording = false;
 		call_wake(leg->recording_for);
@@ -456,8 +463,15 @@ static void hold(struct leg *holder, struct leg *held)
 		wish_dir(held, SDP_SENDRECV);
 		return;
 	}
+	if (!holder->remote_hold)
+		return; /* its phone doesn't know that it holds */
 	stream_bridge(holder->stream, held->stream);
 	wish_dir(held, sdp_dir_reverse(oa_agreed(holder->oa)->dir));
+}
+
+static bool holds(const struct leg *leg)
+{
+	return leg->remote_hold || leg->is_put_on_hold;
 }
 
 void leg_update_bridge(struct leg *leg)
@@ -466,11 +480,11 @@ void leg_update_bridge(struct leg *leg)
 
 	if (!other || !leg->stream || !other->stream)
 		return;
-	if (leg->remote_hold && other->remote_hold) {
+	if (holds(leg) && holds(other)) {
 		stream_unbridge(leg->stream);
-	} else if (leg->remote_hold) {
+	} else if (holds(leg)) {
 		hold(leg, other);
-	} else if (other->remote_hold) {
+	} else if (holds(other)) {
 		hold(other, leg);
 	} else {
 		stream_bridge(leg->stream, other->stream);
@@ -479,6 +493,15 @@ void leg_update_bridge(struct leg *leg)
 		wish_dir(other, SDP_SENDRECV);
 	}
 	leg_others_update(leg, other);
+}
+
+void leg_put_on_hold(struct leg *leg, bool is_held)
+{
+	if (leg->is_put_on_hold == is_held)
+		return;
+	leg->is_put_on_hold = is_held;
+	live_leg(leg);
+	leg_update_bridge(leg);
 }
 
 void leg_bridge(struct leg *a, struct leg *b)
@@ -504,6 +527,7 @@ void leg_unbridge(struct leg *leg)
 	leg_image_part(other);
 	leg->partner = NULL;
 	other->partner = NULL;
+	leg->is_put_on_hold = other->is_put_on_hold = false;
 	record_parted(leg);
 	record_parted(other);
 	if (leg->stream)

@@ -171,7 +171,7 @@ static void write_call(struct out *o, struct call *call)
 	member_str(o, KEY("dialled"), call->number);
 	member_str(o, KEY("context"), call->route_context[0] ? call->route_context : call->context);
 	member_str(o, KEY("route"), call->route);
-	member_str(o, KEY("app"), call->app ? call->app->name : NULL);
+	member_str(o, KEY("app"), call->app ? call->app->name : call->run_name);
 	member_time(o, KEY("started_ms"), call->started_ms);
 	member_time(o, KEY("answered_ms"), call->answered_ms);
 	decisions_print(o, call);
@@ -196,7 +196,7 @@ static void write_leg(struct out *o, struct leg *leg)
 	member_str(o, KEY("number"), leg_number(leg));
 	member_str(o, KEY("peer"), leg->peer);
 	member_str(o, KEY("state"), states[leg->state]);
-	member_int(o, KEY("held"), leg->remote_hold);
+	member_int(o, KEY("held"), leg->remote_hold || leg->is_put_on_hold);
 	if (leg->partner)
 		member_int(o, KEY("partner"), leg->partner->id);
 	member_time(o, KEY("started_ms"), leg->started_ms);

@@ -27,7 +27,7 @@ static int refusal(struct calls *cs, const struct sip_msg *m, const struct auth_
 	struct route *route;
 	char number[128];
 
-	if (cs->is_closing || (cs->p.max_calls && cs->n.live >= cs->p.max_calls))
+	if (calls_is_full(cs))
 		return 503;
 	if (sip_uri_number(&m->ruri, number, sizeof(number)) != 0)
 		return 484;

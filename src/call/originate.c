@@ -46,7 +46,8 @@ static int begin(struct call *call, const struct call_originate *p)
 	str_put(leg->number, sizeof(leg->number), call->caller.number);
 	told_begin_absent(leg, p->number);
 	call_take_hops(call, NULL);
-	call->is_originated = true;
+	call->run = originate_run;
+	call->run_name = "originate";
 	call->originate_ring_s = p->ring_s;
 	return call_start(call);
 }
@@ -59,7 +60,7 @@ int call_originate(struct calls *cs, const struct call_originate *p)
 
 	if (err)
 		return err;
-	if (cs->is_closing || (cs->p.max_calls && cs->n.live >= cs->p.max_calls))
+	if (calls_is_full(cs))
 		return -EAGAIN;
 	call = call_new(cs, &who);
 	if (!call)

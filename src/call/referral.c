@@ -456,7 +456,7 @@ static void give_up(struct call *call)
 
 static void click_to_dial(struct calls *cs, struct strans *st, const struct sip_msg *m, const struct auth_identity *who)
 {
-	bool is_full = cs->is_closing || (cs->p.max_calls && cs->n.live >= cs->p.max_calls);
+	bool is_full = calls_is_full(cs);
 	struct referral *r = calloc(1, sizeof(*r));
 	struct call *call = r && !is_full ? call_new(cs, who) : NULL;
 	struct refer_to to;

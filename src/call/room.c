@@ -330,6 +330,12 @@ int room_record(struct room_member *m)
 	return err;
 }
 
+void room_send_out(struct room_member *m)
+{
+	m->state.is_sent_out = true;
+	changed(m);
+}
+
 bool room_send_out_last(struct room_member *by)
 {
 	struct room_member *m, *last = NULL;
@@ -340,8 +346,7 @@ bool room_send_out_last(struct room_member *by)
 	}
 	if (!last)
 		return false;
-	last->state.is_sent_out = true;
-	changed(last);
+	room_send_out(last);
 	return true;
 }
 

@@ -26,6 +26,7 @@ void room_set_muted(struct room_member *m, bool is_muted);
 void room_set_gain(struct room_member *m, int in_db, int out_db);
 void room_set_locked(struct room_member *m, bool is_locked);
 int room_record(struct room_member *m);      /* as app_room_record() */
+void room_send_out(struct room_member *m);
 bool room_send_out_last(struct room_member *m); /* who came last and is no moderator, himself not; false: nobody */
 void room_play(struct room_member *m, const char *const *files, unsigned nfiles); /* to all */
 

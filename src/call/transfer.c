@@ -283,24 +283,37 @@ static bool may_go(const struct call_transfer *p, bool is_answer)
 	       (!p->by || p->is_late || (p->by->state == LEG_ANSWERED && p->by->partner == p->leg));
 }
 
-/* The call it goes on in, not begun. */
-static struct call *call_for(const struct call_transfer *p)
+bool transfer_may_go(const struct leg *leg)
 {
-	struct call *from = p->leg->call, *to;
+	return may_go(&(struct call_transfer){ .leg = (struct leg *)leg }, false);
+}
+
+struct call *transfer_call_for(const struct leg *leg, const char *context, const char *number)
+{
+	struct call *from = leg->call, *to;
 	struct auth_identity who;
 
-	leg_identity(p->leg, &who);
-	str_put(who.context, sizeof(who.context), p->context);
+	leg_identity(leg, &who);
+	str_put(who.context, sizeof(who.context), context);
 	to = call_new(from->calls, &who);
 	if (!to)
 		return NULL;
-	str_put(to->number, sizeof(to->number), p->number);
-	/* Phones that send a caller on by themselves could do so in a circle. */
-	to->max_forwards = is_deflected(p) && from->max_forwards ? from->max_forwards - 1 : from->max_forwards;
+	str_put(to->number, sizeof(to->number), number);
+	to->max_forwards = from->max_forwards;
 	to->max_breadth = from->max_breadth;
 	to->is_secure = from->is_secure;
 	to->is_breadth_given = from->is_breadth_given;
 	from->calls->n.total++;
+	return to;
+}
+
+static struct call *call_for(const struct call_transfer *p)
+{
+	struct call *to = transfer_call_for(p->leg, p->context, p->number);
+
+	/* Phones that send a caller on by themselves could do so in a circle. */
+	if (to && is_deflected(p) && to->max_forwards)
+		to->max_forwards--;
 	return to;
 }
 

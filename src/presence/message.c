@@ -520,6 +520,8 @@ int messages_new(struct messages **out, const struct messages_params *p)
 	ms->p = *p;
 	sip_ua_handle(p->ua, SIP_MESSAGE, on_message, ms);
 	message_store_start(ms);
+	if (p->commands)
+		commands_on(p->commands, "message", message_command, ms);
 	*out = ms;
 	return 0;
 }
@@ -546,6 +548,7 @@ void messages_free(struct messages *ms)
 		free(r);
 	}
 	deliveries_free(ms);
+	message_commands_free(ms);
 	message_store_free(ms);
 	free(ms);
 }

@@ -23,6 +23,7 @@
 #define MESSAGE_BODY_MAX 8192
 #define MESSAGE_STORED_MAX 100
 
+struct commands;
 struct messages;
 struct phones;
 
@@ -35,6 +36,7 @@ struct messages_params {
 	struct outgoing *outgoing; /* NULL: trunks have no registered way */
 	struct auth *auth;
 	struct db *db;
+	struct commands *commands; /* NULL: there are none */
 	struct timers *timers;
 	const struct log *log;
 };

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/table.h"
+#include "call/command.h"
 
 #include "presence/message.h"
 #include "presence/phones.h"
@@ -14,6 +15,7 @@
 struct message_rate;
 struct message_job;
 struct delivery;
+struct sent;
 struct waiting;
 
 struct messages {
@@ -21,6 +23,7 @@ struct messages {
 	struct message_rate *rates;    /* by sender */
 	struct message_job *jobs;      /* MESSAGEs that are not answered yet */
 	struct delivery *deliveries;
+	struct sent *sent;             /* by commands, under way */
 	struct waiting *waiting;       /* extensions for which messages are stored */
 	struct directory_watcher on_change;
 	uint64_t load_query;
@@ -52,3 +55,7 @@ void message_store_free(struct messages *ms);
 /* Stores t for an extension that is away. fn: 202 stored, 480 too many wait already, 503 no database. 0: fn won't be called. */
 uint64_t message_store(struct messages *ms, const char *domain, const char *number, const struct text *t, uint32_t keep_s, db_fn *fn, void *arg);
 int message_stored_status(const struct db_answer *a);
+
+/* message_command.c: for commands_on(); arg: the messages. */
+void message_command(struct command *c, void *arg);
+void message_commands_free(struct messages *ms);

@@ -60,7 +60,7 @@ int presence_new(struct presence **out, const struct presence_params *p)
 	if (!err)
 		err = messages_new(&pr->messages, &(struct messages_params){
 			.ua = p->ua, .directory = p->directory, .plan = p->plan, .registrar = p->registrar, .phones = pr->phones,
-			.outgoing = p->outgoing, .auth = p->auth, .db = p->db, .timers = p->timers, .log = p->log });
+			.outgoing = p->outgoing, .auth = p->auth, .db = p->db, .commands = p->commands, .timers = p->timers, .log = p->log });
 	*out = pr; /* what has been made is ended as ever */
 	if (!err)
 		events_start(pr->events);

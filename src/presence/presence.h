@@ -17,6 +17,7 @@ struct presence_params {
 	struct outbox *outbox;
 	struct auth *auth;
 	struct calls *calls;
+	struct commands *commands; /* NULL: there are none */
 	struct registrar *registrar;
 	struct outgoing *outgoing;
 	struct plan *plan;

@@ -9,7 +9,12 @@ import psycopg2
 import pytest
 
 from office import wait_until
-from test_transfer import answers, bye, called, pick, phones, rings, take_bye, talk
+from rtp import tone
+from sip import Phone
+from test_conference import HZ, Member, room  # noqa: F401
+from test_media import MUSIC_S, Side
+from test_media import talk as media_talk
+from test_transfer import answers, bye, called, pick, phones, rings, take, take_bye, talk
 
 ASKING = """
 import os, psycopg2, signal, sys
@@ -220,6 +225,212 @@ def test_record_begins_and_ends(office, two):
     here.send("BYE")
     take_bye(there)
     pick(here, 200)
+
+
+# ---- what they hear ----
+
+@pytest.fixture
+def talkers(quiet_office, office):
+    """Two who talk, with pitches of their own; who hears whom is asked."""
+    with media_talk(office) as (here, there):
+        here.rtp.payload, there.rtp.payload = tone(HZ["1001"]), tone(HZ["1002"])
+        for side in (here, there):
+            side.rtp.start()
+        yield here, there, seen(office)
+        for side in (here, there):
+            side.rtp.stop()
+
+
+Side.hears, Side.wait_hears = Member.hears, Member.wait_hears
+
+
+def test_hold_lets_the_other_hear_music_until_it_is_taken_back(office, talkers):
+    here, there, call = talkers
+    there.wait_hears("1001")
+    wait(office, f"pbx.hold('{call}', 1)")
+    office.wait_sql("SELECT held FROM pbx.leg WHERE call = %s AND leg = 1", call)
+    there.rtp.wait_received(5, seconds=MUSIC_S)
+    there.wait_hears()                                  # not the other, but something
+    mark = len(here.rtp.received)
+    there.rtp.wait_received(25)
+    assert len(here.rtp.received) - mark < 5
+    wait(office, f"pbx.unhold('{call}', 1)")
+    there.wait_hears("1001")
+    here.wait_hears("1002")
+
+
+def test_digits_are_sent_to_the_far_end_of_a_leg(office, talkers):
+    here, there, call = talkers
+    mark = len(here.rtp.received)
+    wait(office, f"pbx.digit('{call}', 2, '1*D')")
+
+    def digits():
+        return [number for number, is_end, _ in dict.fromkeys(p.event() for p in there.rtp.received if p.pt == 101) if is_end]
+    wait_until(lambda: digits() == [1, 10, 15])
+    assert not [p for p in here.rtp.received[mark:] if p.pt == 101]
+
+
+def test_play_is_heard_by_one_or_by_both_and_then_they_talk_on(office, talkers):
+    here, there, call = talkers
+    there.wait_hears("1001")
+    id = ask(office, f"pbx.play('{call}', 'vm-intro', 2)")
+    there.wait_hears()
+    assert office.sql("SELECT state FROM pbx.command WHERE id = %s", id) == [("taken",)]
+    office.sql(f"SELECT pbx.hold('{call}', 1), pbx.unhold('{call}', 1)")    # which ends it
+    over(office, id, "failed", "impossible")
+    there.wait_hears("1001")
+    assert wait(office, f"pbx.play('{call}', 'beep')") == "played"
+    there.wait_hears("1001")
+    here.wait_hears("1002")
+
+
+# ---- parking, bridging ----
+
+@pytest.fixture
+def retrieving(office):
+    office.change("""INSERT INTO pbx.route (domain, context, pattern) VALUES ('office', 'office', '_*8X!');
+                     INSERT INTO pbx.step (domain, context, pattern, position, app, args)
+                     VALUES ('office', 'office', '_*8X!', 1, 'retrieve', '{"slot": "${number:2}"}')""")
+    yield
+    office.change("DELETE FROM pbx.route WHERE pattern = '_*8X!'")
+
+
+def test_parked_call_is_retrieved_by_dialling(office, three, retrieving):
+    a, b, c = three
+    here, there = talk(a, b)
+    outcome = wait(office, f"pbx.park('{seen(office)}', 1)")
+    assert outcome.startswith("parked at 1 in call ")
+    take_bye(there)
+    call = outcome.split()[-1]
+    office.wait_sql("SELECT true FROM pbx.parked WHERE (slot, call::text, leg, number) = ('1', %s, 1, '1001')", call)
+    none = c.invite("*82")
+    none.ack(pick(none, 404))
+    at_c = c.invite("*81")
+    at_c.ack(pick(at_c, 200))
+    office.wait_sql("SELECT count(*) = 2 FROM pbx.leg AS l JOIN pbx.call AS c USING (call) WHERE c.dialled = '*81' AND l.partner IS NOT NULL")
+    assert office.sql("SELECT * FROM pbx.parked") == []
+    bye(at_c)
+    take_bye(here)
+
+
+def test_slot_in_which_somebody_is_parked_is_refused(office, two):
+    here, there = talk(*two)
+    wait(office, f"pbx.park('{seen(office)}', 1, '77')")
+    take_bye(there)
+    back = two[1].invite("600")
+    back.ack(pick(back, 200))
+    wait(office, f"pbx.park('{seen(office, '600', 1)}', 1, '77')", "failed", "busy")
+    for d in (back, here):
+        bye(d)
+
+
+def test_who_is_parked_too_long_goes_back_to_who_parked_him(office, two):
+    here, there = talk(*two)
+    wait(office, f"pbx.park('{seen(office)}', 1, timeout_s => 1)")
+    take_bye(there)
+    again = rings(two[1])
+    answers(again)
+    bye(again)
+    take_bye(here)
+
+
+def test_bridge_joins_legs_of_two_calls(office, three):
+    a, b, c = three
+    here, there = talk(a, b)
+    call = seen(office)
+    other = c.invite("600")                             # the echo: it talks with nobody
+    other.ack(pick(other, 200))
+    outcome = wait(office, f"pbx.bridge('{call}', 2, '{seen(office, '600', 1)}', 1)")
+    take_bye(here)
+    call = outcome.split()[-1]
+    office.wait_sql("SELECT count(*) = 2 FROM pbx.leg WHERE call = %s AND partner IS NOT NULL", call)
+    assert office.sql("SELECT caller, dialled FROM pbx.call WHERE call = %s", call) == [("1002", "1003")]
+    wait(office, f"pbx.bridge('{call}', 1, '{call}', 2)", "failed", "impossible")
+    bye(there)
+    take_bye(other)
+
+
+# ---- conferences ----
+
+def test_conference_members_are_muted_heard_again_and_sent_out(quiet_office, room):
+    a, b = (room.dial(user).talk() for user in ("1001", "1002"))
+    a.wait_hears("1002")
+    call = room.office.sql("SELECT call::text FROM pbx.conference_member WHERE caller = '1002'")[0][0]
+    room.office.wait_sql("SELECT true FROM pbx.call WHERE call = %s", call)
+    wait(room.office, f"pbx.mute('{call}')")
+    room.wait_rows([("1001", False), ("1002", True)], "caller, muted")
+    a.wait_hears()
+    wait(room.office, f"pbx.unmute('{call}')")
+    a.wait_hears("1002")
+    assert wait(room.office, f"pbx.play('{call}', 'beep')") == "played to all who are in the room"
+    wait(room.office, f"pbx.kick('{call}')")
+    b.is_sent_away()
+    a.hang_up()
+
+
+def test_only_who_is_in_a_conference_is_muted(office, two):
+    here, there = talk(*two)
+    wait(office, f"pbx.mute('{seen(office)}')", "failed", "impossible")
+    here.send("BYE")
+    take_bye(there)
+    pick(here, 200)
+
+
+# ---- messages, bans, servers ----
+
+def test_message_reaches_the_phones_of_an_extension(office, two):
+    id = ask(office, "pbx.message('office', '1001', '1002', 'Grüße')")
+    m = take(two[1], lambda m: m.method == "MESSAGE", what="MESSAGE")
+    assert (m.body, m["Content-Type"]) == ("Grüße", "text/plain;charset=UTF-8") and "sip:1001@" in m["From"]
+    two[1].reply(m, 200, "OK", tag="reader")
+    assert over(office, id) == "1002 has it"
+
+
+def test_message_to_who_is_away_waits_for_him(office, two):
+    assert wait(office, "pbx.message('office', '1001', '1003', 'later')") == "1003 is away, and gets it later"
+    with Phone(office, "1003") as reader:
+        assert reader.register().status == 200
+        m = reader.expect("MESSAGE")
+        assert m.body == "later"
+        reader.reply(m, 200, "OK", tag="reader")
+        office.wait_sql("SELECT count(*) = 0 FROM pbx.message")
+        reader.unregister()
+
+
+def test_ban_and_unban_of_an_address(office):
+    with Phone(office, "1003") as stranger:
+        assert stranger.ask("OPTIONS").status == 200
+        assert wait(office, f"pbx.ban('{stranger.addr}', '1 hour', 'noise')").startswith(f"{stranger.addr}/32 is banned until ")
+
+        def answer():
+            stranger.send(stranger.request("OPTIONS"))
+            return stranger.receive(0.3)
+        wait_until(lambda: not answer())
+        wait(office, f"pbx.unban('{stranger.addr}')")
+        wait_until(answer)
+
+
+def test_server_that_is_drained_takes_no_new_calls_and_says_when_the_last_has_ended(own_office):
+    with phones(own_office, "1001", "1002") as (a, b):
+        here, there = talk(a, b)
+        id = ask(own_office, "pbx.drain('test')")
+        own_office.wait_sql("SELECT draining FROM pbx.node")
+        refused = b.invite("600")
+        m = pick(refused, 503)
+        assert m.get("Retry-After")
+        refused.ack(m)
+        assert own_office.sql("SELECT state FROM pbx.command WHERE id = %s", id) == [("taken",)]
+        held = ask(own_office, "pbx.originate('office', '1001', '600')")   # for another server, if there is one
+        bye(here)
+        take_bye(there)
+        assert over(own_office, id) == "no call is left"
+        assert own_office.sql("SELECT state FROM pbx.command WHERE id = %s", held) == [("queued",)]
+        own_office.sql("DELETE FROM pbx.command WHERE id = %s", held)
+        assert wait(own_office, "pbx.drain('test', false)") == "takes calls"
+        own_office.wait_sql("SELECT NOT draining FROM pbx.node")
+        again = b.invite("600")
+        again.ack(pick(again, 200))
+        bye(again)
 
 
 # ---- how they are given, and waited for ----

@@ -1,6 +1,6 @@
 -- Commands: what is refused before it is made, what a transaction that is rolled back leaves (nothing), and who takes them, once.
 BEGIN;
-SELECT plan(33);
+SELECT no_plan();
 
 INSERT INTO pbx.node (node, started, seen, version) VALUES ('a', now(), now(), '1'), ('b', now(), now(), '1'), ('gone', now(), now() - interval '1 hour', '1');
 INSERT INTO pbx.domain (domain, realm) VALUES ('other', 'other');
@@ -30,7 +30,33 @@ SELECT throws_like($$ SELECT pbx.originate('office', '4711', '1002') $$, 'there 
 SELECT throws_like($$ SELECT pbx.originate('other', '1001', '1002') $$, 'there is no extension other/1001', 'another domain''s');
 SELECT throws_like($$ SELECT pbx.originate('office', '1001', '4711') $$, 'no route leads to 4711 in office/office', 'a number it couldn''t dial');
 SELECT throws_like($$ SELECT pbx.originate('office', '1010', '420') $$, 'no route leads to 420 in office/%', 'nor by its class of service');
+SELECT throws_like(format($$ SELECT pbx.%s(pg_temp.call(1), NULL%s) $$, f, a), 'it needs a leg%', f || ' needs one')
+	FROM (VALUES ('hold', ''), ('unhold', ''), ('digit', ', ''1'''), ('park', ''), ('bridge', ', pg_temp.call(1), 1')) AS v(f, a);
+SELECT throws_like(format($$ SELECT pbx.%s(pg_temp.call(3)) $$, f), 'there is no call %', f || ' needs a call') FROM unnest('{mute,unmute,kick,record}'::text[]) AS f;
+SELECT throws_like(format($$ SELECT pbx.digit(pg_temp.call(1), 1, %L) $$, d), '% are no digits', coalesce(d, 'nothing') || ' is no digit')
+	FROM unnest(ARRAY['', 'x', '1 2', NULL, repeat('1', 33)]) AS d;
+SELECT throws_like($$ SELECT pbx.play(pg_temp.call(1), '') $$, 'there is no phrase to play', 'nothing to play');
+SELECT throws_like($$ SELECT pbx.park(pg_temp.call(1), 1, 'a b') $$, 'nobody can be parked under ''a b''', 'a number is one that can be dialled');
+SELECT throws_like($$ SELECT pbx.bridge(pg_temp.call(1), 1, pg_temp.call(2), 1) $$, 'there is no call %0002 in office', 'nobody is joined with another domain''s');
+SELECT throws_like($$ SELECT pbx.bridge(pg_temp.call(1), 1, pg_temp.call(1), 2) $$, 'call % has no leg 2', 'nor with nobody');
+SELECT throws_like(format('SELECT pbx.message(%L, %L, %L, %L)', d, f, n, t), says, says) FROM (VALUES
+	('office', '1001', '4711', 'x', 'there is no extension office/4711'), ('other', '1001', '1002', 'x', 'there is no extension other/1002'),
+	('office', 'a b', '1002', 'x', '''a b'' is no number%'), ('office', '1001', '1002', '', 'a text has %'), ('office', '1001', '1002', repeat('x', 8193), 'a text has %')) AS v(d, f, n, t, says);
+SELECT throws_like($$ SELECT pbx.drain('gone') $$, 'no server gone runs', 'a server that doesn''t run');
+SELECT throws_like($$ SELECT pbx.unban('192.0.2.77') $$, '192.0.2.77/32 isn''t banned', 'who isn''t banned');
 SELECT is(count(*), 0::bigint, 'of all that nothing is left') FROM pbx.command;
+
+-- what the database does itself
+SELECT pbx.ban('192.0.2.77', '1 hour', 'noise') AS banned \gset
+SELECT results_eq($$ SELECT source::text, until = now() + interval '1 hour', reason, node FROM pbx.ban $$, $$ VALUES ('192.0.2.77/32', true, 'noise', '') $$, 'a ban');
+SELECT pbx.ban('2001:db8:1:2:3::4') AS six \gset
+SELECT is(until, 'infinity', 'of a host''s network, for ever') FROM pbx.ban WHERE source = '2001:db8:1:2::/64';
+SELECT pbx.unban('192.0.2.77') AS lifted \gset
+SELECT is_empty($$ SELECT * FROM pbx.ban WHERE source = '192.0.2.77' $$, 'is lifted');
+SELECT results_eq(format($$ SELECT state, domain, outcome FROM pbx.command WHERE id IN (%s, %s) ORDER BY id $$, :six, :lifted),
+	$$ VALUES ('done', NULL::text, '2001:db8:1:2::/64 is banned'), ('done', NULL, '192.0.2.77/32 is heard again') $$, 'and that is done');
+DELETE FROM pbx.command;
+
 
 -- rolled back
 SAVEPOINT before;
@@ -50,6 +76,11 @@ SELECT results_eq($$ SELECT domain, node, call IS NOT NULL, args FROM pbx.comman
 	$$ VALUES ('office', NULL::text, true, '{"extension": "1001", "number": "1002", "ring_s": 5, "context": "office"}'::jsonb) $$,
 	'a call to be made has its id');
 SELECT throws_like(format($$ SELECT pbx.hangup(%L) $$, call), 'there is no call %', 'which nobody has yet') FROM pbx.command WHERE id = :made;
+
+-- a server that is drained leaves what any may do to the others
+UPDATE pbx.node SET draining = true WHERE node = 'b';
+SELECT is_empty($$ SELECT command FROM pbx.command_take('b', pg_temp.call(2), '{}') $$, 'who is drained takes nothing new');
+UPDATE pbx.node SET draining = false WHERE node = 'b';
 
 -- taken
 SELECT results_eq($$ SELECT command FROM pbx.command_take('b', pg_temp.call(2), '{}') $$, $$ VALUES ('originate') $$,
