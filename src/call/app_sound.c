@@ -12,7 +12,7 @@
 
 struct say *app_say_new_in(struct call *call, const char *language)
 {
-	return say_new(call->calls->p.prompts, language, call->calls->p.log);
+	return say_new(call->calls->p.prompts, language, &call->calls->zones, call->calls->p.log);
 }
 
 struct say *app_say_new(struct call *call)

@@ -562,6 +562,7 @@ int calls_new(struct calls **out, const struct calls_params *p)
 		return -ENOMEM;
 	cs->p = *p;
 	cs->started_ms = clock_wall_ms(p->clock);
+	zones_init(&cs->zones, ZONE_FOLDER, p->clock);
 	sip_ua_handle(p->ua, SIP_INVITE, on_invite, cs);
 	sip_ua_handle(p->ua, SIP_OPTIONS, options_request, cs);
 	sip_ua_handle(p->ua, SIP_REFER, referral_outside, cs);
@@ -599,6 +600,7 @@ void calls_free(struct calls *cs)
 	if (!cs)
 		return;
 	leg_passes_free(cs);
+	zones_fini(&cs->zones);
 	free(cs);
 }
 

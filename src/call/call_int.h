@@ -13,6 +13,7 @@
 #include "call/calls.h"
 #include "call/room.h"
 #include "call/told.h"
+#include "call/zone.h"
 #include "sdp/oa.h"
 #include "sip/refer.h"
 
@@ -64,6 +65,7 @@ struct calls {
 	unsigned npasses;
 	struct live live_view;
 	struct recording *recordings; /* call_record.c */
+	struct zones zones;       /* of domains and mailboxes */
 	int64_t started_ms;
 	bool is_removing;         /* record_keep.c: files are being removed */
 	struct directory_watcher keep_watcher; /* for how long they are kept */

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-#include "call/zone.h"
 #include "base/log.h"
 
 #define SEGMENTS_MAX 1000       /* of which the record is kept; pauses beyond are made, but not told of */
@@ -151,7 +150,7 @@ static void print_path(struct out *o, const struct record_file_params *p, const 
 	struct str rest = str_from(p->domain->record_path);
 	struct tm at;
 
-	zone_local(p->domain->timezone, r->started_ms / 1000, &at);
+	zone_local(&r->calls->zones, p->domain->timezone, r->started_ms / 1000, &at);
 	out_fmt(o, "%s/", r->calls->p.recordings);
 	while (rest.n) {
 		struct str text = str_cut(&rest, '$');

@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "call/lang.h"
 #include "call/say.h"
-#include "call/zone.h"
 
 #define PATH_LEN 512
 #define DAY_S 86400
@@ -22,6 +21,7 @@ static const struct lang *const languages[] = { &lang_en };
 
 struct say {
 	const struct log *log;
+	struct zones *zones;
 	const struct lang *lang;
 	char *folder; /* <prompts>/<language> */
 	char **files;
@@ -48,13 +48,14 @@ static const struct lang *lang_find(const char *language)
 	return languages[0];
 }
 
-struct say *say_new(const char *prompts_dir, const char *language, const struct log *log)
+struct say *say_new(const char *prompts_dir, const char *language, struct zones *zones, const struct log *log)
 {
 	struct say *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
 	s->log = log;
+	s->zones = zones;
 	s->now_s = time(NULL);
 	s->lang = lang_find(language);
 	s->folder = folder_of(prompts_dir, s->lang->code);
@@ -150,9 +151,9 @@ void say_datetime(struct say *s, int64_t unix_s, const char *zone)
 {
 	struct tm then, now;
 
-	if (zone_local(zone, unix_s, &then) != 0)
+	if (zone_local(s->zones, zone, unix_s, &then) != 0)
 		log_warn(s->log, "timezone=%s unknown", zone);
-	zone_local(zone, s->now_s, &now);
+	zone_local(s->zones, zone, s->now_s, &now);
 	s->lang->datetime(s, &then, &now, day_number(&now) - day_number(&then));
 }
 

@@ -1,13 +1,12 @@
 /* schedule.c - a schedule at one moment: the switch if it is set, else what the day says if it is a holiday, else the week. */
 #include "call/schedule.h"
-#include "call/zone.h"
 
 static bool is_within(const struct dir_period *p, unsigned minute)
 {
 	return minute >= p->from_min && minute < p->to_min;
 }
 
-bool schedule_is_open(const struct dir_schedule *s, int64_t unix_s)
+bool schedule_is_open(const struct dir_schedule *s, struct zones *zones, int64_t unix_s)
 {
 	uint32_t weekday, day, minute;
 	bool is_holiday = false, is_open = false;
@@ -15,7 +14,7 @@ bool schedule_is_open(const struct dir_schedule *s, int64_t unix_s)
 
 	if (s->override != DIR_AUTO && unix_s < s->override_until_s)
 		return s->override == DIR_OPEN;
-	zone_local(s->timezone, unix_s, &tm); /* one that is unknown here is UTC */
+	zone_local(zones, s->timezone, unix_s, &tm); /* one that is unknown here is UTC */
 	weekday = tm.tm_wday ? (uint32_t)tm.tm_wday : 7;
 	day = (uint32_t)((tm.tm_mon + 1) * 100 + tm.tm_mday);
 	minute = (uint32_t)(tm.tm_hour * 60 + tm.tm_min);

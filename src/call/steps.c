@@ -18,7 +18,8 @@ static struct str schedule_state(const struct call *call, struct str name)
 {
 	const struct dir_schedule *s;
 
-	if (directory_schedule(call->calls->p.directory, call->domain, name, &s) != DIR_FOUND || !schedule_is_open(s, call_now_ms(call) / 1000))
+	if (directory_schedule(call->calls->p.directory, call->domain, name, &s) != DIR_FOUND ||
+	    !schedule_is_open(s, &call->calls->zones, call_now_ms(call) / 1000))
 		return STR("closed");
 	return STR("open");
 }

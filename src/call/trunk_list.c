@@ -18,7 +18,7 @@ static bool is_due(const struct call *call, const struct dir_trunk_member *m)
 
 	return !m->schedule || call->is_emergency ||
 	       (directory_schedule(call->calls->p.directory, call->domain, str_from(m->schedule), &s) == DIR_FOUND &&
-		schedule_is_open(s, call_now_ms(call) / 1000));
+		schedule_is_open(s, &call->calls->zones, call_now_ms(call) / 1000));
 }
 
 /* One of those of the lowest position that are left, by weight. */

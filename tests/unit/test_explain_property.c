@@ -150,6 +150,7 @@ static void tell(const struct made *m, struct out *o)
 	struct refusal no;
 	char number[128];
 
+	zones_init(&cs.zones, ZONE_FOLDER, &clock_system);
 	strcpy(call.domain, "office");
 	strcpy(call.caller.domain, "office");
 	strcpy(call.number, m->number);
@@ -176,6 +177,7 @@ static void tell(const struct made *m, struct out *o)
 		tell_route(&call, number, o);
 	}
 	out_chr(o, '\0');
+	zones_fini(&cs.zones);
 	free(call.target);
 	while (call.vars) {
 		struct call_var *v = call.vars;

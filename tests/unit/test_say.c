@@ -8,7 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +16,8 @@
 #include <unistd.h>
 
 #include "call/say.h"
-#include "call/zone.h"
 
-struct fixture { char folder[64]; };
+struct fixture { char folder[64]; struct zones zones; };
 
 static void touch(const char *folder, const char *phrase)
 {
@@ -53,6 +51,7 @@ static int setup(void **state)
 		touch(fx.folder, line);
 	}
 	fclose(f);
+	zones_init(&fx.zones, ZONE_FOLDER, &clock_system);
 	*state = &fx;
 	return 0;
 }
@@ -69,6 +68,7 @@ static int teardown(void **state)
 {
 	struct fixture *fx = *state;
 
+	zones_fini(&fx->zones);
 	return nftw(fx->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -93,9 +93,9 @@ static void assert_said(const struct fixture *fx, struct say *s, const char *exp
 	say_free(s);
 }
 
-static struct say *new_en(const struct fixture *fx)
+static struct say *new_en(struct fixture *fx)
 {
-	struct say *s = say_new(fx->folder, "en", NULL);
+	struct say *s = say_new(fx->folder, "en", &fx->zones, NULL);
 
 	assert_non_null(s);
 	return s;
@@ -248,38 +248,11 @@ static void test_say_unknown_language_is_english(void **state)
 	struct fixture *fx = *state;
 
 	for (size_t i = 0; i < ARRAY_LEN(languages); i++) {
-		struct say *s = say_new(fx->folder, languages[i], NULL);
+		struct say *s = say_new(fx->folder, languages[i], &fx->zones, NULL);
 
 		assert_non_null(s);
 		say_number(s, 7);
 		assert_said(fx, s, "7");
-	}
-}
-
-/* RFC 8536 files of tzdata; offsets as published for these zones. */
-static void test_zone_local_follows_summer_time(void **state)
-{
-	static const struct { const char *zone; int64_t t; int err, hour, mday; } rows[] = {
-		{ "UTC", NOW, 0, 9, 21 },
-		{ "", NOW, 0, 9, 21 },
-		{ "Europe/Berlin", NOW, 0, 10, 21 },
-		{ "Europe/Berlin", 1774745999, 0, 1, 29 },  /* 2026-03-29 00:59:59 UTC, the last second of winter */
-		{ "Europe/Berlin", 1774746000, 0, 3, 29 },
-		{ "Asia/Tokyo", NOW, 0, 18, 21 },
-		{ "America/New_York", 1783000000, 0, 9, 2 }, /* 2026-07-02 13:46:40 UTC */
-		{ "Nowhere", NOW, -ENOENT, 9, 21 },
-		{ "../../etc/passwd", NOW, -ENOENT, 9, 21 },
-		{ "/etc/passwd", NOW, -ENOENT, 9, 21 },
-		{ "zone.tab", NOW, -EBADMSG, 9, 21 },             /* there, but no zone */
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct tm tm;
-
-		assert_int_equal(zone_local(rows[i].zone, rows[i].t, &tm), rows[i].err);
-		assert_int_equal(tm.tm_hour, rows[i].hour);
-		assert_int_equal(tm.tm_mday, rows[i].mday);
 	}
 }
 
@@ -295,7 +268,6 @@ int main(void)
 		cmocka_unit_test(test_say_absent_tells_why),
 		cmocka_unit_test(test_say_unknown_phrase_is_skipped),
 		cmocka_unit_test(test_say_unknown_language_is_english),
-		cmocka_unit_test(test_zone_local_follows_summer_time),
 	};
 
 	return cmocka_run_group_tests_name("say", tests, setup, teardown);

@@ -26,12 +26,11 @@ static void test_schedule_is_open_at_its_times(void **state)
 		{ "No/Where", MONDAY + 9 * H, true },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct dir_schedule s = { .timezone = rows[i].zone, .override_until_s = INT64_MAX, .nperiods = ARRAY_LEN(periods), .periods = periods,
 					  .nholidays = ARRAY_LEN(holidays), .holidays = holidays };
 
-		if (schedule_is_open(&s, rows[i].at) != rows[i].is_open)
+		if (schedule_is_open(&s, *state, rows[i].at) != rows[i].is_open)
 			fail_msg("%s at %lld", rows[i].zone, (long long)rows[i].at);
 	}
 }
@@ -40,12 +39,26 @@ static void test_schedule_switch_wins_until_its_end(void **state)
 {
 	struct dir_schedule s = { .timezone = "UTC", .override = DIR_OPEN, .override_until_s = MONDAY };
 
-	(void)state;
-	assert_true(schedule_is_open(&s, MONDAY - 1));
-	assert_false(schedule_is_open(&s, MONDAY));
+	assert_true(schedule_is_open(&s, *state, MONDAY - 1));
+	assert_false(schedule_is_open(&s, *state, MONDAY));
 	s = (struct dir_schedule){ .timezone = "UTC", .override = DIR_CLOSED, .override_until_s = INT64_MAX, .nperiods = ARRAY_LEN(periods),
 				   .periods = periods };
-	assert_false(schedule_is_open(&s, MONDAY + 9 * H));
+	assert_false(schedule_is_open(&s, *state, MONDAY + 9 * H));
+}
+
+static int setup(void **state)
+{
+	static struct zones zones;
+
+	zones_init(&zones, ZONE_FOLDER, &clock_system);
+	*state = &zones;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	zones_fini(*state);
+	return 0;
 }
 
 int main(void)
@@ -55,5 +68,5 @@ int main(void)
 		cmocka_unit_test(test_schedule_switch_wins_until_its_end),
 	};
 
-	return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("schedule", tests, setup, teardown);
 }
