@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "nomem.h"
 #include "sdp/oa.h"
 
 static const struct oa_codec codecs[] = { { .name = "PCMA", .clock_hz = 8000, .channels = 1, .pt = 8 } };
@@ -506,6 +507,75 @@ static void test_oa_other_keys_that_are_none_are_refused(void **state)
 	oa_free(b.oa);
 }
 
+static bool take_it(struct side *s, const char *theirs)
+{
+	int err = oa_take_offer(s->oa, str_from(theirs));
+
+	assert_true(err == 0 || err == -ENOMEM);
+	return !err;
+}
+
+static bool say(struct side *s, const struct oa *partner, bool is_offer)
+{
+	struct oa_local l = local_of(s, partner);
+	struct out o;
+	int err;
+
+	out_init(&o, text, sizeof(text));
+	err = is_offer ? oa_offer(s->oa, &l, &o) : oa_answer(s->oa, &l, false, &o);
+	assert_true(err == 0 || err == -ENOMEM || err == -ENOSPC);
+	return !err;
+}
+
+/* -EINVAL: there was no memory for the video's words, so it wasn't offered, and is answered all the same. */
+static bool hear(struct side *s, const char *theirs)
+{
+	int err = oa_take_answer(s->oa, str_from(theirs));
+
+	assert_true(err == 0 || err == -ENOMEM || err == -EINVAL);
+	return !err;
+}
+
+/* A call with video that both encrypt, a change, an offer that is withdrawn. */
+static void scenario(void)
+{
+	struct side a = { .oa = oa_new(1), .policy = OA_OFFER, .sdes = true }, b = { .oa = oa_new(2), .policy = OA_OFFER, .sdes = true };
+
+	heap.armed = true;
+	if (a.oa && b.oa && take_it(&a, OFFERED CRYPTO(1)) && say(&b, a.oa, true) && hear(&b, ANSWERED CRYPTO(3)) && say(&a, b.oa, false) &&
+	    take_it(&a, OFFERED CRYPTO(1) "a=sendonly\r\nm=text 4004 RTP/AVP 98\r\n") && say(&a, b.oa, false) && say(&b, a.oa, true))
+		oa_rollback(b.oa);
+	heap.armed = false;
+	oa_rollback(a.oa);
+	oa_rollback(b.oa);
+	oa_free(a.oa);
+	oa_free(b.oa);
+}
+
+static void test_oa_other_memory_runs_out_and_nothing_is_left(void **state)
+{
+	unsigned total;
+
+	(void)state;
+	heap.is_counted = true;
+	heap.count = heap.fail_at = 0;
+	heap.balance = 0;
+	scenario();
+	total = heap.count;
+	assert_int_equal(heap.balance, 0);
+	assert_true(!CAN_FAIL || total > 40);
+	for (unsigned i = 1; CAN_FAIL && i <= total; i++) {
+		heap.count = 0;
+		heap.fail_at = i;
+		heap.balance = 0;
+		scenario();
+		if (heap.balance)
+			fail_msg("allocation %u: %ld left", i, heap.balance);
+	}
+	heap.is_counted = false;
+	heap.fail_at = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -528,6 +598,7 @@ int main(void)
 		cmocka_unit_test(test_oa_other_required_srtp_is_never_plain),
 		cmocka_unit_test(test_oa_other_keys_may_be_passed_over),
 		cmocka_unit_test(test_oa_other_keys_that_are_none_are_refused),
+		cmocka_unit_test(test_oa_other_memory_runs_out_and_nothing_is_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
