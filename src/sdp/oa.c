@@ -237,6 +237,8 @@ static void agree(struct oa *oa, const struct sdp_media *theirs, const struct pa
 	/* We don't begin with it: some who don't know it send RTCP nowhere then. But what is agreed stays on offer (RFC 5761 §5.1.1), and with
 	 * DTLS it spares a second handshake. */
 	a->rtcp_mux = theirs->rtcp_mux && (oa->state == OA_REMOTE_OFFER || oa->exchange->before.rtcp_mux || oa_dtls_is_offered(oa));
+	/* What is of reduced size is taken anyway; it is they who are to know. */
+	a->rtcp_rsize = sdp_attr_find(theirs, "rtcp-rsize", NULL) && (oa->state == OA_REMOTE_OFFER || oa->exchange->before.rtcp_rsize);
 	a->dir = local_dir & sdp_dir_reverse(theirs->dir);
 	if (oa_is_addr_null(theirs->addr) && !(oa_ice(oa) && oa_ice_is_addr_unknown(theirs)))
 		a->dir &= ~SDP_SENDONLY;

@@ -60,6 +60,7 @@ struct oa_agreed {            /* result of a completed exchange */
 	bool addr_is_ip6;
 	uint16_t port, rtcp_port;
 	bool rtcp_mux;        /* RTCP goes where RTP goes (RFC 5761): they have offered it, and later offers of ours keep it */
+	bool rtcp_rsize;      /* reports of theirs may be of reduced size (RFC 5506); offered and kept as rtcp_mux */
 	enum sdp_dir dir;     /* OURS: bit send = we may send. 0.0.0.0 counts as remote hold (RFC 3264 §8.4) */
 	bool remote_hold;     /* we wished to send and they don't let us: sendonly, inactive, or 0.0.0.0 */
 	uint32_t ptime_ms;    /* what they wish to receive, else 20; 10..60 in steps of 10 */

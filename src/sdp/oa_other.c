@@ -361,7 +361,7 @@ static int read_offered(struct oa_others *list, const struct oa_others *before, 
 	*x = (struct oa_other){ .nth = (uint8_t)nth_of(s, i), .section = (uint8_t)i, .dir = dir_of(m) };
 	memcpy(x->type, type, sizeof(type));
 	str_copy(oa_group_mid(m), x->mid, sizeof(x->mid));
-	x->words = can_pass(m) ? words_of(m) : NULL;
+	x->words = can_pass(m) && nth_of(s, i) < OA_OTHERS_MAX ? words_of(m) : NULL;
 	x->is_wanted = x->words != NULL;
 	x->is_refused = !x->words;
 	if (x->is_wanted)

@@ -51,6 +51,8 @@ static void write_audio(struct out *o, const struct oa *oa, const struct oa_loca
 		out_fmt(o, "a=rtcp:%u\r\n", l->rtcp_port);
 	if (oa->agreed.rtcp_mux || (oa->state == OA_IDLE && oa_dtls_is_offered(oa)))
 		out_z(o, "a=rtcp-mux\r\n");
+	if (oa->agreed.rtcp_rsize)
+		out_z(o, "a=rtcp-rsize\r\n");
 	oa_secure_write(o, oa, l);
 	oa_ice_write(o, oa, l);
 	out_z(o, "a=");

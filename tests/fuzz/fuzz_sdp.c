@@ -218,12 +218,12 @@ static void pass(struct oa *a, struct oa *b, struct oa *far, const struct sdp *t
 	assert(oa_offer(b, &l, &o) == 0);
 	assert(oa_take_offer(far, out_view(&o)) == 0);
 	l = beside(far, a, others);
-	assert(l.nothers == n);
+	assert(l.nothers <= n); /* there may have been no place for one */
 	out_init(&o, text, sizeof(text));
 	assert(oa_answer(far, &l, false, &o) == 0 && oa_take_answer(b, out_view(&o)) == 0);
-	assert(!oa_others_are_open(a, b));
+	assert(!oa_others_are_open(a, b) || l.nothers < n);
 	l = beside(a, b, others);
-	assert(l.nothers == n);
+	assert(l.nothers <= n);
 	out_init(&o, text, sizeof(text));
 	if (oa_answer(a, &l, false, &o) != 0)
 		return;

@@ -182,6 +182,25 @@ def test_policy_keeps_calls_to_sound(office, table, number):
         office.change(f"UPDATE pbx.{table} SET video = DEFAULT WHERE number = %s", number)
 
 
+def test_policy_of_a_trunk(office):
+    with Phone(office, "1001") as caller, Phone(office, "gateway") as gateway, contextlib.ExitStack() as stack:
+        office.change("INSERT INTO pbx.trunk (domain, name, context, uri) VALUES ('office', 'gw', 'lobby', %s);"
+                      " INSERT INTO pbx.route (domain, context, pattern) VALUES ('office', 'office', '_0X.');"
+                      " INSERT INTO pbx.step VALUES ('office', 'office', '_0X.', 1, 'dial', '{\"number\": \"${number:1}\", \"trunk\": \"gw\"}')"
+                      .replace("%s", f"'sip:{gateway.host}:{gateway.port}'"))
+        stack.callback(office.change, "DELETE FROM pbx.route WHERE pattern = '_0X.'; DELETE FROM pbx.trunk WHERE name = 'gw'")
+        for may in (True, False):
+            office.change(f"UPDATE pbx.trunk SET video = {may} WHERE name = 'gw'")
+            here = caller.invite("0123", sdp(caller.addr, 40000, PCMU, extra=video(40010)))
+            there = gateway.answer_invite()
+            assert ("m=video" in there.invite.body) == may
+            there.answer(sdp(gateway.addr, 42000, PCMU, extra=video(42010) if may else ()))
+            ok = here.expect(200)
+            here.ack(ok)
+            assert (only(ok.body)[1] != "0") == may
+            hang_up(here, there)
+
+
 @pytest.mark.parametrize("by_caller", [True, False])
 def test_added_later_the_other_side_is_asked_first(office, by_caller):
     with two(office) as (a, b):

@@ -745,6 +745,23 @@ static void test_oa_small_buffer_is_refused(void **state)
 	oa_free(NULL);
 }
 
+/* RFC 5506 §5: who is asked may say yes; nobody else begins with it, and what is agreed on stays. */
+static void test_oa_rtcp_rsize_is_agreed_to_and_kept(void **state)
+{
+	struct oa *oa = oa_new(7);
+
+	(void)state;
+	assert_null(strstr(offer(oa, &local), "rtcp-rsize"));
+	assert_int_equal(oa_take_answer(oa, str_from(THEIRS "m=audio 4000 RTP/AVP 8\r\na=rtcp-rsize\r\n")), 0);
+	assert_false(oa_agreed(oa)->rtcp_rsize);
+	assert_non_null(strstr(answer(oa, THEIRS "m=audio 4000 RTP/AVPF 8\r\na=rtcp-rsize\r\n", &local, false), "\r\na=rtcp-rsize\r\n"));
+	assert_true(oa_agreed(oa)->rtcp_rsize);
+	assert_non_null(strstr(offer(oa, &local), "\r\na=rtcp-rsize\r\n"));
+	assert_int_equal(oa_take_answer(oa, str_from(THEIRS "m=audio 4000 RTP/AVPF 8\r\n")), 0);
+	assert_null(strstr(offer(oa, &local), "rtcp-rsize"));
+	oa_free(oa);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -776,6 +793,7 @@ int main(void)
 		cmocka_unit_test(test_oa_warn_codes),
 		cmocka_unit_test(test_oa_rtcp_mux_takes_both),
 		cmocka_unit_test(test_oa_small_buffer_is_refused),
+		cmocka_unit_test(test_oa_rtcp_rsize_is_agreed_to_and_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
