@@ -66,7 +66,7 @@ void leg_others_close(struct leg *leg);              /* it ends */
 /* They are joined, or something of them has changed: may make an offer to one of them. */
 void leg_others_update(struct leg *a, struct leg *b);
 void leg_others_renew(struct leg *leg);              /* its peer has said something himself, or it has another partner */
-void leg_others_give_up(struct leg *leg);            /* it has refused an offer as a whole: it keeps what stands, until then */
+void leg_others_give_up(struct leg *leg);            /* it wants none of it: it is offered nothing more, until then */
 /* Has its partner to be asked about the offer that it has taken? Then he is, and leg_answer_held() follows, not from inside this call. */
 bool leg_others_ask(struct leg *leg, struct strans *st);
 void leg_others_answered(struct leg *leg);           /* an offer to it is through, whatever came of it */

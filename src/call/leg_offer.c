@@ -187,10 +187,7 @@ static void reply(struct leg *leg, struct session *s, struct strans *st, const s
 	} else {
 		char *hdrs = connected_hdrs(leg, false);
 
-		err = session_reply_offer(s, st, 200, hdrs, "application/sdp", out_view(&o));
-		if (err && !m)
-			leg_reoffer(leg); /* withdrawn meanwhile: all is to be as it was */
-		err = 0;
+		session_reply_offer(s, st, 200, hdrs, "application/sdp", out_view(&o));
 		free(hdrs);
 	}
 	out_fini(&o);
@@ -207,8 +204,15 @@ static void reply(struct leg *leg, struct session *s, struct strans *st, const s
 
 void leg_answer_held(struct leg *leg, struct strans *st)
 {
-	if (leg->session)
+	if (leg->session && session_owes_reply(leg->session, st)) {
 		reply(leg, leg->session, st, NULL, true);
+		return;
+	}
+	/* Withdrawn: all is as it was, and the partner, who may have said yes, is told so. */
+	oa_rollback(leg->oa);
+	leg_others_give_up(leg);
+	leg_update_bridge(leg);
+	leg_offer_waiting(leg);
 }
 
 void leg_on_reoffer(struct session *s, struct strans *st, const struct sip_msg *m, bool has_offer, void *arg)

@@ -489,15 +489,27 @@ void uas_reoffer(struct session *s, struct strans *st, const struct sip_msg *m)
 		tell_reoffer(s, st, m, has_offer);
 }
 
-int session_reply_offer(struct session *s, struct strans *st, int status, const char *hdrs, const char *ctype, struct str body)
+static struct uas_offer *find_reoffer(const struct session *s, const struct strans *st)
 {
 	struct uas_offer *u;
-	int err;
 
 	DL_FOREACH(s->uas, u) {
 		if (u->st == st && !u->is_initial && !u->waits_for_ack)
 			break;
 	}
+	return u;
+}
+
+bool session_owes_reply(const struct session *s, const struct strans *st)
+{
+	return find_reoffer(s, st) != NULL;
+}
+
+int session_reply_offer(struct session *s, struct strans *st, int status, const char *hdrs, const char *ctype, struct str body)
+{
+	struct uas_offer *u = find_reoffer(s, st);
+	int err;
+
 	if (!u)
 		return -EALREADY; /* cancelled meanwhile, or the session has ended */
 	if (status / 100 == 2)

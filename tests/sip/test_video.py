@@ -338,6 +338,64 @@ def test_who_hangs_up_while_the_other_is_asked(office):
         a.dialog.take_bye()
 
 
+def test_withdrawn_while_the_other_is_asked(office):
+    """The one who asked has thought better of it: the other one's picture goes off again."""
+    with two(office) as (a, b):
+        join(a, b, [], [])
+        a.dialog.send_invite(a.body(a.video()))
+        invite = b.phone.expect("INVITE")
+        a.dialog.cancel()
+        answers = {m.cseq_method: m for m in (a.phone.expect(200, 487), a.phone.expect(200, 487))}
+        a.dialog.ack(answers["INVITE"])
+        b.dialog.reply(200, m=invite, body=b.body(b.video()))
+        b.phone.expect("ACK")
+        assert only(b.take_offer(["m=video 0 RTP/AVP 96"]))[1] == "0"
+        a.phone.expect_none()
+        end(a, b)
+
+
+def test_both_add_it_at_once(office):
+    """One of the two has to wait (RFC 3261 section 14.1), and then all is agreed on already."""
+    with two(office) as (a, b):
+        join(a, b, [], [])
+        a.dialog.send("INVITE", a.body(a.video()))
+        invite = b.phone.expect("INVITE")
+        b.dialog.send("INVITE", b.body(b.video()))
+        b.dialog.ack(b.dialog.expect(491))
+        b.dialog.reply(200, m=invite, body=b.body(b.video()))
+        b.phone.expect("ACK")
+        ok = a.take_answer()
+        again = b.offer(b.video())
+        until_it_passes(a.sight, address(ok), b.sight)
+        until_it_passes(b.sight, address(again), a.sight)
+        a.phone.expect_none()
+        end(a, b)
+
+
+def test_two_ring_and_one_is_seen(office):
+    """Each has ports of its own; the caller is answered with what the one says who takes the call."""
+    with two(office) as (a, b), Phone(office, "1002") as third:
+        third.register()
+        c = Side(third, 44000)
+        try:
+            a.dialog = a.phone.invite("91002", a.body(a.video("96 97", [*H264, *VP8])))
+            b.dialog, c.dialog = b.phone.answer_invite(), c.phone.answer_invite()
+            assert address(b.dialog.invite.body) != address(c.dialog.invite.body)
+            b.dialog.reply(183, body=b.body(b.video("97", VP8)))
+            c.dialog.answer(c.body(c.video("96", H264)))
+            b.phone.expect("CANCEL")
+            b.dialog.reply(487)
+            b.phone.expect("ACK", skip=("CANCEL",))
+            ok = a.take_answer()
+            assert only(ok)[3] == "96"
+            until_it_passes(a.sight, address(ok), c.sight)
+            until_it_passes(c.sight, address(c.dialog.invite.body), a.sight)
+            end(a, c)
+        finally:
+            c.close()
+            third.unregister()
+
+
 def test_transfer_takes_the_video_along(office):
     """b sends a on to c, who has another number for the same codec: a is told of it."""
     with two(office) as (a, b), Phone(office, "1003") as third:
