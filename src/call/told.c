@@ -143,7 +143,7 @@ static void learn_session(struct leg *leg, const struct sip_msg *m)
 
 /* ---- who is there ---- */
 
-static struct identity_rules rules_of(const struct dir_trunk *trunk)
+struct identity_rules told_rules(const struct dir_trunk *trunk)
 {
 	return (struct identity_rules){ .is_trusted = trunk->is_trusted, .has_asserted = trunk->has_asserted,
 					.has_preferred = trunk->has_preferred, .has_rpid = trunk->has_rpid };
@@ -190,7 +190,7 @@ static void begin_trunk(struct leg *leg, const struct sip_msg *m)
 	struct told *t = &leg->told;
 
 	if (directory_trunk(call->calls->p.directory, call->domain, str_from(call->caller.trunk), &trunk) == DIR_FOUND)
-		t->rules = rules_of(trunk);
+		t->rules = told_rules(trunk);
 	identity_of_trunk(&t->who, m, t->rules.is_trusted);
 	call->diverted = diversion_take(&call->diversions, m);
 	str_put(call->caller.number, sizeof(call->caller.number), t->who.number);
@@ -233,7 +233,7 @@ void told_callee(struct leg *leg, const char *number, const struct dir_extension
 		t->is_extension = true;
 	}
 	if (trunk)
-		t->rules = rules_of(trunk);
+		t->rules = told_rules(trunk);
 	else
 		t->rules.has_asserted = ext != NULL;
 }

@@ -41,6 +41,8 @@ struct told {
 };
 
 void told_fini(struct told *t);
+/* What may be said to a trunk, and how. */
+struct identity_rules told_rules(const struct dir_trunk *trunk);
 /* The caller's leg, from his INVITE. 0, or the status to refuse with: he asks for privacy that we don't know, or not at all. */
 int told_begin(struct leg *leg, const struct sip_msg *m);
 /* The same for a caller who isn't there: whom he will be connected with is shown. */

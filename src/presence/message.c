@@ -9,7 +9,7 @@
 #include <utlist.h>
 
 #include "base/log.h"
-#include "call/identity.h"
+#include "call/told.h"
 #include "presence/message_int.h"
 
 #define BURST 20                 /* of one sender */
@@ -42,6 +42,7 @@ struct message_job {
 	char sender[64], sender_name[128], ctype[CTYPE_MAX];
 	char shown[64], shown_name[128]; /* as whom the reader sees him */
 	unsigned privacy;        /* as he asks for */
+	struct identity known;   /* as the trunk may know him, whoever sees him */
 	char instance[256], sg[64]; /* of the phone of number that it is for alone (RFC 5627); "": all of them */
 	char *body;
 	size_t body_len;
@@ -169,6 +170,9 @@ static void show(struct message_job *j, const struct dir_trunk *trunk)
 		else if (trunk && directory_domain(j->ms->p.directory, j->domain, &domain) == DIR_FOUND && domain->caller_id)
 			number = domain->caller_id;
 	}
+	str_put(id.number, sizeof(id.number), number);
+	str_put(id.name, sizeof(id.name), j->sender_name);
+	j->known = id;
 	str_put(j->shown, sizeof(j->shown), identity_is_hidden(&id) ? "anonymous" : number);
 	str_put(j->shown_name, sizeof(j->shown_name), identity_is_hidden(&id) ? "Anonymous" : j->sender_name);
 }
@@ -251,9 +255,20 @@ static void on_trunk_answer(int status, const struct sip_msg *m, void *arg)
 	job_end(j, status == 401 || status == 407 ? 403 : status);
 }
 
+struct teller { const struct message_job *job; struct identity_rules rules; };
+
+/* As in an INVITE (RFC 3325 §9.1 has it in MESSAGE, too): From is what the reader sees, this is whom we vouch for. */
+static void write_identity(struct out *o, const char *host, void *arg)
+{
+	const struct teller *t = arg;
+
+	identity_print(o, &t->job->known, host, &t->rules, IDENTITY_CALLING);
+}
+
 /* By j->route: 0, or the status it fails with. */
 static int send_by_way(struct message_job *j, const struct dir_trunk *trunk)
 {
+	struct teller teller = { .job = j, .rules = told_rules(trunk) };
 	struct sip_uri uri;
 	char target[320];
 	struct out o;
@@ -275,6 +290,7 @@ static int send_by_way(struct message_job *j, const struct dir_trunk *trunk)
 		.from_user = str_from(j->shown), .ctype = j->body_len ? j->ctype : NULL, .body = { j->body, j->body_len }, .max_forwards = j->max_forwards,
 		.auth_user = trunk->auth_user, .auth_password = trunk->auth_password, .has_rivals = trunk->nmore_proxies > 0,
 		.oc = trunk->has_overload_control ? SIP_OC_OFFER : SIP_OC_NONE,
+		.write_hdrs = write_identity, .hdrs_arg = &teller,
 	};
 	if (!out_ok(&o))
 		return 484;

@@ -158,27 +158,46 @@ static int find_targets(const struct sip_ua *ua, const struct outside_params *p,
 	return ua->resolver ? sip_resolve_now(ua->resolver, uri, dests, n) : sip_resolve_literal(&dests[0], uri);
 }
 
-static int write_from(const struct sip_ua *ua, const struct sip_dest *dest, struct str user, struct out *o)
+static int find_host(const struct sip_ua *ua, const struct sip_dest *dest, char host[SOCKADDR_TEXT_MAX])
 {
-	char host[SOCKADDR_TEXT_MAX];
 	union sockaddr_any local;
 	int err = ua_local(ua, dest, &local);
 
-	if (err)
-		return err;
+	if (!err)
+		sockaddr_print_uri(&local, host);
+	return err;
+}
+
+static int write_from(const char *host, struct str user, struct out *o)
+{
 	out_z(o, "sip:");
 	if (user.n) {
 		sip_escape_user(o, user);
 		out_chr(o, '@');
 	}
-	out_z(o, sockaddr_print_uri(&local, host));
+	out_z(o, host);
 	return out_ok(o) ? 0 : -EINVAL;
 }
 
-static int copy_content(struct outside *o, const struct outside_params *p)
+static char *make_hdrs(const struct outside_params *p, const char *host)
+{
+	char most[512], *made;
+	struct out o;
+
+	if (!p->write_hdrs)
+		return str_dup(p->hdrs);
+	out_init_on(&o, most, sizeof(most), SIP_MSG_MAX);
+	out_str(&o, p->hdrs);
+	p->write_hdrs(&o, host, p->hdrs_arg);
+	made = out_ok(&o) ? str_dup(out_view(&o)) : NULL;
+	out_fini(&o);
+	return made;
+}
+
+static int copy_content(struct outside *o, const struct outside_params *p, const char *host)
 {
 	o->method = strdup(p->method);
-	o->hdrs = str_dup(p->hdrs);
+	o->hdrs = make_hdrs(p, host);
 	o->ctype = p->ctype && p->body.n ? strdup(p->ctype) : NULL;
 	o->body = str_dup(p->body);
 	o->body_len = p->body.n;
@@ -194,7 +213,7 @@ int outside_send(struct outside **out, struct sip_ua *ua, const struct outside_p
 				    .auth_password = p->auth_password, .has_rivals = p->has_rivals, .oc = p->oc };
 	struct outside *o = calloc(1, sizeof(*o));
 	struct sip_uri uri;
-	char from[256];
+	char from[256], host[SOCKADDR_TEXT_MAX];
 	struct out from_out;
 	unsigned n = 0;
 	int found, err;
@@ -211,7 +230,9 @@ int outside_send(struct outside **out, struct sip_ua *ua, const struct outside_p
 		sip_resolve_literal(&dests[0], &(struct sip_uri){ .scheme = SIP_SCHEME_SIP, .host = STR("192.0.2.1") });
 	out_init(&from_out, from, sizeof(from));
 	dp.dest = dests[0];
-	err = write_from(ua, &dests[0], p->from_user, &from_out);
+	err = find_host(ua, &dests[0], host);
+	if (!err)
+		err = write_from(host, p->from_user, &from_out);
 	dp.from_uri = out_view(&from_out);
 	if (!err)
 		err = dialog_init_uac(&o->dialog, ua, &outside_usage, &dp);
@@ -222,7 +243,7 @@ int outside_send(struct outside **out, struct sip_ua *ua, const struct outside_p
 	timer_init(&o->later, on_later, o);
 	o->fn = fn;
 	o->arg = arg;
-	err = copy_content(o, p);
+	err = copy_content(o, p, host);
 	if (!err && found == -EAGAIN)
 		err = ua->resolver ? sip_resolve(ua->resolver, &uri, on_resolved, o, &o->resolving) : -EHOSTUNREACH;
 	if (err) {

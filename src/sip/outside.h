@@ -19,6 +19,9 @@ struct outside_params {                /* all is copied */
 	struct str from_display, from_user; /* From is at our own address; display unquoted, may be empty */
 	struct str to_uri;             /* empty: the target */
 	struct str hdrs;               /* further whole lines */
+	/* Writes more of them, with our address as in From (IPv6 in brackets); called before outside_send() returns. NULL: there are none. */
+	void (*write_hdrs)(struct out *o, const char *host, void *arg);
+	void *hdrs_arg;
 	const char *ctype;
 	struct str body;
 	uint8_t max_forwards;          /* 0: 70 */

@@ -241,6 +241,32 @@ def test_to_and_from_a_trunk(own_office):
                 assert final(trunk) == 200
 
 
+def test_trunk_is_told_who_writes(own_office):
+    """RFC 3325: who it is for a trunk of the trust domain, with his wish if he hides; nothing for others, and a provider is asked for a number."""
+    with Phone(own_office, "1002") as sender, Phone(own_office, "trunk") as trunk:
+        own_office.change(f"""
+            INSERT INTO pbx.trunk (domain, name, context, uri) VALUES ('office', 'isp', 'office', 'sip:{trunk.host}:{trunk.port}');
+            INSERT INTO pbx.trunk_address VALUES ('office', 'isp', '{trunk.addr}');
+            UPDATE pbx.extension SET caller_id = '5550102' WHERE number = '1002';
+            INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '_0X.', 'Out');
+            INSERT INTO pbx.step (domain, context, pattern, position, app, args) VALUES
+                ('office', 'office', '_0X.', 1, 'dial', '{{"number": "${{number:1}}", "trunk": "isp"}}');""")
+        told = ("P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID", "Privacy")
+        name = f'"Paul Plug" <sip:5550102@{own_office.addr}>'
+        for trusted, identity, hides, said in [
+                ("false", "pai", False, {}), ("false", "pai", True, {}),
+                ("true", "pai", False, {"P-Asserted-Identity": name}), ("true", "none", False, {}),
+                ("true", "pai", True, {"P-Asserted-Identity": name, "Privacy": "id"}),
+                ("true", "rpid", False, {"Remote-Party-ID": name + ";party=calling;privacy=off;screen=yes"}),
+                ("false", "ppi", True, {"P-Preferred-Identity": name, "Privacy": "id"})]:
+            own_office.change(f"UPDATE pbx.trunk SET trusted = {trusted}, identity = '{identity}'")
+            start(sender, "04315550123", "out", headers=["Privacy: id"] if hides else [])
+            m = read(trunk)
+            assert {h: m.get(h) for h in told if m.get(h)} == said
+            assert ("<sip:anonymous@" in m["From"]) == hides
+            assert final(sender) == 200
+
+
 def test_trunk_of_several_proxies(own_office):
     """As long as one of them takes it."""
     with Phone(own_office, "1002") as sender, Phone(own_office, "first") as first, Phone(own_office, "second") as second:
