@@ -17,6 +17,7 @@
 #include "base/table.h"
 
 #define AGAIN_MS 500          /* after a query that failed */
+#define TAKE_MAX 200          /* of pbx.command_take(): so many at once, there may be more */
 #define KNOWN_MAX (1 << 20)   /* bytes of ids */
 
 struct command {
@@ -209,7 +210,7 @@ static void on_taken(uint64_t id, const struct db_answer *a, void *arg)
 		LL_APPEND(cs->list, c);
 		carry_out(c);
 	}
-	if (cs->is_wanted)
+	if (cs->is_wanted || db_rows_count(a->rows) >= TAKE_MAX)
 		take(cs);
 }
 

@@ -284,6 +284,16 @@ def test_play_is_heard_by_one_or_by_both_and_then_they_talk_on(office, talkers):
     here.wait_hears("1002")
 
 
+def test_play_ends_with_the_call(office, two):
+    here, there = talk(*two)
+    id = ask(office, f"pbx.play('{seen(office)}', 'vm-intro')")
+    office.wait_sql("SELECT state = 'taken' FROM pbx.command WHERE id = %s", id)
+    here.send("BYE")
+    take_bye(there)
+    pick(here, 200)
+    over(office, id, "failed", "impossible")
+
+
 # ---- parking, bridging ----
 
 @pytest.fixture
@@ -479,6 +489,15 @@ def test_commands_of_one_transaction_go_in_their_order(office, two):
     rows = office.wait_sql("SELECT bool_and(finished IS NOT NULL), array_agg(state ORDER BY id) FROM pbx.command WHERE call = %s"
                            " AND command <> 'originate'", call)
     assert rows[0][1][:2] == ["done", "done"]
+
+
+def test_many_commands_of_one_transaction_are_all_carried_out(office, two):
+    here, there = talk(*two)
+    office.sql("SELECT pbx.record(%s, false) FROM generate_series(1, 450)", seen(office))
+    office.wait_sql("SELECT count(*) = 450 FROM pbx.command WHERE command = 'record' AND state = 'done' AND asked > now() - interval '20 seconds'"
+                    " AND call = (SELECT call FROM pbx.call WHERE dialled = '91002')")
+    bye(here)
+    take_bye(there)
 
 
 def test_wait_gives_up_when_its_time_is_over(office, two):
