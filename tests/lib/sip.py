@@ -531,3 +531,10 @@ class Dialog:
         m = self.expect("BYE", **kwargs)
         self.reply(200, "OK", m)
         return m
+
+
+def hang_up(here, there):
+    """Ends a call whose two dialogs these are, from here."""
+    here.send("BYE")
+    there.take_bye()
+    here.expect(200)

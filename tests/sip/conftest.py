@@ -5,6 +5,7 @@ import types
 import pytest
 
 import office as library
+from sip import Phone
 
 ROUTES = """
 INSERT INTO pbx.route (domain, context, pattern, name) VALUES ('office', 'office', '_9XXXX', 'Ring only');
@@ -28,6 +29,15 @@ def shared_office():
 def own_office(own_office):
     own_office.change(ROUTES)
     return own_office
+
+
+@pytest.fixture
+def pair(office):
+    """A caller and a registered callee."""
+    with Phone(office, "1001") as caller, Phone(office, "1002") as callee:
+        assert callee.register().status == 200
+        yield caller, callee
+        callee.unregister()
 
 
 class Cdrs:

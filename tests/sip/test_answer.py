@@ -5,15 +5,7 @@ import re
 import pytest
 
 from rtp import Rtp
-from sip import Dialog, Message, Phone, media_of, sdp
-
-
-@pytest.fixture
-def pair(office):
-    with Phone(office, "1001") as caller, Phone(office, "1002") as callee:
-        assert callee.register().status == 200
-        yield caller, callee
-        callee.unregister()
+from sip import Dialog, Message, Phone, hang_up, media_of, sdp
 
 
 def connect(caller, callee):
@@ -23,12 +15,6 @@ def connect(caller, callee):
     here.answered = here.expect(200)
     here.ack(here.answered)
     return here, there
-
-
-def hang_up(here, there):
-    here.send("BYE")
-    there.take_bye()
-    here.expect(200)
 
 
 def test_second_answer_of_a_fork_is_hung_up(pair):

@@ -5,7 +5,6 @@ import quopri
 import pytest
 
 from sip import Dialog, media_of, sdp
-from test_identity import pair  # noqa: F401
 
 
 def multipart(text, *headers):
@@ -41,7 +40,7 @@ def quoted(text):
                                          ("quoted-printable", quoted),
                                          ("quoted-printable", lambda text: quoted(text).replace("\r", "") + "\n" * 200)],
                          ids=["base64", "quoted", "quoted, bare line ends"])
-def test_encoded_description_is_read(pair, name, encode):  # noqa: F811
+def test_encoded_description_is_read(pair, name, encode):
     caller, _ = pair
     offer = sdp(caller.addr, 40010, codecs=((8, "PCMA/8000"),))
     d, m = invite(caller, multipart(encode(offer), f"Content-Transfer-Encoding: {name}"), "600")
@@ -54,7 +53,7 @@ def test_encoded_description_is_read(pair, name, encode):  # noqa: F811
 @pytest.mark.parametrize("header,content,status", [
     ("Content-Encoding: gzip", "v=0", 415), ("Content-Transfer-Encoding: x-uuencode", "v=0", 415),
     ("Content-Transfer-Encoding: base64", "!!!!", 400)])
-def test_description_that_can_not_be_read_is_refused(pair, header, content, status):  # noqa: F811
+def test_description_that_can_not_be_read_is_refused(pair, header, content, status):
     caller, _ = pair
     d, m = invite(caller, multipart(content, header, "Content-Disposition: session;handling=required"))
     d.ack(m)
@@ -63,7 +62,7 @@ def test_description_that_can_not_be_read_is_refused(pair, header, content, stat
         assert m["Accept-Encoding"] == "identity" and "application/sdp" in m["Accept"]
 
 
-def test_encoded_body_is_refused(pair):  # noqa: F811
+def test_encoded_body_is_refused(pair):
     """RFC 3261 section 8.2.3."""
     caller, _ = pair
     caller.credentials.take(caller.register_once())
@@ -83,7 +82,7 @@ Content-Disposition: by-reference;handling=optional\r
 
 
 @pytest.mark.parametrize("privacy,passes", [((), True), (("Privacy: id",), False)])
-def test_location_goes_with_its_header(pair, privacy, passes):  # noqa: F811
+def test_location_goes_with_its_header(pair, privacy, passes):
     """RFC 6442 section 4.2: the part that Geolocation refers to, and not to whom the caller hides himself from; other parts stay here."""
     caller, callee = pair
     body = multipart(sdp(caller.addr, 40010)).replace("--b--\r\n", LOCATION + "--b\r\nContent-Type: text/plain\r\n\r\nsecret\r\n--b--\r\n")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sip import Phone, sdp
+from sip import Phone, hang_up, sdp
 
 OPUS, G722, PCMA, PCMU, GSM = (111, "opus/48000/2"), (9, "G722/8000"), (8, "PCMA/8000"), (0, "PCMU/8000"), (3, "GSM/8000")
 EVENT, EVENT_48 = (101, "telephone-event/8000"), (102, "telephone-event/48000")
@@ -50,9 +50,7 @@ def called(office, codecs, opus_fmtp=""):
         here = caller.invite("91002", offer(caller, codecs, opus_fmtp))
         there = callee.answer_invite()
         yield here, there
-        here.send("BYE")
-        there.take_bye()
-        here.expect(200)
+        hang_up(here, there)
         callee.unregister()
 
 

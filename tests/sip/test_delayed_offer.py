@@ -3,20 +3,17 @@ import re
 
 import pytest
 
-from sip import Dialog, Phone, media_of, sdp, token
-from test_prack import hang_up, reliably
+from sip import Dialog, hang_up, media_of, sdp, token
+from test_prack import reliably
 
 PCMU = [(0, "PCMU/8000"), (101, "telephone-event/8000")]
 PCMA = [(8, "PCMA/8000"), (101, "telephone-event/8000")]
 
 
 @pytest.fixture
-def pair(office):
+def pair(office, pair):
     office.change("UPDATE pbx.extension SET delayed_offer = 'always' WHERE (domain, number) = ('office', '1002')")
-    with Phone(office, "1001") as caller, Phone(office, "1002") as callee:
-        assert callee.register().status == 200
-        yield caller, callee
-        callee.unregister()
+    yield pair
     office.change("UPDATE pbx.extension SET delayed_offer = DEFAULT WHERE (domain, number) = ('office', '1002')")
 
 

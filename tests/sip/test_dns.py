@@ -18,7 +18,7 @@ import threading
 import pytest
 
 from office import Office, OfficeError, SLOW, TLS_PORT, end_with_us, free_port6, own_address, wait_until
-from sip import Message, Phone
+from sip import Message, Phone, hang_up
 
 DNS_PORT = 5353
 PATIENCE_S = 0.5
@@ -182,9 +182,7 @@ def test_naptr_orders_transports_and_a_refused_connection_leads_to_the_next(site
         ack = there.answer()
         assert ack["CSeq"].startswith(there.invite["CSeq"].split()[0])
         here.ack(here.expect(200))
-        here.send("BYE")
-        there.take_bye()
-        here.expect(200)
+        hang_up(here, there)
     assert f"target={names.at('naptr')}:5060 transport=TCP failed" in site.log
 
 
@@ -206,9 +204,7 @@ def test_silent_target_gives_way_and_is_remembered(site, names, trunk_to):
         silent.reply(cancel, 200, "OK", contact=False)
         silent.reply(lost, 487, "Request Terminated", tag="late", contact=False)
         assert silent.expect("ACK", skip=("INVITE",)).branch == lost.branch
-        here.send("BYE")
-        there.take_bye()
-        here.expect(200)
+        hang_up(here, there)
         assert refused_by(caller, silent, good) == 1
         silent.expect_none(0.1, skip=("ACK",))
 
@@ -225,9 +221,7 @@ def test_503_gives_way_and_retry_after_is_remembered(site, names, trunk_to):
         there = good.answer_invite()
         there.answer()
         here.ack(here.expect(200))
-        here.send("BYE")
-        there.take_bye()
-        here.expect(200)
+        hang_up(here, there)
         assert refused_by(caller, full, good) == 1                           # without asking the first
         full.expect_none(0.1)
 
@@ -251,9 +245,7 @@ def test_target_of_both_address_families(site, names, trunk_to, first, second, t
         assert f"c=IN IP{second} " in there.invite.body
         there.answer()
         here.ack(here.expect(200))
-        here.send("BYE")
-        there.take_bye()
-        here.expect(200)
+        hang_up(here, there)
 
 
 def test_weights_decide_among_equals(site, names, trunk_to):

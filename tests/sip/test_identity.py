@@ -38,14 +38,6 @@ class Provider(Phone):
 
 
 @pytest.fixture
-def pair(office):
-    with Phone(office, "1001") as caller, Phone(office, "1002") as callee:
-        assert callee.register().status == 200
-        yield caller, callee
-        callee.unregister()
-
-
-@pytest.fixture
 def stranger(office):
     with Provider(office, "stranger") as trunk:
         yield trunk
@@ -470,7 +462,7 @@ def test_headers_through_a_trunk_as_its_rows_say(pair, stranger, office):
         office.change("DELETE FROM pbx.pass_header")
 
 
-def test_headers_are_set_by_rows(pair, stranger, office):  # noqa: F811
+def test_headers_are_set_by_rows(pair, stranger, office):
     """What calls to a trunk say, and calls from it, is the administrator's: set, or held back."""
     caller, callee = pair
     office.change("INSERT INTO pbx.pass_header VALUES ('office', 'stranger', 'out', 'X-Account', 'K 4711'),"

@@ -5,16 +5,7 @@ import pytest
 
 from office import wait_until
 from rtp import Rtp
-from sip import Dialog, Message, Phone, media_of, sdp
-
-
-@pytest.fixture
-def pair(office):
-    """A caller and a registered callee."""
-    with Phone(office, "1001") as caller, Phone(office, "1002") as callee:
-        assert callee.register().status == 200
-        yield caller, callee
-        callee.unregister()
+from sip import Dialog, Message, Phone, hang_up, media_of, sdp
 
 
 def connect(caller, callee, body=None, answer=None, number="91002"):
@@ -27,12 +18,6 @@ def connect(caller, callee, body=None, answer=None, number="91002"):
     here.answered = here.expect(200)
     here.ack(here.answered)
     return here, there
-
-
-def hang_up(here, there):
-    here.send("BYE")
-    there.take_bye()
-    here.expect(200)
 
 
 # ---- the two dialogs ----

@@ -7,14 +7,6 @@ from office import SLOW
 from sip import Phone, sdp
 
 
-@pytest.fixture
-def pair(office):
-    with Phone(office, "1001") as caller, Phone(office, "1002") as callee:
-        assert callee.register().status == 200
-        yield caller, callee
-        callee.unregister()
-
-
 def end(here, there):
     there.ring()                                                             # a CANCEL waits for a provisional response
     here.expect(180)

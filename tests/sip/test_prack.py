@@ -1,25 +1,9 @@
 """Reliable provisional responses, each leg by itself (RFC 3262, 3311, 3960, 6228), and the early dialogs of forks."""
 import re
 
-import pytest
-
-from sip import Dialog, Phone, media_of, sdp
+from sip import Dialog, hang_up, media_of, sdp
 
 PCMU = [(0, "PCMU/8000"), (101, "telephone-event/8000")]
-
-
-@pytest.fixture
-def pair(office):
-    with Phone(office, "1001") as caller, Phone(office, "1002") as callee:
-        assert callee.register().status == 200
-        yield caller, callee
-        callee.unregister()
-
-
-def hang_up(here, there):
-    here.send("BYE")
-    there.take_bye()
-    here.expect(200)
 
 
 def prack(side, m, body="", headers=()):

@@ -7,14 +7,6 @@ from rtp import Rtp
 from sip import Dialog, Phone, media_of, sdp
 
 
-@pytest.fixture
-def pair(office):
-    with Phone(office, "1001") as caller, Phone(office, "1002") as callee:
-        assert callee.register().status == 200
-        yield caller, callee
-        callee.unregister()
-
-
 class BehindNat(Phone):
     """Its Contact has an address that nobody can reach."""
 

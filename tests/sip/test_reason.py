@@ -2,11 +2,11 @@
 import pytest
 
 from sip import Phone, sdp
-from test_identity import ours, pair, refuse  # noqa: F401
+from test_identity import ours, refuse
 
 
 @pytest.fixture
-def talking(pair):  # noqa: F811
+def talking(pair):
     """An answered call: caller's dialog, callee's."""
     caller, callee = pair
     here = caller.invite("91002")
@@ -26,7 +26,7 @@ def test_reason_of_several_headers_passes_both_ways(talking):
 
 
 @pytest.mark.parametrize("number,status,cause", [("5555555", 404, 1), ("91010", 480, 20)])
-def test_reason_of_our_own_refusals(pair, number, status, cause):  # noqa: F811
+def test_reason_of_our_own_refusals(pair, number, status, cause):
     caller, _ = pair
     here = caller.invite(number)
     m = here.expect(status)
@@ -39,7 +39,7 @@ def test_reason_of_our_own_refusals(pair, number, status, cause):  # noqa: F811
     (607, [], 607, "Q.850;cause=21"), (608, [], 608, "Q.850;cause=21"),       # RFC 8197, RFC 8688
     (404, ['Reason: Q.850;cause=22;text="Number changed"'], 404, 'Q.850;cause=22;text="Number changed"'),
     (486, ['Reason: SIP;cause=486;text="On the phone"'], 486, 'SIP;cause=486;text="On the phone", Q.850;cause=17')])
-def test_reason_of_refusals_that_pass(pair, status, reason, told, value):  # noqa: F811
+def test_reason_of_refusals_that_pass(pair, status, reason, told, value):
     caller, callee = pair
     here = caller.invite("91002")
     there = callee.answer_invite()
@@ -50,7 +50,7 @@ def test_reason_of_refusals_that_pass(pair, status, reason, told, value):  # noq
     assert m["Reason"] == value
 
 
-def test_reason_of_a_provisional_response(pair):  # noqa: F811
+def test_reason_of_a_provisional_response(pair):
     """A gateway says why it plays an announcement (RFC 6432)."""
     caller, callee = pair
     here = caller.invite("91002")
@@ -65,7 +65,7 @@ def test_reason_of_a_provisional_response(pair):  # noqa: F811
     assert there.take_bye()["Reason"].startswith("Q.850;cause=16")
 
 
-def test_uui_in_all_that_may_carry_it(pair):  # noqa: F811
+def test_uui_in_all_that_may_carry_it(pair):
     caller, callee = pair
     here = caller.invite("91002", headers=["User-to-User: 01;encoding=hex"])
     there = callee.answer_invite()
@@ -95,7 +95,7 @@ def test_uui_in_all_that_may_carry_it(pair):  # noqa: F811
     (["Diversion: <sip:1002@x>;reason=user-busy;counter=1", "Diversion: <sip:1@x>;reason=away"], "", "user-busy"),
     (["History-Info: <sip:1002@x>;index=1, <sip:1003@x;cause=486>;index=1.1"], "", "user-busy"),
     ([], ";cause=408", "no-answer"), ([], "", "deflection"), (["Diversion: <sip:1002@x>"], "", "deflection")])
-def test_reason_of_a_302_is_kept(pair, office, headers, contact, reason):  # noqa: F811
+def test_reason_of_a_302_is_kept(pair, office, headers, contact, reason):
     caller, callee = pair
     with Phone(office, "1003") as third:
         third.register()

@@ -1,21 +1,5 @@
 """Session timers (RFC 4028), each leg its own; and their settings in SQL."""
-import pytest
-
-from sip import Phone, sdp
-
-
-@pytest.fixture
-def pair(office):
-    with Phone(office, "1001") as caller, Phone(office, "1002") as callee:
-        assert callee.register().status == 200
-        yield caller, callee
-        callee.unregister()
-
-
-def hang_up(here, there):
-    here.send("BYE")
-    there.take_bye()
-    here.expect(200)
+from sip import Phone, hang_up, sdp
 
 
 def test_each_leg_has_its_own(pair):
