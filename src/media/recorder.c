@@ -9,15 +9,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sndfile.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include <utlist.h>
+
+#include "base/thread.h"
 
 #define WRITE_MS 100
 #define RING_S 4                 /* what a slow disk may be behind */
@@ -143,8 +142,6 @@ static void write_all(struct recorders *rs)
 
 static void wait_a_while(struct recorders *rs)
 {
-	struct timespec until;
-
 	if (rs->is_hurried || rs->handed)
 		return;
 	if (!rs->all) {
@@ -152,13 +149,7 @@ static void wait_a_while(struct recorders *rs)
 			pthread_cond_wait(&rs->wake, &rs->mu);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += WRITE_MS * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
-	pthread_cond_timedwait(&rs->wake, &rs->mu, &until);
+	thread_cond_wait_ms(&rs->wake, &rs->mu, WRITE_MS);
 }
 
 static void *recorders_main(void *arg)
@@ -192,22 +183,14 @@ static void *recorders_main(void *arg)
 int recorders_new(struct recorders **out, const struct log *log)
 {
 	struct recorders *rs = calloc(1, sizeof(*rs));
-	pthread_condattr_t attr;
-	sigset_t all, before;
 	int err;
 
 	if (!rs)
 		return -ENOMEM;
 	rs->log = log;
 	pthread_mutex_init(&rs->mu, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&rs->wake, &attr);
-	pthread_condattr_destroy(&attr);
-	sigfillset(&all); /* signals are the loop's business */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = -pthread_create(&rs->thread, NULL, recorders_main, rs);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	thread_cond_init(&rs->wake);
+	err = thread_start(&rs->thread, recorders_main, rs);
 	if (err < 0) {
 		pthread_cond_destroy(&rs->wake);
 		pthread_mutex_destroy(&rs->mu);

@@ -8,16 +8,14 @@
 #include "media/reel.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 #include <utlist.h>
 
 #include "base/str.h"
+#include "base/thread.h"
 #include "media/media_int.h"
 #include "media/outfile.h"
 #include "media/tape.h"
@@ -324,21 +322,13 @@ static void writer_turn(struct writer *w, uint64_t now_us)
 
 static void wait_a_while(struct writer *w)
 {
-	struct timespec until;
-
 	if (w->is_hurried || w->handed || w->is_closing)
 		return;
 	if (!w->all) {
 		pthread_cond_wait(&w->wake, &w->mu);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += WRITE_MS * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
-	pthread_cond_timedwait(&w->wake, &w->mu, &until);
+	thread_cond_wait_ms(&w->wake, &w->mu, WRITE_MS);
 }
 
 static void *writer_main(void *arg)
@@ -359,22 +349,14 @@ static void *writer_main(void *arg)
 
 static int writer_start(struct reels *cs, struct writer *w)
 {
-	pthread_condattr_t attr;
-	sigset_t all, before;
 	int err;
 
 	*w = (struct writer){ .cs = cs };
 	pthread_mutex_init(&w->mu, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&w->wake);
 	if (cs->clock)
 		return 0;
-	sigfillset(&all); /* signals are the loop's business */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = -pthread_create(&w->thread, NULL, writer_main, w);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	err = thread_start(&w->thread, writer_main, w);
 	if (err < 0) {
 		pthread_cond_destroy(&w->wake);
 		pthread_mutex_destroy(&w->mu);

@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -28,6 +27,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "base/thread.h"
 #include "media/mixer.h"
 
 #define EVENTS_PER_ROUND 128
@@ -296,7 +296,6 @@ unsigned worker_busy_permille(struct worker *w)
 int worker_start(struct worker *w, struct media *m, const struct media_params *p)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = NULL };
-	sigset_t all, before;
 	int err;
 
 	w->media = m;
@@ -321,11 +320,7 @@ int worker_start(struct worker *w, struct media *m, const struct media_params *p
 	}
 	if (w->clock)
 		return 0;
-	/* Signals are the loop's business. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = -pthread_create(&w->thread, NULL, worker_main, w);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	err = thread_start(&w->thread, worker_main, w);
 	if (err == 0)
 		return 0;
 fail:
