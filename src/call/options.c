@@ -105,7 +105,7 @@ void options_request(struct strans *st, const struct sip_msg *m, void *arg)
 		return;
 	}
 	out_init_grow(&o, SDP_TEXT_MAX);
-	if (!sip_msg_takes_sdp(m) || describe(cs, st, &who, &o) != 0 || !out_ok(&o))
+	if (!sip_msg_takes(m, "application/sdp") || describe(cs, st, &who, &o) != 0 || !out_ok(&o))
 		sip_ua_answer_options(cs->p.ua, st, STR_NULL);
 	else
 		sip_ua_answer_options(cs->p.ua, st, out_view(&o));

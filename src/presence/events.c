@@ -350,22 +350,6 @@ static void refuse_event(const struct events *e, struct strans *st)
 	refuse(st, 489, NULL, hdrs);
 }
 
-/* Without an Accept the package's own type is meant (RFC 6665 §3.1.3). */
-static bool is_acceptable(const struct event_package *p, const struct sip_msg *m)
-{
-	struct sip_hdr_iter it = { 0 };
-	struct str one, type, params;
-
-	if (!sip_msg_has(m, SIP_HDR_ACCEPT))
-		return true;
-	while (sip_msg_element_next(m, SIP_HDR_ACCEPT, &it, &one)) {
-		sip_token_params(one, &type, &params);
-		if (str_ieqz(type, p->ctype) || str_eqz(type, "*/*") || str_ieqz(type, "application/*"))
-			return true;
-	}
-	return false;
-}
-
 /* 0: granted; else the request has been answered. */
 static int grant_expires(const struct events *e, struct strans *st, const struct sip_msg *msg, uint32_t *expires_s)
 {
@@ -488,7 +472,7 @@ static void on_subscribe(struct strans *st, const struct sip_msg *m, void *arg)
 	}
 	if (auth_check(e->p.auth, st, m, &who) != AUTH_OK)
 		return;
-	if (!is_acceptable(p, m)) {
+	if (!sip_msg_takes(m, p->ctype)) { /* without Accept the package's own type is meant (RFC 6665 §3.1.3) */
 		char accept[128];
 
 		snprintf(accept, sizeof(accept), "Accept: %s\r\n", p->ctype);

@@ -323,6 +323,44 @@ int64_t sip_msg_expires(const struct sip_msg *m, int64_t def)
 	}
 }
 
+/* "application/sdp;q=0.3": 0 says no. */
+static bool has_weight(struct str params)
+{
+	struct str q;
+
+	if (!sip_param_find(params, "q", &q))
+		return true;
+	for (size_t i = 0; i < q.n; i++)
+		if (q.p[i] >= '1' && q.p[i] <= '9')
+			return true;
+	return false;
+}
+
+/* A range is a type, or has a star for its second half, or for both. */
+static bool is_in_range(struct str ctype, struct str range)
+{
+	struct str rest = ctype, main = str_cut(&rest, '/');
+
+	if (str_ieq(range, ctype) || str_eqz(range, "*/*"))
+		return true;
+	return range.n == main.n + 2 && str_istarts(range, main) && str_eqz(str_from_at(range, main.n), "/*");
+}
+
+bool sip_msg_takes(const struct sip_msg *m, const char *ctype)
+{
+	struct sip_hdr_iter it = { 0 };
+	struct str one, type, params;
+
+	if (!sip_msg_has(m, SIP_HDR_ACCEPT))
+		return true;
+	while (sip_msg_element_next(m, SIP_HDR_ACCEPT, &it, &one)) {
+		sip_token_params(one, &type, &params);
+		if (is_in_range(str_from(ctype), type) && has_weight(params))
+			return true;
+	}
+	return false;
+}
+
 /* ---- digest ---- */
 
 struct auth_field { struct str name; struct str *to; };

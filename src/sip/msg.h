@@ -183,6 +183,8 @@ int sip_cseq_parse(struct sip_cseq *out, struct str value);
 void sip_token_params(struct str value, struct str *token, struct str *params);
 /* Seconds of Expires & co; def when absent, -1 when malformed. Values over 2^32-1 are clamped. */
 int64_t sip_msg_expires(const struct sip_msg *m, int64_t def);
+/* Accept, RFC 3261 §20.1: can who sent it read a body of that type ("application/sdp")? Without one he can. */
+bool sip_msg_takes(const struct sip_msg *m, const char *ctype);
 
 struct sip_challenge {     /* one WWW-/Proxy-Authenticate, RFC 7616 §3.3 */
 	struct str realm, nonce, opaque, algorithm, qop, domain;

@@ -314,40 +314,11 @@ static bool refuse_required(struct sip_ua *ua, struct strans *st, const struct s
 	return true;
 }
 
-/* "application/sdp;q=0.3": 0 says no. */
-static bool has_weight(struct str params)
-{
-	struct str q;
-
-	if (!sip_param_find(params, "q", &q))
-		return true;
-	for (size_t i = 0; i < q.n; i++)
-		if (q.p[i] >= '1' && q.p[i] <= '9')
-			return true;
-	return false;
-}
-
-/* §20.1, §21.4.7: who says what he can read must be able to read the description that he will be answered with. Without Accept he can. */
-bool sip_msg_takes_sdp(const struct sip_msg *m)
-{
-	struct sip_hdr_iter it = { 0 };
-	struct str one, type, params;
-
-	if (!sip_msg_has(m, SIP_HDR_ACCEPT))
-		return true;
-	while (sip_msg_element_next(m, SIP_HDR_ACCEPT, &it, &one)) {
-		sip_token_params(one, &type, &params);
-		if ((str_ieqz(type, "application/sdp") || str_ieqz(type, "application/*") || str_eqz(type, "*/*")) && has_weight(params))
-			return true;
-	}
-	return false;
-}
-
 /* §8.2.3, RFC 5621: a session is described in SDP, perhaps beside other parts; one that is marked optional may be anything. A description means
  * the same in any Content-Language, so none is refused for that. */
 static bool refuse_content(struct strans *st, const struct sip_msg *m)
 {
-	if (m->method == SIP_INVITE && !sip_msg_takes_sdp(m)) {
+	if (m->method == SIP_INVITE && !sip_msg_takes(m, "application/sdp")) {
 		strans_reply_simple(st, 406, NULL);
 		return true;
 	}
@@ -479,7 +450,7 @@ static bool is_plain(const struct sip_msg *m)
 
 	return m->ruri.scheme != SIP_SCHEME_OTHER && (m->ruri.user.n || m->method != SIP_INVITE) && m->max_forwards != 0 &&
 	       !sip_msg_has(m, SIP_HDR_REQUIRE) && !sip_msg_has(m, SIP_HDR_REPLACES) && !sip_msg_has(m, SIP_HDR_CONTENT_ENCODING) && (!m->body.n || sip_msg_has(m, SIP_HDR_CONTENT_TYPE)) &&
-	       (m->method != SIP_INVITE || sip_msg_takes_sdp(m)) && ((m->method != SIP_INVITE && m->method != SIP_SUBSCRIBE) || dialog_contact_of(m, &contact) == 0);
+	       (m->method != SIP_INVITE || sip_msg_takes(m, "application/sdp")) && ((m->method != SIP_INVITE && m->method != SIP_SUBSCRIBE) || dialog_contact_of(m, &contact) == 0);
 }
 
 /* RFC 3261 §26.3.2.4: who hasn't shown who he is gets no state. */

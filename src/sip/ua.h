@@ -74,8 +74,6 @@ uint32_t sip_ua_next_target_ms(const struct sip_ua *ua);
 /* The 200 to an OPTIONS; sdp: what we could describe, may be empty. A handler for OPTIONS gets those outside of dialogs that come with
  * credentials: all others are answered so without it. */
 void sip_ua_answer_options(struct sip_ua *ua, struct strans *st, struct str sdp);
-/* §20.1: can who sent it read a session description? Without Accept he can. */
-bool sip_msg_takes_sdp(const struct sip_msg *m);
 /* Everything we can do, as a line ("Allow: ...\r\n"). The session's own messages carry it already. */
 const char *sip_ua_allow(const struct sip_ua *ua);
 
