@@ -13,6 +13,9 @@ $(BUILD)/tests/unit/test_loop_nomem: $(BUILD)/tests/unit/test_loop_nomem.o $(LOO
 # Its pages.
 $(BUILD)/tests/unit/test_t38: ALL_LIBS += -ltiff
 
+# Its database comes before the real one, which commands to calls bring along.
+$(BUILD)/tests/unit/test_live: ALL_LIBS += -Wl,-z,muldefs
+
 # What explain() tells against what the engine does, more often than the suite has time for.
 .PHONY: test-explain
 test-explain: $(BUILD)/tests/unit/test_explain_property  ## explain() and the engine agree on 100,000 calls made up at random
