@@ -29,7 +29,7 @@ def run(session, sql, *args):
         return str(e)
 
 
-print("1..11")
+print("1..12")
 one, other, listener = connect(), connect(), connect()
 run(listener, "LISTEN pbx_change")
 
@@ -72,3 +72,11 @@ check(told() == (1, ["office/lobby/600", "office/office/700"]) and
 
 run(one, record, "INSERT INTO pbx.route (domain, context, pattern) SELECT 'office', 'lobby', (50000 + n)::text FROM generate_series(1, 2000) AS n")
 check(run(one, "SELECT pbx.activate('office', 'd')") == [(3,)] and run(one, "SELECT count(*) FROM pbx.route WHERE pattern LIKE '5____'") == [(2000,)], "an import may be a draft")
+
+run(one, record, "UPDATE pbx.route SET name = 'Again' WHERE pattern = '600'")
+run(one, "BEGIN")
+run(one, "SELECT pbx.activate('office', 'd')")
+run(other, "SET statement_timeout = '5s'")
+error = run(other, "INSERT INTO pbx.setting VALUES ('office', 'meanwhile', 'x')")
+run(one, "COMMIT")
+check(error is None, "one that is activated in a transaction that stays open holds up no other commit")
