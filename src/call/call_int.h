@@ -328,6 +328,7 @@ struct call {
 	int reject_status;
 	char *reject_reason;          /* NULL: none */
 	char route[128], route_context[64];
+	int64_t version;              /* directory_seq() when that was chosen */
 	struct decisions *decisions;  /* NULL: none yet */
 	char *transferred_by;         /* number or trunk of who sent the caller here; NULL: he called himself */
 	int64_t started_ms, answered_ms, ended_ms;

@@ -25,6 +25,14 @@ static bool is_stand_in(const struct leg *leg)
 	return leg->call->run == originate_run && leg->has_left && !leg->moved_to[0];
 }
 
+/* The one in use at the end; without sound, the one that was agreed on. */
+static const char *codec_name(const struct leg *leg)
+{
+	const struct codec *agreed = leg->answered_ms ? codec_get(leg->codec_id) : NULL;
+
+	return leg->codec[0] || !agreed || agreed->id == CODEC_NONE ? leg->codec : agreed->name;
+}
+
 static void write_leg(struct out *o, const struct leg *leg)
 {
 	out_chr(o, '{');
@@ -43,7 +51,11 @@ static void write_leg(struct out *o, const struct leg *leg)
 		member_str(o, KEY("moved_to"), leg->moved_to);
 	member_int(o, KEY("status"), leg->status);
 	member_int(o, KEY("cause"), leg->cause);
-	member_str(o, KEY("codec"), leg->codec);
+	if (!leg->has_left) {
+		member_str(o, KEY("hangup_by"), leg->by_peer ? "peer" : "us");
+		member_str(o, KEY("reason"), leg->reason);
+	}
+	member_str(o, KEY("codec"), codec_name(leg));
 	member_str(o, KEY("session_id"), leg->told.session_id);
 	if (!leg->has_left)
 		write_media(o, leg);
@@ -68,6 +80,28 @@ static int64_t talk_ms(const struct call *call)
 	if (!call->answered_ms)
 		return 0;
 	return (call->parted_ms ? call->parted_ms : call->ended_ms) - call->answered_ms - call->away_ms;
+}
+
+/* When the first of those that were called here rang; 0: none did. */
+static int64_t ringing_ms(const struct call *call)
+{
+	int64_t first = 0;
+
+	for (const struct leg *leg = call->legs; leg; leg = leg->next)
+		if (!leg->is_caller && !leg->joined_ms && leg->ringing_ms && (!first || leg->ringing_ms < first))
+			first = leg->ringing_ms;
+	return first;
+}
+
+/* What the caller was told in the end. */
+static void write_told(struct out *o, const struct call *call)
+{
+	int status = call->answered_ms ? 200 : call->caller_leg ? call->caller_leg->status : 0;
+
+	if (status)
+		member_int(o, KEY("told_status"), status);
+	if (!call->answered_ms)
+		member_str(o, KEY("reason"), call->reject_reason);
 }
 
 static void log_ended(const struct call *call, const char *result)
@@ -106,11 +140,15 @@ void cdr_write(struct call *call)
 	member_str(&o, KEY("dialled"), call->number);
 	member_str(&o, KEY("context"), call->route_context[0] ? call->route_context : call->context);
 	member_str(&o, KEY("route"), call->route);
+	if (call->route[0])
+		member_int(&o, KEY("version"), call->version);
 	member_time(&o, KEY("started_ms"), call->started_ms);
+	member_time(&o, KEY("ringing_ms"), ringing_ms(call));
 	member_time(&o, KEY("answered_ms"), call->answered_ms);
 	member_time(&o, KEY("ended_ms"), call->ended_ms);
 	member_str(&o, KEY("result"), result);
 	member_int(&o, KEY("cause"), caller && caller->cause ? caller->cause : 16);
+	write_told(&o, call);
 	member_str(&o, KEY("hangup_by"), hangup_by(call));
 	member_int(&o, KEY("duration_ms"), call->ended_ms - call->started_ms);
 	member_int(&o, KEY("talk_ms"), talk_ms(call));

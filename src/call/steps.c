@@ -307,6 +307,7 @@ enum app_result steps_run(struct call *call, const char *context, const char *nu
 	if (call->depth++ == 0) {
 		str_put(call->route, sizeof(call->route), route_pattern(route));
 		str_put(call->route_context, sizeof(call->route_context), route_context(route));
+		call->version = directory_seq(cs->p.directory);
 	}
 	call_set_result(call, APP_OK);
 	r = run_route(call, route);

@@ -142,6 +142,42 @@ static void test_cdr_unanswered_call_has_its_result(void **state)
 	assert_int_equal(pg_int("SELECT count(*) FROM pbx.cdr_leg"), 1);
 }
 
+/* When it rang, what the caller was told and why, who ended each leg; by which version of the dialplan. */
+static void test_cdr_tells_what_was_told(void **state)
+{
+	static char no_line[] = "Q.850;cause=34", gone[] = "Q.850;cause=38";
+	static const char told_sql[] =
+		"SELECT concat_ws('|', coalesce(extract(epoch FROM ringing)::text, '-'), status, coalesce(reason, '-'), coalesce(version::text, '-')) FROM pbx.cdr";
+	static const char ends_sql[] =
+		"SELECT string_agg(concat_ws('|', leg, hangup_by, coalesce(reason, '-'), coalesce(codec, '-'), call_ended = (SELECT ended FROM pbx.cdr)), ' ' ORDER BY leg)"
+		" FROM pbx.cdr_leg";
+
+	(void)state;
+	call.version = 4711;
+	callee.reason = no_line;
+	caller.codec[0] = '\0';
+	caller.codec_id = CODEC_PCMU;
+	call.reject_reason = gone; /* of somebody who was tried before */
+	cdr_write(&call);
+	store();
+	assert_string_equal(pg_sql("%s", told_sql), "1700000000.500000|200|-|4711");
+	assert_string_equal(pg_sql("%s", ends_sql), "1|us|-|PCMU|t 2|peer|Q.850;cause=34|G722|t");
+
+	make_call(state);
+	call.answered_ms = caller.answered_ms = 0;
+	call.route[0] = '\0';
+	call.reject_reason = no_line;
+	caller.status = 486;
+	caller.codec[0] = '\0';
+	caller.codec_id = CODEC_PCMU;
+	callee.joined_ms = T0 + 600; /* it rang in another call, and left this one again */
+	callee.has_left = true;
+	cdr_write(&call);
+	store();
+	assert_string_equal(pg_sql("%s", told_sql), "-|486|Q.850;cause=34|-");
+	assert_string_equal(pg_sql("%s", ends_sql), "1|us|-|-|t 2|-|G722|t");
+}
+
 static void test_cdr_tells_who_hung_up(void **state)
 {
 	static const struct { bool caller, callee; const char *by; } rows[] = {
@@ -211,7 +247,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CDR_TEST(test_cdr_answered_call_has_both_legs), CDR_TEST(test_cdr_unanswered_call_has_its_result),
-		CDR_TEST(test_cdr_tells_who_hung_up), CDR_TEST(test_cdr_odd_call_is_kept), CDR_TEST(test_cdr_takes_hundreds_of_legs),
+		CDR_TEST(test_cdr_tells_what_was_told), CDR_TEST(test_cdr_tells_who_hung_up), CDR_TEST(test_cdr_odd_call_is_kept), CDR_TEST(test_cdr_takes_hundreds_of_legs),
 		CDR_TEST(test_cdr_without_outbox_is_only_logged),
 	};
 
