@@ -12,6 +12,7 @@
 #include "call/leg_int.h"
 #include "call/control.h"
 #include "call/originate.h"
+#include "call/trace.h"
 #include "base/log.h"
 
 int64_t call_now_ms(const struct call *call)
@@ -111,6 +112,8 @@ void calls_check_closed(struct calls *cs)
 		return;
 	cs->on_closed = NULL;
 	live_stop(cs);
+	traces_free(cs->traces);
+	cs->traces = NULL;
 	done(cs->on_closed_arg);
 }
 
@@ -160,6 +163,7 @@ static void call_check_over(struct call *call)
 	call->ended_ms = call_now_ms(call);
 	record_ended(call);
 	cdr_write(call);
+	trace_ended(call);
 	while (call->legs) {
 		struct leg *leg = call->legs;
 
@@ -524,7 +528,8 @@ static void on_invite(struct strans *st, const struct sip_msg *m, void *arg)
 	}
 	if (no.status) {
 		refuse(st, no.status, no.hdrs);
-		decision_refused(call, no.status, strans_source(st));
+		if (decision_refused(call, no.status, strans_source(st)))
+			trace_refused(call, m);
 		usage_give(cs, usage);
 		call_free(call);
 		return;
@@ -563,6 +568,10 @@ int calls_new(struct calls **out, const struct calls_params *p)
 	cs->p = *p;
 	cs->started_ms = clock_wall_ms(p->clock);
 	zones_init(&cs->zones, ZONE_FOLDER, p->clock);
+	if (p->directory && traces_new(&cs->traces, cs) != 0) {
+		free(cs);
+		return -ENOMEM;
+	}
 	sip_ua_handle(p->ua, SIP_INVITE, on_invite, cs);
 	sip_ua_handle(p->ua, SIP_OPTIONS, options_request, cs);
 	sip_ua_handle(p->ua, SIP_REFER, referral_outside, cs);

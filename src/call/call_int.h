@@ -33,6 +33,8 @@ struct transfer;
 struct referral;              /* a REFER that waits, referral.c */
 struct usage;                 /* calls at once of one extension or trunk, usage.c */
 struct decisions;             /* decision.c */
+struct trace;                 /* trace.c */
+struct traces;
 
 /* How many calls that were refused may yet be written down, decision.c. */
 struct refusal_pace { int64_t at_ms; unsigned left; };
@@ -66,6 +68,7 @@ struct calls {
 	struct live live_view;
 	struct recording *recordings; /* call_record.c */
 	struct zones zones;       /* of domains and mailboxes */
+	struct traces *traces;    /* NULL at the end */
 	int64_t started_ms;
 	bool is_removing;         /* record_keep.c: files are being removed */
 	struct directory_watcher keep_watcher; /* for how long they are kept */
@@ -154,6 +157,7 @@ struct leg {
 	int64_t joined_ms;        /* came from another call then */
 	char moved_from[CALL_ID_LEN + 1], moved_to[CALL_ID_LEN + 1]; /* ids of calls, "" for none */
 	struct stream_stats stats;
+	struct trace *trace;      /* its messages; NULL: they aren't kept */
 	bool is_live;             /* has a row in the live view */
 	bool has_changed;         /* since that was written */
 	const char *media_timeout; /* it was given up because nothing came from it: "talking" or "held"; else NULL */

@@ -14,7 +14,7 @@
 
 struct decisions {
 	uint16_t len, size;      /* of text */
-	unsigned ngone;          /* lines that were in the middle */
+	unsigned n, ngone;       /* lines in all, and those that were in the middle */
 	char text[];
 };
 
@@ -123,6 +123,7 @@ static void add(struct call *call, enum decision kind, unsigned leg, va_list tex
 		return;
 	memcpy(d->text + d->len, o.p, o.len);
 	d->len += (uint16_t)o.len;
+	d->n++;
 	if (call->prev) /* it is one that others see */
 		live_call(call);
 }
@@ -160,6 +161,11 @@ void decisions_print(struct out *o, const struct call *call)
 	}
 	out_mem(o, d->text, d->len - 2u); /* without the last comma */
 	out_z(o, "],");
+}
+
+unsigned decisions_count(const struct call *call)
+{
+	return call->decisions ? call->decisions->n : 0;
 }
 
 void decisions_free(struct call *call)

@@ -72,14 +72,15 @@ struct decision_int decision_int(int64_t v);
 
 /* As the member "decisions"; nothing if there are none. */
 void decisions_print(struct out *o, const struct call *call);
+unsigned decisions_count(const struct call *call);
 void decisions_free(struct call *call);
 
 /* Who calls, by its request: the first decision of a call that comes in. */
 void decision_caller(struct call *call, const struct sip_msg *m, const struct sip_source *src);
 
 /* Writes down a call that was refused before it had a record, by way of the outbox. How many of them is bounded, much more so for callers who
- * have shown no password: they are whoever there is. */
-void decision_refused(struct call *call, int status, const struct sip_source *src);
+ * have shown no password: they are whoever there is. False: it isn't written. */
+bool decision_refused(struct call *call, int status, const struct sip_source *src);
 /* The same of a request that never became a call. */
 void decision_refused_request(struct calls *cs, const struct sip_msg *m, const struct sip_source *src, const struct auth_identity *who, int status,
 			      const char *why);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/member.h"
 #include "call/decision.h"
+#include "call/trace.h"
 
 #define STRANGERS_BURST 60       /* refusals of callers whom nobody knows, and how many a minute */
 #define KNOWN_BURST 600
@@ -27,16 +28,16 @@ static bool is_worth_writing(struct refusal_pace *p, int64_t now_ms, unsigned bu
 	return true;
 }
 
-void decision_refused(struct call *call, int status, const struct sip_source *src)
+bool decision_refused(struct call *call, int status, const struct sip_source *src)
 {
 	struct calls *cs = call->calls;
-	bool is_known = call->caller.known_by != NULL;
+	bool is_known = call->caller.known_by != NULL, is_written;
 	char addr[SOCKADDR_TEXT_MAX];
 	struct out o;
 
 	if (!cs->p.outbox ||
 	    !is_worth_writing(is_known ? &cs->refused_known : &cs->refused_strangers, call->started_ms, is_known ? KNOWN_BURST : STRANGERS_BURST))
-		return;
+		return false;
 	out_init_on(&o, cs->record, sizeof(cs->record), 2 * DECISIONS_MAX);
 	out_chr(&o, '{');
 	member_str(&o, KEY("call"), call->id);
@@ -50,9 +51,11 @@ void decision_refused(struct call *call, int status, const struct sip_source *sr
 	o.len -= out_ok(&o) ? 1 : 0; /* the last comma */
 	out_z(&o, "}");
 	out_chr(&o, '\0');
-	if (!out_ok(&o) || outbox_add(cs->p.outbox, "refused", o.p, NULL, NULL, NULL) != 0)
+	is_written = out_ok(&o) && outbox_add(cs->p.outbox, "refused", o.p, NULL, NULL, NULL) == 0;
+	if (!is_written)
 		log_error(cs->p.log, "call=%s refusal not written", call->id);
 	out_fini(&o);
+	return is_written;
 }
 
 /* Whom a request says to come from. */
@@ -95,7 +98,8 @@ void decision_refused_request(struct calls *cs, const struct sip_msg *m, const s
 	put_claim(call, m);
 	decision_caller(call, m, src);
 	decided(call, DECISION_REFUSED, decision_int(status).z, why, NULL);
-	decision_refused(call, status, src);
+	if (decision_refused(call, status, src))
+		trace_refused(call, m);
 	decisions_free(call);
 	free(call);
 }

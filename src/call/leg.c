@@ -11,6 +11,7 @@
 #include "call/leg_int.h"
 #include "call/pass.h"
 #include "call/redirect.h"
+#include "call/trace.h"
 #include "base/log.h"
 
 #define HDRS_MAX 24576 /* of an INVITE, besides those of its dialog */
@@ -74,6 +75,7 @@ struct leg *leg_new_absent(struct call *call)
 static void leg_free(struct leg *leg)
 {
 	referral_fail(leg, 487);
+	trace_leg_gone(leg);
 	oa_free(leg->oa);
 	told_fini(&leg->told);
 	free(leg->local_sdp);
@@ -146,8 +148,10 @@ int leg_accept(struct leg *leg, struct strans *st, const struct sip_msg *m)
 			return err;
 	}
 	err = session_accept(&leg->session, leg->call->calls->p.ua, st, m, &session_handler, leg);
-	if (!err)
+	if (!err) {
 		told_session(leg);
+		trace_begin(leg);
+	}
 	return err;
 }
 
@@ -239,8 +243,10 @@ int leg_dial(struct leg *leg, const struct leg_dial *d)
 	p.oc = d->oc;
 	p.max_forwards = leg->call->max_forwards - 1;
 	err = session_invite(&leg->session, cs->p.ua, &p, &session_handler, leg);
-	if (!err)
+	if (!err) {
+		trace_begin(leg);
 		leg_tell(leg);
+	}
 out:
 	out_fini(&hdrs_out);
 	out_fini(&sdp_out);

@@ -8,6 +8,7 @@
 
 #include "call/decision.h"
 #include "call/leg_int.h"
+#include "call/trace.h"
 #include "base/log.h"
 
 struct leg *leg_record_new(const struct leg *leg)
@@ -93,6 +94,7 @@ void leg_move(struct leg *leg, struct call *to, struct leg *record)
 	leg_decided(leg, DECISION_LEAVES, leg_number(leg), to->id, NULL);
 	log_info(from->calls->p.log, "%s peer=%s goes on in call=%s", leg_log_id(leg, id), leg->peer, to->id);
 	record_moved(from, to);
+	trace_moved(leg, record);
 	put_in_place(leg, record);
 	append(to, leg);
 	leg->told.diverted = NULL; /* that was the other call's */

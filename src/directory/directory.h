@@ -61,6 +61,9 @@ struct dir_media {
 	uint32_t refusal_tone_s;         /* how long its callers hear why they aren't answered; 0: they only get a status */
 };
 
+/* Whose messages are kept (pbx.domain.capture). */
+enum dir_capture { DIR_CAPTURE_NONE, DIR_CAPTURE_FAILED, DIR_CAPTURE_ALL };
+
 struct dir_domain {
 	const char *domain, *realm, *timezone, *language;
 	const char *music_class;         /* default music */
@@ -78,6 +81,7 @@ struct dir_domain {
 	const char *tones;               /* tone plan */
 	const char *record_format, *record_path, *record_code; /* as in SQL */
 	bool record_is_stereo, record_has_beep;
+	enum dir_capture capture;
 	uint32_t record_beep_s;          /* between two; 0: at the beginning alone */
 	uint32_t recall_ring_s;          /* how long the transferor's phones then ring, if he has hung up; 0: they don't */
 	uint32_t media_timeout_s, media_hold_timeout_s; /* UINT32_MAX: the server's; 0: never */
@@ -210,6 +214,8 @@ int directory_new(struct directory **out, uv_loop_t *loop, struct db *db, const 
 void directory_close(struct directory *d, void (*done)(void *arg), void *arg);
 /* The change (pbx.change) up to which it has all that there is. */
 int64_t directory_seq(const struct directory *d);
+/* Does any domain want messages kept? A walk over all of them. */
+bool directory_captures(const struct directory *d);
 bool directory_is_loaded(const struct directory *d);
 
 /* Told of changes, after the copy is true: table name and key ("office/1001"). First with table "*" when a (re)load is done.

@@ -415,6 +415,14 @@ void directory_bulk_numbers(struct directory *d, const char *domain, const char 
 			fn(&r->extension, arg);
 }
 
+bool directory_captures(const struct directory *d)
+{
+	for (const struct dir_row *r = d->rows[DIR_DOMAIN].first; r; r = r->next)
+		if (r->domain.capture != DIR_CAPTURE_NONE)
+			return true;
+	return false;
+}
+
 void directory_trunks(struct directory *d, void (*fn)(const struct dir_trunk *trunk, void *arg), void *arg)
 {
 	for (const struct dir_row *r = d->rows[DIR_TRUNK].first; r; r = r->next)

@@ -36,6 +36,11 @@ static unsigned qop(const char *list)
 	return (has_auth ? 8 : 0) | (has_int ? 16 : 0);
 }
 
+static enum dir_capture capture(const char *word)
+{
+	return !word || !strcmp(word, "none") ? DIR_CAPTURE_NONE : !strcmp(word, "all") ? DIR_CAPTURE_ALL : DIR_CAPTURE_FAILED;
+}
+
 /* How many elements a list has. */
 static unsigned count_elements(const char *list)
 {
@@ -81,6 +86,7 @@ static int fill_domain(struct directory *d, struct dir_row *r)
 	r->domain.call_limit = number_or(r->v[24], UINT32_MAX);
 	r->domain.record_has_beep = r->v[25] != NULL;
 	r->domain.record_beep_s = number_or(r->v[25], 0);
+	r->domain.capture = capture(r->v[26]);
 	return 0;
 }
 
@@ -437,7 +443,7 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		"SELECT domain, domain, realm, timezone, language, music_class, algorithms, default_context, is_default, caller_id,"
 		" session_expires_s, session_min_s, qop, transfer_answer_s, recall_ring_s, userhash, mutual_auth,"
 		" digest_session, tones, media_timeout_s, media_hold_timeout_s,"
-		" record_format, record_stereo, record_path, record_code, call_limit, record_beep_s FROM pbx.domain"
+		" record_format, record_stereo, record_path, record_code, call_limit, record_beep_s, capture FROM pbx.domain"
 		WANTED("domain"), fill_domain },
 	[DIR_EXTENSION] = { "extension",
 		"SELECT e.domain || '/' || e.number, e.domain, e.number, e.display_name, e.context, e.ring_s, e.call_limit,"

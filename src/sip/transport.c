@@ -36,11 +36,20 @@ void transport_handle_closed(struct transport *t)
 	transport_free(t);
 }
 
+void transport_watch(struct transport *t, void (*fn)(const struct transport_seen *seen, void *arg), void *arg)
+{
+	t->on_seen = fn;
+	t->on_seen_arg = arg;
+}
+
 bool transport_take(struct transport *t, char *buf, size_t len, const struct sip_source *src)
 {
 	struct sip_msg_error err;
-	int bad = sip_msg_parse(&t->msg, buf, len, &err);
+	int bad;
 
+	if (t->on_seen)
+		transport_show(t, false, &(struct sip_dest){ .proto = src->proto, .addr = src->peer, .flow = src->flow }, (struct str){ buf, len });
+	bad = sip_msg_parse(&t->msg, buf, len, &err);
 	if (bad && !err.status) {
 		t->n.dropped_malformed++;
 		return false;
@@ -244,6 +253,15 @@ void transport_flow_close(struct transport *t, uint64_t flow)
 		tcp_flow_close(t, flow);
 }
 
+void transport_show(struct transport *t, bool is_sent, const struct sip_dest *peer, struct str bytes)
+{
+	union sockaddr_any local = { 0 };
+
+	if (transport_local(t, peer, &local) != 0)
+		local.sa.sa_family = peer->addr.sa.sa_family;
+	t->on_seen(&(struct transport_seen){ is_sent, peer->proto, &peer->addr, &local, bytes }, t->on_seen_arg);
+}
+
 int transport_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow)
 {
 	struct listener *l;
@@ -267,5 +285,7 @@ int transport_send(struct transport *t, const struct sip_dest *dest, struct str 
 		t->n.send_errors++;
 	else
 		t->n.sent++;
+	if (t->on_seen && !err)
+		transport_show(t, true, dest, bytes);
 	return err;
 }

@@ -62,6 +62,16 @@ struct transport_handler {
 	void (*on_stun)(struct str answer, const struct sip_source *src, void *arg);
 };
 
+/* A message as it is on the wire. */
+struct transport_seen {
+	bool is_sent;
+	enum sip_proto proto;
+	const union sockaddr_any *peer, *local;
+	struct str bytes;
+};
+/* fn sees every message that comes, before it is read, or is sent; it mustn't send. NULL: nobody does, and it costs nothing. */
+void transport_watch(struct transport *t, void (*fn)(const struct transport_seen *seen, void *arg), void *arg);
+
 struct transport_counters {
 	uint64_t received, sent, dropped_malformed, dropped_oversize, refused, send_errors, keepalives, tcp_accepted, tcp_closed;
 };

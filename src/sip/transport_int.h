@@ -107,6 +107,8 @@ struct tcp_conn {
 struct local_entry { union sockaddr_any peer, local; uint64_t until_ms; };
 
 struct transport {
+	void (*on_seen)(const struct transport_seen *seen, void *arg); /* NULL: nobody looks */
+	void *on_seen_arg;
 	uv_loop_t *loop;
 	const struct log *log;
 	struct transport_handler h;
@@ -139,6 +141,8 @@ struct transport {
 /* One whole message: handed up at once, or soon if it can wait and there is much to do. False: it wasn't one, or is put off. */
 bool transport_receive(struct transport *t, char *buf, size_t len, const struct sip_source *src);
 /* Parses it and hands it up; false when it wasn't one. */
+/* To on_seen, which there is; a message that comes before it is read, as that changes its folds. */
+void transport_show(struct transport *t, bool is_sent, const struct sip_dest *peer, struct str bytes);
 bool transport_take(struct transport *t, char *buf, size_t len, const struct sip_source *src);
 void transport_shed(struct transport *t, char *buf, size_t len, const struct sip_source *src); /* the same, as one to be answered 503 */
 

@@ -172,6 +172,8 @@ static void parse(struct transport *t, char *bytes, size_t n, const struct sip_s
 	unsigned rank;
 	uint8_t *least;
 
+	if (t->on_seen)
+		transport_show(t, false, &(struct sip_dest){ .proto = SIP_UDP, .addr = src->peer, .flow = src->flow }, (struct str){ bytes, n });
 	if (sip_msg_parse(&p->msg, bytes, n, &p->err) != 0 && !p->err.status) {
 		t->n.dropped_malformed++;
 		return;

@@ -66,6 +66,12 @@ enum dir_answer directory_domain_of_host(struct directory *d, struct str host, c
 	return answer(!str_eqz(host, "no.such.domain"));
 }
 
+bool directory_captures(const struct directory *d)
+{
+	(void)d;
+	return false;
+}
+
 int64_t directory_seq(const struct directory *d)
 {
 	(void)d;
