@@ -229,6 +229,14 @@ static void show_proof(const struct check *c, const struct sip_credentials *give
 		strans_set_hdrs_2xx(c->st, out_view(&o));
 }
 
+/* Has it been, just now? What comes next from there isn't even read. */
+static bool is_banned(const struct check *c)
+{
+	const struct guard_ban *ban = c->auth->guard ? guard_ban_find(c->auth->guard, &c->src->peer) : NULL;
+
+	return ban && ban->until_ms > guard_now_ms(c->auth->guard);
+}
+
 static enum auth_verdict check_digest(const struct check *c, const struct sip_credentials *given)
 {
 	const struct dir_credential *cred;
@@ -257,6 +265,8 @@ static enum auth_verdict check_digest(const struct check *c, const struct sip_cr
 		log_failure(c, name, "wrong password or unknown user");
 		note(c, 401, "Wrong password or unknown user");
 		guard_failed(c->auth->guard, c->src, name, given->realm);
+		if (is_banned(c))
+			note(c, 401, "Wrong password or unknown user, once too often: nothing from there is heard for a while");
 		break;
 	case DIGEST_FOREIGN:
 	case DIGEST_NONE:

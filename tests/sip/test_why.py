@@ -111,6 +111,19 @@ def test_wrong_password(office, house, why_refused):
     has(why_refused("91007")[1], "Call from 1004 at udp", "Refused with 401, wrong password: Wrong password or unknown user")
 
 
+@pytest.mark.office(guard={"failures": 5})
+def test_password_that_was_wrong_once_too_often(own_office):
+    """Whoever is banned isn't heard any more: what is kept is the last of his calls, which says so."""
+    with Phone(own_office, "1004", password="wrong") as phone:
+        for i in range(6):
+            here = phone.invite(f"7{i:03}")
+            refused(here, 401)
+            phone.credentials.challenge = None
+    own_office.wait_sql("SELECT 1 FROM pbx.ban WHERE until > now()")
+    own_office.wait_sql("SELECT 1 FROM pbx.refused_call WHERE why LIKE '%%once too often%%'")
+    assert own_office.sql("SELECT dialled FROM pbx.refused_call WHERE why LIKE '%%once too often%%'") == [("7005",)]
+
+
 def test_asking_for_the_password_is_no_refusal(office, house, cdrs):
     caller, callee, *_ = house
     before = office.sql("SELECT count(*) FROM pbx.refused_call")
@@ -457,6 +470,28 @@ def test_transfer(office, house, cdrs, why):
     first, second = sorted(calls, key=lambda c: c.transferred_by is not None)
     has(why(first.call), r"1001 \(leg 1\) goes on in call " + str(second.call))
     has(why(second.call), rf"1001 was transferred by 1003 to 91005; before that see call {first.call}", r"1005 \(leg 2\) is called")
+
+
+def test_pick_up(office, house, why):
+    caller, callee, *_ = house
+    office.change("UPDATE pbx.extension SET pickup_group = 'x' WHERE number IN ('1003', '1005')")
+    try:
+        with Phone(office, "1005") as other:
+            here = caller.invite("91003")
+            there = callee.answer_invite()
+            there.ring()
+            here.expect(180)
+            m = there.invite
+            taker = other.invite("91003", headers=[f"Replaces: {m['Call-ID']};to-tag={there.tag};from-tag={m.from_tag}"])
+            taker.ack(taker.expect(200))
+            here.ack(here.expect(200))
+            there.expect("CANCEL")
+            here.bye()
+            taker.take_bye()
+    finally:
+        office.change("UPDATE pbx.extension SET pickup_group = NULL")
+    has(why(), r"1003 \(leg 2\) rings", r"1005 \(leg 3\) takes the place of leg 2", r"1003 \(leg 2\) is not called any more: Call completed elsewhere",
+        r"The caller talks with 1005 \(leg 3\)")
 
 
 # ---- now ----

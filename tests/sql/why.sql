@@ -1,6 +1,6 @@
 -- Why a call went as it did: sentences of decisions, calls that were refused at once, and what the record says.
 BEGIN;
-SELECT plan(24);
+SELECT plan(26);
 
 CREATE FUNCTION pg_temp.id(n integer) RETURNS uuid LANGUAGE sql AS $$ SELECT format('00000000-0000-0000-0000-%s', lpad(n::text, 12, '0'))::uuid $$;
 CREATE FUNCTION pg_temp.says(call integer) RETURNS SETOF text LANGUAGE sql AS $$ SELECT says FROM pbx.why(pg_temp.id(call)) $$;
@@ -64,10 +64,16 @@ SELECT results_eq($$ SELECT * FROM pg_temp.says(4) $$, ARRAY['Call from 1001 at 
 SELECT alike((SELECT string_agg(s, '') FROM pg_temp.says(5) AS s), 'There is no such call%', 'one that isn''t there is not made up');
 
 -- kept
-SELECT results_eq($$ SELECT keep FROM pbx.retention WHERE what = 'decision' $$, $$ VALUES (interval '90 days') $$, 'decisions are kept for three months');
+SELECT results_eq($$ SELECT keep FROM pbx.retention WHERE what = 'why' $$, $$ VALUES (interval '90 days') $$, 'decisions are kept for three months');
 UPDATE pbx.decision_log SET started = now() - interval '89 days' WHERE call = pg_temp.id(1);
-SELECT is((SELECT removed FROM pbx.housekeeping() WHERE what = 'decision'), 1::bigint, 'and then removed');
+SELECT is((SELECT removed FROM pbx.housekeeping() WHERE what = 'why'), 1::bigint, 'and then removed');
 SELECT results_eq($$ SELECT call FROM pbx.decision_log $$, $$ VALUES (pg_temp.id(1)) $$, 'the younger stay');
+
+SELECT pbx.partition_make('pbx.decision_log', 'day', now() - interval '100 days') \g /dev/null
+UPDATE pbx.decision_log SET started = now() - interval '95 days';
+SELECT is((SELECT removed FROM pbx.housekeeping() WHERE what = 'why'), 1::bigint, 'days go whole');
+SELECT is((SELECT count(*) FROM pg_inherits WHERE inhparent = 'pbx.decision_log'::regclass AND inhrelid::regclass::text < 'pbx_part.decision_log_' || to_char(now() - interval '91 days', 'YYYYMMDD')),
+	0::bigint, 'with their tables');
 
 SELECT * FROM finish();
 ROLLBACK;
