@@ -1,6 +1,6 @@
 -- Past calls by a draft: those that would go elsewhere, and no others.
 BEGIN;
-SELECT plan(18);
+SELECT plan(19);
 
 INSERT INTO pbx.trunk (domain, name, context, uri) VALUES ('office', 'isp', 'lobby', 'sip:192.0.2.1'), ('office', 'spare', 'lobby', 'sip:192.0.2.2');
 INSERT INTO pbx.inbound_number VALUES ('4311000', 'office', '400');
@@ -56,6 +56,14 @@ SELECT is((SELECT sum(calls)::bigint FROM pbx.replay('office', 'd', '2026-10-01'
 SELECT pg_temp.draft($$ UPDATE pbx.step SET args = args || '{"number": "0${number:1}"}' WHERE pattern = '_9.' AND position = 1 $$);
 SELECT ok('{"trunk isp 0664 -> trunk isp 00664"}' <@ array_agg(was || ' -> ' || becomes), 'unless that is what is different') FROM pbx.replay('office', 'd', '2026-10-01', '2026-12-01');
 SELECT is_empty($$ SELECT * FROM pbx.replay('office', 'd', '2026-12-01', '2026-12-31') $$, 'of that time alone');
+
+-- Many: ten thousand took half a minute when they were joined minute by minute, and take half a second.
+SELECT pg_temp.draft($$ UPDATE pbx.step SET args = '{"number": "1001"}' WHERE pattern = '_10XX' AND position = 1 $$);
+INSERT INTO pbx.cdr (call, domain, caller, dialled, started, ended, result, duration_ms)
+SELECT md5('many' || n)::uuid, 'office', '1003', '1002', '2026-08-01'::timestamptz + n * interval '1 minute', '2026-12-01', 'answered', 0 FROM generate_series(1, 10000) AS n;
+SET LOCAL statement_timeout = '20s';
+SELECT results_eq($$ SELECT calls, becomes FROM pbx.replay('office', 'd', '2026-08-01', '2026-09-01') $$, $$ VALUES (10000::bigint, 'extension 1001 > voicemail 1002') $$, 'many calls');
+RESET statement_timeout;
 
 -- From outside
 DELETE FROM pbx.cdr;
