@@ -33,7 +33,7 @@ events=$(ask 'SELECT pbx.event_last()')
 check 'records and legs are as they were' "$(ask "$what")" "$before"
 check 'all of them' "$(ask 'SELECT count(*), (SELECT count(*) FROM pbx.cdr_leg) FROM pbx.cdr')" '100|200'
 check 'each in the table of its month' "$(ask "SELECT count(*) FROM pbx.cdr WHERE tableoid::regclass::text <> to_char(ended AT TIME ZONE 'UTC', '\"pbx_part.cdr_\"YYYYMM\"01\"')")" 0
-check 'when they rang and what the caller was told' "$(ask 'SELECT bool_and(ringing = started + interval $$1 s$$ AND status = CASE WHEN answered IS NULL THEN 486 ELSE 200 END) FROM pbx.cdr')" t
+check 'when they rang and what the caller was told' "$(ask "SELECT bool_and(ringing = started + interval '1 s' AND status = CASE WHEN answered IS NULL THEN 486 ELSE 200 END) FROM pbx.cdr")" t
 check 'no event is told of them' "$(ask 'SELECT pbx.event_last()')" "$events"
 check 'views show them' "$(ask 'SELECT count(*) FROM pbx.call_quality')" 100
 psql -X -q -d "$SUPERUSER" -c 'DROP DATABASE older'
