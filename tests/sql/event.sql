@@ -1,6 +1,6 @@
 -- What happened: which events are written, once, in which order, who gets them and for how long they are kept.
 BEGIN;
-SELECT plan(51);
+SELECT plan(53);
 SET CONSTRAINTS ALL IMMEDIATE;
 DELETE FROM pbx.event;
 
@@ -134,6 +134,18 @@ INSERT INTO pbx.event_choice VALUES ('office', 'call.lost', true);
 SELECT pg_temp.write('call.lost', '4');
 SELECT is((SELECT count(*) FROM pbx.event_next('new')), 1::bigint, 'but where a domain wants them');
 SELECT is_empty('SELECT FROM pbx.event_pending', 'nothing waits');
+UPDATE pbx.event_kind SET record = false WHERE kind ~ '^(call|leg)\.';
+CREATE FUNCTION pg_temp.short_call(n integer) RETURNS void LANGUAGE sql AS $$
+    SELECT pbx.live_write('n', false, format('[{"call": "%s", "domain": "office", "caller": "1001", "started_ms": 1700000000000}]', pg_temp.id($1))::jsonb,
+        format('[{"id": %s, "call": "%s", "leg": 2, "domain": "office", "role": "callee", "state": "ringing", "ringing_ms": 1700000001000}]', $1, pg_temp.id($1))::jsonb, '{}', '{}');
+    SELECT pbx.outbox_take(gen_random_uuid(), 'cdr', format('{"call": "%s", "domain": "office", "started_ms": 1700000000000, "ended_ms": 1700000000010, "result": "busy"}', pg_temp.id($1))::jsonb);
+$$;
+SELECT pg_temp.short_call(20);
+SELECT is(pg_temp.told(20), NULL, 'calls that nobody wants to hear of tell nothing');
+INSERT INTO pbx.event_choice VALUES ('office', 'leg.ringing', true), ('office', 'call.ended', true);
+SELECT pg_temp.short_call(21);
+SELECT is(pg_temp.told(21), 'leg.ringing call.ended', 'but what a domain wants');
+UPDATE pbx.event_kind SET record = true;
 
 -- for how long: a day that is over goes as a whole, who had not read it is told; one that has no table yet gets it
 INSERT INTO pbx.event_cursor (cursor, id) VALUES ('late', 0);
