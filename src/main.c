@@ -35,6 +35,7 @@
 
 #define READY_POLL_MS 20
 #define STOP_MAX_MS 5000      /* a peer or disk that doesn't come to an end is left behind */
+#define GOODBYE_MAX_MS 1000 /* a database that hangs holds nobody up */
 #define SEEN_MS 5000
 #define HOUSEKEEPING_FIRST_MS (5 * 60 * 1000)
 #define HOUSEKEEPING_MS (3600 * 1000)
@@ -76,7 +77,8 @@ struct pbx {
 	uv_signal_t sigint, sigterm, sigusr1;
 	uv_timer_t ready, trim;
 	unsigned peak;               /* transactions alive, since the heap was trimmed */
-	struct timer stop_timer, housekeeping, seen;
+	struct timer stop_timer, goodbye_timer, housekeeping, seen;
+	uint64_t goodbye;       /* the query under way that says that we end; 0: none */
 	bool is_stopping;
 	unsigned closing, stopping;
 	char outbox_dir[600], recordings_dir[600];
@@ -214,7 +216,7 @@ static void close_parts(void *arg)
 	outbox_close(p->outbox, on_part_closed, p);
 }
 
-/* The calls, and the registrations at trunks. */
+/* The calls, the registrations at trunks, and our row. */
 static void on_stopped(void *arg)
 {
 	struct pbx *p = arg;
@@ -232,6 +234,37 @@ static void on_stop_overdue(void *arg)
 	_exit(1); /* what is to be kept is on disk */
 }
 
+/* That we end is written, or can't be. */
+static void on_goodbye(uint64_t id, const struct db_answer *a, void *arg)
+{
+	struct pbx *p = arg;
+
+	(void)id;
+	(void)a;
+	p->goodbye = 0;
+	timer_stop(p->timers, &p->goodbye_timer);
+	on_stopped(p);
+}
+
+static void on_goodbye_late(void *arg)
+{
+	struct pbx *p = arg;
+
+	db_forget(p->db, p->goodbye);
+	on_goodbye(0, NULL, p);
+}
+
+static void say_goodbye(struct pbx *p)
+{
+	timer_init(&p->goodbye_timer, on_goodbye_late, p);
+	if (db_is_up(p->db))
+		p->goodbye = db_query(p->db, "SELECT pbx.node_stops($1)", 1, (struct db_param[]){ DB_TEXT(p->config.node) }, on_goodbye, p);
+	if (p->goodbye)
+		timer_start(p->timers, &p->goodbye_timer, GOODBYE_MAX_MS);
+	else
+		on_stopped(p);
+}
+
 static void stop(struct pbx *p)
 {
 	if (p->is_stopping)
@@ -242,10 +275,10 @@ static void stop(struct pbx *p)
 	timer_init(&p->stop_timer, on_stop_overdue, p);
 	timer_start(p->timers, &p->stop_timer, STOP_MAX_MS);
 	timer_stop(p->timers, &p->seen);
-	db_query(p->db, "SELECT pbx.node_stops($1)", 1, (struct db_param[]){ DB_TEXT(p->config.node) }, NULL, NULL);
+	p->stopping = 3;
+	say_goodbye(p);
 	if (p->commands)
 		commands_stop(p->commands);
-	p->stopping = 2;
 	if (p->outgoing)
 		outgoing_stop(p->outgoing, on_stopped, p);
 	else
