@@ -608,6 +608,7 @@ void calls_free(struct calls *cs)
 {
 	if (!cs)
 		return;
+	traces_free(cs->traces); /* of those that were never closed */
 	leg_passes_free(cs);
 	zones_fini(&cs->zones);
 	free(cs);

@@ -470,7 +470,8 @@ void traces_free(struct traces *ts)
 	if (!ts)
 		return;
 	directory_unwatch(ts->calls->p.directory, &ts->watcher);
-	transport_watch(sip_ua_transport(ts->calls->p.ua), NULL, NULL);
+	if (ts->is_on)
+		transport_watch(sip_ua_transport(ts->calls->p.ua), NULL, NULL);
 	flush(ts);
 	free_all(ts);
 	free(ts);
