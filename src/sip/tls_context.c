@@ -32,15 +32,20 @@ static int ssl_error(char buf[160])
 	return reason == ERR_R_MALLOC_FAILURE ? -ENOMEM : -EINVAL;
 }
 
-/* They are only kept with the authorities: cert_is_revoked() looks at them. A session that goes on with an earlier handshake would show no
- * chain to look at. */
+/* A session that goes on with an earlier handshake would show no chain, in which something may have been revoked since. */
+static void never_resume(SSL_CTX *ssl)
+{
+	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
+	SSL_CTX_set_num_tickets(ssl, 0);
+}
+
+/* They are only kept with the authorities: cert_is_revoked() looks at them. */
 static int load_revoked(const struct tls_context *c, SSL_CTX *ssl)
 {
 	X509_LOOKUP *lookup = X509_STORE_add_lookup(SSL_CTX_get_cert_store(ssl), X509_LOOKUP_file());
 
-	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
-	SSL_CTX_set_num_tickets(ssl, 0);
+	never_resume(ssl);
 	return lookup && X509_load_crl_file(lookup, c->crl, X509_FILETYPE_PEM) > 0 ? 0 : -EINVAL;
 }
 
@@ -358,8 +363,10 @@ void tls_context_serve(const struct tls_context *c, void *ssl_ctx)
 	SSL_CTX *ssl = ssl_ctx;
 
 	SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
-	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_session_id_context(ssl, (const unsigned char *)"sip", 3);
+	if (c->crl)
+		never_resume(ssl); /* these are asked of the context that a connection began with, which is this one */
 	SSL_CTX_set_tlsext_servername_callback(ssl, NULL);
 	SSL_CTX_set_client_hello_cb(ssl, on_hello, (void *)c);
 }

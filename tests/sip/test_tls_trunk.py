@@ -1,6 +1,7 @@
 """Trunks that are known by their certificate (RFC 5922), over TLS as it is: pbx.trunk.tls_identity."""
 import pathlib
 import socket
+import ssl
 import subprocess
 import tempfile
 
@@ -202,9 +203,24 @@ def is_upgraded(office, port, certificate):
             return False
 
 
+def goes_on(office, port, certificate, version):
+    """Does a second connection go on with the session of a first?"""
+    context = tls_client(certificate)
+    context.maximum_version = version
+    session = None
+    for _ in range(2):
+        with socket.create_connection((office.addr, port), 5 * SLOW) as plain, context.wrap_socket(plain, session=session) as stream:
+            # An answer of HTTP, or the double CRLF's: what the server has to say of a session has come before.
+            stream.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" if port == WSS_PORT else b"\r\n\r\n")
+            assert stream.recv(1000)
+            session = stream.session
+            is_former = stream.session_reused
+    return is_former
+
+
 def test_tls_what_is_revoked_and_what_is_vouched_for():
-    """RFC 5280: also over WSS a revoked certificate opens nothing where one is needed. RFC 6066 §8: ours comes with what its
-    authority has said of it, by either way."""
+    """RFC 5280: also over WSS a revoked certificate opens nothing where one is needed, nor does a session of the time before it was
+    revoked (RFC 9325). RFC 6066 §8: ours comes with what its authority has said of it, by either way."""
     with tempfile.TemporaryDirectory(prefix="wss-") as folder:
         folder = pathlib.Path(folder)
         folder.chmod(0o755)
@@ -216,6 +232,8 @@ def test_tls_what_is_revoked_and_what_is_vouched_for():
             for certificate, is_served in ((good, True), (revoked, False), (None, False)):
                 assert is_upgraded(office, WSS_PORT, certificate) == is_served, certificate
             for port in TLS_PORT, WSS_PORT:
+                for version in ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3:
+                    assert not goes_on(office, port, good, version), (port, version)
                 seen = subprocess.run(["openssl", "s_client", "-connect", f"{office.addr}:{port}", "-status", "-CAfile", ours.cert, "-cert", good],
                                       input="", capture_output=True, text=True, timeout=20 * SLOW).stdout
                 assert "OCSP Response Status: successful" in seen and "Cert Status: good" in seen, seen
