@@ -271,8 +271,10 @@ void transport_refresh(struct transport *t)
 	for (struct listener *l = t->listeners; l; l = l->next)
 		if (l->tls)
 			tls_context_refresh(l->tls);
-	if (t->tls_client && tls_context_refresh(t->tls_client))
+	if (t->tls_client && tls_context_refresh(t->tls_client)) {
 		tcp_close_revoked(t);
+		ws_close_revoked(t);
+	}
 }
 
 /* ---- our address towards a peer ---- */

@@ -255,7 +255,7 @@ const char *tls_version(const struct tls *t)
 
 bool tls_is_revoked(const struct tls *t, const struct tls_context *c)
 {
-	return is_revoked(t, c->certs->ssl[0]);
+	return tls_context_revokes(c, t->ssl);
 }
 
 /* The one shown, if an authority vouches for it. */

@@ -52,6 +52,8 @@ bool tls_context_refresh(struct tls_context *c);
 /* Makes the SSL_CTX of a library that does the server's side itself show and ask what c would, also after it has been read again. c
  * must outlive it. */
 void tls_context_serve(const struct tls_context *c, void *ssl_ctx);
+/* Is what the peer of such an SSL has shown revoked by what c has read? NULL: no. */
+bool tls_context_revokes(const struct tls_context *c, const void *ssl);
 void tls_context_free(struct tls_context *c);
 
 struct tls;

@@ -370,3 +370,10 @@ void tls_context_serve(const struct tls_context *c, void *ssl_ctx)
 	SSL_CTX_set_tlsext_servername_callback(ssl, NULL);
 	SSL_CTX_set_client_hello_cb(ssl, on_hello, (void *)c);
 }
+
+bool tls_context_revokes(const struct tls_context *c, const void *ssl)
+{
+	STACK_OF(X509) *chain = ssl ? SSL_get0_verified_chain(ssl) : NULL;
+
+	return chain && cert_is_revoked(chain, SSL_CTX_get_cert_store(c->certs->ssl[0]));
+}

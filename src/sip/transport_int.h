@@ -225,4 +225,6 @@ int ws_send(struct transport *t, const struct sip_dest *dest, struct str bytes);
 uint64_t ws_listener(const struct transport *t, uint64_t flow);
 bool ws_is_open(const struct transport *t, uint64_t flow);
 void ws_sweep(struct transport *t, uint64_t now_ms);
+/* As tcp_close_revoked(). */
+void ws_close_revoked(struct transport *t);
 void ws_close(struct transport *t);

@@ -612,6 +612,17 @@ void ws_sweep(struct transport *t, uint64_t now)
 	}
 }
 
+void ws_close_revoked(struct transport *t)
+{
+	struct ws_conn *c, *next;
+
+	if (!t->ws)
+		return;
+	HASH_ITER(hh, t->ws->conns, c, next)
+		if (c->listener->tls && c->wsi && tls_context_revokes(t->tls_client, lws_get_ssl(c->wsi)))
+			c->is_doomed = true;
+}
+
 static void on_drain_closed(uv_handle_t *handle)
 {
 	struct ws *ws = container_of(handle, struct ws, drain);

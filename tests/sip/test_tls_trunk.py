@@ -1,4 +1,5 @@
 """Trunks that are known by their certificate (RFC 5922), over TLS as it is: pbx.trunk.tls_identity."""
+import contextlib
 import pathlib
 import socket
 import ssl
@@ -191,16 +192,23 @@ def test_tls_without_the_needed_certificate_there_is_no_connection(own_office):
             phone.ask("OPTIONS")
 
 
-def is_upgraded(office, port, certificate):
-    """Does it serve a WebSocket to who shows this certificate?"""
-    with socket.create_connection((office.addr, port), 5 * SLOW) as plain:
-        try:
-            with tls_client(certificate).wrap_socket(plain) as stream:
-                stream.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                               b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: sip\r\n\r\n")
-                return stream.recv(100).startswith(b"HTTP/1.1 101")
-        except OSError:
-            return False
+@contextlib.contextmanager
+def websocket(office, certificate):
+    """A WebSocket as who shows this certificate."""
+    with socket.create_connection((office.addr, WSS_PORT), 5 * SLOW) as plain, tls_client(certificate).wrap_socket(plain) as stream:
+        stream.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                       b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: sip\r\n\r\n")
+        if not stream.recv(1000).startswith(b"HTTP/1.1 101"):
+            raise ConnectionRefusedError
+        yield stream
+
+
+def is_served(office, certificate):
+    try:
+        with websocket(office, certificate):
+            return True
+    except OSError:
+        return False
 
 
 def goes_on(office, port, certificate, version):
@@ -229,13 +237,20 @@ def test_tls_what_is_revoked_and_what_is_vouched_for():
         office = Office(tls={"cert": server, "ca": ours.cert, "client": "need", "crl": ours.revoke("revoked"), "ocsp": ours.vouch("server")})
         try:
             office.start()
-            for certificate, is_served in ((good, True), (revoked, False), (None, False)):
-                assert is_upgraded(office, WSS_PORT, certificate) == is_served, certificate
+            for certificate, is_good in ((good, True), (revoked, False), (None, False)):
+                assert is_served(office, certificate) == is_good, certificate
             for port in TLS_PORT, WSS_PORT:
                 for version in ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3:
                     assert not goes_on(office, port, good, version), (port, version)
                 seen = subprocess.run(["openssl", "s_client", "-connect", f"{office.addr}:{port}", "-status", "-CAfile", ours.cert, "-cert", good],
                                       input="", capture_output=True, text=True, timeout=20 * SLOW).stdout
                 assert "OCSP Response Status: successful" in seen and "Cert Status: good" in seen, seen
+            with websocket(office, good) as ends, websocket(office, server) as stays:
+                ours.revoke("revoked", "good")
+                ends.settimeout(20 * SLOW)          # the files are looked at every few seconds
+                with contextlib.suppress(ConnectionError):
+                    assert ends.recv(100) == b""
+                stays.sendall(b"\x81\x84\0\0\0\0\r\n\r\n") # a keep-alive, and its answer
+                assert stays.recv(100) == b"\x81\x02\r\n"
         finally:
             office.stop()
