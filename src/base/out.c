@@ -31,6 +31,14 @@ void out_fini(struct out *o)
 	*o = (struct out){ 0 };
 }
 
+char *out_take(struct out *o)
+{
+	char *text = out_ok(o) ? str_dup(out_view(o)) : NULL;
+
+	out_fini(o);
+	return text;
+}
+
 /* Makes room for n more bytes. */
 static bool reserve(struct out *o, size_t n)
 {

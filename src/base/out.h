@@ -23,6 +23,8 @@ void out_init_grow(struct out *o, size_t max);
 /* The same, for what is written and used at once: it begins in buf and takes none from the heap while that will do. p isn't to be kept. */
 void out_init_on(struct out *o, char *buf, size_t size, size_t max);
 void out_fini(struct out *o);
+/* What is written, as a text of its own, to be freed; and out_fini(). NULL: it was more than fits, or there is no memory for it. */
+char *out_take(struct out *o);
 static inline void out_reset(struct out *o) { o->len = 0; o->overflow = false; }
 static inline bool out_ok(const struct out *o) { return !o->overflow; }
 static inline struct str out_view(const struct out *o) { return (struct str){ o->p, o->len }; }

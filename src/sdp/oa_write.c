@@ -140,14 +140,6 @@ int oa_write_section(struct oa *oa, const struct oa_local *l, struct str section
 	return write_all(oa, l, NULL, SDP_INACTIVE, timing, section, o);
 }
 
-static char *take_text(struct out *o)
-{
-	char *copy = out_ok(o) ? str_dup(out_view(o)) : NULL;
-
-	out_fini(o);
-	return copy;
-}
-
 char *oa_write_refusal(const struct sdp_media *m)
 {
 	struct out o;
@@ -164,7 +156,7 @@ char *oa_write_refusal(const struct sdp_media *m)
 	}
 	out_z(&o, "\r\n");
 	oa_group_write(&o, oa_group_mid(m));
-	return take_text(&o);
+	return out_take(&o);
 }
 
 char *oa_write_own_refusal(const struct oa *oa)
@@ -181,5 +173,5 @@ char *oa_write_own_refusal(const struct oa *oa)
 	}
 	out_z(&o, "\r\n");
 	oa_group_write(&o, str_from(oa->mid));
-	return take_text(&o);
+	return out_take(&o);
 }

@@ -46,9 +46,7 @@ static char *name_addr(struct str display, struct str uri, bool is_raw)
 	out_chr(&o, '<');
 	out_str(&o, uri);
 	out_chr(&o, '>');
-	char *text = out_ok(&o) ? str_dup(out_view(&o)) : NULL;
-	out_fini(&o);
-	return text;
+	return out_take(&o);
 }
 
 /* What may stand in a Request-URI: all but the headers (RFC 3261 §19.1.1). */

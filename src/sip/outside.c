@@ -181,7 +181,7 @@ static int write_from(const char *host, struct str user, struct out *o)
 
 static char *make_hdrs(const struct outside_params *p, const char *host)
 {
-	char most[512], *made;
+	char most[512];
 	struct out o;
 
 	if (!p->write_hdrs)
@@ -189,9 +189,7 @@ static char *make_hdrs(const struct outside_params *p, const char *host)
 	out_init_on(&o, most, sizeof(most), SIP_MSG_MAX);
 	out_str(&o, p->hdrs);
 	p->write_hdrs(&o, host, p->hdrs_arg);
-	made = out_ok(&o) ? str_dup(out_view(&o)) : NULL;
-	out_fini(&o);
-	return made;
+	return out_take(&o);
 }
 
 static int copy_content(struct outside *o, const struct outside_params *p, const char *host)

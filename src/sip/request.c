@@ -311,8 +311,7 @@ int ack_make(struct ack *a, const struct request *invite, uint32_t cseq, const s
 	dialog_print_request(d, &o, SIP_ACK, "ACK", cseq, 0, &uri);
 	out_z(&o, invite->auth && cseq == invite->cseq ? invite->auth : ""); /* the credentials of the INVITE (§13.2.2.4) */
 	a->uri = str_dup(uri);
-	a->hdrs = out_ok(&o) ? str_dup(out_view(&o)) : NULL;
-	out_fini(&o);
+	a->hdrs = out_take(&o);
 	a->ctype = ctype ? strdup(ctype) : NULL;
 	a->body = ctype ? str_dup(body) : NULL;
 	a->body_len = ctype ? body.n : 0;
