@@ -1,183 +1,13 @@
 /* oa_other.c - sections besides the audio in offers and answers (see oa_other.h).
  *
- * Words are kept as text: the formats in the first line, then lines of the description, each with its CRLF. The state that an exchange
- * would lead to is made beside the one that stands, so that an offer that fails leaves nothing behind.
+ * The state that an exchange would lead to is made beside the one that stands, so that an offer that fails leaves nothing behind. What is said
+ * of a section is text (oa_words.h).
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "sdp/oa_int.h"
-
-/* ---- words ---- */
-
-/* Attributes of the way, which is ours, or of somebody who isn't the far end of it; all others are the sender's own. */
-static const char *const of_the_way[] = {
-	"sendrecv", "sendonly", "recvonly", "inactive", "rtcp", "rtcp-mux", "rtcp-mux-only", "mid", "bundle-only", "crypto", "fingerprint", "setup",
-	"connection", "tls-id", "key-mgmt", "zrtp-hash", "candidate", "end-of-candidates", "remote-candidates", "curr", "des", "conf", "acap",
-	"tcap", "pcfg", "acfg", "csup", "creq", "source-filter", "nortpproxy",
-};
-
-/* And those that speak of one payload type. */
-static const char *const of_formats[] = { "rtpmap", "fmtp", "rtcp-fb", "imageattr" };
-
-static bool is_among(struct str name, const char *const *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (str_ieqz(name, list[i]))
-			return true;
-	return false;
-}
-
-static bool is_carried(struct str line)
-{
-	struct str rest = str_from_at(line, 2), name = str_cut(&rest, ':');
-
-	if (line.n < 3 || line.p[1] != '=')
-		return false;
-	for (size_t i = 0; i < line.n; i++)
-		if ((unsigned char)line.p[i] < ' ' && line.p[i] != '\t')
-			return false;
-	if (line.p[0] != 'a')
-		return line.p[0] == 'i' || line.p[0] == 'b';
-	return !is_among(name, of_the_way, ARRAY_LEN(of_the_way)) && !str_istarts(name, STR("ice-"));
-}
-
-static struct str next_line(struct str *rest)
-{
-	struct str line = str_cut(rest, '\n');
-
-	while (line.n && line.p[line.n - 1] == '\r')
-		line.n--;
-	return line;
-}
-
-static char *take_text(struct out *o)
-{
-	char *copy = out_ok(o) ? str_dup(out_view(o)) : NULL;
-
-	out_fini(o);
-	return copy;
-}
-
-/* NULL: too long, or no memory. */
-static char *words_of(const struct sdp_media *m)
-{
-	struct str rest = m->lines;
-	struct out o;
-
-	out_init_grow(&o, OA_OTHER_TEXT_MAX);
-	for (unsigned i = 0; i < m->nformats; i++) {
-		if (i)
-			out_chr(&o, ' ');
-		out_str(&o, m->formats[i].text);
-	}
-	out_z(&o, "\r\n");
-	while (rest.p) {
-		struct str line = next_line(&rest);
-
-		if (!is_carried(line))
-			continue;
-		out_str(&o, line);
-		out_z(&o, "\r\n");
-	}
-	return take_text(&o);
-}
-
-static struct str formats_of(const char *words)
-{
-	struct str rest = str_from(words);
-
-	return next_line(&rest);
-}
-
-static bool has_word(struct str list, struct str word)
-{
-	while (list.p)
-		if (str_eq(str_cut(&list, ' '), word))
-			return true;
-	return false;
-}
-
-/* "H264/90000" of a format; empty: it says nothing of it. */
-static struct str encoding_of(const char *words, struct str format)
-{
-	struct str rest = str_from(words);
-
-	while (rest.p) {
-		struct str line = next_line(&rest), name = str_cut(&line, ':'), number = str_cut(&line, ' ');
-
-		if (str_ieqz(name, "a=rtpmap") && str_eq(number, format))
-			return str_trim(line);
-	}
-	return STR_NULL;
-}
-
-/* Does this number mean the same in both? */
-static bool is_common(const char *a, const char *b, struct str format)
-{
-	return format.n && has_word(formats_of(a), format) && has_word(formats_of(b), format) &&
-	       str_ieq(encoding_of(a, format), encoding_of(b, format));
-}
-
-static bool has_common(const char *a, const char *b)
-{
-	struct str rest = formats_of(a);
-
-	while (rest.p)
-		if (is_common(a, b, str_cut(&rest, ' ')))
-			return true;
-	return false;
-}
-
-static bool has_all(const char *a, const char *of)
-{
-	struct str rest = formats_of(of);
-
-	while (rest.p)
-		if (!is_common(a, of, str_cut(&rest, ' ')))
-			return false;
-	return true;
-}
-
-/* A line about a format that is left out. */
-static bool is_about_other(struct str line, const char *words, const char *with)
-{
-	struct str name = str_cut(&line, ':'), format = str_cut(&line, ' ');
-
-	if (!str_istarts(name, STR("a=")) || !is_among(str_from_at(name, 2), of_formats, ARRAY_LEN(of_formats)))
-		return false;
-	return !str_eqz(format, "*") && !is_common(words, with, format);
-}
-
-/* Of ours what theirs have, too (RFC 3264 §6.1). NULL without memory. */
-static char *words_common(const char *words, const char *with)
-{
-	struct str rest = str_from(words), formats = next_line(&rest);
-	struct out o;
-	bool is_first = true;
-
-	out_init_grow(&o, OA_OTHER_TEXT_MAX);
-	while (formats.p) {
-		struct str format = str_cut(&formats, ' ');
-
-		if (!is_common(words, with, format))
-			continue;
-		if (!is_first)
-			out_chr(&o, ' ');
-		is_first = false;
-		out_str(&o, format);
-	}
-	out_z(&o, "\r\n");
-	while (rest.n) {
-		struct str line = next_line(&rest);
-
-		if (is_about_other(line, words, with))
-			continue;
-		out_str(&o, line);
-		out_z(&o, "\r\n");
-	}
-	return take_text(&o);
-}
+#include "sdp/oa_words.h"
 
 /* ---- the list ---- */
 
@@ -361,7 +191,7 @@ static int read_offered(struct oa_others *list, const struct oa_others *before, 
 	*x = (struct oa_other){ .nth = (uint8_t)nth_of(s, i), .section = (uint8_t)i, .dir = dir_of(m) };
 	memcpy(x->type, type, sizeof(type));
 	str_copy(oa_group_mid(m), x->mid, sizeof(x->mid));
-	x->words = can_pass(m) && nth_of(s, i) < OA_OTHERS_MAX ? words_of(m) : NULL;
+	x->words = can_pass(m) && nth_of(s, i) < OA_OTHERS_MAX ? oa_words_of(m) : NULL;
 	x->is_wanted = x->words != NULL;
 	x->is_refused = !x->words;
 	if (x->is_wanted)
@@ -431,7 +261,7 @@ bool oa_others_are_stale(const struct oa *oa, const struct oa *partner)
 	for (unsigned i = 0; i < n; i++) {
 		const struct oa_other *x = find(oa->others, wish[i].type, wish[i].nth);
 
-		if (!x || !x->is_on || !has_all(wish[i].words, x->told) || ((wish[i].dir ^ x->told_dir) & sdp_dir_reverse(x->dir)))
+		if (!x || !x->is_on || !oa_words_have_all(wish[i].words, x->told) || ((wish[i].dir ^ x->told_dir) & sdp_dir_reverse(x->dir)))
 			return true;
 	}
 	return false;
@@ -444,7 +274,7 @@ bool oa_others_are_open(const struct oa *oa, const struct oa *partner)
 	for (unsigned i = 0; offered && i < offered->n; i++) {
 		const struct oa_other *x = &offered->list[i], *p = find(oa_others(partner), x->type, x->nth);
 
-		if (x->is_wanted && (!p || !p->is_wanted || !has_common(x->words, p->words)))
+		if (x->is_wanted && (!p || !p->is_wanted || !oa_words_have_common(x->words, p->words)))
 			return true;
 	}
 	return false;
@@ -483,11 +313,11 @@ static int answer_one(struct oa_other *x, const struct sdp_media *m, const struc
 		x->is_wanted = false;
 		x->is_refused = true;
 	}
-	if (!x->is_wanted || !l || !has_common(l->words, x->words)) {
+	if (!x->is_wanted || !l || !oa_words_have_common(l->words, x->words)) {
 		oa_keys_none(x->secure);
 		return 0;
 	}
-	told = words_common(l->words, x->words);
+	told = oa_words_common(l->words, x->words);
 	if (!told)
 		return -ENOMEM;
 	free(x->told);
@@ -573,7 +403,7 @@ static struct str mid_of(const char *section)
 	const char *at = strstr(section, "\na=mid:");
 	struct str rest = at ? str_from(at + strlen("\na=mid:")) : STR_NULL;
 
-	return next_line(&rest);
+	return str_cut(&rest, '\r');
 }
 
 /* One that isn't kept yet, or not any more, in a place that there is. */
@@ -661,7 +491,7 @@ static void take_one(struct oa_other *x, const struct sdp_media *m)
 	if (!x->is_offered)
 		return;
 	x->is_offered = false;
-	words = can_pass(m) && str_ieqz(m->type, x->type) && take_keys(x, m) ? words_of(m) : NULL;
+	words = can_pass(m) && str_ieqz(m->type, x->type) && take_keys(x, m) ? oa_words_of(m) : NULL;
 	x->is_wanted = x->is_on = words != NULL;
 	x->is_refused = !words;
 	if (!words) {
@@ -705,7 +535,7 @@ static const char *profile_of(const struct oa_other *x)
 static void write_on(struct out *o, const struct oa *oa, const struct oa_other *x, const struct oa_other_local *l)
 {
 	const struct sdp *theirs = oa_theirs(oa);
-	struct str rest = str_from(x->told), formats = next_line(&rest);
+	struct str formats = oa_words_formats(x->told), lines = oa_words_lines(x->told);
 
 	out_fmt(o, "m=%s %u ", x->type, l->port);
 	if (theirs)
@@ -715,7 +545,7 @@ static void write_on(struct out *o, const struct oa *oa, const struct oa_other *
 	out_chr(o, ' ');
 	out_str(o, formats);
 	out_z(o, "\r\n");
-	out_str(o, rest);
+	out_str(o, lines);
 	oa_group_write(o, str_from(x->mid));
 	if (l->rtcp_port != l->port + 1)
 		out_fmt(o, "a=rtcp:%u\r\n", l->rtcp_port);
@@ -727,7 +557,7 @@ static void write_on(struct out *o, const struct oa *oa, const struct oa_other *
 
 static void write_off(struct out *o, const struct oa_other *x)
 {
-	struct str formats = formats_of(x->told);
+	struct str formats = oa_words_formats(x->told);
 
 	out_fmt(o, "m=%s 0 %s %.*s\r\n", x->type, profile_of(x), STR_ARG(formats));
 }
@@ -753,5 +583,5 @@ char *oa_others_refusal(const struct oa *oa, unsigned section)
 	out_init_grow(&o, OA_OTHER_TEXT_MAX + 128);
 	if (x)
 		write_off(&o, x);
-	return take_text(&o);
+	return out_take(&o);
 }
