@@ -112,6 +112,11 @@ void oa_others_rollback(struct oa *oa)
 
 void oa_others_none(struct oa *oa)
 {
+	struct oa_others *list;
+
+	/* Without memory they are off for good, should the exchange fail: then they are offered anew. */
+	if (oa->others && oa->exchange && !oa->exchange->has_others_before && others_copy(&list, oa->others) == 0)
+		replace(oa, list);
 	for (unsigned i = 0; oa->others && i < oa->others->n; i++) {
 		oa->others->list[i].is_on = false;
 		oa->others->list[i].flow = SDP_INACTIVE;

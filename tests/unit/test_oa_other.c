@@ -346,6 +346,22 @@ static void test_oa_other_early_answer_is_replaced(void **state)
 	oa_free(b.oa);
 }
 
+/* The sound is refused early, and then the whole offer: all is as it was. */
+static void test_oa_other_early_refusal_of_the_sound_is_taken_back(void **state)
+{
+	struct pair p = pair_new(OFFERED, ANSWERED);
+
+	(void)state;
+	offer(&p.b, p.a.oa);
+	assert_int_equal(oa_take_early_answer(p.b.oa, str_from(THEIRS "m=audio 0 RTP/AVP 8\r\nm=video 0 RTP/AVP 96\r\n")), 0);
+	assert_false(oa_others(p.b.oa)->list[0].is_on);
+	oa_rollback(p.b.oa);
+	assert_true(oa_others(p.b.oa)->list[0].is_on);
+	assert_int_equal(oa_others(p.b.oa)->list[0].flow, SDP_SENDRECV);
+	assert_false(oa_others_are_stale(p.b.oa, p.a.oa));
+	pair_free(&p);
+}
+
 static void test_oa_other_early_answer_may_be_kept(void **state)
 {
 	struct side a = side_new(), b = side_new();
@@ -591,6 +607,7 @@ int main(void)
 		cmocka_unit_test(test_oa_other_old_hold_by_address_stops_sending),
 		cmocka_unit_test(test_oa_other_numbers_that_differ_are_not_joined),
 		cmocka_unit_test(test_oa_other_early_answer_is_replaced),
+		cmocka_unit_test(test_oa_other_early_refusal_of_the_sound_is_taken_back),
 		cmocka_unit_test(test_oa_other_early_answer_may_be_kept),
 		cmocka_unit_test(test_oa_other_left_out_of_an_answer_is_refused),
 		cmocka_unit_test(test_oa_other_too_long_or_too_many_are_refused),
