@@ -242,7 +242,7 @@ static void drop_early(struct traces *ts)
 static void add(struct trace *t, const struct transport_seen *m)
 {
 	struct traces *ts = t->traces;
-	size_t size = t->out.size;
+	size_t size = t->out.size, len = t->out.len;
 	struct entry e = { .at_ms = clock_wall_ms(ts->calls->p.clock), .seq = ++ts->seq, .len = (uint32_t)m->bytes.n,
 			   .ndecided = t->leg ? decisions_count(t->leg->call) : 0,
 			   .is_sent = m->is_sent, .proto = (uint8_t)m->proto, .peer = *m->peer, .local = *m->local };
@@ -253,8 +253,9 @@ static void add(struct trace *t, const struct transport_seen *m)
 	}
 	out_mem(&t->out, &e, sizeof(e));
 	out_str(&t->out, m->bytes);
-	if (!out_ok(&t->out)) { /* without memory */
+	if (!out_ok(&t->out)) { /* without memory: what there is of it goes, too, or its head would have no message behind it */
 		t->ndropped++;
+		t->out.len = len;
 		t->out.overflow = false;
 	}
 	ts->bytes += t->out.size - size;
