@@ -20,7 +20,7 @@ enum decision {
 	DECISION_LIMIT,         /* whose, how many calls */
 	DECISION_INBOUND,       /* public number, pattern, target, context */
 	DECISION_EMERGENCY,     /* number, context */
-	DECISION_SENT,          /* by whom a transfer was asked for, the number, the call it came from */
+	DECISION_SENT,          /* who was transferred, by whom ("": a command), to which number, the call he came from */
 	DECISION_ROUTE,         /* number, context, pattern, change up to which the plan was known */
 	DECISION_NO_ROUTE,      /* number, context */
 	DECISION_UNKNOWN,       /* what, while the database was away */

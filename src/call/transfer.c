@@ -126,9 +126,9 @@ static void transfer_begin(struct transfer *t, const struct call_transfer *p, st
 		if (directory_domain(from->calls->p.directory, from->domain, &domain) == DIR_FOUND && domain->transfer_answer_s)
 			to->answer_by_ms = call_deadline(to, domain->transfer_answer_s * 1000);
 	}
-	decided(to, DECISION_SENT, leg_number(p->leg), p->by ? p->by->peer : "", to->number, from->id, NULL);
+	decided(to, DECISION_SENT, leg_number(p->leg), p->by && !p->command ? p->by->peer : "", to->number, from->id, NULL);
 	log_info(from->calls->p.log, "call=%s leg=%u transferred by=%s to call=%s number=%s", from->id, p->leg->id,
-		 p->by ? p->by->peer : "-", to->id, to->number);
+		 p->command ? "command" : p->by ? p->by->peer : "-", to->id, to->number);
 }
 
 static void tell(struct transfer *t, int status)

@@ -194,6 +194,7 @@ def test_transfer_sends_a_leg_on_and_hangs_up_the_other(office, three, leg, cdrs
     outcome = over(office, id)
     call = office.wait_sql("SELECT call::text FROM pbx.call WHERE dialled = '91003'")[0][0]
     assert outcome == f"answered in call {call}"
+    office.wait_sql("SELECT EXISTS (SELECT FROM pbx.why(%s) WHERE says ~ %s)", call, f"^{goes.phone.user} was transferred to 91003; before that")
     bye(at_c)
     take_bye(goes)
     assert {cdrs.next().transferred_by, cdrs.next().transferred_by} == {None}
