@@ -51,35 +51,36 @@ static int begin(struct leg *leg, const char *number, enum app_result (*run)(str
 }
 
 /* The leg becomes who the caller talks to. */
-static int take_callee(struct call *to, struct leg *leg)
+static void take_callee(struct call *to, struct leg *leg, struct leg *record)
 {
-	struct leg *record = leg_record_new(leg);
-
-	if (!record)
-		return -ENOMEM;
 	leg_move(leg, to, record);
 	to->callee_leg = leg;
 	leg->is_swapped = leg->is_caller;
-	return 0;
 }
 
 /* ---- two who talk ---- */
 
 static enum app_result run_bridge(struct call *call)
 {
-	return call->callee_leg ? dial_connect(call, call->callee_leg) : APP_FAILED;
+	return dial_connect(call, call->callee_leg);
 }
 
 int regroup_bridge(struct leg *a, struct leg *b, struct call **out)
 {
 	char number[sizeof(a->call->number)];
+	struct leg *record;
 	int err;
 
 	if (a == b || a->partner == b || !transfer_may_go(b))
 		return -EINVAL;
 	str_put(number, sizeof(number), leg_number(b));
-	err = begin(a, number, run_bridge, "bridge", out);
-	return err ? err : take_callee(*out, b);
+	record = leg_record_new(b); /* before anybody leaves anything */
+	err = record ? begin(a, number, run_bridge, "bridge", out) : -ENOMEM;
+	if (err)
+		free(record);
+	else
+		take_callee(*out, b, record);
+	return err;
 }
 
 /* ---- who is parked ---- */
@@ -155,8 +156,8 @@ int regroup_park(const struct regroup_park *p, struct call **out)
 
 enum app_result app_retrieve(struct call *call, const char *slot)
 {
+	struct leg *leg, *record;
 	struct call *from;
-	struct leg *leg;
 
 	if (!find_parked(call->calls, call->domain, slot))
 		return APP_INVALID;
@@ -166,7 +167,9 @@ enum app_result app_retrieve(struct call *call, const char *slot)
 	if (!from || !transfer_may_go(from->caller_leg))
 		return APP_INVALID;
 	leg = from->caller_leg;
-	if (take_callee(call, leg) != 0)
+	record = leg_record_new(leg);
+	if (!record)
 		return APP_FAILED;
+	take_callee(call, leg, record);
 	return dial_connect(call, leg);
 }
