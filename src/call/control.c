@@ -13,6 +13,7 @@
 
 #define CLEARING "Q.850;cause=16;text=\"Normal call clearing\""
 #define HANGUP_STATUS 480     /* for a caller whom nobody has answered yet */
+#define SECONDS_MAX (7 * 24 * 3600) /* a week is as good as for ever, and is no more than a wait can be in ms */
 
 /* ---- what a command names ---- */
 
@@ -50,6 +51,14 @@ static struct leg *leg_of(struct call *call, struct command *c)
 static const char *cause_of_error(int err)
 {
 	return err == -EAGAIN || err == -ENOMEM ? "congestion" : err == -EACCES ? "invalid" : "impossible";
+}
+
+/* An argument that is a time; 0: it isn't there. */
+static uint32_t seconds_of(const struct command *c, const char *arg)
+{
+	int64_t s = command_int(c, arg, 0);
+
+	return s < 0 ? 0 : s > SECONDS_MAX ? SECONDS_MAX : (uint32_t)s;
 }
 
 /* ---- hangup ---- */
@@ -115,7 +124,7 @@ static void originate(struct command *c, void *arg)
 	const char *extension = command_text(c, "extension"), *number = command_text(c, "number"), *context = command_text(c, "context");
 	int err = call_originate(arg, &(struct call_originate){
 		.id = command_call(c), .domain = command_domain(c), .extension = extension ? extension : "", .number = number ? number : "",
-		.context = context ? context : "", .ring_s = (uint32_t)command_int(c, "ring_s", 0), .command = c });
+		.context = context ? context : "", .ring_s = seconds_of(c, "ring_s"), .command = c });
 
 	if (err)
 		command_fail(c, cause_of_error(err), "%s", err == -EAGAIN ? "there are as many calls as there may be" : uv_strerror(err));
@@ -188,7 +197,7 @@ static void park(struct command *c, void *arg)
 
 	if (!leg)
 		return;
-	err = regroup_park(&(struct regroup_park){ .leg = leg, .slot = slot ? slot : "", .timeout_s = (uint32_t)command_int(c, "timeout_s", 0) }, &to);
+	err = regroup_park(&(struct regroup_park){ .leg = leg, .slot = slot ? slot : "", .timeout_s = seconds_of(c, "timeout_s") }, &to);
 	if (err)
 		command_fail(c, err == -EBUSY ? "busy" : cause_of_error(err), "%s", err == -EBUSY ? "somebody is parked there" : uv_strerror(err));
 	else

@@ -156,6 +156,15 @@ def test_originate_fails_when_the_extension_does_not_answer_in_time(office, two)
     over(office, id, "failed", "no_answer")
 
 
+def test_originate_that_may_ring_for_weeks_does_not_end_at_once(office, two):
+    id = ask(office, "pbx.originate('office', '1001', '91002', ring_s => 4294968)")    # 0.7 s, if it were counted in 32 bits of ms
+    at_a = rings(two[0])
+    assert office.sql(f"CALL pbx.command_wait({id}, 1500)")[0][0] == "taken"
+    at_a.reply(486)
+    pick(at_a, "ACK")
+    over(office, id, "failed", "busy")
+
+
 def test_originate_fails_when_the_number_is_busy(office, two):
     a, b = two
     id = ask(office, "pbx.originate('office', '1001', '91002')")
