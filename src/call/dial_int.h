@@ -85,8 +85,9 @@ void branch_start(struct dial *d, struct branch *b);
 /* Looks at a ringing branch: over when all legs have ended, one refused for all (6xx) or diverts (3xx), or time is up. */
 void branch_check(struct dial *d, struct branch *b);
 /* status: what the caller is told if no other branch has a better outcome; reason: Reason values, copied. */
-void branch_refuse(struct dial *d, struct branch *b, enum app_result outcome, int status, const char *reason, const char *why); /* nobody was rung, and why */
 void branch_end(struct branch *b, enum app_result outcome, int status, const char *reason);
+/* The same where nobody was rung, and why, for the record. */
+void branch_refuse(struct dial *d, struct branch *b, enum app_result outcome, int status, const char *reason, const char *why);
 void branch_close_legs(struct branch *b, const char *reason, const struct leg *except);
 /* Rather tell the caller of the phone that was busy than of the one that was off: the higher goes to him. */
 unsigned branch_rank(enum app_result r);

@@ -140,9 +140,9 @@ struct transport {
 
 /* One whole message: handed up at once, or soon if it can wait and there is much to do. False: it wasn't one, or is put off. */
 bool transport_receive(struct transport *t, char *buf, size_t len, const struct sip_source *src);
-/* Parses it and hands it up; false when it wasn't one. */
 /* To on_seen, which there is; a message that comes before it is read, as that changes its folds. */
 void transport_show(struct transport *t, bool is_sent, const struct sip_dest *peer, struct str bytes);
+/* Parses it and hands it up; false when it wasn't one. */
 bool transport_take(struct transport *t, char *buf, size_t len, const struct sip_source *src);
 void transport_shed(struct transport *t, char *buf, size_t len, const struct sip_source *src); /* the same, as one to be answered 503 */
 

@@ -191,9 +191,9 @@ int session_ack(struct session *s, const char *ctype, struct str body);
 bool session_can_offer(const struct session *s);
 /* Either side: re-INVITE, or UPDATE before the answer (on_reoffer_done tells how that went as well). body empty: without offer. -EBUSY: one is under way (ours or theirs). */
 int session_reinvite(struct session *s, const char *hdrs, const char *ctype, struct str body);
-/* Answers on_reoffer: 200 with a body (status 200) or an error status. */
-/* Is that still due, or has it been withdrawn (CANCEL)? */
+/* Is the answer to on_reoffer still due, or has the offer been withdrawn (CANCEL)? */
 bool session_owes_reply(const struct session *s, const struct strans *st);
+/* Answers on_reoffer: 200 with a body (status 200) or an error status. */
 int session_reply_offer(struct session *s, struct strans *st, int status, const char *hdrs, const char *ctype, struct str body);
 /* Any other request in the dialog (INFO, NOTIFY, MESSAGE). fn may be NULL; called once with the final response, or NULL. */
 int session_request(struct session *s, const char *method, const char *hdrs, const char *ctype, struct str body,
