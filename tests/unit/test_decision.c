@@ -159,16 +159,21 @@ static void test_decision_too_many_lose_their_middle(void **state)
 
 static void test_decision_long_texts_are_cut(void **state)
 {
+	json_t *doc, *first;
 	char text[5000];
-	json_t *doc;
 
 	(void)state;
 	memset(text, '\x01', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
+	decided(&call, DECISION_FORWARD, text, "busy", "1003", NULL);
+	doc = kept();
+	first = json_array_get(json_object_get(doc, "decisions"), 0);
+	assert_int_equal(json_string_length(json_array_get(first, 2)), DECISION_TEXT_MAX);
+	assert_string_equal(json_string_value(json_array_get(first, 4)), "1003");
+	json_decref(doc);
 	for (unsigned i = 0; i < 100; i++)
 		decided(&call, DECISION_FORWARD, text, "busy", "1003", NULL);
-	doc = kept();
-	json_decref(doc);
+	json_decref(kept());
 	assert_true(malloc_usable_size(call.decisions) <= DECISIONS_MAX + 64);
 }
 
