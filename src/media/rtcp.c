@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { RTCP_SR = 200, RTCP_RR, RTCP_SDES, RTCP_BYE, RTCP_RTPFB = 205, RTCP_PSFB };
+enum { RTCP_SR = 200, RTCP_RR, RTCP_SDES, RTCP_BYE, RTCP_APP, RTCP_RTPFB, RTCP_PSFB, RTCP_XR };
 
 #define NTP_UNIX_OFFSET 2208988800u /* seconds from 1900 to 1970 */
 #define BLOCK_LEN 24
@@ -58,6 +58,12 @@ static int parse_report(struct rtcp_report *out, const uint8_t *p, size_t len, u
 	return 0;
 }
 
+/* A report, or what may come without one. */
+static bool may_begin(uint8_t type)
+{
+	return type == RTCP_SR || type == RTCP_RR || (type >= RTCP_APP && type <= RTCP_XR);
+}
+
 int rtcp_parse(struct rtcp_report *out, const uint8_t *p, size_t n, uint32_t ours)
 {
 	struct rtcp_report r = { 0 };
@@ -71,7 +77,7 @@ int rtcp_parse(struct rtcp_report *out, const uint8_t *p, size_t n, uint32_t our
 		len = 4u * (get16(p + 2) + 1u);
 		if (len > n)
 			return -EBADMSG;
-		if (first && p[1] != RTCP_SR && p[1] != RTCP_RR && p[1] != RTCP_RTPFB && p[1] != RTCP_PSFB)
+		if (first && !may_begin(p[1]))
 			return -EBADMSG;
 		if ((p[1] == RTCP_SR || p[1] == RTCP_RR) && parse_report(&r, p, len, ours) < 0)
 			return -EBADMSG;

@@ -31,7 +31,7 @@ struct rtcp_report {
 };
 
 /* Reads a compound packet. ours: whose block is wanted. -EBADMSG: malformed, or it begins neither with a report (§6.1) nor, of reduced
- * size, with feedback (RFC 5506 §3.4.1, which asks for that where it wasn't agreed on, too: it harms nobody). */
+ * size, with feedback, APP or XR (RFC 5506, which asks for that to be agreed on: where it wasn't it harms nobody). */
 int rtcp_parse(struct rtcp_report *out, const uint8_t *p, size_t n, uint32_t ours);
 /* Writes SR or RR, SDES CNAME and, if r->bye, BYE. Returns the length, 0 if it doesn't fit. */
 size_t rtcp_print(uint8_t *p, size_t size, const struct rtcp_report *r, const char *cname);
