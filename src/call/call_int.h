@@ -461,7 +461,7 @@ bool referral_act(struct leg *leg);
 void referral_fail(struct leg *leg, int status);
 /* What comes of it where the dial that rang the leg acts on it: 180, or 200, which is its end. Nothing if there is no referral. */
 void referral_tell(struct leg *leg, int status);
-/* One outside of a dialog, for sip_ua_handle(): about the call that Target-Dialog names (RFC 5589 §8), or to be called and connected. */
+/* One outside of a dialog, for sip_ua_handle(): about the call that Target-Dialog names (RFC 5589 §6.1), or to be called and connected. */
 void referral_outside(struct strans *st, const struct sip_msg *m, void *arg);
 /* Task: is this call there to connect its caller's own phone to where he has referred? Then does so. */
 bool referral_is_call_back(const struct call *call);

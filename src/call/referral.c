@@ -356,7 +356,7 @@ void referral_take(struct leg *leg, struct strans *st, const struct sip_msg *m)
 
 /* ---- outside a dialog ---- */
 
-/* RFC 5589 §8, RFC 4538: about a call of the same account's. */
+/* RFC 5589 §6.1, RFC 4538: about a call of the same account's. */
 static void take_for_dialog(struct calls *cs, struct strans *st, const struct sip_msg *m, const struct auth_identity *who,
 			    const struct replaces *which)
 {

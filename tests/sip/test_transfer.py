@@ -960,7 +960,7 @@ def target_dialog(d):
 
 @pytest.mark.parametrize("side", ["caller", "callee"])
 def test_refer_outside_transfers_the_call_it_names(three, side):
-    """RFC 5589 section 8, RFC 4538."""
+    """RFC 5589 section 6.1, RFC 4538."""
     a, b, c = three
     at_a, at_b = talk(a, b) if side == "caller" else reversed(talk(b, a))
     outside = refer_outside(a, "91003", at_a.target, headers=[target_dialog(at_a), "Require: tdialog"])
