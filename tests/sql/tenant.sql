@@ -201,6 +201,10 @@ SELECT is(t.as_role('anna', format($q$INSERT INTO pbx.draft_row VALUES ('a', 'tr
 	'new row for relation "draft_row" violates check constraint "row_is_of_the_same_domain"', 'no row of another domain in a draft')
 FROM (VALUES ('{"domain": "b", "name": "x", "value": "b"}'::jsonb, NULL::jsonb), (NULL, '{"domain": "b", "name": "y", "value": "b"}'),
 	('{"domain": "a", "name": "x", "value": "a"}', '{"domain": "b", "name": "x", "value": "a"}'), ('{"what": "cdr", "keep": "1 day"}', NULL)) AS v(old, new);
+SELECT is(t.as_role('anna', format($q$INSERT INTO pbx.draft_row VALUES ('a', 'trap', 1, %L, 'x', 'x', NULL, %L)$q$, tab, new)),
+	format('draft a/trap: there are no rows of a domain in %L', tab), format('nor one of %s that says it were the domain''s', tab))
+FROM (VALUES ('ban', '{"domain": "a", "source": "192.0.2.7/32"}'::jsonb), ('tenancy', '{"domain": "a", "tab": "credential", "secret": []}'),
+	('retention', '{"domain": "a", "what": "cdr"}'), ('domain_role', '{"domain": "a", "role": "x"}'), ('no_table', '{"domain": "a"}')) AS v(tab, new);
 SELECT is(t.as_role('anna', $$INSERT INTO pbx.dialplan_version (domain, version, changes, transaction, first_audit, last_audit) VALUES ('a', 9, 1, 1, 1, 1000)$$),
 	'version a/9: versions are made by pbx.activate() and pbx.rollback()', 'no version of other changes');
 SELECT is(t.as_role('anna', $$UPDATE pbx.dialplan_version SET transaction = 1$$), 'version a/1: versions are made by pbx.activate() and pbx.rollback()', 'nor one that becomes that');
