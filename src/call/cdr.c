@@ -93,6 +93,19 @@ static int64_t ringing_ms(const struct call *call)
 	return first;
 }
 
+/* Why it is over, as Q.850 has it. Where there never was a caller, because the one to be connected wasn't reached: why he wasn't. */
+static int cause_of(const struct call *call)
+{
+	int cause = call->caller_leg ? call->caller_leg->cause : 0;
+
+	if (!cause && !call->answered_ms && call->result != APP_HANGUP) {
+		cause = cause_of_reason(call->reject_reason ? str_from(call->reject_reason) : STR_NULL);
+		if (!cause)
+			cause = cause_of_status(call_final_status(call));
+	}
+	return cause ? cause : 16;
+}
+
 /* What the caller was told in the end. */
 static void write_told(struct out *o, const struct call *call)
 {
@@ -147,7 +160,7 @@ void cdr_write(struct call *call)
 	member_time(&o, KEY("answered_ms"), call->answered_ms);
 	member_time(&o, KEY("ended_ms"), call->ended_ms);
 	member_str(&o, KEY("result"), result);
-	member_int(&o, KEY("cause"), caller && caller->cause ? caller->cause : 16);
+	member_int(&o, KEY("cause"), cause_of(call));
 	write_told(&o, call);
 	member_str(&o, KEY("hangup_by"), hangup_by(call));
 	member_int(&o, KEY("duration_ms"), call->ended_ms - call->started_ms);

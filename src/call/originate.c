@@ -113,6 +113,12 @@ void originate_answered(struct call *call)
 		command_done(c, "%s has answered %s", call->number, call->caller.number);
 }
 
+/* To somebody who reads it: who didn't answer wasn't necessarily rung. */
+static const char *failure_of(enum app_result r)
+{
+	return r == APP_UNAVAILABLE ? "isn't reachable" : r == APP_BUSY ? "is busy" : "didn't answer";
+}
+
 void originate_over(struct call *call, enum app_result r)
 {
 	struct command *c = call->command;
@@ -123,9 +129,9 @@ void originate_over(struct call *call, enum app_result r)
 	if (call->caller_leg->has_left && r == APP_HANGUP)
 		command_fail(c, app_result_name(r), "hung up before %s answered", call->caller.number);
 	else if (call->caller_leg->has_left)
-		command_fail(c, app_result_name(r), "extension %s didn't answer", call->caller.number);
+		command_fail(c, app_result_name(r), "extension %s %s", call->caller.number, failure_of(r));
 	else if (r == APP_HANGUP)
 		command_fail(c, app_result_name(r), "%s has hung up", call->caller.number);
 	else
-		command_fail(c, app_result_name(r), "%s didn't answer", call->number);
+		command_fail(c, app_result_name(r), "%s %s", call->number, failure_of(r));
 }

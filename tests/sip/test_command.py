@@ -143,8 +143,16 @@ def test_originate_fails_when_the_extension_refuses(office, two, cdrs):
     at_a = rings(two[0])
     at_a.reply(486)
     pick(at_a, "ACK")
-    assert over(office, id, "failed", "busy") == "extension 1001 didn't answer"
-    assert [leg.role for leg in cdrs.next().legs] == ["callee"]
+    assert over(office, id, "failed", "busy") == "extension 1001 is busy"
+    cdr = cdrs.next()
+    assert ([leg.role for leg in cdr.legs], cdr.cause) == (["callee"], 17)
+
+
+def test_originate_fails_when_the_extension_has_no_phone(office, quiet_office, cdrs):
+    id = ask(office, "pbx.originate('office', '1009', '91002')")
+    assert over(office, id, "failed", "unavailable") == "extension 1009 isn't reachable"
+    cdr = cdrs.next()
+    assert (cdr.result, cdr.cause, cdr.reason) == ("unavailable", 20, 'Q.850;cause=20;text="Not registered"')
 
 
 def test_originate_fails_when_the_extension_does_not_answer_in_time(office, two):
@@ -174,7 +182,7 @@ def test_originate_fails_when_the_number_is_busy(office, two):
     at_b.reply(486)
     pick(at_b, "ACK")
     take_bye(at_a)
-    assert over(office, id, "failed", "busy") == "91002 didn't answer"
+    assert over(office, id, "failed", "busy") == "91002 is busy"
 
 
 def test_originate_can_be_hung_up_while_the_extension_rings(office, two):
