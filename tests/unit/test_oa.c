@@ -682,6 +682,22 @@ static void test_oa_rtcp_and_ipv6_of_theirs(void **state)
 	oa_free(oa);
 }
 
+/* RFC 4091: of the same sound at an address of each family the first is taken, the group isn't agreed to. */
+static void test_oa_first_of_two_families_is_taken(void **state)
+{
+	struct oa *oa = oa_new(7);
+
+	(void)state;
+	assert_string_equal(answer(oa, "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\na=group:ANAT 1 2\r\nm=audio 4000 RTP/AVP 0\r\n"
+				       "c=IN IP6 2001:db8::1\r\na=mid:1\r\nm=audio 4002 RTP/AVP 0\r\nc=IN IP4 192.0.2.1\r\na=mid:2\r\n",
+				   &local, false),
+			    OURS("1") "m=audio 20000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=mid:1\r\na=ptime:20\r\na=sendrecv\r\n"
+				      "m=audio 0 RTP/AVP 0\r\na=mid:2\r\n");
+	assert_string_equal(oa_agreed(oa)->addr, "2001:db8::1");
+	assert_true(oa_agreed(oa)->addr_is_ip6);
+	oa_free(oa);
+}
+
 /* RFC 5761 §5.1.1: it takes both, and is agreed anew with each exchange. */
 static void test_oa_rtcp_mux_takes_both(void **state)
 {
@@ -791,6 +807,7 @@ int main(void)
 		cmocka_unit_test(test_oa_agreed_ptime),
 		cmocka_unit_test(test_oa_rtcp_and_ipv6_of_theirs),
 		cmocka_unit_test(test_oa_warn_codes),
+		cmocka_unit_test(test_oa_first_of_two_families_is_taken),
 		cmocka_unit_test(test_oa_rtcp_mux_takes_both),
 		cmocka_unit_test(test_oa_small_buffer_is_refused),
 		cmocka_unit_test(test_oa_rtcp_rsize_is_agreed_to_and_kept),
