@@ -347,6 +347,8 @@ struct call {
 struct call *call_new(struct calls *cs, const struct auth_identity *who);
 /* No new ones: it ends, or is drained, or there are as many as there may be. */
 bool calls_is_full(const struct calls *cs);
+/* invite.c: for sip_ua_handle(): an INVITE outside of a dialog. */
+void invite_request(struct strans *st, const struct sip_msg *m, void *arg);
 /* How far it may go on, by the request that makes it; NULL: there was none. */
 void call_take_hops(struct call *call, const struct sip_msg *m);
 /* The one phone that a GRUU of the domain means; nothing if uri is none. A status to refuse with, or 0. */
