@@ -165,6 +165,30 @@ static void refused_early(struct calls *cs, struct strans *st, const struct sip_
 	decision_refused_request(cs, m, strans_source(st), who, status, why);
 }
 
+/* It had no leg yet: nothing but this tells of it. */
+static void refuse_call(struct call *call, struct strans *st, const struct sip_msg *m, int status, const char *hdrs)
+{
+	refuse(st, status, hdrs);
+	if (decision_refused(call, status, strans_source(st)))
+		trace_refused(call, m);
+	call_drop(call);
+}
+
+/* No task runs: the call ends with its leg. */
+static void end_unbegun(struct call *call, struct strans *st, const struct sip_msg *m, int status, const char *hdrs)
+{
+	decided(call, DECISION_REFUSED, decision_int(status).z, status == 422 ? "It wants a shorter session timer than may be" : "", NULL);
+	if (!call->caller_leg) {
+		refuse_call(call, st, m, status, hdrs);
+		return;
+	}
+	call->task_ended = true;
+	call->result = APP_FAILED;
+	if (!call->caller_leg->session)
+		refuse(st, status, hdrs);
+	leg_close(call->caller_leg, status, NULL);
+}
+
 void invite_request(struct strans *st, const struct sip_msg *m, void *arg)
 {
 	struct calls *cs = arg;
@@ -210,11 +234,8 @@ void invite_request(struct strans *st, const struct sip_msg *m, void *arg)
 		cs->n.refused += no.status != 0;
 	}
 	if (no.status) {
-		refuse(st, no.status, no.hdrs);
-		if (decision_refused(call, no.status, strans_source(st)))
-			trace_refused(call, m);
 		usage_give(cs, usage);
-		call_drop(call);
+		refuse_call(call, st, m, no.status, no.hdrs);
 		return;
 	}
 	call_take_hops(call, m);
@@ -225,19 +246,6 @@ void invite_request(struct strans *st, const struct sip_msg *m, void *arg)
 	else
 		usage_give(cs, usage);
 	log_began(call, who.trunk);
-	if (!status)
-		return;
-	/* No task runs: the call ends with its leg. */
-	call->task_ended = true;
-	call->result = APP_FAILED;
-	decided(call, DECISION_REFUSED, decision_int(status).z, status == 422 ? "It wants a shorter session timer than may be" : "", NULL);
-	if (call->caller_leg && call->caller_leg->session) {
-		leg_close(call->caller_leg, status, NULL);
-		return;
-	}
-	refuse(st, status, hdrs);
-	if (call->caller_leg)
-		leg_close(call->caller_leg, status, NULL);
-	else
-		call_drop(call);
+	if (status)
+		end_unbegun(call, st, m, status, hdrs);
 }

@@ -146,6 +146,14 @@ def test_somebody_elses_password(office, house, why_refused):
     has(why_refused("91008")[1], "Call from 1005", "403, forbidden: Credentials belong to another user")
 
 
+def test_session_timer_that_is_too_short(house, why_refused):
+    caller, *_ = house
+    refused(caller.invite("91010", headers=["Supported: timer", "Session-Expires: 10"]), 422)
+    status, says = why_refused("91010")
+    assert status == 422
+    has(says, "Call from 1001", "It wants a shorter session timer than may be")
+
+
 def test_limit_of_the_extension(office, house, why_refused):
     caller, *_ = house
     office.change("UPDATE pbx.extension SET call_limit = 0 WHERE number = '1001'")
