@@ -10,7 +10,7 @@
 
 #define FIRST_SIZE 256
 #define SIZE_STEP 64
-#define LINE_BYTES_MAX 1024      /* six texts, even if all of them need escapes; what is longer isn't kept */
+#define LINE_BYTES_MAX 1024      /* most have 50; one of long texts that are all escapes isn't kept */
 
 struct decisions {
 	uint16_t len, size;      /* of text */
