@@ -1,4 +1,5 @@
-/* leg_int.h - between leg.c (the session's side of a leg) and leg_media.c (its descriptions and its stream).
+/* leg_int.h - what the files of a leg share: leg.c (its life, and what it says), leg_session.c (what its session tells), leg_media.c (its
+ * descriptions and its stream), and those of one matter each.
  *
  * Thread: loop thread.
  */
@@ -12,6 +13,7 @@
 #define SDP_TEXT_MAX 16384 /* most are under 1,000 */
 
 const char *leg_log_id(const struct leg *leg, char buf[64]);
+void leg_set_state(struct leg *leg, enum leg_state state); /* only ever on: to an earlier one, nothing happens */
 void leg_check_gone(struct leg *leg);
 /* NULL: no leg's, or it has ended. */
 struct leg *leg_of_session(const struct session *s);
@@ -45,6 +47,8 @@ void leg_secure_configure(struct leg *leg, struct stream_config *c, struct leg_k
 bool leg_sdes_params(const struct oa_srtp *a, struct secure_params *p); /* false: a is NULL, there are none */
 void leg_on_secured(struct stream *s, enum secure_suite suite, void *arg);
 void leg_on_insecure(struct stream *s, enum stream_insecure why, bool is_over, void *arg);
+/* leg_session.c: of all sessions of legs. */
+extern const struct session_handler leg_session_handler;
 /* leg_digits.c */
 bool leg_digits_has_events(const struct leg *leg);   /* in its descriptions */
 void leg_digits_configure(const struct leg *leg, struct stream_config *c);
