@@ -1,10 +1,12 @@
 /* regload.c - phones that register again and again, for the benchmark.
  *
  *   regload --server ADDR:PORT --local ADDR:PORT --domain D --first N --users N --count N --rate N [--secret s] [--wait S]
+ *           [--domains N]
  *
  * The phones are extensions FIRST, FIRST + 1, ... (their passwords: SECRET and the number), behind one address, as behind a NAT. They take
  * turns: REGISTER, 401, REGISTER with credentials, 200; a phone that comes round again refreshes its binding. Whatever the server asks
- * of them (OPTIONS, NOTIFY) is answered with 200. The number of the phone is in the Call-ID and finds it without a search.
+ * of them (OPTIONS, NOTIFY) is answered with 200. The number of the phone is in the Call-ID and finds it without a search. With N domains the
+ * first phone is one of D0, the next one of D1 and so on.
  *
  * Nothing is sent again. Goes on for S seconds (5) after the last REGISTER. Prints count, registered, lost, refused, asked (requests of the
  * server), dropped (by the kernel, on both sides), rate, p50_us, p99_us, max_us (REGISTER to 200), cpu_us (our own, a registration).
@@ -30,7 +32,7 @@ struct phone {
 
 struct options {
 	struct str server, local, domain, secret;
-	unsigned first, users, count, rate, wait_s;
+	unsigned first, users, count, rate, wait_s, domains;
 };
 
 struct load {
@@ -45,15 +47,19 @@ struct load {
 
 static void send_register(struct load *l, unsigned index, const struct load_msg *challenge)
 {
-	struct out *o = load_out(l->socket), u, s;
-	char user[16], uri[128], secret[64];
+	struct out *o = load_out(l->socket), u, d, s;
+	char user[16], domain[100], uri[128], secret[64];
 
 	l->phones[index].cseq++;
 	out_init(&u, user, sizeof(user));
 	out_u64(&u, l->o.first + index);
+	out_init(&d, domain, sizeof(domain));
+	out_str(&d, l->o.domain);
+	if (l->o.domains)
+		out_u64(&d, index % l->o.domains);
 	out_init(&s, uri, sizeof(uri));
 	out_z(&s, "sip:");
-	out_str(&s, l->o.domain);
+	out_str(&s, out_view(&d));
 	out_z(o, "REGISTER ");
 	out_str(o, out_view(&s));
 	out_z(o, " SIP/2.0\r\nVia: SIP/2.0/UDP ");
@@ -67,13 +73,13 @@ static void send_register(struct load *l, unsigned index, const struct load_msg 
 	out_z(o, "\r\nMax-Forwards: 70\r\nFrom: <sip:");
 	out_str(o, out_view(&u));
 	out_chr(o, '@');
-	out_str(o, l->o.domain);
+	out_str(o, out_view(&d));
 	out_z(o, ">;tag=r");
 	out_u64(o, index);
 	out_z(o, "\r\nTo: <sip:");
 	out_str(o, out_view(&u));
 	out_chr(o, '@');
-	out_str(o, l->o.domain);
+	out_str(o, out_view(&d));
 	out_z(o, ">\r\nCall-ID: ");
 	out_u64(o, index);
 	out_chr(o, '-');
@@ -196,6 +202,7 @@ static struct options read_options(int argc, char **argv)
 		{ "count", NULL, &o.count },
 		{ "rate", NULL, &o.rate },
 		{ "wait", NULL, &o.wait_s },
+		{ "domains", NULL, &o.domains },
 	};
 
 	load_options(argc, argv, options, ARRAY_LEN(options));

@@ -31,6 +31,17 @@ units: $(BUILD)/tests/bench/mediaload
 bench-media: all prompts $(BUILD)/tests/bench/mediaload $(BUILD)/tests/bench/floor  ## sound under load: CPU a packet, delay, loss, memory, beside a bare relay
 	@BUILD=$(BUILD) /usr/bin/python3 -B tests/bench/media.py $(BENCH_FLAGS)
 
+# SQL as the control room: see the head of sql.py.
+.PHONY: bench-sql
+$(BUILD)/tests/bench/lookup: $(BUILD)/tests/bench/lookup.o $(BUILD)/tests/bench/load.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -fno-lto -o $@ $^ $(ALL_LIBS)
+
+units: $(BUILD)/tests/bench/lookup
+
+bench-sql: all $(BENCH_BIN) $(BUILD)/tests/bench/lookup  ## a million routes, 100,000 extensions, changes, imports, live state, against their budgets
+	@BUILD=$(BUILD) /usr/bin/python3 -B tests/bench/sql.py $(BENCH_FLAGS)
+
 # What the jitter buffer makes of bad networks: see the head of jitter.c.
 .PHONY: bench-jitter
 $(BUILD)/tests/bench/jitter: $(BUILD)/tests/bench/jitter.o $(LIB)
