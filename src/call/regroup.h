@@ -17,7 +17,8 @@ struct regroup_park {
 	uint32_t timeout_s;       /* 0: for ever */
 };
 
-/* All: -EINVAL: it isn't answered, or is being transferred, or they talk already; -EAGAIN: there are as many calls as there may be; -ENOMEM. */
+/* All: -EINVAL: it isn't answered, or is being transferred, or they talk already; -EAGAIN: the server is being stopped; -ENOMEM. On
+ * failure nobody has left anything. */
 int regroup_bridge(struct leg *a, struct leg *b, struct call **out);
-/* -EBUSY: somebody is parked there. by: who talks with the leg; he is called in the end. */
+/* -EBUSY: somebody is parked there. Who talks with the leg is whom it goes back to in the end, if he is an extension. */
 int regroup_park(const struct regroup_park *p, struct call **out);
