@@ -170,7 +170,7 @@ static const struct app *app_by_name(const char *name)
 	return NULL;
 }
 
-/* What it does, as far as it fits. */
+/* What it does, as far as it fits. Never part of its caller, as set_args(). */
 __attribute__((noinline)) static void note_step(struct call *call, unsigned position, const struct step *step)
 {
 	char args[DECISION_TEXT_MAX + 1];
@@ -202,6 +202,7 @@ static struct str ask(struct str name, void *arg)
 	return a->value = call_var_find(name, a->call);
 }
 
+/* Nor this. */
 __attribute__((noinline)) static bool condition_holds(struct call *call, unsigned position, const struct step *step)
 {
 	struct asked asked = { .call = call };
