@@ -127,9 +127,10 @@ start() {
 			CREATE DATABASE cordboard OWNER cordboard;
 		END
 	fi
-	# Each domain has a role of its own, which the owner makes; a cluster of an older version has one who couldn't.
+	# Each domain has a role of its own, which the owner makes; and he copies tables, in and out, which policies would forbid (COPY, pg_dump).
+	# A cluster of an older version has one who couldn't.
 	psql -X -q -v ON_ERROR_STOP=1 -d "$(conninfo postgres postgres)" <<-'END'
-		SELECT 'ALTER ROLE cordboard CREATEROLE' FROM pg_roles WHERE rolname = 'cordboard' AND NOT rolcreaterole \gexec
+		SELECT 'ALTER ROLE cordboard CREATEROLE BYPASSRLS' FROM pg_roles WHERE rolname = 'cordboard' AND NOT (rolcreaterole AND rolbypassrls) \gexec
 	END
 	conninfo
 }

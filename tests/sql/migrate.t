@@ -4,7 +4,7 @@ set -u
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-echo 1..11
+echo 1..13
 n=0
 check() { # NAME COMMAND...
 	n=$((n + 1))
@@ -26,6 +26,8 @@ out=$("$top/sql/migrate.sh" "$db")
 check 'a fresh database gets all migrations' test "$(wc -l <<<"$out")" -eq "$count"
 check 'it is at the last version' test "$(ask 'SELECT max(version) FROM pbx.version')" = "$last"
 check 'a second run does nothing' test -z "$("$top/sql/migrate.sh" "$db")"
+check 'its owner can take it away' eval 'pg_dump -d "$db" >"$tmp/dump" && grep -q "CREATE TABLE pbx.route" "$tmp/dump"'
+check 'and copy into it' eval 'echo backup,backup.example | psql -X -q -v ON_ERROR_STOP=1 -d "$db" -c "BEGIN" -c "COPY pbx.domain (domain, realm) FROM STDIN (FORMAT csv)" -c "ROLLBACK"'
 check 'DATABASE_URL names the database too' env DATABASE_URL="$db" "$top/sql/migrate.sh"
 
 # copies with one migration more

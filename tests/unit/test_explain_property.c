@@ -10,6 +10,7 @@
 
 #include "base/rng.h"
 #include "call/admission.h"
+#include "call/decision.h"
 #include "plan_bed.h"
 
 #define DEFAULT_CASES 600
@@ -178,6 +179,7 @@ static void tell(const struct made *m, struct out *o)
 	}
 	out_chr(o, '\0');
 	zones_fini(&cs.zones);
+	decisions_free(&call);
 	free(call.target);
 	while (call.vars) {
 		struct call_var *v = call.vars;
