@@ -14,6 +14,13 @@ refuses() { # MESSAGE COMMAND...
 	local out
 	! out=$("${@:2}" 2>&1) && grep -q "$1" <<<"$out"
 }
+dumps() {
+	pg_dump -d "$db" >"$tmp/dump" && grep -q 'CREATE TABLE pbx.route' "$tmp/dump"
+}
+copies() {
+	echo backup,backup.example |
+		psql -X -q -v ON_ERROR_STOP=1 -d "$db" -c BEGIN -c 'COPY pbx.domain (domain, realm) FROM STDIN (FORMAT csv)' -c ROLLBACK
+}
 admin() { psql -X -q -At -v ON_ERROR_STOP=1 -d "$SUPERUSER" -c "$1"; }
 ask() { psql -X -q -At -v ON_ERROR_STOP=1 -d "$db" -c "$1"; }
 db=${CONNINFO/dbname=cordboard/dbname=fresh}
@@ -26,8 +33,8 @@ out=$("$top/sql/migrate.sh" "$db")
 check 'a fresh database gets all migrations' test "$(wc -l <<<"$out")" -eq "$count"
 check 'it is at the last version' test "$(ask 'SELECT max(version) FROM pbx.version')" = "$last"
 check 'a second run does nothing' test -z "$("$top/sql/migrate.sh" "$db")"
-check 'its owner can take it away' eval 'pg_dump -d "$db" >"$tmp/dump" && grep -q "CREATE TABLE pbx.route" "$tmp/dump"'
-check 'and copy into it' eval 'echo backup,backup.example | psql -X -q -v ON_ERROR_STOP=1 -d "$db" -c "BEGIN" -c "COPY pbx.domain (domain, realm) FROM STDIN (FORMAT csv)" -c "ROLLBACK"'
+check 'its owner can take it away' dumps
+check 'and copy into it' copies
 check 'DATABASE_URL names the database too' env DATABASE_URL="$db" "$top/sql/migrate.sh"
 
 # copies with one migration more
