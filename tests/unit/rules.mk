@@ -15,6 +15,8 @@ $(BUILD)/tests/unit/test_t38: ALL_LIBS += -ltiff
 
 # Its database comes before the real one, which commands to calls bring along.
 $(BUILD)/tests/unit/test_live: ALL_LIBS += -Wl,-z,muldefs
+# So do its outbox, transport and directory.
+$(BUILD)/tests/unit/test_trace: ALL_LIBS += -Wl,-z,muldefs
 
 # What explain() tells against what the engine does, more often than the suite has time for.
 .PHONY: test-explain
