@@ -193,23 +193,25 @@ struct pattern_set *pattern_set_new(void)
 	return calloc(1, sizeof(struct pattern_set));
 }
 
-static void free_children(struct node *n)
+static void free_children(struct node *n, void (*on_value)(void *value))
 {
 	/* As deep as the longest pattern, PATTERN_MAX. */
 	while (n->child) {
 		struct node *c = n->child;
 
 		n->child = c->next;
-		free_children(c);
+		free_children(c, on_value);
+		if (c->value && on_value)
+			on_value(c->value);
 		free(c);
 	}
 }
 
-void pattern_set_free(struct pattern_set *s)
+void pattern_set_free(struct pattern_set *s, void (*on_value)(void *value))
 {
 	if (!s)
 		return;
-	free_children(&s->root);
+	free_children(&s->root, on_value);
 	free(s);
 }
 

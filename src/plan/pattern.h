@@ -25,7 +25,7 @@ int pattern_compare(struct str a, struct str b);
 /* Many patterns: a trie whose look-up costs the length of the number. */
 struct pattern_set;
 struct pattern_set *pattern_set_new(void);
-void pattern_set_free(struct pattern_set *s);
+void pattern_set_free(struct pattern_set *s, void (*on_value)(void *value)); /* on_value: called with each, unless NULL */
 int pattern_set_add(struct pattern_set *s, struct str pattern, void *value); /* -EINVAL, -EEXIST, -ENOMEM */
 void *pattern_set_remove(struct pattern_set *s, struct str pattern);         /* its value, or NULL */
 /* Does a pattern match some number that is longer than digits and begins with them? */

@@ -3,6 +3,10 @@
  * Each context has a pattern set of its routes. The directory's change feed tells what has changed; that is fetched by one statement,
  * so in one snapshot, and put into the copy in one go: a call sees the dialplan of before a COMMIT or of behind it. What could not be
  * fetched stays due; the copy stays in use meanwhile.
+ *
+ * There may be a million routes: each is one block of memory, found by the pattern set of its context alone. They are loaded a page at a
+ * time, by the order of their keys, and what changes by a million rows at once is fetched in as small parts: neither holds up the loop.
+ * What changes while pages are loaded is told, and fetched again behind the last of them.
  */
 #define LOG_MODULE "plan"
 #include "plan/plan.h"
@@ -17,14 +21,17 @@
 #include "plan/pattern.h"
 
 #define RETRY_MS 300
+#define PAGE 1500 /* routes a statement: some 5 ms of the loop */
+#define PAGE_TEXT "1500"
+#define ROUTE_KEY 6 /* column */
 
+/* One block, with all its texts. */
 struct route {
 	int refs;
-	char *context, *pattern;
-	char *value;              /* of an entry of a list; NULL: of a route */
 	unsigned nsteps;
-	struct step *steps;
-	json_t *doc;              /* owns the texts of the steps */
+	const char *context, *pattern;
+	const char *value;        /* of an entry of a list; NULL: of a route */
+	struct step steps[];
 };
 
 struct context {
@@ -39,12 +46,9 @@ struct context {
 	char key[];               /* domain/context */
 };
 
-/* Routes by their key too, so that one can be replaced. */
-struct entry { UT_hash_handle hh; struct route *route; struct context *context; char key[]; };
-
 struct copy {
 	struct context *contexts;
-	struct entry *entries;
+	unsigned nroutes;
 };
 
 /* Something that is to be fetched. */
@@ -60,6 +64,8 @@ struct plan {
 	const struct log *log;
 	struct directory_watcher watcher;
 	struct copy copy;
+	struct copy fresh;        /* what is being loaded, up to the route after */
+	char *after;
 	struct due *due;
 	uint64_t query;           /* under way */
 	bool is_all_due, is_all_asked, is_loaded, is_closing;
@@ -75,13 +81,6 @@ void route_release(struct route *r)
 {
 	if (!r || --r->refs)
 		return;
-	json_decref(r->doc);
-	for (unsigned i = 0; i < r->nsteps; i++)
-		free((struct step_arg *)r->steps[i].args);
-	free(r->steps);
-	free(r->context);
-	free(r->pattern);
-	free(r->value);
 	free(r);
 }
 
@@ -95,53 +94,108 @@ unsigned route_steps(const struct route *r, const struct step **out)
 	return r->nsteps;
 }
 
-static int fill_step(struct step *s, json_t *row)
-{
-	json_t *args = json_object_get(row, "args"), *value;
-	struct step_arg *list = calloc(json_object_size(args) + 1, sizeof(*list));
-	const char *name;
+/* The room that texts take, and then the texts. */
+struct texts { char *at; size_t size; };
 
-	if (!list)
-		return -ENOMEM;
-	s->app = json_string_value(json_object_get(row, "app"));
-	s->condition = json_string_value(json_object_get(row, "condition"));
-	json_object_foreach(args, name, value) {
-		if (!json_is_string(value))
-			continue; /* null: as if it were not there */
-		list[s->nargs].name = name;
-		list[s->nargs++].value = json_string_value(value);
-	}
-	s->args = list;
-	return s->app ? 0 : -EINVAL;
+static const char *text_add(struct texts *t, struct str s)
+{
+	char *at = t->at;
+
+	t->size += s.n + 1;
+	if (!at)
+		return NULL;
+	memcpy(at, s.p, s.n);
+	at[s.n] = '\0';
+	t->at += s.n + 1;
+	return at;
 }
 
-/* steps: [{"app", "condition", "args": {name: text}}, ...] in order */
-static struct route *route_new(struct str context, struct str pattern, struct str steps)
+static const char *text_of(struct texts *t, const json_t *value)
 {
-	struct route *r = calloc(1, sizeof(*r));
-	size_t i;
-	json_t *row;
-	int err = 0;
+	return text_add(t, (struct str){ json_string_value(value), json_string_length(value) });
+}
 
+/* row: {"app", "condition", "args": {name: text}}. Arguments that are null are as if they were not there. */
+static void fill_step(struct step *s, struct step_arg *args, struct texts *t, json_t *row)
+{
+	json_t *value, *condition = json_object_get(row, "condition");
+	const char *name;
+
+	s->app = text_of(t, json_object_get(row, "app"));
+	s->condition = json_is_string(condition) ? text_of(t, condition) : NULL;
+	s->args = args;
+	s->nargs = 0;
+	json_object_foreach(json_object_get(row, "args"), name, value)
+		if (json_is_string(value)) {
+			args[s->nargs].name = text_add(t, str_from(name));
+			args[s->nargs++].value = text_of(t, value);
+		}
+}
+
+/* What a route is made of. steps: an array of rows in order */
+struct parts { struct str context, pattern, value; json_t *steps; };
+
+static bool measure(const struct parts *parts, struct texts *t, size_t *nargs)
+{
+	json_t *row, *value;
+	const char *name;
+	size_t i;
+
+	json_array_foreach(parts->steps, i, row) {
+		json_t *condition = json_object_get(row, "condition");
+
+		if (!json_is_string(json_object_get(row, "app")))
+			return false;
+		text_of(t, json_object_get(row, "app"));
+		if (json_is_string(condition))
+			text_of(t, condition);
+		json_object_foreach(json_object_get(row, "args"), name, value)
+			if (json_is_string(value)) {
+				text_add(t, str_from(name));
+				text_of(t, value);
+				++*nargs;
+			}
+	}
+	text_add(t, parts->context);
+	text_add(t, parts->pattern);
+	if (parts->value.p)
+		text_add(t, parts->value);
+	return true;
+}
+
+static struct route *route_of(const struct parts *parts)
+{
+	size_t nsteps = json_array_size(parts->steps), nargs = 0, i;
+	struct texts t = { 0 };
+	struct step_arg *args;
+	struct route *r;
+	json_t *row;
+
+	if (!parts->steps || !measure(parts, &t, &nargs))
+		return NULL;
+	r = malloc(sizeof(*r) + nsteps * sizeof(struct step) + nargs * sizeof(*args) + t.size);
 	if (!r)
 		return NULL;
+	args = (struct step_arg *)&r->steps[nsteps];
+	t.at = (char *)&args[nargs];
 	r->refs = 1;
-	r->context = str_dup(context);
-	r->pattern = str_dup(pattern);
-	r->doc = json_loadb(steps.p, steps.n, 0, NULL);
-	r->steps = calloc(json_array_size(r->doc) + 1, sizeof(*r->steps));
-	if (!r->context || !r->pattern || !r->doc || !r->steps)
-		err = -ENOMEM;
-	if (!err)
-		json_array_foreach(r->doc, i, row) {
-			r->nsteps++;
-			if (fill_step(&r->steps[i], row) != 0)
-				err = -EINVAL;
-		}
-	if (err) {
-		route_release(r);
-		return NULL;
+	r->nsteps = (unsigned)nsteps;
+	json_array_foreach(parts->steps, i, row) {
+		fill_step(&r->steps[i], args, &t, row);
+		args += r->steps[i].nargs;
 	}
+	r->context = text_add(&t, parts->context);
+	r->pattern = text_add(&t, parts->pattern);
+	r->value = parts->value.p ? text_add(&t, parts->value) : NULL;
+	return r;
+}
+
+static struct route *route_new(struct str context, struct str pattern, struct str steps, struct str value)
+{
+	struct parts parts = { context, pattern, value, json_loadb(steps.p, steps.n, 0, NULL) };
+	struct route *r = route_of(&parts);
+
+	json_decref(parts.steps);
 	return r;
 }
 
@@ -204,27 +258,37 @@ static void context_set_includes(struct context *c, struct str list)
 	}
 }
 
-static void entry_remove(struct copy *copy, struct entry *e)
+/* key: domain/context/pattern; neither of them has a '/' */
+static void route_drop(struct copy *copy, const char *key)
 {
-	pattern_set_remove(e->context->routes, str_from(e->route->pattern));
-	HASH_DEL(copy->entries, e);
-	route_release(e->route);
-	free(e);
+	const char *pattern = strrchr(key, '/');
+	struct context *c = NULL;
+	struct route *r;
+
+	if (pattern)
+		HASH_FIND(hh, copy->contexts, key, (unsigned)(pattern - key), c);
+	r = c ? pattern_set_remove(c->routes, str_from(pattern + 1)) : NULL;
+	if (r)
+		copy->nroutes--;
+	route_release(r);
+}
+
+static void on_value(void *value)
+{
+	route_release(value);
 }
 
 static void copy_clear(struct copy *copy)
 {
-	struct entry *e, *next_e;
 	struct context *c, *next_c;
 
-	HASH_ITER(hh, copy->entries, e, next_e)
-		entry_remove(copy, e);
 	HASH_ITER(hh, copy->contexts, c, next_c) {
 		HASH_DEL(copy->contexts, c);
 		context_drop_includes(c);
-		pattern_set_free(c->routes);
+		pattern_set_free(c->routes, on_value);
 		free(c);
 	}
+	copy->nroutes = 0;
 }
 
 /* ---- fetching ---- */
@@ -235,24 +299,35 @@ static const struct { const char *table, *list; } lists[] = {
 };
 
 #define LIST(table, list, pattern, context, value)                                                                         \
-	"UNION ALL SELECT 'r', domain || '/" list "', " context ", " pattern ", '[]', " value " FROM pbx." table            \
+	"UNION ALL SELECT 'r', domain || '/" list "', " context ", " pattern ", '[]', " value ", NULL FROM pbx." table      \
 	" WHERE ($2::text[] IS NULL OR domain || '/" list "/' || " pattern " = ANY($2)) "
 
-/* $1 the contexts wanted, $2 the routes; NULL: all. */
-static const char fetch_sql[] =
-	"SELECT 'c', c.domain || '/' || c.context, c.context, NULL, ("
-	"  SELECT string_agg(i.included, E'\\x1f' ORDER BY i.position) FROM pbx.context_include AS i"
-	"  WHERE (i.domain, i.context) = (c.domain, c.context)), NULL "
-	"FROM pbx.context AS c WHERE ($1::text[] IS NULL OR c.domain || '/' || c.context = ANY($1)) "
-	"UNION ALL "
-	"SELECT 'r', r.domain || '/' || r.context, r.context, r.pattern, coalesce(("
-	"  SELECT jsonb_agg(jsonb_build_object('app', s.app, 'condition', s.condition, 'args', ("
-	"    SELECT coalesce(jsonb_object_agg(a.key, a.value), '{}') FROM jsonb_each_text(s.args) AS a)) ORDER BY s.position)"
-	"  FROM pbx.step AS s WHERE (s.domain, s.context, s.pattern) = (r.domain, r.context, r.pattern)), '[]')::text, NULL "
-	"FROM pbx.route AS r WHERE r.enabled AND ($2::text[] IS NULL OR r.domain || '/' || r.context || '/' || r.pattern = ANY($2)) "
-	LIST("inbound_number", PLAN_INBOUND, "number", "coalesce(context, '')", "target")
-	LIST("emergency_number", PLAN_EMERGENCY, "number", "context", "name")
-	LIST("blocked_caller", PLAN_BLOCKED, "pattern", "''", "status::text");
+/* Contexts and lists. $1 the contexts wanted; those of lists are wanted by $2; NULL: all. */
+#define CONTEXTS_AND_LISTS                                                                                                 \
+	"SELECT 'c', c.domain || '/' || c.context, c.context, NULL, ("                                                     \
+	"  SELECT string_agg(i.included, E'\\x1f' ORDER BY i.position) FROM pbx.context_include AS i"                      \
+	"  WHERE (i.domain, i.context) = (c.domain, c.context)), NULL, NULL "                                              \
+	"FROM pbx.context AS c WHERE ($1::text[] IS NULL OR c.domain || '/' || c.context = ANY($1)) "                      \
+	LIST("inbound_number", PLAN_INBOUND, "number", "coalesce(context, '')", "target")                                  \
+	LIST("emergency_number", PLAN_EMERGENCY, "number", "context", "name")                                              \
+	LIST("blocked_caller", PLAN_BLOCKED, "pattern", "''", "status::text")
+
+/* Arguments that are no texts in JSON become some. */
+#define ROUTE_COLUMNS                                                                                                      \
+	"SELECT 'r', r.domain || '/' || r.context, r.context, r.pattern, coalesce(("                                       \
+	"  SELECT jsonb_agg(jsonb_build_object('app', s.app, 'condition', s.condition, 'args',"                            \
+	"    CASE WHEN s.args @? '$.* ? (@.type() != \"string\")'"                                                         \
+	"      THEN (SELECT coalesce(jsonb_object_agg(a.key, a.value), '{}') FROM jsonb_each_text(s.args) AS a)"           \
+	"      ELSE s.args END) ORDER BY s.position)"                                                                      \
+	"  FROM pbx.step AS s WHERE (s.domain, s.context, s.pattern) = (r.domain, r.context, r.pattern)), '[]')::text,"    \
+	"  NULL, r.domain || '/' || r.context || '/' || r.pattern "                                                        \
+	"FROM pbx.route AS r WHERE r.enabled "
+
+static const char all_sql[] = CONTEXTS_AND_LISTS;
+static const char page_sql[] = ROUTE_COLUMNS "AND r.domain || '/' || r.context || '/' || r.pattern > $1 "
+	"ORDER BY r.domain || '/' || r.context || '/' || r.pattern LIMIT $2";
+static const char fetch_sql[] = CONTEXTS_AND_LISTS "UNION ALL (" ROUTE_COLUMNS
+	"AND r.domain || '/' || r.context || '/' || r.pattern = ANY($2))";
 
 static void go_on(struct plan *p);
 
@@ -268,22 +343,14 @@ static void take_route(struct plan *p, struct copy *copy, const struct db_rows *
 {
 	struct str context = db_rows_get(rows, row, 1), pattern = db_rows_get(rows, row, 3);
 	struct context *c = context_get(copy, context);
-	struct entry *e = c ? calloc(1, sizeof(*e) + context.n + pattern.n + 2) : NULL;
+	struct route *r = c ? route_new(db_rows_get(rows, row, 2), pattern, db_rows_get(rows, row, 4), db_rows_get(rows, row, 5)) : NULL;
 
-	if (!e)
-		return;
-	sprintf(e->key, "%.*s/%.*s", STR_ARG(context), STR_ARG(pattern));
-	e->context = c;
-	e->route = route_new(db_rows_get(rows, row, 2), pattern, db_rows_get(rows, row, 4));
-	if (e->route && db_rows_get(rows, row, 5).p)
-		e->route->value = str_dup(db_rows_get(rows, row, 5));
-	if (!e->route || pattern_set_add(c->routes, pattern, e->route) != 0) {
-		log_error(p->log, "route %s can't be used", e->key);
-		route_release(e->route);
-		free(e);
+	if (!r || pattern_set_add(c->routes, pattern, r) != 0) {
+		log_error(p->log, "route %.*s/%.*s can't be used", STR_ARG(context), STR_ARG(pattern));
+		route_release(r);
 		return;
 	}
-	HASH_ADD_STR(copy->entries, key, e);
+	copy->nroutes++;
 }
 
 static void take_rows(struct plan *p, struct copy *copy, const struct db_rows *rows)
@@ -300,15 +367,12 @@ static void drop_asked(struct plan *p)
 {
 	struct due *d, *next;
 	struct context *c;
-	struct entry *e;
 
 	HASH_ITER(hh, p->due, d, next) {
 		if (!d->is_asked)
 			continue;
 		if (d->name[0] == 'r') {
-			HASH_FIND_STR(p->copy.entries, d->name + 1, e);
-			if (e)
-				entry_remove(&p->copy, e);
+			route_drop(&p->copy, d->name + 1);
 		} else {
 			HASH_FIND_STR(p->copy.contexts, d->name + 1, c);
 			if (c)
@@ -324,35 +388,103 @@ static void on_timer(uv_timer_t *timer);
 /* All that was asked stays due. */
 static void retry(struct plan *p)
 {
+	copy_clear(&p->fresh);
 	p->is_all_due = p->is_all_due || p->is_all_asked;
 	uv_timer_start(&p->timer, on_timer, RETRY_MS, 0);
+}
+
+static bool has_failed(struct plan *p, const struct db_answer *a)
+{
+	p->query = 0;
+	if (a->err == -EINVAL)
+		log_error(p->log, "dialplan not read: %s", a->message);
+	if (a->err)
+		retry(p);
+	return a->err != 0;
 }
 
 static void on_fetched(uint64_t id, const struct db_answer *a, void *arg)
 {
 	struct plan *p = arg;
-	struct copy fresh = { 0 };
 
 	(void)id;
-	p->query = 0;
-	if (a->err) {
-		if (a->err == -EINVAL)
-			log_error(p->log, "dialplan not read: %s", a->message);
-		retry(p);
+	if (has_failed(p, a))
 		return;
-	}
 	drop_asked(p);
-	if (p->is_all_asked) {
-		take_rows(p, &fresh, a->rows);
-		copy_clear(&p->copy);
-		p->copy = fresh;
-		p->is_loaded = true;
-		log_info(p->log, "dialplan loaded routes=%u contexts=%u", HASH_COUNT(p->copy.entries), HASH_COUNT(p->copy.contexts));
-	} else {
-		take_rows(p, &p->copy, a->rows);
-	}
+	take_rows(p, &p->copy, a->rows);
 	go_on(p);
 }
+
+/* ---- loading all ---- */
+
+static void fetch_page(struct plan *p);
+
+static void loaded(struct plan *p)
+{
+	copy_clear(&p->copy);
+	p->copy = p->fresh;
+	p->fresh = (struct copy){ 0 };
+	p->is_loaded = true;
+	log_info(p->log, "dialplan loaded routes=%u contexts=%u", p->copy.nroutes, HASH_COUNT(p->copy.contexts));
+	go_on(p);
+}
+
+static void on_page(uint64_t id, const struct db_answer *a, void *arg)
+{
+	struct plan *p = arg;
+	int n;
+
+	(void)id;
+	if (has_failed(p, a))
+		return;
+	take_rows(p, &p->fresh, a->rows);
+	n = db_rows_count(a->rows);
+	if (n < PAGE) {
+		loaded(p);
+		return;
+	}
+	free(p->after);
+	p->after = str_dup(db_rows_get(a->rows, n - 1, ROUTE_KEY));
+	fetch_page(p);
+}
+
+/* A row's key is behind that of the page before; without memory for it all begins anew. */
+static void fetch_page(struct plan *p)
+{
+	if (p->after)
+		p->query = db_query(p->db, page_sql, 2, (struct db_param[]){ DB_TEXT(p->after), DB_TEXT(PAGE_TEXT) }, on_page, p);
+	if (!p->query)
+		retry(p);
+}
+
+static void on_contexts(uint64_t id, const struct db_answer *a, void *arg)
+{
+	struct plan *p = arg;
+
+	(void)id;
+	if (has_failed(p, a))
+		return;
+	take_rows(p, &p->fresh, a->rows);
+	free(p->after);
+	p->after = strdup("");
+	fetch_page(p);
+}
+
+/* What is due by now is in it; what becomes due from now on may not be. */
+static void fetch_all(struct plan *p)
+{
+	struct due *d, *next;
+
+	HASH_ITER(hh, p->due, d, next) {
+		HASH_DEL(p->due, d);
+		free(d);
+	}
+	p->is_all_asked = true;
+	p->is_all_due = false;
+	p->query = db_query(p->db, all_sql, 2, (struct db_param[]){ DB_TEXT(NULL), DB_TEXT(NULL) }, on_contexts, p);
+}
+
+/* ---- fetching what has changed ---- */
 
 static void array_add(struct out *o, const char *key)
 {
@@ -375,22 +507,23 @@ static void array_end(struct out *o)
 static void fetch(struct plan *p)
 {
 	struct out contexts, routes;
+	unsigned n = 0;
 	struct due *d;
 
-	out_init_grow(&contexts, 16 << 20);
-	out_init_grow(&routes, 16 << 20);
+	out_init_grow(&contexts, 1 << 20);
+	out_init_grow(&routes, 1 << 20);
 	for (d = p->due; d; d = d->hh.next) {
-		array_add(d->name[0] == 'r' ? &routes : &contexts, d->name + 1);
-		d->is_asked = true;
+		d->is_asked = n++ < PAGE;
+		if (d->is_asked)
+			array_add(d->name[0] == 'r' ? &routes : &contexts, d->name + 1);
 	}
 	array_end(&contexts);
 	array_end(&routes);
-	/* More than can be told apart: all. */
-	p->is_all_asked = p->is_all_due || !out_ok(&contexts) || !out_ok(&routes);
-	p->is_all_due = false;
-	p->query = db_query(p->db, fetch_sql, 2,
-			    (struct db_param[]){ DB_TEXT(p->is_all_asked ? NULL : contexts.p), DB_TEXT(p->is_all_asked ? NULL : routes.p) },
-			    on_fetched, p);
+	p->is_all_asked = false;
+	if (out_ok(&contexts) && out_ok(&routes))
+		p->query = db_query(p->db, fetch_sql, 2, (struct db_param[]){ DB_TEXT(contexts.p), DB_TEXT(routes.p) }, on_fetched, p);
+	else
+		p->is_all_due = true;
 	out_fini(&contexts);
 	out_fini(&routes);
 }
@@ -408,7 +541,10 @@ static void go_on(struct plan *p)
 		log_debug(p->log, "up to date");
 		return;
 	}
-	fetch(p);
+	if (p->is_all_due)
+		fetch_all(p);
+	else
+		fetch(p);
 	if (!p->query)
 		retry(p);
 }
@@ -569,6 +705,8 @@ static void on_timer_closed(uv_handle_t *handle)
 		free(d);
 	}
 	copy_clear(&p->copy);
+	copy_clear(&p->fresh);
+	free(p->after);
 	free(p);
 	if (done)
 		done(arg);

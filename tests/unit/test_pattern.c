@@ -97,7 +97,7 @@ static void test_pattern_set_agrees_with_compare(void **state)
 				texts[i][0] = '\0';
 			}
 	}
-	pattern_set_free(set);
+	pattern_set_free(set, NULL);
 }
 
 int main(void)

@@ -342,6 +342,47 @@ static void test_plan_takes_long_patterns_and_thousands(void **state)
 	close_plan();
 }
 
+/* Several pages of routes, when loaded and when changed at once; keys in which other characters than digits decide on the order. */
+static void test_plan_loads_page_by_page(void **state)
+{
+	static const char *const names[] = { "0001", "_*0001X", "_#0001X", "_[12]0001X", "a0001", "B0001" };
+	static const char *const dialled[] = { "0001", "*00019", "#00019", "200019", "a0001", "B0001" };
+	char expected[80];
+
+	(void)state;
+	pg_sql("INSERT INTO pbx.context (domain, context) VALUES ('office', 'bulk'), ('office', 'Bulk-2');"
+	       "INSERT INTO pbx.route (domain, context, pattern)"
+	       " SELECT 'office', c, p || lpad(n::text, 4, '0') || CASE WHEN p LIKE '\\_%%' THEN 'X' ELSE '' END"
+	       " FROM generate_series(1, 400) AS n, unnest('{\"\",_*,_#,_[12],a,B}'::text[]) AS p, unnest('{bulk,Bulk-2}'::text[]) AS c;"
+	       "INSERT INTO pbx.step (domain, context, pattern, position, app, args) SELECT domain, context, pattern, 1, 'dial',"
+	       " '{\"number\": \"1002\", \"ring_s\": 20}' FROM pbx.route WHERE context ILIKE 'bulk%%'");
+	open_loaded();
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+		snprintf(expected, sizeof(expected), "bulk/%s dial(number=1002,ring_s=20)", names[i]);
+		expect("bulk", dialled[i], expected);
+		snprintf(expected, sizeof(expected), "Bulk-2/%s dial(number=1002,ring_s=20)", names[i]);
+		expect("Bulk-2", dialled[i], expected);
+	}
+	for (unsigned n = 1; n <= 400; n++) {
+		char number[8], route[80];
+
+		snprintf(number, sizeof(number), "a%04u", n);
+		snprintf(route, sizeof(route), "bulk/%s dial(number=1002,ring_s=20)", number);
+		expect("bulk", number, route);
+	}
+	pg_sql("UPDATE pbx.step SET app = 'echo', args = '{}' WHERE context ILIKE 'bulk%%'");
+	catch_up();
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+		snprintf(expected, sizeof(expected), "Bulk-2/%s echo()", names[i]);
+		expect_soon("Bulk-2", dialled[i], expected);
+	}
+	pg_sql("DELETE FROM pbx.context WHERE context ILIKE 'bulk%%'");
+	catch_up();
+	expect_soon("Bulk-2", "0001", "absent");
+	expect_soon("bulk", "a0400", "absent");
+	close_plan();
+}
+
 /* ---- outages ---- */
 
 static const char kick[] = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'cordboard'";
@@ -441,6 +482,7 @@ int main(void)
 		cmocka_unit_test(test_plan_includes_are_walked_in_order_each_once), cmocka_unit_test(test_plan_includes_have_no_limit),
 		cmocka_unit_test(test_plan_lists_are_in_force_after_commit),
 		cmocka_unit_test(test_plan_route_in_use_outlives_its_change), cmocka_unit_test(test_plan_takes_long_patterns_and_thousands),
+		cmocka_unit_test(test_plan_loads_page_by_page),
 		cmocka_unit_test(test_plan_catches_up_after_lost_connections),
 		cmocka_unit_test(test_plan_fetch_that_breaks_off_is_done_again),
 		cmocka_unit_test(test_plan_keeps_its_copy_while_the_database_is_away), cmocka_unit_test(test_plan_closes_at_any_moment),
