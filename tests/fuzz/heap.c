@@ -15,7 +15,7 @@
 
 #define STEP 32u                     /* bytes from one small size to the next */
 #define SMALL 64u                    /* so many of these */
-#define CLASSES (SMALL + 12)         /* then doubled each time: 4 KiB to 4 MiB */
+#define CLASSES (SMALL + 11)         /* then doubled each time: 4 KiB to 4 MiB */
 #define IDLE 32u                     /* pieces of a size that lie idle */
 #define SLAB (4u << 20)
 #define TAIL 8u
