@@ -312,14 +312,14 @@ static const struct { const char *table, *list; } lists[] = {
 	LIST("emergency_number", PLAN_EMERGENCY, "number", "context", "name")                                              \
 	LIST("blocked_caller", PLAN_BLOCKED, "pattern", "''", "status::text")
 
-/* Arguments that are no texts in JSON become some. */
+/* Steps as JSON, put together as text: it takes half as long as jsonb_agg(). Arguments that are no texts in JSON become some. */
 #define ROUTE_COLUMNS                                                                                                      \
-	"SELECT 'r', r.domain || '/' || r.context, r.context, r.pattern, coalesce(("                                       \
-	"  SELECT jsonb_agg(jsonb_build_object('app', s.app, 'condition', s.condition, 'args',"                            \
+	"SELECT 'r', r.domain || '/' || r.context, r.context, r.pattern, '[' || array_to_string(ARRAY("                    \
+	"  SELECT '{\"app\":' || to_json(s.app) || ',\"condition\":' || coalesce(to_json(s.condition)::text, 'null') || ',\"args\":' ||" \
 	"    CASE WHEN s.args @? '$.* ? (@.type() != \"string\")'"                                                         \
 	"      THEN (SELECT coalesce(jsonb_object_agg(a.key, a.value), '{}') FROM jsonb_each_text(s.args) AS a)"           \
-	"      ELSE s.args END) ORDER BY s.position)"                                                                      \
-	"  FROM pbx.step AS s WHERE (s.domain, s.context, s.pattern) = (r.domain, r.context, r.pattern)), '[]')::text,"    \
+	"      ELSE s.args END::text || '}'"                                                                                     \
+	"  FROM pbx.step AS s WHERE (s.domain, s.context, s.pattern) = (r.domain, r.context, r.pattern) ORDER BY s.position), ',') || ']'," \
 	"  NULL, r.domain || '/' || r.context || '/' || r.pattern "                                                        \
 	"FROM pbx.route AS r WHERE r.enabled "
 
