@@ -42,7 +42,7 @@ static void test_loop_seeds_reach_conversations(void **state)
 		{ "attended", 3 }, { "away", 1 }, { "blind", 2 }, { "blindback", 2 }, { "call", 1 }, { "forks", 2 },
 		{ "forward", 1 }, { "group", 1 }, { "hold", 3 }, { "inmessage", 1 }, { "late", 1 }, { "late_dns", 1 },
 		{ "lost", 3 }, { "multipart", 1 }, { "other", 1 }, { "out", 2 }, { "pickup", 1 }, { "redirect", 1 },
-		{ "rel", 2 }, { "replace", 1 }, { "semi", 2 }, { "trunk", 1 },
+		{ "rel", 2 }, { "replace", 1 }, { "semi", 2 }, { "trunk", 1 }, { "video", 2 },
 	};
 
 	(void)state;

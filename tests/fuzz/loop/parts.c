@@ -22,9 +22,9 @@ static const struct dir_domain domain = {
 static const char *const identities[] = { "2001", "2002" };
 static const struct dir_extension extensions[] = {
 	{ .domain = "office", .number = "1001", .display_name = "Alice", .context = "office", .language = "en", .music_class = "default",
-	  .ring_s = 30, .call_limit = 4, .algorithms = DIGEST_MD5, .has_mailbox = true, .pickup_group = "g", .sees_peers = true },
+	  .ring_s = 30, .media.has_video = true, .call_limit = 4, .algorithms = DIGEST_MD5, .has_mailbox = true, .pickup_group = "g", .sees_peers = true },
 	{ .domain = "office", .number = "1002", .display_name = "Bob \"B\"", .context = "office", .language = "en", .music_class = "none",
-	  .ring_s = 20, .call_limit = UINT32_MAX, .algorithms = DIGEST_MD5, .pickup_group = "g", .anonymous = DIR_OUTSIDE,
+	  .ring_s = 20, .media.has_video = true, .call_limit = UINT32_MAX, .algorithms = DIGEST_MD5, .pickup_group = "g", .anonymous = DIR_OUTSIDE,
 	  .nidentities = 2, .identities = identities },
 	{ .domain = "office", .number = "1003", .display_name = "Carol", .context = "office", .language = "en", .music_class = "default",
 	  .ring_s = 10, .call_limit = UINT32_MAX, .algorithms = DIGEST_MD5, .pickup_group = "g" },
@@ -774,27 +774,34 @@ void stream_record_stop(struct stream *s)
 		timer_start(timers(), &s->record, 1);
 }
 
+/* As media.c does: a handler has what its stream can come to. */
+static void tell_stream(struct stream *s, char what)
+{
+	const struct stream_handler *h = s->h;
+	union sockaddr_any from;
+
+	sockaddr_parse(&from, STR("192.0.2.9"), 4000);
+	if (what == 'T' && h->on_timeout)
+		h->on_timeout(s, s->arg);
+	else if (what == 'L' && h->on_latched)
+		h->on_latched(s, &from.sa, LATCH_FIRST, s->arg);
+	else if (what == 'S' && h->on_secured)
+		h->on_secured(s, SECURE_AEAD_AES_128_GCM, s->arg);
+	else if (what == 'I' && h->on_insecure)
+		h->on_insecure(s, STREAM_WRONG_CERTIFICATE, true, s->arg);
+	else if (!strchr("TLSI", what) && h->on_digit)
+		h->on_digit(s, what, 100, s->arg);
+}
+
 void server_media_event(struct server *server, char what)
 {
-	union sockaddr_any from;
 	struct stream *next;
 
 	server_enter();
-	sockaddr_parse(&from, STR("192.0.2.9"), 4000);
 	for (struct stream *s = server->streams; s; s = next) {
 		next = s->next;
-		if (s->is_closing)
-			continue;
-		if (what == 'T')
-			s->h->on_timeout(s, s->arg);
-		else if (what == 'L')
-			s->h->on_latched(s, &from.sa, LATCH_FIRST, s->arg);
-		else if (what == 'S')
-			s->h->on_secured(s, SECURE_AEAD_AES_128_GCM, s->arg);
-		else if (what == 'I')
-			s->h->on_insecure(s, STREAM_WRONG_CERTIFICATE, true, s->arg);
-		else
-			s->h->on_digit(s, what, 100, s->arg);
+		if (!s->is_closing)
+			tell_stream(s, what);
 	}
 	server_leave();
 	server_pass(server, 0);
