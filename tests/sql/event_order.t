@@ -37,7 +37,7 @@ def read(session, most=1000):
     return [row[0] for row in run(session, "SELECT data ->> 'name' FROM pbx.event_next('me', %s) WHERE kind = 'call.lost'", most)]
 
 
-print("1..10")
+print("1..12")
 slow, quick, reader = connect(), connect(), connect()
 listener = connect()
 listener.autocommit = True
@@ -100,6 +100,35 @@ for thread in both:
 for thread in both:
     thread.join(20)
 check(run(reader, "SELECT count(*) FROM pbx.setting WHERE name ~ '^x[0-9]'")[0][0] == 60, "events and changes in either order")
+read(reader)
+reader.commit()
+
+# What is checked at COMMIT is checked before anything is numbered. Here a check waits for a lock that the reader has.
+run(slow, "CREATE TABLE pbx.checked (x integer)")
+run(slow, "CREATE FUNCTION pbx.check_slowly() RETURNS trigger LANGUAGE plpgsql AS"
+          " 'BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NULL; END'")
+run(slow, "CREATE CONSTRAINT TRIGGER slowly AFTER INSERT ON pbx.checked DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pbx.check_slowly()")
+slow.commit()
+run(reader, "SELECT pg_advisory_xact_lock(4711)")
+run(slow, "INSERT INTO pbx.setting VALUES ('office', 'x0', 'x')")
+run(slow, "INSERT INTO pbx.checked VALUES (1)")
+behind = threading.Thread(target=slow.commit)
+behind.start()
+while not run(listener, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+    pass
+write(quick, "meanwhile")
+try:
+    run(quick, "SET LOCAL lock_timeout = '3s'")
+    quick.commit()
+    check(True, "while a large change is checked, calls are told")
+except psycopg2.Error as error:
+    check(False, f"while a large change is checked, calls are told: {error}")
+reader.commit()
+behind.join(20)
+check(run(quick, "SELECT key FROM pbx.change ORDER BY seq DESC LIMIT 1") == [("office/x0",)], "and the change in the end")
+run(quick, "DROP TABLE pbx.checked")
+run(quick, "DROP FUNCTION pbx.check_slowly")
+quick.commit()
 read(reader)
 reader.commit()
 
