@@ -191,28 +191,27 @@ __attribute__((noinline)) static void note_step(struct call *call, unsigned posi
 	decided(call, DECISION_STEP, decision_int(position).z, step->app, args, NULL);
 }
 
-/* The variable that was looked at last: the one that decided. */
-struct asked { struct call *call; struct str name, value; };
+/* The variable that was looked at last: the one that decided. Its name is the condition's for as long as it is looked at, no longer. */
+struct asked { struct call *call; char name[64], value[64]; };
 
 static struct str ask(struct str name, void *arg)
 {
 	struct asked *a = arg;
+	struct str value = call_var_find(name, a->call);
 
-	a->name = name;
-	return a->value = call_var_find(name, a->call);
+	str_copy(name, a->name, sizeof(a->name));
+	str_copy(value, a->value, sizeof(a->value));
+	return value;
 }
 
 /* Nor this. */
 __attribute__((noinline)) static bool condition_holds(struct call *call, unsigned position, const struct step *step)
 {
 	struct asked asked = { .call = call };
-	char name[64] = "", value[64] = "";
 
 	if (!step->condition || plan_condition_holds(step->condition, ask, &asked))
 		return true;
-	str_copy(asked.name, name, sizeof(name));
-	str_copy(asked.value, value, sizeof(value));
-	decided(call, DECISION_SKIPPED, decision_int(position).z, step->app, step->condition, name, value, NULL);
+	decided(call, DECISION_SKIPPED, decision_int(position).z, step->app, step->condition, asked.name, asked.value, NULL);
 	return false;
 }
 
