@@ -1,6 +1,6 @@
 -- An office from Asterisk, as a draft with a report.
 BEGIN;
-SELECT plan(21);
+SELECT plan(23);
 
 INSERT INTO pbx.domain (domain, realm) VALUES ('new', 'new');
 INSERT INTO pbx.context VALUES ('new', 'office');
@@ -117,13 +117,17 @@ SELECT results_eq($$ SELECT said, problem FROM report WHERE file = 'extensions.c
 	('2001/2002,1,Answer()', 'a route doesn''t ask for the caller: give a step the condition caller=...'),
 	('exten => _7[b]X', 'route new/internal/_7[b]X: bad pattern: ''[b]'' is no class of digits and ranges, like [13-57]'),
 	('switch => Realtime', 'not understood'),
-	('include => nowhere', 'insert or update on table "context_include" violates foreign key constraint "included_context_exists"'),
+	('include => nowhere', 'there is no context for this context include'),
 	('_0.,1,Dial(${GATE}/${EXTEN:1}@provider,60,Tt)', 'options Tt are left out'),
 	('112,1,Set(CALLERID(num)=1)', 'application Set has no counterpart'), ('exten => 112', 'steps of it are missing, so the route is not enabled') $$, 'the report, line by line');
 SELECT results_eq($$ SELECT line, said FROM report WHERE file = 'pjsip.conf' AND fix IS NULL $$, $$ VALUES (24, 'media_encryption=sdes') $$, 'of the phones');
 SELECT results_eq($$ SELECT fix FROM report WHERE fix LIKE '%pass%' OR fix LIKE '%pin%' ORDER BY fix $$, $$ VALUES ('SELECT pbx.set_password(''new'', ''ann'', ''open'')'), ('SELECT pbx.set_pin(''new'', ''2001'', ''4711'')'),
 	('SELECT pbx.set_pin(''new'', ''2009'', ''1234'')'), ('UPDATE pbx.trunk SET auth_user = ''us'', auth_password = ''verysecret'', register = true WHERE (domain, name) = (''new'', ''provider'')') $$, 'statements for what drafts don''t keep');
 SELECT is_empty($$ SELECT FROM pbx.audit WHERE concat(old, new) LIKE '%verysecret%' OR concat(old, new) LIKE '%sesame%' $$, 'which nothing kept');
+
+-- into what is there
+SELECT is_empty($$ SELECT * FROM pbx.import_asterisk('new', E'[outside]\ninclude => office\ninclude => office\n', NULL, NULL, 'more') $$, 'a context that includes others already');
+SELECT results_eq($$ SELECT what FROM pbx.draft_show('new', 'more') WHERE row_name LIKE 'context_include %' $$, $$ VALUES ('new') $$, 'includes one more, once');
 
 SELECT * FROM finish();
 ROLLBACK;
