@@ -309,8 +309,19 @@ static bool is_hopeless(const struct db_answer *a)
 	return a->err == -EINVAL && a->sqlstate && !strncmp(a->sqlstate, "22", 2);
 }
 
-/* Refused for a reason that may pass, such as a right that was taken away. Records of calls are in no order, and wait behind the
- * rest: what has its place in order, where a phone is, must not wait for them. */
+/* What tells of calls that are over, or never were: in order among themselves (a call is missing if it has no record), but not with the rest. */
+static bool is_record(const struct entry *e)
+{
+	static const char *const kinds[] = { "cdr", "missing", "refused", "trace" };
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (!e->file && !strcmp(e->kind, kinds[i]))
+			return true;
+	return false;
+}
+
+/* Refused for a reason that may pass, such as a right that was taken away. Records wait behind the rest: what has its place in order,
+ * where a phone is, must not wait for them. */
 static void stand_back(struct lane *l, unsigned n)
 {
 	struct entry *first = l->entries, *last = first->prev, *e, *next;
@@ -320,13 +331,13 @@ static void stand_back(struct lane *l, unsigned n)
 		l->nalone = n; /* which of them is it? */
 		return;
 	}
-	if (first->file || strcmp(first->kind, "cdr") != 0)
+	if (!is_record(first))
 		return;
 	l->nalone = 0;
 	for (e = first; !is_over; e = next) {
 		next = e->next;
 		is_over = e == last;
-		if (e->state == ENTRY_SAVED && !strcmp(e->kind, "cdr")) {
+		if (e->state == ENTRY_SAVED && is_record(e)) {
 			DL_DELETE(l->entries, e);
 			DL_APPEND(l->entries, e);
 		}

@@ -331,6 +331,7 @@ def test_leg_that_was_transferred_is_in_both_calls(office, capture, cdrs):
         first, second = (messages_of(office, str(c.call), 2) for c in calls)
         third.unregister()
         callee.expect_none(0.1, skip=("NOTIFY",))
+        callee.unregister()
     methods = [[p.payload.split(b" ")[0] for p in packets] for packets in (first, second)]
     assert b"REFER" in methods[0] and b"REFER" not in methods[1] and b"BYE" in methods[1]
     assert [p.payload for p in first + second if caller.addr in (p.source[0], p.destination[0])] == wire(caller, here.call_id)
