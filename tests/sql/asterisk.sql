@@ -1,6 +1,6 @@
 -- An office from Asterisk, as a draft with a report.
 BEGIN;
-SELECT plan(23);
+SELECT plan(43);
 
 INSERT INTO pbx.domain (domain, realm) VALUES ('new', 'new');
 INSERT INTO pbx.context VALUES ('new', 'office');
@@ -121,13 +121,137 @@ SELECT results_eq($$ SELECT said, problem FROM report WHERE file = 'extensions.c
 	('_0.,1,Dial(${GATE}/${EXTEN:1}@provider,60,Tt)', 'options Tt are left out'),
 	('112,1,Set(CALLERID(num)=1)', 'application Set has no counterpart'), ('exten => 112', 'steps of it are missing, so the route is not enabled') $$, 'the report, line by line');
 SELECT results_eq($$ SELECT line, said FROM report WHERE file = 'pjsip.conf' AND fix IS NULL $$, $$ VALUES (24, 'media_encryption=sdes') $$, 'of the phones');
-SELECT results_eq($$ SELECT fix FROM report WHERE fix LIKE '%pass%' OR fix LIKE '%pin%' ORDER BY fix $$, $$ VALUES ('SELECT pbx.set_password(''new'', ''ann'', ''open'')'), ('SELECT pbx.set_pin(''new'', ''2001'', ''4711'')'),
-	('SELECT pbx.set_pin(''new'', ''2009'', ''1234'')'), ('UPDATE pbx.trunk SET auth_user = ''us'', auth_password = ''verysecret'', register = true WHERE (domain, name) = (''new'', ''provider'')') $$, 'statements for what drafts don''t keep');
+SELECT results_eq($$ SELECT fix FROM report WHERE fix LIKE '%pass%' OR fix LIKE '%pin%' ORDER BY fix $$, $$ VALUES
+	('INSERT INTO pbx.extension (domain, number, context, display_name) VALUES (''new'', ''2009'', ''office'', ''Nobody''); INSERT INTO pbx.mailbox (domain, number) VALUES (''new'', ''2009''); SELECT pbx.set_pin(''new'', ''2009'', ''1234'')'),
+	('SELECT pbx.set_password(''new'', ''ann'', ''open'')'), ('SELECT pbx.set_pin(''new'', ''2001'', ''4711'')'), ('UPDATE pbx.trunk SET auth_user = ''us'', auth_password = ''verysecret'', register = true WHERE (domain, name) = (''new'', ''provider'')') $$, 'statements for what drafts don''t keep');
 SELECT is_empty($$ SELECT FROM pbx.audit WHERE concat(old, new) LIKE '%verysecret%' OR concat(old, new) LIKE '%sesame%' $$, 'which nothing kept');
 
 -- into what is there
 SELECT is_empty($$ SELECT * FROM pbx.import_asterisk('new', E'[outside]\ninclude => office\ninclude => office\n', NULL, NULL, 'more') $$, 'a context that includes others already');
 SELECT results_eq($$ SELECT what FROM pbx.draft_show('new', 'more') WHERE row_name LIKE 'context_include %' $$, $$ VALUES ('new') $$, 'includes one more, once');
+
+-- each statement of the report does what it says
+CREATE FUNCTION pg_temp.mend(fixes text[]) RETURNS void LANGUAGE plpgsql AS $$ DECLARE f text; BEGIN FOREACH f IN ARRAY fixes LOOP EXECUTE f; END LOOP; END $$;
+SELECT pg_temp.mend(ARRAY(SELECT fix FROM report WHERE fix ~ 'pass|pin'));
+SELECT results_eq($$ SELECT number, pbx.pin_check(CASE number WHEN '2001' THEN '4711' ELSE '1234' END, pin_hash) FROM pbx.mailbox WHERE domain = 'new' ORDER BY 1 $$, $$ VALUES ('2001', true), ('2009', true) $$, 'PINs, also of the mailbox that had no phone');
+SELECT is((SELECT auth_user || ' ' || register FROM pbx.trunk WHERE domain = 'new'), 'us true', 'the trunk''s account');
+
+-- variables, arguments, registrations, options
+CREATE TEMPORARY TABLE more AS SELECT * FROM pbx.import_asterisk('new', $conf$
+[globals]
+Opt=,30
+Out=PJSIP
+[vars]
+exten => 501,1,Set(__who=2001)
+ same => n,NoOp(a, ${b})
+ same => n,Set(CHANNEL(language)=en)
+ same => n,SayDigits(12)
+ same => n,Dial(${GLOBAL(OUT)}/${who}${opt})
+exten => 502,1,Set(who=${RAND(1,2)})
+ same => n,Dial(PJSIP/${who})
+exten => 503,1,Goto(gone-BUSY,1)
+exten => 504,1,VoiceMailMain(@default)
+$conf$, $conf$
+[line]
+type=endpoint
+aors=line
+context=vars
+[line]
+type=aor
+contact=sip:us@trunk.example.net
+[reg]
+type=registration
+server_uri=sip:trunk.example.net
+client_uri=sip:us@trunk.example.net
+[lonely]
+type=registration
+server_uri=sip:elsewhere.example.net
+[2003]
+type=endpoint
+context=vars
+auth=2003
+[2003]
+type=auth
+auth_type=md5
+md5_cred=0123456789ABCDEF0123456789abcdef
+realm=new
+[2004]
+type=endpoint
+auth=2004
+[2004]
+type=auth
+md5_cred=0123456789abcdef0123456789abcdef
+$conf$, $conf$
+[zonemessages]
+wien=Europe/Vienna|Q
+[default]
+2003 => 12,Carl,,,tz=Wien|attach=yes|language=en
+2003@other => 2003@default
+$conf$, 'vars');
+SELECT is(pbx.activate('new', 'vars'), 2, 'more of it');
+SELECT results_eq($$ SELECT app, args FROM pbx.step WHERE domain = 'new' AND pattern = '501' ORDER BY position $$,
+	$$ VALUES ('set', '{"name": "language", "value": "en"}'::jsonb), ('say', '{"as": "digits", "value": "12"}'), ('dial', '{"number": "2001", "ring_s": "30"}') $$, 'a variable stands for its value, with commas too');
+SELECT is(pbx.outcome('new', '2003', '504'), 'voicemail_menu', 'any mailbox');
+SELECT is((SELECT registrar FROM pbx.trunk WHERE (domain, name) = ('new', 'line')), 'sip:trunk.example.net', 'a registration at the same host');
+SELECT is((SELECT timezone || ' ' || language FROM pbx.mailbox WHERE (domain, number) = ('new', '2003')), 'Europe/Vienna en', 'options of a mailbox');
+SELECT results_eq($$ SELECT said, problem, fix FROM more ORDER BY file, line, problem $$, $$ VALUES
+	('502,1,Set(who=${RAND(1,2)})', 'a variable or expression has no counterpart', NULL),
+	('n,Dial(PJSIP/${who})', 'a variable or expression has no counterpart', NULL),
+	('503,1,Goto(gone-BUSY,1)', 'only the beginning of a number can be gone to', NULL),
+	('[lonely]', 'no endpoint belongs to this registration at sip:elsewhere.example.net', 'UPDATE pbx.trunk SET registrar = ..., register_as = ..., register = true WHERE (domain, name) = (...)'),
+	('[2003]: 2003', 'the hash of its password is not kept in drafts: set it when the draft is active', 'UPDATE pbx.credential SET ha1_md5 = ''0123456789abcdef0123456789abcdef'' WHERE (domain, auth_name) = (''new'', ''2003'')'),
+	('[2004]: 2004', 'the hash of its password is of realm asterisk, this domain''s is new: set a password when the draft is active', 'SELECT pbx.set_password(''new'', ''2004'', ''<password>'')'),
+	('wien=Europe/Vienna|Q', 'not understood', NULL),
+	('2003 => ...,Carl,,,tz=Wien|attach=yes|language=en', 'its PIN hasn''t 3 to 12 digits: set another when the draft is active', 'SELECT pbx.set_pin(''new'', ''2003'', ''<PIN>'')'),
+	('2003: attach=yes', 'not understood', NULL),
+	('2003@other=2003@default', 'not understood', NULL) $$, 'and what is not understood of it');
+
+-- the realtime tables, in a domain of their own
+INSERT INTO pbx.domain (domain, realm) VALUES ('tab', 'tab');
+INSERT INTO pbx.context VALUES ('tab', 'office');
+INSERT INTO pbx.music_class VALUES ('tab', 'default');
+CREATE SCHEMA "Asterisk 22";
+SET LOCAL search_path = "Asterisk 22", public;
+CREATE TABLE ps_endpoints (id text, transport text, aors text, auth text, context text, disallow text, allow text, callerid text, outbound_auth text, media_encryption text, t38_udptl text);
+CREATE TABLE ps_auths (id text, auth_type text, username text, password text, md5_cred text, realm text);
+CREATE TABLE ps_aors (id text, contact text, max_contacts integer);
+CREATE TABLE ps_registrations (id text, server_uri text, client_uri text, outbound_auth text);
+CREATE TABLE ps_endpoint_id_ips (id text, endpoint text, match text);
+CREATE TABLE ps_contacts (id text, uri text);
+CREATE TABLE queues (name text);
+CREATE TABLE voicemail (uniqueid integer, context text, mailbox text, password text, fullname text, email text, tz text, language text);
+CREATE TABLE extensions (id bigint, context text, exten text, priority integer, app text, appdata text);
+INSERT INTO ps_endpoints VALUES ('3001', NULL, '3001', '3001', 'people', 'all', 'alaw,g722', '"Bob, B." <3001>', NULL, 'sdes', 'no'), ('3002', '', '3002', NULL, 'people', NULL, NULL, '', NULL, NULL, NULL),
+	('line', 'udp', 'line', NULL, 'outside', 'all', 'ulaw', NULL, 'line', NULL, NULL);
+INSERT INTO ps_auths VALUES ('3001', 'userpass', 'bob', 'pass;word', NULL, NULL), ('line', 'userpass', 'us', 'hidden', NULL, NULL);
+INSERT INTO ps_aors VALUES ('3001', NULL, 2), ('line', 'sip:sip.example.org', NULL);
+INSERT INTO ps_registrations VALUES ('r', 'sip:sip.example.org', 'sip:us@sip.example.org', 'line');
+INSERT INTO ps_endpoint_id_ips VALUES ('i', 'line', '192.0.2.20/32');
+INSERT INTO ps_contacts VALUES ('3001;@1', 'sip:a'), ('3001;@2', 'sip:b');
+INSERT INTO voicemail VALUES (1, 'default', '3001', '4712', 'Bob, B.', 'bob@example.net', 'Europe/Vienna', 'en'), (2, 'default', '3009', NULL, 'Nobody', '', NULL, NULL);
+INSERT INTO extensions VALUES (7, 'people', '_30XX', 10, 'Hangup', NULL), (8, 'people', '_30XX', 2, 'VoiceMail', '${EXTEN}@default,u'), (9, 'people', '_30XX', 1, 'Dial', 'PJSIP/${EXTEN},25'),
+	(10, 'people', '_0.', 1, 'Dial', 'PJSIP/${EXTEN:1}@line'), (11, 'people', '310', 1, 'Queue', 'sales'), (12, 'outside', '4000', 1, 'Goto', 'people,3001,1');
+CREATE TEMPORARY TABLE told AS SELECT * FROM pbx.import_asterisk_tables('tab', 'Asterisk 22');
+SELECT is(pbx.activate('tab', 'asterisk'), 1, 'tables as files');
+SELECT results_eq($$ SELECT number, display_name, context, codecs, (SELECT auth_name FROM pbx.credential AS c WHERE (c.domain, c.number) = (e.domain, e.number)) FROM pbx.extension AS e WHERE domain = 'tab' ORDER BY number $$,
+	$$ VALUES ('3001', 'Bob, B.', 'people', '{PCMA,G722}'::text[], 'bob'), ('3002', '', 'people', (SELECT codecs FROM pbx.extension WHERE (domain, number) = ('new', '2003')), NULL) $$, 'phones of tables');
+SELECT results_eq($$ SELECT name, uri, register_as, (SELECT array_agg(host(address)) FROM pbx.trunk_address AS a WHERE (a.domain, a.name) = (t.domain, t.name)) FROM pbx.trunk AS t WHERE domain = 'tab' $$,
+	$$ VALUES ('line', 'sip:sip.example.org', 'us@sip.example.org', '{192.0.2.20}'::text[]) $$, 'a trunk');
+SELECT results_eq($$ SELECT number, email, timezone, language FROM pbx.mailbox WHERE domain = 'tab' $$, $$ VALUES ('3001', 'bob@example.net', 'Europe/Vienna', 'en') $$, 'a mailbox');
+SELECT is(pbx.outcome('tab', c, n), w, n) FROM (VALUES ('3002', '3001', 'extension 3001 > voicemail 3001 > hangup'), ('3001', '0123', 'trunk line 123'), ('line', '4000', 'extension 3001 > voicemail 3001 > hangup')) AS v(c, n, w);
+SELECT results_eq($$ SELECT file, line, said, problem, fix FROM told ORDER BY file, line, problem $$, $$ VALUES
+	('extensions', 2, '310,1,Queue(sales)', 'application Queue has no counterpart', NULL),
+	('ps_contacts', NULL, '2 rows', 'where phones were registered is not taken: they register here', NULL),
+	('ps_endpoints', 1, '[3001]: bob', 'its password is not kept in drafts: set it when the draft is active', 'SELECT pbx.set_password(''tab'', ''bob'', ''pass;word'')'),
+	('ps_endpoints', 1, '3001: media_encryption=sdes', 'not understood', NULL),
+	('ps_endpoints', 3, '[line]', 'its password is not kept in drafts: set it when the draft is active', 'UPDATE pbx.trunk SET auth_user = ''us'', auth_password = ''hidden'', register = true WHERE (domain, name) = (''tab'', ''line'')'),
+	('voicemail', 1, '3001 => ...,Bob  B.,bob@example.net,,tz=Europe/Vienna|language=en', 'its PIN is not kept in drafts: set it when the draft is active', 'SELECT pbx.set_pin(''tab'', ''3001'', ''4712'')'),
+	('voicemail', 2, '3009 => ...,Nobody,,,', 'there is no extension for this mailbox', 'INSERT INTO pbx.extension (domain, number, context, display_name) VALUES (''tab'', ''3009'', ''office'', ''Nobody''); INSERT INTO pbx.mailbox (domain, number) VALUES (''tab'', ''3009'')') $$,
+	'the report of tables');
+SELECT throws_like($$ SELECT pbx.import_asterisk_tables('tab', 'there-is-none') $$, 'there is no schema there-is-none', 'a schema that isn''t there');
+SELECT throws_like($$ SELECT pbx.import_asterisk_tables('tab', 'public') $$, 'schema public has none of the tables%', 'or has nothing of the kind');
+SELECT throws_like($$ SELECT pbx.import_asterisk_tables('nobody''s', 'Asterisk 22') $$, 'there is no domain nobody''s', 'a domain that isn''t there');
+SELECT throws_ok($$ SELECT pbx.draft_record('nobody''s', 'd', 'SELECT 1') $$, '23503', 'there is no domain nobody''s', 'nor has it drafts');
 
 SELECT * FROM finish();
 ROLLBACK;
