@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "call/admission.h"
 #include "call/decision.h"
+#include "call/rewrite.h"
 
 #define INBOUND_MAX 128
 
@@ -60,6 +61,7 @@ static int blocked_status(struct call *call, const struct sip_msg *m)
 
 	if (sip_uri_number(&m->from.uri, number, sizeof(number)) != 0)
 		strcpy(number, "anonymous");
+	rewrite_by_trunk(call, call->caller.trunk, REWRITE_IN, REWRITE_CALLER, number, sizeof(number));
 	r = plan_list_find(call->calls->p.plan, call->domain, PLAN_BLOCKED, str_from(number));
 	if (r)
 		decided(call, DECISION_BLOCKED, number, route_pattern(r), NULL);
@@ -132,6 +134,7 @@ struct refusal admission_check(struct call *call, const struct sip_msg *m, struc
 	int status = 0;
 
 	if (call->caller.trunk[0]) {
+		rewrite_trunk_number(call, call->caller.trunk, REWRITE_IN, REWRITE_CALLED, call->number, sizeof(call->number));
 		status = blocked_status(call, m);
 		if (status)
 			log_info(cs->p.log, "call=%s refused: the caller is blocked number=%.*s status=%d", call->id, STR_ARG(m->from.uri.user), status);

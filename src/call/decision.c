@@ -31,6 +31,7 @@ static const char *const names[DECISION_COUNT] = {
 	[DECISION_ENCRYPTION] = "encryption", [DECISION_INSECURE] = "insecure", [DECISION_LATCHED] = "latched",
 	[DECISION_SILENT] = "silent", [DECISION_HOLDS] = "holds", [DECISION_RESUMES] = "resumes", [DECISION_TAKES_PLACE] = "takes_place",
 	[DECISION_LEAVES] = "leaves", [DECISION_HANGS_UP] = "hangs_up", [DECISION_TOLD] = "told",
+	[DECISION_REWRITE] = "rewrite", [DECISION_REWRITE_CALLER] = "rewrite_caller",
 };
 
 const char *decision_name(enum decision kind)

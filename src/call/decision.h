@@ -36,6 +36,8 @@ enum decision {
 	DECISION_NO_FORWARD,    /* number, target, why not */
 	DECISION_HOPS,          /* status */
 	DECISION_TOLD,          /* the caller: status, reason */
+	DECISION_REWRITE,       /* by whom, number, what it becomes, pattern */
+	DECISION_REWRITE_CALLER, /* the same of the caller's number */
 	/* Of legs: the first is the leg. */
 	DECISION_RING,          /* number, host where it is, trunk */
 	DECISION_CANT_RING,     /* error */

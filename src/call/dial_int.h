@@ -54,6 +54,7 @@ struct branch {
 	struct again *again;  /* the same by the other address family, of dial_outside.c; NULL: there is none */
 	struct elsewhere *elsewhere; /* where 3xx from outside have sent it, of dial_elsewhere.c; NULL: nowhere, or no more */
 	unsigned nelsewhere;  /* how often it went there */
+	const char *sent;     /* the number as its trunk has it; NULL: as it is */
 	const char *first_uri; /* what was rung outside first; NULL: nothing yet */
 	struct ways *ways;    /* to a trunk, that are left to try; of dial_outside.c; NULL: none */
 	struct usage *usage;

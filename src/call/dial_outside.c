@@ -8,6 +8,7 @@
 
 #include "call/dial_int.h"
 #include "call/hop.h"
+#include "call/rewrite.h"
 
 #define ROUTE_MAX 2048
 
@@ -185,8 +186,13 @@ static int make_ways(struct dial *d, struct branch *b, const char *route, const 
 {
 	struct ways *w = call_alloc(d->call, sizeof(*w));
 	char target[320];
-	int err = w ? write_target(target, sizeof(target), base, b->number) : -ENOMEM;
+	char number[sizeof(b->number)];
+	int err;
 
+	str_put(number, sizeof(number), b->number);
+	rewrite_trunk_number(d->call, d->p->trunk, REWRITE_OUT, REWRITE_CALLED, number, sizeof(number));
+	b->sent = strcmp(number, b->number) != 0 ? call_strdup(d->call, number) : NULL;
+	err = w ? write_target(target, sizeof(target), base, number) : -ENOMEM;
 	if (err)
 		return err;
 	w->tried = call_strdup(d->call, route);

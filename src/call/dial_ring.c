@@ -67,7 +67,7 @@ void dial_ring(struct dial *d, struct branch *b, const struct ring *r)
 		.target = str_from(r->target),
 		.dest = *r->dest,
 		.route = str_from(r->route),
-		.to_user = b->number,
+		.to_user = b->sent ? b->sent : b->number,
 		.diverted = b->diverted,
 		.auth_user = trunk ? trunk->auth_user : NULL,
 		.auth_password = trunk ? trunk->auth_password : NULL,

@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "call/decision.h"
+#include "call/rewrite.h"
 #include "call/schedule.h"
 #include "base/log.h"
 
@@ -309,6 +310,7 @@ enum app_result steps_run(struct call *call, const char *context, const char *nu
 		str_put(call->route_context, sizeof(call->route_context), route_context(route));
 		call->version = directory_seq(cs->p.directory);
 	}
+	rewrite_by_route(call, route);
 	call_set_result(call, APP_OK);
 	r = run_route(call, route);
 	call->depth--;

@@ -3,6 +3,7 @@
 
 #include "call/leg_int.h"
 #include "call/pass.h"
+#include "call/rewrite.h"
 
 void told_fini(struct told *t)
 {
@@ -192,6 +193,7 @@ static void begin_trunk(struct leg *leg, const struct sip_msg *m)
 	if (directory_trunk(call->calls->p.directory, call->domain, str_from(call->caller.trunk), &trunk) == DIR_FOUND)
 		t->rules = told_rules(trunk);
 	identity_of_trunk(&t->who, m, t->rules.is_trusted);
+	rewrite_trunk_number(call, call->caller.trunk, REWRITE_IN, REWRITE_CALLER, t->who.number, sizeof(t->who.number));
 	call->diverted = diversion_take(&call->diversions, m);
 	str_put(call->caller.number, sizeof(call->caller.number), t->who.number);
 	str_put(call->caller.display_name, sizeof(call->caller.display_name), t->who.name);
@@ -266,11 +268,19 @@ static void show_account(const struct leg *viewer, const char *number, bool is_b
 		str_put(out->number, sizeof(out->number), outside_number(viewer, ext));
 }
 
-void told_of(const struct leg *of, const struct leg *viewer, struct identity *out)
+/* As our house knows them, so far. */
+static void known_of(const struct leg *of, const struct leg *viewer, struct identity *out)
 {
 	*out = of->told.who;
 	if (!of->is_outside)
 		show_account(viewer, of->peer, of->told.is_extension, out);
+}
+
+void told_of(const struct leg *of, const struct leg *viewer, struct identity *out)
+{
+	known_of(of, viewer, out);
+	if (viewer->is_outside)
+		rewrite_by_trunk(viewer->call, viewer->peer, REWRITE_OUT, REWRITE_CALLER, out->number, sizeof(out->number));
 }
 
 bool told_referrer(const struct leg *viewer, const char *account, struct identity *who)
@@ -310,6 +320,7 @@ static void learn_who(struct leg *leg, const struct sip_msg *m)
 	struct identity *who = &leg->told.who, id;
 
 	if (has_named(leg, m, &id)) {
+		rewrite_by_trunk(leg->call, leg->peer, REWRITE_IN, REWRITE_CALLER, id.number, sizeof(id.number));
 		if (remains_hidden(who, m, &id))
 			id.privacy |= who->privacy;
 		*who = id;
@@ -384,7 +395,9 @@ void told_print_invite(struct leg *leg, struct out *o, const char *host, const c
 	struct pass_side side = side_of(leg);
 	struct identity caller;
 
-	told_of(leg->call->caller_leg, leg, &caller);
+	known_of(leg->call->caller_leg, leg, &caller);
+	if (leg->is_outside)
+		rewrite_trunk_number(leg->call, leg->peer, REWRITE_OUT, REWRITE_CALLER, caller.number, sizeof(caller.number));
 	connected_told(leg, &caller);
 	identity_print(o, &caller, host, &leg->told.rules, IDENTITY_CALLING);
 	diversion_print(o, diverted, &p);

@@ -296,11 +296,14 @@ static void copy_clear(struct copy *copy)
 /* Lists of numbers are kept as contexts, whose names no context can have. A change of such a table is one of the entry of its list. */
 static const struct { const char *table, *list; } lists[] = {
 	{ "inbound_number", PLAN_INBOUND "/" }, { "emergency_number", PLAN_EMERGENCY "/" }, { "blocked_caller", PLAN_BLOCKED "/" },
+	{ "trunk_rewrite", PLAN_TRUNK_REWRITE "/" }, { "route_rewrite", PLAN_ROUTE_REWRITE "/" },
 };
 
-#define LIST(table, list, pattern, context, value)                                                                         \
-	"UNION ALL SELECT 'r', domain || '/" list "', " context ", " pattern ", '[]', " value ", NULL FROM pbx." table      \
-	" WHERE ($2::text[] IS NULL OR domain || '/" list "/' || " pattern " = ANY($2)) "
+#define LIST(table, list, pattern, context, value) LISTS(table, "domain || '/" list "'", pattern, context, value)
+/* One table with many lists. */
+#define LISTS(table, list, pattern, context, value)                                                                        \
+	"UNION ALL SELECT 'r', " list ", " context ", " pattern ", '[]', " value ", NULL FROM pbx." table                   \
+	" WHERE ($2::text[] IS NULL OR " list " || '/' || " pattern " = ANY($2)) "
 
 /* Contexts and lists. $1 the contexts wanted; those of lists are wanted by $2; NULL: all. */
 #define CONTEXTS_AND_LISTS                                                                                                 \
@@ -310,7 +313,9 @@ static const struct { const char *table, *list; } lists[] = {
 	"FROM pbx.context AS c WHERE ($1::text[] IS NULL OR c.domain || '/' || c.context = ANY($1)) "                      \
 	LIST("inbound_number", PLAN_INBOUND, "number", "coalesce(context, '')", "target")                                  \
 	LIST("emergency_number", PLAN_EMERGENCY, "number", "context", "name")                                              \
-	LIST("blocked_caller", PLAN_BLOCKED, "pattern", "''", "status::text")
+	LIST("blocked_caller", PLAN_BLOCKED, "pattern", "''", "status::text")                                              \
+	LISTS("trunk_rewrite", "concat_ws('/', domain, '" PLAN_TRUNK_REWRITE "', trunk, direction, party)", "pattern", "''", "result") \
+	LISTS("route_rewrite", "concat_ws('/', domain, '" PLAN_ROUTE_REWRITE "', context, route, party)", "pattern", "''", "result")
 
 /* Steps as JSON, put together as text: it takes half as long as jsonb_agg(). Arguments that are no texts in JSON become some. */
 #define ROUTE_COLUMNS                                                                                                      \

@@ -34,6 +34,8 @@ bool plan_match_prefix(struct plan *p, const char *domain, const char *context, 
 #define PLAN_INBOUND   "#inbound"   /* value: the target; context "": the default one */
 #define PLAN_EMERGENCY "#emergency" /* value: a name */
 #define PLAN_BLOCKED   "#blocked"   /* value: the status for the caller */
+#define PLAN_TRUNK_REWRITE "#trunk" /* "#trunk/NAME/out/called", each a list; value: what a number becomes */
+#define PLAN_ROUTE_REWRITE "#route" /* "#route/CONTEXT/PATTERN/caller" */
 const struct route *plan_list_find(const struct plan *p, const char *domain, const char *list, struct str number);
 const char *route_value(const struct route *r);
 void route_release(struct route *r);

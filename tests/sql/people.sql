@@ -1,6 +1,6 @@
 -- Extensions, passwords, PINs, forwards, mailboxes.
 BEGIN;
-SELECT plan(48);
+SELECT plan(55);
 
 SELECT t.refused($$ INSERT INTO pbx.extension (domain, number, context) VALUES ('office', '2001', 'nowhere') $$, '%context_exists%', 'a context exists');
 SELECT t.refused($$ INSERT INTO pbx.extension (domain, number) VALUES ('nowhere', '2001') $$, '%foreign key%', 'a domain exists');
@@ -58,7 +58,23 @@ SELECT t.refused($$ INSERT INTO pbx.forward VALUES ('office', '1001', 'busy', '7
 	'forward office/1001/busy: no route of context lobby matches 700', 'also when its context changes');
 SELECT t.refused($$ INSERT INTO pbx.forward VALUES ('office', '1001', 'always', '1002'), ('office', '1002', 'always', '1003'), ('office', '1003', 'always', '1001') $$,
 	'forward office/100%/always: calls would go in a circle%', 'no circle of forwards');
-SELECT t.accepted($$ INSERT INTO pbx.forward VALUES ('office', '1001', 'always', '1002'), ('office', '1002', 'busy', '1001'), ('office', '1003', 'always', '**1003') $$, 'forwards');
+SELECT t.refused($$ INSERT INTO pbx.forward VALUES ('office', '1001', 'always', '1002'), ('office', '1002', 'busy', '1001') $$,
+	'forward office/1001/always: calls would go in a circle from 1001 over 1002 back to it: 1001 (always) to 1002, 1002 (busy) to 1001', 'nor over one who is busy');
+SELECT t.refused($$ INSERT INTO pbx.forward VALUES ('office', '1001', 'busy', '1002'), ('office', '1002', 'no_answer', '1003'), ('office', '1003', 'unavailable', '1001') $$,
+	'forward office/1001/busy: calls would go in a circle from 1001 over 1002 back to it: 1001 (busy) to 1002, 1002 (no_answer) to 1003, 1003 (unavailable) to 1001', 'of any reasons');
+SELECT t.refused($$ INSERT INTO pbx.forward VALUES ('office', '1001', 'busy', '1002'); INSERT INTO pbx.forward VALUES ('office', '1002', 'busy', '777');
+	INSERT INTO pbx.route (domain, context, pattern) VALUES ('office', 'office', '777'); INSERT INTO pbx.step VALUES ('office', 'office', '777', 1, 'dial', '{"number": "1005&1001"}') $$,
+	'forward office/1001/busy: calls would go in a circle from 1001 over 1002 back to it: 1001 (busy) to 1002, 1002 (busy) to 777', 'nor over a route');
+SELECT t.refused($$ INSERT INTO pbx.forward VALUES ('office', '1001', 'busy', '1002', false), ('office', '1002', 'busy', '1001', true); UPDATE pbx.forward SET enabled = true $$,
+	'forward office/100_/busy: calls would go in a circle%', 'nor when one comes into force');
+SELECT t.accepted($$ INSERT INTO pbx.forward VALUES ('office', '1001', 'busy', '1002', false), ('office', '1002', 'busy', '1001', true) $$, 'one that isn''t in force closes none');
+DELETE FROM pbx.forward;
+SELECT t.accepted($$ INSERT INTO pbx.forward VALUES ('office', '1001', 'busy', '1002'), ('office', '1002', 'always', '1003'), ('office', '1002', 'busy', '1001') $$,
+	'nor one that never comes to be, behind one for all calls');
+DELETE FROM pbx.forward;
+SELECT t.accepted($$ INSERT INTO pbx.forward VALUES ('office', '1001', 'busy', '1003'), ('office', '1002', 'busy', '1003'), ('office', '1003', 'busy', '1004') $$, 'two may lead to a third');
+DELETE FROM pbx.forward;
+SELECT t.accepted($$ INSERT INTO pbx.forward VALUES ('office', '1001', 'always', '1002'), ('office', '1002', 'busy', '1004'), ('office', '1003', 'always', '**1003') $$, 'forwards');
 
 SELECT * FROM finish();
 ROLLBACK;
