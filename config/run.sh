@@ -251,7 +251,7 @@ admin() {
 		conninfo=$("$root/sql/cluster.sh" conninfo "$state")
 	fi
 	# Why a change is refused is one line, without the triggers that found it.
-	PGOPTIONS="${PGOPTIONS:-} -c search_path=pbx,public" psql -v SHOW_CONTEXT=never -d "$conninfo" "$@"
+	PGOPTIONS="${PGOPTIONS:-} -c search_path=pbx,public" psql -v SHOW_CONTEXT=never -P expanded=auto -d "$conninfo" "$@"
 }
 
 case ${1:-run} in

@@ -453,7 +453,7 @@ static int make_rest(struct pbx *p)
 		err = commands_new(&p->commands, &(struct commands_params){
 			.db = p->db, .timers = p->timers, .rng = &p->rng, .log = &p->log, .node = p->config.node });
 	if (!err)
-		control_begin(p->calls, p->commands);
+		err = control_begin(p->calls, p->commands);
 	if (!err)
 		err = presence_new(&p->presence, &(struct presence_params){
 			.ua = p->ua, .directory = p->directory, .db = p->db, .outbox = p->outbox, .auth = &p->auth, .calls = p->calls,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "call/room.h"
 #include "call/say.h"
 
 struct announcement {
@@ -28,12 +29,21 @@ void announce_ended(struct leg *leg, bool is_played)
 	}
 	if (leg->partner && !leg->partner->announcement)
 		leg_update_bridge(leg);
+	else if (leg->call->room && leg == leg->call->caller_leg)
+		room_hear(leg->call);
 }
 
 static void play(struct leg *leg, struct announcement *a, const struct play_params *p)
 {
 	leg->announcement = a;
 	leg->announce_id = stream_play(leg->stream, p);
+}
+
+/* What else is played to him, by the conference, goes first. */
+static bool may_hear_in_room(const struct leg *leg)
+{
+	return leg->call->room && leg == leg->call->caller_leg && leg->state == LEG_ANSWERED && leg->stream && !leg->announcement &&
+	       !leg->call->is_playing;
 }
 
 static bool may_hear(const struct leg *leg)
@@ -49,7 +59,7 @@ int announce(struct call *call, struct leg *leg, const char *phrases, struct com
 	struct play_params p = { 0 };
 	struct say *s;
 
-	if (!may_hear(first))
+	if (!may_hear(first) && !(leg && may_hear_in_room(leg)))
 		return -EINVAL;
 	s = app_say_new(call);
 	a = calloc(1, sizeof(*a));
@@ -67,7 +77,10 @@ int announce(struct call *call, struct leg *leg, const char *phrases, struct com
 		return -ENOENT;
 	}
 	*a = (struct announcement){ .command = command, .nleft = leg ? 1 : 2 };
-	stream_unbridge(first->stream);
+	if (first->partner)
+		stream_unbridge(first->stream);
+	else
+		room_disturbed(call);
 	play(first, a, &p);
 	if (!leg)
 		play(first->partner, a, &p);

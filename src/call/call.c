@@ -366,6 +366,7 @@ void calls_close(struct calls *cs, void (*done)(void *arg), void *arg)
 	struct call *call, *next;
 
 	cs->is_closing = true;
+	control_stop(cs);
 	record_keep_stop(cs);
 	cs->on_closed = done;
 	cs->on_closed_arg = arg;

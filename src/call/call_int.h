@@ -57,7 +57,7 @@ struct calls {
 	struct usage *usages;
 	bool is_closing;
 	bool is_draining;         /* no new calls */
-	struct command *drain;    /* to be told when the last has ended; NULL: none */
+	struct drain *drain;      /* control.c: the last command that said so; NULL: there was none */
 	void (*on_closed)(void *arg);
 	void *on_closed_arg;
 	void (*on_line)(const struct call_line *line, void *arg); /* NULL: nobody watches */

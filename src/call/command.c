@@ -24,7 +24,7 @@ struct command {
 	struct command *next;
 	struct commands *commands;
 	int64_t id;
-	char name[32], domain[64], call[37];
+	char name[32], by[64], domain[64], call[37];
 	unsigned leg;
 	json_t *args;
 	bool is_over, is_sent;    /* its end is being written */
@@ -33,6 +33,7 @@ struct command {
 };
 
 struct executor {
+	struct executor *next;
 	const char *name;
 	void (*fn)(struct command *c, void *arg);
 	void *arg;
@@ -40,8 +41,7 @@ struct executor {
 
 struct commands {
 	struct commands_params p;
-	struct executor executors[COMMANDS_MAX];
-	unsigned nexecutors;
+	struct executor *executors;
 	struct command *list;     /* under way, or over and not written yet; in the order of ids */
 	char run[37];
 	struct timer timer;
@@ -52,6 +52,8 @@ struct commands {
 
 /* ---- what it says ---- */
 
+const char *command_name(const struct command *c) { return c->name; }
+const char *command_by(const struct command *c) { return c->by; }
 const char *command_domain(const struct command *c) { return c->domain; }
 const char *command_call(const struct command *c) { return c->call; }
 unsigned command_leg(const struct command *c) { return c->leg; }
@@ -150,7 +152,7 @@ void command_fail(struct command *c, const char *cause, const char *outcome, ...
 
 /* ---- taking them ---- */
 
-static const char take_sql[] = "SELECT id, command, domain, call, leg, args FROM pbx.command_take($1, $2, $3)";
+static const char take_sql[] = "SELECT id, command, domain, call, leg, args, asked_by FROM pbx.command_take($1, $2, $3)";
 
 /* NULL without memory; c without args when they make no sense. */
 static struct command *read_row(struct commands *cs, const struct db_rows *r, int row)
@@ -166,6 +168,7 @@ static struct command *read_row(struct commands *cs, const struct db_rows *r, in
 	str_copy(db_rows_get(r, row, 1), c->name, sizeof(c->name));
 	str_copy(db_rows_get(r, row, 2), c->domain, sizeof(c->domain));
 	str_copy(db_rows_get(r, row, 3), c->call, sizeof(c->call));
+	str_copy(db_rows_get(r, row, 6), c->by, sizeof(c->by));
 	if (leg.n && str_to_u32(leg, INT32_MAX, &n) == 0)
 		c->leg = n;
 	c->args = json_loadb(args.p, args.n, 0, NULL);
@@ -175,11 +178,12 @@ static struct command *read_row(struct commands *cs, const struct db_rows *r, in
 static void carry_out(struct command *c)
 {
 	struct commands *cs = c->commands;
+	const struct executor *e;
 
 	log_debug(cs->p.log, "id=%lld %s taken", (long long)c->id, c->name);
-	for (unsigned i = 0; i < cs->nexecutors; i++)
-		if (!strcmp(cs->executors[i].name, c->name)) {
-			cs->executors[i].fn(c, cs->executors[i].arg);
+	LL_FOREACH(cs->executors, e)
+		if (!strcmp(e->name, c->name)) {
+			e->fn(c, e->arg);
 			return;
 		}
 	command_fail(c, "impossible", "this server doesn't know it");
@@ -288,10 +292,15 @@ int commands_new(struct commands **out, const struct commands_params *p)
 	return 0;
 }
 
-void commands_on(struct commands *cs, const char *name, void (*fn)(struct command *c, void *arg), void *arg)
+int commands_on(struct commands *cs, const char *name, void (*fn)(struct command *c, void *arg), void *arg)
 {
-	if (cs->nexecutors < COMMANDS_MAX)
-		cs->executors[cs->nexecutors++] = (struct executor){ name, fn, arg };
+	struct executor *e = malloc(sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	*e = (struct executor){ .name = name, .fn = fn, .arg = arg };
+	LL_PREPEND(cs->executors, e);
+	return 0;
 }
 
 void commands_start(struct commands *cs)
@@ -312,9 +321,13 @@ void commands_stop(struct commands *cs)
 
 void commands_free(struct commands *cs)
 {
+	struct executor *e, *next;
+
 	if (!cs)
 		return;
 	while (cs->list)
 		forget(cs, cs->list);
+	LL_FOREACH_SAFE(cs->executors, e, next)
+		free(e);
 	free(cs);
 }

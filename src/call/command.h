@@ -26,15 +26,16 @@ struct commands_params {
 };
 
 int commands_new(struct commands **out, const struct commands_params *p); /* *p is copied. -ENOMEM */
-/* Who carries commands of this name out. fn says the end of each, at once or later. name: static. At most COMMANDS_MAX names. */
-#define COMMANDS_MAX 24
-void commands_on(struct commands *cs, const char *name, void (*fn)(struct command *c, void *arg), void *arg);
+/* Who carries commands of this name out. fn says the end of each, at once or later. name: static. -ENOMEM */
+int commands_on(struct commands *cs, const char *name, void (*fn)(struct command *c, void *arg), void *arg);
 /* Begins to take them: from now on all that is queued. */
 void commands_start(struct commands *cs);
 void commands_stop(struct commands *cs);
 void commands_free(struct commands *cs); /* NULL allowed */
 
 /* What it says. Texts are valid as long as the command. */
+const char *command_name(const struct command *c);
+const char *command_by(const struct command *c);     /* the role that asked */
 const char *command_domain(const struct command *c); /* "": for whole servers */
 const char *command_call(const struct command *c);   /* "": no call */
 unsigned command_leg(const struct command *c);       /* 0: none in particular */

@@ -2,9 +2,11 @@
 #define LOG_MODULE "control"
 #include "call/control.h"
 
+#include <stdlib.h>
 #include <utlist.h>
 
 #include "call/announce.h"
+#include "call/decision.h"
 #include "call/leg_int.h"
 #include "call/originate.h"
 #include "call/regroup.h"
@@ -13,6 +15,7 @@
 
 #define CLEARING "Q.850;cause=16;text=\"Normal call clearing\""
 #define HANGUP_STATUS 480     /* for a caller whom nobody has answered yet */
+#define DRAIN_AGAIN_MS 500    /* after it couldn't be written */
 #define SECONDS_MAX (7 * 24 * 3600) /* a week is as good as for ever, and is no more than a wait can be in ms */
 
 /* ---- what a command names ---- */
@@ -27,6 +30,35 @@ static struct call *find_call(struct calls *cs, const char *id)
 	return NULL;
 }
 
+static struct leg *find_leg(struct call *call, unsigned id)
+{
+	struct leg *leg = call->legs;
+
+	while (leg && (leg->id != id || !leg_is_live(leg)))
+		leg = leg->next;
+	return leg;
+}
+
+/* Who asked for what, for pbx.why(). Digits may be a PIN, and aren't said. */
+static void note(struct call *call, const struct command *c)
+{
+	static const char *const args[] = { "number", "phrases", "slot" };
+	const struct leg *leg = command_leg(c) ? find_leg(call, command_leg(c)) : NULL;
+	const char *name = command_name(c), *by = command_by(c), *with = NULL;
+	bool is_hangup = !strcmp(name, "hangup");
+
+	for (size_t i = 0; i < ARRAY_LEN(args) && !with; i++)
+		with = command_text(c, args[i]);
+	if (!with)
+		with = strcmp(name, "record") ? "" : command_bool(c, "on") ? "on" : "off";
+	if (!strcmp(name, "transfer") && leg)
+		leg_decided(leg, DECISION_LEG_SENT_BY, by, with, NULL);
+	else if (leg)
+		leg_decided(leg, is_hangup ? DECISION_LEG_HUNG_UP_BY : DECISION_LEG_COMMANDED, by, is_hangup ? "" : name, with, NULL);
+	else
+		decided(call, is_hangup ? DECISION_HUNG_UP_BY : DECISION_COMMANDED, by, is_hangup ? "" : name, with, NULL);
+}
+
 /* The command has failed when there is none. */
 static struct call *call_of(struct calls *cs, struct command *c)
 {
@@ -36,16 +68,17 @@ static struct call *call_of(struct calls *cs, struct command *c)
 		command_fail(c, "gone", "the call has ended");
 		return NULL;
 	}
+	note(call, c);
 	return call;
 }
 
 static struct leg *leg_of(struct call *call, struct command *c)
 {
-	for (struct leg *leg = call->legs; leg; leg = leg->next)
-		if (leg->id == command_leg(c) && leg_is_live(leg))
-			return leg;
-	command_fail(c, "gone", "leg %u has ended", command_leg(c));
-	return NULL;
+	struct leg *leg = find_leg(call, command_leg(c));
+
+	if (!leg)
+		command_fail(c, "gone", "leg %u has ended", command_leg(c));
+	return leg;
 }
 
 static const char *cause_of_error(int err)
@@ -215,9 +248,8 @@ static void bridge(struct command *c, void *arg)
 	if (!leg)
 		return;
 	call = find_call(arg, with ? with : "");
-	for (other = call ? call->legs : NULL; other && other->id != id; other = other->next)
-		;
-	if (!other || !leg_is_live(other)) {
+	other = call ? find_leg(call, id) : NULL;
+	if (!other) {
 		command_fail(c, "gone", "the other one has ended");
 		return;
 	}
@@ -257,7 +289,7 @@ static void play(struct command *c, void *arg)
 
 	if (!call || (command_leg(c) && !leg))
 		return;
-	if (call->room && (!leg || leg == call->caller_leg)) {
+	if (call->room && !leg) {
 		play_to_room(call, phrases ? phrases : "", c);
 		return;
 	}
@@ -310,49 +342,123 @@ static void kick(struct command *c, void *arg)
 
 /* ---- drain ---- */
 
+/* What is so at once is written until the database has it: others read it there, and command_take() leaves this server out by it. */
+struct drain {
+	struct command *command;  /* to be told when it is written, and the last call has ended; NULL: it has been */
+	struct timer timer;       /* to write it again */
+	uint64_t query;           /* 0: none under way */
+	bool is_written;
+};
+
+static void drain_check(struct calls *cs)
+{
+	struct drain *d = cs->drain;
+
+	if (!d->command || !d->is_written || (cs->is_draining && cs->n.live))
+		return;
+	command_done(d->command, cs->is_draining ? "no call is left" : "takes calls");
+	d->command = NULL;
+}
+
 void control_call_gone(struct calls *cs)
 {
-	struct command *c = cs->drain;
+	if (cs->drain)
+		drain_check(cs);
+}
 
-	if (!c || cs->n.live)
+static void on_drain_written(uint64_t id, const struct db_answer *a, void *arg)
+{
+	struct calls *cs = arg;
+	struct drain *d = cs->drain;
+
+	(void)id;
+	d->query = 0;
+	if (a->err == -ECANCELED)
 		return;
-	cs->drain = NULL;
-	command_done(c, "no call is left");
+	if (a->err == -EINVAL) {
+		log_error(cs->p.log, "it can't be written that it %s: %s", cs->is_draining ? "takes no new calls" : "takes calls", a->message);
+		if (d->command)
+			command_fail(d->command, "refused", "%s, but pbx.node doesn't say so: %.*s", cs->is_draining ? "it takes no new calls" : "it takes calls",
+				     (int)strcspn(a->message, "\n"), a->message);
+		d->command = NULL;
+		return;
+	}
+	d->is_written = a->err == 0;
+	if (d->is_written)
+		drain_check(cs);
+	else
+		timer_start(cs->p.timers, &d->timer, DRAIN_AGAIN_MS);
+}
+
+static void drain_write(void *arg)
+{
+	static const char sql[] = "UPDATE pbx.node SET draining = $2 WHERE node = $1";
+	struct calls *cs = arg;
+	struct drain *d = cs->drain;
+
+	d->query = db_query(cs->p.db, sql, 2, (struct db_param[]){ DB_TEXT(cs->p.node), DB_TEXT(cs->is_draining ? "true" : "false") },
+			    on_drain_written, cs);
+	if (!d->query)
+		timer_start(cs->p.timers, &d->timer, DRAIN_AGAIN_MS);
+}
+
+static struct drain *drain_get(struct calls *cs)
+{
+	struct drain *d = cs->drain ? cs->drain : calloc(1, sizeof(*d));
+
+	if (d && !cs->drain) {
+		timer_init(&d->timer, drain_write, cs);
+		cs->drain = d;
+	}
+	return d;
 }
 
 static void drain(struct command *c, void *arg)
 {
-	static const char sql[] = "UPDATE pbx.node SET draining = $2 WHERE node = $1";
 	struct calls *cs = arg;
+	struct drain *d = drain_get(cs);
 
-	if (cs->drain)
-		command_fail(cs->drain, "refused", "another command has taken its place");
-	cs->drain = NULL;
-	cs->is_draining = command_bool(c, "on");
-	db_query(cs->p.db, sql, 2, (struct db_param[]){ DB_TEXT(cs->p.node), DB_TEXT(cs->is_draining ? "true" : "false") }, NULL, NULL);
-	log_info(cs->p.log, cs->is_draining ? "takes no new calls, %u are left" : "takes calls, has %u", cs->n.live);
-	if (!cs->is_draining) {
-		command_done(c, "takes calls");
+	if (!d) {
+		command_fail(c, "congestion", "no memory");
 		return;
 	}
-	cs->drain = c;
-	control_call_gone(cs);
+	if (d->command)
+		command_fail(d->command, "refused", "another command has taken its place");
+	d->command = c;
+	d->is_written = false;
+	cs->is_draining = command_bool(c, "on");
+	log_info(cs->p.log, cs->is_draining ? "takes no new calls, %u are left" : "takes calls, has %u", cs->n.live);
+	timer_stop(cs->p.timers, &d->timer);
+	if (d->query)
+		db_forget(cs->p.db, d->query);
+	drain_write(cs);
 }
 
-void control_begin(struct calls *calls, struct commands *commands)
+/* ---- which there are ---- */
+
+void control_stop(struct calls *cs)
 {
-	commands_on(commands, "hangup", hangup, calls);
-	commands_on(commands, "transfer", transfer, calls);
-	commands_on(commands, "originate", originate, calls);
-	commands_on(commands, "record", record, calls);
-	commands_on(commands, "hold", hold, calls);
-	commands_on(commands, "unhold", unhold, calls);
-	commands_on(commands, "digit", digit, calls);
-	commands_on(commands, "park", park, calls);
-	commands_on(commands, "bridge", bridge, calls);
-	commands_on(commands, "play", play, calls);
-	commands_on(commands, "mute", mute, calls);
-	commands_on(commands, "unmute", unmute, calls);
-	commands_on(commands, "kick", kick, calls);
-	commands_on(commands, "drain", drain, calls);
+	struct drain *d = cs->drain;
+
+	if (!d)
+		return;
+	timer_stop(cs->p.timers, &d->timer);
+	if (d->query)
+		db_forget(cs->p.db, d->query);
+	cs->drain = NULL;
+	free(d);
+}
+
+int control_begin(struct calls *calls, struct commands *commands)
+{
+	static const struct { const char *name; void (*fn)(struct command *c, void *arg); } all[] = {
+		{ "hangup", hangup }, { "transfer", transfer }, { "originate", originate }, { "record", record }, { "hold", hold },
+		{ "unhold", unhold }, { "digit", digit }, { "park", park }, { "bridge", bridge }, { "play", play }, { "mute", mute },
+		{ "unmute", unmute }, { "kick", kick }, { "drain", drain },
+	};
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(all) && err == 0; i++)
+		err = commands_on(commands, all[i].name, all[i].fn, calls);
+	return err;
 }

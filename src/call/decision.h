@@ -38,6 +38,10 @@ enum decision {
 	DECISION_TOLD,          /* the caller: status, reason */
 	DECISION_REWRITE,       /* by whom, number, what it becomes, pattern */
 	DECISION_REWRITE_CALLER, /* the same of the caller's number */
+	/* By commands, of whom first. */
+	DECISION_ORIGINATED,    /* extension, number */
+	DECISION_HUNG_UP_BY,
+	DECISION_COMMANDED,     /* command, with what */
 	/* Of legs: the first is the leg. */
 	DECISION_RING,          /* number, host where it is, trunk */
 	DECISION_CANT_RING,     /* error */
@@ -60,6 +64,10 @@ enum decision {
 	DECISION_TAKES_PLACE,   /* number, leg */
 	DECISION_LEAVES,        /* call it goes on in */
 	DECISION_HANGS_UP,      /* reason */
+	/* By commands, of whom. */
+	DECISION_LEG_HUNG_UP_BY,
+	DECISION_LEG_SENT_BY,   /* number */
+	DECISION_LEG_COMMANDED, /* command, with what */
 	DECISION_COUNT
 };
 const char *decision_name(enum decision kind); /* as in pbx.decision_kind */

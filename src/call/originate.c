@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "call/admission.h"
+#include "call/decision.h"
 #include "base/log.h"
 
 static int identify(struct calls *cs, const struct call_originate *p, struct auth_identity *who)
@@ -76,6 +77,7 @@ int call_originate(struct calls *cs, const struct call_originate *p)
 		return err;
 	}
 	call->command = p->command;
+	decided(call, DECISION_ORIGINATED, command_by(p->command), who.number, call->number, NULL);
 	cs->n.total++;
 	live_call(call);
 	log_info(cs->p.log, "call=%s number=%s is called to be connected to number=%s", call->id, who.number, call->number);

@@ -87,7 +87,7 @@ void room_hear(struct call *call)
 	struct stream *stream = call->caller_leg->stream;
 	struct mix_member wanted;
 
-	if (!m || call->is_hungup || call->is_playing || !stream)
+	if (!m || call->is_hungup || call->is_playing || call->caller_leg->announcement || !stream)
 		return;
 	if (m->nswaps != call->nswaps) { /* another has taken his place */
 		m->nswaps = call->nswaps;

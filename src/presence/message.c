@@ -536,10 +536,8 @@ int messages_new(struct messages **out, const struct messages_params *p)
 	ms->p = *p;
 	sip_ua_handle(p->ua, SIP_MESSAGE, on_message, ms);
 	message_store_start(ms);
-	if (p->commands)
-		commands_on(p->commands, "message", message_command, ms);
 	*out = ms;
-	return 0;
+	return p->commands ? commands_on(p->commands, "message", message_command, ms) : 0;
 }
 
 void messages_stop(struct messages *ms)

@@ -230,6 +230,56 @@ def test_transfer_that_fails_leaves_them_talking(office, three):
     pick(here, 200)
 
 
+# ---- what why() says of them ----
+
+def why_of(office, call):
+    return "\n".join(says for says, in office.sql("SELECT says FROM pbx.why(%s)", call))
+
+
+def test_why_tells_who_commanded_what(office, two, cdrs):
+    """By the role that asked. Digits aren't told: they may be a PIN."""
+    (role,), = office.sql("SELECT session_user::text")
+    id = ask(office, "pbx.originate('office', '1001', '91002')")
+    at_a = rings(two[0])
+    answers(at_a)
+    at_b = rings(two[1])
+    answers(at_b)
+    over(office, id)
+    call = seen(office)
+    wait(office, f"pbx.digit('{call}', 3, '4711')")
+    wait(office, f"pbx.record('{call}', false)")
+    office.wait_sql("SELECT EXISTS (SELECT FROM pbx.why(%s) WHERE says ~ 'record')", call)
+    assert why_of(office, call).endswith("The call is still in progress.")
+    wait(office, f"pbx.hangup('{call}', 3)")
+    take_bye(at_b)
+    take_bye(at_a)
+    cdrs.next()
+    text = office.wait_sql("SELECT string_agg(says, E'\\n') FROM pbx.why(%s) HAVING bool_or(says ~ '^Over')", call)[0][0]
+    assert text.startswith(f"This call is made by a command of {role}: 1001 is called first, then 91002.\n")
+    for sentence in (f"A command of {role} for 1002 (leg 3): digit.", f"A command of {role}: record, off.", f"A command of {role} hangs up 1002 (leg 3)."):
+        assert sentence in text, text
+    assert "4711" not in text
+
+
+def test_why_tells_by_whose_command_a_call_was_transferred(office, three, cdrs):
+    (role,), = office.sql("SELECT session_user::text")
+    here, there = talk(*three[:2])
+    call = seen(office)
+    id = ask(office, f"pbx.transfer('{call}', 1, '91003')")
+    at_c = rings(three[2])
+    answers(at_c)
+    take_bye(there)
+    over(office, id)
+    wait(office, f"pbx.hangup('{seen(office, '91003')}')")
+    for d in (here, at_c):
+        take_bye(d)
+    for _ in range(2):
+        cdrs.next()
+    assert f"A command of {role} transfers 1001 (leg 1) to 91003." in why_of(office, call)
+    (second,), = office.sql("SELECT call::text FROM pbx.cdr WHERE dialled = '91003' ORDER BY started DESC LIMIT 1")
+    assert f"A command of {role} hangs up the call." in why_of(office, second)
+
+
 # ---- record ----
 
 def test_record_begins_and_ends(office, two):
@@ -396,6 +446,30 @@ def test_conference_members_are_muted_heard_again_and_sent_out(quiet_office, roo
     a.hang_up()
 
 
+def test_play_to_a_leg_in_a_conference_is_for_that_one_alone(quiet_office, room):
+    """He hears it in place of the others, who don't, and then he is among them again."""
+    a, b, c = (room.dial(user).talk() for user in HZ)
+    a.wait_hears("1002", "1003")
+    c.wait_hears("1001", "1002")
+    call = room.office.sql("SELECT call::text FROM pbx.conference_member WHERE caller = '1002'")[0][0]
+    room.office.wait_sql("SELECT true FROM pbx.leg WHERE call = %s AND state = 'answered'", call)
+    assert wait(room.office, f"pbx.play('{call}', 'beep', 1)") == "played"
+    b.wait_hears("1001", "1003")
+    id = ask(room.office, f"pbx.play('{call}', 'vm-intro', 1)")
+    b.wait_hears()                                      # none of the others, but something
+    a.wait_hears("1003")                                # whom he isn't heard by meanwhile, and who hear each other
+    c.wait_hears("1001")
+    assert room.office.sql("SELECT state FROM pbx.command WHERE id = %s", id) == [("taken",)]
+    wait(room.office, f"pbx.play('{call}', 'beep', 1)", "failed", "impossible")     # one at a time
+    b.press("*1")                                       # which his own menu tells him of, in its place
+    over(room.office, id, "failed", "impossible")
+    b.press("*1")
+    b.wait_hears("1001", "1003")
+    a.wait_hears("1002", "1003")
+    for member in (a, b, c):
+        member.hang_up()
+
+
 def test_only_who_is_in_a_conference_is_muted(office, two):
     here, there = talk(*two)
     wait(office, f"pbx.mute('{seen(office)}')", "failed", "impossible")
@@ -459,6 +533,31 @@ def test_server_that_is_drained_takes_no_new_calls_and_says_when_the_last_has_en
         again = b.invite("600")
         again.ack(pick(again, 200))
         bye(again)
+
+
+NO_DRAINING = """
+CREATE FUNCTION pg_temp_no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$;
+CREATE TRIGGER no BEFORE UPDATE OF draining ON pbx.node FOR EACH ROW EXECUTE FUNCTION pg_temp_no();
+"""
+
+
+def test_drain_that_can_not_be_written_is_no_success(own_office):
+    """The server takes no calls, but no other one reads that in pbx.node."""
+    own_office.sql(NO_DRAINING)
+    assert wait(own_office, "pbx.drain('test')", "failed", "refused").endswith("but pbx.node doesn't say so: ERROR:  not today")
+    own_office.sql("DROP TRIGGER no ON pbx.node")
+    wait(own_office, "pbx.drain('test')")
+    own_office.wait_sql("SELECT draining FROM pbx.node")
+
+
+def test_drain_is_written_again_when_the_connection_was_lost(own_office):
+    barrier = Barrier(own_office, table="node", when="NEW.draining")
+    id = ask(own_office, "pbx.drain('test')")
+    barrier.reached()
+    assert own_office.sql("SELECT state FROM pbx.command WHERE id = %s", id) == [("taken",)]    # though there is no call
+    barrier.give_up()
+    assert over(own_office, id) == "no call is left"
+    assert own_office.sql("SELECT draining FROM pbx.node") == [(True,)]
 
 
 # ---- how they are given, and waited for ----
@@ -594,16 +693,16 @@ BEGIN
     PERFORM pg_advisory_xact_lock(4711);
     RETURN NEW;
 END $$;
-CREATE TRIGGER slow BEFORE UPDATE ON pbx.command FOR EACH ROW WHEN (NEW.state {is_state}) EXECUTE FUNCTION pg_temp_slow();
+CREATE TRIGGER slow BEFORE UPDATE ON pbx.{table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION pg_temp_slow();
 """
 
 
 class Barrier:
-    """Holds the server's statements that bring a command to a state, before they commit."""
+    """Holds the server's statements that bring a command to a state, or another row, before they commit."""
 
-    def __init__(self, office, is_state):
-        self.office = office
-        office.sql(SLOW_STEP.format(is_state=is_state))
+    def __init__(self, office, is_state=None, table="command", when=None):
+        self.office, self.table = office, table
+        office.sql(SLOW_STEP.format(table=table, when=when or f"NEW.state {is_state}"))
         self.holder = psycopg2.connect(office.conninfo)
         self.holder.cursor().execute("SELECT pg_advisory_lock(4711)")
 
@@ -618,7 +717,7 @@ class Barrier:
     def open(self):
         self.holder.close()
         self.office.wait_sql("SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'")
-        self.office.sql("DROP TRIGGER slow ON pbx.command")
+        self.office.sql(f"DROP TRIGGER slow ON pbx.{self.table}")
 
 
 def test_server_that_dies_before_it_has_taken_a_command_leaves_it_to_the_next(own_office, phone):

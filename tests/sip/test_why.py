@@ -515,7 +515,7 @@ def test_call_in_progress(office, house, cdrs, why):
         rows = office.sql("SELECT w.says FROM pbx.call AS c, pbx.why(c.call) AS w WHERE c.caller = '1001' AND c.dialled = '91003'")
         return "\n".join(row[0] for row in rows)
     wait_until(lambda: "rings" in now())
-    has(now(), "Call from 1001", r"91003 takes the route", r"1003 \(leg 2\) rings", "It goes on")
+    has(now(), "Call from 1001", r"91003 takes the route", r"1003 \(leg 2\) rings", "The call is still in progress")
     there.answer()
     here.ack(here.expect(200))
     wait_until(lambda: "talks with" in now())

@@ -44,7 +44,15 @@ SELECT throws_like(format('SELECT pbx.message(%L, %L, %L, %L)', d, f, n, t), say
 	('office', 'a b', '1002', 'x', '''a b'' is no number%'), ('office', '1001', '1002', '', 'a text has %'), ('office', '1001', '1002', repeat('x', 8193), 'a text has %')) AS v(d, f, n, t, says);
 SELECT throws_like($$ SELECT pbx.drain('gone') $$, 'no server gone runs', 'a server that doesn''t run');
 SELECT throws_like($$ SELECT pbx.unban('192.0.2.77') $$, '192.0.2.77/32 isn''t banned', 'who isn''t banned');
+SELECT throws_like(format($$ SELECT pbx.originate('office', '1001', '1002', ring_s => %s) $$, s), 'ring_s is no time: ' || s, s || ' s is no time to ring')
+	FROM unnest('{-1,8640001,2147483647}'::integer[]) AS s;
+SELECT throws_like(format($$ SELECT pbx.park(pg_temp.call(1), 1, timeout_s => %s) $$, s), 'timeout_s is no time: ' || s, s || ' s is no time to wait')
+	FROM unnest('{-1,8640001,2147483647}'::integer[]) AS s;
+SELECT throws_like(format($$ INSERT INTO pbx.command (domain, command, args) VALUES ('office', 'originate', '{"extension": "1001", "number": "1002", "context": "office",
+	"ring_s": %s}') $$, s), 'ring_s is no time: %', s || ' isn''t either') FROM unnest('{1.5,"\"x\"",true,"[1]",1e30}'::text[]) AS s;
 SELECT is(count(*), 0::bigint, 'of all that nothing is left') FROM pbx.command;
+SELECT lives_ok(format($$ SELECT pbx.park(pg_temp.call(1), 1, timeout_s => %s) $$, s), s || ' s is one') FROM unnest('{0,8640000}'::integer[]) AS s;
+DELETE FROM pbx.command;
 
 -- what the database does itself
 SELECT pbx.ban('192.0.2.77', '1 hour', 'noise') AS banned \gset
@@ -83,7 +91,7 @@ SELECT is_empty($$ SELECT command FROM pbx.command_take('b', pg_temp.call(2), '{
 UPDATE pbx.node SET draining = false WHERE node = 'b';
 
 -- taken
-SELECT results_eq($$ SELECT command FROM pbx.command_take('b', pg_temp.call(2), '{}') $$, $$ VALUES ('originate') $$,
+SELECT results_eq($$ SELECT command, asked_by COLLATE "C" FROM pbx.command_take('b', pg_temp.call(2), '{}') $$, $$ VALUES ('originate', session_user::text COLLATE "C") $$,
 	'any server takes what is for any, but not what is another''s');
 SELECT lives_ok(format($$ SELECT pbx.hangup(%L) $$, call), 'it can be hung up before it is seen') FROM pbx.command WHERE id = :made;
 SELECT results_eq($$ SELECT command, call FROM pbx.command_take('a', pg_temp.call(1), '{}') $$, $$ VALUES ('hangup', pg_temp.call(1)) $$,

@@ -60,7 +60,7 @@ SELECT lives_ok($$ SELECT pbx.live_write('n1', false, format('[{"call": "%s", "d
 	"started_ms": 1700000000000, "decisions": [[0, "caller", "1001", "1002", "udp 192.0.2.1:5060", "password"], [5, "cant_ring", 2, "1002", "no way"]]}]', pg_temp.id(4))::jsonb,
 	'[]', '{}', '{}') $$, 'a call goes on');
 SELECT results_eq($$ SELECT * FROM pg_temp.says(4) $$, ARRAY['Call from 1001 at udp 192.0.2.1:5060 to 1002, known by its password.',
-	'1002 (leg 2) can''t be called: no way.', 'It goes on.'], 'and is told so far');
+	'1002 (leg 2) can''t be called: no way.', 'The call is still in progress.'], 'and is told so far');
 SELECT alike((SELECT string_agg(s, '') FROM pg_temp.says(5) AS s), 'There is no such call%', 'one that isn''t there is not made up');
 
 -- kept
