@@ -97,21 +97,23 @@ static struct transport_tls tls_of(const struct listeners *ls, const struct row 
 	return tls;
 }
 
-static int listen_on(struct listeners *ls, const struct row *r, uint64_t *id, char why[TLS_WHY_MAX])
+/* is_there: what has come to its sockets is taken by them. */
+static int listen_on(struct listeners *ls, const struct row *r, bool is_there, uint64_t *id, char why[TLS_WHY_MAX])
 {
 	struct transport_tls tls = tls_of(ls, r);
+	struct transport_listen p;
 	enum sip_proto proto;
 
 	tls.why = why;
-
 	if (sip_proto_parse(&proto, str_from(r->v[TRANSPORT])) != 0)
 		return -EINVAL;
 	if ((proto == SIP_TLS || proto == SIP_WSS) && (!tls.cert || !*tls.cert))
 		return -ENOENT;
-	return transport_listen_as(ls->p.transport, &(struct transport_listen){
+	p = (struct transport_listen){
 		.addr = r->v[ADDRESS], .port = port_of(r->v[PORT]), .protos = SIP_PROTO_BIT(proto), .tls = &tls,
 		.origins = r->is_null[ORIGINS] ? NULL : r->v[ORIGINS], .external = r->is_null[EXTERNAL] ? NULL : r->v[EXTERNAL],
-		.external_port = port_of(r->v[EXTERNAL_PORT]), .local_networks = r->v[NETWORKS], .is_extra = true }, id);
+		.external_port = port_of(r->v[EXTERNAL_PORT]), .local_networks = r->v[NETWORKS], .is_extra = true };
+	return is_there ? transport_relisten(ls->p.transport, *id, &p) : transport_listen_as(ls->p.transport, &p, id);
 }
 
 /* ---- what is, and what shall be ---- */
@@ -142,31 +144,36 @@ static void told(struct listeners *ls, struct socket *s, int err, const char *wh
 	}
 }
 
-/* Its own socket is in the way of the new one; whatever else is wrong with the row is found before that, and the old one stays. */
+/* One for WSS can't be changed: it is made anew, when all else that may be wrong with the row was found by trying; then its own socket is in
+ * the way. */
+static int listen_anew(struct listeners *ls, struct socket *s, const struct row *r, char why[TLS_WHY_MAX])
+{
+	uint64_t id = 0;
+	int err = listen_on(ls, r, false, &id, why);
+
+	if (err && err != -EADDRINUSE)
+		return err; /* the old one stays */
+	transport_unlisten(ls->p.transport, s->id);
+	if (err) {
+		id = s->id;
+		err = listen_on(ls, r, false, &id, why);
+	}
+	s->id = err ? 0 : id;
+	return err;
+}
+
 static void open_socket(struct listeners *ls, struct socket *s, const struct row *r)
 {
 	char why[TLS_WHY_MAX] = "";
-	uint64_t id = s->id;
+	bool is_there = s->id != 0;
 	int err;
 
 	s->row = *r;
-	if (id) {
-		uint64_t other = 0;
-
-		err = listen_on(ls, r, &other, why);
-		if (err != -EADDRINUSE) {
-			if (!err)
-				transport_unlisten(ls->p.transport, id); /* of a wildcard and another the kernel lets both be */
-			s->id = err ? id : other;
-			told(ls, s, err, why);
-			return;
-		}
-		transport_unlisten(ls->p.transport, id);
-	}
-	err = listen_on(ls, r, &id, why);
-	s->id = err ? 0 : id;
+	err = listen_on(ls, r, is_there, &s->id, why);
+	if (err == -ENOTSUP && is_there)
+		err = listen_anew(ls, s, r, why);
 	if (!err)
-		log_socket(ls, s, "listening");
+		log_socket(ls, s, is_there ? "changed" : "listening");
 	told(ls, s, err, why);
 }
 

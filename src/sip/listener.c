@@ -101,9 +101,10 @@ static int take_certificate(struct listener *l, const struct transport_tls *p)
 		.needs_client = p->needs_client, .more = p->more, .nmore = p->nmore });
 }
 
-static int listener_open(struct transport *t, const struct transport_listen *p, struct listener **out)
+/* All of it but its sockets; freed by the caller also when it fails. */
+static int listener_prepare(struct transport *t, const struct transport_listen *p, struct listener **out)
 {
-	struct listener *l = calloc(1, sizeof(*l));
+	struct listener *l = *out = calloc(1, sizeof(*l));
 	int err;
 
 	if (!l)
@@ -120,6 +121,16 @@ static int listener_open(struct transport *t, const struct transport_listen *p, 
 		err = l->origins ? 0 : -ENOMEM;
 	}
 	l->is_wildcard = !err && is_wildcard(&l->addr);
+	return err;
+}
+
+static int listener_open(struct transport *t, const struct transport_listen *p, struct listener **out)
+{
+	struct listener *l;
+	int err = listener_prepare(t, p, &l);
+
+	if (!l)
+		return err;
 	if (!err)
 		err = listener_start(l);
 	l->is_listening = !err;
@@ -175,6 +186,11 @@ static int take_client(struct transport *t, const struct transport_tls *p)
 	return 0;
 }
 
+static bool is_to_call_with(const struct transport *t, const struct transport_listen *p)
+{
+	return p->protos == SIP_PROTO_BIT(SIP_TLS) && !(p->is_extra && t->tls_client);
+}
+
 int transport_listen_as(struct transport *t, const struct transport_listen *p, uint64_t *id)
 {
 	/* The port the kernel picks for UDP may be taken for TCP: then another one. */
@@ -189,7 +205,7 @@ int transport_listen_as(struct transport *t, const struct transport_listen *p, u
 	do
 		err = listener_open(t, p, &l);
 	while (err == UV_EADDRINUSE && --tries);
-	if (!err && p->protos == SIP_PROTO_BIT(SIP_TLS) && !(p->is_extra && t->tls_client)) {
+	if (!err && is_to_call_with(t, p)) {
 		err = take_client(t, p->tls);
 		if (err)
 			listener_drop(l);
@@ -208,13 +224,51 @@ int transport_listen_on(struct transport *t, const struct transport_listen *p)
 	return transport_listen_as(t, p, &id);
 }
 
-void transport_unlisten(struct transport *t, uint64_t id)
+static struct listener **place_of(struct transport *t, uint64_t id)
 {
-	struct listener **at = &t->listeners, *l;
+	struct listener **at = &t->listeners;
 
 	while (*at && (*at)->id != id)
 		at = &(*at)->next;
-	l = *at;
+	return at;
+}
+
+/* from: prepared, and freed. */
+static void take_over(struct listener *l, struct listener *from)
+{
+	tls_context_free(l->tls);
+	free(l->origins);
+	free(l->networks);
+	l->tls = from->tls;
+	l->origins = from->origins;
+	l->networks = from->networks;
+	l->external = from->external;
+	free(from);
+}
+
+int transport_relisten(struct transport *t, uint64_t id, const struct transport_listen *p)
+{
+	struct listener *l = *place_of(t, id), *other;
+	int err;
+
+	if (!l)
+		return -ENOENT;
+	if (has_proto(l, SIP_WSS))
+		return -ENOTSUP;
+	err = listener_prepare(t, p, &other);
+	if (!err && is_to_call_with(t, p))
+		err = take_client(t, p->tls);
+	if (!err)
+		take_over(l, other);
+	else if (other)
+		listener_free(other);
+	return err;
+}
+
+void transport_unlisten(struct transport *t, uint64_t id)
+{
+	struct listener **at = place_of(t, id), *l = *at;
+
 	if (!l || t->is_closing)
 		return;
 	batch_flush(t->batch);

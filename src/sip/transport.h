@@ -122,6 +122,9 @@ int transport_listen_on(struct transport *t, const struct transport_listen *p);
 /* The same, and as it was when it fails; *id (in): 0, or that of one that was removed, whose place it takes: what has its flow goes on by this one; (out) its own. -ENOSPC:
  * there have been too many. */
 int transport_listen_as(struct transport *t, const struct transport_listen *p, uint64_t *id);
+/* Listens as p says from now on, on the sockets it has (p's address, port and protocols are those it was made with): nothing that has come
+ * is lost. -ENOTSUP: one for WSS can't; -ENOENT: there is no such listener. As it was when it fails. */
+int transport_relisten(struct transport *t, uint64_t id, const struct transport_listen *p);
 /* It accepts nothing any more, and its address is free at once. Connections that came to it go on; what was to be sent by its datagrams is
  * sent by another listener of the family. Not from inside a handler of the transport. */
 void transport_unlisten(struct transport *t, uint64_t id);

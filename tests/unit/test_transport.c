@@ -486,6 +486,41 @@ static void test_transport_local_is_external_beyond_the_nat(void **state)
 	fx_free(fx);
 }
 
+/* What has come, but wasn't read yet, is read. */
+static void test_transport_relisten_loses_nothing(void **state)
+{
+	struct fx *fx = fx_new(v4, 0);
+	struct transport_listen p = { .addr = "127.0.0.1", .protos = SIP_PROTO_BIT(SIP_UDP) | SIP_PROTO_BIT(SIP_TCP) };
+	struct sip_dest dest = { .proto = SIP_UDP };
+	union sockaddr_any local, expected;
+	uint64_t id = 0;
+	char buf[4096];
+
+	(void)state;
+	assert_int_equal(transport_listen_as(fx->t, &p, &id), 0);
+	peer_bind(fx, "127.0.0.1", SOCK_DGRAM);
+	peer_sendto(fx, "127.0.0.1", buf, message(buf, sizeof(buf), "one", 0));
+	close(fx->peer);
+	peer_connect(fx, "127.0.0.1");
+	peer_write(fx, buf, message(buf, sizeof(buf), "two", 0));
+	p.external = "203.0.113.7";
+	p.local_networks = "10.0.0.0/8";
+	assert_int_equal(transport_relisten(fx->t, id, &p), 0);
+	pump(fx, fx->ngot, 2u);
+	sockaddr_parse(&dest.addr, STR("198.51.100.1"), 5060);
+	sockaddr_parse(&expected, STR("203.0.113.7"), transport_port(fx->t));
+	p.local_networks = "10.0.0.0/99";
+	assert_int_equal(transport_relisten(fx->t, id, &p), -EINVAL);
+	assert_int_equal(transport_local(fx->t, &dest, &local), 0);
+	assert_true(sockaddr_eq(&local, &expected)); /* as it was */
+	p.external = NULL;
+	assert_int_equal(transport_relisten(fx->t, id, &p), 0);
+	assert_int_equal(transport_local(fx->t, &dest, &local), 0);
+	assert_false(sockaddr_eq(&local, &expected));
+	assert_int_equal(transport_relisten(fx->t, id + 1, &p), -ENOENT);
+	fx_free(fx);
+}
+
 static void test_transport_tcp_cut_anywhere_gives_the_same_messages(void **state)
 {
 	static const size_t cuts[] = { 1, 2, 3, 7, 64, 211, 1460, 1 << 20 };
@@ -1024,6 +1059,7 @@ int main(void)
 		cmocka_unit_test(test_transport_probe_tells_what_listening_would),
 		cmocka_unit_test(test_transport_local_is_what_the_peer_sees),
 		cmocka_unit_test(test_transport_local_is_external_beyond_the_nat),
+		cmocka_unit_test(test_transport_relisten_loses_nothing),
 		cmocka_unit_test(test_transport_tcp_cut_anywhere_gives_the_same_messages),
 		cmocka_unit_test(test_transport_tcp_ping_is_answered),
 		cmocka_unit_test(test_transport_tcp_ping_in_two_pieces_is_answered),
