@@ -36,11 +36,6 @@ static const char *const names[DECISION_COUNT] = {
 	[DECISION_LEG_HUNG_UP_BY] = "leg_hung_up_by", [DECISION_LEG_SENT_BY] = "leg_sent_by", [DECISION_LEG_COMMANDED] = "leg_commanded",
 };
 
-const char *decision_name(enum decision kind)
-{
-	return (unsigned)kind < DECISION_COUNT ? names[kind] : "";
-}
-
 struct decision_int decision_int(int64_t v)
 {
 	struct decision_int text;

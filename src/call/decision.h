@@ -70,7 +70,6 @@ enum decision {
 	DECISION_LEG_COMMANDED, /* command, with what */
 	DECISION_COUNT
 };
-const char *decision_name(enum decision kind); /* as in pbx.decision_kind */
 
 /* The texts that belong to the kind, and NULL; "" where one is missing, not NULL. Empty ones at the end aren't written. */
 void decided(struct call *call, enum decision kind, ...) __attribute__((sentinel));

@@ -28,16 +28,24 @@ static bool is_worth_writing(struct refusal_pace *p, int64_t now_ms, unsigned bu
 	return true;
 }
 
-bool decision_refused(struct call *call, int status, const struct sip_source *src)
+/* Known callers have more, of their own: a flood of strangers hides nobody's trouble. */
+static bool is_due(struct calls *cs, const struct auth_identity *who)
+{
+	int64_t now_ms = clock_wall_ms(cs->p.clock);
+
+	if (!cs->p.outbox)
+		return false;
+	return who->known_by ? is_worth_writing(&cs->refused_known, now_ms, KNOWN_BURST)
+			     : is_worth_writing(&cs->refused_strangers, now_ms, STRANGERS_BURST);
+}
+
+static bool write_refusal(struct call *call, int status, const struct sip_source *src)
 {
 	struct calls *cs = call->calls;
-	bool is_known = call->caller.known_by != NULL, is_written;
 	char addr[SOCKADDR_TEXT_MAX];
+	bool is_written;
 	struct out o;
 
-	if (!cs->p.outbox ||
-	    !is_worth_writing(is_known ? &cs->refused_known : &cs->refused_strangers, call->started_ms, is_known ? KNOWN_BURST : STRANGERS_BURST))
-		return false;
 	out_init_on(&o, cs->record, sizeof(cs->record), 2 * DECISIONS_MAX);
 	out_chr(&o, '{');
 	member_str(&o, KEY("call"), call->id);
@@ -56,6 +64,11 @@ bool decision_refused(struct call *call, int status, const struct sip_source *sr
 		log_error(cs->p.log, "call=%s refusal not written", call->id);
 	out_fini(&o);
 	return is_written;
+}
+
+bool decision_refused(struct call *call, int status, const struct sip_source *src)
+{
+	return is_due(call->calls, &call->caller) && write_refusal(call, status, src);
 }
 
 /* Whom a request says to come from. */
@@ -86,7 +99,7 @@ void decision_caller(struct call *call, const struct sip_msg *m, const struct si
 void decision_refused_request(struct calls *cs, const struct sip_msg *m, const struct sip_source *src, const struct auth_identity *who, int status,
 			      const char *why)
 {
-	struct call *call = calloc(1, sizeof(*call)); /* never among the others */
+	struct call *call = is_due(cs, who) ? calloc(1, sizeof(*call)) : NULL; /* never among the others */
 
 	if (!call)
 		return;
@@ -98,7 +111,7 @@ void decision_refused_request(struct calls *cs, const struct sip_msg *m, const s
 	put_claim(call, m);
 	decision_caller(call, m, src);
 	decided(call, DECISION_REFUSED, decision_int(status).z, why, NULL);
-	if (decision_refused(call, status, src))
+	if (write_refusal(call, status, src))
 		trace_refused(call, m);
 	decisions_free(call);
 	free(call);
