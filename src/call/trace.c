@@ -261,6 +261,19 @@ static void add(struct trace *t, const struct transport_seen *m)
 	ts->bytes += t->out.size - size;
 }
 
+/* The INVITE with which it began, once more: another with the same Call-ID is another call, which its phone has tried again. */
+static bool is_repeated(const struct trace *t, struct str bytes)
+{
+	struct str first = STR_NULL;
+	struct entry e;
+
+	if (t->out.len) {
+		entry_at(t, 0, &e);
+		first = (struct str){ t->out.p + sizeof(e), e.len };
+	}
+	return str_eq(header_of(first, "CSeq", '\0'), header_of(bytes, "CSeq", '\0'));
+}
+
 static void on_seen(const struct transport_seen *m, void *arg)
 {
 	struct traces *ts = arg;
@@ -270,6 +283,10 @@ static void on_seen(const struct transport_seen *m, void *arg)
 	if (!id.n || id.n > CALL_ID_MAX)
 		return;
 	t = trace_find(ts, id);
+	if (t && t->state == ENDING && begins_dialog(m->bytes) && !is_repeated(t, m->bytes)) {
+		forget_id(t); /* it is written when its time comes */
+		t = NULL;
+	}
 	if (!t && begins_dialog(m->bytes)) {
 		drop_early(ts);
 		t = trace_new(ts, id);

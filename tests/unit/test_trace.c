@@ -11,7 +11,8 @@
 #include "nomem.h"
 
 #define T0 1700000000000LL
-#define INVITE "INVITE sip:1002@office SIP/2.0\r\nTo: <sip:1002@office>\r\ni : c1\r\n\r\n"
+#define INVITE "INVITE sip:1002@office SIP/2.0\r\nTo: <sip:1002@office>\r\ni : c1\r\nCSeq: 1 INVITE\r\n\r\n"
+#define TRIED_AGAIN "INVITE sip:1002@office SIP/2.0\r\nTo: <sip:1002@office>\r\ni : c1\r\nCSeq: 2 INVITE\r\n\r\n"
 #define AGAIN "INVITE sip:1002@office SIP/2.0\r\nTo: <sip:1002@office>;tag=9\r\nCall-ID: c2\r\n\r\n"
 
 static struct calls calls;
@@ -176,6 +177,25 @@ static void test_trace_has_all_messages_of_the_dialog_until_some_seconds_after(v
 	assert_int_equal(nwritten, 1);
 }
 
+static void test_trace_of_a_call_tried_again_is_its_own(void **state)
+{
+	unsigned ndropped;
+
+	(void)state;
+	pass(false, STR(INVITE));
+	pass_answer(0);
+	trace_refused(&call, &(struct sip_msg){ .call_id = STR("c1") });
+	pass(false, STR(TRIED_AGAIN));
+	timers_run(calls.p.timers, timers_now(calls.p.timers) + TRACE_LINGER_MS);
+	assert_int_equal(nwritten, 1);
+	assert_int_equal(check_written(&ndropped), 2);
+	pass_answer(0);
+	pass_answer(0);
+	end("c1");
+	assert_int_equal(nwritten, 2);
+	assert_int_equal(check_written(&ndropped), 3);
+}
+
 static void test_trace_is_dropped_where_nobody_wants_it(void **state)
 {
 	(void)state;
@@ -229,6 +249,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_trace_has_all_messages_of_the_dialog_until_some_seconds_after, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_trace_of_a_call_tried_again_is_its_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trace_is_dropped_where_nobody_wants_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trace_too_much_of_one_is_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trace_without_memory_has_whole_messages, setup, teardown),
