@@ -10,6 +10,7 @@ INSERT INTO pbx.trunk (domain, name, context, uri, qualify_s) VALUES ('office', 
 INSERT INTO pbx.route (domain, context, pattern) VALUES ('office', 'office', '_0X.');
 INSERT INTO pbx.step VALUES ('office', 'office', '_0X.', 1, 'dial', '{{"number": "${{number:1}}", "trunk": "far"}}');
 """
+ROUND_TRIP_S = 0.03
 UNDO = "DELETE FROM pbx.route WHERE pattern = '_0X.'; DELETE FROM pbx.trunk WHERE name = 'far'"
 
 
@@ -47,8 +48,12 @@ def test_trunks_are_seen(office, cdrs):
     with Phone(office, "1001") as caller, Phone(office, "a") as far:
         office.change(TRUNK.format(f"{far.host}:{far.port}"))
         try:
-            far.reply(far.expect("OPTIONS"), 200, "OK", tag=token())
-            wait_until(lambda: office.sql("SELECT reachable, rtt_ms IS NOT NULL, in_use FROM pbx.trunk_status WHERE name = 'far'") == [(True, True, 0)])
+            options = far.expect("OPTIONS")
+            time.sleep(ROUND_TRIP_S)
+            far.reply(options, 200, "OK", tag=token())
+            wait_until(lambda: office.sql("SELECT reachable, in_use FROM pbx.trunk_status WHERE name = 'far'") == [(True, 0)])
+            ((rtt_ms,),) = office.sql("SELECT rtt_ms FROM pbx.trunk_status WHERE name = 'far'")
+            assert ROUND_TRIP_S * 1000 <= rtt_ms < 1000
             calls = []
 
             def begin():
