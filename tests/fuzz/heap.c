@@ -20,6 +20,7 @@
 #define SLAB (4u << 20)
 #define TAIL 8u
 #define FREED 0xdb
+#define FREED_WORD 0xdbdbdbdbdbdbdbdbu
 #define FREED_LOOK 64u               /* so many bytes of a freed one are filled, and looked at */
 #define IN_USE 0x75736564u
 #define IS_FREE 0x66726565u
@@ -96,12 +97,16 @@ static struct piece *reuse(struct ring *r)
 {
 	struct piece *p = r->first;
 	size_t n = looked_at(p);
+	uint64_t word, differs = 0;
 
 	r->first = *next_of(p);
 	r->n--;
-	for (size_t i = sizeof(p); i < n; i++)
-		if (p->state != IS_FREE || (unsigned char)bytes_of(p)[i] != FREED)
-			__builtin_trap(); /* written after it was freed */
+	for (size_t i = sizeof(p); i < n; i += sizeof(word)) {
+		memcpy(&word, bytes_of(p) + i, sizeof(word));
+		differs |= word ^ FREED_WORD;
+	}
+	if (differs || p->state != IS_FREE)
+		__builtin_trap(); /* written after it was freed */
 	return p;
 }
 
@@ -134,13 +139,14 @@ static void *take(size_t n)
 static struct piece *piece_of(void *at)
 {
 	struct piece *p = (struct piece *)at - 1;
+	uint64_t word;
 
 	p -= p->offset;
 	if (p->state != IN_USE)
 		__builtin_trap(); /* freed twice, or never taken, or what is before it wrote too far */
-	for (size_t i = 0; i < TAIL; i++)
-		if ((unsigned char)bytes_of(p)[p->n + i] != FREED)
-			__builtin_trap(); /* written too far */
+	memcpy(&word, bytes_of(p) + p->n, TAIL);
+	if (word != FREED_WORD)
+		__builtin_trap(); /* written too far */
 	return p;
 }
 
