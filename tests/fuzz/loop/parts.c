@@ -18,7 +18,7 @@
 static const struct dir_domain domain = {
 	.domain = "office", .realm = "cordboard", .timezone = "UTC", .language = "en", .music_class = "default", .algorithms = DIGEST_MD5,
 	.qop = DIGEST_AUTH, .is_default = true, .default_context = "office", .session_expires_s = 1800, .session_min_s = 90,
-	.transfer_answer_s = 60, .recall_ring_s = 20, .tones = "itu", .call_limit = UINT32_MAX,
+	.transfer_answer_s = 60, .recall_ring_s = 20, .tones = "itu", .call_limit = UINT32_MAX, .capture = DIR_CAPTURE_FAILED,
 };
 static const char *const identities[] = { "2001", "2002" };
 static const struct dir_extension extensions[] = {
@@ -70,7 +70,7 @@ enum dir_answer directory_domain_of_host(struct directory *d, struct str host, c
 bool directory_captures(const struct directory *d)
 {
 	(void)d;
-	return false;
+	return domain.capture != DIR_CAPTURE_NONE;
 }
 
 int64_t directory_seq(const struct directory *d)

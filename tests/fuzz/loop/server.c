@@ -82,6 +82,21 @@ void transport_close(struct transport *t)
 	t->is_closing = true;
 }
 
+void transport_watch(struct transport *t, void (*fn)(const struct transport_seen *seen, void *arg), void *arg)
+{
+	assert(t == &the_server->transport);
+	t->on_seen = fn;
+	t->on_seen_arg = arg;
+}
+
+static void show(struct transport *t, bool is_sent, enum sip_proto proto, const union sockaddr_any *peer, struct str bytes)
+{
+	static const union sockaddr_any local = { .v4 = { .sin_family = AF_INET } };
+
+	if (t->on_seen)
+		t->on_seen(&(struct transport_seen){ is_sent, proto, peer, &local, bytes }, t->on_seen_arg);
+}
+
 int transport_send(struct transport *t, const struct sip_dest *dest, struct str bytes, uint64_t *flow)
 {
 	assert(!t->is_closing && bytes.n && bytes.n <= SIP_MSG_MAX);
@@ -91,6 +106,7 @@ int transport_send(struct transport *t, const struct sip_dest *dest, struct str 
 		return -ENOTCONN;
 	if (flow)
 		*flow = dest->flow ? dest->flow : 1;
+	show(t, true, dest->proto, &dest->addr, bytes);
 	server_leave();
 	the_server->on_sent(dest, bytes, the_server->on_sent_arg);
 	server_enter();
@@ -107,12 +123,6 @@ void transport_behind(const struct transport *t, union sockaddr_any *local)
 {
 	(void)t;
 	(void)local;
-}
-
-void transport_watch(struct transport *t, void (*fn)(const struct transport_seen *seen, void *arg), void *arg)
-{
-	(void)arg;
-	assert(t == &the_server->transport && !fn); /* no domain wants it */
 }
 
 unsigned transport_loss(const struct transport *t)
@@ -145,9 +155,11 @@ struct listener *transport_listener(const struct transport *t, int family, enum 
 void server_receive(struct server *s, char *bytes, size_t n, const struct sip_source *src)
 {
 	struct sip_msg_error err;
-	int bad = sip_msg_parse(&s->transport.msg, bytes, n, &err);
+	int bad;
 
 	server_enter();
+	show(&s->transport, false, src->proto, &src->peer, (struct str){ bytes, n });
+	bad = sip_msg_parse(&s->transport.msg, bytes, n, &err);
 	if (!bad || err.status)
 		s->transport.h.on_message(&s->transport.msg, &err, src, s->transport.arg);
 	turn(s);
@@ -387,8 +399,14 @@ void server_assert_idle(struct server *s)
 	assert(timers_count(s->timers) == s->idle_timers);
 }
 
+static void on_calls_closed(void *arg)
+{
+	(void)arg;
+}
+
 void server_free(struct server *s)
 {
+	calls_close(s->calls, on_calls_closed, NULL);
 	presence_stop(s->presence);
 	registrar_close(s->registrar);
 	sip_ua_close(s->ua);
