@@ -23,15 +23,19 @@ struct leg_other {
 	struct leg *leg;
 	struct stream *stream;
 	bool is_closing;
+	bool rides;              /* on the stream of the sound */
 	uint8_t nth;
 	uint16_t port;           /* as signalled, with addr */
 	char type[OA_TYPE_MAX + 1], addr[64];
 };
 
-/* Keys of theirs come in descriptions alone. */
 static bool may_pass(const struct leg *leg)
 {
-	return leg_policy(leg)->has_video && (leg->srtp != OA_REQUIRE || leg->tells_keys) && !oa_dtls(leg->oa) && !leg->is_browser;
+	struct oa_local l = { 0 };
+
+	leg_secure_local(leg, &l);
+	leg_ice_local(leg, &l);
+	return leg_policy(leg)->has_video && oa_others_have_way(leg->oa, &l);
 }
 
 /* Whose words leg may be told. */
@@ -81,18 +85,29 @@ static void on_latched(struct stream *s, const struct sockaddr *peer, enum latch
 
 static const struct stream_handler handler = { .on_closed = on_closed, .on_latched = on_latched };
 
-static struct leg_other *open_one(struct leg *leg, const union sockaddr_any *local, const struct oa_other_local *l)
+static void close_one(struct leg_other *x)
+{
+	if (x->is_closing)
+		return;
+	x->is_closing = true;
+	stream_close(x->stream);
+}
+
+static struct leg_other *open_one(struct leg *leg, const union sockaddr_any *local, const struct oa_other_local *l, bool rides)
 {
 	struct leg_other *x = find(leg, l->type, l->nth);
 	union sockaddr_any bound = *local;
-	struct stream_params p = { .local = &bound.sa, .near = leg->stream, .is_video = !strcasecmp(l->type, "video") };
+	struct stream_params p = { .local = &bound.sa, .near = leg->stream, .is_video = !strcasecmp(l->type, "video"),
+				   .carrier = rides ? leg->stream : NULL };
 
-	if (x)
+	if (x && x->rides == rides)
 		return x;
+	if (x)
+		close_one(x);
 	x = calloc(1, sizeof(*x));
 	if (!x)
 		return NULL;
-	*x = (struct leg_other){ .leg = leg, .nth = l->nth };
+	*x = (struct leg_other){ .leg = leg, .nth = l->nth, .rides = rides };
 	str_put(x->type, sizeof(x->type), l->type);
 	transport_behind(sip_ua_transport(leg->call->calls->p.ua), &bound);
 	if (stream_new(&x->stream, leg->call->calls->p.media, &p, &handler, x) != 0) {
@@ -102,14 +117,6 @@ static struct leg_other *open_one(struct leg *leg, const union sockaddr_any *loc
 	x->next = leg->others;
 	leg->others = x;
 	return x;
-}
-
-static void close_one(struct leg_other *x)
-{
-	if (x->is_closing)
-		return;
-	x->is_closing = true;
-	stream_close(x->stream);
 }
 
 void leg_others_close(struct leg *leg)
@@ -126,7 +133,7 @@ void leg_others_local(struct leg *leg, const struct leg *partner, const union so
 	l->nothers = 0;
 	l->others = others;
 	for (unsigned i = 0; i < n; i++) {
-		const struct leg_other *x = open_one(leg, local, &others[i]);
+		const struct leg_other *x = open_one(leg, local, &others[i], oa_other_rides(leg->oa, l, others[i].type, others[i].nth));
 
 		if (!x)
 			continue; /* no port for it: the sound counts */
@@ -153,11 +160,14 @@ static void configure(struct leg_other *x, const struct oa_other *agreed)
 	};
 	struct secure_params keys = { 0 };
 
-	if (leg_sdes_params(oa_other_srtp(agreed), &keys))
-		c.security = &keys;
-
-	set_remote(&c.remote, agreed->addr, agreed->port);
-	set_remote(&c.remote_rtcp, agreed->addr, agreed->rtcp_port);
+	if (x->rides) {
+		oa_other_pts(agreed, c.riding_pts);
+	} else {
+		if (leg_sdes_params(oa_other_srtp(agreed), &keys))
+			c.security = &keys;
+		set_remote(&c.remote, agreed->addr, agreed->port);
+		set_remote(&c.remote_rtcp, agreed->addr, agreed->rtcp_port);
+	}
 	x->port = agreed->port;
 	str_put(x->addr, sizeof(x->addr), agreed->addr);
 	stream_configure(x->stream, &c);
@@ -169,7 +179,7 @@ static const struct oa_other *agreed_of(const struct leg *leg, const struct leg_
 	const struct oa_others *list = oa_others(leg->oa);
 
 	for (unsigned i = 0; list && i < list->n; i++)
-		if (list->list[i].is_on && list->list[i].nth == x->nth && !strcasecmp(list->list[i].type, x->type))
+		if (list->list[i].is_on && list->list[i].is_bundled == x->rides && list->list[i].nth == x->nth && !strcasecmp(list->list[i].type, x->type))
 			return &list->list[i];
 	return NULL;
 }

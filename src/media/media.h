@@ -143,15 +143,18 @@ struct stream_params {
 	const struct sockaddr *local;  /* address to bind (port ignored), or a wildcard of the family */
 	struct stream *near;           /* put it on the same worker as this one (its future partner); may be NULL */
 	bool is_video;                 /* marked as that on its way (DSCP AF41, RFC 4594 §4.3), else as telephony */
+	/* NULL: it has ports of its own. Else it rides on that stream: by its ports, its ICE, its keys (BUNDLE, RFC 9143), and is_opaque. It
+	 * is where its carrier is, and is closed with it, before it. local and near don't count then. */
+	struct stream *carrier;
 };
 
-/* Takes a bound socket pair from the pool. -EADDRINUSE: no port is free. */
+/* Takes a bound socket pair from the pool, unless it rides. -EADDRINUSE: no port is free. */
 int stream_new(struct stream **out, struct media *m, const struct stream_params *p,
 	       const struct stream_handler *h, void *arg);
 /* The ends of a play and a recording under way are still reported; on_closed follows with the final statistics. */
 void stream_close(struct stream *s);
 void stream_detach(struct stream *s);          /* forget the handler; on_closed is still called if set, nothing else */
-uint16_t stream_port(const struct stream *s);  /* RTP; RTCP is the next one */
+uint16_t stream_port(const struct stream *s);  /* RTP, of the carrier if it rides; RTCP is the next one */
 enum codec_id stream_codec(const struct stream *s); /* towards them, as configured; CODEC_NONE: not yet */
 
 /* When tones are digits. */
@@ -183,6 +186,7 @@ struct stream_config {                 /* what offer/answer agreed; may be set a
 	 * and numbers as they are. Of the rest here, addresses, dir, timeout_ms and what is below count. */
 	bool is_opaque;
 	uint32_t opaque_clock_hz;            /* of its timestamps, for the statistics; 0: unknown */
+	uint32_t riding_pts[4];              /* of one that rides: a bit each of 128, by which its packets are known among all of its carrier */
 	bool rtcp_mux;                       /* RTCP goes where RTP goes (RFC 5761); it may come either way */
 	const struct secure_params *security;/* SRTP; NULL: plain RTP. What is not protected so is dropped, nothing else is sent */
 	const struct dtls_params *dtls;      /* SRTP with keys by DTLS (dtls_session.h), in the place of security; NULL: none */

@@ -117,6 +117,7 @@ struct rtp_session_config {         /* struct stream_config without its slack; w
 
 struct command_configure {
 	struct rtp_session_config config;
+	uint32_t riding_pts[4];
 	struct opus_params opus;
 	struct secure *secure;       /* passes to the worker; NULL: the contexts stay as they are, if is_secure */
 	bool is_secure, is_dtls;
@@ -303,6 +304,7 @@ struct seat;
 struct tap;
 struct ear;
 struct mouth;
+struct rider;
 struct digit_sender;
 struct agent;
 
@@ -323,6 +325,7 @@ struct rtp_session {
 	bool is_sifting;             /* connected, but packets from before are still queued */
 	bool sent_since_report;
 	bool is_filtered;            /* its digits are taken out of what its partner hears: not relayed (ear.c) */
+	bool has_riders, is_rider;   /* bundle.c */
 	struct secure *secure;       /* NULL: plain RTP */
 
 	/* line 1: received */
@@ -338,7 +341,7 @@ struct rtp_session {
 	uint64_t packets_sent, bytes_sent;
 	struct digit_sender *digits; /* digit_send.c */
 
-	struct port_pair *pair;
+	struct port_pair *pair;      /* NULL: it rides */
 	struct stream *handle;       /* for events only */
 	struct rtp_session *tick_prev, *tick_next;
 	bool is_ticking;
@@ -349,6 +352,7 @@ struct rtp_session {
 	uint8_t nother_source;       /* opaque.c: packets since the source that is counted was last there */
 	uint16_t looked_ms;          /* since when is_looking, of the worker's clock as it wraps */
 
+	struct rider *riders;        /* bundle.c: those that have_riders, or its own as is_rider */
 	struct dtls_session *dtls;   /* dtls_session.c; NULL: none */
 	struct secure *rtcp_secure;  /* of RTCP that has an association of its own; NULL: it goes by secure */
 
@@ -363,10 +367,10 @@ struct rtp_session {
 	/* the event being passed on: where it began on the other side, our timestamp of its present segment, and how long it
 	 * had lasted when that began, on our clock */
 	bool event_open, event_is_full; /* full: all of the segment has been sent */
+	bool has_cng;                /* told of the one that began at cng_ts */
+	uint8_t remote_loss;         /* of 256 that the peer misses lately, by its RTCP */
 	uint32_t event_in_ts, event_out_ts, event_out_base;
 	struct dtmf_in digit_in;
-	bool has_cng;                /* told of the one that began at cng_ts */
-	uint32_t cng_ts;
 	struct t38 *t38;             /* the gateway; NULL: none is needed */
 	struct hearing *hearing;     /* NULL: it is not listened to for more */
 
@@ -379,8 +383,7 @@ struct rtp_session {
 	struct heard heard;          /* by ears that are gone */
 
 	/* RTCP (report.c) */
-	uint32_t rtt_us, remote_lost, remote_jitter_us;
-	uint8_t remote_loss;         /* of 256 that the peer misses lately */
+	uint32_t rtt_us, remote_lost, remote_jitter_us, cng_ts;
 	struct quality quality;      /* quality.c */
 	uint32_t dropped_insecure, dropped_rtcp, icmp_errors;
 	struct timer rtcp_timer;
@@ -402,7 +405,9 @@ static inline void prefetch_line(const void *p, unsigned line)
 	__builtin_prefetch((const char *)p + line * CACHE_LINE);
 }
 
-struct rtp_session *rtp_session_new(struct stream *handle, struct port_pair *pair);
+struct rtp_session *rtp_session_new(struct stream *handle, struct port_pair *pair); /* pair NULL: it will ride */
+void rtp_session_attach(struct worker *w, struct rtp_session *s); /* to where it was opened or handed over, */
+void rtp_session_detach(struct rtp_session *s);              /* and away from there */
 void rtp_session_free(struct rtp_session *s);                               /* loop: after EV_CLOSED */
 void rtp_session_command(struct worker *w, struct command *c);
 void rtp_session_readable(struct worker *w, struct endpoint *e);
@@ -453,6 +458,26 @@ void t38_free(struct rtp_session *s);
 /* opaque.c: RTP and RTCP that nobody here understands, on to the partner */
 void opaque_packet(struct rtp_session *s, uint8_t *packet, size_t n, const struct rtp_packet *h);
 bool opaque_rtcp(struct rtp_session *s, const uint8_t *p, size_t n); /* false: malformed */
+
+/* bundle.c: sessions that ride on another one's transport */
+int bundle_board(struct rtp_session *s, struct rtp_session *carrier); /* any thread, before s is opened. -ENOMEM */
+void bundle_join(struct rtp_session *s);                 /* s is with its carrier's worker, */
+void bundle_leave(struct rtp_session *s);                /* and ends; or is a carrier, which does */
+void bundle_free(struct rtp_session *s);                 /* loop: after EV_CLOSED */
+void bundle_attach(struct worker *w, struct rtp_session *s); /* what rides on s comes along, */
+void bundle_detach(struct rtp_session *s);               /* and leaves with it */
+void bundle_configure(struct rtp_session *s, const uint32_t pts[4]);
+/* Whose it is among all on the transport of s; NULL: its own. */
+struct rtp_session *bundle_find(const struct rtp_session *s, const struct rtp_packet *h);
+struct rtp_session *bundle_find_rtcp(const struct rtp_session *s, const uint8_t *p, size_t n);
+/* A source that s, which rides, is about to send. */
+void bundle_said(struct rtp_session *s, uint32_t ssrc);
+/* By whose ports and keys it sends; NULL: nobody's any more. */
+struct rtp_session *bundle_carrier(const struct rtp_session *s);
+static inline struct rtp_session *rtp_session_way(const struct rtp_session *s)
+{
+	return s->is_rider ? bundle_carrier(s) : (struct rtp_session *)s;
+}
 
 /* report.c */
 /* RTCP of somebody else's, to its peer: as it is, up to PACKET_MAX. */

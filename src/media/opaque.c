@@ -38,8 +38,11 @@ void opaque_packet(struct rtp_session *s, uint8_t *packet, size_t n, const struc
 	s->last_rx_us = s->worker->now_us;
 	s->packets_received++;
 	s->bytes_received += h->len;
-	if (to && (s->config.dir & STREAM_RECV) && rtp_session_may_send(to))
-		rtp_session_send(to, packet, n, h->len);
+	if (!to || !(s->config.dir & STREAM_RECV) || !rtp_session_may_send(to))
+		return;
+	if (to->is_rider)
+		bundle_said(to, h->ssrc);
+	rtp_session_send(to, packet, n, h->len);
 }
 
 /* Reports go either way whatever the direction: who only receives has something to say, too. */

@@ -190,6 +190,7 @@ static void packet_accepted(struct rtp_session *s, uint8_t *packet, struct rtp_p
 static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const struct addr *from)
 {
 	struct worker *w = s->worker;
+	struct rtp_session *rider;
 	struct rtp_packet h;
 
 	count_one(&w->count.received);
@@ -219,7 +220,10 @@ static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const st
 	}
 	if (from && !rtp_session_is_from_peer(s, from, &h))
 		return;
-	if (s->config.is_opaque)
+	rider = s->has_riders ? bundle_find(s, &h) : NULL;
+	if (rider)
+		opaque_packet(rider, packet, n, &h);
+	else if (s->config.is_opaque)
 		opaque_packet(s, packet, n, &h);
 	else
 		packet_accepted(s, packet, &h);

@@ -81,12 +81,13 @@ static void report_send(struct rtp_session *s, bool bye)
 
 void report_pass(struct rtp_session *s, const uint8_t *p, size_t n)
 {
-	const struct addr *to = report_target(s);
+	struct rtp_session *way = rtp_session_way(s);
+	const struct addr *to = way ? report_target(way) : NULL;
 
 	if (!to || n > PACKET_MAX)
 		return;
 	memcpy(s->worker->sealed, p, n);
-	report_put(s, to, n);
+	report_put(way, to, n);
 }
 
 /* Half to one and a half times the interval, so that reports of many streams don't march in step. */
@@ -139,8 +140,11 @@ static void report_block(struct rtp_session *s, const struct rtcp_block *b)
 /* From an accepted source. */
 bool report_packet(struct rtp_session *s, const uint8_t *p, size_t n)
 {
+	struct rtp_session *rider = s->has_riders ? bundle_find_rtcp(s, p, n) : NULL;
 	struct rtcp_report r;
 
+	if (rider)
+		return opaque_rtcp(rider, p, n);
 	if (s->config.is_opaque)
 		return opaque_rtcp(s, p, n);
 	if (rtcp_parse(&r, p, n, s->tx.ssrc) < 0) {

@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-enum { RTCP_SR = 200, RTCP_RR, RTCP_SDES, RTCP_BYE, RTCP_APP, RTCP_RTPFB, RTCP_PSFB, RTCP_XR };
-
 #define NTP_UNIX_OFFSET 2208988800u /* seconds from 1900 to 1970 */
 #define BLOCK_LEN 24
 

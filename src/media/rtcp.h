@@ -13,6 +13,8 @@
 #define RTCP_CNAME_MAX 32
 #define RTCP_PRINT_MAX 160 /* what rtcp_print can fill at most */
 
+enum { RTCP_SR = 200, RTCP_RR, RTCP_SDES, RTCP_BYE, RTCP_APP, RTCP_RTPFB, RTCP_PSFB, RTCP_XR };
+
 struct rtcp_block {          /* §6.4.1, the report about one source */
 	uint32_t ssrc;
 	uint8_t fraction;

@@ -38,8 +38,8 @@ struct rtp_session *rtp_session_new(struct stream *handle, struct port_pair *pai
 	memset(s, 0, sizeof(*s));
 	s->handle = handle;
 	s->pair = pair;
-	s->rtp_fd = pair->rtp.fd;
-	s->rtcp_fd = pair->rtcp.fd;
+	s->rtp_fd = pair ? pair->rtp.fd : -1;
+	s->rtcp_fd = pair ? pair->rtcp.fd : -1;
 	s->config.dtmf_send_pt = s->config.dtmf_recv_pt = -1;
 	s->config.dtmf_clock_hz = 8000;
 	return s;
@@ -51,6 +51,7 @@ void rtp_session_free(struct rtp_session *s)
 	agent_free(s->agent);
 	secure_free(s->rtcp_secure);
 	dtls_session_free(s->dtls);
+	bundle_free(s);
 	free(s);
 }
 
@@ -196,27 +197,30 @@ void rtp_session_prove(struct rtp_session *s, const struct addr *peer)
 
 bool rtp_session_may_send(const struct rtp_session *s)
 {
-	return (s->config.dir & STREAM_SEND) && (s->is_connected || latch_target(&s->latch) != NULL);
+	const struct rtp_session *way = rtp_session_way(s);
+
+	return (s->config.dir & STREAM_SEND) && way && (way->is_connected || latch_target(&way->latch) != NULL);
 }
 
 void rtp_session_send(struct rtp_session *s, uint8_t *packet, size_t len, size_t payload_len)
 {
-	const struct addr *to = s->is_connected ? NULL : latch_target(&s->latch);
+	struct rtp_session *way = rtp_session_way(s);
+	const struct addr *to = !way || way->is_connected ? NULL : latch_target(&way->latch);
 	ssize_t n = -1;
 
-	if (!s->is_connected && !to)
+	if (!way || (!way->is_connected && !to))
 		return;
-	if (s->secure) {
+	if (way->secure) {
 		memcpy(s->worker->sealed, packet, len);
 		packet = s->worker->sealed;
-		len = secure_seal(s->secure, packet, len);
+		len = secure_seal(way->secure, packet, len);
 		if (len == 0)
 			return;
 	}
 	/* A pending ICMP error is handed to the next send, which then sends nothing: try once more. */
 	for (int i = 0; i < 2; i++) {
-		n = s->is_connected ? send(s->rtp_fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL)
-				    : sendto(s->rtp_fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to));
+		n = way->is_connected ? send(way->rtp_fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+				      : sendto(way->rtp_fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to));
 		if (n >= 0 || errno == EAGAIN)
 			break;
 		rtp_session_icmp(s);
@@ -377,15 +381,14 @@ static int watch_pair(struct worker *w, struct rtp_session *s)
 	return err < 0 ? err : watch(w, &pair->rtcp);
 }
 
-/* Takes a session into the worker: a new one, or one handed over. */
-static void rtp_session_attach(struct worker *w, struct rtp_session *s)
+void rtp_session_attach(struct worker *w, struct rtp_session *s)
 {
 	int err;
 
 	s->worker = w;
 	timer_init(&s->watch_timer, on_watch, s);
 	timer_init(&s->digit_timer, on_digit_lost, s);
-	err = watch_pair(w, s);
+	err = s->pair ? watch_pair(w, s) : 0;
 	if (err < 0)
 		log_error(w->log, "epoll: %s, a stream stays deaf", uv_strerror(err));
 	watch_start(s);
@@ -397,12 +400,16 @@ static void rtp_session_attach(struct worker *w, struct rtp_session *s)
 	quality_start(s);
 	dtls_session_attach(s);
 	rtp_session_update_tick(s);
+	if (s->has_riders)
+		bundle_attach(w, s);
 }
 
-static void rtp_session_detach(struct rtp_session *s)
+void rtp_session_detach(struct rtp_session *s)
 {
 	struct worker *w = s->worker;
 
+	if (s->has_riders)
+		bundle_detach(s);
 	source_unbridge(s);
 	mixing_leave(s);
 	dtls_session_detach(s);
@@ -418,7 +425,8 @@ static void rtp_session_detach(struct rtp_session *s)
 	agent_stop(s);
 	digits_detach(s);
 	quality_stop(s);
-	s->pair->rtp.s = s->pair->rtcp.s = NULL;
+	if (s->pair)
+		s->pair->rtp.s = s->pair->rtcp.s = NULL;
 }
 
 static void rtp_session_open(struct worker *w, struct rtp_session *s)
@@ -426,6 +434,8 @@ static void rtp_session_open(struct worker *w, struct rtp_session *s)
 	rtp_tx_init(&s->tx, rng_u32(&w->rng), (uint16_t)rng_u32(&w->rng), rng_u32(&w->rng), w->now_us, 8000);
 	rng_token(&w->rng, s->cname, sizeof(s->cname) - 1);
 	s->last_rx_us = w->now_us;
+	if (s->is_rider)
+		bundle_join(s);
 	rtp_session_attach(w, s);
 }
 
@@ -458,6 +468,8 @@ static void rtp_session_configure(struct rtp_session *s, const struct command_co
 	if (!c->is_udptl)
 		t38_free(s);
 	s->opus = cmd->opus;
+	if (s->is_rider)
+		bundle_configure(s, cmd->riding_pts);
 	news = c->relearn ? LATCH_CHANGED : is_silent(s) ? LATCH_SILENT : LATCH_SAME;
 	if (!s->agent && latch_signal(&s->latch, &c->remote, news, worker_now_ms(w)))
 		rtp_session_unlock(s);
@@ -518,6 +530,7 @@ static void rtp_session_close(struct rtp_session *s)
 	ear_free(s);
 	mouth_free(s);
 	digits_free(s);
+	bundle_leave(s);
 	rtp_session_leave(s, EV_CLOSED);
 }
 

@@ -43,18 +43,24 @@ static void command_init(struct command *c, struct stream *s, enum command_type 
 	*c = (struct command){ .type = type, .is_embedded = true, .s = s, .session = s->session };
 }
 
-static bool is_blocked(const struct stream *s)
+/* What rides is where its carrier is, and goes where it goes. */
+static struct stream *place(struct stream *s)
 {
-	return s->is_moving || s->ndeferred > 0;
+	return s->carrier ? s->carrier : s;
+}
+
+static bool is_blocked(struct stream *s)
+{
+	return place(s)->is_moving || place(s)->ndeferred > 0;
 }
 
 static void defer(struct command *c)
 {
 	struct media *m = c->s->media;
 
-	c->s->ndeferred++;
+	place(c->s)->ndeferred++;
 	if (c->other)
-		c->other->ndeferred++;
+		place(c->other)->ndeferred++;
 	if (c->mix)
 		c->mix->ndeferred++;
 	c->m.next = NULL;
@@ -85,12 +91,16 @@ void stream_post(struct command *c)
 		defer(c);
 		return;
 	}
-	if (other && s->worker != other->worker) {
-		move_start(other, s->worker);
+	if (other && place(s)->worker != place(other)->worker) {
+		/* What rides is nothing to be moved for: its carrier is where the sound of both is. */
+		if (other->carrier && !s->carrier)
+			move_start(s, place(other)->worker);
+		else
+			move_start(place(other), place(s)->worker);
 		defer(c);
 		return;
 	}
-	worker_post(s->worker, c);
+	worker_post(place(s)->worker, c);
 }
 
 /* The session of s has left its old worker. */
@@ -110,9 +120,9 @@ void stream_moved(struct stream *s)
 	for (i = first; i; i = i->next) {
 		struct command *c = container_of(i, struct command, m);
 
-		c->s->ndeferred--;
+		place(c->s)->ndeferred--;
 		if (c->other)
-			c->other->ndeferred--;
+			place(c->other)->ndeferred--;
 		if (c->mix)
 			c->mix->ndeferred--;
 	}
@@ -187,22 +197,31 @@ int stream_new(struct stream **out, struct media *m, const struct stream_params 
 	s->media = m;
 	s->handler = *h;
 	s->arg = arg;
-	err = take_ports(s, p);
+	s->carrier = p->carrier;
+	err = p->carrier ? 0 : take_ports(s, p);
 	if (err < 0)
 		goto fail;
 	err = -ENOMEM;
 	s->session = rtp_session_new(s, s->pair);
 	if (!s->session)
 		goto fail;
-	port_pair_mark(s->pair, p->is_video);
-	s->worker->nstreams++;
+	if (s->carrier && bundle_board(s->session, s->carrier->session) != 0)
+		goto fail;
+	if (s->carrier) {
+		LL_PREPEND2(s->carrier->riders, s, rider_next);
+	} else {
+		port_pair_mark(s->pair, p->is_video);
+		s->worker->nstreams++;
+	}
 	command_init(&s->enter, s, CMD_OPEN);
-	worker_post(s->worker, &s->enter);
+	stream_post(&s->enter);
 	m->nstreams++;
 	DL_APPEND(m->streams, s);
 	*out = s;
 	return 0;
 fail:
+	if (s->session)
+		rtp_session_free(s->session);
 	if (s->pair)
 		ports_give(m->ports, s->pair, false);
 	free(s);
@@ -213,6 +232,8 @@ void stream_close(struct stream *s)
 {
 	if (s->is_closing)
 		return;
+	for (struct stream *rider = s->riders; rider; rider = rider->rider_next)
+		stream_close(rider);
 	wish_clear(s, PLAY_STOPPED);
 	capture_stream_closing(s);
 	s->is_closing = true;
@@ -242,9 +263,13 @@ static void stream_end(struct stream *s)
 	struct stream_stats stats;
 
 	quality_stats(s->session, &stats);
-	ports_give(m->ports, s->pair, s->session->is_connected);
+	if (s->carrier) {
+		LL_DELETE2(s->carrier->riders, s, rider_next);
+	} else {
+		ports_give(m->ports, s->pair, s->session->is_connected);
+		s->worker->nstreams--;
+	}
 	rtp_session_free(s->session);
-	s->worker->nstreams--;
 	DL_DELETE(m->streams, s);
 	m->nstreams--;
 	if (s->handler.on_closed)
@@ -269,7 +294,7 @@ void stream_record_ended(struct stream *s)
 
 uint16_t stream_port(const struct stream *s)
 {
-	return s->pair->port;
+	return s->carrier ? s->carrier->pair->port : s->pair->port;
 }
 
 enum codec_id stream_codec(const struct stream *s)
@@ -356,6 +381,7 @@ void stream_configure(struct stream *s, const struct stream_config *c)
 	to->digits_elsewhere = c->digits_elsewhere;
 	to->is_udptl = c->is_udptl;
 	to->is_opaque = c->is_opaque;
+	memcpy(cmd->riding_pts, c->riding_pts, sizeof(cmd->riding_pts));
 	to->relearn = c->relearn;
 	to->timeout_ms = c->timeout_ms;
 	to->dtls_is_due = c->dtls && c->dtls->is_due;

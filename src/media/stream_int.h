@@ -78,7 +78,8 @@ struct stream {
 	struct worker *worker;            /* where the session is, or leaves from */
 	struct worker *move_to;
 	struct rtp_session *session;          /* the worker's; not looked into here until it is closed */
-	struct port_pair *pair;
+	struct port_pair *pair;           /* NULL: it rides on its carrier, which comes after all riders of its list, closed or not */
+	struct stream *carrier, *riders, *rider_next;
 	struct stream_handler handler;
 	void *arg;
 	bool is_moving, is_closing, is_closed;
@@ -91,7 +92,7 @@ struct stream {
 	enum capture_side capture_side;   /* of it, */
 	bool is_said_captured;            /* and what we say ourselves is heard, too, on the other one */
 	unsigned nrecordings;             /* that have not reported their end: the stream stays until they have */
-	unsigned ndeferred;               /* commands of ours in media.deferred */
+	unsigned ndeferred;               /* commands of ours, and of our riders, in media.deferred */
 	struct command enter, release, close; /* open or adopt, ...: in here, because they must not fail for want of memory */
 };
 

@@ -112,6 +112,8 @@ int oa_offer(struct oa *oa, const struct oa_local *l, struct out *o)
 	if (err)
 		return err;
 	oa_group_offer(oa, l);
+	if (oa_dtls_is_offered(oa) && oa->is_bundled)
+		payloads_reserve(oa, l);
 	payloads_offer(oa, l, &oa->exchange->ours);
 	err = oa_others_offer(oa, l);
 	if (!err)

@@ -1,10 +1,8 @@
-/* oa_group.c - names of sections (a=mid, RFC 5888) and the group of those that share one transport (BUNDLE, RFC 8843), as far as one
- * stream of sound needs it.
+/* oa_group.c - names of sections (a=mid, RFC 5888) and the group of those that share one transport (BUNDLE, RFC 9143): that of the audio.
  *
  * An answer repeats the names it was offered, those of refused sections, too, and is grouped if the audio was: alone, for a refused section is
- * in no group (RFC 8843 §7.3.3). So there is nothing to share, but a browser wants to be told. Sections of theirs that are only to be had
- * in the group (bundle-only, port 0) are refused like all others; were the audio one of them, it would have the transport of a
- * section that we refuse, so it can't be taken (§7.3.2), and its port 0 says so already.
+ * in no group (RFC 9143 §7.3.3), or with what rides on its transport (oa_other.c). The audio itself is never taken where it is only to be had in
+ * the group (bundle-only, port 0), on the transport of another section.
  */
 #include <ctype.h>
 
@@ -40,12 +38,38 @@ static bool is_bundled(const struct sdp *s, struct str mid)
 	return false;
 }
 
+bool oa_group_has_both(const struct sdp_media *a, const struct sdp_media *b)
+{
+	const struct sdp *s = a->session;
+
+	for (unsigned i = 0; i < s->nattrs; i++) {
+		struct str rest = s->attrs[i].value, word = str_cut(&rest, ' ');
+		bool has_a = false, has_b = false;
+
+		if (!str_eqz(s->attrs[i].name, "group") || !str_eqz(word, "BUNDLE"))
+			continue;
+		while (rest.p) {
+			word = str_cut(&rest, ' ');
+			has_a = has_a || (word.n && str_eq(word, oa_group_mid(a)));
+			has_b = has_b || (word.n && str_eq(word, oa_group_mid(b)));
+		}
+		if (has_a && has_b)
+			return true;
+	}
+	return false;
+}
+
 void oa_group_take(struct oa *oa, const struct sdp *s, const struct sdp_media *m)
 {
 	struct str mid = oa_group_mid(m);
 
 	oa->is_bundled = mid.n && is_bundled(s, mid);
 	str_copy(mid, oa->mid, sizeof(oa->mid));
+}
+
+bool oa_group_is_due(const struct oa *oa, const struct oa_local *l)
+{
+	return oa->is_complete ? oa->is_bundled : l->offers_ice;
 }
 
 void oa_group_offer(struct oa *oa, const struct oa_local *l)
@@ -62,6 +86,7 @@ void oa_group_write_session(struct out *o, const struct oa *oa)
 		return;
 	out_z(o, "a=group:BUNDLE ");
 	out_z(o, oa->mid);
+	oa_others_write_group(o, oa);
 	out_z(o, "\r\n");
 }
 

@@ -56,7 +56,7 @@ struct oa {
 	struct oa_ice_state *ice;    /* NULL: neither offered nor agreed so far */
 	struct oa_others *others;    /* sections besides the audio that are or were passed; NULL: there never were any */
 	char mid[OA_MID_MAX + 1];    /* of the audio section; "": it has no name */
-	bool is_bundled;             /* it is in a group (BUNDLE), alone */
+	bool is_bundled;             /* it is in a group (BUNDLE), with those others that ride on its transport */
 	uint8_t nknown;
 	struct oa_known known[PAYLOADS_MAX]; /* codecs that have had a number here, with the latest */
 	uint32_t seen_pts[128 / 32]; /* a bit each: numbers either side has used for anything */
@@ -97,6 +97,8 @@ void oa_others_rollback(struct oa *oa);
 void oa_others_free(struct oa_others *list);
 /* False: it has nothing to say there, so the section is refused as it was. */
 bool oa_others_write(struct out *o, const struct oa *oa, const struct oa_local *l, unsigned section);
+/* The names of those that ride in the description under way, a space before each. */
+void oa_others_write_group(struct out *o, const struct oa *oa);
 /* Of a section that our offer under way has added, as oa_write_refusal(). */
 char *oa_others_refusal(const struct oa *oa, unsigned section);
 
@@ -104,6 +106,8 @@ char *oa_others_refusal(const struct oa *oa, unsigned section);
 
 /* An offer's: the codecs of l, and events for each clock among them, whose clock they share (RFC 4733 §2.1). */
 void payloads_offer(struct oa *oa, const struct oa_local *l, struct payloads *ps);
+/* What l has besides, for the same transport: its numbers are taken. */
+void payloads_reserve(struct oa *oa, const struct oa_local *l);
 /* Our answer's to m: codecs in the order wanted, then events for their clocks, all with the offer's numbers
  * (RFC 3264 §6.1: the same mapping both ways). */
 void payloads_answer(const struct sdp_media *m, const struct oa_local *l, bool prefer_local, struct payloads *ps);
@@ -148,6 +152,8 @@ void oa_secure_write(struct out *o, const struct oa *oa, const struct oa_local *
 bool oa_dtls_can_answer(const struct sdp_media *m, const struct oa_local *l);
 int oa_dtls_offer(struct oa *oa, const struct oa_local *l);  /* -ENOMEM */
 void oa_dtls_offer_none(struct oa *oa);
+/* Would an offer made now begin, or go on, by DTLS? */
+bool oa_dtls_is_due(const struct oa *oa, const struct oa_local *l);
 /* By our offer under way. */
 bool oa_dtls_is_offered(const struct oa *oa);
 /* To a section that oa_dtls_can_answer(). -ENOMEM. */
@@ -182,6 +188,10 @@ struct str oa_group_mid(const struct sdp_media *m);
 /* From a description of theirs with m for our audio. */
 void oa_group_take(struct oa *oa, const struct sdp *s, const struct sdp_media *m);
 void oa_group_offer(struct oa *oa, const struct oa_local *l);
+/* Would an offer made now have the audio in a group? */
+bool oa_group_is_due(const struct oa *oa, const struct oa_local *l);
+/* Does a description of theirs have both of these sections in one group? */
+bool oa_group_has_both(const struct sdp_media *a, const struct sdp_media *b);
 void oa_group_write_session(struct out *o, const struct oa *oa);
 void oa_group_write(struct out *o, struct str mid);
 

@@ -4,6 +4,7 @@
  * of a section is text (oa_words.h).
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "sdp/oa_int.h"
@@ -124,6 +125,45 @@ void oa_others_none(struct oa *oa)
 	}
 }
 
+void oa_other_pts(const struct oa_other *x, uint32_t pts[4])
+{
+	const char *const texts[] = { x->words, x->told };
+
+	memset(pts, 0, 4 * sizeof(*pts));
+	for (unsigned i = 0; i < ARRAY_LEN(texts); i++) {
+		struct str rest = oa_words_formats(texts[i]);
+		uint32_t pt;
+
+		while (rest.p)
+			if (str_to_u32(str_cut(&rest, ' '), 127, &pt) == 0)
+				pts[pt / 32] |= 1u << (pt & 31);
+	}
+}
+
+static bool is_transport_shared(const struct oa *oa, const struct oa_local *l)
+{
+	return oa_group_is_due(oa, l) && oa_dtls_is_due(oa, l);
+}
+
+bool oa_other_rides(const struct oa *oa, const struct oa_local *l, const char *type, unsigned nth)
+{
+	const struct oa_other *x = oa->state == OA_REMOTE_OFFER ? find(oa->exchange->others, type, nth) : NULL;
+
+	return oa->state == OA_REMOTE_OFFER ? x && x->is_bundled : is_transport_shared(oa, l);
+}
+
+bool oa_others_have_way(const struct oa *oa, const struct oa_local *l)
+{
+	bool may_be_apart = l->policy != OA_REQUIRE || l->sdes;
+
+	if (oa->state != OA_REMOTE_OFFER)
+		return is_transport_shared(oa, l) || (may_be_apart && !oa_dtls(oa) && !l->to_browser);
+	for (unsigned i = 0; oa->exchange->others && i < oa->exchange->others->n; i++)
+		if (oa->exchange->others->list[i].is_bundled ? l->fingerprint && l->policy != OA_NEVER : may_be_apart)
+			return true;
+	return false;
+}
+
 void oa_others_forget(struct oa *oa)
 {
 	for (unsigned i = 0; oa->others && i < oa->others->n; i++)
@@ -153,6 +193,22 @@ static bool can_pass(const struct sdp_media *m)
 	enum oa_profile profile = oa_profile_of(m->proto);
 
 	return m->port && (profile == OA_PROFILE_PLAIN || profile == OA_PROFILE_SECURE) && oa_is_addr_usable(m->addr);
+}
+
+/* Is it to be had on the transport of that audio, whose keys come by DTLS? */
+static bool can_ride(const struct sdp_media *m, const struct sdp_media *audio)
+{
+	return (m->port || sdp_attr_find(m, "bundle-only", NULL)) && oa_profile_of(m->proto) == OA_PROFILE_DTLS && audio->port &&
+	       oa_group_has_both(m, audio);
+}
+
+/* Of an offer, whose audio isn't chosen yet. */
+static bool may_ride(const struct sdp *s, const struct sdp_media *m)
+{
+	for (unsigned i = 0; i < s->nmedia; i++)
+		if (str_ieqz(s->media[i].type, "audio") && can_ride(m, &s->media[i]))
+			return true;
+	return false;
 }
 
 static uint32_t clock_of(const struct sdp_media *m)
@@ -187,16 +243,17 @@ static int read_offered(struct oa_others *list, const struct oa_others *before, 
 	const struct oa_other *old;
 	struct oa_other *x;
 	char type[OA_TYPE_MAX + 1];
+	bool rides = may_ride(s, m);
 
 	str_copy(m->type, type, sizeof(type));
 	old = find(before, type, nth_of(s, i));
-	if (list->n == OA_OTHERS_MAX || (!old && !can_pass(m)))
+	if (list->n == OA_OTHERS_MAX || (!old && !rides && !can_pass(m)))
 		return 0;
 	x = &list->list[list->n];
-	*x = (struct oa_other){ .nth = (uint8_t)nth_of(s, i), .section = (uint8_t)i, .dir = dir_of(m) };
+	*x = (struct oa_other){ .nth = (uint8_t)nth_of(s, i), .section = (uint8_t)i, .dir = rides ? m->dir : dir_of(m), .is_bundled = rides };
 	memcpy(x->type, type, sizeof(type));
 	str_copy(oa_group_mid(m), x->mid, sizeof(x->mid));
-	x->words = can_pass(m) && nth_of(s, i) < OA_OTHERS_MAX ? oa_words_of(m) : NULL;
+	x->words = (rides || can_pass(m)) && nth_of(s, i) < OA_OTHERS_MAX ? oa_words_of(m) : NULL;
 	x->is_wanted = x->words != NULL;
 	x->is_refused = !x->words;
 	if (x->is_wanted)
@@ -248,8 +305,10 @@ unsigned oa_others_wish(const struct oa *oa, const struct oa *partner, struct oa
 	for (unsigned i = 0; from && i < from->n; i++) {
 		const struct oa_other *p = &from->list[i], *x = find(oa_others(oa), p->type, p->nth);
 
+		/* Browsers say AVPF whatever they are told, and many a phone doesn't take it, but knows the lines that ask for feedback. */
 		if (is_wished(oa, x, p))
-			out[n++] = (struct oa_other_local){ .type = p->type, .nth = p->nth, .dir = p->dir, .has_feedback = p->has_feedback, .words = p->words };
+			out[n++] = (struct oa_other_local){ .type = p->type, .nth = p->nth, .dir = p->dir, .words = p->words,
+							    .has_feedback = p->has_feedback && !p->is_bundled };
 	}
 	return n;
 }
@@ -295,26 +354,38 @@ static const struct oa_other_local *find_local(const struct oa_local *l, const c
 
 /* ---- our answer ---- */
 
+/* Of the session as it stands: on the transport of its audio. */
+static bool has_transport(const struct oa *oa, const struct sdp_media *m)
+{
+	const struct sdp *s = m->session;
+
+	return oa_dtls(oa) && oa->is_bundled && oa->agreed.rtcp_mux && oa->audio < s->nmedia && can_ride(m, &s->media[oa->audio]);
+}
+
 static int answer_keys(struct oa_other *x, const struct sdp_media *m, const struct oa_local *l)
 {
-	if (oa_keys_can_answer(m, l))
+	if (!x->is_bundled && oa_keys_can_answer(m, l))
 		return oa_keys_answer(&x->secure, m, l);
 	oa_keys_none(x->secure);
 	return 0;
 }
 
-static bool is_secure_enough(const struct oa_other *x, const struct sdp_media *m, const struct oa_local *l)
+static bool is_secure_enough(const struct oa *oa, const struct oa_other *x, const struct sdp_media *m, const struct oa_local *l)
 {
+	if (x->is_bundled)
+		return has_transport(oa, m);
 	return oa_keys_can_answer(m, l) || (!x->is_savp && l->policy != OA_REQUIRE);
 }
 
-static int answer_one(struct oa_other *x, const struct sdp_media *m, const struct oa_local *all, const struct oa_other_local *l)
+static int answer_one(const struct oa *oa, struct oa_other *x, const struct oa_local *all)
 {
+	const struct sdp_media *m = &oa_theirs(oa)->media[x->section];
+	const struct oa_other_local *l = find_local(all, x->type, x->nth);
 	char *told;
 
 	x->is_on = false;
 	x->flow = SDP_INACTIVE;
-	if (x->is_wanted && !is_secure_enough(x, m, all)) {
+	if (x->is_wanted && !is_secure_enough(oa, x, m, all)) {
 		x->is_wanted = false;
 		x->is_refused = true;
 	}
@@ -339,7 +410,7 @@ int oa_others_answer(struct oa *oa, const struct oa_local *l)
 
 	for (unsigned i = 0; list && i < list->n; i++) {
 		struct oa_other *x = &list->list[i];
-		int err = answer_one(x, &oa_theirs(oa)->media[x->section], l, find_local(l, x->type, x->nth));
+		int err = answer_one(oa, x, l);
 
 		if (err)
 			return err;
@@ -428,15 +499,55 @@ static int begin(struct oa *oa, struct oa_others *list, const struct oa_other_lo
 	return 0;
 }
 
+/* A name that no other section has. */
+static void name(const struct oa *oa, const struct oa_others *list, struct oa_other *x)
+{
+	bool is_taken = true;
+
+	for (unsigned n = x->section; is_taken && !x->mid[0]; n += SDP_MEDIA_MAX) {
+		char mid[OA_MID_MAX + 1];
+
+		snprintf(mid, sizeof(mid), "%u", n);
+		is_taken = !strcmp(mid, oa->mid);
+		for (unsigned i = 0; i < list->n; i++)
+			is_taken = is_taken || !strcmp(mid, list->list[i].mid);
+		if (!is_taken)
+			memcpy(x->mid, mid, sizeof(mid));
+	}
+}
+
+/* On one transport a number means one thing: ours for sound were there first. */
+static bool has_number_of(const struct payloads *ps, const char *words)
+{
+	struct str rest = oa_words_formats(words);
+	uint32_t pt;
+
+	while (rest.p) {
+		if (str_to_u32(str_cut(&rest, ' '), 127, &pt) != 0)
+			continue;
+		for (unsigned i = 0; i < ps->n; i++)
+			if (ps->list[i].pt == (int)pt)
+				return true;
+	}
+	return false;
+}
+
 static int offer_one(struct oa *oa, struct oa_others *list, const struct oa_other_local *l)
 {
+	bool rides = oa_dtls_is_offered(oa) && oa->is_bundled;
 	struct oa_other *x = (struct oa_other *)find(list, l->type, l->nth);
-	int err = x ? 0 : begin(oa, list, l);
+	int err;
 
+	if (rides && has_number_of(&oa->exchange->ours, l->words))
+		return 0;
+	err = x ? 0 : begin(oa, list, l);
 	if (err)
 		return err == -E2BIG ? 0 : err; /* there is no place for it: it isn't offered */
 	x = (struct oa_other *)find(list, l->type, l->nth);
 	x->is_offered = true;
+	x->is_bundled = rides;
+	if (rides)
+		name(oa, list, x);
 	x->has_feedback = l->has_feedback;
 	x->told_dir = l->dir;
 	return set_text(&x->told, l->words);
@@ -451,7 +562,7 @@ static int offer_keys(struct oa_other *x, const struct oa_local *l)
 		x->secure->noffered = 0;
 	if (!x->is_on)
 		x->is_savp = l->policy == OA_REQUIRE;
-	if (!x->is_offered || stays_plain || l->policy == OA_NEVER || !l->sdes)
+	if (!x->is_offered || x->is_bundled || stays_plain || l->policy == OA_NEVER || !l->sdes)
 		return 0;
 	return oa_keys_offer(&x->secure, l);
 }
@@ -486,9 +597,16 @@ static bool take_keys(struct oa_other *x, const struct sdp_media *m)
 	return !err || (err == -ENOENT && !must);
 }
 
-static void take_one(struct oa_other *x, const struct sdp_media *m)
+static bool is_taken(const struct oa *oa, struct oa_other *x, const struct sdp_media *m)
 {
-	enum sdp_dir allowed = sdp_dir_reverse(x->told_dir);
+	if (!m->port || !str_ieqz(m->type, x->type))
+		return false;
+	return x->is_bundled ? has_transport(oa, m) : can_pass(m) && take_keys(x, m);
+}
+
+static void take_one(const struct oa *oa, struct oa_other *x, const struct sdp_media *m)
+{
+	enum sdp_dir allowed = sdp_dir_reverse(x->told_dir), dir;
 	char *words;
 
 	x->is_on = false;
@@ -496,7 +614,7 @@ static void take_one(struct oa_other *x, const struct sdp_media *m)
 	if (!x->is_offered)
 		return;
 	x->is_offered = false;
-	words = can_pass(m) && str_ieqz(m->type, x->type) && take_keys(x, m) ? oa_words_of(m) : NULL;
+	words = is_taken(oa, x, m) ? oa_words_of(m) : NULL;
 	x->is_wanted = x->is_on = words != NULL;
 	x->is_refused = !words;
 	if (!words) {
@@ -505,11 +623,12 @@ static void take_one(struct oa_other *x, const struct sdp_media *m)
 	}
 	free(x->words);
 	x->words = words;
-	x->flow = x->told_dir & sdp_dir_reverse(dir_of(m));
+	dir = x->is_bundled ? m->dir : dir_of(m);
+	x->flow = x->told_dir & sdp_dir_reverse(dir);
 	/* What our offer didn't allow they couldn't say. */
-	x->dir = (dir_of(m) & allowed) | (x->dir & ~allowed & SDP_SENDRECV);
+	x->dir = (dir & allowed) | (x->dir & ~allowed & SDP_SENDRECV);
 	take_way(x, m);
-	x->rtcp_mux = x->rtcp_mux && m->rtcp_mux;
+	x->rtcp_mux = x->is_bundled || (x->rtcp_mux && m->rtcp_mux);
 }
 
 int oa_others_take_answer(struct oa *oa, const struct sdp *s)
@@ -524,7 +643,7 @@ int oa_others_take_answer(struct oa *oa, const struct sdp *s)
 	if (err)
 		return err;
 	for (unsigned i = 0; i < list->n; i++)
-		take_one(&list->list[i], list->list[i].section < s->nmedia ? &s->media[list->list[i].section] : &absent);
+		take_one(oa, &list->list[i], list->list[i].section < s->nmedia ? &s->media[list->list[i].section] : &absent);
 	replace(oa, list);
 	return 0;
 }
@@ -533,16 +652,37 @@ int oa_others_take_answer(struct oa *oa, const struct sdp *s)
 
 static const char *profile_of(const struct oa_other *x)
 {
+	if (x->is_bundled)
+		return "UDP/TLS/RTP/SAVPF";
 	return x->is_savp ? x->has_feedback ? "RTP/SAVPF" : "RTP/SAVP" : x->has_feedback ? "RTP/AVPF" : "RTP/AVP";
 }
 
+/* What rides has the port of the audio. A new one may be had in no other way, so its port is 0 until they have agreed (RFC 9143 §7.2.2). */
+static uint16_t port_of(const struct oa *oa, const struct oa_other *x, const struct oa_local *all, const struct oa_other_local *l)
+{
+	return !x->is_bundled ? l->port : oa_theirs(oa) || x->is_on ? all->port : 0;
+}
+
+static void write_way(struct out *o, const struct oa *oa, const struct oa_other *x, const struct oa_local *all, const struct oa_other_local *l)
+{
+	if (x->is_bundled) {
+		out_z(o, port_of(oa, x, all, l) ? "a=rtcp-mux\r\n" : "a=bundle-only\r\na=rtcp-mux\r\n");
+		return;
+	}
+	if (l->rtcp_port != l->port + 1)
+		out_fmt(o, "a=rtcp:%u\r\n", l->rtcp_port);
+	if (x->rtcp_mux)
+		out_z(o, "a=rtcp-mux\r\n");
+	oa_keys_write(o, x->secure, !oa_theirs(oa));
+}
+
 /* Profile, formats, lines; that of an answer is what they have offered. */
-static void write_on(struct out *o, const struct oa *oa, const struct oa_other *x, const struct oa_other_local *l)
+static void write_on(struct out *o, const struct oa *oa, const struct oa_other *x, const struct oa_local *all, const struct oa_other_local *l)
 {
 	const struct sdp *theirs = oa_theirs(oa);
 	struct str formats = oa_words_formats(x->told), lines = oa_words_lines(x->told);
 
-	out_fmt(o, "m=%s %u ", x->type, l->port);
+	out_fmt(o, "m=%s %u ", x->type, port_of(oa, x, all, l));
 	if (theirs)
 		out_str(o, theirs->media[x->section].proto);
 	else
@@ -552,11 +692,7 @@ static void write_on(struct out *o, const struct oa *oa, const struct oa_other *
 	out_z(o, "\r\n");
 	out_str(o, lines);
 	oa_group_write(o, str_from(x->mid));
-	if (l->rtcp_port != l->port + 1)
-		out_fmt(o, "a=rtcp:%u\r\n", l->rtcp_port);
-	if (x->rtcp_mux)
-		out_z(o, "a=rtcp-mux\r\n");
-	oa_keys_write(o, x->secure, !theirs);
+	write_way(o, oa, x, all, l);
 	out_fmt(o, "a=%s\r\n", sdp_dir_name(x->told_dir));
 }
 
@@ -567,6 +703,16 @@ static void write_off(struct out *o, const struct oa_other *x)
 	out_fmt(o, "m=%s 0 %s %.*s\r\n", x->type, profile_of(x), STR_ARG(formats));
 }
 
+void oa_others_write_group(struct out *o, const struct oa *oa)
+{
+	bool is_offer = !oa_theirs(oa);
+	const struct oa_others *list = is_offer ? oa->exchange->others : oa->others;
+
+	for (unsigned i = 0; list && i < list->n; i++)
+		if (list->list[i].is_bundled && (is_offer ? list->list[i].is_offered : list->list[i].is_on))
+			out_fmt(o, " %s", list->list[i].mid);
+}
+
 bool oa_others_write(struct out *o, const struct oa *oa, const struct oa_local *l, unsigned section)
 {
 	bool is_offer = !oa_theirs(oa);
@@ -574,7 +720,7 @@ bool oa_others_write(struct out *o, const struct oa *oa, const struct oa_local *
 	const struct oa_other_local *local = x && (is_offer ? x->is_offered : x->is_on) ? find_local(l, x->type, x->nth) : NULL;
 
 	if (local)
-		write_on(o, oa, x, local);
+		write_on(o, oa, x, l, local);
 	else if (x && section >= oa->nsections)
 		write_off(o, x);
 	return local || (x && section >= oa->nsections);

@@ -7,10 +7,11 @@
  *
  * Sections of two legs belong together when they are the nth of their type (RFC 3264 §5.1: the order is what counts), and each leg keeps its
  * own places of m= lines: a section that it has had is never taken away, only switched off, and new ones come after the last.
- * What can't be passed (another transport than RTP, keys by DTLS) is refused in its place. SRTP is each leg's own affair: its policy is that
- * of the sound, with keys of the section's own in the description (oa_secure.h).
+ * What can't be passed (another transport than RTP) is refused in its place. SRTP is each leg's own affair: its policy is that
+ * of the sound, with keys of the section's own in the description (oa_secure.h). Where the sound has its keys by DTLS, a section rides on the
+ * sound's transport (BUNDLE), as browsers have it, with these keys; what would need an association of its own is refused.
  *
- * Owner: struct oa. Thread: any, one at a time. Sources: RFC 3264 §5, 6, 8; RFC 4568, 4574, 4796, 4585, 5761.
+ * Owner: struct oa. Thread: any, one at a time. Sources: RFC 3264 §5, 6, 8; RFC 4568, 4574, 4796, 4585, 5761, 9143.
  */
 #pragma once
 
@@ -20,9 +21,9 @@
 #include "sdp/sdp.h"
 
 #define OA_OTHERS_MAX 4        /* of a leg: a face, slides, text, the far camera's control */
-#define OA_OTHER_TEXT_MAX 3072 /* of their words about one; longer ones are refused */
+#define OA_OTHER_TEXT_MAX 8192 /* of their words about one; longer ones are refused. A browser has 25 formats of pictures, in 5000 bytes */
 #define OA_TYPE_MAX 15         /* "application" */
-#define OA_MID_MAX 32          /* RFC 8843 §15.2 would have 16 */
+#define OA_MID_MAX 32          /* RFC 9143 §15.2 would have 16 */
 
 struct oa_other {              /* one of them, as it stands on a leg */
 	char type[OA_TYPE_MAX + 1];
@@ -34,6 +35,7 @@ struct oa_other {              /* one of them, as it stands on a leg */
 	bool is_on;            /* agreed on */
 	bool has_feedback;     /* RTP/AVPF (RFC 4585) */
 	bool is_savp;          /* RTP/SAVP: without keys it can't be */
+	bool is_bundled;       /* it rides on the sound's transport: no address, port or keys here count */
 	bool rtcp_mux;
 	enum sdp_dir dir;      /* what they would do if they might */
 	enum sdp_dir told_dir; /* what we have told them; */
@@ -55,17 +57,26 @@ struct oa_others {
 struct oa_other_local {
 	const char *type;
 	uint8_t nth;
-	uint16_t port, rtcp_port;
+	uint16_t port, rtcp_port; /* of no meaning if it rides */
 	enum sdp_dir dir;
 	bool has_feedback;
 	const char *words;     /* of another leg; these three are read while a description is written, no later */
 };
 
 struct oa;
+struct oa_local;
 struct oa_srtp;
 
 /* The keys agreed on for one of them; NULL: plain RTP. */
 const struct oa_srtp *oa_other_srtp(const struct oa_other *x);
+
+/* By which numbers its packets are known, a bit each. */
+void oa_other_pts(const struct oa_other *x, uint32_t pts[4]);
+
+/* In the next description of ours, an answer or an offer: does the nth of a type ride on the sound's transport? */
+bool oa_other_rides(const struct oa *oa, const struct oa_local *l, const char *type, unsigned nth);
+/* Can any of them be had there, with the security that l has for the sound? */
+bool oa_others_have_way(const struct oa *oa, const struct oa_local *l);
 
 /* What stands of them, or what is said of them in their offer under way; NULL: there never were any. Valid until the next exchange goes on. */
 const struct oa_others *oa_others(const struct oa *oa);

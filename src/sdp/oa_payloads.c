@@ -5,12 +5,15 @@
 #include <ctype.h>
 
 #include "sdp/oa_int.h"
+#include "sdp/oa_words.h"
 
 #define DTMF_NAME "telephone-event"
 #define DTMF_PT 101          /* what nearly everybody uses; some old gateways expect nothing else */
 #define DTMF_PT_WIDE 110     /* of other clocks than 8000, which nobody expects anywhere */
 #define DYNAMIC_PT_MIN 96    /* RFC 3551 §3 */
 #define DYNAMIC_PT_MAX 127
+#define UNASSIGNED_PT_MIN 35 /* where those are all taken, as browsers do; RTCP is told apart by 64 and more (RFC 5761 §4) */
+#define UNASSIGNED_PT_MAX 63
 
 static bool same_codec(const struct oa_codec *a, const struct oa_codec *b)
 {
@@ -95,7 +98,22 @@ static int choose_pt(struct oa *oa, const struct payloads *offer, const struct o
 	for (int pt = DYNAMIC_PT_MIN; pt <= DYNAMIC_PT_MAX; pt++)
 		if (!oa_has_seen_pt(oa, pt) && !is_pt_in(offer, pt))
 			return pt;
+	for (int pt = UNASSIGNED_PT_MIN; pt <= UNASSIGNED_PT_MAX; pt++)
+		if (!oa_has_seen_pt(oa, pt) && !is_pt_in(offer, pt))
+			return pt;
 	return -1;
+}
+
+void payloads_reserve(struct oa *oa, const struct oa_local *l)
+{
+	for (unsigned i = 0; i < l->nothers; i++) {
+		struct str rest = oa_words_formats(l->others[i].words);
+		uint32_t pt;
+
+		while (rest.p)
+			if (str_to_u32(str_cut(&rest, ' '), 127, &pt) == 0)
+				oa_see_pt(oa, (int)pt);
+	}
 }
 
 static struct oa_codec dtmf_codec(uint32_t clock_hz)

@@ -308,6 +308,11 @@ static enum way way_to_offer(const struct oa *oa, const struct oa_local *l)
 	return l->offers_dtls ? WAY_DTLS : WAY_SDES;
 }
 
+bool oa_dtls_is_due(const struct oa *oa, const struct oa_local *l)
+{
+	return l->fingerprint && way_to_offer(oa, l) == WAY_DTLS;
+}
+
 int oa_keys_offer(struct oa_secure **state, const struct oa_local *l)
 {
 	struct oa_secure *sec = state_of(state);

@@ -33,6 +33,10 @@ static bool is_carried(struct str line)
 			return false;
 	if (line.p[0] != 'a')
 		return line.p[0] == 'i' || line.p[0] == 'b';
+	/* Names of sections are each leg's own, in packets, too (RFC 9143 §14). */
+	str_cut(&rest, ' ');
+	if (str_ieqz(name, "extmap") && str_starts(rest, STR("urn:ietf:params:rtp-hdrext:sdes:mid")))
+		return false;
 	return !is_among(name, of_the_way, ARRAY_LEN(of_the_way)) && !str_istarts(name, STR("ice-"));
 }
 

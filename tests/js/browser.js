@@ -1,9 +1,9 @@
 /* A phone in headless Chromium, for tests/lib/browser.py: JsSIP, and the browser's own media.
  *
- *   node browser.js ws://127.0.0.1:5066 1001 secret DOMAIN MICROPHONE.wav RECEIVER.wav
+ *   node browser.js ws://127.0.0.1:5066 1001 secret DOMAIN MICROPHONE.wav RECEIVER.wav [video]
  *
  * Commands and events are those of phone.js, and "stats": what the browser knows of its media. Its microphone is a file, over and over; what it receives goes into the other one, whose header
- * never says how long it is.
+ * never says how long it is. With "video" it has a camera, too, which shows the browser's test picture.
  */
 'use strict';
 
@@ -14,7 +14,7 @@ const readline = require('readline');
 const { chromium } = require('playwright-core');
 const { bundle } = require('./bundle.js');
 
-const [url, user, password, domain, microphone, receiver] = process.argv.slice(2);
+const [url, user, password, domain, microphone, receiver, video] = process.argv.slice(2);
 const FLAGS = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-audio-capture=${microphone}`,
 	/* where there is no other address than loopback's, that is the one to be used, by its own name */
 	'--allow-loopback-in-peer-connection', '--disable-features=WebRtcHideLocalIpsWithMdns',
@@ -85,7 +85,7 @@ async function main() {
 	await page.exposeFunction('tell', tell);
 	await page.exposeFunction('heard', heard);
 	await page.goto(`http://127.0.0.1:${server.address().port}/`);
-	await page.evaluate((settings) => begin(settings), { url, user, password, domain });
+	await page.evaluate((settings) => begin(settings), { url, user, password, domain, video: video === 'video' });
 	for await (const line of readline.createInterface({ input: process.stdin })) {
 		const [name, ...args] = line.trim().split(/\s+/);
 

@@ -8,6 +8,7 @@
 const CHUNK_S = 0.1;
 const RATE_HZ = 48000;
 const GAP_MAX_S = 1;            /* a longer one is another source's clock */
+const PICTURE = { width: 320, height: 240, frameRate: 10 };
 const PLAIN = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 const CODECS = { 'audio/opus': ['opus', 48000], 'audio/pcmu': ['ulaw', 8000], 'audio/pcma': ['alaw', 8000] };
 
@@ -80,7 +81,7 @@ class Ear {
 
 /* Chromium plays a stream only while an element does. */
 function play(stream) {
-	const sink = new Audio();
+	const sink = document.createElement('video');
 
 	sink.muted = true;
 	sink.srcObject = stream;
@@ -89,11 +90,11 @@ function play(stream) {
 }
 
 function begin(settings) {
-	const media = { mediaConstraints: { audio: PLAIN, video: false }, pcConfig: { iceServers: [], encodedInsertableStreams: true } };
+	const media = { mediaConstraints: { audio: PLAIN, video: settings.video && PICTURE }, pcConfig: { iceServers: [], encodedInsertableStreams: true } };
 	const phone = softphone(JsSIP, { ...settings, socket: new JsSIP.WebSocketInterface(settings.url), media }, window.tell);
 
 	const ear = new Ear(), seen = new WeakSet();
-	let sink = null;                /* kept, or it would be collected, and play no more */
+	const sinks = [];               /* kept, or they would be collected, and play no more */
 
 	/* Frames pass each sender and receiver by way of us, or, once that is asked for, not at all. */
 	function through(end, see) {
@@ -112,12 +113,14 @@ function begin(settings) {
 			for (const sender of connection.getSenders())
 				through(sender, () => {});
 			through(receiver, (frame) => {
+				if (track.kind !== 'audio')
+					return;
 				const { rtpTimestamp, mimeType } = frame.getMetadata();
 
 				ear.hear({ data: frame.data.slice(0), rtpTimestamp, mimeType });
 			});
-			sink = play(streams[0] || new MediaStream([track]));
-			window.tell('track', { streams: streams.length });
+			sinks.push(play(track.kind === 'audio' && streams[0] || new MediaStream([track])));
+			window.tell('track', { streams: streams.length, kind: track.kind });
 		});
 	}
 
@@ -133,14 +136,22 @@ function begin(settings) {
 	/* What the browser knows of its media. */
 	phone.stats = async () => {
 		const stats = [...(await phone.connection().getStats()).values()];
-		const pair = stats.find((s) => s.type === 'candidate-pair' && s.nominated), codec = stats.find((s) => s.type === 'codec');
-		const inbound = stats.find((s) => s.type === 'inbound-rtp'), outbound = stats.find((s) => s.type === 'outbound-rtp'), transport = stats.find((s) => s.type === 'transport');
+		const of = (type, kind) => stats.find((s) => s.type === type && s.kind === kind);
+		const pair = stats.find((s) => s.type === 'candidate-pair' && s.nominated), transport = stats.find((s) => s.type === 'transport');
+		const inbound = of('inbound-rtp', 'audio'), outbound = of('outbound-rtp', 'audio');
+		const seen = of('inbound-rtp', 'video'), shown = of('outbound-rtp', 'video');
+		const codec = stats.find((s) => s.type === 'codec' && (!inbound || s.id === inbound.codecId));
+		const picture = seen && stats.find((s) => s.id === seen.codecId);
 
 		window.tell('stats', { pair: pair && pair.state, dtls: transport && transport.dtlsState, codec: codec && codec.mimeType,
 			srtp: transport && transport.srtpCipher, lost: inbound && inbound.packetsLost, received: inbound && inbound.packetsReceived, sent: outbound && outbound.packetsSent,
 			played_s: inbound && inbound.totalSamplesDuration,
 			concealed: inbound && inbound.concealedSamples, stretched: inbound && inbound.insertedSamplesForDeceleration,
-			skipped: inbound && inbound.removedSamplesForAcceleration });
+			skipped: inbound && inbound.removedSamplesForAcceleration,
+			transports: stats.filter((s) => s.type === 'transport').length,
+			picture: picture && picture.mimeType, frames_seen: seen && seen.framesDecoded, width: seen && seen.frameWidth,
+			frames_shown: shown && shown.framesEncoded, asked_anew: shown && shown.pliCount + shown.firCount, asks_anew: seen && seen.pliCount + seen.firCount,
+			repeats: shown && shown.retransmittedPacketsSent, asked_again: shown && shown.nackCount });
 	};
 	window.phone = phone;
 }

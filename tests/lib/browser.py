@@ -5,6 +5,8 @@
         phone.wait("connection", state="connected")
         phone.hears(other)
 
+beside=: a browser that is there already, with whom it shares the machine. video=True: it has a camera, too.
+
 Its microphone says the clip over and over, with a pause between, from the moment that it is asked for sound. What it hears is what its RTP
 stack gives out, frame by frame, not what it plays of that (tests/js/page.js): stats() tells of the playing.
 """
@@ -26,17 +28,20 @@ RATE_HZ = 48000                # of its microphone
 class Browser(JsPhone, Listener):
     script = "browser.js"
 
-    def __init__(self, office, number, says):
+    def __init__(self, office, number, says, beside=None, video=False, secure=False):
         CLIPS.mkdir(parents=True, exist_ok=True)
-        self.turn = open(LOCK, "w")      # one at a time: each takes what a machine has
-        fcntl.flock(self.turn, fcntl.LOCK_EX)
+        self.turn = None
+        if not beside:                   # one test at a time: each takes what a machine has
+            self.turn = open(LOCK, "w")
+            fcntl.flock(self.turn, fcntl.LOCK_EX)
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"browser-{number}-"))
         self.heard = Recording(self.dir, "dec")
-        super().__init__(office, number, args=("cordboard", says.file(RATE_HZ, PAUSE_S), self.dir / "dump-1-dec.wav"))
+        super().__init__(office, number, secure, args=("cordboard", says.file(RATE_HZ, PAUSE_S), self.dir / "dump-1-dec.wav", "video" if video else "sound"))
 
     def close(self):
         super().close()
-        self.turn.close()
+        if self.turn:
+            self.turn.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def says(self, seconds):

@@ -1,4 +1,4 @@
-/* test_oa_ice.c - ICE (RFC 8839), names and groups of sections (RFC 5888, 8843) in offers and answers. */
+/* test_oa_ice.c - ICE (RFC 8839), names and groups of sections (RFC 5888, 9143) in offers and answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

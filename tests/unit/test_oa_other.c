@@ -396,12 +396,12 @@ static void test_oa_other_left_out_of_an_answer_is_refused(void **state)
 
 static void test_oa_other_too_long_or_too_many_are_refused(void **state)
 {
-	static char big[12000];
+	static char big[20000];
 	struct side a = side_new(), b = side_new();
 	size_t n = (size_t)snprintf(big, sizeof(big), "%sm=video 4002 RTP/AVP 96\r\n" H264, THEIRS AUDIO);
 
 	(void)state;
-	for (unsigned i = 0; i < 40; i++)
+	for (unsigned i = 0; i < 90; i++)
 		n += (size_t)snprintf(big + n, sizeof(big) - n, "a=x-long:%099u\r\n", i);
 	for (unsigned i = 0; i < 6; i++)
 		n += (size_t)snprintf(big + n, sizeof(big) - n, "m=video %u RTP/AVP 96\r\n" H264, 5000 + 2 * i);
