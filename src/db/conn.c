@@ -2,6 +2,7 @@
 #define LOG_MODULE "db"
 #include "db/conn.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,8 @@
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
 #define TURN_MS 10 /* until a connection looks again whether it may connect */
+#define COPY_SLICE_NS 1000000 /* then others on the loop have their turn */
+#define COPY_COLUMNS_MAX 16
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 static void schedule_connect(struct conn *c);
@@ -332,7 +335,7 @@ static bool is_connection_stale(const struct query *q, const PGresult *result)
 static void finish(struct conn *c, PGresult *result)
 {
 	ExecStatusType status = PQresultStatus(result);
-	struct db_rows rows = { result };
+	struct db_rows rows = { .result = result };
 
 	if (is_connection_stale(c->query, result)) {
 		lost(c, -ENOTCONN, PQresultErrorMessage(result));
@@ -385,10 +388,131 @@ static void complete(struct conn *c)
 		PQclear(result);
 }
 
+/* ---- COPY ---- */
+
+/* What is left of a message. */
+struct bytes { const char *p, *end; };
+
+static bool take(struct bytes *b, void *to, size_t n)
+{
+	if ((size_t)(b->end - b->p) < n)
+		return false;
+	if (to)
+		memcpy(to, b->p, n);
+	b->p += n;
+	return true;
+}
+
+static bool take_int(struct bytes *b, size_t *out)
+{
+	uint32_t n;
+
+	if (!take(b, &n, sizeof(n)))
+		return false;
+	*out = be32toh(n);
+	return true;
+}
+
+/* In front of the first row: "PGCOPY\n\377\r\n\0", flags, and the size of what may follow. */
+static bool take_header(struct bytes *b)
+{
+	size_t more;
+
+	return take(b, NULL, 15) && take_int(b, &more) && take(b, NULL, more);
+}
+
+/* false: it makes no sense. Its number of columns is -1 behind the last one. */
+static bool take_row(struct bytes *b, struct str cells[COPY_COLUMNS_MAX], int *columns)
+{
+	uint16_t n;
+
+	if (!take(b, &n, sizeof(n)))
+		return false;
+	*columns = (int16_t)be16toh(n);
+	if (*columns > COPY_COLUMNS_MAX)
+		return false;
+	for (int i = 0; i < *columns; i++) {
+		size_t len;
+
+		if (!take_int(b, &len))
+			return false;
+		cells[i] = len == UINT32_MAX ? STR_NULL : (struct str){ b->p, len };
+		if (cells[i].p && !take(b, NULL, len))
+			return false;
+	}
+	return true;
+}
+
+/* A message is a row or several. Callbacks may close the connection. */
+static bool take_copy(struct conn *c, struct bytes b)
+{
+	if (!c->has_copy_header && !take_header(&b))
+		return false;
+	c->has_copy_header = true;
+	while (b.p < b.end && c->state == CONN_COPYING) {
+		struct str cells[COPY_COLUMNS_MAX];
+		struct db_rows row = { .cells = cells };
+
+		if (!take_row(&b, cells, &row.columns))
+			return false;
+		if (row.columns >= 0)
+			c->h->on_row(c, c->query, &row);
+	}
+	return true;
+}
+
+static void read_results(struct conn *c);
+
+static void on_copy_turn(uv_timer_t *timer)
+{
+	struct conn *c = timer->data;
+
+	read_results(c);
+}
+
+/* As many rows as there are and time is for. */
+static void read_copy(struct conn *c)
+{
+	uint64_t end = uv_hrtime() + COPY_SLICE_NS;
+
+	while (c->state == CONN_COPYING && uv_hrtime() < end) {
+		char *p;
+		int n = PQgetCopyData(c->pg, &p, 1);
+
+		if (n == 0) {
+			set_poll(c, UV_READABLE);
+			uv_timer_start(&c->timer, on_query_timeout, c->query_timeout_ms, 0);
+			return;
+		}
+		if (n < 0) {
+			/* What became of it is the next result. */
+			c->state = CONN_BUSY;
+			set_poll(c, UV_READABLE);
+			uv_timer_start(&c->timer, on_query_timeout, c->query_timeout_ms, 0);
+			read_results(c);
+			return;
+		}
+		if (!take_copy(c, (struct bytes){ p, p + n }))
+			lost(c, -EINVAL, "what COPY brings makes no sense");
+		PQfreemem(p);
+	}
+	/* There is more. What libpq has read by now the poll wouldn't tell. */
+	if (c->state == CONN_COPYING) {
+		uv_poll_stop(c->poll);
+		uv_timer_start(&c->timer, on_copy_turn, 0, 0);
+	}
+}
+
+/* ---- results ---- */
+
 /* A query is over when there is no further result; text with several statements has one each, and the last counts, or the error
  * that ended it. PQgetResult() is asked only when it needn't wait. */
 static void read_results(struct conn *c)
 {
+	if (c->state == CONN_COPYING) {
+		read_copy(c);
+		return;
+	}
 	while (!PQisBusy(c->pg)) {
 		PGresult *r = PQgetResult(c->pg);
 		ExecStatusType status = PQresultStatus(r);
@@ -400,6 +524,14 @@ static void read_results(struct conn *c)
 		}
 		PQclear(c->result);
 		c->result = r;
+		if (status == PGRES_COPY_OUT && c->query && c->query->is_copy) {
+			PQclear(c->result);
+			c->result = NULL;
+			c->state = CONN_COPYING;
+			c->has_copy_header = false;
+			read_copy(c);
+			return;
+		}
 		if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
 			lost(c, -EINVAL, "COPY can't be used here");
 			return;

@@ -19,7 +19,7 @@ struct query {
 	UT_hash_handle hh;
 	uint64_t id;
 	const char *sql;         /* static, the name of a prepared statement; or in bytes */
-	bool is_prepared;
+	bool is_prepared, is_copy;
 	unsigned n;
 	db_fn *fn;               /* NULL: forgotten */
 	void *arg;
@@ -28,9 +28,13 @@ struct query {
 	char *bytes;
 };
 
-struct db_rows { PGresult *result; };
+struct db_rows {
+	PGresult *result;        /* NULL: one row of a COPY, in cells */
+	const struct str *cells;
+	int columns;
+};
 
-enum conn_state { CONN_DOWN, CONN_CONNECTING, CONN_IDLE, CONN_PREPARING, CONN_BUSY, CONN_CLOSED };
+enum conn_state { CONN_DOWN, CONN_CONNECTING, CONN_IDLE, CONN_PREPARING, CONN_BUSY, CONN_COPYING, CONN_CLOSED };
 
 struct prepared { UT_hash_handle hh; const char *sql; };
 
@@ -39,6 +43,7 @@ struct conn_handler {
 	void (*on_idle)(struct conn *c);                /* may take a query */
 	void (*on_notify)(struct conn *c, const char *channel, const char *payload);
 	void (*on_down)(struct conn *c);
+	void (*on_row)(struct conn *c, struct query *q, const struct db_rows *row); /* one of a COPY; q goes on */
 	void (*on_answer)(struct conn *c, struct query *q, const struct db_answer *a); /* q is the handler's again */
 	void (*on_closed)(struct conn *c);              /* last */
 };
@@ -57,7 +62,8 @@ struct conn {
 	uint64_t up_since;
 	uv_poll_t *poll;
 	uv_work_t work;
-	uv_timer_t timer;        /* of the query, or until the next try */
+	uv_timer_t timer;        /* of the query, or until the next try, or until the next rows of a COPY have their turn */
+	bool has_copy_header;
 	struct query *query;
 	struct prepared *prepared;
 	bool is_closing, is_working, timer_closed, is_told;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/out.h"
 #include "db/conn.h"
 
 #define CONNS_MAX 16
@@ -42,12 +43,14 @@ struct db {
 
 /* ---- rows ---- */
 
-int db_rows_count(const struct db_rows *r) { return PQntuples(r->result); }
-int db_rows_columns(const struct db_rows *r) { return PQnfields(r->result); }
-int db_rows_affected(const struct db_rows *r) { return atoi(PQcmdTuples(r->result)); }
+int db_rows_count(const struct db_rows *r) { return r->result ? PQntuples(r->result) : 1; }
+int db_rows_columns(const struct db_rows *r) { return r->result ? PQnfields(r->result) : r->columns; }
+int db_rows_affected(const struct db_rows *r) { return r->result ? atoi(PQcmdTuples(r->result)) : 0; }
 
 struct str db_rows_get(const struct db_rows *r, int row, int col)
 {
+	if (!r->result)
+		return r->cells[col];
 	if (PQgetisnull(r->result, row, col))
 		return STR_NULL;
 	return (struct str){ PQgetvalue(r->result, row, col), (size_t)PQgetlength(r->result, row, col) };
@@ -227,6 +230,31 @@ uint64_t db_query_once(struct db *db, const char *sql, unsigned n, const struct 
 	return enqueue(db, sql, false, n, params, fn, arg);
 }
 
+/* In one transaction, as all of a text is. Nothing of it is planned for several processes: they would mix what a query puts one behind the
+ * other. For a lock it waits no longer than we do. */
+#define COPY_BEGIN "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = %u; SET LOCAL max_parallel_workers_per_gather = 0;" \
+		   " SET LOCAL jit = off; COPY ("
+#define COPY_END   ") TO STDOUT (FORMAT binary)"
+
+uint64_t db_copy(struct db *db, const char *sql, db_fn *fn, void *arg)
+{
+	uint64_t id = 0;
+	struct query *q;
+	struct out text;
+
+	out_init_grow(&text, 1 << 20);
+	out_fmt(&text, COPY_BEGIN, db->p.query_timeout_ms);
+	out_z(&text, sql);
+	out_mem(&text, COPY_END, sizeof(COPY_END));
+	if (out_ok(&text))
+		id = db_query_once(db, text.p, 0, NULL, fn, arg);
+	out_fini(&text);
+	HASH_FIND(hh, db->by_id, &id, sizeof(id), q);
+	if (q)
+		q->is_copy = true;
+	return id;
+}
+
 void db_forget(struct db *db, uint64_t id)
 {
 	struct query *q;
@@ -257,6 +285,12 @@ static void on_down(struct conn *c)
 		queue_fail(c->db, -ENOTCONN, "database away");
 }
 
+static void on_row(struct conn *c, struct query *q, const struct db_rows *row)
+{
+	if (q->fn && !c->db->is_closing)
+		q->fn(q->id, &(struct db_answer){ .rows = row }, q->arg);
+}
+
 static void on_answer(struct conn *c, struct query *q, const struct db_answer *a)
 {
 	/* db_close() is running: its callers are told from the loop. */
@@ -269,7 +303,7 @@ static void on_answer(struct conn *c, struct query *q, const struct db_answer *a
 static void on_closed(struct conn *c);
 
 static const struct conn_handler query_handler = {
-	.on_up = on_up, .on_idle = on_idle, .on_down = on_down, .on_answer = on_answer, .on_closed = on_closed,
+	.on_up = on_up, .on_idle = on_idle, .on_down = on_down, .on_row = on_row, .on_answer = on_answer, .on_closed = on_closed,
 };
 
 /* ---- listening ---- */

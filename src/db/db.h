@@ -58,6 +58,10 @@ bool db_is_up(const struct db *db);
 uint64_t db_query(struct db *db, const char *sql, unsigned n, const struct db_param *params, db_fn *fn, void *arg);
 /* The same for text that isn't static; not prepared; may hold several statements if n is 0. */
 uint64_t db_query_once(struct db *db, const char *sql, unsigned n, const struct db_param *params, db_fn *fn, void *arg);
+/* The rows of a query without parameters, as they come and one at a time: a million of them neither fill memory nor hold up the loop, which has
+ * its turn each millisecond. All columns are of type text. fn is called with each row (db_rows_count() is 1), and a last time with an error
+ * or with no row. It may take as long as it likes, unlike other queries: only each wait for the next row is limited. */
+uint64_t db_copy(struct db *db, const char *sql, db_fn *fn, void *arg);
 void db_forget(struct db *db, uint64_t id);
 
 /* LISTEN. on_notify for each NOTIFY; on_up whenever the listening connection has (again) been made and LISTENs: read on from

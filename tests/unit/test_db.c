@@ -140,6 +140,165 @@ static void test_db_query_binds_parameters(void **state)
 	close_db();
 }
 
+/* ---- rows as they come ---- */
+
+struct copied {
+	bool is_done;
+	unsigned n, stop_at;     /* stop_at: then what is to be done, once */
+	void (*stop)(struct copied *k);
+	uint64_t id;
+	int err;
+	char sqlstate[6];
+};
+
+static const char rows_sql[] = "SELECT n::text, NULL, CASE WHEN n % 2 = 0 THEN E'\\t\\\\N it''s; \xc3\xa9\\n' ELSE '' END"
+	" FROM generate_series(0, 99999) AS n";
+
+static void on_copied(uint64_t id, const struct db_answer *a, void *arg)
+{
+	struct copied *k = arg;
+	char text[40];
+
+	assert_true(id == k->id);
+	assert_false(k->is_done);
+	k->err = a->err;
+	snprintf(k->sqlstate, sizeof(k->sqlstate), "%s", a->sqlstate ? a->sqlstate : "");
+	k->is_done = a->err || !db_rows_count(a->rows);
+	if (k->is_done)
+		return;
+	assert_int_equal(db_rows_count(a->rows), 1);
+	assert_int_equal(db_rows_columns(a->rows), 3);
+	snprintf(text, sizeof(text), "%u", k->n);
+	assert_true(str_eqz(db_rows_get(a->rows, 0, 0), text));
+	assert_null(db_rows_get(a->rows, 0, 1).p);
+	snprintf(text, sizeof(text), "%s", k->n % 2 ? "" : "\t\\N it's; \xc3\xa9\n");
+	assert_non_null(db_rows_get(a->rows, 0, 2).p);
+	assert_true(str_eqz(db_rows_get(a->rows, 0, 2), text));
+	if (++k->n == k->stop_at)
+		k->stop(k);
+}
+
+static void count_turn(uv_check_t *turns)
+{
+	++*(unsigned *)turns->data;
+}
+
+static void test_db_copy_brings_rows_and_leaves_the_loop_its_turns(void **state)
+{
+	struct copied k = { false }, none = { false };
+	unsigned nturns = 0;
+	uv_check_t turns;
+	struct ask after;
+
+	(void)state;
+	open_db(1, 0);
+	uv_check_init(&bed.loop, &turns);
+	turns.data = &nturns;
+	uv_check_start(&turns, count_turn);
+	k.id = db_copy(bed.db, rows_sql, on_copied, &k);
+	none.id = db_copy(bed.db, "SELECT '', '', '' WHERE false", on_copied, &none);
+	ask(&after, "SELECT 'after'");
+	pg_wait(&bed.loop, pg_is_set, &after.is_done);
+	assert_true(k.is_done && none.is_done);
+	assert_int_equal(k.err, 0);
+	assert_int_equal(none.err, 0);
+	assert_int_equal(k.n, 100000);
+	assert_int_equal(none.n, 0);
+	assert_string_equal(after.text, "after");
+	print_message("%u turns of the loop\n", nturns);
+	assert_true(nturns > 5);
+	uv_close((uv_handle_t *)&turns, NULL);
+	close_db();
+}
+
+static void test_db_copy_error_comes_behind_the_rows(void **state)
+{
+	struct copied k = { false }, bad = { false };
+	struct ask after;
+
+	(void)state;
+	open_db(1, 0);
+	k.id = db_copy(bed.db, "SELECT n::text, NULL, repeat(E'\\t\\\\N it''s; \xc3\xa9\\n', (n + 1) % 2 + 0 / (700 - n)) FROM generate_series(0, 1000) AS n",
+		       on_copied, &k);
+	bad.id = db_copy(bed.db, "SELECT nonsense", on_copied, &bad);
+	ask_and_wait(&after, "SELECT 'after'");
+	assert_int_equal(k.err, -EINVAL);
+	assert_string_equal(k.sqlstate, "22012");
+	assert_in_range(k.n, 0, 700);
+	assert_string_equal(bad.sqlstate, "42703");
+	assert_int_equal(bad.n, 0);
+	assert_string_equal(after.text, "after");
+	close_db();
+}
+
+static void forget(struct copied *k)
+{
+	db_forget(bed.db, k->id);
+}
+
+static void close_inside(struct copied *k)
+{
+	(void)k;
+	db_close(bed.db, pg_set, &bed.is_closed);
+}
+
+static void test_db_copy_can_be_forgotten(void **state)
+{
+	struct copied k = { .stop_at = 1000, .stop = forget };
+	struct ask after;
+
+	(void)state;
+	open_db(1, 0);
+	k.id = db_copy(bed.db, rows_sql, on_copied, &k);
+	ask_and_wait(&after, "SELECT 'after'");
+	assert_int_equal(k.n, 1000);
+	assert_false(k.is_done);
+	close_db();
+}
+
+static void test_db_copy_ends_with_the_database_closed_inside_a_row(void **state)
+{
+	struct copied k = { .stop_at = 1000, .stop = close_inside };
+
+	(void)state;
+	open_db(1, 0);
+	k.id = db_copy(bed.db, rows_sql, on_copied, &k);
+	pg_wait(&bed.loop, pg_is_set, &bed.is_closed);
+	assert_int_equal(k.n, 1000);
+	assert_true(k.is_done);
+	assert_int_equal(k.err, -ECANCELED);
+	pg_loop_end(&bed.loop);
+}
+
+static void on_large_row(uint64_t id, const struct db_answer *a, void *arg)
+{
+	struct copied *k = arg;
+
+	(void)id;
+	k->err = a->err;
+	k->is_done = a->err || !db_rows_count(a->rows);
+	if (!k->is_done)
+		assert_int_equal(db_rows_get(a->rows, 0, 0).n, 9000);
+	k->n += !k->is_done;
+}
+
+/* Longer than a query may take, as rows come all the time, large ones, which are sent at once; and when none come. */
+static void test_db_copy_is_limited_from_row_to_row(void **state)
+{
+	struct copied slow = { false }, stuck = { false };
+
+	(void)state;
+	open_db(1, 400);
+	slow.id = db_copy(bed.db, "SELECT repeat('x', 9000) || pg_sleep(0.1) FROM generate_series(1, 18)", on_large_row, &slow);
+	pg_wait(&bed.loop, pg_is_set, &slow.is_done);
+	assert_int_equal(slow.err, 0);
+	assert_int_equal(slow.n, 18);
+	stuck.id = db_copy(bed.db, "SELECT pg_sleep(60)::text, NULL, NULL", on_copied, &stuck);
+	pg_wait(&bed.loop, pg_is_set, &stuck.is_done);
+	assert_int_equal(stuck.err, -ETIMEDOUT);
+	close_db();
+}
+
 static void on_affected(uint64_t id, const struct db_answer *a, void *arg)
 {
 	(void)id;
@@ -732,6 +891,9 @@ static void test_db_close_inside_a_callback(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_db_copy_brings_rows_and_leaves_the_loop_its_turns), cmocka_unit_test(test_db_copy_error_comes_behind_the_rows),
+		cmocka_unit_test(test_db_copy_can_be_forgotten), cmocka_unit_test(test_db_copy_ends_with_the_database_closed_inside_a_row),
+		cmocka_unit_test(test_db_copy_is_limited_from_row_to_row),
 		cmocka_unit_test(test_db_query_binds_parameters), cmocka_unit_test(test_db_query_tells_rows_affected),
 		cmocka_unit_test(test_db_query_error_tells_sqlstate), cmocka_unit_test(test_db_query_prepares_once),
 		cmocka_unit_test(test_db_queries_at_once_are_all_answered_in_order), cmocka_unit_test(test_db_queries_run_side_by_side),
