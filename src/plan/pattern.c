@@ -1,12 +1,15 @@
-/* pattern.c - dialplan patterns: parsing into positions, order of specificity, and a trie for many.
+/* pattern.c - dialplan patterns: parsing into positions, order of specificity, and sets of many.
  *
  * A position is a set of characters (a bit for each of the 128 of ASCII) or one of the two open ends. The children of a trie node are
- * kept in the order of specificity, so the first match found depth first is the most specific.
+ * kept in the order of specificity, so the first match found depth first is the most specific. What is written as one number is
+ * no part of the trie (plan/literals.h); "_1[2]", which is one number, too, is.
  */
 #include "plan/pattern.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+#include "plan/literals.h"
 
 enum kind { SET, MANY /* . */, ANY /* ! */ };
 
@@ -186,34 +189,9 @@ struct node {
 
 struct pattern_set {
 	struct node root;
+	struct literals literals;
+	const char *(*pattern_of)(const void *value);
 };
-
-struct pattern_set *pattern_set_new(void)
-{
-	return calloc(1, sizeof(struct pattern_set));
-}
-
-static void free_children(struct node *n, void (*on_value)(void *value))
-{
-	/* As deep as the longest pattern, PATTERN_MAX. */
-	while (n->child) {
-		struct node *c = n->child;
-
-		n->child = c->next;
-		free_children(c, on_value);
-		if (c->value && on_value)
-			on_value(c->value);
-		free(c);
-	}
-}
-
-void pattern_set_free(struct pattern_set *s, void (*on_value)(void *value))
-{
-	if (!s)
-		return;
-	free_children(&s->root, on_value);
-	free(s);
-}
 
 /* Where the child for a position is, or would be linked. */
 static struct node **child_slot(struct node *n, const struct position *p)
@@ -230,15 +208,18 @@ static bool is_at(const struct node *n, const struct position *p)
 	return n && compare_positions(&n->at, p) == 0;
 }
 
-int pattern_set_add(struct pattern_set *s, struct str pattern, void *value)
+static struct node *trie_find(struct node *at, const struct position *p, int n)
 {
-	struct position p[PATTERN_MAX];
-	struct node *at = &s->root;
-	const char *why;
-	int n = parse(pattern, p, &why);
+	for (int i = 0; i < n && at; i++) {
+		struct node *child = *child_slot(at, &p[i]);
 
-	if (n < 0)
-		return -EINVAL;
+		at = is_at(child, &p[i]) ? child : NULL;
+	}
+	return at;
+}
+
+static int trie_add(struct node *at, const struct position *p, int n, void *value)
+{
 	for (int i = 0; i < n; i++) {
 		struct node **slot = child_slot(at, &p[i]);
 
@@ -253,18 +234,13 @@ int pattern_set_add(struct pattern_set *s, struct str pattern, void *value)
 		}
 		at = *slot;
 	}
-	if (at->value)
-		return -EEXIST;
 	at->value = value;
 	return 0;
 }
 
-void *pattern_set_remove(struct pattern_set *s, struct str pattern)
+static void *trie_remove(struct node *at, const struct position *p, int n)
 {
-	struct position p[PATTERN_MAX];
-	struct node **path[PATTERN_MAX], *at = &s->root;
-	const char *why;
-	int n = parse(pattern, p, &why);
+	struct node **path[PATTERN_MAX];
 	void *value;
 
 	for (int i = 0; i < n; i++) {
@@ -273,8 +249,6 @@ void *pattern_set_remove(struct pattern_set *s, struct str pattern)
 			return NULL;
 		at = *path[i];
 	}
-	if (n <= 0)
-		return NULL;
 	value = at->value;
 	at->value = NULL;
 	for (int i = n - 1; i >= 0 && !(*path[i])->value && !(*path[i])->child; i--) {
@@ -284,6 +258,146 @@ void *pattern_set_remove(struct pattern_set *s, struct str pattern)
 		free(dead);
 	}
 	return value;
+}
+
+/* Takes the first leaf away. As deep as the longest pattern, PATTERN_MAX. */
+static void *trie_shed(struct node *root)
+{
+	void *value = NULL;
+
+	while (root->child && !value) {
+		struct node **slot = &root->child, *leaf;
+
+		while ((*slot)->child)
+			slot = &(*slot)->child;
+		leaf = *slot;
+		value = leaf->value;
+		*slot = leaf->next;
+		free(leaf);
+		/* Its parent is a leaf when the last of them has gone: it may have a value itself. */
+	}
+	return value;
+}
+
+/* ---- sets ---- */
+
+/* "12" and "_12" are the number 12. */
+static struct str bare(const char *pattern)
+{
+	return str_from(pattern + (pattern[0] == '_'));
+}
+
+static struct str number_of(const struct literals *l, const void *value)
+{
+	return bare(container_of(l, struct pattern_set, literals)->pattern_of(value));
+}
+
+struct pattern_set *pattern_set_new(const char *(*pattern_of)(const void *value))
+{
+	struct pattern_set *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->pattern_of = pattern_of;
+	s->literals.number_of = number_of;
+	return s;
+}
+
+/* A pattern taken to pieces. */
+struct pieces {
+	struct position p[PATTERN_MAX];
+	int n;                   /* positions, or -EINVAL */
+	struct str number;       /* the only one that it matches, in digits; p NULL: there are more */
+	bool is_literal;         /* written as that number */
+	char digits[PATTERN_MAX];
+};
+
+static void take_apart(struct pieces *t, struct str pattern)
+{
+	const char *why;
+
+	t->n = parse(pattern, t->p, &why);
+	t->number = STR_NULL;
+	t->is_literal = false;
+	for (int i = 0; i < t->n; i++) {
+		const uint64_t *bits = t->p[i].bits;
+
+		if (t->p[i].kind != SET || set_size(&t->p[i]) != 1)
+			return;
+		t->digits[i] = (char)(bits[0] ? __builtin_ctzll(bits[0]) : 64 + __builtin_ctzll(bits[1]));
+	}
+	if (t->n < 0)
+		return;
+	t->number = (struct str){ t->digits, (size_t)t->n };
+	t->is_literal = str_find_chr(pattern, '[') < 0;
+}
+
+static void *get(const struct pattern_set *s, const struct pieces *t)
+{
+	const struct node *n = trie_find((struct node *)&s->root, t->p, t->n);
+	void *literal = t->number.p ? literals_find(&s->literals, t->number) : NULL;
+
+	return literal ? literal : n ? n->value : NULL;
+}
+
+int pattern_set_add(struct pattern_set *s, void *value)
+{
+	struct pieces t;
+
+	take_apart(&t, str_from(s->pattern_of(value)));
+	if (t.n < 0)
+		return -EINVAL;
+	if (get(s, &t))
+		return -EEXIST;
+	return t.is_literal ? literals_add(&s->literals, value) : trie_add(&s->root, t.p, t.n, value);
+}
+
+void *pattern_set_get(const struct pattern_set *s, struct str pattern)
+{
+	struct pieces t;
+
+	take_apart(&t, pattern);
+	return t.n > 0 ? get(s, &t) : NULL;
+}
+
+int pattern_set_replace(struct pattern_set *s, void *old, void *value)
+{
+	struct pieces t;
+
+	take_apart(&t, str_from(s->pattern_of(value)));
+	if (t.number.p && literals_find(&s->literals, t.number) == old)
+		return literals_replace(&s->literals, value);
+	trie_find(&s->root, t.p, t.n)->value = value;
+	return 0;
+}
+
+void *pattern_set_remove(struct pattern_set *s, struct str pattern)
+{
+	struct pieces t;
+	void *value;
+
+	take_apart(&t, pattern);
+	if (t.n <= 0)
+		return NULL;
+	value = t.number.p ? literals_remove(&s->literals, t.number) : NULL;
+	return value ? value : trie_remove(&s->root, t.p, t.n);
+}
+
+unsigned pattern_set_shed(struct pattern_set *s, unsigned max, void (*on_value)(void *value))
+{
+	for (unsigned n = 0; n < max; n++) {
+		void *value = literals_shed(&s->literals);
+
+		if (!value)
+			value = trie_shed(&s->root);
+		if (!value) {
+			free(s);
+			return n;
+		}
+		if (on_value)
+			on_value(value);
+	}
+	return max;
 }
 
 static void *match(const struct node *n, struct str number)
@@ -305,7 +419,9 @@ static void *match(const struct node *n, struct str number)
 
 void *pattern_set_match(const struct pattern_set *s, struct str number)
 {
-	return match(&s->root, number);
+	void *value = literals_find(&s->literals, number);
+
+	return value ? value : match(&s->root, number);
 }
 
 static bool begins(const struct node *n, struct str digits)
@@ -323,5 +439,5 @@ static bool begins(const struct node *n, struct str digits)
 
 bool pattern_set_begins(const struct pattern_set *s, struct str digits)
 {
-	return begins(&s->root, digits);
+	return literals_begin(&s->literals, digits) || begins(&s->root, digits);
 }

@@ -22,12 +22,17 @@ bool pattern_match(struct str pattern, struct str number);
 /* <0: a is more specific, 0: the same set of numbers, >0: b is. */
 int pattern_compare(struct str a, struct str b);
 
-/* Many patterns: a trie whose look-up costs the length of the number. */
+/* Many patterns, each with a value that tells it. Those of one number, most of a big dialplan, are found by their hash: a literal that matches
+ * is the most specific. The others are a trie, whose look-up costs the length of the number. Values are aligned to two bytes at least. */
 struct pattern_set;
-struct pattern_set *pattern_set_new(void);
-void pattern_set_free(struct pattern_set *s, void (*on_value)(void *value)); /* on_value: called with each, unless NULL */
-int pattern_set_add(struct pattern_set *s, struct str pattern, void *value); /* -EINVAL, -EEXIST, -ENOMEM */
+struct pattern_set *pattern_set_new(const char *(*pattern_of)(const void *value)); /* the same text as long as the value is in the set */
+int pattern_set_add(struct pattern_set *s, void *value);                     /* -EINVAL, -EEXIST, -ENOMEM */
+void *pattern_set_get(const struct pattern_set *s, struct str pattern);      /* the value of one that matches the same numbers, or NULL */
+int pattern_set_replace(struct pattern_set *s, void *old, void *value);      /* old is in it and has the same pattern. -ENOMEM */
 void *pattern_set_remove(struct pattern_set *s, struct str pattern);         /* its value, or NULL */
 /* Does a pattern match some number that is longer than digits and begins with them? */
 bool pattern_set_begins(const struct pattern_set *s, struct str digits);
 void *pattern_set_match(const struct pattern_set *s, struct str number);     /* the most specific one's value, or NULL */
+/* The end of a set, which for a big one is spread: takes out max values at the most and gives each to on_value, unless NULL. Returns how many; with
+ * fewer than max the set is freed. Nothing else may be asked of it from then on. */
+unsigned pattern_set_shed(struct pattern_set *s, unsigned max, void (*on_value)(void *value));

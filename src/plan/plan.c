@@ -4,35 +4,28 @@
  * so in one snapshot, and put into the copy in one go: a call sees the dialplan of before a COMMIT or of behind it. What could not be
  * fetched stays due; the copy stays in use meanwhile.
  *
- * There may be a million routes: each is one block of memory, found by the pattern set of its context alone. They are loaded a page at a
- * time, by the order of their keys, and what changes by a million rows at once is fetched in as small parts: neither holds up the loop.
- * What changes while pages are loaded is told, and fetched again behind the last of them.
+ * There may be a million routes: each is one block of memory, found by the pattern set of its context alone. They are loaded as the rows
+ * come (db_copy()), which the database needn't sort or join for it: first all steps, of which routes are made, then all routes, as there are
+ * such without steps and such that are out of use. What has changed is fetched in small parts; where it is much, all is loaded instead.
+ * A copy that is replaced is freed a little at a time. So nothing of it holds up the loop.
  */
 #define LOG_MODULE "plan"
 #include "plan/plan.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <uthash.h>
 
 #include "base/log.h"
 #include "base/out.h"
 #include "plan/pattern.h"
+#include "plan/route.h"
 
 #define RETRY_MS 300
-#define PAGE 1500 /* routes a statement: some 5 ms of the loop */
-#define PAGE_TEXT "1500"
-#define ROUTE_KEY 6 /* column */
-
-/* One block, with all its texts. */
-struct route {
-	int refs;
-	unsigned nsteps;
-	const char *context, *pattern;
-	const char *value;        /* of an entry of a list; NULL: of a route */
-	struct step steps[];
-};
+#define PAGE 500          /* of what has changed, a statement */
+#define DUE_MAX 50000     /* where more than that has changed all is loaded: that takes less time a route */
+#define KEY_MAX 700       /* of a context or list: that of a route's rewriting has its pattern in it */
+#define SHED 1000         /* routes freed at once */
 
 struct context {
 	UT_hash_handle hh;
@@ -49,6 +42,9 @@ struct context {
 struct copy {
 	struct context *contexts;
 	unsigned nroutes;
+	/* The route of which steps are coming, not in its context yet: those of one mostly come one behind the other. */
+	struct route *coming;
+	struct context *coming_to;
 };
 
 /* Something that is to be fetched. */
@@ -64,146 +60,29 @@ struct plan {
 	const struct log *log;
 	struct directory_watcher watcher;
 	struct copy copy;
-	struct copy fresh;        /* what is being loaded, up to the route after */
-	char *after;
+	struct copy fresh;        /* what is being loaded */
+	struct copy old;          /* what is being freed */
+	int64_t seq, fresh_seq;   /* the copies have all changes up to that one; 0: not known */
 	struct due *due;
 	uint64_t query;           /* under way */
 	bool is_all_due, is_all_asked, is_loaded, is_closing;
 	uint64_t nsearches;
-	uv_timer_t timer;
+	unsigned nopen;           /* handles */
+	uv_timer_t timer, shed;
 	void (*done)(void *arg);
 	void *done_arg;
 };
 
-/* ---- routes ---- */
-
-void route_release(struct route *r)
-{
-	if (!r || --r->refs)
-		return;
-	free(r);
-}
-
-const char *route_pattern(const struct route *r) { return r->pattern; }
-const char *route_context(const struct route *r) { return r->context; }
-const char *route_value(const struct route *r) { return r->value; }
-
-unsigned route_steps(const struct route *r, const struct step **out)
-{
-	*out = r->steps;
-	return r->nsteps;
-}
-
-/* The room that texts take, and then the texts. */
-struct texts { char *at; size_t size; };
-
-static const char *text_add(struct texts *t, struct str s)
-{
-	char *at = t->at;
-
-	t->size += s.n + 1;
-	if (!at)
-		return NULL;
-	memcpy(at, s.p, s.n);
-	at[s.n] = '\0';
-	t->at += s.n + 1;
-	return at;
-}
-
-static const char *text_of(struct texts *t, const json_t *value)
-{
-	return text_add(t, (struct str){ json_string_value(value), json_string_length(value) });
-}
-
-/* row: {"app", "condition", "args": {name: text}}. Arguments that are null are as if they were not there. */
-static void fill_step(struct step *s, struct step_arg *args, struct texts *t, json_t *row)
-{
-	json_t *value, *condition = json_object_get(row, "condition");
-	const char *name;
-
-	s->app = text_of(t, json_object_get(row, "app"));
-	s->condition = json_is_string(condition) ? text_of(t, condition) : NULL;
-	s->args = args;
-	s->nargs = 0;
-	json_object_foreach(json_object_get(row, "args"), name, value)
-		if (json_is_string(value)) {
-			args[s->nargs].name = text_add(t, str_from(name));
-			args[s->nargs++].value = text_of(t, value);
-		}
-}
-
-/* What a route is made of. steps: an array of rows in order */
-struct parts { struct str context, pattern, value; json_t *steps; };
-
-static bool measure(const struct parts *parts, struct texts *t, size_t *nargs)
-{
-	json_t *row, *value;
-	const char *name;
-	size_t i;
-
-	json_array_foreach(parts->steps, i, row) {
-		json_t *condition = json_object_get(row, "condition");
-
-		if (!json_is_string(json_object_get(row, "app")))
-			return false;
-		text_of(t, json_object_get(row, "app"));
-		if (json_is_string(condition))
-			text_of(t, condition);
-		json_object_foreach(json_object_get(row, "args"), name, value)
-			if (json_is_string(value)) {
-				text_add(t, str_from(name));
-				text_of(t, value);
-				++*nargs;
-			}
-	}
-	text_add(t, parts->context);
-	text_add(t, parts->pattern);
-	if (parts->value.p)
-		text_add(t, parts->value);
-	return true;
-}
-
-static struct route *route_of(const struct parts *parts)
-{
-	size_t nsteps = json_array_size(parts->steps), nargs = 0, i;
-	struct texts t = { 0 };
-	struct step_arg *args;
-	struct route *r;
-	json_t *row;
-
-	if (!parts->steps || !measure(parts, &t, &nargs))
-		return NULL;
-	r = malloc(sizeof(*r) + nsteps * sizeof(struct step) + nargs * sizeof(*args) + t.size);
-	if (!r)
-		return NULL;
-	args = (struct step_arg *)&r->steps[nsteps];
-	t.at = (char *)&args[nargs];
-	r->refs = 1;
-	r->nsteps = (unsigned)nsteps;
-	json_array_foreach(parts->steps, i, row) {
-		fill_step(&r->steps[i], args, &t, row);
-		args += r->steps[i].nargs;
-	}
-	r->context = text_add(&t, parts->context);
-	r->pattern = text_add(&t, parts->pattern);
-	r->value = parts->value.p ? text_add(&t, parts->value) : NULL;
-	return r;
-}
-
-static struct route *route_new(struct str context, struct str pattern, struct str steps, struct str value)
-{
-	struct parts parts = { context, pattern, value, json_loadb(steps.p, steps.n, 0, NULL) };
-	struct route *r = route_of(&parts);
-
-	json_decref(parts.steps);
-	return r;
-}
-
 /* ---- contexts ---- */
+
+static const char *pattern_of(const void *route)
+{
+	return route_pattern(route);
+}
 
 static struct context *context_find(const struct copy *copy, const char *domain, struct str name)
 {
-	char key[200];
+	char key[KEY_MAX];
 	struct context *c = NULL;
 	int n = str_join(key, sizeof(key), domain, '/', name);
 
@@ -222,7 +101,7 @@ static struct context *context_get(struct copy *copy, struct str key)
 	c = calloc(1, sizeof(*c) + key.n + 1);
 	if (!c)
 		return NULL;
-	c->routes = pattern_set_new();
+	c->routes = pattern_set_new(pattern_of);
 	if (!c->routes) {
 		free(c);
 		return NULL;
@@ -278,17 +157,48 @@ static void on_value(void *value)
 	route_release(value);
 }
 
-static void copy_clear(struct copy *copy)
+/* Some of it, and returns whether there is more. */
+static bool copy_shed(struct copy *copy, unsigned max)
 {
 	struct context *c, *next_c;
 
+	route_release(copy->coming);
+	copy->coming = NULL;
 	HASH_ITER(hh, copy->contexts, c, next_c) {
+		unsigned n = pattern_set_shed(c->routes, max, on_value);
+
+		if (n == max)
+			return true;
+		max -= n;
 		HASH_DEL(copy->contexts, c);
 		context_drop_includes(c);
-		pattern_set_free(c->routes, on_value);
 		free(c);
 	}
 	copy->nroutes = 0;
+	return false;
+}
+
+static void copy_clear(struct copy *copy)
+{
+	while (copy_shed(copy, SHED))
+		;
+}
+
+static void on_shed(uv_timer_t *timer)
+{
+	struct plan *p = timer->data;
+
+	if (copy_shed(&p->old, SHED))
+		uv_timer_start(&p->shed, on_shed, 0, 0);
+}
+
+/* Frees it in time. Copies come seldom: what is left of the one before goes at once. */
+static void copy_leave(struct plan *p, struct copy *copy)
+{
+	copy_clear(&p->old);
+	p->old = *copy;
+	*copy = (struct copy){ 0 };
+	on_shed(&p->shed);
 }
 
 /* ---- fetching ---- */
@@ -299,72 +209,170 @@ static const struct { const char *table, *list; } lists[] = {
 	{ "trunk_rewrite", PLAN_TRUNK_REWRITE "/" }, { "route_rewrite", PLAN_ROUTE_REWRITE "/" },
 };
 
-#define LIST(table, list, pattern, context, value) LISTS(table, "domain || '/" list "'", pattern, context, value)
-/* One table with many lists. */
-#define LISTS(table, list, pattern, context, value)                                                                        \
-	"UNION ALL SELECT 'r', " list ", " context ", " pattern ", '[]', " value ", NULL FROM pbx." table                   \
-	" WHERE ($2::text[] IS NULL OR " list " || '/' || " pattern " = ANY($2)) "
+/* Rows are: what ('c'ontext, entry of a 'l'ist, 's'tep, 'r'oute, or 'v': the change that all is at least as new as), domain, context or list,
+ * pattern, and of a context its includes, of an entry its context and value, of a step position, app, condition and args, of a route
+ * whether it is in use. Steps come first. */
+enum { WHAT, DOMAIN, CONTEXT, PATTERN, MORE };
+enum { STEP_POSITION = MORE, STEP_APP, STEP_CONDITION, STEP_ARGS };
+enum { LIST_CONTEXT = MORE, LIST_VALUE };
 
-/* Contexts and lists. $1 the contexts wanted; those of lists are wanted by $2; NULL: all. */
-#define CONTEXTS_AND_LISTS                                                                                                 \
-	"SELECT 'c', c.domain || '/' || c.context, c.context, NULL, ("                                                     \
+/* list: its name behind the domain; a table may have many */
+#define LIST(table, list, pattern, context, value, which)                                                                  \
+	"UNION ALL SELECT 'l', domain, " list ", " pattern ", " context ", " value ", NULL, NULL FROM pbx." table " " which(list, pattern)
+
+#define CONTEXTS(which)                                                                                                    \
+	"SELECT 'c', domain, context, NULL, ("                                                                             \
 	"  SELECT string_agg(i.included, E'\\x1f' ORDER BY i.position) FROM pbx.context_include AS i"                      \
-	"  WHERE (i.domain, i.context) = (c.domain, c.context)), NULL, NULL "                                              \
-	"FROM pbx.context AS c WHERE ($1::text[] IS NULL OR c.domain || '/' || c.context = ANY($1)) "                      \
-	LIST("inbound_number", PLAN_INBOUND, "number", "coalesce(context, '')", "target")                                  \
-	LIST("emergency_number", PLAN_EMERGENCY, "number", "context", "name")                                              \
-	LIST("blocked_caller", PLAN_BLOCKED, "pattern", "''", "status::text")                                              \
-	LISTS("trunk_rewrite", "concat_ws('/', domain, '" PLAN_TRUNK_REWRITE "', trunk, direction, party)", "pattern", "''", "result") \
-	LISTS("route_rewrite", "concat_ws('/', domain, '" PLAN_ROUTE_REWRITE "', context, route, party)", "pattern", "''", "result")
+	"  WHERE (i.domain, i.context) = (c.domain, c.context)), NULL, NULL, NULL FROM pbx.context AS c " which
 
-/* Steps as JSON, put together as text: it takes half as long as jsonb_agg(). Arguments that are no texts in JSON become some. */
-#define ROUTE_COLUMNS                                                                                                      \
-	"SELECT 'r', r.domain || '/' || r.context, r.context, r.pattern, '[' || array_to_string(ARRAY("                    \
-	"  SELECT '{\"app\":' || to_json(s.app) || ',\"condition\":' || coalesce(to_json(s.condition)::text, 'null') || ',\"args\":' ||" \
-	"    CASE WHEN s.args @? '$.* ? (@.type() != \"string\")'"                                                         \
-	"      THEN (SELECT coalesce(jsonb_object_agg(a.key, a.value), '{}') FROM jsonb_each_text(s.args) AS a)"           \
-	"      ELSE s.args END::text || '}'"                                                                                     \
-	"  FROM pbx.step AS s WHERE (s.domain, s.context, s.pattern) = (r.domain, r.context, r.pattern) ORDER BY s.position), ',') || ']'," \
-	"  NULL, r.domain || '/' || r.context || '/' || r.pattern "                                                        \
-	"FROM pbx.route AS r WHERE r.enabled "
+#define LISTS(which)                                                                                                       \
+	LIST("inbound_number", "'" PLAN_INBOUND "'", "number", "coalesce(context, '')", "target", which)                           \
+	LIST("emergency_number", "'" PLAN_EMERGENCY "'", "number", "context", "name", which)                                       \
+	LIST("blocked_caller", "'" PLAN_BLOCKED "'", "pattern", "''", "status::text", which)                               \
+	LIST("trunk_rewrite", "concat_ws('/', '" PLAN_TRUNK_REWRITE "', trunk, direction, party)", "pattern", "''", "result", which) \
+	LIST("route_rewrite", "concat_ws('/', '" PLAN_ROUTE_REWRITE "', context, route, party)", "pattern", "''", "result", which)
 
-static const char all_sql[] = CONTEXTS_AND_LISTS;
-static const char page_sql[] = ROUTE_COLUMNS "AND r.domain || '/' || r.context || '/' || r.pattern > $1 "
-	"ORDER BY r.domain || '/' || r.context || '/' || r.pattern LIMIT $2";
-static const char fetch_sql[] = CONTEXTS_AND_LISTS "UNION ALL (" ROUTE_COLUMNS
-	"AND r.domain || '/' || r.context || '/' || r.pattern = ANY($2))";
+#define STEP_COLUMNS  "SELECT 's', s.domain, s.context, s.pattern, s.position::text, s.app, s.condition, s.args::text "
+#define ROUTE_COLUMNS "SELECT 'r', r.domain, r.context, r.pattern, CASE WHEN r.enabled THEN 't' END, NULL, NULL, NULL "
+
+/* All. The rows of a UNION ALL that no other processes help with come in its order. */
+#define NO_CONDITION(list, pattern) ""
+static const char all_sql[] =
+	"SELECT 'v', NULL, NULL, NULL, max(seq)::text, NULL, NULL, NULL FROM pbx.change UNION ALL " CONTEXTS("") LISTS(NO_CONDITION)
+	"UNION ALL " STEP_COLUMNS "FROM pbx.step AS s UNION ALL " ROUTE_COLUMNS "FROM pbx.route AS r";
+
+/* $1 the contexts wanted, $2 routes and entries of lists. The steps are looked for by their key, whatever statistics there are. */
+#define IS_ENTRY_ASKED(list, pattern) "WHERE domain || '/' || " list " || '/' || " pattern " = ANY($2) "
+#define IS_ASKED "r.domain || '/' || r.context || '/' || r.pattern = ANY($2) "
+static const char fetch_sql[] =
+	CONTEXTS("WHERE domain || '/' || context = ANY($1) ") LISTS(IS_ENTRY_ASKED)
+	"UNION ALL " STEP_COLUMNS "FROM pbx.route AS r, LATERAL (SELECT * FROM pbx.step AS x"
+	" WHERE (x.domain, x.context, x.pattern) = (r.domain, r.context, r.pattern) ORDER BY x.position) AS s WHERE " IS_ASKED
+	"UNION ALL " ROUTE_COLUMNS "FROM pbx.route AS r WHERE " IS_ASKED;
 
 static void go_on(struct plan *p);
 
-static void take_context(struct copy *copy, const struct db_rows *rows, int row)
+static void put(struct plan *p, struct copy *copy, struct context *c, struct route *r)
 {
-	struct context *c = context_get(copy, db_rows_get(rows, row, 1));
-
-	if (c)
-		context_set_includes(c, db_rows_get(rows, row, 4));
-}
-
-static void take_route(struct plan *p, struct copy *copy, const struct db_rows *rows, int row)
-{
-	struct str context = db_rows_get(rows, row, 1), pattern = db_rows_get(rows, row, 3);
-	struct context *c = context_get(copy, context);
-	struct route *r = c ? route_new(db_rows_get(rows, row, 2), pattern, db_rows_get(rows, row, 4), db_rows_get(rows, row, 5)) : NULL;
-
-	if (!r || pattern_set_add(c->routes, pattern, r) != 0) {
-		log_error(p->log, "route %.*s/%.*s can't be used", STR_ARG(context), STR_ARG(pattern));
-		route_release(r);
+	if (pattern_set_add(c->routes, r) == 0) {
+		copy->nroutes++;
 		return;
 	}
-	copy->nroutes++;
+	log_error(p->log, "route %s/%s can't be used", c->key, r->pattern);
+	route_release(r);
 }
 
-static void take_rows(struct plan *p, struct copy *copy, const struct db_rows *rows)
+/* All steps of the route that come one behind the other have come: they go to those of it that are there. */
+static void flush_coming(struct plan *p, struct copy *copy)
 {
-	for (int i = 0; i < db_rows_count(rows); i++)
-		if (db_rows_get(rows, i, 0).p[0] == 'c')
-			take_context(copy, rows, i);
-		else
-			take_route(p, copy, rows, i);
+	struct route *r = copy->coming, *old, *all;
+	struct context *c = copy->coming_to;
+
+	copy->coming = NULL;
+	old = r ? pattern_set_get(c->routes, str_from(r->pattern)) : NULL;
+	if (!old || strcmp(old->pattern, r->pattern) != 0) {
+		if (r)
+			put(p, copy, c, r);
+		return;
+	}
+	all = route_with(old, r);
+	route_release(r);
+	if (all && pattern_set_replace(c->routes, old, all) == 0) {
+		route_release(old);
+		return;
+	}
+	log_error(p->log, "steps of route %s/%s can't be used", c->key, old->pattern);
+	route_release(all);
+}
+
+static struct context *row_context(struct copy *copy, const struct db_rows *rows, int row)
+{
+	struct str domain = db_rows_get(rows, row, DOMAIN), context = db_rows_get(rows, row, CONTEXT);
+	char key[KEY_MAX];
+
+	if (domain.n + 1 + context.n > sizeof(key))
+		return NULL;
+	memcpy(key, domain.p, domain.n);
+	key[domain.n] = '/';
+	memcpy(key + domain.n + 1, context.p, context.n);
+	return context_get(copy, (struct str){ key, domain.n + 1 + context.n });
+}
+
+static void take_step(struct plan *p, struct copy *copy, const struct db_rows *rows, int row)
+{
+	struct context *c = row_context(copy, rows, row);
+	struct str context = db_rows_get(rows, row, CONTEXT), pattern = db_rows_get(rows, row, PATTERN);
+	const struct route_step step = { db_rows_get(rows, row, STEP_POSITION), db_rows_get(rows, row, STEP_APP),
+					 db_rows_get(rows, row, STEP_CONDITION), db_rows_get(rows, row, STEP_ARGS) };
+	struct route *r = route_new(context, pattern, STR_NULL, &step), *more;
+
+	if (c && r && copy->coming && copy->coming_to == c && str_eqz(pattern, route_pattern(copy->coming))) {
+		more = route_with(copy->coming, r);
+		if (more)
+			route_release(copy->coming);
+		route_release(r);
+		copy->coming = more ? more : copy->coming;
+		r = more;
+	} else if (c && r) {
+		flush_coming(p, copy);
+		copy->coming = r;
+		copy->coming_to = c;
+	}
+	if (!c || !r)
+		log_error(p->log, "a step of route %.*s/%.*s can't be used", STR_ARG(context), STR_ARG(pattern));
+}
+
+/* Its steps have come. */
+static void take_route(struct plan *p, struct copy *copy, const struct db_rows *rows, int row)
+{
+	struct context *c = row_context(copy, rows, row);
+	struct str pattern = db_rows_get(rows, row, PATTERN);
+	bool is_enabled = db_rows_get(rows, row, MORE).p != NULL;
+	struct route *r;
+
+	flush_coming(p, copy);
+	r = c ? pattern_set_get(c->routes, pattern) : NULL;
+	if (r && !is_enabled) {
+		route_release(pattern_set_remove(c->routes, pattern));
+		copy->nroutes--;
+	} else if (c && !r && is_enabled) {
+		r = route_new(db_rows_get(rows, row, CONTEXT), pattern, STR_NULL, NULL);
+		if (r)
+			put(p, copy, c, r);
+	}
+}
+
+static void take_entry(struct plan *p, struct copy *copy, const struct db_rows *rows, int row)
+{
+	struct context *c = row_context(copy, rows, row);
+	struct route *r = c ? route_new(db_rows_get(rows, row, LIST_CONTEXT), db_rows_get(rows, row, PATTERN), db_rows_get(rows, row, LIST_VALUE), NULL) : NULL;
+
+	if (r)
+		put(p, copy, c, r);
+}
+
+static void take_row(struct plan *p, struct copy *copy, const struct db_rows *rows, int row)
+{
+	struct context *c;
+
+	switch (db_rows_get(rows, row, WHAT).p[0]) {
+	case 'v':
+		p->fresh_seq = strtoll(db_rows_get(rows, row, MORE).p ? db_rows_get(rows, row, MORE).p : "0", NULL, 10);
+		break;
+	case 'c':
+		c = row_context(copy, rows, row);
+		if (c)
+			context_set_includes(c, db_rows_get(rows, row, MORE));
+		break;
+	case 'l':
+		take_entry(p, copy, rows, row);
+		break;
+	case 's':
+		take_step(p, copy, rows, row);
+		break;
+	default:
+		take_route(p, copy, rows, row);
+	}
 }
 
 /* What was asked for and didn't come has gone. Of a context only the includes go here: its routes are told one by one. */
@@ -372,8 +380,11 @@ static void drop_asked(struct plan *p)
 {
 	struct due *d, *next;
 	struct context *c;
+	unsigned n = 0;
 
 	HASH_ITER(hh, p->due, d, next) {
+		if (n++ == PAGE)
+			break;
 		if (!d->is_asked)
 			continue;
 		if (d->name[0] == 'r') {
@@ -393,18 +404,20 @@ static void on_timer(uv_timer_t *timer);
 /* All that was asked stays due. */
 static void retry(struct plan *p)
 {
-	copy_clear(&p->fresh);
+	copy_leave(p, &p->fresh);
 	p->is_all_due = p->is_all_due || p->is_all_asked;
+	p->is_all_asked = false;
 	uv_timer_start(&p->timer, on_timer, RETRY_MS, 0);
 }
 
 static bool has_failed(struct plan *p, const struct db_answer *a)
 {
-	p->query = 0;
 	if (a->err == -EINVAL)
 		log_error(p->log, "dialplan not read: %s", a->message);
-	if (a->err)
+	if (a->err) {
+		p->query = 0;
 		retry(p);
+	}
 	return a->err != 0;
 }
 
@@ -415,64 +428,44 @@ static void on_fetched(uint64_t id, const struct db_answer *a, void *arg)
 	(void)id;
 	if (has_failed(p, a))
 		return;
-	drop_asked(p);
-	take_rows(p, &p->copy, a->rows);
+	p->query = 0;
+	if (!p->is_all_due) {
+		drop_asked(p);
+		for (int i = 0; i < db_rows_count(a->rows); i++)
+			take_row(p, &p->copy, a->rows, i);
+		flush_coming(p, &p->copy);
+	}
 	go_on(p);
 }
 
 /* ---- loading all ---- */
 
-static void fetch_page(struct plan *p);
-
 static void loaded(struct plan *p)
 {
-	copy_clear(&p->copy);
+	flush_coming(p, &p->fresh);
+	copy_leave(p, &p->copy);
 	p->copy = p->fresh;
 	p->fresh = (struct copy){ 0 };
+	p->seq = p->fresh_seq;
+	p->is_all_asked = false;
 	p->is_loaded = true;
 	log_info(p->log, "dialplan loaded routes=%u contexts=%u", p->copy.nroutes, HASH_COUNT(p->copy.contexts));
 	go_on(p);
 }
 
-static void on_page(uint64_t id, const struct db_answer *a, void *arg)
+static void on_row(uint64_t id, const struct db_answer *a, void *arg)
 {
 	struct plan *p = arg;
-	int n;
 
 	(void)id;
 	if (has_failed(p, a))
 		return;
-	take_rows(p, &p->fresh, a->rows);
-	n = db_rows_count(a->rows);
-	if (n < PAGE) {
+	if (db_rows_count(a->rows)) {
+		take_row(p, &p->fresh, a->rows, 0);
+	} else {
+		p->query = 0;
 		loaded(p);
-		return;
 	}
-	free(p->after);
-	p->after = str_dup(db_rows_get(a->rows, n - 1, ROUTE_KEY));
-	fetch_page(p);
-}
-
-/* A row's key is behind that of the page before; without memory for it all begins anew. */
-static void fetch_page(struct plan *p)
-{
-	if (p->after)
-		p->query = db_query(p->db, page_sql, 2, (struct db_param[]){ DB_TEXT(p->after), DB_TEXT(PAGE_TEXT) }, on_page, p);
-	if (!p->query)
-		retry(p);
-}
-
-static void on_contexts(uint64_t id, const struct db_answer *a, void *arg)
-{
-	struct plan *p = arg;
-
-	(void)id;
-	if (has_failed(p, a))
-		return;
-	take_rows(p, &p->fresh, a->rows);
-	free(p->after);
-	p->after = strdup("");
-	fetch_page(p);
 }
 
 /* What is due by now is in it; what becomes due from now on may not be. */
@@ -486,7 +479,8 @@ static void fetch_all(struct plan *p)
 	}
 	p->is_all_asked = true;
 	p->is_all_due = false;
-	p->query = db_query(p->db, all_sql, 2, (struct db_param[]){ DB_TEXT(NULL), DB_TEXT(NULL) }, on_contexts, p);
+	p->fresh_seq = 0;
+	p->query = db_copy(p->db, all_sql, on_row, p);
 }
 
 /* ---- fetching what has changed ---- */
@@ -512,15 +506,13 @@ static void array_end(struct out *o)
 static void fetch(struct plan *p)
 {
 	struct out contexts, routes;
-	unsigned n = 0;
-	struct due *d;
+	struct due *d = p->due;
 
 	out_init_grow(&contexts, 1 << 20);
 	out_init_grow(&routes, 1 << 20);
-	for (d = p->due; d; d = d->hh.next) {
-		d->is_asked = n++ < PAGE;
-		if (d->is_asked)
-			array_add(d->name[0] == 'r' ? &routes : &contexts, d->name + 1);
+	for (unsigned n = 0; d && n < PAGE; d = d->hh.next, n++) {
+		d->is_asked = true;
+		array_add(d->name[0] == 'r' ? &routes : &contexts, d->name + 1);
 	}
 	array_end(&contexts);
 	array_end(&routes);
@@ -556,9 +548,13 @@ static void go_on(struct plan *p)
 
 static void add_due(struct plan *p, char what, const char *key)
 {
-	struct due *d = calloc(1, sizeof(*d) + strlen(key) + 2), *old;
+	struct due *d, *old;
 
-	if (!d) {
+	if (p->is_all_due)
+		return;
+	d = calloc(1, sizeof(*d) + strlen(key) + 2);
+	if (!d || HASH_COUNT(p->due) == DUE_MAX) {
+		free(d);
 		p->is_all_due = true;
 	} else {
 		d->name[0] = what;
@@ -577,7 +573,7 @@ static void add_due(struct plan *p, char what, const char *key)
 static bool add_list_due(struct plan *p, const char *table, const char *key)
 {
 	size_t domain = strcspn(key, "/") + 1;
-	char name[400];
+	char name[KEY_MAX + 100];
 	unsigned i = 0;
 
 	while (i < ARRAY_LEN(lists) && strcmp(table, lists[i].table) != 0)
@@ -591,16 +587,24 @@ static bool add_list_due(struct plan *p, const char *table, const char *key)
 	return true;
 }
 
+/* Is a change in the copy, or in what is being loaded, anyway? Of the rest of a million that are told when they have been loaded. */
+static bool is_known(const struct plan *p)
+{
+	return directory_seq(p->directory) <= (p->is_all_asked ? p->fresh_seq : p->seq);
+}
+
 static void on_change(const char *table, const char *key, void *arg)
 {
 	struct plan *p = arg;
 
-	if (!strcmp(table, "route"))
+	if (!strcmp(table, "*"))
+		p->is_all_due = true;
+	else if (is_known(p))
+		;
+	else if (!strcmp(table, "route"))
 		add_due(p, 'r', key);
 	else if (!strcmp(table, "context"))
 		add_due(p, 'c', key);
-	else if (!strcmp(table, "*"))
-		p->is_all_due = true;
 	else if (!add_list_due(p, table, key))
 		return;
 	/* Others of the same batch follow: they are fetched together. */
@@ -678,7 +682,9 @@ int plan_new(struct plan **out, uv_loop_t *loop, struct db *db, struct directory
 		free(p);
 		return err;
 	}
-	p->timer.data = p;
+	uv_timer_init(loop, &p->shed);
+	p->nopen = 2;
+	p->timer.data = p->shed.data = p;
 	p->db = db;
 	p->directory = d;
 	p->log = log;
@@ -698,20 +704,22 @@ const struct route *plan_list_find(const struct plan *p, const char *domain, con
 	return c ? pattern_set_match(c->routes, number) : NULL;
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void on_handle_closed(uv_handle_t *handle)
 {
 	struct plan *p = handle->data;
 	void (*done)(void *) = p->done;
 	void *arg = p->done_arg;
 	struct due *d, *next;
 
+	if (--p->nopen)
+		return;
 	HASH_ITER(hh, p->due, d, next) {
 		HASH_DEL(p->due, d);
 		free(d);
 	}
 	copy_clear(&p->copy);
 	copy_clear(&p->fresh);
-	free(p->after);
+	copy_clear(&p->old);
 	free(p);
 	if (done)
 		done(arg);
@@ -725,7 +733,8 @@ void plan_close(struct plan *p, void (*done)(void *arg), void *arg)
 	directory_unwatch(p->directory, &p->watcher);
 	if (p->query)
 		db_forget(p->db, p->query);
-	uv_close((uv_handle_t *)&p->timer, on_timer_closed);
+	uv_close((uv_handle_t *)&p->timer, on_handle_closed);
+	uv_close((uv_handle_t *)&p->shed, on_handle_closed);
 }
 
 bool plan_is_loaded(const struct plan *p)

@@ -17,6 +17,7 @@ struct step_arg { const char *name, *value; };   /* values may contain ${...} */
 struct step {
 	const char *app;
 	unsigned nargs;
+	unsigned position;                       /* of its row: later ones come later */
 	const struct step_arg *args;
 	const char *condition;                   /* NULL: always. "result=busy,no_answer" */
 };

@@ -62,11 +62,34 @@ static void random_pattern(struct rng *rng, char *out)
 		strcat(out, rng_below(rng, 2) ? "." : "!");
 }
 
+static const char *own_text(const void *value)
+{
+	return value;
+}
+
+static unsigned nshed;
+
+static void count_shed(void *value)
+{
+	assert_int_not_equal(((char *)value)[0], '\0');
+	((char *)value)[0] = '\0';
+	nshed++;
+}
+
+/* A few at a time: all of them, each once. */
+static void shed_all(struct pattern_set *set, unsigned expected)
+{
+	nshed = 0;
+	while (pattern_set_shed(set, 7, count_shed) == 7)
+		;
+	assert_int_equal(nshed, expected);
+}
+
 static void test_pattern_set_agrees_with_compare(void **state)
 {
 	enum { N = 300 };
 	static char texts[N][64];
-	struct pattern_set *set = pattern_set_new();
+	struct pattern_set *set = pattern_set_new(own_text);
 	struct rng rng;
 	unsigned n = 0;
 
@@ -74,10 +97,10 @@ static void test_pattern_set_agrees_with_compare(void **state)
 	rng_init_fixed(&rng, 42);
 	while (n < N) {
 		random_pattern(&rng, texts[n]);
-		if (pattern_set_add(set, str_from(texts[n]), texts[n]) == 0)
+		if (pattern_set_add(set, texts[n]) == 0)
 			n++;
 	}
-	assert_int_equal(pattern_set_add(set, str_from(texts[0]), texts[0]), -EEXIST);
+	assert_int_equal(pattern_set_add(set, texts[0]), -EEXIST);
 	for (unsigned round = 0; round < 20000; round++) {
 		char number[8];
 		unsigned len = 1 + rng_below(&rng, 5);
@@ -97,14 +120,120 @@ static void test_pattern_set_agrees_with_compare(void **state)
 				texts[i][0] = '\0';
 			}
 	}
-	pattern_set_free(set, NULL);
+	shed_all(set, N / 2);
+}
+
+/* Numbers as numbers, and in all the ways a pattern may say just one, among wildcards. */
+static void random_number_or_pattern(struct rng *rng, char *out)
+{
+	static const char *const heads[] = { "", "_", "a", "" };
+	const char *head = heads[rng_below(rng, ARRAY_LEN(heads))];
+
+	strcpy(out, head);
+	for (unsigned n = 1 + rng_below(rng, 5); n; n--)
+		if (head[0] == '_' && rng_below(rng, 5) == 0)
+			strcat(out, rng_below(rng, 2) ? "[2]" : "X");
+		else
+			strncat(out, &"0123*"[rng_below(rng, 5)], 1);
+	if (head[0] == '_' && rng_below(rng, 30) == 0)
+		strcat(out, rng_below(rng, 2) ? "." : "!");
+}
+
+static bool slow_begins(char texts[][64], unsigned n, struct str digits)
+{
+	for (unsigned i = 0; i < n; i++) {
+		char head[64];
+		size_t at = 0;
+
+		/* Position by position; what is left over makes the number longer. */
+		if (!texts[i][0])
+			continue;
+		strcpy(head, texts[i]);
+		for (size_t k = head[0] == '_'; at < digits.n && head[k]; at++) {
+			bool is_wild = head[0] == '_', has = false;
+
+			if (is_wild && (head[k] == '.' || head[k] == '!'))
+				return true;
+			if (is_wild && head[k] == '[')
+				k++;
+			has = is_wild && head[k] == 'X' ? digits.p[at] >= '0' && digits.p[at] <= '9' : head[k] == digits.p[at];
+			if (!has)
+				break;
+			k += head[k + 1] == ']' ? 2 : 1;
+			if (at + 1 == digits.n && head[k])
+				return true;
+		}
+		if (!digits.n)
+			return true;
+	}
+	return false;
+}
+
+static void check_numbers(struct pattern_set *set, struct rng *rng, char texts[][64], unsigned n)
+{
+	for (unsigned round = 0; round < 4000; round++) {
+		char number[8];
+		struct str digits = { number, rng_below(rng, 6) };
+		const char *best = NULL;
+
+		for (size_t i = 0; i < digits.n; i++)
+			number[i] = "0123*a"[rng_below(rng, i ? 5 : 6)];
+		for (unsigned i = 0; i < n; i++)
+			if (texts[i][0] && pattern_match(str_from(texts[i]), digits) && (!best || pattern_compare(str_from(texts[i]), str_from(best)) < 0))
+				best = texts[i];
+		assert_ptr_equal(pattern_set_match(set, digits), best);
+		if (pattern_set_begins(set, digits) != slow_begins(texts, n, digits))
+			fail_msg("begins one with '%.*s'? %d", STR_ARG(digits), slow_begins(texts, n, digits));
+	}
+}
+
+static void test_pattern_set_numbers_and_patterns_alike(void **state)
+{
+	enum { N = 600 };
+	static char texts[N][64], others[N][64];
+	struct pattern_set *set = pattern_set_new(own_text);
+	unsigned n = 0, left = N, tried = 0;
+	struct rng rng;
+
+	(void)state;
+	rng_init_fixed(&rng, 7);
+	assert_false(pattern_set_begins(set, STR("")));
+	assert_null(pattern_set_match(set, STR("")));
+	while (n < N && tried++ < 100000) {
+		unsigned same = 0;
+
+		random_number_or_pattern(&rng, texts[n]);
+		while (same < n && pattern_compare(str_from(texts[same]), str_from(texts[n])) != 0)
+			same++;
+		assert_int_equal(pattern_set_add(set, texts[n]), same < n ? -EEXIST : 0);
+		assert_ptr_equal(pattern_set_get(set, str_from(texts[n])), texts[same]);
+		n += same == n;
+	}
+	assert_int_equal(n, N);
+	check_numbers(set, &rng, texts, N);
+	for (unsigned i = 0; i < N; i += 3) { /* others of the same patterns */
+		strcpy(others[i], texts[i]);
+		assert_int_equal(pattern_set_replace(set, texts[i], others[i]), 0);
+		assert_ptr_equal(pattern_set_get(set, str_from(texts[i])), others[i]);
+		assert_int_equal(pattern_set_replace(set, others[i], texts[i]), 0);
+	}
+	check_numbers(set, &rng, texts, N);
+	for (unsigned i = 0; i < N; i++)
+		if (rng_below(&rng, 3)) {
+			assert_ptr_equal(pattern_set_remove(set, str_from(texts[i])), texts[i]);
+			assert_null(pattern_set_remove(set, str_from(texts[i])));
+			texts[i][0] = '\0';
+			left--;
+		}
+	check_numbers(set, &rng, texts, N);
+	shed_all(set, left);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pattern_validity), cmocka_unit_test(test_pattern_matching), cmocka_unit_test(test_pattern_order),
-		cmocka_unit_test(test_pattern_set_agrees_with_compare),
+		cmocka_unit_test(test_pattern_set_agrees_with_compare), cmocka_unit_test(test_pattern_set_numbers_and_patterns_alike),
 	};
 
 	return cmocka_run_group_tests_name("pattern", tests, NULL, NULL);

@@ -383,6 +383,76 @@ static void test_plan_loads_page_by_page(void **state)
 	close_plan();
 }
 
+/* Steps of a route that don't come one behind the other, arguments of all kinds, routes without steps, and such that are out of use. */
+static void test_plan_loads_whatever_rows_there_are(void **state)
+{
+	static const struct expect rows[] = {
+		{ "odd", "1", "odd/1 dial(number=a\"b\\c\td\x01\xc3\xa9)[caller=1001] wait(seconds=1.50) echo()" },
+		{ "odd", "2", "odd/2 wait(a=true,l=[1, {\"x\": \"],}\"}],n=-3,o={})" },
+		{ "odd", "3", "odd/3" }, { "odd", "4", "odd/_X" }, { "odd", "55", "odd/_5[5] echo()" },
+	};
+	PGconn *super = PQconnectdb(pg.superuser);
+	PGresult *r;
+
+	(void)state;
+	r = PQexec(super, "SET session_replication_role = replica;"
+		   "INSERT INTO pbx.context (domain, context) VALUES ('office', 'odd');"
+		   "INSERT INTO pbx.route (domain, context, pattern, enabled) SELECT 'office', 'odd', p, p <> '4' FROM unnest('{1,2,3,4,_X,_5[5]}'::text[]) AS p;"
+		   "INSERT INTO pbx.step (domain, context, pattern, position, app, args, condition) VALUES"
+		   " ('office', 'odd', '1', 7, 'echo', '{}', NULL), ('office', 'odd', '4', 1, 'echo', '{}', NULL),"
+		   " ('office', 'odd', '1', 2, 'wait', '{\"seconds\": 1.50}', NULL),"
+		   " ('office', 'odd', '1', 1, 'dial', '{\"number\": \"a\\\"b\\\\c\\td\\u0001\xc3\xa9\"}', 'caller=1001'),"
+		   " ('office', 'odd', '_5[5]', 1, 'echo', '{}', NULL),"
+		   " ('office', 'odd', '2', 1, 'wait', '{\"n\": -3, \"o\": {}, \"z\": null, \"a\": true, \"l\": [1, {\"x\": \"],}\"}]}', NULL)");
+	if (PQresultStatus(r) != PGRES_COMMAND_OK)
+		fail_msg("%s", PQresultErrorMessage(r));
+	PQclear(r);
+	PQfinish(super);
+	open_loaded();
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		expect(rows[i].context, rows[i].number, rows[i].text);
+	/* What is fetched later comes the same. */
+	pg_sql("UPDATE pbx.route SET name = 'told' WHERE context = 'odd' AND pattern <> '3'");
+	catch_up();
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		expect(rows[i].context, rows[i].number, rows[i].text);
+	close_plan();
+	pg_sql("DELETE FROM pbx.context WHERE context = 'odd'");
+}
+
+static const char many[] =
+	"SET session_replication_role = replica;"
+	"INSERT INTO pbx.context (domain, context) VALUES ('office', 'many');"
+	"INSERT INTO pbx.route (domain, context, pattern) SELECT 'office', 'many', 8000000 + n FROM generate_series(1, 60000) AS n;"
+	"INSERT INTO pbx.step (domain, context, pattern, position, app) SELECT 'office', 'many', 8000000 + n, 1, 'echo' FROM generate_series(1, 60000) AS n;"
+	"INSERT INTO pbx.change (seq, \"table\", key) SELECT nextval('pbx.change_seq'), 'route', 'office/many/' || 8000000 + n FROM generate_series(1, 60000) AS n;"
+	"NOTIFY pbx_change";
+
+/* More has changed at once than is fetched bit by bit. What is changed behind it isn't lost. */
+static void test_plan_takes_over_a_large_import(void **state)
+{
+	PGconn *super = PQconnectdb(pg.superuser);
+	PGresult *r;
+
+	(void)state;
+	open_loaded();
+	r = PQexec(super, many);
+	if (PQresultStatus(r) != PGRES_COMMAND_OK)
+		fail_msg("%s", PQresultErrorMessage(r));
+	PQclear(r);
+	PQfinish(super);
+	pg_sql("UPDATE pbx.step SET app = 'answer' WHERE context = 'many' AND pattern = '8000001'");
+	expect_soon("many", "8000001", "many/8000001 answer()");
+	expect("many", "8060000", "many/8060000 echo()");
+	expect("many", "8060001", "absent");
+	expect("office", "600", "lobby/600 echo()");
+	catch_up();
+	pg_sql("UPDATE pbx.step SET app = 'answer' WHERE context = 'many' AND pattern = '8000002'");
+	expect_soon("many", "8000002", "many/8000002 answer()");
+	close_plan();
+	pg_sql("DELETE FROM pbx.context WHERE context = 'many'");
+}
+
 /* ---- outages ---- */
 
 static const char kick[] = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'cordboard'";
@@ -482,7 +552,8 @@ int main(void)
 		cmocka_unit_test(test_plan_includes_are_walked_in_order_each_once), cmocka_unit_test(test_plan_includes_have_no_limit),
 		cmocka_unit_test(test_plan_lists_are_in_force_after_commit),
 		cmocka_unit_test(test_plan_route_in_use_outlives_its_change), cmocka_unit_test(test_plan_takes_long_patterns_and_thousands),
-		cmocka_unit_test(test_plan_loads_page_by_page),
+		cmocka_unit_test(test_plan_loads_page_by_page), cmocka_unit_test(test_plan_loads_whatever_rows_there_are),
+		cmocka_unit_test(test_plan_takes_over_a_large_import),
 		cmocka_unit_test(test_plan_catches_up_after_lost_connections),
 		cmocka_unit_test(test_plan_fetch_that_breaks_off_is_done_again),
 		cmocka_unit_test(test_plan_keeps_its_copy_while_the_database_is_away), cmocka_unit_test(test_plan_closes_at_any_moment),
