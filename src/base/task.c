@@ -4,9 +4,10 @@
  * first task is entered by setcontext(), and from then on the two sides jump to each other, the tasks that use the
  * stack later too: they run in the loop of the first one's entry.
  *
- * A stack is one mapping: a guard page, the stack, and at its top the struct task itself, so a task is one
- * allocation and an overflow faults instead of writing over its neighbour. Free stacks are kept for the next task,
- * but only some: a burst of calls gives its memory back. So does a task that stays parked, of what it doesn't stand on.
+ * A stack is one mapping: a guard page and the stack, so that an overflow faults instead of writing over its neighbour. It belongs to
+ * a struct task, and both are kept for the next task, but only some: a burst of calls gives its memory back. So does a task that
+ * stays parked, of what it doesn't stand on. One that rests gives back all: what it stands on, of a page a quarter or half, is put
+ * aside into the heap, and back at the same place before it goes on.
  */
 
 /* Fortified, longjmp() takes a jump to another stack for an error. */
@@ -50,13 +51,6 @@
 #define VALGRIND_STACK_DEREGISTER(id) (void)(id)
 #endif
 
-/* Below task_park()'s frame: those of the switch, and the sanitizers' calls before it. */
-#if defined(WITH_ASAN) || defined(WITH_TSAN)
-#define TRIM_MARGIN 1024
-#else
-#define TRIM_MARGIN 256
-#endif
-
 /* Stacks kept for reuse: enough for the churn between two turns of a busy loop, 2 MiB at 64 KiB each if all were touched. */
 #define FREE_STACKS_MAX 32
 
@@ -68,6 +62,8 @@ struct task {
 	bool is_listed;
 	unsigned parked_in;             /* which stretch between two trims */
 	char *low;                      /* parked: nothing below it is needed */
+	bool is_resting;                /* parked, and nobody looks at its stack meanwhile */
+	uint64_t *aside;                /* what lay from low on, while it isn't there; NULL: it is */
 	struct tasks *ts;
 	enum task_state state;
 	int code;
@@ -131,6 +127,7 @@ static void stack_unmap(struct task *t)
 	__tsan_destroy_fiber(t->fiber);
 #endif
 	munmap(map, map_size);
+	free(t);
 }
 
 static void on_idle_closed(uv_handle_t *handle)
@@ -169,11 +166,6 @@ bool task_is_parked(const struct task *t)
 	return t->state == TASK_PARKED;
 }
 
-static size_t usable(const struct tasks *ts)
-{
-	return ts->stack_size - (sizeof(struct task) + 63) / 64 * 64;
-}
-
 static struct task *stack_take(struct tasks *ts)
 {
 	struct task *t = ts->free;
@@ -184,23 +176,25 @@ static struct task *stack_take(struct tasks *ts)
 		ts->nfree--;
 		return t;
 	}
-	map = mmap(NULL, ts->map_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
-	if (map == MAP_FAILED)
+	t = calloc(1, sizeof(*t));
+	if (!t)
 		return NULL;
-	if (mprotect(map, ts->page, PROT_NONE) != 0) {
-		munmap(map, ts->map_size);
+	map = mmap(NULL, ts->map_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+	if (map == MAP_FAILED) {
+		free(t);
 		return NULL;
 	}
-	t = (struct task *)(map + ts->page + usable(ts));
+	if (mprotect(map, ts->page, PROT_NONE) != 0) {
+		munmap(map, ts->map_size);
+		free(t);
+		return NULL;
+	}
 	t->map = map;
 	t->ts = ts;
-	t->is_listed = false;
-	t->has_begun = false;
-	t->fake_stack = NULL;
 #ifdef WITH_TSAN
 	t->fiber = __tsan_create_fiber(0);
 #endif
-	t->valgrind_id = VALGRIND_STACK_REGISTER(map + ts->page, map + ts->page + usable(ts));
+	t->valgrind_id = VALGRIND_STACK_REGISTER(map + ts->page, map + ts->page + ts->stack_size);
 	return t;
 }
 
@@ -211,7 +205,7 @@ static void stack_give(struct tasks *ts, struct task *t)
 		return;
 	}
 #ifdef WITH_ASAN
-	__asan_unpoison_memory_region(t->map + ts->page, usable(ts));
+	__asan_unpoison_memory_region(t->map + ts->page, ts->stack_size);
 #endif
 	t->next = ts->free;
 	ts->free = t;
@@ -230,8 +224,15 @@ static void make_ready(struct tasks *ts, struct task *t)
 
 /* ---- switching ---- */
 
+/* Where the stack of who calls this ends, and never part of him, not even where the server is optimised as a whole. */
+__attribute__((noinline)) static char *stack_end(void)
+{
+	return (char *)((uintptr_t)__builtin_frame_address(0) / 16 * 16);
+}
+
 static void switch_to_main(struct tasks *ts, struct task *t)
 {
+	t->low = stack_end();
 #ifdef WITH_ASAN
 	__sanitizer_start_switch_fiber(&t->fake_stack, ts->main_stack, ts->main_stack_size);
 #endif
@@ -268,7 +269,7 @@ static void stack_begin(struct task *t)
 	t->has_begun = true;
 	getcontext(c);
 	c->uc_stack.ss_sp = t->map + t->ts->page;
-	c->uc_stack.ss_size = usable(t->ts);
+	c->uc_stack.ss_size = t->ts->stack_size;
 	c->uc_link = NULL;
 	makecontext(c, (void (*)(void))stack_entry, 2, (unsigned)((uintptr_t)t >> 32), (unsigned)(uintptr_t)t);
 	setcontext(c);
@@ -277,7 +278,7 @@ static void stack_begin(struct task *t)
 static void switch_to_task(struct tasks *ts, struct task *t)
 {
 #ifdef WITH_ASAN
-	__sanitizer_start_switch_fiber(&ts->main_fake_stack, t->map + ts->page, usable(ts));
+	__sanitizer_start_switch_fiber(&ts->main_fake_stack, t->map + ts->page, ts->stack_size);
 #endif
 	if (_setjmp(ts->main_place) == 0) {
 #ifdef WITH_TSAN
@@ -323,16 +324,69 @@ static void unlist(struct tasks *ts, struct task *t)
 	t->is_listed = false;
 }
 
-/* Never part of its caller, not even where the server is optimised as a whole: what is given back is counted from its own frame. */
-__attribute__((noinline)) int task_park(struct tasks *ts)
+static int park(struct tasks *ts, bool is_resting)
 {
 	struct task *t = ts->running;
 
 	t->state = TASK_PARKED;
-	t->low = (char *)__builtin_frame_address(0) - TRIM_MARGIN;
+	t->is_resting = is_resting;
 	list(ts, t);
 	switch_to_main(ts, t);
 	return t->code;
+}
+
+int task_park(struct tasks *ts)
+{
+	return park(ts, false);
+}
+
+int task_rest(struct tasks *ts)
+{
+	return park(ts, true);
+}
+
+static size_t standing_on(const struct task *t)
+{
+	return (size_t)(t->map + t->ts->map_size - t->low);
+}
+
+/* Of a stack, whose frames have between them what ASan guards: so neither instrumented nor, being volatile, made a memcpy() of. */
+__attribute__((no_sanitize("address", "thread"))) static void stack_copy(volatile uint64_t *to, const volatile uint64_t *from, size_t n)
+{
+	for (size_t i = 0; i < n / sizeof(*to); i++)
+		to[i] = from[i];
+}
+
+/* False: it stays. */
+static bool stack_put_aside(struct task *t)
+{
+	char *bottom = t->map + t->ts->page;
+	uint64_t *aside = t->low > bottom ? malloc(standing_on(t)) : NULL;
+
+	if (!aside)
+		return false;
+	stack_copy(aside, (uint64_t *)t->low, standing_on(t));
+	if (madvise(bottom, t->ts->stack_size, MADV_DONTNEED) != 0) {
+		free(aside);
+		return false;
+	}
+#ifdef WITH_ASAN
+	mprotect(bottom, t->ts->stack_size, PROT_NONE); /* who looks all the same is caught */
+#endif
+	t->aside = aside;
+	return true;
+}
+
+static void stack_put_back(struct task *t)
+{
+	if (!t->aside)
+		return;
+#ifdef WITH_ASAN
+	mprotect(t->map + t->ts->page, t->ts->stack_size, PROT_READ | PROT_WRITE);
+#endif
+	stack_copy((uint64_t *)t->low, t->aside, standing_on(t));
+	free(t->aside);
+	t->aside = NULL;
 }
 
 static void stack_trim(struct task *t)
@@ -352,7 +406,8 @@ void tasks_trim(struct tasks *ts)
 		struct task *t = ts->parked;
 
 		unlist(ts, t);
-		stack_trim(t);
+		if (!t->is_resting || !stack_put_aside(t))
+			stack_trim(t);
 	}
 	ts->stretch++;
 }
@@ -372,6 +427,7 @@ static void run_one(struct tasks *ts, struct task *t)
 	void (*on_end)(void *) = t->on_end;
 	void *arg = t->arg;
 
+	stack_put_back(t);
 	t->state = TASK_RUNNING;
 	ts->running = t;
 	switch_to_task(ts, t);

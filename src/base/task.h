@@ -24,7 +24,8 @@ int tasks_new(struct tasks **out, uv_loop_t *loop, size_t stack_size);
 void tasks_close(struct tasks *ts);          /* every task must have ended */
 unsigned tasks_count(const struct tasks *ts); /* live tasks */
 /* Gives back what the stacks hold below the point where their tasks have been parked since before the last call of this function:
- * a call that talks waits for its end with a page or two, though it went deep while it was set up. To be called every few seconds. */
+ * a call that talks waits for its end with a page or two, though it went deep while it was set up, and one that rests with what it stands
+ * on alone, in the heap. To be called every few seconds. */
 void tasks_trim(struct tasks *ts);
 /* Runs what is ready until nothing is. */
 void tasks_run(struct tasks *ts);
@@ -36,6 +37,9 @@ int task_start(struct task **out, struct tasks *ts, void (*fn)(void *arg),
 struct task *task_self(const struct tasks *ts);
 /* Gives the thread back. Returns the code handed to task_wake(). Only inside a task. */
 int task_park(struct tasks *ts);
+/* The same for a long wait. The caller's word for it: until it returns nobody else reads or writes what lies on the task's stack (a list that
+ * has a part of it, a callback with a pointer to it), which may be put aside meanwhile. */
+int task_rest(struct tasks *ts);
 /* Makes a parked task ready with a code. A second wake before it ran changes nothing and returns false. */
 bool task_wake(struct task *t, int code);
 bool task_is_parked(const struct task *t);

@@ -66,6 +66,7 @@ struct deep {
 	struct tasks *ts;
 	struct task *task;
 	uintptr_t from, to; /* of the stack that was used */
+	uintptr_t top;      /* of what a resting task stands on, part of it */
 	int sum;
 };
 
@@ -125,6 +126,57 @@ static void test_task_trim_gives_back_what_is_not_stood_on(void **state)
 	assert_true(task_wake(d.task, 0));
 	tasks_run(d.ts);
 	assert_int_equal(d.sum, 63 * 64 / 2);
+	assert_int_equal(tasks_count(d.ts), 0);
+	tasks_close(d.ts);
+}
+
+static void resting_waiter(void *arg)
+{
+	struct deep *d = arg;
+	volatile int kept[64];
+	int *outside = &d->sum;
+
+	go_deep(d);
+	d->top = (uintptr_t)(kept + 64);
+	for (int i = 0; i < 64; i++)
+		kept[i] = i;
+	assert_int_equal(task_rest(d->ts), 7);
+	for (int i = 0; i < 64; i++)
+		*outside += kept[i];
+	assert_int_equal(task_rest(d->ts), 8);
+	for (int i = 0; i < 64; i++)
+		*outside += kept[i];
+	go_deep(d);
+}
+
+static void test_task_rest_gives_back_the_whole_stack(void **state)
+{
+	struct deep d = { 0 };
+
+	(void)state;
+	assert_int_equal(tasks_new(&d.ts, NULL, 65536), 0);
+	assert_int_equal(task_start(&d.task, d.ts, resting_waiter, NULL, &d), 0);
+	tasks_run(d.ts);
+	tasks_trim(d.ts);
+	assert_true(pages_there(d.from, d.top) >= DEEP / (unsigned)sysconf(_SC_PAGESIZE)); /* it has only just parked */
+	for (int i = 1; i <= 2; i++) {
+		tasks_trim(d.ts);
+		tasks_trim(d.ts); /* once is enough */
+		assert_int_equal(pages_there(d.from, d.top), 0);
+		assert_true(task_is_parked(d.task));
+		assert_true(task_wake(d.task, 6 + i));
+		assert_int_equal(pages_there(d.from, d.top), 0); /* not before it runs */
+		tasks_run(d.ts);
+		assert_int_equal(d.sum, i * 63 * 64 / 2);
+	}
+	assert_int_equal(tasks_count(d.ts), 0);
+	assert_int_equal(task_start(&d.task, d.ts, shallow_waiter, NULL, &d), 0); /* on the same stack, which isn't put aside */
+	tasks_run(d.ts);
+	tasks_trim(d.ts);
+	tasks_trim(d.ts);
+	assert_true(pages_there(d.from, d.top) > 0);
+	assert_true(task_wake(d.task, 0));
+	tasks_run(d.ts);
 	assert_int_equal(tasks_count(d.ts), 0);
 	tasks_close(d.ts);
 }
@@ -226,6 +278,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_task_parks_and_wakes_with_codes),
 		cmocka_unit_test(test_task_trim_gives_back_what_is_not_stood_on),
+		cmocka_unit_test(test_task_rest_gives_back_the_whole_stack),
 		cmocka_unit_test(test_task_trim_spares_who_was_awake),
 		cmocka_unit_test(test_task_thousand_at_once),
 		cmocka_unit_test(test_task_wake_from_task_is_deferred),
