@@ -5,11 +5,18 @@
 
 #define NUMBERS_MAX 32
 
-/* Cuts the list at '&' in place. */
-static unsigned split(char *list, const char *numbers[NUMBERS_MAX])
+/* Cuts the list at '&' in place. The numbers are the caller's to free; kept as long as they talk, so there is no more room than for them. */
+static const char **split(char *list, unsigned *count)
 {
-	unsigned n = 0;
+	unsigned n = 1;
+	const char **numbers;
 
+	for (const char *p = list; *p; p++)
+		n += *p == '&';
+	numbers = malloc(n * sizeof(*numbers));
+	if (!numbers)
+		return NULL;
+	n = 0;
 	while (list && n < NUMBERS_MAX) {
 		char *next = strchr(list, '&');
 
@@ -19,22 +26,22 @@ static unsigned split(char *list, const char *numbers[NUMBERS_MAX])
 			numbers[n++] = list;
 		list = next;
 	}
-	return n;
+	*count = n;
+	return numbers;
 }
 
 static enum app_result run(struct call *call)
 {
-	const char *numbers[NUMBERS_MAX];
-	struct app_dial d = { .numbers = numbers, .ring_s = (uint32_t)app_arg_int(call, "ring_s"), .trunk = app_arg(call, "trunk"),
+	struct app_dial d = { .ring_s = (uint32_t)app_arg_int(call, "ring_s"), .trunk = app_arg(call, "trunk"),
 			      .music_class = app_arg(call, "music") };
 	char *list = strdup(app_arg(call, "number"));
-	enum app_result r = APP_INVALID;
+	const char **numbers = list ? split(list, &d.n) : NULL;
+	enum app_result r = APP_FAILED;
 
-	if (!list)
-		return APP_FAILED;
-	d.n = split(list, numbers);
-	if (d.n)
-		r = app_dial_trunk(call, &d);
+	d.numbers = numbers;
+	if (numbers)
+		r = d.n ? app_dial_trunk(call, &d) : APP_INVALID;
+	free(numbers);
 	free(list);
 	return r;
 }

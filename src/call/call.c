@@ -55,6 +55,11 @@ int call_wait(struct call *call, uint64_t until_ms)
 	return call->timed_out ? -ETIMEDOUT : 0;
 }
 
+void call_rest(struct call *call)
+{
+	task_rest(call->calls->p.tasks);
+}
+
 void call_digit(struct call *call, struct leg *leg, char digit)
 {
 	record_digit(leg, digit);
@@ -127,6 +132,8 @@ static void call_free(struct call *call)
 	free(call->temp_files);
 	decisions_free(call);
 	free(call->reject_reason);
+	free(call->route);
+	free(call->route_context);
 	free(call->transferred_by);
 	while (call->vars) {
 		struct call_var *v = call->vars;

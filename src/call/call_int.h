@@ -331,7 +331,7 @@ struct call {
 	struct session_timing timing; /* the domain's */
 	int reject_status;
 	char *reject_reason;          /* NULL: none */
-	char route[128], route_context[64];
+	char *route, *route_context;  /* NULL: none, or no memory for them */
 	int64_t version;              /* directory_seq() when that was chosen */
 	struct decisions *decisions;  /* NULL: none yet */
 	char *transferred_by;         /* number or trunk of who sent the caller here; NULL: he called himself */
@@ -368,6 +368,8 @@ int64_t call_now_ms(const struct call *call);        /* wall clock */
 /* Parks the task until something about the call changes or the wheel's time is until_ms (UINT64_MAX: never).
  * 0: look again; -ETIMEDOUT. */
 int call_wait(struct call *call, uint64_t until_ms);
+/* The same without an end, while they talk: its stack may be put aside, so nothing else may point to what lies on that (task_rest()). */
+void call_rest(struct call *call);
 void call_wake(struct call *call);
 uint64_t call_deadline(const struct call *call, uint32_t after_ms); /* 0: never */
 /* The session timer of a leg over this trunk, NULL: of an extension's. */

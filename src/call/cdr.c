@@ -151,9 +151,9 @@ void cdr_write(struct call *call)
 	member_str(&o, KEY("caller"), call->caller.number);
 	member_str(&o, KEY("caller_name"), call->caller.display_name);
 	member_str(&o, KEY("dialled"), call->number);
-	member_str(&o, KEY("context"), call->route_context[0] ? call->route_context : call->context);
+	member_str(&o, KEY("context"), call->route_context ? call->route_context : call->context);
 	member_str(&o, KEY("route"), call->route);
-	if (call->route[0])
+	if (call->route)
 		member_int(&o, KEY("version"), call->version);
 	member_time(&o, KEY("started_ms"), call->started_ms);
 	member_time(&o, KEY("ringing_ms"), ringing_ms(call));

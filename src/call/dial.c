@@ -147,9 +147,8 @@ static void note_codecs(const struct leg *caller, const struct leg *callee)
 }
 
 /* The caller is answered, if he wasn't yet, and joined. */
-static int join(struct dial *d, struct leg *callee)
+static int join(struct call *call, struct leg *callee)
 {
-	struct call *call = d->call;
 	int err = 0;
 
 	leg_unbridge(callee); /* of early media */
@@ -158,7 +157,7 @@ static int join(struct dial *d, struct leg *callee)
 	if (call->caller_leg->state != LEG_ANSWERED)
 		err = leg_answer(call->caller_leg);
 	if (err) {
-		log_warn(engine(d)->p.log, "call=%s caller can't be answered: %s", call->id, uv_strerror(err));
+		log_warn(call->calls->p.log, "call=%s caller can't be answered: %s", call->id, uv_strerror(err));
 		if (err == -EPROTO)
 			leg_tell_misfit(call->caller_leg);
 		leg_close(callee, 0, "SIP;cause=488");
@@ -175,10 +174,8 @@ static int join(struct dial *d, struct leg *callee)
 
 /* Those who asked for it before there was anybody to send on are heard now: a caller instead of being joined with who has answered, who
  * answered when they are. */
-static int join_or_send_on(struct dial *d, struct leg *callee)
+static int join_or_send_on(struct call *call, struct leg *callee)
 {
-	struct call *call = d->call;
-
 	if (call->caller_leg->referral) {
 		leg_unbridge(callee);
 		leg_unbridge(call->caller_leg);
@@ -192,27 +189,25 @@ static int join_or_send_on(struct dial *d, struct leg *callee)
 			return -ECANCELED;
 		}
 	}
-	int err = join(d, callee);
+	int err = join(call, callee);
 	if (!err && callee->referral)
 		referral_act(callee);
 	return err;
 }
 
 /* Joined until one of them ends. Either may have been taken to another call meanwhile, or have somebody else in his place. */
-static enum app_result talk(struct dial *d, struct leg *callee)
+static enum app_result talk(struct call *call, struct leg *callee)
 {
-	struct call *call = d->call;
-
 	if (call->run == originate_run && call->caller_leg->has_left)
 		return originate_take(call, callee);
-	if (join_or_send_on(d, callee) != 0)
+	if (join_or_send_on(call, callee) != 0)
 		return APP_HANGUP;
 	for (;;) {
 		/* Who was transferred may be back before we run: a transfer is noticed by itself, not by his being away. */
 		while (!call->is_hungup && call->callee_leg->state != LEG_ENDED && !call->transfer_out) {
 			connected_tell(call->caller_leg);
 			connected_tell(call->callee_leg);
-			call_wait(call, UINT64_MAX);
+			call_rest(call);
 		}
 		if (!call->transfer_out || !transfer_await(call))
 			break;
@@ -220,7 +215,7 @@ static enum app_result talk(struct dial *d, struct leg *callee)
 			continue;
 		if (call->caller_leg->state == LEG_ANSWERED)
 			leg_bridge(call->caller_leg, call->callee_leg);
-		else if (join(d, call->callee_leg) != 0)
+		else if (join(call, call->callee_leg) != 0)
 			return APP_HANGUP;
 	}
 	if (call->is_hungup) {
@@ -326,12 +321,7 @@ static struct leg *ring(struct dial *d)
 
 enum app_result dial_connect(struct call *call, struct leg *callee)
 {
-	struct dial *d = call_alloc(call, sizeof(*d));
-
-	if (!d)
-		return APP_FAILED;
-	*d = (struct dial){ .call = call, .nswaps = call->nswaps };
-	return talk(d, callee);
+	return talk(call, callee);
 }
 
 enum app_result app_dial(struct call *call, const struct app_dial *p)
@@ -342,7 +332,11 @@ enum app_result app_dial(struct call *call, const struct app_dial *p)
 
 	if (!d || !p->n)
 		return APP_FAILED;
-	*d = (struct dial){ .call = call, .p = p, .n = p->n, .nswaps = call->nswaps, .branches = call_alloc(call, p->n * sizeof(struct branch)) };
+	d->call = call;
+	d->p = p;
+	d->n = p->n;
+	d->nswaps = call->nswaps;
+	d->branches = call_alloc(call, p->n * sizeof(struct branch));
 	if (!d->branches)
 		return APP_FAILED;
 	call->reject_status = 0;
@@ -359,8 +353,8 @@ enum app_result app_dial(struct call *call, const struct app_dial *p)
 		winner = ring(d);
 		if (winner && is_wanted(d)) {
 			call_free_block(call, d->branches); /* not kept as long as they talk */
-			d->branches = NULL;
-			return talk(d, winner);
+			call_free_block(call, d);
+			return talk(call, winner);
 		}
 		r = !call->is_hungup ? conclude(d) : call->caller_leg->has_left ? best_branch(d)->outcome : APP_HANGUP;
 	} while (dial_redirect_again(d, &r));

@@ -169,7 +169,7 @@ static void write_call(struct out *o, struct call *call)
 	member_str(o, KEY("caller_name"), call->caller.display_name);
 	member_str(o, KEY("trunk"), call->caller.trunk);
 	member_str(o, KEY("dialled"), call->number);
-	member_str(o, KEY("context"), call->route_context[0] ? call->route_context : call->context);
+	member_str(o, KEY("context"), call->route_context ? call->route_context : call->context);
 	member_str(o, KEY("route"), call->route);
 	member_str(o, KEY("app"), call->app ? call->app->name : call->run_name);
 	member_time(o, KEY("started_ms"), call->started_ms);

@@ -306,8 +306,8 @@ enum app_result steps_run(struct call *call, const char *context, const char *nu
 	if (call->context != context)
 		str_put(call->context, sizeof(call->context), context);
 	if (call->depth++ == 0) {
-		str_put(call->route, sizeof(call->route), route_pattern(route));
-		str_put(call->route_context, sizeof(call->route_context), route_context(route));
+		text_keep(&call->route, route_pattern(route));
+		text_keep(&call->route_context, route_context(route));
 		call->version = directory_seq(cs->p.directory);
 	}
 	rewrite_by_route(call, route);

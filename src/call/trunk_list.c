@@ -83,8 +83,11 @@ enum app_result app_dial_trunk(struct call *call, const struct app_dial *d)
 	struct app_dial one = *d;
 	enum app_result r = APP_CONGESTION;
 
-	if (!list || !make_list(call, d->trunk, list))
+	if (!list || !make_list(call, d->trunk, list)) {
+		if (list)
+			call_free_block(call, list);
 		return app_dial(call, d);
+	}
 	call->reject_status = 503; /* if none may be tried now */
 	for (unsigned i = 0; i < list->n; i++) {
 		one.trunk = list->names[i];
