@@ -32,6 +32,8 @@ static void clear_sections(struct oa *oa)
 {
 	for (unsigned i = 0; i < oa->nsections; i++)
 		free(oa->sections[i]);
+	free(oa->sections);
+	oa->sections = NULL;
 	oa->nsections = 0;
 }
 
@@ -40,7 +42,7 @@ void oa_free(struct oa *oa)
 	if (!oa)
 		return;
 	clear_sections(oa);
-	free(oa->last_body);
+	free(oa->known);
 	oa_exchange_free(oa);
 	oa_others_free(oa->others);
 	oa_secure_free(oa);
@@ -370,17 +372,21 @@ struct str oa_fmtp(const struct oa *oa, const struct oa_codec *c)
 	return str_from(oa->agreed.fmtp);
 }
 
-static int refuse_all(const struct sdp *s, char *sections[SDP_MEDIA_MAX])
+/* The refusals of all its sections; NULL without memory. */
+static char **refuse_all(const struct sdp *s)
 {
-	for (unsigned i = 0; i < s->nmedia; i++) {
+	char **sections = calloc(s->nmedia + 1u, sizeof(*sections));
+
+	for (unsigned i = 0; sections && i < s->nmedia; i++) {
 		sections[i] = oa_write_refusal(&s->media[i]);
 		if (sections[i])
 			continue;
 		while (i--)
 			free(sections[i]);
-		return -ENOMEM;
+		free(sections);
+		return NULL;
 	}
-	return 0;
+	return sections;
 }
 
 /* True when there is no audio by their own will, which is to be agreed to, not refused: they switched it off (RFC 3264 §8.2), or begin
@@ -411,10 +417,10 @@ static struct str answer_timing(const struct sdp *s)
 	return from.n && rest.n && str_find_chr(rest, ' ') < 0 ? s->timing : STR_NULL;
 }
 
-static void take_sections(struct oa *oa, const struct sdp *s, char *sections[SDP_MEDIA_MAX], unsigned audio)
+static void take_sections(struct oa *oa, const struct sdp *s, char **sections, unsigned audio)
 {
 	clear_sections(oa);
-	memcpy(oa->sections, sections, s->nmedia * sizeof(*sections));
+	oa->sections = sections;
 	oa->nsections = s->nmedia;
 	if (audio < s->nmedia) {
 		oa->audio = audio;
@@ -430,12 +436,11 @@ static void take_sections(struct oa *oa, const struct sdp *s, char *sections[SDP
 
 int oa_take_all_off(struct oa *oa)
 {
-	char *sections[SDP_MEDIA_MAX];
 	const struct sdp *s = oa_theirs(oa);
-	int err = refuse_all(s, sections);
+	char **sections = refuse_all(s);
 
-	if (err)
-		return err;
+	if (!sections)
+		return -ENOMEM;
 	take_sections(oa, s, sections, s->nmedia);
 	oa_agree_nothing(oa);
 	return 0;
@@ -444,8 +449,8 @@ int oa_take_all_off(struct oa *oa)
 int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct out *o)
 {
 	struct payloads ps = { 0 };
-	char *sections[SDP_MEDIA_MAX];
 	const struct sdp *s = oa_theirs(oa);
+	char **sections;
 	unsigned audio;
 	enum sdp_dir dir = SDP_INACTIVE;
 	int err;
@@ -457,9 +462,9 @@ int oa_answer(struct oa *oa, const struct oa_local *l, bool prefer_local, struct
 		oa_set_state(oa, OA_IDLE);
 		return -EPROTO;
 	}
-	err = refuse_all(s, sections);
-	if (err)
-		return err;
+	sections = refuse_all(s);
+	if (!sections)
+		return -ENOMEM;
 	take_sections(oa, s, sections, audio);
 	if (audio < s->nmedia) {
 		err = oa_secure_answer(oa, &s->media[audio], l);
@@ -559,6 +564,13 @@ out:
 /* What our offer has added becomes the session's. */
 static int keep_offered_sections(struct oa *oa)
 {
+	if (oa->nsections < oa->exchange->noffered) {
+		char **more = realloc(oa->sections, oa->exchange->noffered * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		oa->sections = more;
+	}
 	while (oa->nsections < oa->exchange->noffered) {
 		char *section = oa->nsections ? oa_others_refusal(oa, oa->nsections) : oa_write_own_refusal(oa);
 

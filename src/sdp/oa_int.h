@@ -46,10 +46,10 @@ struct oa {
 	bool is_complete;
 	bool is_early;               /* their answer came in a provisional response, and stands until the 2xx has another */
 	uint64_t sess_id, version;
-	char *last_body;             /* of our last description, all but o=: what raises the version when it changes */
+	uint64_t last_hash;          /* of our last description, all but o=: what raises the version when it changes */
 	unsigned nsections;
 	unsigned audio;              /* index of our stream's section, valid when nsections > 0 */
-	char *sections[SDP_MEDIA_MAX]; /* refusals: "m=video 0 RTP/AVP 31\r\n" */
+	char **sections;             /* refusals: "m=video 0 RTP/AVP 31\r\n" */
 	char proto[24];              /* of the audio section */
 	struct oa_secure *secure;    /* NULL: there is no SRTP with keys in descriptions */
 	struct oa_dtls_state *dtls;  /* NULL: nor by DTLS */
@@ -58,13 +58,13 @@ struct oa {
 	char mid[OA_MID_MAX + 1];    /* of the audio section; "": it has no name */
 	bool is_bundled;             /* it is in a group (BUNDLE), with those others that ride on its transport */
 	uint8_t nknown;
-	struct oa_known known[PAYLOADS_MAX]; /* codecs that have had a number here, with the latest */
+	struct oa_known *known;      /* codecs that have had a number here, with the latest */
 	uint32_t seen_pts[128 / 32]; /* a bit each: numbers either side has used for anything */
 	struct oa_exchange *exchange;/* NULL: OA_IDLE */
 	struct oa_agreed agreed;
 };
 
-_Static_assert(sizeof(struct oa) <= 1024, "a call has two");
+_Static_assert(sizeof(struct oa) <= 640, "a call has two");
 
 /* NULL: there is none to be answered. */
 static inline const struct sdp *oa_theirs(const struct oa *oa) { return oa->exchange ? oa->exchange->theirs : NULL; }

@@ -3,6 +3,7 @@
  * A number never changes its meaning within a session (RFC 3264 §8.3.2), so all that either side has ever used are remembered.
  */
 #include <ctype.h>
+#include <stdlib.h>
 
 #include "sdp/oa_int.h"
 #include "sdp/oa_words.h"
@@ -62,6 +63,17 @@ static struct oa_known *known_find(struct oa *oa, const struct oa_codec *c)
 	return NULL;
 }
 
+/* Without memory the number is forgotten, but no less taken: a later offer has another one. */
+static void known_add(struct oa *oa, const struct oa_codec *c)
+{
+	struct oa_known *more = oa->nknown < PAYLOADS_MAX ? realloc(oa->known, (oa->nknown + 1u) * sizeof(*more)) : NULL;
+
+	if (!more)
+		return;
+	oa->known = more;
+	oa->known[oa->nknown++] = (struct oa_known){ c->name, c->clock_hz, c->channels, (uint8_t)c->pt };
+}
+
 void payloads_remember(struct oa *oa, const struct payloads *ps)
 {
 	for (unsigned i = 0; i < ps->n; i++) {
@@ -70,8 +82,8 @@ void payloads_remember(struct oa *oa, const struct payloads *ps)
 
 		if (old)
 			old->pt = (uint8_t)c->pt;
-		else if (oa->nknown < ARRAY_LEN(oa->known))
-			oa->known[oa->nknown++] = (struct oa_known){ c->name, c->clock_hz, c->channels, (uint8_t)c->pt };
+		else
+			known_add(oa, c);
 		oa_see_pt(oa, c->pt);
 	}
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "sdp/oa_int.h"
 
 #define TEXT_MAX 16384       /* of a description of ours; refused sections repeat up to what came in one */
@@ -94,36 +95,37 @@ static void write_body(struct out *o, const struct oa *oa, const struct oa_local
 	}
 }
 
+/* Of all but o= (RFC 3264 §8): its hash is enough to see whether it's another than the last. */
+static void note_version(struct oa *oa, struct str body)
+{
+	static const unsigned char key[HASH_KEY] = "o= is as it was";
+	uint64_t hash = hash_keyed(key, body.p, body.n);
+
+	if (oa->version && oa->last_hash == hash)
+		return;
+	oa->last_hash = hash;
+	oa->version++;
+}
+
 static int write_all(struct oa *oa, const struct oa_local *l, const struct payloads *ps, enum sdp_dir dir, struct str timing,
 		 struct str section, struct out *o)
 {
 	struct out body;
 	char text[TEXT_MOST];
-	int err = -ENOMEM;
+	int err = -ENOSPC;
 
 	out_init_on(&body, text, sizeof(text), TEXT_MAX);
 	write_body(&body, oa, l, ps, dir, timing, section);
-	out_chr(&body, '\0');
-	if (!out_ok(&body)) {
-		err = -ENOSPC;
+	if (!out_ok(&body))
 		goto out;
-	}
-	if (!oa->last_body || strcmp(oa->last_body, body.p) != 0) {
-		char *copy = str_dup((struct str){ body.p, body.len - 1 });
-
-		if (!copy)
-			goto out;
-		free(oa->last_body);
-		oa->last_body = copy;
-		oa->version++;
-	}
+	note_version(oa, out_view(&body));
 	out_z(o, "v=0\r\no=- ");
 	out_u64(o, oa->sess_id);
 	out_chr(o, ' ');
 	out_u64(o, oa->version);
 	out_chr(o, ' ');
 	write_address(o, l);
-	out_z(o, oa->last_body);
+	out_str(o, out_view(&body));
 	err = out_ok(o) ? 0 : -ENOSPC;
 out:
 	out_fini(&body);
