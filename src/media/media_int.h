@@ -143,12 +143,16 @@ struct command_record {              /* the recorder passes to the worker */
 
 struct command {
 	struct msg m;
-	enum command_type type;
+	enum command_type type : 8;
 	bool is_embedded;            /* part of its stream: not to be freed */
+	uint32_t tap_rate_hz;
 	struct stream *s, *other;    /* for the loop; never looked into by the worker */
-	struct rtp_session *session, *session2;
+	struct rtp_session *session;
 	struct mix *mix;             /* for the loop, too */
-	struct mixing *mixing;
+	union {
+		struct rtp_session *session2; /* CMD_BRIDGE */
+		struct mixing *mixing;        /* CMD_MIX... */
+	};
 	union {
 		struct command_configure *configure;
 		struct command_play *play;
@@ -160,10 +164,12 @@ struct command {
 		unsigned listen;
 		int32_t seek_ms;
 		struct { uint16_t gain_in, gain_out; bool is_muted, is_deaf; } seat; /* gains as in mixer.h */
-		struct { struct tap *tap; uint32_t rate_hz; }; /* the tap passes to the worker; NULL: none any more */
+		struct tap *tap;     /* passes to the worker; NULL: none any more */
 		uint32_t beep_ms;    /* between two; 0: one alone; UINT32_MAX: no more */
 	};
 };
+
+_Static_assert(sizeof(struct command) <= 64, "a stream has three");
 
 /* The room behind a command, of what it was made with. */
 static inline void *command_room(struct command *c) { return c + 1; }
@@ -211,14 +217,18 @@ struct endpoint {               /* what epoll hands back: a socket, and whom it 
 /* Bound, unconnected, non-blocking sockets. Belongs to who took it, its endpoints to the worker that watches them, also while
  * the pair rests: to begin and to end that for each stream would cost four system calls. */
 struct port_pair {
-	struct port_pair *next;
+	union {
+		struct port_pair *next;  /* while it rests */
+		struct command forget;   /* to the worker: close and free it */
+	};
 	struct port_set *set;
 	struct worker *worker;  /* NULL: none yet. Written by workers, while the pair is taken. */
 	struct endpoint rtp, rtcp;
 	uint16_t port;
 	bool is_video;          /* its packets are marked as that */
-	struct command forget;  /* to the worker: close and free it */
 };
+
+_Static_assert(sizeof(struct port_pair) <= 128, "a call has two");
 
 int ports_new(struct ports **out, uv_loop_t *loop, unsigned nworkers, uint16_t port_min, uint16_t port_max);
 /* Every pair must be back, every worker gone. Frees itself when the loop has closed its handle, then calls done. */

@@ -126,7 +126,7 @@ void mix_tap(struct mix *m, struct tap *tap, uint32_t rate_hz)
 		return;
 	}
 	c->tap = tap;
-	c->rate_hz = rate_hz;
+	c->tap_rate_hz = rate_hz;
 	worker_post(m->worker, c);
 }
 

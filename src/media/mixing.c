@@ -497,7 +497,7 @@ void mixing_command(struct worker *w, struct command *c)
 		tonegen_init(&m->tones, c->tones->cadence, c->tones->n, SOUND_HZ);
 		m->tones.once = true;
 		break;
-	case CMD_MIX_TAP: change_tap(m, c->tap, c->rate_hz); break;
+	case CMD_MIX_TAP: change_tap(m, c->tap, c->tap_rate_hz); break;
 	case CMD_MIX_CLOSE: mixing_close(m, w); break;
 	default: break;
 	}

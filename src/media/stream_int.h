@@ -96,6 +96,8 @@ struct stream {
 	struct command enter, release, close; /* open or adopt, ...: in here, because they must not fail for want of memory */
 };
 
+_Static_assert(sizeof(struct stream) <= 512, "a call has two");
+
 /* A command for s with extra bytes of zeroed room behind it; NULL (logged) without memory, or when s is closing.
  * stream_post() takes it over. */
 struct command *stream_command(struct stream *s, enum command_type type, size_t extra);
