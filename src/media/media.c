@@ -10,7 +10,7 @@
 #include "media/reel.h"
 
 #define WORKERS_MAX 64
-#define STREAMS_TOGETHER 512
+#define STREAMS_TOGETHER 2048
 
 static void media_end(struct media *m);
 

@@ -43,7 +43,7 @@ struct media_params {
 	uv_loop_t *loop;
 	const struct log *log;
 	unsigned nworkers;            /* 0: one per core */
-	unsigned streams_together;    /* a worker gets so many before the next one gets any, unless it is busy; 0: 512 */
+	unsigned streams_together;    /* a worker gets so many before the next one gets any, unless it is busy; 0: 2048 */
 	uint16_t port_min, port_max;  /* RTP ports, even ones are used, RTCP is the next */
 	uint32_t rtcp_interval_ms;    /* mean; 0: 5000 (RFC 3550 §6.2) */
 	size_t sound_cache_bytes;     /* of prepared sound that is kept while nobody hears it, what was heard last first; 0: 64 MiB */

@@ -30,7 +30,7 @@ test-unit: $(MEDIA_BIN) prompts
 
 # Units in a build with ThreadSanitizer: those of src/media, of what its threads share with the loop, and of who runs tasks.
 TSAN_UNITS := amd apps beep cadence capture codec conceal digits dtls dtls_session dtmf emodel hearing ice jitter latch leg_pass live media media_ice \
-	media_sound mix mixer move opaque outfile quality rtcp rtp secure stun stun_msg t38 tap tape task udptl voicemail
+	media_sound mix mixer move opaque outfile quality rtcp rtp secure stun stun_msg t38 tap tape task thread udptl voicemail
 TSAN_BIN   := $(TSAN_UNITS:%=$(BUILD)/tests/unit/test_%) $(MEDIA_BIN)
 
 .PHONY: test-tsan tsan-units
