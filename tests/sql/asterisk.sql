@@ -1,6 +1,6 @@
 -- An office from Asterisk, as a draft with a report.
 BEGIN;
-SELECT plan(43);
+SELECT plan(47);
 
 INSERT INTO pbx.domain (domain, realm) VALUES ('new', 'new');
 INSERT INTO pbx.context VALUES ('new', 'office');
@@ -137,6 +137,7 @@ SELECT results_eq($$ SELECT number, pbx.pin_check(CASE number WHEN '2001' THEN '
 SELECT is((SELECT auth_user || ' ' || register FROM pbx.trunk WHERE domain = 'new'), 'us true', 'the trunk''s account');
 
 -- variables, arguments, registrations, options
+SELECT is(pbx.asterisk_split('a,${CUT(b,c,1)},"d,e",,f[1,2]'), '{a,"${CUT(b,c,1)}","\"d,e\"","","f[1,2]"}', 'arguments');
 CREATE TEMPORARY TABLE more AS SELECT * FROM pbx.import_asterisk('new', $conf$
 [globals]
 Opt=,30
@@ -205,6 +206,24 @@ SELECT results_eq($$ SELECT said, problem, fix FROM more ORDER BY file, line, pr
 	('2003 => ...,Carl,,,tz=Wien|attach=yes|language=en', 'its PIN hasn''t 3 to 12 digits: set another when the draft is active', 'SELECT pbx.set_pin(''new'', ''2003'', ''<PIN>'')'),
 	('2003: attach=yes', 'not understood', NULL),
 	('2003@other=2003@default', 'not understood', NULL) $$, 'and what is not understood of it');
+
+-- by the way in which Dial ended
+CREATE TEMPORARY TABLE status AS SELECT * FROM pbx.import_asterisk('new', $conf$
+[ways]
+exten => _20XX,1,Set(WHO=${EXTEN})
+ same => n,Dial(PJSIP/${WHO})
+ same => n,Goto(end-${DIALSTATUS},1)
+exten => end-NOANSWER,1,Wait(1)
+ same => n,VoiceMail(${WHO}@default,u)
+exten => end-BUSY,1,Goto(end-NOANSWER,1)
+exten => end-ODD,1,Hangup()
+$conf$, NULL, NULL, 'ways');
+SELECT is(pbx.activate('new', 'ways'), 3, 'ends of Dial');
+SELECT results_eq($$ SELECT pattern, app, args, condition FROM pbx.step WHERE domain = 'new' AND context = 'ways' ORDER BY pattern COLLATE "C", position $$, $$ VALUES
+	('_20XX', 'set', '{"name": "who", "value": "${number}"}'::jsonb, NULL), ('_20XX', 'dial', '{"number": "${number}"}', NULL), ('_20XX', 'goto', '{"number": "end-BUSY"}', 'result=busy,declined'),
+	('_20XX', 'goto', '{"number": "end-NOANSWER"}', 'result=no_answer'),
+	('end-BUSY', 'goto', '{"number": "end-NOANSWER"}', NULL), ('end-NOANSWER', 'wait', '{"seconds": "1"}', NULL), ('end-NOANSWER', 'voicemail', '{"mailbox": "${who}"}', NULL) $$, 'are numbers that nobody dials');
+SELECT results_eq($$ SELECT said, problem FROM status $$, $$ VALUES ('end-ODD,1,Hangup()', '"end-ODD" is nothing that is dialled') $$, 'but not others');
 
 -- the realtime tables, in a domain of their own
 INSERT INTO pbx.domain (domain, realm) VALUES ('tab', 'tab');
