@@ -6,7 +6,7 @@ import pytest
 
 from office import wait_until
 from sip import Phone, sdp
-from test_transfer import answers, bye, progress, refer, rings, take_bye, talk, three
+from transfers import answers, bye, progress, refer, rings, take_bye, talk, three
 from test_trunk_group import GROUP, UNDO
 
 PCMU = [(0, "PCMU/8000"), (101, "telephone-event/8000")]

@@ -14,7 +14,7 @@ from sip import Phone
 from test_conference import HZ, Member, room  # noqa: F401
 from test_media import MUSIC_S, Side
 from test_media import talk as media_talk
-from test_transfer import answers, bye, called, pick, phones, rings, take, take_bye, talk
+from transfers import answers, bye, called, pick, phones, rings, take, take_bye, talk
 
 ASKING = """
 import os, psycopg2, signal, sys

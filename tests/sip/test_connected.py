@@ -5,7 +5,7 @@ import pytest
 
 from sip import media_of, sdp
 from test_identity import ANONYMOUS, Provider, asserted, who
-from test_transfer import (ANSWERED_FIRST, answers, bye, called, notified, phones, pick, progress, refer, replaces_of, rings, take_bye,
+from transfers import (ANSWERED_FIRST, answers, bye, called, notified, phones, pick, progress, refer, replaces_of, rings, take_bye,
                            talk)
 
 UPDATES = ["Allow: INVITE, ACK, BYE, CANCEL, UPDATE"]

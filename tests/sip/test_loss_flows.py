@@ -9,7 +9,7 @@ from office import SLOW
 from sip import Dialog, sdp, token
 from sturdy import Sturdy, Table
 from test_loss import all_of, lossy
-from test_transfer import answers, called, hold, pick, progress, replaces_of, take, take_bye
+from transfers import answers, called, hold, pick, progress, replaces_of, take, take_bye
 
 FLOWS = {}                               # name: (function, how many phones)
 FIRST = 2001

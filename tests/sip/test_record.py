@@ -12,8 +12,8 @@ from office import wait_until
 from rtp import Rtp, audioop, tone
 from sip import Phone, media_of, sdp
 from test_media import PCMU, talk
-from test_transfer import answers, bye, notified, phones, progress, refer, rings, take_bye
-from test_transfer import talk as talk_alone
+from transfers import answers, bye, notified, phones, progress, refer, rings, take_bye
+from transfers import talk as talk_alone
 
 LEFT_HZ, RIGHT_HZ, THIRD_HZ = 400, 1000, 1700
 RESET = """
