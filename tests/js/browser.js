@@ -1,9 +1,10 @@
 /* A phone in headless Chromium, for tests/lib/browser.py: JsSIP, and the browser's own media.
  *
- *   node browser.js ws://127.0.0.1:5066 1001 secret DOMAIN MICROPHONE.wav RECEIVER.wav [video]
+ *   node browser.js ws://127.0.0.1:5066 1001 secret DOMAIN MICROPHONE.wav RECEIVER.wav sound|video [CERTIFICATE]
  *
  * Commands and events are those of phone.js, and "stats": what the browser knows of its media. Its microphone is a file, over and over; what it receives goes into the other one, whose header
  * never says how long it is. With "video" it has a camera, too, which shows the browser's test picture.
+ * CERTIFICATE: of the server, SHA-256 of its public key in base64; no other that nobody has signed is taken.
  */
 'use strict';
 
@@ -14,11 +15,12 @@ const readline = require('readline');
 const { chromium } = require('playwright-core');
 const { bundle } = require('./bundle.js');
 
-const [url, user, password, domain, microphone, receiver, video] = process.argv.slice(2);
+const [url, user, password, domain, microphone, receiver, video, certificate] = process.argv.slice(2);
 const FLAGS = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-audio-capture=${microphone}`,
 	/* where there is no other address than loopback's, that is the one to be used, by its own name */
 	'--allow-loopback-in-peer-connection', '--disable-features=WebRtcHideLocalIpsWithMdns',
-	'--autoplay-policy=no-user-gesture-required', '--disable-gpu', '--disable-dev-shm-usage'];
+	'--autoplay-policy=no-user-gesture-required', '--disable-gpu', '--disable-dev-shm-usage',
+	...(certificate ? [`--ignore-certificate-errors-spki-list=${certificate}`] : [])];
 
 function tell(event, what = {}) {
 	process.stdout.write(`${JSON.stringify({ event, ...what })}\n`);

@@ -5,14 +5,17 @@
         phone.wait("connection", state="connected")
         phone.hears(other)
 
-beside=: a browser that is there already, with whom it shares the machine. video=True: it has a camera, too.
+beside=: a browser that is there already, with whom it shares the machine. video=True: it has a camera, too. secure=True: over WSS.
 
 Its microphone says the clip over and over, with a pause between, from the moment that it is asked for sound. What it hears is what its RTP
 stack gives out, frame by frame, not what it plays of that (tests/js/page.js): stats() tells of the playing.
 """
+import base64
 import fcntl
+import hashlib
 import pathlib
 import shutil
+import subprocess
 import tempfile
 import time
 
@@ -23,6 +26,13 @@ from phone import CLIPS, Listener, Recording
 LOCK = CLIPS / "browser.lock"
 PAUSE_S = 1
 RATE_HZ = 48000                # of its microphone
+
+
+def spki(path):
+    """By which Chromium knows a certificate: SHA-256 of its public key."""
+    pem = subprocess.run(["openssl", "x509", "-in", path, "-pubkey", "-noout"], check=True, capture_output=True, timeout=20).stdout
+    der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "der"], input=pem, check=True, capture_output=True, timeout=20).stdout
+    return base64.b64encode(hashlib.sha256(der).digest()).decode()
 
 
 class Browser(JsPhone, Listener):
@@ -36,7 +46,8 @@ class Browser(JsPhone, Listener):
             fcntl.flock(self.turn, fcntl.LOCK_EX)
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"browser-{number}-"))
         self.heard = Recording(self.dir, "dec")
-        super().__init__(office, number, secure, args=("cordboard", says.file(RATE_HZ, PAUSE_S), self.dir / "dump-1-dec.wav", "video" if video else "sound"))
+        super().__init__(office, number, secure, args=("cordboard", says.file(RATE_HZ, PAUSE_S), self.dir / "dump-1-dec.wav", "video" if video else "sound",
+                                               *([spki(office.dir / "cert.pem")] if secure else [])))
 
     def close(self):
         super().close()

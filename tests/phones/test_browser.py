@@ -1,5 +1,8 @@
 """JsSIP in headless Chromium: what most people have instead of a telephone. Its sound goes by ICE, DTLS-SRTP and Opus."""
+import contextlib
 import re
+
+import pytest
 
 from browser import PAUSE_S, Browser
 from phone import BEEP, compare, prompt
@@ -97,3 +100,42 @@ def test_browser_leaves_a_message(office):
         (a.dir / "message.wav").write_bytes(sound)
         assert compare(HIS.file(), a.dir / "message.wav").same
     office.change("DELETE FROM pbx.voicemail WHERE domain = 'office'")
+
+
+@contextlib.contextmanager
+def encrypted(office, number, srtp):
+    office.change(f"UPDATE pbx.extension SET srtp = '{srtp}', srtp_keys = 'dtls' WHERE domain = 'office' AND number = '{number}'")
+    try:
+        yield
+    finally:
+        office.change(f"UPDATE pbx.extension SET srtp = DEFAULT, srtp_keys = DEFAULT WHERE domain = 'office' AND number = '{number}'")
+
+
+@pytest.mark.parametrize("srtp", ["offer", "require"])
+def test_browser_over_wss(office, phones, srtp):
+    """Signalling that nobody reads, and keys that aren't in it: both ways, with the phone at the other end plain."""
+    b = phones("1002")
+    with encrypted(office, "1003", srtp), Browser(office, "1003", says=HIS, secure=True) as a:
+        a.do("register")
+        assert "transport=ws" in a.wait("registered")["contact"]
+        assert "via=WSS" in office.log
+        a.do("call", "1002")
+        b.wait("CALL_INCOMING")
+        b.accept()
+        connected(a)
+        b.hears(HIS)
+        hears(a, b, HERS)
+        assert a.stats()["dtls"] == "connected"
+        a.do("hangup")
+        b.wait("CALL_CLOSED")
+        b.dial("1003")
+        a.wait("incoming")
+        a.do("answer")
+        b.wait("CALL_ESTABLISHED")
+        assert "UDP/TLS/RTP/SAVPF" in a.wait("description", by="remote")["sdp"]
+        connected(a)
+        b.hears(HIS, b.mark())
+        b.hangup()
+        a.wait("ended", by="remote")
+        a.do("unregister")
+        a.wait("unregistered")
