@@ -1,7 +1,7 @@
 /* codec.c - the table of audio codecs, and what is common to all of them (see codec.h).
  *
  * A codec is a row here: how it is named, how long its payloads last, and which kind of coder does it. G.711 and L16 keep no
- * state and are done in place; the others' coders are made for one direction of one stream.
+ * state (but for L16 at 44.1 kHz, which is resampled) and are done in place; the others' coders are made for one direction of one stream.
  */
 #include "media/codec_int.h"
 
@@ -9,6 +9,9 @@
 #include <spandsp.h>
 #include <stdlib.h>
 #include <strings.h>
+
+#include "base/str.h"
+#include "media/resample.h"
 
 /* ---- without state: G.711 and L16 (RFC 3551 §4.5.14, §4.5.11) ---- */
 
@@ -63,6 +66,47 @@ static ptrdiff_t l16_decode(void *st, const struct codec *c, const uint8_t *in, 
 	return (ptrdiff_t)(len / 2);
 }
 
+/* All but the wire knows 48 kHz in its place, which all else divides. 10 ms are 480 samples here and 441 there. */
+static void *l16_44_encoder_open(const struct codec *c, uint32_t rate_hz)
+{
+	return resampler_new(rate_hz, c->clock_hz);
+}
+
+static void *l16_44_decoder_open(const struct codec *c, uint32_t rate_hz)
+{
+	return resampler_new(c->clock_hz, rate_hz);
+}
+
+static void l16_44_close(void *st)
+{
+	resampler_free(st);
+}
+
+static size_t l16_44_encode(void *st, const struct codec *c, const int16_t *pcm, size_t n, uint8_t *out, size_t max)
+{
+	const size_t frame = c->rate_hz / 100;
+	int16_t buf[CODEC_UNCUT_MAX / 2];
+	size_t len = 0;
+
+	for (; n >= frame; n -= frame, pcm += frame)
+		len += l16_encode(NULL, c, buf, resampler_run(st, pcm, frame, buf, c->clock_hz / 100), out + len, max - len);
+	return len;
+}
+
+static ptrdiff_t l16_44_decode(void *st, const struct codec *c, const uint8_t *in, size_t len, int16_t *pcm, size_t max)
+{
+	int16_t buf[CODEC_UNCUT_MAX / 2];
+	size_t n = (size_t)l16_decode(NULL, c, in, len < sizeof(buf) ? len : sizeof(buf), buf, ARRAY_LEN(buf));
+	size_t room = n * c->rate_hz / c->clock_hz;
+
+	return (ptrdiff_t)resampler_run(st, buf, n, pcm, room < max ? room : max);
+}
+
+static const struct codec_kind kind_l16_44 = {
+	.encoder_open = l16_44_encoder_open, .encoder_close = l16_44_close, .encode = l16_44_encode,
+	.decoder_open = l16_44_decoder_open, .decoder_close = l16_44_close, .decode = l16_44_decode,
+};
+
 static const struct codec_kind kind_ulaw = { .encode = ulaw_encode, .decode = ulaw_decode };
 static const struct codec_kind kind_alaw = { .encode = alaw_encode, .decode = alaw_decode };
 static const struct codec_kind kind_l16 = { .encode = l16_encode, .decode = l16_decode };
@@ -83,6 +127,7 @@ static const struct codec codecs[CODEC_COUNT] = {
 	[CODEC_G722] = { CODEC_G722, "G722", 9, 16000, 8000, 1, 10, 1, 1, false },
 	[CODEC_L16] = { CODEC_L16, "L16", 113, 16000, 16000, 1, 10, 2, 1, false },
 	[CODEC_L16_8] = { CODEC_L16_8, "L16", 112, 8000, 8000, 1, 10, 2, 1, false },
+	[CODEC_L16_44] = { CODEC_L16_44, "L16", 11, 48000, 44100, 1, 10, 2, 1, false },
 	[CODEC_L16_48] = { CODEC_L16_48, "L16", 114, 48000, 48000, 1, 10, 2, 1, false },
 	[CODEC_OPUS] = { CODEC_OPUS, "opus", 111, 48000, 48000, 2, 20, 0, 0, true },
 	[CODEC_GSM] = { CODEC_GSM, "GSM", 3, 8000, 8000, 1, 20, 33, 160, false },
@@ -99,7 +144,7 @@ static const struct codec codecs[CODEC_COUNT] = {
 
 static const struct codec_kind *const kinds[CODEC_COUNT] = {
 	[CODEC_PCMU] = &kind_ulaw, [CODEC_PCMA] = &kind_alaw, [CODEC_G722] = &codec_kind_g722,
-	[CODEC_L16] = &kind_l16, [CODEC_L16_8] = &kind_l16, [CODEC_L16_48] = &kind_l16,
+	[CODEC_L16] = &kind_l16, [CODEC_L16_8] = &kind_l16, [CODEC_L16_44] = &kind_l16_44, [CODEC_L16_48] = &kind_l16,
 	[CODEC_OPUS] = &codec_kind_opus, [CODEC_GSM] = &codec_kind_gsm,
 	[CODEC_G726_16] = &codec_kind_g726, [CODEC_G726_24] = &codec_kind_g726,
 	[CODEC_G726_32] = &codec_kind_g726, [CODEC_G726_40] = &codec_kind_g726,

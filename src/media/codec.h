@@ -15,7 +15,7 @@
 enum codec_id {
 	CODEC_NONE,
 	CODEC_PCMU, CODEC_PCMA, CODEC_G722,
-	CODEC_L16, CODEC_L16_8, CODEC_L16_48,   /* L16 alone: 16 kHz */
+	CODEC_L16, CODEC_L16_8, CODEC_L16_44, CODEC_L16_48, /* L16 alone: 16 kHz; 44: 44.1, whose sound is at 48 */
 	CODEC_OPUS,
 	CODEC_GSM,
 	CODEC_G726_16, CODEC_G726_24, CODEC_G726_32, CODEC_G726_40,
@@ -28,7 +28,7 @@ struct codec {
 	enum codec_id id;
 	const char *name;     /* in SDP; "" for none, and for what isn't built in */
 	int pt;               /* RFC 3551's number, or from 96 on the one we like to offer */
-	uint32_t rate_hz;     /* of the audio; 16000 for G722 */
+	uint32_t rate_hz;     /* of the audio; 16000 for G722, 48000 for L16/44100 */
 	uint32_t clock_hz;    /* of the RTP timestamp: 8000 for G722 (RFC 3551 §4.5.2) */
 	uint8_t channels;     /* in SDP: 2 for Opus, whatever it carries (RFC 7587 §4.1) */
 	uint8_t frame_ms;     /* the shortest that is coded by itself: 10, or 20 */

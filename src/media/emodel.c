@@ -23,7 +23,7 @@ static const struct equipment {
 	[CODEC_G726_32] = { false, 7, 10 }, [CODEC_AAL2_G726_32] = { false, 7, 10 },
 	[CODEC_G726_40] = { false, 2, 10 }, [CODEC_AAL2_G726_40] = { false, 2, 10 },
 	[CODEC_G722] = { true, 13, 10 }, [CODEC_OPUS] = { true, 8, 19 },
-	[CODEC_L16] = { true, 0, 25.1 }, [CODEC_L16_48] = { true, 0, 25.1 },
+	[CODEC_L16] = { true, 0, 25.1 }, [CODEC_L16_44] = { true, 0, 25.1 }, [CODEC_L16_48] = { true, 0, 25.1 },
 };
 
 static const struct equipment *equipment_of(enum codec_id codec)

@@ -25,7 +25,7 @@
  *           32, 40            7, 2  10   upsets the decoder's state, too
  *   G729             narrow  11   19     G.113 table I.3, I.4: G.729A with VAD
  *   G722             wide    13   10     Ie,WB of G.113 appendix IV, 64 kbit/s; Bpl taken as for G726, it is ADPCM as well
- *   L16/16 L16/48    wide     0   25.1   no coding; Bpl as of G.711, it is concealed in the same way
+ *   L16/16 /44 /48   wide     0   25.1   no coding; Bpl as of G.711, it is concealed in the same way
  *   opus             wide     8   19     G.113 has no values: Ie,WB that of the best mode of AMR-WB (23.85 kbit/s), which Opus equals at the
  *                                        rates of calls; Bpl as of G.729A, likewise concealed by its decoder. What its FEC restores isn't lost.
  *

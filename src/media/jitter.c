@@ -73,8 +73,8 @@ struct jitter {
 	/* behind it: the fifo, and the slots' bytes, which are touched only when so much is buffered */
 };
 
-static uint32_t units_of_ms(const struct jitter *j, uint32_t ms) { return j->codec->clock_hz / 1000 * ms; }
-static uint32_t ms_of_units(const struct jitter *j, uint32_t units) { return units / (j->codec->clock_hz / 1000); }
+static uint32_t units_of_ms(const struct jitter *j, uint32_t ms) { return (uint32_t)((uint64_t)j->codec->clock_hz * ms / 1000); }
+static uint32_t ms_of_units(const struct jitter *j, uint32_t units) { return (uint32_t)((uint64_t)units * 1000 / j->codec->clock_hz); }
 static size_t samples_of(const struct jitter *j, uint32_t units) { return (size_t)units * j->rate_hz / j->codec->clock_hz; }
 
 /* Bytes that are kept together: what can't be cut, or 20 ms. */

@@ -194,7 +194,7 @@ void player_tick(struct rtp_session *s)
 		p->at = (uint32_t)((s->worker->tick_us - p->epoch_us) / (1000u * codec->frame_ms) % nframes);
 	n = player_read(p, want, packet + RTP_HEADER_LEN, &len);
 	if (len > 0 && codec->id == s->config.codec && !digits_hold(s, codec->id, packet + RTP_HEADER_LEN, len))
-		mouth_send(s, packet, len, n * codec->frame_ms * (codec->clock_hz / 1000));
+		mouth_send(s, packet, len, n * codec->frame_ms * codec->clock_hz / 1000);
 	if (n < want || (!p->loop && p->id && p->at >= nframes))
 		player_stop(s, PLAY_DONE);
 }

@@ -126,7 +126,7 @@ static void put(struct tap *t, const struct head *h, const void *payload)
 
 	if (t->size - (head - tail) < sizeof(*h) + h->len) {
 		const struct codec *c = codec_get(h->codec);
-		uint32_t ms = h->len ? codec_units(c, payload, h->len) / (c->clock_hz / 1000) : 0;
+		uint32_t ms = h->len ? (uint32_t)((uint64_t)codec_units(c, payload, h->len) * 1000 / c->clock_hz) : 0;
 
 		atomic_fetch_add_explicit(&t->lost_ms, ms, memory_order_relaxed);
 		return;

@@ -86,7 +86,7 @@ unsigned tape_anchors(const struct tape *t)
 /* Where a packet with this timestamp, so long, belongs. */
 static int64_t place(struct tape *t, const struct codec *c, uint32_t ts, int64_t length)
 {
-	int64_t pos = t->newest + (int64_t)(int32_t)(ts - t->newest_ts) * (TAPE_HZ / c->clock_hz);
+	int64_t pos = t->newest + (int64_t)(int32_t)(ts - t->newest_ts) * TAPE_HZ / c->clock_hz;
 	bool is_newest = pos >= t->newest;
 
 	if (t->is_anchored && t->clock_hz == c->clock_hz && pos <= t->present + JUMP && pos >= t->newest - JUMP &&
@@ -138,7 +138,7 @@ int tape_put(struct tape *t, enum codec_id codec, uint32_t ts, const uint8_t *pa
 {
 	const struct codec *c = codec_get(codec);
 	size_t chunk = chunk_bytes(c);
-	int64_t pos, length = (int64_t)codec_units(c, payload, len) * (TAPE_HZ / c->clock_hz);
+	int64_t pos, length = (int64_t)codec_units(c, payload, len) * TAPE_HZ / c->clock_hz;
 
 	if (length == 0 || len > (c->group_bytes ? CHUNKS_MAX * chunk : chunk))
 		return -EINVAL;
@@ -146,7 +146,7 @@ int tape_put(struct tape *t, enum codec_id codec, uint32_t ts, const uint8_t *pa
 	while (len > 0) {
 		size_t n = len < chunk ? len : chunk;
 		uint32_t units = codec_units(c, payload, n);
-		int64_t end = pos + (int64_t)units * (TAPE_HZ / c->clock_hz);
+		int64_t end = pos + (int64_t)units * TAPE_HZ / c->clock_hz;
 
 		put_slot(t, c, pos, end, payload, n);
 		pos = end;

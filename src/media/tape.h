@@ -18,7 +18,7 @@
 #include "media/codec.h"
 
 #define TAPE_DEPTH_MS 1000
-#define TAPE_HZ 48000          /* positions are counted so: every codec's clock and rate divides it */
+#define TAPE_HZ 48000          /* positions are counted so: every codec's rate divides it, and 10 ms of every clock are whole */
 #define TAPE_PIECE_MS 20       /* no piece is longer, but for a payload that can't be cut (CODEC_FRAME_MAX_MS) */
 
 struct tape;

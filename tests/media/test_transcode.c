@@ -34,6 +34,7 @@ static const struct quality {
 	{ CODEC_G722, 26, 3, false },
 	{ CODEC_L16, 33, 2.5, false },
 	{ CODEC_L16_8, 33, 2.5, true },
+	{ CODEC_L16_44, 33, 2.5, true },
 	{ CODEC_L16_48, 33, 2.5, true },
 	{ CODEC_OPUS, 8.5, 4, false },
 	{ CODEC_GSM, 14, 4.5, false },
@@ -116,7 +117,7 @@ static void transcode(enum codec_id from, enum codec_id to, uint32_t ptime_ms, s
 	assert_true(q->n > 0);
 	for (unsigned i = 0; i < q->n; i++)
 		assert_int_equal(codec_units(codec, q->payload[i], q->got[i].len),
-				 codec->clock_hz / 1000 * codec_fit_ptime(codec, ptime_ms));
+				 codec->clock_hz * codec_fit_ptime(codec, ptime_ms) / 1000);
 	n = peer_listen(q, 0, to, heard, SAMPLES_MAX);
 	m.nhay = to_match(heard, n, codec->rate_hz, hay);
 	m.nneedle = to_match(speech, nspeech, speech_hz, needle);

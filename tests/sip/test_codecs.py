@@ -70,6 +70,16 @@ def test_codecs_of_an_extension_are_offered_in_its_order(office, policy):
         assert names(ok.body) == ["PCMA/8000", "PCMU/8000"]
 
 
+def test_l16_of_a_compact_disc_has_its_static_number(office, policy):
+    policy("1002", "L16/44100,PCMU")
+    with called(office, [PCMU, EVENT]) as (here, there):
+        assert names(there.invite.body) == ["PCMU/8000", "L16/44100"]
+        assert re.search(r"^m=audio \d+ RTP/AVP 0 11 ", there.invite.body, re.M)
+        assert re.search(r"^a=rtpmap:\d+ telephone-event/44100", there.invite.body, re.M)
+        ok = answer(here, there, [(11, "L16/44100"), EVENT])
+        assert names(ok.body) == ["PCMU/8000"]
+
+
 def test_codec_that_an_extension_may_not_have_is_refused(office, policy):
     policy("1001", "PCMA")
     with Phone(office, "1001") as caller:

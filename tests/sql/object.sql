@@ -51,7 +51,7 @@ SELECT t.refused(format('INSERT INTO pbx.certificate SELECT %L, domain, number F
 SELECT t.refused(format('UPDATE pbx.%I SET codecs = %L', r, i), '%codecs_are_known%', format('%s: %s is no list of codecs', r, i))
 	FROM unnest(ARRAY['extension', 'trunk']) AS r, unnest(ARRAY['{}', '{MP3}', '{PCMA,PCMA}', '{pcma}', '{PCMA,NULL}', '{{PCMA},{PCMU}}',
 		'{opus,G722,PCMA,PCMU,GSM,L16/8000,L16/16000,G726-16,G726-24}']) AS i;
-SELECT t.accepted($$ UPDATE pbx.trunk SET codecs = '{PCMA,L16/16000,G726-32,AAL2-G726-32,G729}' WHERE name = 'gw' $$, 'codecs in an order');
+SELECT t.accepted($$ UPDATE pbx.trunk SET codecs = '{PCMA,L16/16000,L16/44100,G726-32,AAL2-G726-32,G729}' WHERE name = 'gw' $$, 'codecs in an order');
 SELECT t.refused($$ INSERT INTO pbx.inbound_number VALUES ('tel:1', 'office', '400') $$, '%number_is_digits_perhaps_after_a_plus%', 'a public number is digits');
 SELECT t.refused($$ INSERT INTO pbx.inbound_number VALUES ('+4315550100', 'office', '555') $$, 'inbound number +4315550100: no route of context office matches 555', 'it leads somewhere');
 SELECT t.refused($$ INSERT INTO pbx.inbound_number VALUES ('+4315550100', 'office', '400'); UPDATE pbx.domain SET default_context = 'lobby' $$,

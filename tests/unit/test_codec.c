@@ -25,6 +25,7 @@ static const struct {
 	{ CODEC_G722, "G722", 9, 16000, 8000, 1, 160, 25, 60 },
 	{ CODEC_L16, "L16", 113, 16000, 16000, 1, 640, 200, 400 },
 	{ CODEC_L16_8, "L16", 112, 8000, 8000, 1, 320, 200, 400 },
+	{ CODEC_L16_44, "L16", 11, 48000, 44100, 1, 1764, 35, 60 }, /* what its resampling leaves */
 	{ CODEC_L16_48, "L16", 114, 48000, 48000, 1, 1920, 200, 400 },
 	{ CODEC_OPUS, "opus", 111, 48000, 48000, 2, 0, 12, 60 },
 	{ CODEC_GSM, "GSM", 3, 8000, 8000, 1, 33, 8, 30 },
@@ -61,7 +62,7 @@ static void test_codec_table_holds_registered_values(void **state)
 			assert_int_equal(codec_units(c, any, 0), 0);
 		}
 		assert_ptr_equal(codec_find(codecs[i].name, codecs[i].clock_hz), c);
-		assert_null(codec_find(codecs[i].name, 44100));
+		assert_null(codec_find(codecs[i].name, 11025));
 		for (size_t k = 0; k < i; k++)
 			assert_int_not_equal(codecs[k].pt, codecs[i].pt);
 	}
@@ -79,7 +80,7 @@ static void test_codec_ptime_is_one_that_can_be_made(void **state)
 	static const struct { enum codec_id id; uint32_t wish, is; } v[] = {
 		{ CODEC_PCMU, 10, 10 }, { CODEC_PCMU, 60, 60 }, { CODEC_G726_24, 30, 30 }, { CODEC_GSM, 10, 20 }, { CODEC_GSM, 20, 20 },
 		{ CODEC_GSM, 30, 20 },  { CODEC_GSM, 50, 40 },  { CODEC_GSM, 60, 60 },     { CODEC_L16, 20, 20 }, { CODEC_L16, 60, 40 },
-		{ CODEC_L16_48, 20, 10 }, { CODEC_L16_8, 60, 60 }, { CODEC_OPUS, 10, 10 }, { CODEC_OPUS, 20, 20 }, { CODEC_OPUS, 30, 20 },
+		{ CODEC_L16_44, 20, 10 }, { CODEC_L16_48, 20, 10 }, { CODEC_L16_8, 60, 60 }, { CODEC_OPUS, 10, 10 }, { CODEC_OPUS, 20, 20 }, { CODEC_OPUS, 30, 20 },
 		{ CODEC_OPUS, 40, 40 }, { CODEC_OPUS, 50, 40 }, { CODEC_OPUS, 60, 60 },
 	};
 
