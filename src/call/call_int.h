@@ -130,6 +130,7 @@ struct leg {
 	struct leg_image *image;  /* its offer of T.38 waits for the partner's answer (leg_t38.c); NULL: none */
 	struct leg *image_for;    /* the partner whose offer it is asked to answer */
 	bool is_image;            /* T.38 is agreed on */
+	struct oa_image *first_image; /* its INVITE was one of a fax, and there has been no audio since; NULL: it wasn't */
 	struct leg_infos *infos;  /* digits that wait to be told by INFO (leg_digits.c); NULL: there never were any */
 	enum sdp_dir wish, described; /* the direction our next description wishes; the last one's */
 	bool wants_reoffer;       /* to be offered anew as soon as that may be */

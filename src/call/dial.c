@@ -135,7 +135,7 @@ static const char *codec_of(const struct leg *leg)
 {
 	const struct codec *codec = codec_get(leg->codec_id);
 
-	return codec ? codec->name : "";
+	return leg->is_image ? "T.38" : codec ? codec->name : "";
 }
 
 static void note_codecs(const struct leg *caller, const struct leg *callee)

@@ -80,6 +80,7 @@ static void leg_free(struct leg *leg)
 	free(leg->redirects);
 	free(leg->infos);
 	free(leg->image);
+	free(leg->first_image);
 	free(leg->reason);
 	free(leg);
 }
@@ -139,6 +140,8 @@ int leg_accept(struct leg *leg, struct strans *st, const struct sip_msg *m)
 	leg->is_late = !leg_sdp_of(leg, m).n;
 	if (!leg->is_late) {
 		err = oa_take_offer(leg->oa, leg_sdp_of(leg, m));
+		if (!err)
+			err = leg_image_accept(leg);
 		if (err)
 			return err;
 	}

@@ -99,6 +99,20 @@ static void add_opus_fmtp(struct leg_codecs *out, const struct leg *partner)
 	}
 }
 
+/* A fax is only what it was when it comes through G.711; without that there is none, and talking is left. */
+static void keep_fax_codecs(struct leg_codecs *out)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < out->n; i++) {
+		enum codec_id id = codec_find(out->list[i].name, out->list[i].clock_hz)->id;
+
+		if (id == CODEC_PCMU || id == CODEC_PCMA)
+			out->list[n++] = out->list[i];
+	}
+	out->n = n ? n : out->n;
+}
+
 void leg_codecs(const struct leg *leg, const struct leg *partner, struct leg_codecs *out)
 {
 	const struct dir_codecs *policy = policy_of(leg);
@@ -112,6 +126,8 @@ void leg_codecs(const struct leg *leg, const struct leg *partner, struct leg_cod
 			add(out, policy->id[i]);
 	if (!out->n) /* the choice is another since: rather these than none */
 		all_of(policy, out);
+	if (partner && partner->first_image)
+		keep_fax_codecs(out);
 	add_opus_fmtp(out, partner);
 }
 

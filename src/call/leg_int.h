@@ -81,6 +81,14 @@ void leg_answer_held(struct leg *leg, struct strans *st);
 struct leg_image { struct strans *st; struct oa_image theirs; };
 bool leg_image_offered(struct leg *leg, struct strans *st, const struct sip_msg *m);
 bool leg_image_answered(struct leg *leg, int status, const struct sip_msg *m); /* false: nobody has asked it for such a thing */
+/* The INVITE of a caller, whose offer has been taken, may be one of T.38 alone. -ENOMEM. */
+int leg_image_accept(struct leg *leg);
+/* The answer to it, when who was called has answered with sound that a gateway can make a fax of. -EPROTO: nobody has. */
+int leg_image_write_first(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o);
+/* Its stream is that of a fax, by its INVITE, as long as there is no audio. */
+bool leg_image_is_first(struct leg *leg);
+/* They are joined: who hears a fax from the gateway is asked whether he would have it as T.38 himself. */
+void leg_image_propose(struct leg *leg);
 void leg_image_over(struct leg *leg);                /* after an exchange: it may be audio again, for the partner, too */
 void leg_image_part(struct leg *leg);                /* it loses its partner, or ends: who waits is told */
 /* leg_offer.c: offers after the first, both ways. */

@@ -131,7 +131,7 @@ int leg_make_answer(struct leg *leg)
 		return -ECANCELED;
 	if (oa_state(leg->oa) != OA_REMOTE_OFFER)
 		return -ENOTSUP;
-	return make_description(leg, leg_write_answer);
+	return make_description(leg, leg->first_image ? leg_image_write_first : leg_write_answer);
 }
 
 int leg_make_late_offer(struct leg *leg)
@@ -370,7 +370,7 @@ void leg_configure(struct leg *leg)
 		live_leg(leg);
 	}
 	leg->remote_hold = a->remote_hold;
-	if (!leg->stream)
+	if (!leg->stream || leg_image_is_first(leg))
 		return;
 	leg_ice_configure(leg);
 	leg_others_configure(leg);
@@ -514,6 +514,8 @@ void leg_bridge(struct leg *a, struct leg *b)
 	leg_tell(a);
 	leg_tell(b);
 	leg_update_bridge(a);
+	leg_image_propose(a);
+	leg_image_propose(b);
 	record_joined(a->call);
 }
 

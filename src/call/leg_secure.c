@@ -31,6 +31,8 @@ bool leg_can_answer(const struct leg *leg)
 	struct leg_codecs codecs;
 	struct oa_local all = { .codecs = codecs.list };
 
+	if (leg->first_image)
+		return true;
 	leg_codecs(leg, NULL, &codecs);
 	all.ncodecs = codecs.n;
 	leg_secure_local(leg, &all);

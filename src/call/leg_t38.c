@@ -7,6 +7,13 @@
  *
  *   offerer  -- INVITE m=image -->  us  -- INVITE m=image -->  partner
  *            <-- 200 ------------       <-- 200 ------------
+ *
+ * A call may begin as a fax (Annex D.2.2.4). Who is called is rung as for any other call, with G.711, for he may be a person, an adapter or an
+ * exchange that knows no T.38; when he has answered the gateway is there, and he is asked whether he would rather have T.38 himself:
+ *
+ *   caller   -- INVITE m=image -->  us  -- INVITE m=audio -->  callee
+ *            <-- 200 m=image ----       <-- 200 m=audio ----
+ *                                       -- INVITE m=image -->
  */
 #define LOG_MODULE "leg"
 #include <stdlib.h>
@@ -82,6 +89,19 @@ static const char *why_not(const struct leg *leg, const struct leg *to, int err)
 	return to ? "the other side can't be asked now" : "there is no other side";
 }
 
+int leg_image_accept(struct leg *leg)
+{
+	struct oa_image theirs;
+
+	if (!may_be_plain(leg) || oa_image_offered(leg->oa, &theirs) != 0)
+		return 0;
+	leg->first_image = malloc(sizeof(theirs));
+	if (!leg->first_image)
+		return -ENOMEM;
+	*leg->first_image = theirs;
+	return 0;
+}
+
 bool leg_image_offered(struct leg *leg, struct strans *st, const struct sip_msg *m)
 {
 	struct str text = leg_sdp_of(leg, m);
@@ -150,6 +170,63 @@ static bool may_be_heard(const struct leg *leg)
 	return leg->stream && (leg->codec_id == CODEC_PCMU || leg->codec_id == CODEC_PCMA);
 }
 
+int leg_image_write_first(struct leg *leg, const union sockaddr_any *local, const struct leg *codec_of, struct out *o)
+{
+	struct oa_image ours = { .port = 0 };
+	bool is_heard = false;
+
+	(void)codec_of;
+	for (const struct leg *other = leg->call->legs; other; other = other->next)
+		is_heard = is_heard || (other != leg && other->state == LEG_ANSWERED && may_be_heard(other));
+	if (!is_heard)
+		return -EPROTO;
+	str_put(ours.attrs, sizeof(ours.attrs), gateway_attrs);
+	return leg_write_image(leg, local, &ours, false, o);
+}
+
+bool leg_image_is_first(struct leg *leg)
+{
+	if (!leg->first_image)
+		return false;
+	if (!oa_agreed(leg->oa)->has_audio) {
+		configure(leg, leg->first_image);
+		return true;
+	}
+	free(leg->first_image);
+	leg->first_image = NULL;
+	return false;
+}
+
+void leg_image_propose(struct leg *leg)
+{
+	struct leg *to = leg->partner;
+	struct oa_image ours = { .port = 0 };
+
+	if (!leg->first_image || !leg->is_image || !may_be_asked(to) || to->is_image)
+		return;
+	str_put(ours.attrs, sizeof(ours.attrs), gateway_attrs); /* what the caller has been told */
+	to->image_for = leg;
+	if (offer(to, &ours) != 0)
+		to->image_for = NULL;
+}
+
+/* What became of that. */
+static void proposed(struct leg *leg, int status, const struct sip_msg *m)
+{
+	struct oa_image theirs;
+	char id[64];
+
+	if (status / 100 == 2 && oa_image_take_answer(leg->oa, leg_sdp_of(leg, m), &theirs) == 0) {
+		log_info(leg->call->calls->p.log, "%s takes T.38", leg_log_id(leg, id));
+		configure(leg, &theirs);
+		return;
+	}
+	oa_rollback(leg->oa);
+	log_info(leg->call->calls->p.log, "%s has no T.38: by gateway", leg_log_id(leg, id));
+	if (status / 100 == 2)
+		leg_reoffer(leg);
+}
+
 bool leg_image_answered(struct leg *leg, int status, const struct sip_msg *m)
 {
 	struct leg *offerer = leg->image_for;
@@ -159,6 +236,10 @@ bool leg_image_answered(struct leg *leg, int status, const struct sip_msg *m)
 	if (!offerer)
 		return false;
 	leg->image_for = NULL;
+	if (!offerer->image) {
+		proposed(leg, status, m);
+		return true;
+	}
 	if (status / 100 != 2 && may_be_heard(leg)) {
 		oa_rollback(leg->oa);
 		log_info(leg->call->calls->p.log, "%s has no T.38: by gateway", leg_log_id(leg, id));

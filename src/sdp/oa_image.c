@@ -44,18 +44,34 @@ static void take(const struct sdp_media *m, struct oa_image *out)
 	out->attrs[o.len] = '\0';
 }
 
+static bool is_fax_alone(const struct sdp *s)
+{
+	for (unsigned i = 0; i < s->nmedia; i++)
+		if (str_ieqz(s->media[i].type, "audio") && s->media[i].port)
+			return false;
+	return find_image(s) < s->nmedia;
+}
+
 bool oa_image_is_offer(struct str text)
 {
-	bool has_audio = false, has_image;
 	struct sdp *s;
+	bool is_offer;
 
 	if (sdp_parse(&s, text) != 0)
 		return false;
-	has_image = find_image(s) < s->nmedia;
-	for (unsigned i = 0; i < s->nmedia; i++)
-		has_audio = has_audio || (str_ieqz(s->media[i].type, "audio") && s->media[i].port);
+	is_offer = is_fax_alone(s);
 	free(s);
-	return has_image && !has_audio;
+	return is_offer;
+}
+
+int oa_image_offered(const struct oa *oa, struct oa_image *out)
+{
+	const struct sdp *s = oa->state == OA_REMOTE_OFFER ? oa_theirs(oa) : NULL;
+
+	if (!s || !is_fax_alone(s))
+		return -ENOENT;
+	take(&s->media[find_image(s)], out);
+	return 0;
 }
 
 static int write_image(struct oa *oa, const struct oa_local *l, const struct oa_image *theirs, struct str timing, struct out *o)

@@ -19,6 +19,8 @@ struct oa_image {
 
 /* Is it an offer of T.38 over UDPTL, and of no audio? */
 bool oa_image_is_offer(struct str text);
+/* Their offer under way is one of T.38, and of no audio: what it says. -ENOENT: it isn't, or there is none. */
+int oa_image_offered(const struct oa *oa, struct oa_image *out);
 /* As oa_take_offer(). -EINVAL also when it is none of T.38. */
 int oa_image_take_offer(struct oa *oa, struct str text, struct oa_image *out);
 /* Answers it with what the other side has answered. The audio is off then. Errors as of oa_answer(). */

@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from office import SLOW, wait_until
-from rtp import audioop
-from sip import Phone, sdp
+from rtp import audioop, tone
+from sip import Phone, media_of, sdp
 from test_media import PCMU, talk
 
 OFFER = ["T38FaxVersion:0", "T38MaxBitRate:14400", "T38FaxRateManagement:transferredTCF", "T38FaxMaxBuffer:260", "T38FaxMaxDatagram:316",
@@ -195,6 +195,112 @@ def test_t38_refused_leaves_the_call_as_it_is(office, status, codecs):
         there.rtp.start()
         there.rtp.wait_received(5)
         here.rtp.wait_received(5)
+
+
+def begin_as_fax(office, caller, callee, a, rtp):
+    """1001 calls 1002 with nothing but a fax, who answers with sound; he is asked for T.38 then. Both sides, where the caller's goes to, and that INVITE."""
+    callee.register()
+    here = caller.invite("91002", image(a, OFFER, version=1))
+    there = callee.answer_invite()
+    assert re.findall(r"a=rtpmap:\d+ (\S+)", there.invite.body) == ["PCMA/8000", "PCMU/8000", "telephone-event/8000"]
+    there.answer(sdp(callee.addr, rtp.port, PCMU))
+    ok = here.expect(200)
+    here.ack(ok)
+    to_a, attrs = of_image(ok.body)
+    assert "T38FaxUdpEC:t38UDPRedundancy" in attrs and "m=audio" not in ok.body
+    again = callee.expect("INVITE")
+    assert of_image(again.body)[1] == attrs
+    return here, there, to_a, again
+
+
+def end(here, there):
+    here.send("BYE")
+    there.take_bye()
+    here.expect(200)
+    there.phone.unregister()
+
+
+def test_call_that_begins_as_t38_gets_a_gateway(office):
+    """Who is called has no T.38, not even in the codecs that he would rather have."""
+    from rtp import Rtp
+    with Phone(office, "1001") as caller, Phone(office, "1002") as callee, Fax(caller.addr) as a, Rtp(callee.addr) as rtp:
+        here, there, to_a, again = begin_as_fax(office, caller, callee, a, rtp)
+        there.reply(488, m=again)
+        callee.expect("ACK")
+        rtp.start(media_of(there.invite.body))
+        seq = itertools.count()
+
+        def is_heard():
+            a.socket.sendto(udptl(next(seq), b"\x02"), to_a)                 # CNG
+            return any(audioop.rms(audioop.ulaw2lin(p.payload, 2), 2) > 1000 for p in rtp.received)
+        wait_until(is_heard, every=0.1)
+        rtp.payload = tone(2100, 160, 8000)                                  # CED, of which the gateway tells by its own packets
+        wait_until(lambda: select.select([a.socket], [], [], 0.1)[0])
+        # He may go on to talk.
+        here.send("INVITE", sdp(caller.addr, rtp.port, PCMU, version=3))
+        ok = here.expect(200)
+        here.ack(ok)
+        assert "m=audio" in ok.body
+        end(here, there)
+
+
+def test_call_that_begins_as_t38_is_relayed_to_who_has_it(office):
+    from rtp import Rtp
+    with Phone(office, "1001") as caller, Phone(office, "1002") as callee, Fax(caller.addr) as a, Fax(callee.addr) as b, Rtp(callee.addr) as rtp:
+        here, there, to_a, again = begin_as_fax(office, caller, callee, a, rtp)
+        to_b = of_image(again.body)[0]
+        # The gateway has been at work meanwhile, and its packets are numbered.
+        rtp.payload = tone(2100, 160, 8000)
+        rtp.start(media_of(there.invite.body))
+        wait_until(lambda: a.socket.sendto(udptl(0, b"\x00"), to_a) and select.select([a.socket], [], [], 0.1)[0])
+        rtp.stop()
+        there.reply(200, m=again, body=image(b, ANSWER))
+        callee.expect("ACK")
+        last = 0
+        while select.select([a.socket], [], [], 0.5)[0]:
+            last = int.from_bytes(a.receive()[:2], "big")
+
+        def passes():
+            a.socket.sendto(udptl(5, b"here"), to_a)
+            return select.select([b.socket], [], [], 0.1)[0]
+        wait_until(passes)
+        assert b.receive() == udptl(5, b"here")
+        for n, payload in enumerate((b"one", b"two")):
+            b.socket.sendto(udptl(n, payload), to_b)
+            wait_until(lambda: select.select([a.socket], [], [], 0.1)[0])
+            assert a.receive() == udptl(last + 1 + n, payload)              # they go on with the gateway's numbers
+        end(here, there)
+
+
+def test_call_that_begins_as_t38_needs_somebody_to_talk_to(office):
+    """Steps that only speak have nothing for a fax."""
+    with Phone(office, "1001") as caller, Fax(caller.addr) as a:
+        here = caller.invite("600", image(a, OFFER, version=1))
+        here.ack(here.expect(488))
+
+
+def test_t38_beside_sound_in_an_invite_comes_later(office):
+    """One of the two sections can be had (RFC 3264 §6): the sound; the fax is offered anew when there is one."""
+    from rtp import Rtp
+    with Phone(office, "1001") as caller, Phone(office, "1002") as callee, Fax(caller.addr) as a, Fax(callee.addr) as b, \
+            Rtp(caller.addr) as near, Rtp(callee.addr) as far:
+        callee.register()
+        both = sdp(caller.addr, near.port, PCMU) + image(a, OFFER).partition("t=0 0\r\n")[2]
+        here = caller.invite("91002", both)
+        there = callee.answer_invite()
+        assert "m=image" not in there.invite.body
+        there.answer(sdp(callee.addr, far.port, PCMU))
+        ok = here.expect(200)
+        here.ack(ok)
+        assert re.findall(r"m=(\w+) (\d+)", ok.body)[1] == ("image", "0") and int(re.search(r"m=audio (\d+)", ok.body)[1])
+        here.send("INVITE", image(a, OFFER, before="m=audio 0 RTP/AVP 0\r\n"))
+        again = callee.expect("INVITE")
+        there.reply(200, m=again, body=image(b, ANSWER))
+        callee.expect("ACK")
+        ok = here.expect(200)
+        here.ack(ok)
+        until_it_passes(a, of_image(ok.body)[0], b)
+        end(here, there)
 
 
 def test_hanging_up_while_the_other_side_is_asked(office):

@@ -163,6 +163,37 @@ static void test_oa_image_attributes_are_bounded(void **state)
 	oa_free(a);
 }
 
+/* A session that begins as a fax: its answer, and the audio that may follow in its place. */
+static void test_oa_image_first_is_known_and_answered(void **state)
+{
+	static const struct oa_image ours = { .attrs = "a=T38FaxVersion:0\r\n" };
+	struct oa *oa = oa_new(7);
+	struct oa_image offered;
+	struct out o = begin();
+
+	(void)state;
+	assert_int_equal(oa_image_offered(oa, &offered), -ENOENT);
+	assert_int_equal(oa_take_offer(oa, str_from(HEAD IMAGE ATTRS)), 0);
+	assert_int_equal(oa_image_offered(oa, &offered), 0);
+	assert_string_equal(offered.attrs, ATTRS);
+	assert_false(oa_can_answer(oa, &local));
+	assert_int_equal(oa_image_answer(oa, &local, &ours, &o), 0);
+	assert_non_null(strstr(text, "m=image 20000 udptl t38\r\na=T38FaxVersion:0\r\n"));
+	assert_false(oa_agreed(oa)->has_audio);
+	o = begin();
+	assert_int_equal(oa_offer(oa, &local, &o), 0);
+	assert_non_null(strstr(text, "m=audio 20000 RTP/AVP 0\r\n"));
+	assert_null(strstr(text, "m=image"));
+	assert_int_equal(oa_take_answer(oa, str_from(HEAD AUDIO)), 0);
+	assert_true(oa_agreed(oa)->has_audio);
+	oa_free(oa);
+	/* Beside sound it is none. */
+	oa = oa_new(7);
+	assert_int_equal(oa_take_offer(oa, str_from(HEAD AUDIO IMAGE ATTRS)), 0);
+	assert_int_equal(oa_image_offered(oa, &offered), -ENOENT);
+	oa_free(oa);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -171,6 +202,7 @@ int main(void)
 		cmocka_unit_test(test_oa_image_refused_goes_back),
 		cmocka_unit_test(test_oa_image_is_offer_knows_one),
 		cmocka_unit_test(test_oa_image_attributes_are_bounded),
+		cmocka_unit_test(test_oa_image_first_is_known_and_answered),
 	};
 
 	return cmocka_run_group_tests_name("oa_image", tests, NULL, NULL);
