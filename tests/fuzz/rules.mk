@@ -14,7 +14,7 @@ FUZZ_CFLAGS  = -std=gnu17 -O2 -g -D_GNU_SOURCE -Isrc -Itests/fuzz $(shell pkg-co
 FUZZ_LIBS    = $(shell pkg-config --libs $(FUZZ_PKGS)) -lresolv -lm -lpthread
 # What the targets need; each links of it what it uses.
 FUZZ_SRC    := $(wildcard src/base/*.c src/sip/*.c src/sdp/*.c src/registrar/*.c src/call/*.c src/presence/*.c apps/*.c) \
-	src/directory/cadence.c src/plan/condition.c src/plan/pattern.c $(addprefix src/media/,codec.c codec_spandsp.c codec_opus.c opus_params.c resample.c dtmf.c ice.c latch.c rtcp.c rtp.c dtls.c secure.c udptl.c)
+	src/directory/cadence.c src/plan/condition.c src/plan/pattern.c src/plan/literals.c $(addprefix src/media/,codec.c codec_spandsp.c codec_opus.c opus_params.c resample.c dtmf.c ice.c latch.c rtcp.c rtp.c dtls.c secure.c udptl.c)
 FUZZ_BIN    := $(patsubst tests/fuzz/%.c,$(FUZZ_BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_OBJ    := $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/%.o)
 
