@@ -182,6 +182,8 @@ struct app_dial {
 	const char *music_class;      /* NULL: the caller hears the phone's ringback, else music (answers early media) */
 	bool ignores_forwards;        /* of these numbers: nobody but they themselves */
 	const char *trunk;            /* not NULL: numbers are dialled through this trunk */
+	bool detects;                 /* who answers is listened to: variable answered_by is human, machine, unsure or fax then */
+	bool leaves_machines;         /* and hung up on if it is a machine, as if nobody had answered: APP_NO_ANSWER */
 };
 /* Rings, bridges the first to answer, waits for the end. The result says how it went; follows forwards of extensions. */
 enum app_result app_dial(struct call *call, const struct app_dial *d);

@@ -1,4 +1,5 @@
-/* app_listen.c - the operations of app.h that listen to the caller: who has answered, is it a fax machine, is it silent.
+/* app_listen.c - the operations of app.h that listen to the caller: who has answered, is it a fax machine, is it silent; and, for those who
+ * dial, who has answered the caller.
  *
  * The stream tells of each change between talk and silence; what is made of that is amd.c's. While nothing changes, the time says
  * something as well: so each wait has an end, and a little more, for what happened just before it is told of after it.
@@ -15,10 +16,110 @@ static uint64_t now(const struct call *call)
 	return timers_now(call->calls->p.timers);
 }
 
+/* ---- who has answered the caller ---- */
+
+struct callee_watch {
+	struct leg *leg;
+	struct amd amd;
+	enum amd_verdict verdict;
+	uint64_t since_ms;
+	bool leaves_machines, is_over;
+};
+
+static const struct amd_params usual = {
+	.initial_silence_ms = 2500, .greeting_ms = 1500, .after_greeting_ms = 800, .total_ms = 5000, .word_ms = 100, .words = 3,
+};
+
+void callee_watch_begin(struct call *call, struct leg *callee, bool leaves_machines)
+{
+	struct callee_watch *w = callee->stream ? call_alloc(call, sizeof(*w)) : NULL;
+
+	if (!w)
+		return;
+	*w = (struct callee_watch){ .leg = callee, .verdict = AMD_OPEN, .since_ms = now(call), .leaves_machines = leaves_machines };
+	amd_init(&w->amd, &usual);
+	call->callee_watch = w;
+	stream_listen(callee->stream, STREAM_LISTEN_TALK | STREAM_LISTEN_FAX);
+}
+
+static void known(struct call *call, const char *who, const char *cause)
+{
+	struct callee_watch *w = call->callee_watch;
+
+	w->is_over = true;
+	if (w->leg->stream)
+		stream_listen(w->leg->stream, 0);
+	log_info(call->calls->p.log, "call=%s answered_by=%s cause=%s", call->id, who, cause);
+	app_set_var(call, "answered_by", who);
+}
+
+static void judge(struct call *call)
+{
+	const struct callee_watch *w = call->callee_watch;
+
+	if (w->verdict != AMD_OPEN)
+		known(call, amd_verdict_name(w->verdict), w->amd.cause);
+}
+
+static void callee_heard(struct call *call, enum stream_heard what, uint32_t lasted_ms)
+{
+	struct callee_watch *w = call->callee_watch;
+
+	if (what == STREAM_HEARD_CNG || what == STREAM_HEARD_CED) {
+		known(call, "fax", what == STREAM_HEARD_CNG ? "CNG" : "CED");
+		return;
+	}
+	w->since_ms = now(call) - (what == STREAM_HEARD_TALK ? HEARING_TALK_MS : HEARING_SILENCE_MS);
+	w->verdict = amd_changes(&w->amd, lasted_ms);
+	judge(call);
+}
+
+uint64_t callee_watch_due(const struct call *call)
+{
+	const struct callee_watch *w = call->callee_watch;
+
+	return w && !w->is_over ? w->since_ms + amd_due(&w->amd) + LATE_MS : UINT64_MAX;
+}
+
+void callee_watch_step(struct call *call)
+{
+	struct callee_watch *w = call->callee_watch;
+
+	if (!w || w->is_over || now(call) < callee_watch_due(call))
+		return;
+	w->verdict = amd_lasts(&w->amd, amd_due(&w->amd));
+	judge(call);
+}
+
+bool callee_watch_leaves(const struct call *call)
+{
+	const struct callee_watch *w = call->callee_watch;
+
+	return w && w->leaves_machines && w->is_over && w->verdict == AMD_MACHINE && w->leg == call->callee_leg;
+}
+
+void callee_watch_end(struct call *call)
+{
+	struct callee_watch *w = call->callee_watch;
+
+	if (w && !w->is_over && w->leg == call->callee_leg && w->leg->state != LEG_ENDED && w->leg->stream)
+		stream_listen(w->leg->stream, 0);
+	if (w)
+		call_free_block(call, w);
+	call->callee_watch = NULL;
+}
+
+/* ---- the caller ---- */
+
 void call_heard(struct call *call, struct leg *leg, enum stream_heard what, uint32_t lasted_ms)
 {
 	struct call_heard *h = &call->heard;
 
+	if (call->callee_watch && leg == call->callee_watch->leg && leg == call->callee_leg && !call->callee_watch->is_over) {
+		callee_heard(call, what, lasted_ms);
+		call_wake(call);
+		return;
+	}
 	if (leg != call->caller_leg)
 		return;
 	if (what == STREAM_HEARD_CNG || what == STREAM_HEARD_CED) {

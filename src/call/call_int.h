@@ -250,6 +250,9 @@ struct call_arg { const char *name; char *value; struct call_arg *next; };
 struct call_var { char *name, *value; struct call_var *next; };
 struct call_block { struct call_block *next; };      /* memory that lives until the application returns */
 
+/* app_listen.c: who has answered the caller. */
+struct callee_watch;
+
 /* What the caller's stream was heard to be (app_listen.c). */
 struct call_heard {
 	bool is_fax, is_watched;  /* watched: for fax tones, all the time */
@@ -291,6 +294,7 @@ struct call {
 	enum play_end play_end;
 	struct record_result record_result;
 	struct call_heard heard;
+	struct callee_watch *callee_watch; /* in a block of the step's; NULL: who answers isn't listened to */
 
 	struct recording *recording;  /* call_record.c; NULL: it isn't recorded */
 	enum { RECORD_BY_POLICY, RECORD_WANTED, RECORD_UNWANTED } record_wish;
@@ -382,6 +386,13 @@ void call_digit(struct call *call, struct leg *leg, char digit);
 char call_take_digit(struct call *call, const char *set);
 bool call_pin_matches(const char *stored, const char *pin); /* pbx.pin_hash() */
 void call_heard(struct call *call, struct leg *leg, enum stream_heard what, uint32_t lasted_ms);
+/* Who has answered the caller is listened to from now on, until it is known what he is, or the watch is over. */
+void callee_watch_begin(struct call *call, struct leg *callee, bool leaves_machines);
+uint64_t callee_watch_due(const struct call *call);  /* of the wheel: when the time says something; UINT64_MAX: never */
+void callee_watch_step(struct call *call);           /* it is */
+/* True once, when it is known that he isn't to be talked to. */
+bool callee_watch_leaves(const struct call *call);
+void callee_watch_end(struct call *call);
 void *call_alloc(struct call *call, size_t n);       /* zeroed, until the application returns; NULL without memory */
 void call_free_block(struct call *call, void *p);    /* of call_alloc(), before that */
 char *call_strdup(struct call *call, const char *z);

@@ -195,19 +195,38 @@ static int join_or_send_on(struct call *call, struct leg *callee)
 	return err;
 }
 
+/* With a clock to be looked at meanwhile there is no rest. */
+static void wait_for_more(struct call *call)
+{
+	if (callee_watch_due(call) == UINT64_MAX) {
+		call_rest(call);
+		return;
+	}
+	call_wait(call, callee_watch_due(call));
+	callee_watch_step(call);
+}
+
 /* Joined until one of them ends. Either may have been taken to another call meanwhile, or have somebody else in his place. */
-static enum app_result talk(struct call *call, struct leg *callee)
+static enum app_result talk_to_end(struct call *call, struct leg *callee, const struct app_dial *p)
 {
 	if (call->run == originate_run && call->caller_leg->has_left)
 		return originate_take(call, callee);
 	if (join_or_send_on(call, callee) != 0)
 		return APP_HANGUP;
+	if (p && p->detects && call->callee_leg == callee)
+		callee_watch_begin(call, callee, p->leaves_machines);
 	for (;;) {
 		/* Who was transferred may be back before we run: a transfer is noticed by itself, not by his being away. */
 		while (!call->is_hungup && call->callee_leg->state != LEG_ENDED && !call->transfer_out) {
 			connected_tell(call->caller_leg);
 			connected_tell(call->callee_leg);
-			call_rest(call);
+			wait_for_more(call);
+			if (callee_watch_leaves(call))
+				break;
+		}
+		if (callee_watch_leaves(call) && !call->is_hungup && call->callee_leg->state != LEG_ENDED && !call->transfer_out) {
+			leg_close(call->callee_leg, 0, CLEARING);
+			return APP_NO_ANSWER;
 		}
 		if (!call->transfer_out || !transfer_await(call))
 			break;
@@ -225,6 +244,15 @@ static enum app_result talk(struct call *call, struct leg *callee)
 	}
 	text_keep(&call->reject_reason, call->callee_leg->reason ? call->callee_leg->reason : CLEARING);
 	return call->answered_ms ? APP_ANSWERED : APP_MOVED; /* who was called went on at once */
+}
+
+/* p NULL: nothing is wished for. */
+static enum app_result talk(struct call *call, struct leg *callee, const struct app_dial *p)
+{
+	enum app_result r = talk_to_end(call, callee, p);
+
+	callee_watch_end(call);
+	return r;
 }
 
 static void finish(struct dial *d, const struct leg *winner, const char *reason)
@@ -321,7 +349,7 @@ static struct leg *ring(struct dial *d)
 
 enum app_result dial_connect(struct call *call, struct leg *callee)
 {
-	return talk(call, callee);
+	return talk(call, callee, NULL);
 }
 
 enum app_result app_dial(struct call *call, const struct app_dial *p)
@@ -354,7 +382,7 @@ enum app_result app_dial(struct call *call, const struct app_dial *p)
 		if (winner && is_wanted(d)) {
 			call_free_block(call, d->branches); /* not kept as long as they talk */
 			call_free_block(call, d);
-			return talk(call, winner);
+			return talk(call, winner, p);
 		}
 		r = !call->is_hungup ? conclude(d) : call->caller_leg->has_left ? best_branch(d)->outcome : APP_HANGUP;
 	} while (dial_redirect_again(d, &r));

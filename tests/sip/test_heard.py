@@ -1,4 +1,4 @@
-"""What the caller is heard to be: a fax machine, a machine that answers, somebody; steps fax_detect, amd, wait_silence."""
+"""What the caller, or who answers him, is heard to be: a fax machine, a machine that answers, somebody; steps fax_detect, amd, wait_silence, dial."""
 import pytest
 
 from office import wait_until
@@ -89,3 +89,34 @@ def test_a_step_waits_until_all_is_said(office):
         caller.expect_none(0)
         a.payload = b"\xff" * 160
         here.take_bye()
+
+
+@pytest.mark.parametrize("who,said", [("human", ((0, 15), (300, 20), (0, 60))), ("machine", ((0, 10), (300, 120))), ("fax", ((0, 10), (2100, 120)))])
+def test_who_has_answered_a_caller(office, who, said):
+    """The callee's leg is listened to while the two talk; a machine is left, and the next step is run."""
+    with route(office, ("dial", '{"number": "1002", "leave_machine": true}'), ("dial", '{"number": "1003"}')), Phone(office, "1001") as caller, \
+            Phone(office, "1002") as callee, Phone(office, "1003") as other, Rtp(caller.addr) as a, Rtp(callee.addr) as b:
+        callee.register()
+        other.register()
+        since = len(office.log)
+        here = caller.invite("810", sdp(caller.addr, a.port, PCMU))
+        there = callee.answer_invite()
+        there.answer(sdp(callee.addr, b.port, PCMU))
+        ok = here.expect(200)
+        here.ack(ok)
+        a.payload = tone(500)                                                # what the caller says is nobody's answer
+        a.start(media_of(ok.body))
+        b.payload = b"\xff" * 160
+        b.start(media_of(there.invite.body))
+        say(b, *said)
+        wait_until(lambda: f"answered_by={who} " in office.log[since:])
+        if who == "machine":
+            there.take_bye()
+            there = other.answer_invite()
+            there.answer()
+        else:
+            callee.expect_none(0)
+        here.bye()
+        there.take_bye()
+        callee.unregister()
+        other.unregister()
