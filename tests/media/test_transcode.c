@@ -129,6 +129,12 @@ static void transcode(enum codec_id from, enum codec_id to, uint32_t ptime_ms, s
 	bed_free(b);
 }
 
+/* G.729 is built by choice: it keeps the spectrum of speech rather than its wave, of which four fifths are left. */
+static double least_corr(const struct quality *a, const struct quality *b)
+{
+	return a->id == CODEC_G729 || b->id == CODEC_G729 ? 0.75 : 0.85;
+}
+
 static double noise_of(double db) { return pow(10, -db / 10); }
 
 static void check(const struct quality *a, const struct quality *b, uint32_t ptime_ms)
@@ -138,7 +144,7 @@ static void check(const struct quality *a, const struct quality *b, uint32_t pti
 	struct match m;
 
 	transcode(a->id, b->id, ptime_ms, &m);
-	if (m.corr < 0.85 || m.coverage < 0.95 || m.segsnr_db < least || m.lsd_db > most || fabs(m.gain_db) > 1)
+	if (m.corr < least_corr(a, b) || m.coverage < 0.95 || m.segsnr_db < least || m.lsd_db > most || fabs(m.gain_db) > 1)
 		fail_msg("%s/%u to %s/%u, %u ms: corr %.3f, %.1f dB (at least %.1f), %.1f dB apart (at most %.1f), gain %.1f dB",
 			 codec_get(a->id)->name, codec_get(a->id)->rate_hz, codec_get(b->id)->name, codec_get(b->id)->rate_hz, ptime_ms,
 			 m.corr, m.segsnr_db, least, m.lsd_db, most, m.gain_db);
@@ -281,7 +287,7 @@ static void test_path_each_codec_keeps_speech_on_every_way(void **state)
 			if (ways[k].go == relayed && codec_fit_ptime(codec_get(q->id), 20) != 20)
 				continue; /* the test's own end has no room for such packets */
 			ways[k].go(q->id, &m);
-			if (m.corr < 0.85 || m.coverage < 0.95 || m.segsnr_db < q->segsnr_db - SLACK_DB || m.lsd_db > q->lsd_db + 1 || fabs(m.gain_db) > 1)
+			if (m.corr < least_corr(q, q) || m.coverage < 0.95 || m.segsnr_db < q->segsnr_db - SLACK_DB || m.lsd_db > q->lsd_db + 1 || fabs(m.gain_db) > 1)
 				fail_msg("%s/%u %s: corr %.3f, coverage %.2f, %.1f dB (at least %.1f), %.1f dB apart (at most %.1f), gain %.1f dB",
 					 codec_get(q->id)->name, codec_get(q->id)->rate_hz, ways[k].name, m.corr, m.coverage, m.segsnr_db,
 					 q->segsnr_db - SLACK_DB, m.lsd_db, q->lsd_db + 1, m.gain_db);
