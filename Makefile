@@ -39,7 +39,7 @@ DEPS_BUILD := gcc make pkg-config libuv1-dev libpq-dev libsndfile1-dev libspands
 	asterisk-core-sounds-en-g722 asterisk-moh-opsound-g722 $(DEPS_G729)
 DEPS_TEST  := libcmocka-dev sox clang libclang-rt-14-dev sip-tester baresip-core linphone-cli postgresql-15-pgtap \
 	libtap-parser-sourcehandler-pgtap-perl python3 python3-pytest python3-pytest-xdist python3-psycopg2 \
-	dnsmasq-base procps shellcheck nodejs npm chromium graphviz
+	dnsmasq-base tshark procps shellcheck nodejs npm chromium graphviz
 
 PROMPTS_DIR := build/prompts
 PREFIX      ?= /usr/local

@@ -117,6 +117,7 @@ struct leg {
 	uint8_t nearly_offers;    /* in reliable responses, of one fork each */
 	bool remote_hold;
 	bool is_put_on_hold;      /* by command, as if it held */
+	struct rtp_trace *rtp_trace;  /* of its stream; NULL: none */
 	struct announcement *announcement; /* that is played to it by command, as this play */
 	uint32_t announce_id;
 	enum dir_ice ice;
@@ -278,6 +279,8 @@ struct call {
 	unsigned nlegs_made;
 	struct registrar_gruu *gruu;  /* the caller dialled one phone of number; NULL: all of it */
 	char *phone;                  /* the contact of the caller's that is called alone; NULL: see gruu */
+	bool is_captured;             /* by command: its messages and RTP are kept, whatever the domain says, */
+	bool has_no_rtp_kept;         /* or its RTP isn't */
 	struct room_member *room;     /* its place in a conference; NULL: none */
 	unsigned nswaps;              /* how often another leg has taken the caller's place */
 	struct transfer *transfer_out; /* whom we talked to is being transferred by the one who stays */

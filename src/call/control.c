@@ -10,7 +10,9 @@
 #include "call/leg_int.h"
 #include "call/originate.h"
 #include "call/regroup.h"
+#include "call/rtp_trace.h"
 #include "call/say.h"
+#include "call/trace.h"
 #include "base/log.h"
 
 #define CLEARING "Q.850;cause=16;text=\"Normal call clearing\""
@@ -50,7 +52,7 @@ static void note(struct call *call, const struct command *c)
 	for (size_t i = 0; i < ARRAY_LEN(args) && !with; i++)
 		with = command_text(c, args[i]);
 	if (!with)
-		with = strcmp(name, "record") ? "" : command_bool(c, "on") ? "on" : "off";
+		with = strcmp(name, "record") && strcmp(name, "capture") ? "" : command_bool(c, "on") ? "on" : "off";
 	if (!strcmp(name, "transfer") && leg)
 		leg_decided(leg, DECISION_LEG_SENT_BY, by, with, NULL);
 	else if (leg)
@@ -178,6 +180,21 @@ static void record(struct command *c, void *arg)
 	}
 	app_record_call(call, &(struct app_record_wish){ .action = is_on ? "start" : "stop", .by = "command" });
 	command_done(c, !is_on ? "not recorded any more" : call->recording ? "recorded from now on" : "recorded as soon as two talk");
+}
+
+/* ---- capture ---- */
+
+static void capture(struct command *c, void *arg)
+{
+	struct call *call = call_of(arg, c);
+	bool is_on = command_bool(c, "on");
+
+	if (!call)
+		return;
+	if (is_on)
+		trace_follow(call);
+	rtp_trace_follow(call, is_on);
+	command_done(c, is_on ? "messages and RTP are kept from now on" : "no more RTP is kept");
 }
 
 /* ---- those that are about one answered leg ---- */
@@ -454,7 +471,7 @@ int control_begin(struct calls *calls, struct commands *commands)
 	static const struct { const char *name; void (*fn)(struct command *c, void *arg); } all[] = {
 		{ "hangup", hangup }, { "transfer", transfer }, { "originate", originate }, { "record", record }, { "hold", hold },
 		{ "unhold", unhold }, { "digit", digit }, { "park", park }, { "bridge", bridge }, { "play", play }, { "mute", mute },
-		{ "unmute", unmute }, { "kick", kick }, { "drain", drain },
+		{ "capture", capture }, { "unmute", unmute }, { "kick", kick }, { "drain", drain },
 	};
 	int err = 0;
 

@@ -8,6 +8,7 @@
 #include "call/decision.h"
 #include "call/announce.h"
 #include "call/leg_int.h"
+#include "call/rtp_trace.h"
 #include "base/log.h"
 
 #define PTIME_MS 20
@@ -254,6 +255,7 @@ static void on_stream_closed(struct stream *s, const struct stream_stats *final,
 
 	(void)s;
 	leg->stream = NULL;
+	rtp_trace_end(leg);
 	leg->stats = *final;
 	if (codec)
 		str_put(leg->codec, sizeof(leg->codec), codec->name);
@@ -303,6 +305,8 @@ int leg_open_stream(struct leg *leg, const union sockaddr_any *local, const stru
 		return 0;
 	transport_behind(sip_ua_transport(leg->call->calls->p.ua), &bound);
 	err = stream_new(&leg->stream, leg->call->calls->p.media, &p, &stream_handler, leg);
+	if (!err)
+		rtp_trace_begin(leg, local);
 	if (err)
 		log_error(leg->call->calls->p.log, "%s no media port: %s", leg_log_id(leg, id), uv_strerror(err));
 	return err;

@@ -8,6 +8,7 @@
 
 #include "call/decision.h"
 #include "call/leg_int.h"
+#include "call/rtp_trace.h"
 #include "call/trace.h"
 #include "base/log.h"
 
@@ -97,6 +98,7 @@ void leg_move(struct leg *leg, struct call *to, struct leg *record)
 	trace_moved(leg, record);
 	put_in_place(leg, record);
 	append(to, leg);
+	rtp_trace_moved(leg);
 	leg->told.diverted = NULL; /* that was the other call's */
 	leg->joined_ms = record->ended_ms;
 	leg->is_swapped = false;

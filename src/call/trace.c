@@ -14,6 +14,7 @@
 #include "base/member.h"
 #include "call/decision.h"
 #include "call/trace.h"
+#include "call/trace_mask.h"
 
 #define CALL_ID_MAX 256      /* longer ones aren't traced */
 #define DOC_MAX (2u << 20)
@@ -51,9 +52,12 @@ struct traces {
 	unsigned nearly;
 	size_t bytes;
 	uint64_t seq;
+	unsigned nwanted;            /* calls that commands want to be kept */
 	bool is_on;
 	struct directory_watcher watcher;
 };
+
+static void look(struct traces *ts);
 
 /* ---- one trace ---- */
 
@@ -135,6 +139,7 @@ static void trace_write(struct trace *t)
 	for (size_t at = 0, next; at < t->out.len; at = next) {
 		next = entry_at(t, at, &e);
 		write_packet(&o, &e, began_ms);
+		trace_mask(t->out.p + at + sizeof(e), e.len);
 		out_mem(&bytes, t->out.p + at + sizeof(e), e.len);
 	}
 	if (out_ok(&o))
@@ -153,8 +158,12 @@ static void on_linger(void *arg)
 {
 	struct trace *t = arg;
 
+	struct traces *ts = t->traces;
+
 	trace_write(t);
 	trace_free(t);
+	if (!ts->ending)
+		look(ts);
 }
 
 static struct trace *trace_new(struct traces *ts, struct str call_id)
@@ -297,10 +306,12 @@ static void on_seen(const struct transport_seen *m, void *arg)
 
 /* ---- legs and calls ---- */
 
-static enum dir_capture policy_of(const struct call *call)
+enum dir_capture trace_policy(const struct call *call)
 {
 	const struct dir_domain *domain;
 
+	if (call->is_captured)
+		return DIR_CAPTURE_RTP;
 	return directory_domain(call->calls->p.directory, call->domain, &domain) == DIR_FOUND ? domain->capture : DIR_CAPTURE_NONE;
 }
 
@@ -311,7 +322,7 @@ static struct trace *take(struct call *call, struct str call_id)
 
 	if (!t || t->state != EARLY)
 		return NULL;
-	if (policy_of(call) == DIR_CAPTURE_NONE) {
+	if (trace_policy(call) == DIR_CAPTURE_NONE) {
 		trace_free(t);
 		return NULL;
 	}
@@ -319,6 +330,22 @@ static struct trace *take(struct call *call, struct str call_id)
 	ts->nearly--;
 	t->state = LEG;
 	return t;
+}
+
+void trace_follow(struct call *call)
+{
+	struct traces *ts = call->calls->traces;
+
+	if (call->is_captured || !ts)
+		return;
+	call->is_captured = true;
+	ts->nwanted++;
+	look(ts);
+	for (struct leg *leg = call->legs; leg; leg = leg->next) {
+		if (leg->session && !leg->trace && !trace_find(ts, session_call_id(leg->session)))
+			trace_new(ts, session_call_id(leg->session));
+		trace_begin(leg);
+	}
 }
 
 /* What was sent before it was known whose it is, was sent by this call's decisions. */
@@ -403,8 +430,10 @@ void trace_ended(struct call *call)
 
 	if (!call->calls->traces || !call->calls->traces->is_on)
 		return;
-	policy = policy_of(call);
-	is_kept = policy == DIR_CAPTURE_ALL || (policy == DIR_CAPTURE_FAILED && has_failed(call));
+	if (call->is_captured)
+		call->calls->traces->nwanted--;
+	policy = trace_policy(call);
+	is_kept = policy >= DIR_CAPTURE_ALL || (policy == DIR_CAPTURE_FAILED && has_failed(call));
 	for (struct leg *leg = call->legs; leg; leg = leg->next) {
 		if (!leg->trace)
 			continue;
@@ -450,16 +479,14 @@ static void flush(struct traces *ts)
 static void look(struct traces *ts)
 {
 	struct transport *tp = sip_ua_transport(ts->calls->p.ua);
-	bool is_on = directory_captures(ts->calls->p.directory);
+	bool is_on = directory_captures(ts->calls->p.directory) || ts->nwanted || ts->ending;
 
 	if (is_on == ts->is_on)
 		return;
 	ts->is_on = is_on;
 	transport_watch(tp, is_on ? on_seen : NULL, ts);
-	if (!is_on) {
-		flush(ts);
+	if (!is_on)
 		free_all(ts);
-	}
 }
 
 static void on_change(const char *table, const char *key, void *arg)

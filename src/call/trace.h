@@ -1,4 +1,4 @@
-/* trace.h - what SIP said in a call: its messages, byte for byte, for pbx.ladder() and pbx.pcap().
+/* trace.h - what SIP said in a call: its messages, byte for byte but for secrets, for pbx.ladder() and pbx.pcap().
  *
  * Only where a domain wants it (pbx.domain.capture); while none does the transport isn't even asked, so it costs nothing. Of each dialog
  * the messages are kept in memory as they come and go, by Call-ID, and some seconds after the call's end, when the last answers
@@ -28,6 +28,10 @@ void traces_free(struct traces *ts);     /* what lingers is written now; before 
 void trace_begin(struct leg *leg);
 /* It goes on in another call; record is what stays behind of it, with all that was said. */
 void trace_moved(struct leg *leg, struct leg *record);
+/* From now on its messages are kept, whatever its domain says, with those that were kept so far. */
+void trace_follow(struct call *call);
+/* What is to be kept of it. */
+enum dir_capture trace_policy(const struct call *call);
 /* All of the call is over. */
 void trace_ended(struct call *call);
 /* It was refused by m's answer, before it had a leg. */

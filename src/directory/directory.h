@@ -62,7 +62,7 @@ struct dir_media {
 };
 
 /* Whose messages are kept (pbx.domain.capture). */
-enum dir_capture { DIR_CAPTURE_NONE, DIR_CAPTURE_FAILED, DIR_CAPTURE_ALL };
+enum dir_capture { DIR_CAPTURE_NONE, DIR_CAPTURE_FAILED, DIR_CAPTURE_ALL, DIR_CAPTURE_RTP /* of all, and their RTP */ };
 
 struct dir_domain {
 	const char *domain, *realm, *timezone, *language;

@@ -38,7 +38,12 @@ static unsigned qop(const char *list)
 
 static enum dir_capture capture(const char *word)
 {
-	return !word || !strcmp(word, "none") ? DIR_CAPTURE_NONE : !strcmp(word, "all") ? DIR_CAPTURE_ALL : DIR_CAPTURE_FAILED;
+	static const char *const words[] = { [DIR_CAPTURE_FAILED] = "failed", [DIR_CAPTURE_ALL] = "all", [DIR_CAPTURE_RTP] = "rtp" };
+
+	for (unsigned i = DIR_CAPTURE_FAILED; word && i < ARRAY_LEN(words); i++)
+		if (!strcmp(word, words[i]))
+			return (enum dir_capture)i;
+	return DIR_CAPTURE_NONE;
 }
 
 /* How many elements a list has. */

@@ -36,6 +36,14 @@ static void event_deliver(struct event *e)
 		capture_ended(e->capture);
 		return;
 	}
+	if (e->type == EV_DUMP) {
+		dump_chunk_come(e->chunk); /* which frees it, the event with it */
+		return;
+	}
+	if (e->type == EV_DUMP_END) {
+		dump_ended(e->dump);
+		return;
+	}
 	h = &s->handler;
 	switch (e->type) {
 	case EV_DIGIT:
@@ -75,7 +83,9 @@ static void event_deliver(struct event *e)
 		break;
 	case EV_MIX_PLAY_END:
 	case EV_MIX_CLOSED:
-	case EV_CAPTURE_END: break;
+	case EV_CAPTURE_END:
+	case EV_DUMP:
+	case EV_DUMP_END: break;
 	case EV_STATS:
 		if (h->on_stats)
 			h->on_stats(s, e->stats, s->arg);
@@ -284,7 +294,7 @@ static void media_end(struct media *m)
 /* No stream and no mix is left: nothing can come up any more. */
 void media_check_end(struct media *m)
 {
-	if (m->is_closing && m->nstreams == 0 && !m->mixes && !m->captures)
+	if (m->is_closing && m->nstreams == 0 && !m->mixes && !m->captures && !m->dumps)
 		media_end(m);
 }
 
@@ -308,6 +318,7 @@ void media_close(struct media *m, void (*done)(void *arg), void *arg)
 		mix_close(mix);
 	}
 	captures_stop(m);
+	dumps_stop(m);
 	media_check_end(m);
 }
 

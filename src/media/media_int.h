@@ -80,6 +80,7 @@ enum command_type {
 	CMD_RECORD_STOP,
 	CMD_TAP,      /* a call's recording hears it, or does no longer, */
 	CMD_TAP_SAID, /* and what its peer hears of us */
+	CMD_DUMP,     /* its packets are kept, or are no longer */
 	CMD_BEEP,
 	CMD_DIGIT,
 	CMD_LISTEN,
@@ -165,6 +166,7 @@ struct command {
 		int32_t seek_ms;
 		struct { uint16_t gain_in, gain_out; bool is_muted, is_deaf; } seat; /* gains as in mixer.h */
 		struct tap *tap;     /* passes to the worker; NULL: none any more */
+		struct dump *dump;   /* the same */
 		uint32_t beep_ms;    /* between two; 0: one alone; UINT32_MAX: no more */
 	};
 };
@@ -180,7 +182,8 @@ enum event_type {
 	EV_DIGIT, EV_PLAY_END, EV_RECORD_END, EV_LATCHED, EV_UNWANTED, EV_TIMEOUT, EV_TALKING, EV_HEARD, EV_STATS,
 	EV_SECURED, EV_INSECURE, EV_RELEASED, EV_CLOSED,
 	EV_MIX_PLAY_END, EV_MIX_CLOSED, /* of a mix; these name no stream, */
-	EV_CAPTURE_END,                 /* nor does this */
+	EV_CAPTURE_END,                 /* nor does this, */
+	EV_DUMP, EV_DUMP_END,           /* nor do these */
 };
 
 struct event {
@@ -198,6 +201,8 @@ struct event {
 		struct { struct addr peer; enum latch_reason reason; } latched;
 		struct stream_stats *stats; /* behind the event, in its memory */
 		struct capture *capture;
+		struct chunk *chunk;
+		struct dump *dump;
 		enum secure_suite secured;
 		struct { enum stream_insecure why; bool is_over; } insecure;
 	};
@@ -226,6 +231,7 @@ struct port_pair {
 	struct endpoint rtp, rtcp;
 	uint16_t port;
 	bool is_video;          /* its packets are marked as that */
+	struct dump *dump;      /* dump.c: what passes is kept; NULL: it isn't. Here because sessions have no room for what few need */
 };
 
 _Static_assert(sizeof(struct port_pair) <= 128, "a call has two");
@@ -334,6 +340,7 @@ struct rtp_session {
 	bool is_connected;           /* the kernel filters sources */
 	bool is_sifting;             /* connected, but packets from before are still queued */
 	bool sent_since_report;
+	bool is_dumped;              /* there is a dump */
 	bool is_filtered;            /* its digits are taken out of what its partner hears: not relayed (ear.c) */
 	bool has_riders, is_rider;   /* bundle.c */
 	struct secure *secure;       /* NULL: plain RTP */
@@ -447,6 +454,11 @@ bool rtp_session_may_send(const struct rtp_session *s);
 /* relay.c: packets in, and on to the partner */
 void relay_readable(struct rtp_session *s);
 void relay_drain(struct rtp_session *s);                 /* all that has come so far */
+
+/* dump.c: a packet, in clear, of a session that is_dumped. */
+struct dump_mark { const struct addr *peer; bool is_sent, is_rtcp; };
+void dump_packet(struct rtp_session *s, const struct dump_mark *m, const uint8_t *p, size_t n);
+void dump_take(struct rtp_session *s, struct dump *d);   /* in place of the one before, which ends; NULL: none */
 
 /* agent.c: ICE of a session, see ice.h */
 struct agent *agent_new(const struct ice_credentials *ours); /* any thread */

@@ -186,6 +186,13 @@ static void packet_accepted(struct rtp_session *s, uint8_t *packet, struct rtp_p
 		audio_in(s, packet, h);
 }
 
+static void dump_in(struct rtp_session *s, const uint8_t *packet, size_t n, const struct addr *from, bool is_rtcp)
+{
+	const struct dump_mark m = { .peer = from ? from : &s->latch.source, .is_rtcp = is_rtcp };
+
+	dump_packet(s, &m, packet, n);
+}
+
 /* from: NULL if the kernel has checked it. */
 static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const struct addr *from)
 {
@@ -210,8 +217,11 @@ static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const st
 		}
 	}
 	if (rtp_is_rtcp(packet, n)) {
-		if (!from || addr_eq(from, s->latch.locked ? &s->latch.source : &s->latch.signalled))
-			report_packet(s, packet, n); /* also of who sends nothing else */
+		if (from && !addr_eq(from, s->latch.locked ? &s->latch.source : &s->latch.signalled))
+			return;
+		if (s->is_dumped)
+			dump_in(s, packet, n, from, true);
+		report_packet(s, packet, n); /* also of who sends nothing else */
 		return;
 	}
 	if (n == PACKET_MAX || rtp_parse(&h, packet, n) < 0) {
@@ -221,6 +231,8 @@ static void packet_in(struct rtp_session *s, uint8_t *packet, size_t n, const st
 	if (from && !rtp_session_is_from_peer(s, from, &h))
 		return;
 	rider = s->has_riders ? bundle_find(s, &h) : NULL;
+	if (s->is_dumped && !rider)
+		dump_in(s, packet, n, from, false);
 	if (rider)
 		opaque_packet(rider, packet, n, &h);
 	else if (s->config.is_opaque)

@@ -36,6 +36,8 @@ static void report_put(struct rtp_session *s, const struct addr *to, size_t len)
 {
 	uint8_t *packet = s->worker->sealed;
 
+	if (s->is_dumped)
+		dump_packet(s, &(struct dump_mark){ .peer = to, .is_sent = true, .is_rtcp = true }, packet, len);
 	if (s->secure)
 		len = secure_seal_rtcp(security_of(s), packet, len);
 	if (len == 0)
@@ -205,6 +207,8 @@ void report_readable(struct rtp_session *s)
 		rtp_session_insecure(s);
 		return;
 	}
+	if (s->is_dumped)
+		dump_packet(s, &(struct dump_mark){ .peer = &from, .is_rtcp = true }, w->packet, (size_t)n);
 	if (report_packet(s, w->packet, (size_t)n))
 		report_learn(s, &from);
 }

@@ -210,6 +210,8 @@ void rtp_session_send(struct rtp_session *s, uint8_t *packet, size_t len, size_t
 
 	if (!way || (!way->is_connected && !to))
 		return;
+	if (s->is_dumped)
+		dump_packet(s, &(struct dump_mark){ .peer = to ? to : &way->latch.source, .is_sent = true }, packet, len);
 	if (way->secure) {
 		memcpy(s->worker->sealed, packet, len);
 		packet = s->worker->sealed;
@@ -516,11 +518,19 @@ static void change_tap(struct rtp_session *s, struct tap *tap)
 	recording_tap(s, tap);
 }
 
+static void change_dump(struct rtp_session *s, struct dump *d)
+{
+	if (s->is_dumped)
+		relay_drain(s);
+	dump_take(s, d);
+}
+
 static void rtp_session_close(struct rtp_session *s)
 {
 	report_bye(s);
 	end_recording(s, RECORD_CLOSED);
 	recording_tap(s, NULL);
+	change_dump(s, NULL);
 	quality_end(s);
 	source_none(s);
 	source_unbridge(s);
@@ -564,6 +574,7 @@ void rtp_session_command(struct worker *w, struct command *c)
 	case CMD_MIX_CLOSE: mixing_command(w, c); break;
 	case CMD_TAP: change_tap(s, c->tap); break;
 	case CMD_TAP_SAID: recording_tap_said(s, c->tap); break;
+	case CMD_DUMP: change_dump(s, c->dump); break;
 	case CMD_BEEP: digits_beep(s, c->beep_ms); break;
 	case CMD_LISTEN: ear_listen(s, c->listen); break;
 	case CMD_DIGIT: digits_add(s, c->digit.digit, c->digit.ms); break;

@@ -236,6 +236,7 @@ void stream_close(struct stream *s)
 		stream_close(rider);
 	wish_clear(s, PLAY_STOPPED);
 	capture_stream_closing(s);
+	dump_stream_closing(s);
 	s->is_closing = true;
 	command_init(&s->close, s, CMD_CLOSE);
 	stream_post(&s->close);

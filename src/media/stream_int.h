@@ -39,6 +39,7 @@ struct media {
 	struct recorders *recorders;      /* made with the first recording */
 	struct reels *reels;              /* made with the first of a call */
 	struct capture *captures;         /* that have not ended */
+	struct dump *dumps;               /* the same */
 	struct music *music;
 	uint32_t next_id;                 /* of plays and recordings */
 	struct mqueue events;             /* from all workers */
@@ -83,6 +84,7 @@ struct stream {
 	struct stream_handler handler;
 	void *arg;
 	bool is_moving, is_closing, is_closed;
+	bool is_dumped;                   /* one of media.dumps is its own */
 	enum codec_id codec;              /* as configured */
 	struct secure_params *security;   /* as configured; NULL: plain RTP, or DTLS: */
 	uint32_t dtls;                    /* the number of its association, 0: none */
@@ -122,6 +124,12 @@ void capture_mix_closing(struct mix *m);
 void capture_said(struct stream *s);
 void capture_ended(struct capture *c);    /* EV_CAPTURE_END */
 void captures_stop(struct media *m);      /* their owners hear nothing any more */
+
+/* dump.c */
+void dump_stream_closing(struct stream *s);
+void dump_chunk_come(struct chunk *k);    /* EV_DUMP */
+void dump_ended(struct dump *d);          /* EV_DUMP_END */
+void dumps_stop(struct media *m);         /* their owners hear nothing any more */
 
 /* play.c */
 /* Another source takes over, or the end: what was not sent yet is reported as stopped. */

@@ -76,9 +76,14 @@ def messages_of(office, call, legs):
     return read_pcap(bytes(office.sql("SELECT pbx.pcap(%s)", call)[0][0]))
 
 
+def masked(data):
+    """As it is kept: a response to a challenge is nobody's business."""
+    return re.sub(rb'(?<= response=")[0-9a-f]+', lambda m: b"x" * len(m[0]), data)
+
+
 def wire(phone, call_id=None):
     """What a phone sent and received in a call."""
-    return [data for _, data in phone.trace if re.search(rb"^CSeq: \d+ (INVITE|ACK|BYE|CANCEL)", data, re.M) and (call_id is None or call_id.encode() in data)]
+    return [masked(data) for _, data in phone.trace if re.search(rb"^CSeq: \d+ (INVITE|ACK|BYE|CANCEL)", data, re.M) and (call_id is None or call_id.encode() in data)]
 
 
 def talk(caller, callee, number="91003"):
@@ -250,7 +255,7 @@ def test_what_came_again_is_drawn_once(office, capture, cdrs):
         call = str(cdrs.next().call)
         packets = messages_of(office, call, 2)
         callee.unregister()
-        assert sum(p.payload == here.invite_text.encode() for p in packets) == 2
+        assert sum(p.payload == masked(here.invite_text.encode()) for p in packets) == 2
         assert len([line for line in drawn(office, call).split("\n") if "INVITE, SDP x2 -" in line]) == 1
 
 

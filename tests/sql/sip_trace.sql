@@ -1,6 +1,6 @@
 -- Messages of calls: as rows, as a ladder, as a capture; and how long they are kept.
 BEGIN;
-SELECT plan(22);
+SELECT no_plan();
 
 CREATE FUNCTION pg_temp.id(n integer) RETURNS uuid LANGUAGE sql AS $$ SELECT format('00000000-0000-0000-0000-%s', lpad(n::text, 12, '0'))::uuid $$;
 CREATE FUNCTION pg_temp.msg(first text, cseq text, body text DEFAULT '') RETURNS bytea LANGUAGE sql AS $$
@@ -61,7 +61,53 @@ SELECT is(substr(pbx.pcap(pg_temp.id(1)), 1, 24), '\xa1b2c3d40002000400000000000
 SELECT is(length(pbx.pcap(pg_temp.id(1))), (24 + (SELECT sum(16 + length(bytes) + CASE leg WHEN 1 THEN 28 ELSE 60 END) FROM said))::integer, 'with all of them');
 SELECT is(length(pbx.pcap(pg_temp.id(9))), 24, 'or none');
 
-SELECT throws_like($$ UPDATE pbx.domain SET capture = 'some' $$, '%capture_is_known%', 'what is kept is one of three');
+-- RTP between the messages
+CREATE FUNCTION pg_temp.rtp(leg integer, started_us bigint, at integer[], what text[], dropped integer DEFAULT 0) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT jsonb_build_object('call', pg_temp.id(1), 'domain', 'office', 'leg', $1, 'started_us', $2, 'dropped', $5, 'at_us', to_jsonb($3),
+		'lengths', (SELECT coalesce(jsonb_agg(length(w) ORDER BY n), '[]') FROM unnest($4) WITH ORDINALITY AS u(w, n)),
+		'bytes', encode(convert_to(array_to_string($4, ''), 'UTF8'), 'base64'))
+$$;
+SELECT pbx.pcap(pg_temp.id(1)) AS before \gset
+SELECT ok(pbx.outbox_take(pg_temp.id(110), 'rtp', pg_temp.rtp(1, 1700000000499999, '{0,402000}', '{<first>,<fourth>}')), 'packets of a leg');
+SELECT ok(pbx.outbox_take(pg_temp.id(111), 'rtp', pg_temp.rtp(2, 1700000000500500, '{0,1}', '{<second>,<third>}', 3)), 'and of the other');
+SELECT ok(pbx.outbox_take(pg_temp.id(112), 'rtp', pg_temp.rtp(2, 1700000000900000, '{}', '{}', 5)), 'or that there were more');
+SELECT is_empty($$ SELECT reason FROM pbx.outbox_refused $$, 'all of it is taken');
+SELECT is(pbx.pcap(pg_temp.id(1), false), :'before'::bytea, 'without RTP the capture is what it was');
+SELECT is(length(pbx.pcap(pg_temp.id(1))), length(:'before'::bytea) + 7 + 8 + 8 + 7, 'with it, it has all packets');
+SELECT is((SELECT string_agg(p[1], '' ORDER BY n) FROM regexp_matches(encode(pbx.pcap(pg_temp.id(1)), 'escape'), '(<(?:first|second|third|fourth)>|INVITE sip|180 Ringing|200 OK)', 'g') WITH ORDINALITY AS m(p, n)),
+	'INVITE sip<first>INVITE sip<second><third>INVITE sip180 Ringing200 OK<fourth>', 'each at its time');
+SELECT is((SELECT sum(dropped) FROM pbx.rtp_trace WHERE call = pg_temp.id(1)), 8::bigint, 'and how many are missing is known');
+SELECT throws_ok($$ INSERT INTO pbx.rtp_trace VALUES (pg_temp.id(1), 1, 'office', now(), 0, '{1,2}', '{1}', 'x') $$, '23514', NULL, 'each packet has a length');
+
+SELECT is(pbx.sdp_in_clear(convert_to(format(E'%s%s\r\n\r\nm=audio 4 %s 0 8\r\nm=video 6 %3$s 97\r\n', h, 30 + 2 * length(b), b), 'UTF8')),
+	convert_to(format(E'%s%s\r\n\r\nm=audio 4 %s 0 8\r\nm=video 6 %3$s 97\r\n', h, 30 + 2 * length(a), a), 'UTF8'), b || ' is told as ' || a)
+	FROM (VALUES (E'x\r\nContent-Length: ', 'RTP/SAVP', 'RTP/AVP'), (E'x\r\nl:', 'RTP/SAVPF', 'RTP/AVPF'), (E'x\r\ncontent-LENGTH  :  ', 'UDP/TLS/RTP/SAVP', 'RTP/AVP'),
+		(E'x\r\nContent-Length: ', 'UDP/TLS/RTP/SAVPF', 'RTP/AVPF'), (E'x\r\nContent-Length: ', 'RTP/AVP', 'RTP/AVP')) AS v(h, b, a);
+SELECT is(pbx.sdp_in_clear(b), b, 'and nothing else is touched') FROM unnest(ARRAY['\x006d3d', '\xff0a52', convert_to(E'INVITE sip:a@b SIP/2.0 RTP/SAVP x\r\nl: 5\r\n', 'UTF8'), convert_to('no length', 'UTF8')]) AS b;
+
+-- a clock that is set back between two messages: they stay in their order, what was said has its times
+SELECT ok(pbx.outbox_take(pg_temp.id(113), 'trace', jsonb_build_object('call', pg_temp.id(4), 'domain', 'office', 'leg', 1, 'started_ms', 1700000000000,
+	'messages', '[[0, 1, "received", "udp", "192.0.2.1:5060", "192.0.2.9:5060", 5, 0], [-5000, 2, "sent", "udp", "192.0.2.1:5060", "192.0.2.9:5060", 6, 0]]'::jsonb,
+	'bytes', encode('ONE..TWO...', 'base64'))), 'a clock is set back');
+SELECT alike(encode(pbx.pcap(pg_temp.id(4)), 'escape'), '%ONE..%TWO...%', 'the capture has them as they came');
+SELECT alike((SELECT string_agg(l, E'\n') FROM pbx.ladder(pg_temp.id(4), false) AS l), E'%5.000%ONE..%0.000%TWO...%', 'and so has the ladder');
+
+-- midnight at the end of a month, and days that nobody has made yet
+SAVEPOINT days;
+SELECT pbx.partition_make('pbx.' || t, 'day', now(), timestamptz '2027-03-02' - now()) FROM unnest('{sip_trace,rtp_trace}'::text[]) AS t \g /dev/null
+SELECT ok(pbx.outbox_take(pg_temp.id(120 + n), 'rtp', pg_temp.rtp(n, us, '{0}', ARRAY['<' || n || '>']) || jsonb_build_object('call', pg_temp.id(5))), says)
+	FROM (VALUES (1, (extract(epoch FROM timestamptz '2027-02-28 23:59:59.999999') * 1000000)::bigint, 'the last microsecond of a month'),
+	(2, (extract(epoch FROM timestamptz '2027-03-01') * 1000000)::bigint, 'the first of the next one'), (3, 1, 'the year 1970'), (4, 32503680000000000, 'the year 3000')) AS v(n, us, says);
+SELECT results_eq($$ SELECT leg, tableoid::regclass::text FROM pbx.rtp_trace WHERE call = pg_temp.id(5) ORDER BY leg $$,
+	$$ VALUES (1, 'pbx_part.rtp_trace_20270228'), (2, 'pbx_part.rtp_trace_20270301'), (3, 'pbx_part.rtp_trace_other'), (4, 'pbx_part.rtp_trace_other') $$, 'are each where they belong');
+SELECT is((SELECT string_agg(p[1], '' ORDER BY n) FROM regexp_matches(encode(pbx.pcap(pg_temp.id(5)), 'escape'), '<.>', 'g') WITH ORDINALITY AS m(p, n)), '<3><1><2><4>', 'and in order');
+SELECT pbx.retain_sip_trace('2027-03-01') \g /dev/null
+SELECT results_eq($$ SELECT leg FROM pbx.rtp_trace WHERE call = pg_temp.id(5) ORDER BY leg $$, $$ VALUES (2), (4) $$, 'what is over goes, by days');
+SELECT pbx.retain_sip_trace('2027-03-01 12:00') \g /dev/null
+SELECT results_eq($$ SELECT leg FROM pbx.rtp_trace WHERE call = pg_temp.id(5) ORDER BY leg $$, $$ VALUES (2), (4) $$, 'a day that isn''t wholly over stays');
+ROLLBACK TO days;
+
+SELECT throws_like($$ UPDATE pbx.domain SET capture = 'some' $$, '%capture_is_known%', 'what is kept is one of four');
 INSERT INTO pbx.sip_trace SELECT call, leg, domain, now(), dropped, messages, bytes FROM pbx.sip_trace WHERE leg = 1;
 SELECT pbx.housekeeping() \g /dev/null
 SELECT results_eq($$ SELECT count(*), min(started) > now() - interval '1 day' FROM pbx.sip_trace WHERE call = pg_temp.id(1) AND tableoid <> 'pbx_part.sip_trace_other'::regclass $$,

@@ -85,6 +85,15 @@ SELECT ok(anna NOT IN ('(0)') AND anna = coalesce(of_a, anna) AND two = format('
 SELECT is_empty($$ SELECT tab, none FROM seen WHERE none <> '(0)' $$, 'a tenant of no domain sees nothing');
 SELECT is_empty($$ SELECT tab, operator, auditor, all_rows FROM seen WHERE (operator, auditor) IS DISTINCT FROM (format('(%s)', all_rows), format('(%s)', all_rows)) $$,
 	'operators and auditors see all of it, and so does the server');
+SELECT results_eq($$ SELECT who::text COLLATE "C", d COLLATE "C", t.as_role(who, format('SELECT length(pbx.pcap(md5(%L)::uuid))', d)) COLLATE "C",
+		t.as_role(who, format('SELECT count(*) FROM pbx.ladder(md5(%L)::uuid) AS l(line) WHERE line LIKE ''%%---%%''', d)) COLLATE "C",
+		t.as_role(who, format('SELECT pbx.ladder_svg(md5(%L)::uuid) LIKE ''%%marker-end%%''', d)) COLLATE "C"
+	FROM unnest('{anna,bert,nobody_s,otto,audrey}'::name[]) WITH ORDINALITY AS u(who, n), unnest('{a,b}'::text[]) AS d ORDER BY n, d $$,
+	$$ VALUES ('anna' COLLATE "C", 'a' COLLATE "C", '(70)' COLLATE "C", '(1)' COLLATE "C", '(t)' COLLATE "C"), ('anna', 'b', '(24)', '(0)', '(f)'), ('bert', 'a', '(70)', '(1)', '(t)'), ('bert', 'b', '(70)', '(1)', '(t)'),
+	('nobody_s', 'a', '(24)', '(0)', '(f)'), ('nobody_s', 'b', '(24)', '(0)', '(f)'), ('otto', 'a', '(70)', '(1)', '(t)'), ('otto', 'b', '(70)', '(1)', '(t)'),
+	('audrey', 'a', '(70)', '(1)', '(t)'), ('audrey', 'b', '(70)', '(1)', '(t)') $$,
+	'of another domain''s call neither ladder nor capture is seen; operators and auditors have them');
+SELECT alike(t.as_role('stranger', 'SELECT pbx.pcap(md5(''a'')::uuid)'), 'permission denied for %', 'others are refused');
 SELECT is_empty($$ SELECT tab, stranger FROM seen WHERE stranger NOT LIKE 'permission denied for %' $$, 'other roles see nothing');
 
 -- and what is changed: nothing of another's, in any table

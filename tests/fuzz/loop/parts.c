@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "loop/json_text.h"
+#include "media/dump.h"
 #include "loop/server_int.h"
 #include "sip/digest.h"
 
@@ -821,6 +822,19 @@ int capture_start(struct capture **out, struct media *m, const struct capture_pa
 	assert(p->path);
 	return -ENOSPC;
 }
+
+/* No domain here wants RTP to be kept. */
+int dump_start(struct dump **out, struct stream *s, const struct dump_params *p, const struct dump_handler *h, void *arg)
+{
+	(void)out;
+	(void)s;
+	(void)p;
+	(void)h;
+	(void)arg;
+	return -ENOMEM;
+}
+
+void dump_stop(struct dump *d) { assert(!d); }
 
 void capture_stop(struct capture *c) { assert(!c); }
 void capture_pause(struct capture *c) { assert(!c); }
