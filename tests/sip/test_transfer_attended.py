@@ -2,7 +2,7 @@
 import pytest
 
 from sip import sdp
-from transfers import (ANSWERED_FIRST, answers, bye, hear_each_other, hold, notified, phones, pick, progress, refer,
+from transfers import (ANSWERED_FIRST, answers, bye, called, hear_each_other, hold, notified, phones, pick, progress, refer,
                        replaces_of, rings, take_bye, talk, three)
 
 
@@ -299,4 +299,45 @@ def test_replacing_phone_without_common_codec_changes_nothing(three):
     at_a, at_b = talk(a, b)
     refused(b.invite("1001", body=sdp(b.addr, 40000, codecs=((18, "G729/8000"),)), headers=[f"Replaces: {replaces_of(at_b)}"]), 488)
     bye(at_a)
+    take_bye(at_b)
+
+
+def test_target_is_asked_and_then_called_anew(three):
+    """RFC 5589 section 7.1: the transferor hangs up on the target, and then does a basic transfer to it."""
+    a, b, c = three
+    at_a, at_b = talk(a, b)
+    hold(at_a)
+    asks, at_c = talk(a, c, "91003")
+    bye(asks)
+    take_bye(at_c)
+    refer(at_a, "91003")
+    assert notified(at_a) == 100
+    again = called(c)
+    assert "sip:1002@" in again.invite["From"] and again.invite["Referred-By"].startswith("<sip:1001@")
+    answers(again)
+    assert progress(at_a)[-1] == 200
+    bye(at_a)
+    hear_each_other(at_b, again)
+    bye(again)
+    take_bye(at_b)
+
+
+def test_attended_transfer_falls_back_to_a_basic_one(three):
+    """RFC 5589 section 7.7: the target can't be joined any more, for it has hung up, and is called anew; they stay joined meanwhile."""
+    a, b, c = three
+    at_a, at_b = talk(a, b)
+    hold(at_a)
+    asks, at_c = talk(a, c, "91003")
+    replaces = replaces_of(asks)
+    bye(at_c)
+    take_bye(asks)
+    refer(at_a, "1003", replaces)
+    assert progress(at_a)[-1] == 603
+    refer(at_a, "91003")
+    again = called(c)
+    answers(again)
+    assert progress(at_a)[-1] == 200
+    bye(at_a)
+    hear_each_other(at_b, again)
+    bye(again)
     take_bye(at_b)
