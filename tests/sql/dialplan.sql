@@ -1,6 +1,6 @@
 -- Routes, steps, conditions, substitution; match and explain.
 BEGIN;
-SELECT plan(65);
+SELECT plan(68);
 
 SELECT t.refused($$ INSERT INTO pbx.route VALUES ('office', 'office', '_1[23') $$, 'route office/office/_1[23: bad pattern: the class ''[23'' has no end', 'a bad pattern, with the reason');
 SELECT t.refused($$ UPDATE pbx.route SET pattern = '4 0' WHERE pattern = '400' $$, 'route office/office/4 0: bad pattern:%', 'also when it is changed');
@@ -61,6 +61,16 @@ SELECT is((pbx.match('office', 'c', '25')).context, 'c', 'in another context it 
 SELECT is((pbx.match('office', 'd', '25')).pattern, NULL, 'or none');
 UPDATE pbx.route SET enabled = false WHERE context = 'a';
 SELECT is((pbx.match('office', 'a', '25')).pattern, '_X.', 'a route that is not enabled is not there');
+UPDATE pbx.route SET enabled = true WHERE context = 'a';
+SELECT results_eq($$ SELECT context, pattern FROM pbx.route_candidates('office', 'a', '35') ORDER BY place, rank $$,
+	$$ VALUES ('b', '_X.'), ('d', '_3X'), ('c', '35') $$, 'all that match, by the order of their contexts');
+SELECT is_empty($$ SELECT * FROM pbx.route_candidates('office', 'a', '_3X') $$, 'who dials what a pattern is written as doesn''t reach it by that');
+-- Thousands of others are not looked at: what the statistics of this transaction say of the rows fetched.
+INSERT INTO pbx.route (domain, context, pattern) SELECT 'office', 'd', CASE WHEN n % 2 = 0 THEN '_' || 7000 + n || 'X' ELSE (70000 + n)::text END FROM generate_series(1, 2000) AS n;
+CREATE TEMPORARY TABLE fetched AS SELECT pg_stat_get_xact_tuples_fetched('pbx.route'::regclass) + pg_stat_get_xact_tuples_returned('pbx.route'::regclass) AS n;
+SELECT pbx.match('office', 'a', n) FROM unnest('{71985,72002,35,9}'::text[]) AS n \g /dev/null
+SELECT cmp_ok(pg_stat_get_xact_tuples_fetched('pbx.route'::regclass) + pg_stat_get_xact_tuples_returned('pbx.route'::regclass) - n, '<', 60::bigint,
+	'a number is found without going through the routes of a context') FROM fetched;
 
 -- explain
 SELECT results_eq($$ SELECT context, pattern, position, app, args, condition FROM pbx.explain('office', '1010', '1002') WHERE what = 'step' $$,
