@@ -463,13 +463,6 @@ static bool take_copy(struct conn *c, struct bytes b)
 
 static void read_results(struct conn *c);
 
-static void on_copy_turn(uv_timer_t *timer)
-{
-	struct conn *c = timer->data;
-
-	read_results(c);
-}
-
 /* As many rows as there are and time is for. */
 static void read_copy(struct conn *c)
 {
@@ -496,10 +489,11 @@ static void read_copy(struct conn *c)
 			lost(c, -EINVAL, "what COPY brings makes no sense");
 		PQfreemem(p);
 	}
-	/* There is more. What libpq has read by now the poll wouldn't tell. */
+	/* There is more. What libpq has read by now readiness to read wouldn't tell: the socket can be written to at once. (A timer of 0 ms
+	 * that is started by its own callback has its turn before all else.) */
 	if (c->state == CONN_COPYING) {
-		uv_poll_stop(c->poll);
-		uv_timer_start(&c->timer, on_copy_turn, 0, 0);
+		set_poll(c, UV_READABLE | UV_WRITABLE);
+		uv_timer_start(&c->timer, on_query_timeout, c->query_timeout_ms, 0);
 	}
 }
 
@@ -548,9 +542,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		lost(c, -ENOTCONN, uv_strerror(status));
 		return;
 	}
-	if (events & UV_WRITABLE)
+	if (events & UV_WRITABLE && c->state != CONN_COPYING)
 		flush(c);
-	if (!(events & UV_READABLE))
+	if (!(events & UV_READABLE) && c->state != CONN_COPYING)
 		return;
 	if (!PQconsumeInput(c->pg)) {
 		lost(c, -ENOTCONN, PQerrorMessage(c->pg));

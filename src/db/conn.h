@@ -62,7 +62,7 @@ struct conn {
 	uint64_t up_since;
 	uv_poll_t *poll;
 	uv_work_t work;
-	uv_timer_t timer;        /* of the query, or until the next try, or until the next rows of a COPY have their turn */
+	uv_timer_t timer;        /* of the query, or until the next try */
 	bool has_copy_header;
 	struct query *query;
 	struct prepared *prepared;

@@ -173,13 +173,14 @@ static void on_changes(uint64_t id, const struct db_answer *a, void *arg)
 	fetch_next(d);
 }
 
+/* Planned each time: a plan made while there were few of them would go through all. */
 static void read_changes(struct directory *d)
 {
 	char seq[24];
 
 	d->is_again = false;
 	snprintf(seq, sizeof(seq), "%lld", (long long)d->seq);
-	d->query = db_query(d->db, changes_sql, 1, &DB_TEXT(seq), on_changes, d);
+	d->query = db_query_once(d->db, changes_sql, 1, &DB_TEXT(seq), on_changes, d);
 }
 
 /* Does a change of one table touch rows kept under another? An extension row holds what its mailbox and its domain say: its SQL takes

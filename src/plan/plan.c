@@ -22,7 +22,7 @@
 #include "plan/route.h"
 
 #define RETRY_MS 300
-#define PAGE 500          /* of what has changed, a statement */
+#define PAGE 1500         /* of what has changed, a statement: some 5 ms of the loop */
 #define DUE_MAX 50000     /* where more than that has changed all is loaded: that takes less time a route */
 #define KEY_MAX 700       /* of a context or list: that of a route's rewriting has its pattern in it */
 #define SHED 1000         /* routes freed at once */
@@ -68,7 +68,8 @@ struct plan {
 	bool is_all_due, is_all_asked, is_loaded, is_closing;
 	uint64_t nsearches;
 	unsigned nopen;           /* handles */
-	uv_timer_t timer, shed;
+	uv_timer_t timer;
+	uv_idle_t shed;
 	void (*done)(void *arg);
 	void *done_arg;
 };
@@ -184,12 +185,12 @@ static void copy_clear(struct copy *copy)
 		;
 }
 
-static void on_shed(uv_timer_t *timer)
+static void on_shed(uv_idle_t *idle)
 {
-	struct plan *p = timer->data;
+	struct plan *p = idle->data;
 
-	if (copy_shed(&p->old, SHED))
-		uv_timer_start(&p->shed, on_shed, 0, 0);
+	if (!copy_shed(&p->old, SHED))
+		uv_idle_stop(idle);
 }
 
 /* Frees it in time. Copies come seldom: what is left of the one before goes at once. */
@@ -198,7 +199,7 @@ static void copy_leave(struct plan *p, struct copy *copy)
 	copy_clear(&p->old);
 	p->old = *copy;
 	*copy = (struct copy){ 0 };
-	on_shed(&p->shed);
+	uv_idle_start(&p->shed, on_shed);
 }
 
 /* ---- fetching ---- */
@@ -682,7 +683,7 @@ int plan_new(struct plan **out, uv_loop_t *loop, struct db *db, struct directory
 		free(p);
 		return err;
 	}
-	uv_timer_init(loop, &p->shed);
+	uv_idle_init(loop, &p->shed);
 	p->nopen = 2;
 	p->timer.data = p->shed.data = p;
 	p->db = db;

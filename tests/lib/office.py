@@ -33,7 +33,7 @@ PROMPTS = ROOT / "build" / "prompts"
 IS_SANITIZED = "sanitize" in BUILD.name or "tsan" in BUILD.name
 TLS_PORT, WS_PORT, WSS_PORT = 5061, 5066, 5067
 SLOW = 3 if IS_SANITIZED else 1          # how much longer things may take
-PLAN_TABLES = ("route", "context", "inbound_number", "emergency_number", "blocked_caller")
+PLAN_TABLES = ("route", "context", "inbound_number", "emergency_number", "blocked_caller", "trunk_rewrite", "route_rewrite")
 
 REPORT = re.compile(r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed|stack smashing")
 
