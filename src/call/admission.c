@@ -10,6 +10,7 @@
 #include "call/admission.h"
 #include "call/decision.h"
 #include "call/rewrite.h"
+#include "call/usage.h"
 
 #define INBOUND_MAX 128
 
@@ -142,6 +143,8 @@ struct refusal admission_check(struct call *call, const struct sip_msg *m, struc
 			status = take_inbound(call);
 		if (status)
 			return (struct refusal){ .status = status };
+		if (budget_refusal(call, &(struct budget_call){ .way = BUDGET_IN, .trunk = call->caller.trunk }))
+			return (struct refusal){ .status = 503, .hdrs = "Reason: SIP;cause=503;text=\"Budget used up\", Q.850;cause=31\r\n" };
 	} else {
 		r = plan_list_find(cs->p.plan, call->domain, PLAN_EMERGENCY, str_from(call->number));
 		call->is_emergency = r != NULL;

@@ -21,9 +21,9 @@ void announce_ended(struct leg *leg, bool is_played)
 	leg->announcement = NULL;
 	a->has_failed |= !is_played;
 	if (--a->nleft == 0) {
-		if (a->has_failed)
+		if (a->command && a->has_failed)
 			command_fail(a->command, "impossible", "it was not played to its end");
-		else
+		else if (a->command)
 			command_done(a->command, "played");
 		free(a);
 	}

@@ -11,7 +11,7 @@
 #include "call/command.h"
 
 /* leg NULL: to both who talk. -EINVAL: they don't talk, or something is being played to them already; -ENOENT: there is no such sound; -ENOMEM. On
- * success the command is its. */
+ * success the command is its, if there is one. */
 int announce(struct call *call, struct leg *leg, const char *phrases, struct command *command);
 /* The play to this leg has ended. */
 void announce_ended(struct leg *leg, bool is_played);

@@ -12,6 +12,7 @@
 #include "call/control.h"
 #include "call/originate.h"
 #include "call/trace.h"
+#include "call/usage.h"
 #include "base/log.h"
 
 int64_t call_now_ms(const struct call *call)
@@ -116,6 +117,10 @@ void calls_check_closed(struct calls *cs)
 		return;
 	cs->on_closed = NULL;
 	live_stop(cs);
+	share_stop(cs);
+	budgets_stop(cs);
+	usages_free(cs);
+	budgets_free(cs);
 	traces_free(cs->traces);
 	cs->traces = NULL;
 	done(cs->on_closed_arg);
@@ -279,6 +284,8 @@ void call_answered(struct call *call)
 	call->answered_ms = call_now_ms(call);
 	call->calls->n.answered++;
 	live_call(call);
+	if (call->caller_leg->is_outside)
+		budget_begin(call->caller_leg, &(struct budget_call){ .way = BUDGET_IN, .trunk = call->caller.trunk });
 	record_answered(call);
 	originate_answered(call);
 }
@@ -363,6 +370,8 @@ int calls_new(struct calls **out, const struct calls_params *p)
 	sip_ua_support(p->ua, "uui");      /* pass.c */
 	spool_recover(cs);
 	live_start(cs);
+	budgets_start(cs);
+	share_start(cs);
 	record_keep_start(cs);
 	*out = cs;
 	return 0;
@@ -390,7 +399,10 @@ void calls_free(struct calls *cs)
 {
 	if (!cs)
 		return;
-	traces_free(cs->traces); /* of those that were never closed */
+	share_stop(cs); /* of those that were never closed */
+	usages_free(cs);
+	budgets_free(cs);
+	traces_free(cs->traces);
 	leg_passes_free(cs);
 	zones_fini(&cs->zones);
 	free(cs);

@@ -31,6 +31,8 @@ struct parked;
 struct redirects;
 struct transfer;
 struct referral;              /* a REFER that waits, referral.c */
+struct budget;                /* budget.c */
+struct charge;
 struct usage;                 /* calls at once of one extension or trunk, usage.c */
 struct decisions;             /* decision.c */
 struct trace;                 /* trace.c */
@@ -49,12 +51,25 @@ struct live {
 	bool is_unsure;           /* which rows there are: all are to be written anew */
 };
 
+/* share.c: what other servers have. */
+struct share {
+	struct share_entry *others;
+	struct timer timer;
+	uint64_t known_ms;        /* of the wheel: when they last said so */
+	uint64_t query;           /* under way */
+	bool is_unsure, has_changed, is_alone;
+};
+
 struct calls {
 	struct calls_params p;
 	struct calls_counters n;
 	struct call *live;        /* list */
 	struct room *rooms;       /* that somebody is in */
 	struct usage *usages;
+	struct budget *budgets;   /* that calls use */
+	struct charge *charges;   /* list: of legs that use some */
+	struct directory_watcher budget_watcher;
+	struct share share;
 	bool is_closing;
 	bool is_draining;         /* no new calls */
 	struct drain *drain;      /* control.c: the last command that said so; NULL: there was none */
@@ -105,6 +120,7 @@ struct leg {
 	uint8_t nsyncs;           /* offers for the sake of others, since the peer has said something himself */
 	struct leg *partner;      /* bridged with; both ways */
 	struct usage *usage;
+	struct charge *charge;    /* of budgets; NULL: none */
 	struct referral *referral; /* its REFER, until there is somebody to send on; NULL: none */
 	bool is_cancelled;        /* we gave it up before it answered */
 	bool has_early_media;
@@ -510,6 +526,9 @@ enum app_result dial_connect(struct call *call, struct leg *callee);
 /* usage.c: false when the limit is reached. */
 bool usage_take(struct calls *cs, struct usage **out, const char *domain, const char *name, uint32_t limit);
 void usage_give(struct calls *cs, struct usage *u);
+/* The end: those that others knew of, and budgets that were pending. */
+void usages_free(struct calls *cs);
+void budgets_free(struct calls *cs);
 
 /* cause.c: RFC 3326, Q.850 and SIP codes. */
 int cause_of_status(int status);

@@ -31,6 +31,7 @@ static const char *const names[DECISION_COUNT] = {
 	[DECISION_ENCRYPTION] = "encryption", [DECISION_INSECURE] = "insecure", [DECISION_LATCHED] = "latched",
 	[DECISION_SILENT] = "silent", [DECISION_HOLDS] = "holds", [DECISION_RESUMES] = "resumes", [DECISION_TAKES_PLACE] = "takes_place",
 	[DECISION_LEAVES] = "leaves", [DECISION_HANGS_UP] = "hangs_up", [DECISION_TOLD] = "told",
+	[DECISION_BUDGET] = "budget", [DECISION_BUDGET_WARNS] = "budget_warns", [DECISION_BUDGET_ENDS] = "budget_ends",
 	[DECISION_REWRITE] = "rewrite", [DECISION_REWRITE_CALLER] = "rewrite_caller",
 	[DECISION_ORIGINATED] = "originated", [DECISION_HUNG_UP_BY] = "hung_up_by", [DECISION_COMMANDED] = "commanded",
 	[DECISION_LEG_HUNG_UP_BY] = "leg_hung_up_by", [DECISION_LEG_SENT_BY] = "leg_sent_by", [DECISION_LEG_COMMANDED] = "leg_commanded",

@@ -36,6 +36,7 @@ enum decision {
 	DECISION_NO_FORWARD,    /* number, target, why not */
 	DECISION_HOPS,          /* status */
 	DECISION_TOLD,          /* the caller: status, reason */
+	DECISION_BUDGET,        /* owner, budget */
 	DECISION_REWRITE,       /* by whom, number, what it becomes, pattern */
 	DECISION_REWRITE_CALLER, /* the same of the caller's number */
 	/* By commands, of whom first. */
@@ -68,6 +69,8 @@ enum decision {
 	DECISION_LEG_HUNG_UP_BY,
 	DECISION_LEG_SENT_BY,   /* number */
 	DECISION_LEG_COMMANDED, /* command, with what */
+	DECISION_BUDGET_WARNS,  /* number, owner, budget, seconds */
+	DECISION_BUDGET_ENDS,   /* number, owner, budget */
 	DECISION_COUNT
 };
 

@@ -6,6 +6,7 @@
 #define LOG_MODULE "dial"
 #include "call/dial_int.h"
 #include "call/originate.h"
+#include "call/usage.h"
 
 #define ELSEWHERE "SIP;cause=200;text=\"Call completed elsewhere\""
 #define CLEARING  "Q.850;cause=16;text=\"Normal call clearing\""
@@ -268,6 +269,8 @@ static void finish(struct dial *d, const struct leg *winner, const char *reason)
 			if (b->legs[k] == winner) {
 				b->legs[k]->usage = b->usage;
 				b->usage = NULL;
+				if (d->p->trunk)
+					budget_begin(b->legs[k], &(struct budget_call){ .way = BUDGET_OUT, .trunk = d->p->trunk, .extension = dial_payer(d, b) });
 				status = 200;
 			} else {
 				referral_fail(b->legs[k], 487); /* who was a moment too late has nobody to send on */

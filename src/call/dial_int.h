@@ -123,6 +123,8 @@ bool dial_other_family(struct dial *d, struct branch *b, const struct leg *faile
 /* The proxy that its leg was sent by doesn't answer or can't serve it: is it tried by another of the trunk's now? */
 bool dial_other_way(struct dial *d, struct branch *b, const struct leg *failed);
 
+/* The extension whose call outside it is: who has sent it on there, else the caller; "": nobody of ours. */
+const char *dial_payer(const struct dial *d, const struct branch *b);
 /* The way by which calls to the trunk of the dial go first, "" for none. -ENOENT: it is gone; -ENAMETOOLONG. */
 int dial_trunk_route(struct dial *d, char *route, size_t size);
 

@@ -9,6 +9,7 @@
 #include "call/dial_int.h"
 #include "call/hop.h"
 #include "call/rewrite.h"
+#include "call/usage.h"
 
 #define ROUTE_MAX 2048
 
@@ -202,13 +203,20 @@ static int make_ways(struct dial *d, struct branch *b, const char *route, const 
 	return w->tried && w->base && w->target ? 0 : -ENOMEM;
 }
 
+const char *dial_payer(const struct dial *d, const struct branch *b)
+{
+	const struct diversion *v = b->diverted;
+
+	return v && v->is_extension ? v->number : d->call->caller.trunk[0] ? "" : d->call->caller.number;
+}
+
 void dial_trunk(struct dial *d, struct branch *b)
 {
 	struct call *call = d->call;
 	const struct dir_trunk *trunk;
 	char route[ROUTE_MAX], key[80];
 	const struct ways *ways;
-	int err;
+	int err, status;
 
 	if (!find_trunk(d, &trunk) || !trunk->uri) {
 		branch_refuse(d, b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"No such trunk\"", "there is no such trunk, or it has no URI");
@@ -217,6 +225,11 @@ void dial_trunk(struct dial *d, struct branch *b)
 	/* At once, so that the route's next step can try another. */
 	if (engine(d)->p.qualify && qualify_is_trunk_down(engine(d)->p.qualify, call->domain, d->p->trunk)) {
 		branch_refuse(d, b, APP_UNAVAILABLE, 503, "Q.850;cause=38;text=\"Trunk doesn't answer\"", "the trunk doesn't answer our questions whether it is there");
+		return;
+	}
+	status = budget_refusal(call, &(struct budget_call){ .way = BUDGET_OUT, .trunk = d->p->trunk, .extension = dial_payer(d, b) });
+	if (status) {
+		branch_refuse(d, b, result_of_status(status), status, "Q.850;cause=31;text=\"Budget used up\"", "a budget is used up");
 		return;
 	}
 	str_join(key, sizeof(key), "trunk", ':', str_from(d->p->trunk));

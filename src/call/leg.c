@@ -9,6 +9,7 @@
 
 #include "call/decision.h"
 #include "call/leg_int.h"
+#include "call/usage.h"
 #include "call/pass.h"
 #include "call/trace.h"
 #include "base/log.h"
@@ -89,6 +90,7 @@ static void give_usage(struct leg *leg)
 {
 	usage_give(leg->call->calls, leg->usage);
 	leg->usage = NULL;
+	budget_end(leg);
 }
 
 /* Nothing refers to a leg any more once session and stream are closed: hand it over for the record. */

@@ -153,6 +153,18 @@ struct dir_trunk {
 struct dir_trunk_member { const char *trunk, *schedule /* NULL: always */; uint32_t position, weight; };
 struct dir_trunk_group { const char *domain, *name, *failover; unsigned nmembers; const struct dir_trunk_member *members; };
 
+/* Budgets of minutes, those of one owner: "extension/1001", "trunk/gateway" or "domain". */
+enum dir_budget_period { DIR_BUDGET_DAY, DIR_BUDGET_MONTH, DIR_BUDGET_TOTAL };
+struct dir_budget {
+	const char *name, *prompt;       /* prompt: what is heard warn_ms before the end; 0: nothing */
+	enum dir_budget_period period;
+	bool is_in;
+	int64_t amount_ms, warn_ms;
+	int64_t since_s;                 /* of a total */
+	int64_t used_since_s, used_ms;   /* what calls that have ended used, in the last day or month in which one did, that began then */
+};
+struct dir_budgets { unsigned n; const struct dir_budget *list; };
+
 /* Headers passed from one leg to the other besides those that always are, set, or held back. */
 struct dir_pass_header {
 	const char *header;
@@ -260,6 +272,7 @@ enum dir_answer directory_group(struct directory *d, const char *domain, struct 
 enum dir_answer directory_menu(struct directory *d, const char *domain, struct str number, const struct dir_menu **out);
 enum dir_answer directory_mailbox(struct directory *d, const char *domain, struct str number, const struct dir_mailbox **out);
 enum dir_answer directory_conference(struct directory *d, const char *domain, struct str number, const struct dir_conference **out);
+enum dir_answer directory_budgets(struct directory *d, const char *domain, struct str owner, const struct dir_budgets **out);
 enum dir_answer directory_trunk_group(struct directory *d, const char *domain, struct str name, const struct dir_trunk_group **out);
 enum dir_answer directory_schedule(struct directory *d, const char *domain, struct str name, const struct dir_schedule **out);
 enum dir_answer directory_note(struct directory *d, const char *domain, struct str number, const struct dir_note **out);

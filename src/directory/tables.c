@@ -302,6 +302,34 @@ static int fill_trunk_group(struct directory *d, struct dir_row *r)
 	return 0;
 }
 
+static int fill_budgets(struct directory *d, struct dir_row *r)
+{
+	char *rest = r->v[0];
+	unsigned n = count_elements(rest);
+	struct dir_budget *list = calloc(n + 1, sizeof(*list));
+
+	(void)d;
+	if (!list)
+		return -ENOMEM;
+	for (unsigned i = 0; i < n; i++) {
+		char *one = cut(&rest, '\x1e'), *period;
+
+		list[i].name = cut(&one, '\x1f');
+		period = cut(&one, '\x1f');
+		list[i].period = period[0] == 'd' ? DIR_BUDGET_DAY : period[0] == 'm' ? DIR_BUDGET_MONTH : DIR_BUDGET_TOTAL;
+		list[i].is_in = !strcmp(cut(&one, '\x1f'), "in");
+		list[i].amount_ms = strtoll(cut(&one, '\x1f'), NULL, 10);
+		list[i].warn_ms = strtoll(cut(&one, '\x1f'), NULL, 10);
+		list[i].since_s = strtoll(cut(&one, '\x1f'), NULL, 10);
+		list[i].used_since_s = strtoll(cut(&one, '\x1f'), NULL, 10);
+		list[i].used_ms = strtoll(cut(&one, '\x1f'), NULL, 10);
+		list[i].prompt = or_empty(one);
+	}
+	r->list = list;
+	r->budgets = (struct dir_budgets){ .n = n, .list = list };
+	return 0;
+}
+
 /* "20261224\x1f540\x1f600" */
 static void fill_periods(struct dir_period *list, unsigned n, char *rest)
 {
@@ -507,6 +535,14 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		" (SELECT string_agg(concat_ws(E'\\x1f', m.trunk, m.position, m.weight, m.schedule), E'\\x1e' ORDER BY m.position, m.trunk)"
 		"  FROM pbx.trunk_group_member AS m WHERE (m.domain, m.name) = (g.domain, g.name))"
 		" FROM pbx.trunk_group AS g" WANTED("g.domain || '/' || g.name"), fill_trunk_group },
+	/* Of what was used, the last: it is today's or it isn't. */
+	[DIR_BUDGET] = { "budget",
+		"SELECT b.domain || '/' || b.owner, string_agg(concat_ws(E'\\x1f', b.name, b.period, b.direction, (extract(epoch FROM b.amount) * 1000)::bigint,"
+		"  (extract(epoch FROM b.warn) * 1000)::bigint, floor(extract(epoch FROM b.since))::bigint, coalesce(floor(extract(epoch FROM u.since))::bigint, 0),"
+		"  coalesce((extract(epoch FROM u.used) * 1000)::bigint, 0), b.prompt), E'\\x1e' ORDER BY b.name)"
+		" FROM pbx.budget AS b LEFT JOIN LATERAL (SELECT x.since, x.used FROM pbx.budget_use AS x WHERE (x.domain, x.name) = (b.domain, b.name)"
+		"  AND (b.period <> 'total' OR x.since = b.since) ORDER BY x.since DESC LIMIT 1) AS u ON true"
+		WANTED("b.domain || '/' || b.owner") " GROUP BY b.domain, b.owner", fill_budgets },
 	[DIR_SCHEDULE] = { "schedule",
 		"SELECT s.domain || '/' || s.schedule, s.domain, s.schedule, coalesce(s.timezone, d.timezone), s.override,"
 		" ceil(extract(epoch FROM s.override_until))::bigint,"

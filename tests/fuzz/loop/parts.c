@@ -253,6 +253,18 @@ enum dir_answer directory_conference(struct directory *d, const char *dom, struc
 	return answer(str_eqz(number, "880"));
 }
 
+/* The provider's calls may last ten minutes a day. */
+enum dir_answer directory_budgets(struct directory *d, const char *dom, struct str owner, const struct dir_budgets **out)
+{
+	static const struct dir_budget day = { .name = "day", .prompt = "beep", .period = DIR_BUDGET_DAY, .amount_ms = 600000, .warn_ms = 60000 };
+	static const struct dir_budgets all = { 1, &day };
+
+	(void)d;
+	(void)dom;
+	*out = &all;
+	return answer(str_eqz(owner, "trunk/provider"));
+}
+
 /* Two trunks, of which one is there on Mondays alone. */
 enum dir_answer directory_trunk_group(struct directory *d, const char *dom, struct str name, const struct dir_trunk_group **out)
 {
