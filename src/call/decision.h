@@ -65,12 +65,12 @@ enum decision {
 	DECISION_TAKES_PLACE,   /* number, leg */
 	DECISION_LEAVES,        /* call it goes on in */
 	DECISION_HANGS_UP,      /* reason */
+	DECISION_BUDGET_WARNS,  /* number, owner, budget, seconds */
+	DECISION_BUDGET_ENDS,   /* number, owner, budget */
 	/* By commands, of whom. */
 	DECISION_LEG_HUNG_UP_BY,
 	DECISION_LEG_SENT_BY,   /* number */
 	DECISION_LEG_COMMANDED, /* command, with what */
-	DECISION_BUDGET_WARNS,  /* number, owner, budget, seconds */
-	DECISION_BUDGET_ENDS,   /* number, owner, budget */
 	DECISION_COUNT
 };
 

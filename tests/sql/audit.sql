@@ -14,7 +14,7 @@ $$;
 
 SELECT bag_eq($$ SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger AS c WHERE tgname = 'change_insert'
 	AND NOT EXISTS (SELECT FROM pg_trigger AS a WHERE a.tgrelid = c.tgrelid AND a.tgname = 'audit_insert') $$,
-	$$ VALUES ('pbx.voicemail'), ('pbx.message'), ('pbx.phone_request'), ('pbx.presence_note'), ('pbx.ban') $$,
+	$$ VALUES ('pbx.voicemail'), ('pbx.message'), ('pbx.phone_request'), ('pbx.presence_note'), ('pbx.ban'), ('pbx.budget_use') $$,
 	'of what servers follow all is recorded, but for what comes and goes by itself (a new table: CALL pbx.audit_watch(), or a line here)');
 
 -- what is recorded
