@@ -109,7 +109,8 @@ def test_who_has_answered_a_caller(office, who, said):
         b.payload = b"\xff" * 160
         b.start(media_of(there.invite.body))
         say(b, *said)
-        wait_until(lambda: f"answered_by={who} " in office.log[since:])
+        cause = {"human": "silence_after_greeting", "machine": "greeting", "fax": "CED"}[who]
+        wait_until(lambda: f"answered_by={who} cause={cause}" in office.log[since:])
         if who == "machine":
             there.take_bye()
             there = other.answer_invite()
