@@ -5,7 +5,7 @@ ifeq ($(origin CC),default)
 CC        := gcc
 endif
 BUILD     := build$(if $(findstring clang,$(CC)),-clang)$(if $(SANITIZE),-sanitize)$(if $(TSAN),-tsan)$(if $(G729),-g729)
-PKGS      := libuv libpq sndfile spandsp openssl jansson libconfig speexdsp opus libwebsockets libcares libxml-2.0 libsrtp2
+PKGS      := libuv libpq sndfile spandsp openssl jansson libconfig speexdsp opus libwebsockets libcares libxml-2.0 libsrtp2 lua5.4
 CFLAGS    ?= -O2 -g
 comma     := ,
 SAN       := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)$(if $(TSAN),-fsanitize=thread -fno-omit-frame-pointer)
@@ -35,7 +35,7 @@ endif
 
 # Debian packages: to build and run, and what tests need besides.
 DEPS_BUILD := gcc make pkg-config libuv1-dev libpq-dev libsndfile1-dev libspandsp-dev libssl-dev openssl libjansson-dev \
-	libconfig-dev libspeexdsp-dev libopus-dev libwebsockets-dev libwebsockets-evlib-uv libc-ares-dev libxml2-dev libsrtp2-dev libmimalloc-dev uthash-dev postgresql-15 postgresql-client-15 \
+	libconfig-dev libspeexdsp-dev libopus-dev libwebsockets-dev libwebsockets-evlib-uv libc-ares-dev libxml2-dev libsrtp2-dev libmimalloc-dev liblua5.4-dev uthash-dev postgresql-15 postgresql-client-15 \
 	asterisk-core-sounds-en-g722 asterisk-moh-opsound-g722 $(DEPS_G729)
 DEPS_TEST  := libcmocka-dev sox clang libclang-rt-14-dev sip-tester baresip-core linphone-cli postgresql-15-pgtap \
 	libtap-parser-sourcehandler-pgtap-perl python3 python3-pytest python3-pytest-xdist python3-psycopg2 \

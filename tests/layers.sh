@@ -5,17 +5,18 @@ cd "$(dirname "$0")/.." || exit 1
 allowed() {
 	case $1 in
 	base) echo "base" ;;
+	script) echo "base script" ;;
 	sdp | sip | media | db) echo "base $1" ;;
 	directory) echo "base sdp sip media db directory" ;;
 	plan) echo "base sdp sip media db directory plan" ;;
 	registrar) echo "base sdp sip media db directory plan registrar" ;;
-	call) echo "base sdp sip media db directory plan registrar call" ;;
+	call) echo "base sdp sip media db directory plan registrar call script" ;;
 	presence) echo "base sdp sip media db directory plan registrar call presence" ;;
 	admin) echo "base sdp sip media db directory plan registrar call presence admin" ;;
 	esac
 }
 bad=0
-for folder in base sdp sip media db directory plan registrar call presence admin; do
+for folder in base script sdp sip media db directory plan registrar call presence admin; do
 	ok=" $(allowed $folder) "
 	while IFS=: read -r file line text; do
 		[ -n "$file" ] || continue

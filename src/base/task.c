@@ -73,6 +73,7 @@ struct task {
 	bool has_begun;  /* the stack, whose tasks go on at place */
 	jmp_buf place;
 	char *map;
+	size_t size;     /* of the stack, below which is the guard page */
 	unsigned valgrind_id;
 	void *fake_stack; /* ASan's */
 	void *fiber;      /* TSan's: it counts the calls of each stack, and follows no jump */
@@ -82,7 +83,7 @@ struct tasks {
 	uv_loop_t *loop;
 	uv_idle_t idle; /* active while something is ready, so that the loop doesn't sleep */
 	bool is_draining;
-	size_t page, stack_size, map_size;
+	size_t page, stack_size;
 	unsigned count, nfree;
 	struct task *running, *free, *ready, **ready_end, *parked;
 	unsigned stretch;
@@ -98,6 +99,11 @@ static void on_idle(uv_idle_t *idle)
 	tasks_run(idle->data);
 }
 
+static size_t whole_pages(const struct tasks *ts, size_t size)
+{
+	return (size + ts->page - 1) / ts->page * ts->page;
+}
+
 int tasks_new(struct tasks **out, uv_loop_t *loop, size_t stack_size)
 {
 	struct tasks *ts = calloc(1, sizeof(*ts));
@@ -105,8 +111,7 @@ int tasks_new(struct tasks **out, uv_loop_t *loop, size_t stack_size)
 	if (!ts)
 		return -ENOMEM;
 	ts->page = (size_t)sysconf(_SC_PAGESIZE);
-	ts->stack_size = (stack_size + ts->page - 1) / ts->page * ts->page;
-	ts->map_size = ts->page + ts->stack_size;
+	ts->stack_size = whole_pages(ts, stack_size);
 	ts->ready_end = &ts->ready;
 	ts->loop = loop;
 	if (loop) {
@@ -119,7 +124,7 @@ int tasks_new(struct tasks **out, uv_loop_t *loop, size_t stack_size)
 
 static void stack_unmap(struct task *t)
 {
-	size_t map_size = t->ts->map_size;
+	size_t map_size = t->ts->page + t->size;
 	char *map = t->map;
 
 	VALGRIND_STACK_DEREGISTER(t->valgrind_id);
@@ -166,46 +171,52 @@ bool task_is_parked(const struct task *t)
 	return t->state == TASK_PARKED;
 }
 
-static struct task *stack_take(struct tasks *ts)
+static struct task *stack_new(struct tasks *ts, size_t size)
 {
-	struct task *t = ts->free;
+	struct task *t = calloc(1, sizeof(*t));
 	char *map;
 
-	if (t) {
-		ts->free = t->next;
-		ts->nfree--;
-		return t;
-	}
-	t = calloc(1, sizeof(*t));
 	if (!t)
 		return NULL;
-	map = mmap(NULL, ts->map_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+	map = mmap(NULL, ts->page + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
 	if (map == MAP_FAILED) {
 		free(t);
 		return NULL;
 	}
 	if (mprotect(map, ts->page, PROT_NONE) != 0) {
-		munmap(map, ts->map_size);
+		munmap(map, ts->page + size);
 		free(t);
 		return NULL;
 	}
 	t->map = map;
+	t->size = size;
 	t->ts = ts;
 #ifdef WITH_TSAN
 	t->fiber = __tsan_create_fiber(0);
 #endif
-	t->valgrind_id = VALGRIND_STACK_REGISTER(map + ts->page, map + ts->page + ts->stack_size);
+	t->valgrind_id = VALGRIND_STACK_REGISTER(map + ts->page, map + ts->page + size);
+	return t;
+}
+
+static struct task *stack_take(struct tasks *ts, size_t size)
+{
+	struct task *t = ts->free;
+
+	if (!t || size != ts->stack_size)
+		return stack_new(ts, size);
+	ts->free = t->next;
+	ts->nfree--;
 	return t;
 }
 
 static void stack_give(struct tasks *ts, struct task *t)
 {
-	if (ts->nfree >= FREE_STACKS_MAX) {
+	if (ts->nfree >= FREE_STACKS_MAX || t->size != ts->stack_size) {
 		stack_unmap(t);
 		return;
 	}
 #ifdef WITH_ASAN
-	__asan_unpoison_memory_region(t->map + ts->page, ts->stack_size);
+	__asan_unpoison_memory_region(t->map + ts->page, t->size);
 #endif
 	t->next = ts->free;
 	ts->free = t;
@@ -269,7 +280,7 @@ static void stack_begin(struct task *t)
 	t->has_begun = true;
 	getcontext(c);
 	c->uc_stack.ss_sp = t->map + t->ts->page;
-	c->uc_stack.ss_size = t->ts->stack_size;
+	c->uc_stack.ss_size = t->size;
 	c->uc_link = NULL;
 	makecontext(c, (void (*)(void))stack_entry, 2, (unsigned)((uintptr_t)t >> 32), (unsigned)(uintptr_t)t);
 	setcontext(c);
@@ -278,7 +289,7 @@ static void stack_begin(struct task *t)
 static void switch_to_task(struct tasks *ts, struct task *t)
 {
 #ifdef WITH_ASAN
-	__sanitizer_start_switch_fiber(&ts->main_fake_stack, t->map + ts->page, ts->stack_size);
+	__sanitizer_start_switch_fiber(&ts->main_fake_stack, t->map + ts->page, t->size);
 #endif
 	if (_setjmp(ts->main_place) == 0) {
 #ifdef WITH_TSAN
@@ -294,9 +305,9 @@ static void switch_to_task(struct tasks *ts, struct task *t)
 #endif
 }
 
-int task_start(struct task **out, struct tasks *ts, void (*fn)(void *arg), void (*on_end)(void *arg), void *arg)
+static int start(struct task **out, struct tasks *ts, size_t size, void (*fn)(void *arg), void (*on_end)(void *arg), void *arg)
 {
-	struct task *t = stack_take(ts);
+	struct task *t = stack_take(ts, size);
 
 	if (!t)
 		return -EAGAIN;
@@ -308,6 +319,16 @@ int task_start(struct task **out, struct tasks *ts, void (*fn)(void *arg), void 
 	make_ready(ts, t);
 	*out = t;
 	return 0;
+}
+
+int task_start(struct task **out, struct tasks *ts, void (*fn)(void *arg), void (*on_end)(void *arg), void *arg)
+{
+	return start(out, ts, ts->stack_size, fn, on_end, arg);
+}
+
+int task_start_deep(struct task **out, struct tasks *ts, size_t stack_size, void (*fn)(void *arg), void (*on_end)(void *arg), void *arg)
+{
+	return start(out, ts, whole_pages(ts, stack_size), fn, on_end, arg);
 }
 
 static void list(struct tasks *ts, struct task *t)
@@ -347,7 +368,7 @@ int task_rest(struct tasks *ts)
 
 static size_t standing_on(const struct task *t)
 {
-	return (size_t)(t->map + t->ts->map_size - t->low);
+	return (size_t)(t->map + t->ts->page + t->size - t->low);
 }
 
 /* Of a stack, whose frames have between them what ASan guards: so neither instrumented nor, being volatile, made a memcpy() of. */
@@ -366,12 +387,12 @@ static bool stack_put_aside(struct task *t)
 	if (!aside)
 		return false;
 	stack_copy(aside, (uint64_t *)t->low, standing_on(t));
-	if (madvise(bottom, t->ts->stack_size, MADV_DONTNEED) != 0) {
+	if (madvise(bottom, t->size, MADV_DONTNEED) != 0) {
 		free(aside);
 		return false;
 	}
 #ifdef WITH_ASAN
-	mprotect(bottom, t->ts->stack_size, PROT_NONE); /* who looks all the same is caught */
+	mprotect(bottom, t->size, PROT_NONE); /* who looks all the same is caught */
 #endif
 	t->aside = aside;
 	return true;
@@ -382,7 +403,7 @@ static void stack_put_back(struct task *t)
 	if (!t->aside)
 		return;
 #ifdef WITH_ASAN
-	mprotect(t->map + t->ts->page, t->ts->stack_size, PROT_READ | PROT_WRITE);
+	mprotect(t->map + t->ts->page, t->size, PROT_READ | PROT_WRITE);
 #endif
 	stack_copy((uint64_t *)t->low, t->aside, standing_on(t));
 	free(t->aside);

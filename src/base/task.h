@@ -33,6 +33,9 @@ void tasks_run(struct tasks *ts);
 /* Makes a task; it first runs from the loop. on_end may be NULL. -ENOMEM, -EAGAIN (no stack). */
 int task_start(struct task **out, struct tasks *ts, void (*fn)(void *arg),
 	       void (*on_end)(void *arg), void *arg);
+/* The same on a stack of another size, which isn't kept for the next one. */
+int task_start_deep(struct task **out, struct tasks *ts, size_t stack_size, void (*fn)(void *arg),
+		    void (*on_end)(void *arg), void *arg);
 /* The running task, NULL outside any. */
 struct task *task_self(const struct tasks *ts);
 /* Gives the thread back. Returns the code handed to task_wake(). Only inside a task. */
