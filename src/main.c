@@ -89,7 +89,7 @@ struct pbx {
 static const char *type_name(enum app_param_type t)
 {
 	static const char *const names[] = { "text", "number", "int", "bool", "seconds", "prompt", "mailbox", "menu", "group", "music",
-					     "trunk", "context", "conference", "schedule" };
+					     "trunk", "context", "conference", "schedule", "script" };
 
 	return names[t];
 }

@@ -24,7 +24,7 @@ struct call;
 
 enum app_param_type {
 	APP_TEXT, APP_NUMBER /* dialable numbers, '&' between them; see plan_substitute_list() for both lists */, APP_INT, APP_BOOL, APP_SECONDS, APP_PROMPT /* phrase names, '&' between them */,
-	APP_MAILBOX, APP_MENU, APP_GROUP, APP_MUSIC, APP_TRUNK, APP_CONTEXT, APP_CONFERENCE, APP_SCHEDULE
+	APP_MAILBOX, APP_MENU, APP_GROUP, APP_MUSIC, APP_TRUNK, APP_CONTEXT, APP_CONFERENCE, APP_SCHEDULE, APP_SCRIPT
 };
 
 struct app_param {
@@ -39,7 +39,7 @@ struct app_param {
 enum app_result {
 	APP_OK, APP_BUSY, APP_NO_ANSWER, APP_UNAVAILABLE /* nobody registered, unreachable */, APP_DECLINED, APP_INVALID /* no such number */,
 	APP_CONGESTION, APP_TIMEOUT, APP_FAILED, APP_HANGUP /* the caller has gone: no further step */, APP_MOVED,
-	APP_ANSWERED /* a dialled call was answered and has ended: no further step */,
+	APP_ANSWERED /* a dialled call was answered and has ended: no further step */, APP_ERROR /* of a script */,
 	APP_RESULT_COUNT
 };
 const char *app_result_name(enum app_result r); /* "no_answer" */
@@ -193,6 +193,8 @@ enum app_result app_dial_trunk(struct call *call, const struct app_dial *d);
 enum app_result app_retrieve(struct call *call, const char *slot);
 /* Goes on with another number (in a context; NULL: the call's): its route runs in place of the rest of this one. Returns what it came to. */
 enum app_result app_goto(struct call *call, const char *context, const char *number);
+/* Runs a script (pbx.script) of the call's domain. APP_ERROR: there is none of that name, or it went wrong, which is among the call's decisions. */
+enum app_result app_run_script(struct call *call, const char *name);
 bool app_number_exists(struct call *call, const char *context, const char *number);
 /* May a longer number that begins with these digits exist there? (An extension does.) */
 bool app_number_begins(struct call *call, const char *context, const char *digits);

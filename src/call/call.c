@@ -373,6 +373,8 @@ int calls_new(struct calls **out, const struct calls_params *p)
 	budgets_start(cs);
 	share_start(cs);
 	record_keep_start(cs);
+	script_turns_init(cs);
+	scripts_start(cs);
 	*out = cs;
 	return 0;
 }
@@ -384,6 +386,7 @@ void calls_close(struct calls *cs, void (*done)(void *arg), void *arg)
 	cs->is_closing = true;
 	control_stop(cs);
 	record_keep_stop(cs);
+	scripts_stop(cs);
 	cs->on_closed = done;
 	cs->on_closed_arg = arg;
 	DL_FOREACH_SAFE(cs->live, call, next)

@@ -30,6 +30,7 @@ struct command;
 struct parked;
 struct redirects;
 struct transfer;
+struct script_run;            /* app_script.c */
 struct referral;              /* a REFER that waits, referral.c */
 struct budget;                /* budget.c */
 struct charge;
@@ -60,6 +61,9 @@ struct share {
 	bool is_unsure, has_changed, is_alone;
 };
 
+/* app_script.c: scripts that have run for long wait until it is their turn, one each millisecond. */
+struct script_turns { struct script_run *first; struct timer timer; };
+
 struct calls {
 	struct calls_params p;
 	struct calls_counters n;
@@ -83,6 +87,8 @@ struct calls {
 	struct live live_view;
 	struct recording *recordings; /* call_record.c */
 	struct zones zones;       /* of domains and mailboxes */
+	struct script_turns script_turns;
+	struct directory_watcher script_watcher;
 	struct traces *traces;    /* NULL at the end */
 	int64_t started_ms;
 	bool is_removing;         /* record_keep.c: files are being removed */
@@ -330,6 +336,7 @@ struct call {
 	unsigned ntemp_files, depth;
 	bool is_looping;              /* routes lead into each other: none is entered, no step run any more */
 	enum app_result result;
+	struct script_run *script;    /* the innermost that runs; NULL: none */
 
 	/* By whom it was sent on: all of them, and the newest before this step. */
 	struct diversion *diversions;
@@ -514,8 +521,21 @@ bool replaces_allowed(const struct auth_identity *who, const struct leg *leg);
 
 /* steps.c: runs the route for a number on the call's task. */
 enum app_result steps_run(struct call *call, const char *context, const char *number);
+/* Applications nest, by goto and in scripts: what belongs to the outer one is put aside, and comes back. */
+struct outer_step { const struct app *app; struct call_arg *args; struct call_block *blocks; };
+void step_enter(struct call *call, const struct app *app, struct outer_step *outer);
+/* r is how the inner one ended; returns what that is. */
+enum app_result step_leave(struct call *call, enum app_result r, const struct outer_step *outer);
+#define STEP_ARGS_TEXT 121    /* as much of arguments as a decision has */
+void step_print_args(const struct call *call, char text[STEP_ARGS_TEXT]);
+const struct app_param *param_find(const struct app *app, const char *name);
 struct str call_var_find(struct str name, void *call);
 void call_set_result(struct call *call, enum app_result r);
+
+/* app_script.c, scripts.c */
+void script_turns_init(struct calls *cs);
+void scripts_start(struct calls *cs);
+void scripts_stop(struct calls *cs);
 
 /* trunk_list.c: is this status among those, "408,5XX"? */
 bool trunk_list_goes_on(const char *failover, int status);

@@ -45,7 +45,7 @@ int status_to_pass(int status, bool is_outside)
 static const int statuses[APP_RESULT_COUNT] = {
 	[APP_OK] = 480, [APP_BUSY] = 486, [APP_NO_ANSWER] = 480, [APP_UNAVAILABLE] = 480, [APP_DECLINED] = 603,
 	[APP_INVALID] = 404, [APP_CONGESTION] = 503, [APP_TIMEOUT] = 408, [APP_FAILED] = 500, [APP_HANGUP] = 487,
-	[APP_MOVED] = 480, [APP_ANSWERED] = 480,
+	[APP_MOVED] = 480, [APP_ANSWERED] = 480, [APP_ERROR] = 500,
 };
 
 int status_of_result(enum app_result r)
@@ -106,7 +106,7 @@ const char *app_result_name(enum app_result r)
 		[APP_OK] = "ok", [APP_BUSY] = "busy", [APP_NO_ANSWER] = "no_answer", [APP_UNAVAILABLE] = "unavailable",
 		[APP_DECLINED] = "declined", [APP_INVALID] = "invalid", [APP_CONGESTION] = "congestion",
 		[APP_TIMEOUT] = "timeout", [APP_FAILED] = "failed", [APP_HANGUP] = "hangup", [APP_MOVED] = "moved",
-		[APP_ANSWERED] = "answered",
+		[APP_ANSWERED] = "answered", [APP_ERROR] = "error",
 	};
 
 	return (unsigned)r < APP_RESULT_COUNT ? names[r] : "failed";

@@ -35,6 +35,7 @@ static const char *const names[DECISION_COUNT] = {
 	[DECISION_REWRITE] = "rewrite", [DECISION_REWRITE_CALLER] = "rewrite_caller",
 	[DECISION_ORIGINATED] = "originated", [DECISION_HUNG_UP_BY] = "hung_up_by", [DECISION_COMMANDED] = "commanded",
 	[DECISION_LEG_HUNG_UP_BY] = "leg_hung_up_by", [DECISION_LEG_SENT_BY] = "leg_sent_by", [DECISION_LEG_COMMANDED] = "leg_commanded",
+	[DECISION_SCRIPT_STEP] = "script_step", [DECISION_SCRIPT_ERROR] = "script_error",
 };
 
 struct decision_int decision_int(int64_t v)

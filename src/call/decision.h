@@ -35,6 +35,8 @@ enum decision {
 	DECISION_FORWARD,       /* number, reason, target */
 	DECISION_NO_FORWARD,    /* number, target, why not */
 	DECISION_HOPS,          /* status */
+	DECISION_SCRIPT_STEP,   /* script, line, application, arguments */
+	DECISION_SCRIPT_ERROR,  /* script, message with its line */
 	DECISION_TOLD,          /* the caller: status, reason */
 	DECISION_BUDGET,        /* owner, budget */
 	DECISION_REWRITE,       /* by whom, number, what it becomes, pattern */

@@ -93,7 +93,7 @@ void call_set_result(struct call *call, enum app_result r)
 
 /* ---- arguments ---- */
 
-static const struct app_param *param_find(const struct app *app, const char *name)
+const struct app_param *param_find(const struct app *app, const char *name)
 {
 	for (unsigned i = 0; i < app->nparams; i++)
 		if (!strcmp(app->params[i].name, name))
@@ -171,13 +171,14 @@ static const struct app *app_by_name(const char *name)
 	return NULL;
 }
 
-/* What it does, as far as it fits. Never part of its caller, as set_args(). */
-__attribute__((noinline)) static void note_step(struct call *call, unsigned position, const struct step *step)
+_Static_assert(STEP_ARGS_TEXT == DECISION_TEXT_MAX + 1, "as much as is kept");
+
+/* As far as they fit. */
+void step_print_args(const struct call *call, char args[STEP_ARGS_TEXT])
 {
-	char args[DECISION_TEXT_MAX + 1];
 	struct out o;
 
-	out_init(&o, args, sizeof(args) - 1);
+	out_init(&o, args, STEP_ARGS_TEXT - 1);
 	for (const struct call_arg *a = call->args; a && out_ok(&o); a = a->next) {
 		size_t len = o.len;
 
@@ -189,6 +190,14 @@ __attribute__((noinline)) static void note_step(struct call *call, unsigned posi
 			o.len = len;
 	}
 	args[o.len] = '\0';
+}
+
+/* What it does. Never part of its caller, as set_args(). */
+__attribute__((noinline)) static void note_step(struct call *call, unsigned position, const struct step *step)
+{
+	char args[STEP_ARGS_TEXT];
+
+	step_print_args(call, args);
 	decided(call, DECISION_STEP, decision_int(position).z, step->app, args, NULL);
 }
 
@@ -221,18 +230,34 @@ static bool is_final(enum app_result r)
 	return r == APP_HANGUP || r == APP_ANSWERED || r == APP_MOVED;
 }
 
-/* Applications nest by goto: what belongs to the outer one is put aside. */
-static enum app_result run_step(struct call *call, unsigned position, const struct step *step)
+void step_enter(struct call *call, const struct app *app, struct outer_step *outer)
 {
-	const struct app *outer_app = call->app;
-	struct call_arg *outer_args = call->args;
-	struct call_block *outer_blocks = call->blocks;
-	enum app_result r = APP_FAILED;
-
-	call->app = app_by_name(step->app);
+	*outer = (struct outer_step){ call->app, call->args, call->blocks };
+	call->app = app;
 	live_call(call);
 	call->args = NULL;
 	call->blocks = NULL;
+}
+
+enum app_result step_leave(struct call *call, enum app_result r, const struct outer_step *outer)
+{
+	if (r == APP_HANGUP && call->is_moved)
+		r = APP_MOVED;
+	if (r != APP_OK && !is_final(r) && !call->is_looping && call->app)
+		decided(call, DECISION_RESULT, call->app->name, app_result_name(r), NULL);
+	call_free_blocks(call);
+	call->app = outer->app;
+	call->args = outer->args;
+	call->blocks = outer->blocks;
+	return r;
+}
+
+static enum app_result run_step(struct call *call, unsigned position, const struct step *step)
+{
+	enum app_result r = APP_FAILED;
+	struct outer_step outer;
+
+	step_enter(call, app_by_name(step->app), &outer);
 	if (!call->app)
 		log_error(call->calls->p.log, "call=%s application %s is unknown to this server", call->id, step->app);
 	else if (set_args(call, step) != 0)
@@ -241,17 +266,9 @@ static enum app_result run_step(struct call *call, unsigned position, const stru
 		log_debug(call->calls->p.log, "call=%s step app=%s", call->id, step->app);
 		note_step(call, position, step);
 		r = call->app->run(call);
-		if (r == APP_HANGUP && call->is_moved)
-			r = APP_MOVED;
 		log_debug(call->calls->p.log, "call=%s app=%s result=%s", call->id, step->app, app_result_name(r));
 	}
-	if (r != APP_OK && !is_final(r) && !call->is_looping)
-		decided(call, DECISION_RESULT, step->app, app_result_name(r), NULL);
-	call_free_blocks(call);
-	call->app = outer_app;
-	call->args = outer_args;
-	call->blocks = outer_blocks;
-	return r;
+	return step_leave(call, r, &outer);
 }
 
 static enum app_result run_route(struct call *call, const struct route *route)

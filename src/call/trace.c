@@ -415,6 +415,7 @@ static bool has_failed(const struct call *call)
 	case APP_INVALID:
 	case APP_CONGESTION:
 	case APP_FAILED:
+	case APP_ERROR:
 	case APP_TIMEOUT:
 	case APP_UNAVAILABLE:
 		return !call->answered_ms;

@@ -190,7 +190,7 @@ static bool concerns(enum dir_table t, const struct change *c)
 	if (!strcmp(c->table, dir_tables[t].name))
 		return true;
 	return (t == DIR_EXTENSION && (!strcmp(c->table, "mailbox") || !strcmp(c->table, "domain"))) ||
-	       (t == DIR_SCHEDULE && !strcmp(c->table, "domain"));
+	       ((t == DIR_SCHEDULE || t == DIR_SCRIPT) && !strcmp(c->table, "domain"));
 }
 
 static void array_add(struct out *o, const char *key)

@@ -217,6 +217,9 @@ struct dir_schedule {
 	const struct dir_period *periods, *holidays;
 };
 
+/* A script, and what one of its domain may have. */
+struct dir_script { const char *domain, *name, *source; uint64_t instructions; uint32_t memory_kb; };
+
 /* A tone plan. */
 struct dir_tones { const char *plan; const struct dir_cadence *of; /* [DIR_TONE_COUNT] */ };
 
@@ -275,6 +278,9 @@ enum dir_answer directory_conference(struct directory *d, const char *domain, st
 enum dir_answer directory_budgets(struct directory *d, const char *domain, struct str owner, const struct dir_budgets **out);
 enum dir_answer directory_trunk_group(struct directory *d, const char *domain, struct str name, const struct dir_trunk_group **out);
 enum dir_answer directory_schedule(struct directory *d, const char *domain, struct str name, const struct dir_schedule **out);
+enum dir_answer directory_script(struct directory *d, const char *domain, struct str name, const struct dir_script **out);
+/* Calls fn with each of them. */
+void directory_scripts(struct directory *d, void (*fn)(const struct dir_script *script, void *arg), void *arg);
 enum dir_answer directory_note(struct directory *d, const char *domain, struct str number, const struct dir_note **out);
 enum dir_answer directory_music(struct directory *d, const char *domain, const char *class_name, const struct dir_music **out);
 enum dir_answer directory_tones(struct directory *d, const char *plan, const struct dir_tones **out);

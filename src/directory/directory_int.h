@@ -10,7 +10,7 @@
 
 enum dir_table {
 	DIR_DOMAIN, DIR_EXTENSION, DIR_CREDENTIAL, DIR_FORWARD, DIR_TRUNK, DIR_GROUP, DIR_MENU, DIR_MAILBOX, DIR_MUSIC, DIR_PASS, DIR_NOTE,
-	DIR_CERTIFICATE, DIR_TONES, DIR_CONFERENCE, DIR_SCHEDULE, DIR_TRUNK_GROUP, DIR_BUDGET,
+	DIR_CERTIFICATE, DIR_TONES, DIR_CONFERENCE, DIR_SCHEDULE, DIR_TRUNK_GROUP, DIR_BUDGET, DIR_SCRIPT,
 	DIR_TABLE_COUNT
 };
 
@@ -44,6 +44,7 @@ struct dir_row {
 		struct dir_schedule schedule;
 		struct dir_trunk_group trunk_group;
 		struct dir_budgets budgets;
+		struct dir_script script;
 	};
 };
 

@@ -203,6 +203,7 @@ LOOKUP(directory_schedule, DIR_SCHEDULE, dir_schedule, schedule)
 LOOKUP(directory_group, DIR_GROUP, dir_group, group)
 LOOKUP(directory_menu, DIR_MENU, dir_menu, menu)
 LOOKUP(directory_mailbox, DIR_MAILBOX, dir_mailbox, mailbox)
+LOOKUP(directory_script, DIR_SCRIPT, dir_script, script)
 LOOKUP(directory_note, DIR_NOTE, dir_note, note)
 
 enum dir_answer directory_music(struct directory *d, const char *domain, const char *class_name, const struct dir_music **out)
@@ -387,6 +388,12 @@ unsigned directory_algorithms_for(struct directory *d, const char *domain, struc
 		pick -= u->counts[set];
 	}
 	return 1;
+}
+
+void directory_scripts(struct directory *d, void (*fn)(const struct dir_script *script, void *arg), void *arg)
+{
+	for (const struct dir_row *r = d->rows[DIR_SCRIPT].first; r; r = r->next)
+		fn(&r->script, arg);
 }
 
 bool directory_secret(struct directory *d, unsigned char out[32])

@@ -468,6 +468,13 @@ static int fill_note(struct directory *d, struct dir_row *r)
 	return 0;
 }
 
+static int fill_script(struct directory *d, struct dir_row *r)
+{
+	(void)d;
+	r->script = (struct dir_script){ r->v[0], r->v[1], r->v[2], strtoull(r->v[3], NULL, 10), number_or(r->v[4], 0) };
+	return 0;
+}
+
 #define WANTED(key) " WHERE ($1::text[] IS NULL OR " key " = ANY($1))"
 
 /* The first column is the key in pbx.change. */
@@ -553,6 +560,10 @@ const struct dir_table_def dir_tables[DIR_TABLE_COUNT] = {
 		"  FROM pbx.schedule_holiday AS h WHERE (h.domain, h.schedule) = (s.domain, s.schedule))"
 		" FROM pbx.schedule AS s JOIN pbx.domain AS d USING (domain)"
 		" WHERE ($1::text[] IS NULL OR s.domain || '/' || s.schedule = ANY($1) OR s.domain = ANY($1))", fill_schedule },
+	[DIR_SCRIPT] = { "script",
+		"SELECT s.domain || '/' || s.name, s.domain, s.name, s.source, d.script_instructions, d.script_memory_kb"
+		" FROM pbx.script AS s JOIN pbx.domain AS d USING (domain)"
+		" WHERE ($1::text[] IS NULL OR s.domain || '/' || s.name = ANY($1) OR s.domain = ANY($1))", fill_script },
 	[DIR_NOTE] = { "presence_note",
 		"SELECT domain || '/' || number, domain, number, lamp, status, activity, note FROM pbx.presence_note"
 		WANTED("domain || '/' || number"), fill_note },

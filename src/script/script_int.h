@@ -23,5 +23,5 @@ struct script *script_of(lua_State *L);
 void script_spend(lua_State *L, uint64_t instructions);
 /* sandbox.c: fills the globals. In protected mode. */
 void script_sandbox(lua_State *L);
-/* pattern.c: find, match, gmatch and gsub, which can be interrupted. */
+/* match.c: find, match, gmatch and gsub, which can be interrupted. */
 extern const luaL_Reg script_pattern_functions[];

@@ -8,12 +8,12 @@ FUZZ_BUILD  := build-fuzz$(if $(FUZZ_BARE),-bare,$(if $(FUZZ_LEAN),-lean))
 FUZZ_BOUNDS := bounds,integer-divide-by-zero,return,unreachable,vla-bound
 FUZZ_SAN    := $(if $(FUZZ_BARE),$(FUZZ_BOUNDS) -fsanitize-trap=$(FUZZ_BOUNDS),$(if $(FUZZ_LEAN),address,address$(comma)undefined -fno-sanitize-recover=undefined))
 FUZZ_EDGES  := $(if $(FUZZ_LEAN)$(FUZZ_BARE),-fsanitize-coverage=inline-8bit-counters$(comma)pc-table,-fsanitize=fuzzer-no-link)
-FUZZ_PKGS   := libuv openssl libcares libwebsockets libxml-2.0 jansson spandsp libsrtp2 opus speexdsp
+FUZZ_PKGS   := libuv openssl libcares libwebsockets libxml-2.0 jansson spandsp libsrtp2 opus speexdsp lua5.4
 FUZZ_CFLAGS  = -std=gnu17 -O2 -g -D_GNU_SOURCE -Isrc -Itests/fuzz $(shell pkg-config --cflags $(FUZZ_PKGS)) \
 	-Wall -Wextra -Werror -fsanitize=$(FUZZ_SAN) $(if $(FUZZ_BARE),-DFUZZ_BARE)
 FUZZ_LIBS    = $(shell pkg-config --libs $(FUZZ_PKGS)) -lresolv -lm -lpthread
 # What the targets need; each links of it what it uses.
-FUZZ_SRC    := $(wildcard src/base/*.c src/sip/*.c src/sdp/*.c src/registrar/*.c src/call/*.c src/presence/*.c apps/*.c) \
+FUZZ_SRC    := $(wildcard src/base/*.c src/sip/*.c src/sdp/*.c src/registrar/*.c src/call/*.c src/presence/*.c src/script/*.c apps/*.c) \
 	src/directory/cadence.c src/plan/condition.c src/plan/pattern.c src/plan/literals.c $(addprefix src/media/,codec.c codec_spandsp.c codec_opus.c opus_params.c resample.c dtmf.c ice.c latch.c rtcp.c rtp.c dtls.c secure.c udptl.c)
 FUZZ_BIN    := $(patsubst tests/fuzz/%.c,$(FUZZ_BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_OBJ    := $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/%.o)

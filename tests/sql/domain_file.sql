@@ -35,7 +35,7 @@ CREATE TEMP TABLE file AS SELECT pbx.export_domain('a', secrets => true, sounds 
 SELECT is_empty($$ SELECT t.name FROM pbx.domain_file_tables() AS t, file WHERE jsonb_array_length(everything::jsonb -> 'tables' -> t.name) = 0 $$, 'every table that takes part is tried here');
 SELECT set_eq($$ SELECT t.tab::text FROM pbx.tenancy AS t WHERE t.scope = 'domain' EXCEPT SELECT x.name FROM pbx.domain_file_tables() AS x $$,
 	ARRAY['binding', 'budget_use', 'call_missing', 'cdr', 'cdr_leg', 'command', 'conference_member', 'decision_log', 'event', 'event_cursor', 'live_call', 'live_leg', 'live_use', 'message', 'outbox_refused',
-		'phone_request', 'presence_note', 'recording', 'recording_segment', 'rtp_trace', 'sip_trace', 'subscription', 'trunk_state', 'voicemail', -- what happens, and happened
+		'phone_request', 'presence_note', 'recording', 'recording_segment', 'rtp_trace', 'script_state', 'sip_trace', 'subscription', 'trunk_state', 'voicemail', -- what happens, and happened
 		'audit', 'dialplan_version', 'draft', 'draft_row', -- changes
 		'domain_role', 'number'], -- follow from others
 	'and those that don''t are known');

@@ -8,7 +8,7 @@
 #include "fake_app.h"
 
 extern const struct app app_answer_def, app_conference_def, app_night_def, app_dial_def, app_dial_group_def, app_echo_def, app_goto_def, app_hangup_def,
-	app_menu_def, app_music_def, app_playback_def, app_record_def, app_ring_def, app_say_def, app_set_def, app_wait_def,
+	app_menu_def, app_music_def, app_playback_def, app_read_def, app_record_def, app_ring_def, app_say_def, app_set_def, app_wait_def,
 	app_tones_def, app_busy_def, app_congestion_def;
 
 static const struct {
@@ -107,6 +107,11 @@ static const struct {
 	{ &app_playback_def, ARGS({ "phrases", "hello" }, { "pause", "5" }, { "forward", "6" }, { "step", "5" }, { "start", "2" }), "",
 	  "(56- 5000 from 2000) [hello]", APP_OK },
 	{ &app_playback_def, ARGS({ "phrases", "hello" }, { "stop", "12" }), "!2", "[hello]!2", APP_OK },
+	{ &app_read_def, ARGS({ "prompt", "hello" }, { "max", "4" }, { "variable", "pin" }, { "first_s", "5" }, { "next_s", "3" }, { "terminators", "#" }),
+	  "1234", "[hello] <1234> pin=1234", APP_OK },
+	{ &app_read_def, ARGS({ "max", "61" }, { "variable", "pin" }, { "first_s", "5" }, { "next_s", "3" }), "", "", APP_INVALID },
+	{ &app_read_def, ARGS({ "max", "4" }, { "variable", "pin" }, { "first_s", "5" }, { "next_s", "3" }), "_", "<> pin=", APP_TIMEOUT },
+	{ &app_read_def, ARGS({ "max", "4" }, { "variable", "pin" }, { "first_s", "5" }, { "next_s", "3" }), "1H", "hangup", APP_HANGUP },
 	{ &app_record_def, ARGS({ "action", "pause" }, { "from", "talk" }), "", "record(pause)", APP_OK },
 	{ &app_record_def, ARGS({ "action", "louder" }, { "from", "talk" }), "", "record(louder)", APP_INVALID },
 	{ &app_record_def, ARGS({ "action", "start" }, { "from", "now" }, { "beep", "15" }), "", "record(start,now,15)", APP_OK },

@@ -1,4 +1,4 @@
-/* pattern.c - find, match, gmatch and gsub, by the manual of Lua 5.4 (§6.4.1), which can be interrupted.
+/* match.c - find, match, gmatch and gsub, by the manual of Lua 5.4 (§6.4.1), which can be interrupted.
  *
  * The library's own may take longer than the universe with a few dozen characters, and no hook is called meanwhile. These count what
  * they do as instructions. A pattern is walked item by item; an item is what one character may be, and how often.
