@@ -473,6 +473,7 @@ static void read_copy(struct conn *c)
 		int n = PQgetCopyData(c->pg, &p, 1);
 
 		if (n == 0) {
+			c->has_copy_rows = false;
 			set_poll(c, UV_READABLE);
 			uv_timer_start(&c->timer, on_query_timeout, c->query_timeout_ms, 0);
 			return;
@@ -492,6 +493,7 @@ static void read_copy(struct conn *c)
 	/* There is more. What libpq has read by now readiness to read wouldn't tell: the socket can be written to at once. (A timer of 0 ms
 	 * that is started by its own callback has its turn before all else.) */
 	if (c->state == CONN_COPYING) {
+		c->has_copy_rows = true;
 		set_poll(c, UV_READABLE | UV_WRITABLE);
 		uv_timer_start(&c->timer, on_query_timeout, c->query_timeout_ms, 0);
 	}
@@ -522,7 +524,7 @@ static void read_results(struct conn *c)
 			PQclear(c->result);
 			c->result = NULL;
 			c->state = CONN_COPYING;
-			c->has_copy_header = false;
+			c->has_copy_header = c->has_copy_rows = false;
 			read_copy(c);
 			return;
 		}
@@ -546,7 +548,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		flush(c);
 	if (!(events & UV_READABLE) && c->state != CONN_COPYING)
 		return;
-	if (!PQconsumeInput(c->pg)) {
+	/* What has come is read first: libpq would keep all that the database sends meanwhile. */
+	if (!(c->state == CONN_COPYING && c->has_copy_rows) && !PQconsumeInput(c->pg)) {
 		lost(c, -ENOTCONN, PQerrorMessage(c->pg));
 		return;
 	}

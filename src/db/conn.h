@@ -63,7 +63,7 @@ struct conn {
 	uv_poll_t *poll;
 	uv_work_t work;
 	uv_timer_t timer;        /* of the query, or until the next try */
-	bool has_copy_header;
+	bool has_copy_header, has_copy_rows; /* behind it; perhaps more that has come */
 	struct query *query;
 	struct prepared *prepared;
 	bool is_closing, is_working, timer_closed, is_told;
