@@ -55,13 +55,13 @@ static int64_t now_ms(const struct calls *cs)
 /* ---- the day and the month ---- */
 
 /* The midnight before t, or that of the first of the month: where clocks are changed on the way, as they are there. */
-static int64_t since_s(struct calls *cs, const char *timezone, bool is_month, int64_t t)
+static int64_t since_s(struct calls *cs, const char *zone, bool is_month, int64_t t)
 {
 	struct tm tm;
 	int64_t at = t, off;
 
 	for (unsigned i = 0; i < 3; i++) {
-		zone_local(&cs->zones, timezone, at, &tm);
+		zone_local(&cs->zones, zone, at, &tm);
 		off = (is_month && !i ? (tm.tm_mday - 1) * 86400 : 0) + tm.tm_hour * 3600 + tm.tm_min * 60 + tm.tm_sec;
 		if (i > 0 && off > 43200)
 			off -= 86400; /* an hour too early: the evening before */
