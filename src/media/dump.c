@@ -198,8 +198,11 @@ static void note_dropped(struct worker *w, struct dump *d)
 
 void dump_take(struct rtp_session *s, struct dump *d)
 {
-	struct dump *before = s->pair->dump;
+	struct dump *before;
 
+	if (!s->pair)
+		return; /* it rides on another's, and is never dumped */
+	before = s->pair->dump;
 	s->pair->dump = d;
 	s->is_dumped = d != NULL;
 	if (!before)

@@ -129,7 +129,7 @@ static void test_cdr_unanswered_call_has_its_result(void **state)
 	call.answered_ms = 0;
 	call.ended_ms = T0 + 20000;
 	call.result = APP_NO_ANSWER;
-	call.route[0] = call.route_context[0] = '\0';
+	call.route = call.route_context = NULL;
 	call.caller.display_name[0] = '\0';
 	caller = (struct leg){ .call = &call, .id = 1, .is_caller = true, .started_ms = T0, .ended_ms = T0 + 20000, .status = 480, .cause = 18 };
 	cdr_write(&call);
@@ -165,7 +165,7 @@ static void test_cdr_tells_what_was_told(void **state)
 
 	make_call(state);
 	call.answered_ms = caller.answered_ms = 0;
-	call.route[0] = '\0';
+	call.route = NULL;
 	call.reject_reason = no_line;
 	caller.status = 486;
 	caller.codec[0] = '\0';
