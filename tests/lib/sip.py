@@ -219,9 +219,19 @@ class Phone:
         return self
 
     def __exit__(self, kind, error, trace):
+        if error:
+            self.take_rest()
         self.close()
         if error and not getattr(error, "has_trace", False):
             error.args = (f"{error}\n==== messages of {self.user} at {self.host}:{self.port}\n{self.story()}",)
+
+    def take_rest(self):
+        """What has come and wasn't waited for: it may tell why something else didn't come."""
+        try:
+            while self._next(time.monotonic()):
+                pass
+        except Exception:  # noqa: whatever failed is told already
+            pass
 
     def story(self):
         return "\n".join(f"{way} {data.decode('utf-8', 'replace')}" for way, data in self.trace)[-16000:]
