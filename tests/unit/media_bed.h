@@ -460,18 +460,23 @@ static inline struct seen *stream_make(struct bed *b, struct stream *near)
 	return e;
 }
 
-/* Closes and checks that it is heard exactly once; returns the final statistics. */
-static inline struct stream_stats stream_end(struct bed *b, struct seen *e)
+/* One that was closed: that is heard exactly once; returns the final statistics. */
+static inline struct stream_stats stream_ended(struct bed *b, struct seen *e)
 {
 	struct stream_stats stats;
 
-	stream_close(e->s);
-	stream_close(e->s);
 	WAIT_FOR(b, e->nclosed > 0);
 	assert_int_equal(e->nclosed, 1);
 	stats = e->stats;
 	free(e);
 	return stats;
+}
+
+static inline struct stream_stats stream_end(struct bed *b, struct seen *e)
+{
+	stream_close(e->s);
+	stream_close(e->s);
+	return stream_ended(b, e);
 }
 
 static inline struct stream_config config_of(uint16_t port, enum codec_id codec)

@@ -69,17 +69,18 @@ static struct pair pair_new(unsigned nworkers)
 
 static void pair_free(struct pair *r, struct stream_stats *of_video)
 {
-	struct stream_stats video;
+	struct seen *all[] = { r->sound, r->sound2, r->far, r->far2, r->slides, r->video };
 
-	stream_close(r->sound->s); /* what rides goes with it */
-	video = stream_end(r->b, r->video);
-	if (of_video)
-		*of_video = video;
-	stream_end(r->b, r->slides);
-	stream_end(r->b, r->sound);
-	stream_end(r->b, r->sound2);
-	stream_end(r->b, r->far);
-	stream_end(r->b, r->far2);
+	/* What rides goes with who carries it, and some have gone before. */
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (!all[i]->nclosed)
+			stream_close(all[i]->s);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		struct stream_stats stats = stream_ended(r->b, all[i]);
+
+		if (of_video && all[i] == r->video)
+			*of_video = stats;
+	}
 	peer_free(r->p);
 	peer_free(r->s);
 	peer_free(r->q);
