@@ -112,8 +112,8 @@ static int parse_sip(struct sip_uri *u, struct str rest)
 		rest = str_from_at(rest, 1);
 		u->params = (struct str){ rest.p, span_of(rest, SIP_CH_PARAMS) };
 		rest = str_from_at(rest, u->params.n);
-		/* Behind a user another '@' is one too many, unless headers follow. */
-		if (has_user && !rest.n && str_find_chr(u->params, '@') >= 0)
+		/* Behind a user another '@' is one too many. */
+		if (has_user && str_find_chr(u->params, '@') >= 0)
 			return -EINVAL;
 	}
 	if (rest.n && rest.p[0] == '?') {

@@ -163,6 +163,18 @@ static void test_uri_takes_the_characters_of_its_parts(void **state)
 		}
 }
 
+/* Without its headers a URI that was taken is one, too: it is what a request goes to. */
+static void test_uri_second_at_is_refused_with_headers_and_without(void **state)
+{
+	static const char *const texts[] = { "sip:a@h;x=b@c", "sip:a@h;x=b@c?d=e", "sip:a@h;x=b@c?d=e@f", "sip:a@b@c", "sip:a@b@c?d=e" };
+	struct sip_uri u;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		assert_int_equal(sip_uri_parse(&u, str_from(texts[i])), -EINVAL);
+	assert_int_equal(sip_uri_parse(&u, STR("sip:a@h;x=b?d=e@f")), 0);
+}
+
 static void test_uri_escapes(void **state)
 {
 	char buf[32];
@@ -265,7 +277,7 @@ int main(void)
 		cmocka_unit_test(test_uri_number_is_without_what_helps_the_eye),
 		cmocka_unit_test(test_uri_with_many_params_equals_itself_alone),
 		cmocka_unit_test(test_uri_takes_the_characters_of_its_parts),
-		cmocka_unit_test(test_uri_escapes),	    cmocka_unit_test(test_uri_params),
+		cmocka_unit_test(test_uri_second_at_is_refused_with_headers_and_without), cmocka_unit_test(test_uri_escapes),	    cmocka_unit_test(test_uri_params),
 	};
 
 	return cmocka_run_group_tests_name("uri", tests, NULL, NULL);
